@@ -1,0 +1,51 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each sets up what it lacks.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+# The Node of the machine where there is one, else the one in the PyPI wheel.
+NODE_BIN := $(shell command -v node >/dev/null 2>&1 && dirname "$$(command -v node)" || echo $(CURDIR)/.venv/bin)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check bench soak docs setup setup-node wheel lock clean
+
+demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here?
+	$(BIN)/halflap demo
+
+test: check  ## everything that must be green
+	$(BIN)/pytest -n 2 --dist worksteal -m "not soak" $(ARGS)
+
+check: .venv/ready node_modules/ready  ## format, lint, types, walls
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	node node_modules/pyright/index.js
+
+setup: .venv/ready node_modules/ready
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	@bash requirements/setup.sh "$(PYTHON)"
+	@touch $@
+
+node_modules/ready: .venv/ready package-lock.json
+	@echo "setup: npm packages (locked)"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+bench: .venv/ready  ## W1 to W3 beside the raw group commit; JSON lines in bench/results/
+	$(BIN)/python -m bench
+
+soak: setup  ## the fault tests, long
+	$(BIN)/pytest -m soak $(ARGS)
+
+docs: .venv/ready  ## build the docs site into site/
+	$(BIN)/mkdocs build --strict
+
+wheel: .venv/ready
+	$(BIN)/python -m build --wheel
+
+lock:  ## lock the newest allowed versions again, with hashes
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --upgrade pyproject.toml -o requirements/dev.txt
+	npm update --package-lock-only
+
+clean:
+	rm -rf .venv node_modules site dist .halflap

@@ -1,0 +1,195 @@
+"""Every error of Halflap, in one tree. What an author raises decides what the platform does.
+
+    HalflapError
+    ├─ DefinitionError          the author's mistake, found by import or lint      → fix the code
+    ├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
+    ├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
+    ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
+    ├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
+    │  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
+    │  ├─ Unauthorized          credentials refused                                → instance asks to reconnect
+    │  └─ EgressRefused         an address that integrations may not call          → fails, not retried
+    ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
+    ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
+    ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
+    ├─ Conflict                 a compare-and-set met another value                → read again, decide again
+    ├─ Nondeterminism           a replay met another step than it recorded         → failed; keep code between steps pure
+    ├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
+    │  ├─ StoreLocked           another server has this store open                 → use its API
+    │  ├─ StoreFull             the disk is full                                   → 503 until there is room
+    │  └─ InDoubt               a COMMIT failed: the outcome is unknown            → the process restarts
+    ├─ Fenced                   this worker no longer holds the execution          → it stops, silently
+    └─ NotFound                 no such customer, instance, execution …            → 404
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class HalflapError(Exception):
+    """Something went wrong in Halflap."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        """What happened, where, and what to do next."""
+        return str(self.args[0])
+
+
+class DefinitionError(HalflapError):
+    """The definition of a component or an integration is wrong.
+
+    `where` is the place, as `file:line` or the dotted name of what is wrong.
+    """
+
+    def __init__(self, message: str | None = None, *, where: str | None = None) -> None:
+        super().__init__(f"{where}: {message}" if where and message else message)
+        self.where = where
+
+
+class ConfigError(HalflapError):
+    """The config is incomplete or wrong.
+
+    `fields` maps the path of each wrong field (`acme.api_key`) to what is wrong with it.
+    """
+
+    def __init__(self, message: str | None = None, *, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
+
+
+class Rejected(HalflapError):
+    """The request was rejected before it was accepted; nothing was kept.
+
+    `status` is the HTTP status to answer with (400 to 499). The reason is recorded for support
+    and never told to the sender.
+    """
+
+    def __init__(self, message: str | None = None, *, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class InvalidEvent(HalflapError):
+    """The event was verified, but does not have the shape that its trigger reads."""
+
+
+class UpstreamError(HalflapError):
+    """The other app refused, failed or did not answer.
+
+    `status` is its HTTP status, None where there was no answer; `retryable` says whether the same
+    request may succeed later; `body` is the beginning of its answer.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        retryable: bool | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        if retryable is None:
+            retryable = status is None or status >= 500 or status in (408, 409, 425, 429)
+        self.retryable = retryable
+
+
+class RateLimited(UpstreamError):
+    """The other app asks us to slow down; `retry_after` says for how long, None if it did not."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: timedelta | None = None,
+        status: int | None = 429,
+        body: str = "",
+    ) -> None:
+        super().__init__(message, status=status, retryable=True, body=body)
+        self.retry_after = retry_after
+
+
+class Unauthorized(UpstreamError):
+    """The other app refused the connection's credentials."""
+
+    def __init__(
+        self, message: str | None = None, *, status: int | None = 401, body: str = ""
+    ) -> None:
+        super().__init__(message, status=status, retryable=False, body=body)
+
+
+class EgressRefused(UpstreamError):
+    """The address is one that integrations may not call (a private, loopback or link-local one)."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, retryable=False)
+
+
+class RetryLater(HalflapError):
+    """Not ready yet: run the flow again after a while; spends no attempt."""
+
+    def __init__(self, after: timedelta, message: str | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Cancel(HalflapError):
+    """There is nothing to do: the execution ends as cancelled, for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class StepFailed(HalflapError):
+    """A step failed for good; `step` is its path, `__cause__` the error, where it is still known."""
+
+    def __init__(
+        self, message: str | None = None, *, step: str = "", error: str = "", status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.error = error
+        self.status = status
+
+
+class Conflict(HalflapError):
+    """The value was changed by another execution since it was read; read it again and decide."""
+
+    def __init__(self, message: str | None = None, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class Nondeterminism(HalflapError):
+    """The flow took another path than the one that its journal recorded."""
+
+
+class StoreError(HalflapError):
+    """The store refused or failed; nothing was acknowledged."""
+
+
+class StoreLocked(StoreError):
+    """Another server process has this store open."""
+
+
+class StoreFull(StoreError):
+    """The store has no room left; events are refused with 503 until there is some."""
+
+
+class InDoubt(StoreError):
+    """A commit failed and its outcome is unknown; the process has to start again."""
+
+
+class Fenced(HalflapError):
+    """The execution was given to another worker."""
+
+
+class NotFound(HalflapError):
+    """There is no such thing."""
