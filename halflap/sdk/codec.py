@@ -1,0 +1,274 @@
+"""JSON in and out, exactly: no digit of a number is lost and nothing is turned into something else.
+
+Integers are `int` at any size up to 4,300 digits, fractions are `Decimal` with every digit that was
+sent (`1.10` stays `1.10`). Of two equal keys the last one wins, as in every browser; `-0` is `0`.
+What JSON cannot say is refused with `NotJson`, never approximated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar, cast
+
+import msgspec
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
+
+from halflap.sdk.schema import UNSET
+
+MAX_DEPTH = 256
+"""How deep arrays and objects may be nested: enough for any app, and safe to walk and to copy."""
+
+MAX_DIGITS = 4_300
+"""How long a number may be; more is an attack on whoever converts it."""
+
+T = TypeVar("T")
+
+
+class NotJson(ValueError):
+    """The text is not JSON, or the value cannot be written as JSON; the message says where."""
+
+
+def decode(data: bytes | str) -> Any:
+    """Read JSON, with exact numbers.
+
+    Raises `NotJson`, naming the byte or the path, for anything that RFC 8259 does not allow and for
+    what is nested deeper than `MAX_DEPTH`. A byte order mark at the beginning is skipped.
+    """
+    try:
+        raw = data if isinstance(data, bytes) else data.encode()
+    except UnicodeEncodeError as error:
+        raise NotJson(f"half a surrogate pair at character {error.start}") from error
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = _with_room(_DECODER.decode, raw)
+    except RecursionError as error:
+        raise NotJson(_TOO_DEEP) from error
+    except UnicodeDecodeError as error:
+        raise NotJson(_not_utf8(raw, error)) from error
+    except msgspec.MsgspecError as error:
+        raise NotJson(_explained(str(error), len(raw))) from error
+    # A document with few brackets cannot be deep; most are not walked.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _is_plain(value)
+    return value
+
+
+def encode(value: Any, *, sort: bool = False) -> bytes:
+    """Write a value as JSON: what `decode` reads back equal, or as the text that stands for it.
+
+    Dates, times, UUIDs and URLs become text; enums their value; dataclasses and models (by alias)
+    objects, without the fields that are `UNSET`; sets sorted arrays; keys text. A `float` is
+    written with the digits that identify it. With `sort`, objects are sorted by key, so that equal
+    values have equal bytes. Raises `NotJson`, naming the path, for bytes, secrets, NaN, infinity
+    and types that have no JSON.
+    """
+    try:
+        plain = value if _is_plain(value) else _with_room(_plain, value, "$", 0)
+        return _with_room(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
+    except RecursionError as error:
+        raise NotJson(_TOO_DEEP) from error
+    except UnicodeEncodeError as error:
+        raise NotJson(
+            f"a text holds half a surrogate pair (U+{ord(error.object[error.start]):X})"
+        ) from error
+    except ValueError as error:
+        if isinstance(error, NotJson):
+            raise
+        long = "int_max_str_digits" in str(error)
+        raise NotJson(_TOO_LONG if long else str(error)) from error
+
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+_TOO_LONG = f"a number is longer than {MAX_DIGITS} digits"
+_LEAVES = frozenset({str, int, bool, type(None)})
+
+
+def _fraction(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"a number is beyond 1e±{MAX_DIGITS}") from error
+    if not _fits(number):
+        raise ValueError(f"{_TOO_LONG} or beyond 1e±{MAX_DIGITS}")
+    return number
+
+
+def _fits(number: Decimal) -> bool:
+    return (
+        number.is_finite()
+        and -MAX_DIGITS < number.adjusted() < MAX_DIGITS
+        and len(str(number)) <= MAX_DIGITS + 16  # sign, point and exponent
+    )
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_fraction)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_SORTING_ENCODER = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+
+
+def _with_room(function: Callable[..., T], *args: Any) -> T:
+    """Call it; where the caller's own stack left too little room, on a fresh one.
+
+    So that what is read and written does not depend on how deep the reader already is.
+    """
+    try:
+        return function(*args)
+    except RecursionError:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(function, *args).result()
+
+
+def _explained(message: str, size: int) -> str:
+    if message.startswith("Integer value out of range"):
+        return _TOO_LONG + message[26:]
+    if message == "Input data was truncated":
+        return f"it ends too early (byte {size})" if size else "it is empty (byte 0)"
+    return message.removeprefix("JSON is malformed: ")
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as absolute:
+        error = absolute
+    return f"not UTF-8: {error.reason} (byte {error.start})"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the encoder may write this as it is; refuses what is too deep."""
+    stack: list[tuple[Any, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        kind = cast(type[Any], type(item))
+        if kind is dict:
+            fields = cast(dict[Any, Any], item)
+            if not set(map(type, fields)) <= {str}:
+                return False
+            children: Iterable[Any] = fields.values()
+        elif kind is list:
+            children = cast(list[Any], item)
+        elif kind is Decimal:
+            if not _fits(item):
+                return False
+            continue
+        elif kind is float:
+            if not math.isfinite(item):
+                return False
+            continue
+        elif kind in _LEAVES:
+            continue
+        else:
+            return False
+        if depth == MAX_DEPTH:
+            raise NotJson(_TOO_DEEP)
+        if not set(map(type, children)) <= _LEAVES:
+            stack.extend((child, depth + 1) for child in children)
+    return True
+
+
+def _plain(value: Any, path: str, depth: int) -> Any:
+    """The same value, made of what the encoder writes faithfully."""
+    # Loops, not comprehensions: in Python 3.11 each of those costs a second frame a level.
+    if depth > MAX_DEPTH:
+        raise NotJson(_TOO_DEEP)
+    if not isinstance(value, Mapping | Sequence | Set) or isinstance(
+        value, str | bytes | bytearray
+    ):
+        known, scalar = _scalar(value, path)
+        if known:
+            return scalar
+        value = scalar
+        if not isinstance(value, Mapping | list):
+            return _plain(value, path, depth + 1)
+    if isinstance(value, Mapping):
+        fields: dict[str, Any] = {}
+        for key, child in cast(Mapping[Any, Any], value).items():
+            if child is UNSET:
+                continue
+            name = _key(key, path)
+            if name in fields:
+                raise NotJson(f"{path}: two keys are written {name!r}; name them apart")
+            fields[name] = _plain(child, f"{path}.{name}", depth + 1)
+        return fields
+    items: list[Any] = []
+    for index, child in enumerate(cast(Iterable[Any], value)):
+        items.append(_plain(child, f"{path}[{index}]", depth + 1))
+    if isinstance(value, Set):
+        items.sort(key=_SORTING_ENCODER.encode)
+    return items
+
+
+def _scalar(value: Any, path: str) -> tuple[bool, Any]:
+    """(True, what to write), or (False, the object, array or other value to look at instead)."""
+    match value:
+        case enum.Enum():
+            if value is UNSET:
+                raise NotJson(f"{path}: UNSET has no JSON; leave the field out")
+            return False, value.value
+        case None | bool():
+            return True, value
+        case str():
+            return True, str.__str__(value)
+        case int():
+            return True, int(value)
+        case float():
+            if not math.isfinite(value):
+                raise NotJson(f"{path}: {float(value)} has no JSON; send None or text")
+            return True, float(value)
+        case Decimal():
+            if not _fits(value):
+                raise NotJson(
+                    f"{path}: NaN, infinity and numbers beyond 1e±{MAX_DIGITS} have no JSON"
+                )
+            return True, Decimal(value)
+        case bytes() | bytearray() | memoryview():
+            raise NotJson(f"{path}: bytes have no JSON; pass text (base64, for example) or a File")
+        case SecretStr() | SecretBytes() | Secret():
+            raise NotJson(f"{path}: a secret is not written; pass its connection instead")
+        case dt.datetime() | dt.time():
+            return True, re.sub(r"\+00:00$", "Z", value.isoformat())
+        case dt.date():
+            return True, value.isoformat()
+        case uuid.UUID():
+            return True, str(value)
+        case BaseModel():
+            return False, value.model_dump(mode="python", by_alias=True)
+        case _:
+            return _other(value, path)
+
+
+def _other(value: Any, path: str) -> tuple[bool, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return False, {name: getattr(value, name) for name in names}
+    if not hasattr(value, "__next__") and not isinstance(value, type):
+        try:
+            # URLs, addresses, paths, durations: as Pydantic writes them.
+            written = to_jsonable_python(value)
+        except (ValueError, TypeError):
+            pass
+        else:
+            if isinstance(written, str | int | float):
+                return True, written
+    raise NotJson(f"{path}: a {type(value).__name__} has no JSON; pass a model, a dict or text")
+
+
+def _key(key: object, path: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int | float | Decimal | dt.date | dt.time | uuid.UUID):
+        return str(_scalar(key, path)[1])
+    raise NotJson(f"{path}: a {type(key).__name__} cannot be a key; use text")
