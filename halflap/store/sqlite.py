@@ -120,13 +120,13 @@ class Database:
     ) -> Database:
         """Open the store at `path`, creating the file (not its directory) where it is missing.
 
-        `clock` gives the time of everything the store dates, in milliseconds since 1970.
+        `clock` gives the time of everything the store dates, in microseconds since 1970.
         `":memory:"` opens a store that ends with its process. Raises `StoreLocked` while another
         process has it open, `StoreFull` and `StoreError` where it cannot be opened.
         """
         loop = asyncio.get_running_loop()
         opened = await loop.run_in_executor(None, _open, path, synchronous)
-        return cls(opened[0], clock or _milliseconds, *opened[1:])
+        return cls(opened[0], clock or _microseconds, *opened[1:])
 
     @property
     def failed(self) -> BaseException | None:
@@ -513,5 +513,5 @@ def _resolve(
             future.set_exception(error)
 
 
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000
+def _microseconds() -> int:
+    return time.time_ns() // 1_000

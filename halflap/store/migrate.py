@@ -1,0 +1,264 @@
+"""Migrations: how the schema of an older store becomes the schema of this code.
+
+A migration is a pair. Its `before` only adds (tables, columns, indexes), so that old code runs on
+beside it; its `after` cleans up what only old code needed, once no old code runs. One process
+applies both at start; where servers are replaced one by one, `before` is applied first, then the
+servers are replaced, then `after` is applied. So no `before` may rely on an earlier `after`.
+
+What was applied stands in the table `migrations`, with the checksum of its SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from halflap.errors import StoreError
+
+Phase = Literal["before", "after"]
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number     INTEGER NOT NULL,
+    phase      TEXT    NOT NULL CHECK (phase IN ('before', 'after')),
+    name       TEXT    NOT NULL,
+    checksum   TEXT    NOT NULL,
+    version    TEXT    NOT NULL,
+    applied_at INTEGER NOT NULL,
+    PRIMARY KEY (number, phase)
+) STRICT
+"""
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_OF_THE_FILE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_READONLY,
+}
+_UNFIT = {"BEGIN", "COMMIT", "END", "ROLLBACK", "VACUUM", "ATTACH", "DETACH"}
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One change of the schema: what to add before new code runs, what to clean up after it."""
+
+    number: int
+    name: str
+    before: str
+    after: str = ""
+
+    def sql(self, phase: Phase) -> str:
+        """The SQL of one phase; empty where there is nothing to do."""
+        return self.before if phase == "before" else self.after
+
+    def checksum(self, phase: Phase) -> str:
+        """The SHA-256 of one phase's SQL, by which a changed migration is noticed."""
+        return hashlib.sha256(self.sql(phase).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    name: str
+    checksum: str
+    version: str
+
+
+_History = dict[tuple[int, Phase], _Applied]
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    migrations: Sequence[Migration],
+    *,
+    phase: Literal["before", "after", "both"] = "both",
+    clock: Callable[[], int] | None = None,
+) -> list[tuple[int, Phase]]:
+    """Apply what this store lacks, each migration in a transaction, and say what was applied.
+
+    Best run through `Database.alone`: outside a transaction, foreign keys are checked at the end
+    of each migration instead of during it, so that a table may be rebuilt. Inside one, each
+    migration is a savepoint. Raises `StoreError`, with nothing of the migration applied, where
+    the store is newer than this code or has another history, or where the SQL fails.
+    """
+    ordered = _in_order(migrations)
+    with _transaction(connection):
+        connection.execute(_TABLE)
+    history = _read_history(connection)
+    _compare(ordered, history)
+    done: list[tuple[int, Phase]] = []
+    with _foreign_keys_off(connection):
+        for migration in ordered:
+            for step in _phases(phase):
+                if (migration.number, step) not in history:
+                    _apply(connection, migration, step, history, clock)
+                    done.append((migration.number, step))
+    return done
+
+
+def statements(script: str) -> Iterator[str]:
+    """Split an SQL script into its statements; a `;` in a text, comment or trigger splits nothing.
+
+    Raises `StoreError` where the last statement does not end.
+    """
+    statement = ""
+    for piece in re.split(r"(?<=;)", script):
+        statement += piece
+        if sqlite3.complete_statement(statement):
+            if _COMMENTS.sub("", statement).strip(" \t\r\n;"):
+                yield statement.strip()
+            statement = ""
+    if rest := _COMMENTS.sub("", statement).strip():
+        raise StoreError(f"the statement {_excerpt(rest)} does not end; close it with a semicolon.")
+
+
+def _in_order(migrations: Sequence[Migration]) -> list[Migration]:
+    ordered = sorted(migrations, key=lambda migration: migration.number)
+    for expected, migration in enumerate(ordered, start=1):
+        if migration.number != expected:
+            raise StoreError(
+                f"migration {migration} stands where number {expected} is expected; "
+                "number them 1, 2, 3 … with neither gaps nor doubles."
+            )
+    return ordered
+
+
+def _phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
+    return ("before", "after") if phase == "both" else (phase,)
+
+
+def _read_history(connection: sqlite3.Connection) -> _History:
+    rows = connection.execute("SELECT number, phase, name, checksum, version FROM migrations")
+    return {(row[0], row[1]): _Applied(row[2], row[3], row[4]) for row in rows.fetchall()}
+
+
+def _compare(migrations: list[Migration], history: _History) -> None:
+    """Refuse a store that this code would misread."""
+    known = {migration.number: migration for migration in migrations}
+    newer = max((key for key in history if key[0] > len(known) and key[1] == "after"), default=None)
+    if newer is not None:
+        applied = history[newer]
+        raise StoreError(
+            f"the store is newer than this Halflap: it has migration {newer[0]} ({applied.name}), "
+            f"this code knows {len(known)}; install Halflap {applied.version} or later, "
+            "or restore a backup from before that migration."
+        )
+    for (number, step), applied in sorted(history.items()):
+        migration = known.get(number)
+        if migration is not None and migration.checksum(step) != applied.checksum:
+            raise StoreError(
+                f"migration {migration} was changed after its {step!r} had been applied to this "
+                f"store (as {applied.name!r}, by Halflap {applied.version}); put it back as it "
+                "was and write a new migration for the change."
+            )
+        missing: tuple[int, Phase] = (number, "before") if step == "after" else (number - 1, step)
+        if missing[0] > 0 and missing not in history:
+            raise StoreError(
+                f"the store has migration {number} ({applied.name}, {step}) without "
+                f"{missing[0]} ({missing[1]}); restore it from a backup."
+            )
+
+
+def _apply(
+    connection: sqlite3.Connection,
+    migration: Migration,
+    phase: Phase,
+    history: _History,
+    clock: Callable[[], int] | None,
+) -> None:
+    if phase == "after" and (migration.number, "before") not in history:
+        raise StoreError(
+            f"migration {migration}: its 'before' has not been applied to this store; "
+            "apply that, then replace the servers, then apply 'after'."
+        )
+    applied = _Applied(migration.name, migration.checksum(phase), _version())
+    statement = ""
+    try:
+        with _transaction(connection):
+            for statement in statements(migration.sql(phase)):
+                _refuse_unfit(statement)
+                connection.execute(statement).fetchall()
+            statement = "PRAGMA foreign_key_check"
+            if wrong := connection.execute(statement).fetchone():
+                raise StoreError(f"a row of table {wrong[0]} refers to none of {wrong[2]}.")
+            connection.execute(
+                "INSERT INTO migrations (number, phase, name, checksum, version, applied_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    migration.number,
+                    phase,
+                    applied.name,
+                    applied.checksum,
+                    applied.version,
+                    (clock or _microseconds)(),
+                ),
+            )
+    except (sqlite3.Error, StoreError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
+            raise
+        raise StoreError(
+            f"migration {migration}, {phase}: {error} (at {_excerpt(statement)}); "
+            "nothing of it was applied: mend it and start again."
+        ) from error
+    history[migration.number, phase] = applied
+
+
+def _refuse_unfit(statement: str) -> None:
+    word = re.match(r"\w*", _COMMENTS.sub("", statement).lstrip())
+    if word is not None and word[0].upper() in _UNFIT:
+        raise StoreError(f"{word[0].upper()} cannot stand in a migration: it is one transaction.")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    inside = connection.in_transaction
+    connection.execute("SAVEPOINT migration" if inside else "BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("RELEASE migration" if inside else "COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite rolls back by itself where the disk is full
+            connection.execute("ROLLBACK TO migration" if inside else "ROLLBACK")
+            if inside:
+                connection.execute("RELEASE migration")
+        raise
+
+
+@contextmanager
+def _foreign_keys_off(connection: sqlite3.Connection) -> Generator[None]:
+    """Let a migration rebuild a table: with keys on, dropping the old one would cascade."""
+    (on,) = connection.execute("PRAGMA foreign_keys").fetchone()
+    connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA foreign_keys = {on}")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("halflap")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _excerpt(statement: str) -> str:
+    line = " ".join(statement.split())
+    return repr(line if len(line) <= 80 else f"{line[:79]}…")
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1_000
