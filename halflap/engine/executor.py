@@ -1,0 +1,209 @@
+"""Runs an author's flow for a turn, and decides from what it raises what happens next."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from halflap.engine.protocol import Again, Ended, Turn, Verdict
+from halflap.engine.recorder import Cancelled, Pause, StepRecorder, failure_of
+from halflap.errors import (
+    Cancel,
+    DefinitionError,
+    Fenced,
+    InvalidEvent,
+    NotFound,
+    RateLimited,
+    RetryLater,
+)
+from halflap.model import Failure, FlowKey, Outcome, to_datetime
+from halflap.sdk import connection, running
+from halflap.sdk.action import Action, Retry
+from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
+from halflap.sdk.egress import Egress
+from halflap.sdk.integration import Flow
+from halflap.sdk.record import Seal, adapter_of, encode_value
+from halflap.sdk.request import Headers, Request
+from halflap.sdk.running import Suspended
+from halflap.sdk.schema import Config
+from halflap.sdk.trigger import Ignore, Reply, fit_event
+
+UNSATISFIED_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that running a flow of an instance needs, read once per execution."""
+
+    flow: Flow[Any, Any, Any]
+    config: Config
+    customer: CustomerInfo
+    instance: InstanceInfo
+    urls: Mapping[str, str]
+    secret: Callable[[str], SecretStr]
+    seal: Seal
+    unseal: Seal
+    egress: Egress | None = None
+
+
+Resolve = Callable[[FlowKey], Awaitable[Work]]
+"""Finds the work of a flow; `NotFound` where no worker has what its version needs."""
+
+Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Executor:
+    """The handler of turns: resolve → record the event → run the flow → verdict."""
+
+    resolve: Resolve
+    chance: random.Random = field(default_factory=random.Random)
+    perform: Perform | None = None
+
+    async def __call__(self, turn: Turn) -> Verdict:
+        if turn.cancelling is not None:
+            return Ended(Outcome("cancelled", turn.cancelling))
+        try:
+            work = await self.resolve(turn.start.flow)
+        except (NotFound, DefinitionError) as error:
+            at = turn.now() + int(UNSATISFIED_SECONDS * 1e6)
+            return Again("later", at, failure=failure_of(error), waiting_for=str(error))
+        recorder = StepRecorder(
+            turn,
+            seal=work.seal,
+            unseal=work.unseal,
+            chance=self.chance,
+            perform=self.perform,
+            strict=turn.start.replay_of is None or not turn.start.copied,
+        )
+        verdict = await self._run(turn, work, recorder)
+        return aged(turn, work.flow, verdict)
+
+    async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
+        if work.egress is not None:
+            connection.egress.set(work.egress)
+        try:
+            async with asyncio.timeout(work.flow.timeout.total_seconds()) as deadline:
+                outcome = await self._attempt(turn, work, recorder)
+        except Suspended:
+            return paused(recorder)
+        except Cancelled:
+            outcome = Outcome("cancelled", turn.cancelling or "cancelled")
+        except Fenced:
+            raise
+        except Cancel as error:
+            outcome = Outcome("cancelled", error.reason)
+        except (RetryLater, RateLimited) as error:
+            wait = error.after if isinstance(error, RetryLater) else error.retry_after
+            seconds = (wait or Retry().first).total_seconds()
+            at = turn.now() + int(seconds * 1e6)
+            records, logs = recorder.left()
+            return Again("later", at, records, logs, failure_of(error))
+        except TimeoutError as error:
+            failure = failure_of(error)
+            if deadline.expired():
+                message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
+                failure = Failure("Timeout", message, where=work.flow.where)
+            outcome = Outcome("failed", failure.message, failure=failure)
+        except Exception as error:
+            failure = failure_of(error)
+            outcome = Outcome("failed", failure.message, failure=failure)
+        finally:
+            running.recorder.set(None)
+        records, logs = recorder.left()
+        return Ended(outcome, records, logs)
+
+    async def _attempt(self, turn: Turn, work: Work, recorder: StepRecorder) -> Outcome:
+        scope = recorder.open()
+        running.recorder.set(None)
+        flow, start = work.flow, turn.start
+        request = request_of(turn)
+        trigger = flow.trigger
+        event = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
+        if isinstance(event, Ignore):
+            return Outcome("ignored", event.reason)
+        running.recorder.set(recorder)
+        ctx: Context[Any] = Context(
+            config=work.config,
+            customer=work.customer,
+            instance=work.instance,
+            execution=start.execution,
+            attempt=turn.attempt,
+            flow=flow.name,
+            urls=work.urls,
+            secrets=work.secret,
+            scopes={
+                "flow": f"flow:{start.flow.instance}:{flow.name}",
+                "instance": f"instance:{start.flow.instance}",
+                "integration": f"integration:{start.flow.integration}",
+            },
+            recorder=recorder,
+        )
+        value = await flow.function(ctx, event)
+        recorder.close(scope)
+        return Outcome("succeeded", result=None if value is None else encoded(flow, value, work.seal))
+
+
+async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
+    """The flow's event, read from the request by its trigger; misshapen is `InvalidEvent`."""
+    try:
+        event = await flow.trigger.parse(request)
+    except InvalidEvent:
+        raise
+    except Exception as error:
+        reason = failure_of(error)
+        raise InvalidEvent(f"{flow.trigger.name} could not read the request: {reason.message}") from error
+    return event if isinstance(event, Ignore) else fit_event(event, flow.event_type, flow.function)
+
+
+def encoded(flow: Flow[Any, Any, Any], value: Any, seal: Seal) -> bytes:
+    """A flow's result as bytes; a `Reply` keeps its status, headers and body apart."""
+    if isinstance(value, Reply):
+        body = value.body.decode("latin-1") if isinstance(value.body, bytes) else value.body
+        kind = "bytes" if isinstance(value.body, bytes) else "value"
+        shown = {"status": value.status, "headers": dict(value.headers), "body": body, "kind": kind}
+        return encode_value({"$reply": shown}, None, seal)
+    adapter = None if flow.result_type is Any else adapter_of(flow.result_type)
+    return encode_value(value, adapter, seal)
+
+
+def request_of(turn: Turn) -> Request:
+    """The kept event as the request that it was."""
+    event = turn.start.event
+    return Request(
+        method=event.method,
+        path=event.path,
+        query=event.query,
+        headers=Headers(event.headers),
+        body=event.body,
+        url=event.url,
+        received_at=to_datetime(event.received_at),
+        part=event.part,
+    )
+
+
+def paused(recorder: StepRecorder) -> Again:
+    """The earliest of what the flow waits for."""
+    times = [each.at for each in recorder.pauses if each.at is not None]
+    at = min(times, default=None)
+    first = next((each for each in recorder.pauses if each.at == at), Pause("sleep", at))
+    records, logs = recorder.left()
+    return Again(first.how, at, records, logs, first.failure, first.waiting_for)  # pyright: ignore[reportArgumentType]
+
+
+def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict) -> Verdict:
+    """An execution that would go on after its maximum age fails now instead."""
+    if not isinstance(verdict, Again) or verdict.how not in ("retry", "later") or verdict.at is None:
+        return verdict
+    oldest = turn.accepted_at + int(flow.max_age.total_seconds() * 1e6)
+    if verdict.at <= oldest:
+        return verdict
+    why = f": {verdict.failure.message}" if verdict.failure else ""
+    reason = f"not done within the flow's maximum age, {flow.max_age}{why}"
+    outcome = Outcome("failed", reason, failure=verdict.failure)
+    return Ended(outcome, verdict.records, verdict.logs)

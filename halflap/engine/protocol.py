@@ -1,0 +1,162 @@
+"""The seam between durable execution and everything else.
+
+An engine keeps executions and hands each, as a `Turn`, to a worker's `Handler`, at least once,
+until the handler's `Verdict` ends it. It owns start, record, state, timers, signals, cancel and
+order; no verb shares a transaction with the catalogue. Both implementations pass
+tests/conformance/test_engine.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from halflap.model import (
+    ExecutionState,
+    Failure,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    Started,
+    StateWrite,
+)
+
+
+class Turn(Protocol):
+    """An execution in a worker's hands: its event, its journal so far, and the right to add to it."""
+
+    @property
+    def start(self) -> Start: ...
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        ...
+
+    @property
+    def history(self) -> Sequence[Record]:
+        """The journal of earlier attempts, in order."""
+        ...
+
+    @property
+    def accepted_at(self) -> Micros: ...
+
+    @property
+    def cancelling(self) -> str | None:
+        """Why the execution is to be cancelled, once somebody asked for it."""
+        ...
+
+    def now(self) -> Micros:
+        """The engine's time."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether this worker still holds the execution, by its own monotonic clock."""
+        ...
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+    ) -> bool:
+        """Make records durable, together with a write to state.
+
+        False where the write's compare-and-set failed (nothing was written). Raises `Fenced` where
+        the execution is no longer this worker's.
+        """
+        ...
+
+    async def read_state(self, scope: str, key: str) -> bytes | None: ...
+
+    async def take_signal(self, name: str) -> bytes | None:
+        """The oldest signal of that name that was not taken by an earlier step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The execution ended; its last records and its outcome are one commit."""
+
+    outcome: Outcome
+    records: Sequence[Record] = ()
+    logs: Sequence[LogLine] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The execution leaves memory and is run again: at a time, at a signal, or when it is woken.
+
+    `how` is the reason: `retry` (a step failed), `later` (not ready, or rate-limited), `sleep`,
+    `signal`. An execution with how `retry` or `later` is `queued`, else `waiting`.
+    """
+
+    how: Literal["retry", "later", "sleep", "signal"]
+    at: Micros | None
+    records: Sequence[Record] = ()
+    logs: Sequence[LogLine] = ()
+    failure: Failure | None = None
+    waiting_for: str = ""
+
+
+Verdict = Ended | Again
+Handler = Callable[[Turn], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to an execution, for whoever follows along."""
+
+    execution: str
+    start: Start
+    state: ExecutionState
+    at: Micros
+    outcome: Outcome | None = None
+    attempt: int = 1
+
+
+class Engine(Protocol):
+    """Keeps executions, and hands them out until each has an outcome."""
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key."""
+        ...
+
+    async def run(self, handler: Handler) -> None:
+        """Hand turns to a handler until `stop`."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Take no more; let running turns end for `grace` seconds, then cut them: they resume later."""
+        ...
+
+    async def cancel(self, execution: str, reason: str) -> bool:
+        """Cancel: at once where it is queued or waiting, at its next step where it runs.
+
+        False where it has already ended; raises `NotFound` where there is no such execution.
+        """
+        ...
+
+    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+        """Send a signal; one that comes before the execution asks is kept."""
+        ...
+
+    async def hold(self, instance: str) -> None:
+        """Accept the instance's events, and let them wait."""
+        ...
+
+    async def release(self, instance: str) -> None:
+        """Let the instance's executions run."""
+        ...
+
+    async def live(self, instance: str) -> int:
+        """How many of the instance's executions have not ended."""
+        ...
+
+    async def outcome(self, execution: str, within: float) -> Outcome | None:
+        """How the execution ended, waiting up to `within` seconds; None where it has not."""
+        ...
+
+    def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Hear of every change; returns what stops it. Listeners must not block."""
+        ...

@@ -1,0 +1,303 @@
+"""The nouns that cross rooms, as frozen values. Words: docs/concepts.md.
+
+Times are whole microseconds since 1970-01-01 UTC (`Micros`) wherever the store keeps them, and
+`datetime` in UTC wherever an author or an API sees them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+type_id_alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+
+Micros = int
+Clock = Callable[[], Micros]
+
+
+def wall_clock() -> Micros:
+    """Now, as the machine's wall clock has it."""
+    return time.time_ns() // 1000
+
+
+def to_datetime(at: Micros) -> datetime:
+    """A stored time as an aware `datetime` in UTC."""
+    return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
+
+
+def to_micros(at: datetime) -> Micros:
+    """A `datetime` (aware) as a stored time."""
+    whole = int(at.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + at.microsecond
+
+
+def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None) -> str:
+    """A new id: `exe_01k…`, a TypeID (a UUIDv7 in base 32), so ids sort by time.
+
+    `now` and `chance` (74 bits) are parameters so that a simulation can repeat them.
+    """
+    stamp = (now if now is not None else time.time_ns() // 1000) // 1000
+    bits = chance if chance is not None else secrets.randbits(74)
+    value = (
+        (stamp & 0xFFFF_FFFF_FFFF) << 80
+        | 0x7 << 76
+        | (bits >> 62 & 0xFFF) << 64
+        | 0b10 << 62
+        | (bits & 0x3FFF_FFFF_FFFF_FFFF)
+    )
+    digits = [type_id_alphabet[value >> shift & 31] for shift in range(125, -1, -5)]
+    return f"{prefix}_{''.join(digits)}"
+
+
+ExecutionState = Literal[
+    "queued", "running", "waiting", "succeeded", "failed", "cancelled", "ignored"
+]
+ENDED: frozenset[ExecutionState] = frozenset({"succeeded", "failed", "cancelled", "ignored"})
+
+InstanceState = Literal[
+    "configured", "activating", "active", "upgrading", "disabling", "disabled", "failed"
+]
+
+StepStatus = Literal["succeeded", "failed", "retrying"]
+StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """The SaaS team's tenant. `external_id` is its id in the team's own product."""
+
+    id: str
+    name: str
+    external_id: str | None
+    created_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A published version of an integration: an immutable bundle named by its content's hash."""
+
+    hash: str
+    integration: str
+    number: int
+    published_at: Micros
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConnection:
+    """One account of an app, as it is kept: plain fields, and the names of its sealed ones.
+
+    `generation` grows with every change of its secrets; `status` is `unauthorized` once the app
+    refused them, until they are mended.
+    """
+
+    id: str
+    customer: str | None
+    component: str
+    name: str
+    fields: dict[str, object]
+    secret_names: tuple[str, ...]
+    generation: int
+    status: Literal["untested", "working", "unauthorized"]
+    created_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One integration version activated for one customer with its config.
+
+    `version` is the hash of the bundle that new events run on; `revision` numbers its config.
+    `error` says why the last activation, upgrade or teardown failed.
+    """
+
+    id: str
+    customer: str
+    integration: str
+    name: str
+    version: str
+    revision: int
+    state: InstanceState
+    error: str | None
+    created_at: Micros
+    changed_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """The URL of a flow of an instance: `/hooks/<id>`; stable through redeploys and versions."""
+
+    id: str
+    instance: str
+    flow: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowKey:
+    """Which flow of which instance, pinned to a version and a config revision."""
+
+    customer: str
+    instance: str
+    integration: str
+    flow: str
+    version: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What arrived for one flow of one instance, as raw bytes and headers."""
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    received_at: Micros
+    url: str = ""
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dedupe:
+    """A delivery's identity within its flow: the same key within `ttl` microseconds is a duplicate."""
+
+    key: str
+    ttl: Micros = 7 * 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An execution to be started; starting the same id twice starts it once.
+
+    `root` is the first of its lineage: idempotency keys are derived from it, so that resuming and
+    replaying from a failed step keep them. `key` is the record's id: what support searches by.
+    """
+
+    execution: str
+    flow: FlowKey
+    event: Event
+    root: str
+    dedupe: Dedupe | None = None
+    key: str | None = None
+    replay_of: str | None = None
+    copied: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What became of a start: `duplicate_of` is the first one's execution where it was one."""
+
+    execution: str
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is recorded: its class, its message, where in the author's code, and more."""
+
+    kind: str
+    message: str
+    where: str = ""
+    status: int | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One step of an execution as the journal keeps it.
+
+    `path` is its identity: scope path, name, occurrence (`gather-1[42]/acme.create_account#1`).
+    `inputs` and `result` are encoded values (sdk/record.py); `pure` records ride along with
+    later commits. `tries` counts how often it was tried; `seq` is its place in the journal.
+    """
+
+    seq: int
+    path: str
+    kind: StepKind
+    name: str
+    title: str
+    status: StepStatus
+    started_at: Micros
+    ended_at: Micros
+    inputs: bytes | None = None
+    result: bytes | None = None
+    failure: Failure | None = None
+    tries: int = 1
+    pure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that an author's code logged during an execution."""
+
+    at: Micros
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+    fields: bytes = b""
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateWrite:
+    """A write to `ctx.state`: with `expect`, only where the value is still that one.
+
+    `scope` is `flow:<instance>:<flow>`, `instance:<instance>` or `integration:<name>`; a `value` of
+    None deletes; `expect` is the encoded value that was read, `MISSING` where there was none, and
+    None writes whatever is there.
+    """
+
+    scope: str
+    key: str
+    value: bytes | None
+    expect: bytes | None = None
+
+
+MISSING = b"\x00missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an execution ended. `result` is the flow's encoded return value."""
+
+    state: Literal["succeeded", "failed", "cancelled", "ignored"]
+    reason: str = ""
+    result: bytes | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a flow for an event, as support sees it."""
+
+    id: str
+    flow: FlowKey
+    state: ExecutionState
+    attempt: int
+    root: str
+    replay_of: str | None
+    key: str | None
+    accepted_at: Micros
+    started_at: Micros | None
+    ended_at: Micros | None
+    due_at: Micros | None
+    reason: str
+    failure: Failure | None
+    result: bytes | None
+    duplicates: int = 0
+    waiting_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request that was refused before it was accepted: why, and when."""
+
+    endpoint: str
+    at: Micros
+    reason: str
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,209 @@
+"""An action: an async function of a component, with typed inputs and a typed output."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import anyio.to_thread
+
+from halflap.errors import DefinitionError
+from halflap.sdk import running
+from halflap.sdk.schema import Shape, read_signature, summary, where
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and how soon, a failed step is tried again.
+
+    `attempts` counts all tries, the first one too. The wait doubles from `first` up to `longest`,
+    each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
+    """
+
+    attempts: int = 5
+    first: timedelta = timedelta(seconds=1)
+    longest: timedelta = timedelta(minutes=10)
+    jitter: float = 0.5
+
+    def wait(self, tries: int, chance: random.Random) -> timedelta:
+        """The wait after `tries` failed tries."""
+        longest = min(self.first * 2 ** max(tries - 1, 0), self.longest)
+        return longest * (1 - self.jitter * chance.random())
+
+
+NEVER = Retry(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Which record of the app an action writes, and which of its fields (for the echo).
+
+    `record` names the input that holds the record's id, `fields` the inputs that are written.
+    """
+
+    record: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of an action with its inputs by name: what a test compares a step with."""
+
+    action: str
+    inputs: tuple[tuple[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return f"{self.action}({', '.join(f'{name}={value!r}' for name, value in self.inputs)})"
+
+
+class Action(Generic[P, R]):
+    """An async function that an author calls: a step in a flow, a plain function elsewhere."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        component: str,
+        connection_type: type[Any] | None,
+        name: str | None = None,
+        title: str | None = None,
+        pure: bool = False,
+        retry: Retry = Retry(),
+        timeout: timedelta | None = None,
+        example: Any = None,
+        writes: Writes | None = None,
+    ) -> None:
+        self.function = function
+        self.component = component
+        self.short_name = name or function.__name__
+        self.name = f"{component}.{self.short_name}" if component else self.short_name
+        self.title = title or self.short_name.replace("_", " ").capitalize()
+        self.pure = pure
+        self.retry = retry
+        self.timeout = timeout
+        self.example = example
+        self.writes = writes
+        self.shape: Shape = read_signature(function, connection_type=connection_type)
+        self.description = summary(function)
+        self.where = where(function)
+        self.signature = inspect.signature(function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.parameters = tuple(self.signature.parameters)
+        if component and not self.description:
+            raise DefinitionError(
+                f"{self.name}: the docstring is missing; its first line is shown to customers",
+                where=self.where,
+            )
+        update_wrapper(self, function)  # pyright: ignore[reportArgumentType]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        recorder = running.recorder.get()
+        if recorder is None:
+            return self.invoke(*args, **kwargs)
+        return recorder.call(self, self.bind(args, kwargs))
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name; what does not fit is a `TypeError`, as for any function."""
+        if len(args) <= len(self.parameters) and not kwargs:
+            bound = dict(zip(self.parameters, args, strict=False))
+            if len(bound) == len(self.parameters):
+                return bound
+        try:
+            return dict(self.signature.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+
+    async def invoke(self, *args: Any, **kwargs: Any) -> R:
+        """Run the function itself, as a plain function: nothing is recorded."""
+        if self.is_async:
+            return await self.function(*args, **kwargs)
+        context = copy_context()
+        return await anyio.to_thread.run_sync(
+            lambda: context.run(self.function, *args, **kwargs), abandon_on_cancel=True
+        )
+
+    def titled(self, title: str) -> Action[P, R]:
+        """The same action under another title: `await acme.create.titled("Create it")(…)`."""
+        other = copy.copy(self)
+        other.title = title
+        return other
+
+    def call(self, **inputs: Any) -> Call:
+        """A call with these inputs, to compare a test's steps with."""
+        unknown = set(inputs) - {each.name for each in self.shape.inputs}
+        if unknown:
+            raise TypeError(f"{self.name} has no input {', '.join(sorted(unknown))}")
+        return Call(self.name, tuple(sorted(inputs.items())))
+
+    def __repr__(self) -> str:
+        return f"<action {self.name}>"
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.where))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Action)
+            and self.name == other.name
+            and self.function is other.function  # pyright: ignore[reportUnknownMemberType]
+        )
+
+
+class ActionDecorator(Protocol):
+    """`@component.action(…)`: makes an action of an async function, or of a plain one."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Action[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Action[P, R]: ...
+
+
+@overload
+def step(function: Callable[P, Awaitable[R]], /) -> Action[P, R]: ...
+@overload
+def step(function: Callable[P, R], /) -> Action[P, R]: ...
+@overload
+def step(
+    *,
+    title: str | None = None,
+    pure: bool = False,
+    retry: Retry = NEVER,
+    timeout: timedelta | None = None,
+) -> ActionDecorator: ...
+def step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    title: str | None = None,
+    pure: bool = False,
+    retry: Retry = NEVER,
+    timeout: timedelta | None = None,
+) -> Any:
+    """Record a local function as a step: what it returns is kept, and it is not run again.
+
+    For what is not a function of the event, the config and earlier steps: a clock, chance, a file,
+    a slow computation.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Action[..., Any]:
+        return Action(
+            function,
+            component="",
+            connection_type=None,
+            title=title,
+            pure=pure,
+            retry=retry,
+            timeout=timeout,
+        )
+
+    return decorate if function is None else decorate(function)

@@ -1,0 +1,211 @@
+"""A connection: how to reach one account of an app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import urljoin, urlsplit
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from halflap.errors import Unauthorized
+from halflap.sdk import running
+from halflap.sdk.egress import Egress, Limits, Response
+from halflap.sdk.schema import File
+
+JSON_METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
+_default_egress: Egress | None = None
+
+
+@dataclass(slots=True)
+class Link:
+    """What binds a connection to its stored account: its name in the config, and its refresh."""
+
+    name: str
+    id: str | None = None
+    egress: Egress | None = None
+    refresh: Callable[[Connection], Awaitable[Connection]] | None = None
+
+
+class Connection(BaseModel):
+    """How to reach one account of an app. Subclass it with the fields that its customer fills in.
+
+    Secret fields are `SecretStr`: write-only, sealed at rest, never logged. Override `headers` (or
+    `authorize`) to sign requests and `test` to check the account before it is saved. Several ways in
+    stand under one type as a field `auth: OAuth2Code | ApiKey`, told apart by a `kind`.
+    """
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    base_url: str = ""
+
+    limits: ClassVar[Limits] = Limits()
+
+    _link: Link | None = PrivateAttr(default=None)
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every request."""
+        auth = getattr(self, "auth", None)
+        headers: Callable[[], dict[str, str]] | None = getattr(auth, "headers", None)
+        return headers() if headers is not None else {}
+
+    async def test(self) -> None:
+        """Check that the account can be reached; raise what is wrong. Called before it is saved."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = ...,
+        form: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        files: Mapping[str, File] | None = None,
+        check: bool = True,
+    ) -> Response:
+        """Send a request to the app and return the whole response.
+
+        `path` is joined to `base_url` (an absolute URL must have its origin, so that credentials
+        stay at home). Requests with an effect carry an `Idempotency-Key` that is the same on every
+        try of the step. Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
+        False. Credentials that were refused are refreshed once, where the connection can.
+        """
+        connection = self
+        method = method.upper()
+        own = {**connection.headers(), **(headers or {})}
+        current = running.step.get()
+        if (
+            current is not None
+            and method in JSON_METHODS_WITH_EFFECT
+            and not any(each.lower() == "idempotency-key" for each in own)
+        ):
+            own["Idempotency-Key"] = current.next_key()
+        client = connection._client()
+        arguments: dict[str, Any] = {
+            "params": params,
+            "json": json,
+            "form": form,
+            "body": body,
+            "files": files,
+            "limits": self.limits,
+        }
+        response = await client.request(method, self.url(path), headers=own, **arguments)
+        link = self._link
+        if response.status == 401 and link is not None and link.refresh is not None:
+            fresh = await link.refresh(self)
+            own.update(fresh.headers())
+            response = await client.request(method, self.url(path), headers=own, **arguments)
+        if check:
+            response.raise_for_status()
+        return response
+
+    async def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """GET, as the parsed body."""
+        return parsed(await self.request("GET", path, params=params, **more))
+
+    async def post(self, path: str, *, json: Any = ..., **more: Any) -> Any:
+        """POST, as the parsed body."""
+        return parsed(await self.request("POST", path, json=json, **more))
+
+    async def put(self, path: str, *, json: Any = ..., **more: Any) -> Any:
+        """PUT, as the parsed body."""
+        return parsed(await self.request("PUT", path, json=json, **more))
+
+    async def patch(self, path: str, *, json: Any = ..., **more: Any) -> Any:
+        """PATCH, as the parsed body."""
+        return parsed(await self.request("PATCH", path, json=json, **more))
+
+    async def delete(self, path: str, **more: Any) -> Any:
+        """DELETE, as the parsed body."""
+        return parsed(await self.request("DELETE", path, **more))
+
+    async def pages(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        items: str | None = None,
+        next: Callable[[Response], str | None] | None = None,
+        most: int = 1_000,
+    ) -> AsyncIterator[Any]:
+        """Iterate over the items of a list that comes in pages.
+
+        The next page is the `Link` header's `rel="next"`, or what `next(response)` returns. `items`
+        names the field that holds the list, where the body is not the list itself. At most `most`
+        pages are read; a page that repeats an earlier address ends the iteration.
+        """
+        seen: set[str] = set()
+        address: str | None = path
+        while address is not None and address not in seen and len(seen) < most:
+            seen.add(address)
+            response = await self.request("GET", address, params=params)
+            params = None
+            body = response.json() if response.body else []
+            for item in body if items is None else body.get(items) or []:
+                yield item
+            address = next(response) if next is not None else linked_next(response)
+
+    async def file(self, path: str, *, params: Mapping[str, Any] | None = None) -> File:
+        """Download a file."""
+        response = await self.request("GET", path, params=params)
+        disposition = response.headers.get("content-disposition", "")
+        name = disposition.partition('filename="')[2].partition('"')[0] or urlsplit(path).path
+        return File(
+            data=response.body,
+            name=name.replace("\\", "/").rsplit("/", 1)[-1] or "file",
+            content_type=response.headers.get("content-type", "application/octet-stream"),
+        )
+
+    def url(self, path: str) -> str:
+        """The absolute URL of a path below `base_url`."""
+        if "://" in path:
+            if self.base_url and urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+                raise Unauthorized(
+                    f"{urlsplit(path).hostname} is not the app of this connection "
+                    f"({urlsplit(self.base_url).hostname}); its credentials are not sent there",
+                    status=None,
+                )
+            return path
+        if not self.base_url:
+            return path
+        if path.startswith("/"):
+            return self.base_url.rstrip("/") + path
+        return urljoin(self.base_url.rstrip("/") + "/", path)
+
+    def _client(self) -> Egress:
+        if self._link is not None and self._link.egress is not None:
+            return self._link.egress
+        return egress.get() or default_egress()
+
+
+def default_egress() -> Egress:
+    """The client of calls outside a worker: a script's, a notebook's."""
+    global _default_egress
+    if _default_egress is None:
+        _default_egress = Egress()
+    return _default_egress
+
+
+def parsed(response: Response) -> Any:
+    """The body as JSON, or as text where it says that it is something else; None where empty."""
+    if not response.body:
+        return None
+    kind = response.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.endswith("json") or kind in ("", "text/javascript"):
+        return response.json()
+    return response.text
+
+
+def linked_next(response: Response) -> str | None:
+    """The `rel="next"` address of a response's `Link` header."""
+    for link in response.headers.get("link", "").split(","):
+        address, _, parameters = link.partition(";")
+        if 'rel="next"' in parameters or "rel=next" in parameters:
+            return urljoin(response.url, address.strip().strip("<>"))
+    return None

@@ -1,0 +1,211 @@
+"""What a flow sees: the customer's config, and what code between steps may not do by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from halflap.errors import Conflict, DefinitionError
+from halflap.sdk.running import Recorder
+from halflap.sdk.schema import Config
+
+if TYPE_CHECKING:
+    from halflap.sdk.integration import Flow
+
+C_co = TypeVar("C_co", bound=Config, covariant=True)
+T = TypeVar("T")
+R = TypeVar("R")
+V = TypeVar("V")
+
+ANY: Any = object()
+"""Write whatever is there now."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceInfo:
+    """The instance that runs: its id and its name."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerInfo:
+    """The customer whose instance runs: its id here, its id in your product, its name."""
+
+    id: str
+    name: str
+    external_id: str | None = None
+
+
+class State:
+    """Values that outlive an execution, key by key, with compare-and-set.
+
+    `ctx.state` is the flow's own; `ctx.state.instance` is shared by the instance's flows and
+    `ctx.state.integration` by all instances of the integration. A read is a recorded step; a write
+    commits together with its record.
+    """
+
+    def __init__(self, recorder: Recorder, scopes: Mapping[str, str], scope: str = "flow") -> None:
+        self._recorder = recorder
+        self._scopes = scopes
+        self._scope = scopes[scope]
+
+    @property
+    def instance(self) -> State:
+        """The state that all flows of the instance share."""
+        return State(self._recorder, self._scopes, "instance")
+
+    @property
+    def integration(self) -> State:
+        """The state that all instances of the integration share."""
+        return State(self._recorder, self._scopes, "integration")
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value under a key (JSON; fractions as `Decimal`), or the default."""
+        found = await self._recorder.read_state(self._scope, key)
+        return default if found is ANY else found
+
+    async def put(self, key: str, value: Any, *, expect: Any = ANY) -> None:
+        """Write a value (JSON). With `expect`, only where that is still the value there (None: no value
+        yet); else `Conflict`."""
+        if not await self._recorder.write_state(self._scope, key, value, expect):
+            raise Conflict(
+                f"state {key!r} is no longer {expect!r}; read it again and decide", key=key
+            )
+
+    async def delete(self, key: str) -> None:
+        """Remove a key."""
+        await self._recorder.write_state(self._scope, key, ANY, ANY)
+
+    async def update(self, key: str, change: Callable[[Any], Any], default: Any = None) -> Any:
+        """Read, change by a pure function, write where nothing changed meanwhile; repeat until so."""
+        while True:
+            found = await self._recorder.read_state(self._scope, key)
+            expect = None if found is ANY else found
+            new = change(default if found is ANY else found)
+            if await self._recorder.write_state(self._scope, key, new, expect):
+                return new
+
+
+class Log:
+    """The execution's log, which support reads beside the steps. Fields are values of JSON."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def debug(self, message: str, **fields: Any) -> None:
+        """A detail for whoever looks closely."""
+        self._recorder.log("debug", message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        """Something worth knowing."""
+        self._recorder.log("info", message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Something to look at."""
+        self._recorder.log("warning", message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        """Something went wrong, and the flow goes on."""
+        self._recorder.log("error", message, fields)
+
+
+class Context(Generic[C_co]):
+    """What a flow is given beside its event."""
+
+    def __init__(
+        self,
+        *,
+        config: C_co,
+        customer: CustomerInfo,
+        instance: InstanceInfo,
+        execution: str,
+        attempt: int,
+        flow: str,
+        urls: Mapping[str, str],
+        secrets: Callable[[str], SecretStr],
+        scopes: Mapping[str, str],
+        recorder: Recorder,
+    ) -> None:
+        self._config = config
+        self.customer = customer
+        self.instance = instance
+        self.execution = execution
+        self.attempt = attempt
+        self.flow = flow
+        self._urls = urls
+        self._secrets = secrets
+        self._recorder = recorder
+        self.state = State(recorder, scopes)
+        self.log = Log(recorder)
+
+    @property
+    def config(self) -> C_co:
+        """What the customer filled in: pinned for the execution; secrets are read live."""
+        return self._config
+
+    def now(self) -> datetime:
+        """The time of the last durable record, in UTC: the same on every attempt."""
+        return self._recorder.now()
+
+    def uuid(self) -> UUID:
+        """A new UUID: the same on every attempt."""
+        return self._recorder.uuid()
+
+    async def sleep(self, time: timedelta | float) -> None:
+        """Wait (seconds, or a `timedelta`): the execution leaves memory, and survives restarts."""
+        await self._recorder.sleep(time.total_seconds() if isinstance(time, timedelta) else time)
+
+    async def gather(
+        self,
+        items: Iterable[T],
+        do: Callable[[T], Awaitable[R]],
+        *,
+        key: Callable[[T], object] | None = None,
+        limit: int = 10,
+    ) -> list[R]:
+        """Run `do(item)` for every item, `limit` at a time, and return the results in order.
+
+        Each branch is a scope of its own in the journal, keyed by `key(item)`; without `key`, by the
+        item itself where it is a string or a number, by its `id` where it has one, else by its
+        place. Keys must differ. The first failure is raised once the other branches have ended.
+        """
+        values = list(items)
+        keys = [str(key(each) if key else default_key(each, i)) for i, each in enumerate(values)]
+        doubled = {each for each in keys if keys.count(each) > 1} if len(set(keys)) != len(keys) else None
+        if doubled:
+            raise DefinitionError(
+                f"ctx.gather: the branches' keys must differ, and {sorted(doubled)[:3]} come twice; "
+                "give key="
+            )
+        return await self._recorder.gather(values, keys, do, limit)
+
+    def url(self, flow: Flow[Any, Any, Any] | str) -> str:
+        """The URL of a sibling flow of this instance; stable through redeploys and versions."""
+        name = flow if isinstance(flow, str) else flow.name
+        if name not in self._urls:
+            raise DefinitionError(f"the flow {name} has no URL; those that have: {list(self._urls)}")
+        return self._urls[name]
+
+    @property
+    def urls(self) -> frozenset[str]:
+        """The URLs of all flows of this instance, and of no other."""
+        return frozenset(self._urls.values())
+
+    def secret(self, flow: Flow[Any, Any, Any] | str) -> SecretStr:
+        """The secret of a sibling flow's endpoint, made by us, with which its app signs."""
+        return self._secrets(flow if isinstance(flow, str) else flow.name)
+
+
+def default_key(item: Any, place: int) -> object:
+    """What a branch of `gather` is keyed by where the author does not say."""
+    if isinstance(item, str | int):
+        return item
+    found = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
+    return found if isinstance(found, str | int) else place

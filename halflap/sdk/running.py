@@ -1,0 +1,80 @@
+"""What is running: the seam between a call in an author's code and the engine that records it.
+
+Two context variables say where a call happens. In a flow, `recorder` is set and an action is a
+step. Inside an action, `recorder` is None (a nested action is a plain call) and `step` says which
+step's requests are being made. Elsewhere both are None and an action is a plain function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from halflap.sdk.component import Action
+    from halflap.sdk.connection import Connection, Link
+
+
+class Recorder(Protocol):
+    """Records what a flow does; the engine's executor is one."""
+
+    async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Run the action as a step, or answer from the journal."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def gather(
+        self,
+        items: list[Any],
+        keys: list[str],
+        do: Callable[[Any], Awaitable[Any]],
+        limit: int,
+    ) -> list[Any]: ...
+
+    def now(self) -> datetime: ...
+
+    def uuid(self) -> UUID: ...
+
+    async def read_state(self, scope: str, key: str) -> Any: ...
+
+    async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool: ...
+
+    def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(slots=True)
+class RunningStep:
+    """The step whose requests are being made: its path, and how many it has made."""
+
+    path: str
+    root: str
+    requests: int = 0
+    link: Callable[[Connection], Link | None] | None = None
+    log: Callable[[str, str, Mapping[str, Any]], None] | None = None
+    extras: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def next_key(self) -> str:
+        """The idempotency key of the step's next request: the same on every try of the step."""
+        self.requests += 1
+        return idempotency_key(self.root, self.path, self.requests)
+
+
+def idempotency_key(root: str, path: str, number: int) -> str:
+    """The key of request `number` of the step at `path`, in the lineage of execution `root`."""
+    import hashlib
+
+    digest = hashlib.blake2b(f"{path}\0{number}".encode(), digest_size=12).hexdigest()
+    return f"{root}-{digest}"
+
+
+recorder: ContextVar[Recorder | None] = ContextVar("halflap.recorder", default=None)
+step: ContextVar[RunningStep | None] = ContextVar("halflap.step", default=None)
+
+
+class Suspended(BaseException):
+    """Unwinds a flow that has to wait; not an `Exception`, so that no author catches it."""

@@ -1,0 +1,323 @@
+"""Typed declarations from which forms, docs, validation and lint are made."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
+from pydantic_core import PydanticUndefined, core_schema
+
+from halflap.errors import DefinitionError
+
+
+class Model(BaseModel):
+    """A typed value of an app: a record, an answer, an event.
+
+    Fields that an app sends and the model does not name are dropped; a field may be given by its
+    name or by the app's alias for it.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore", validate_by_alias=True, validate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class Config(BaseModel):
+    """What a customer fills in to activate an integration: plain fields and connections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: an input that was left alone, where `None` would clear it."""
+
+    UNSET = "UNSET"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"not": {}}
+
+
+UNSET = Unset.UNSET
+
+Json = Any
+"""A value of JSON: what an app sent, before it has a type. Fractions are `Decimal`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picker's data source: `Annotated[str, Source(list_fields)]` is filled from the app.
+
+    `list` is an action that returns the choices: strings, `(value, label)` pairs, or models with
+    `id` and `name`. `depends` names inputs that it needs first.
+    """
+
+    list: Callable[..., Awaitable[Any]]
+    depends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicFields:
+    """Inputs that the connected app's own schema defines.
+
+    `Annotated[dict[str, Any], DynamicFields(describe)]`: `describe` is an action that returns
+    `FieldSpec`s; `depends` names inputs that it needs first (the object's type, say).
+    """
+
+    describe: Callable[..., Awaitable[Any]]
+    depends: tuple[str, ...] = ()
+
+
+class FieldSpec(Model):
+    """One field of an app's record type, for `DynamicFields`."""
+
+    name: str
+    title: str = ""
+    type: Literal["string", "integer", "number", "boolean", "date", "datetime"] = "string"
+    required: bool = False
+    choices: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file: what it holds, what the app calls it (never a path), its MIME type.
+
+    A step's inputs name it by its digest; a step's result holds it, so that it is there on resume.
+    """
+
+    data: bytes = field(repr=False)
+    name: str = "file"
+    content_type: str = "application/octet-stream"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def read(value: Any) -> File:
+            if isinstance(value, File):
+                return value
+            held = value["$file"] if isinstance(value, dict) else None
+            if not isinstance(held, dict):
+                raise ValueError("expected a File")
+            return File(b64decode(held["data"]), held["name"], held["content_type"])
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: {
+                    "$file": {
+                        "name": value.name,
+                        "content_type": value.content_type,
+                        "data": b64encode(value.data).decode(),
+                    }
+                }
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object", "format": "file"}
+
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of an action or trigger, read from its signature."""
+
+    name: str
+    annotation: Any
+    required: bool
+    default: Any
+    adapter: TypeAdapter[Any]
+    source: Source | DynamicFields | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an author's function declares: inputs, connection, output. Read once, at definition."""
+
+    inputs: tuple[Input, ...]
+    connection: str | None
+    connection_type: type[Any] | None
+    output: Any
+    output_adapter: TypeAdapter[Any]
+    description: str
+    skipped: tuple[str, ...]
+
+    def json_schema(self) -> dict[str, Any]:
+        """The inputs as a JSON Schema object: the form."""
+        fields: dict[str, Any] = {
+            each.name: (
+                without_unset(each.annotation),
+                ... if each.required else (None if each.default is UNSET else each.default),
+            )
+            for each in self.inputs
+        }
+        schema = create_model("Inputs", **fields).model_json_schema()
+        schema.pop("title", None)
+        for each in self.inputs:
+            if each.source is not None and each.name in schema.get("properties", {}):
+                schema["properties"][each.name]["x-source"] = {
+                    "kind": "fields" if isinstance(each.source, DynamicFields) else "choices",
+                    "depends": list(each.source.depends),
+                }
+        return schema
+
+    def output_schema(self) -> dict[str, Any]:
+        """The output as JSON Schema."""
+        return self.output_adapter.json_schema(mode="serialization")
+
+
+def without_unset(annotation: Any) -> Any:
+    """The annotation with `Unset` taken out of its union."""
+    if get_origin(annotation) is Annotated:
+        inner, *extras = get_args(annotation)
+        return Annotated[(without_unset(inner), *extras)]
+    arguments = get_args(annotation)
+    if Unset in arguments:
+        rest = [each for each in arguments if each is not Unset]
+        merged = rest[0]
+        for each in rest[1:]:
+            merged = merged | each
+        return merged
+    return annotation
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """A docstring's first paragraph, on one line."""
+    text = inspect.getdoc(function) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def where(function: Callable[..., Any]) -> str:
+    """`file:line` of a function's definition, for errors."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return getattr(function, "__qualname__", repr(function))
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The function's annotations, resolved; a name that is not there is a `DefinitionError`."""
+    from typing import get_type_hints
+
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"{function.__qualname__}: an annotation names {error.name!r}, which is not defined "
+            "at module level; import it there (not only under TYPE_CHECKING)",
+            where=where(function),
+        ) from error
+
+
+def read_signature(
+    function: Callable[..., Any],
+    *,
+    connection_type: type[Any] | None,
+    skip: Callable[[inspect.Parameter, Any], bool] = lambda _p, _a: False,
+) -> Shape:
+    """Read what a function declares; a missing annotation is a `DefinitionError`."""
+    hints = hints_of(function)
+    inputs: list[Input] = []
+    skipped: list[str] = []
+    connection: str | None = None
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(
+                f"{function.__qualname__}: inputs are named; replace *{name} by named, annotated "
+                "inputs (or one dict with DynamicFields)",
+                where=where(function),
+            )
+        if name not in hints:
+            raise DefinitionError(
+                f"{function.__qualname__}: the input {name!r} has no annotation; write its type",
+                where=where(function),
+            )
+        annotation = hints[name]
+        if skip(parameter, annotation):
+            skipped.append(name)
+            continue
+        if (
+            connection is None
+            and connection_type is not None
+            and isinstance(annotation, type)
+            and issubclass(annotation, connection_type)
+        ):
+            connection = name
+            connection_type = annotation
+            continue
+        inputs.append(read_input(function, name, annotation, parameter.default))
+    output = hints.get("return", PydanticUndefined)
+    if output is PydanticUndefined:
+        raise DefinitionError(
+            f"{function.__qualname__}: the result has no annotation; write -> and its type "
+            "(-> None where there is none)",
+            where=where(function),
+        )
+    return Shape(
+        inputs=tuple(inputs),
+        connection=connection,
+        connection_type=connection_type if connection else None,
+        output=output,
+        output_adapter=adapter_for(function, "result", output),
+        description=summary(function),
+        skipped=tuple(skipped),
+    )
+
+
+def read_input(function: Callable[..., Any], name: str, annotation: Any, default: Any) -> Input:
+    """One parameter as an input."""
+    source = next(
+        (
+            each
+            for each in (get_args(annotation)[1:] if get_origin(annotation) is Annotated else ())
+            if isinstance(each, Source | DynamicFields)
+        ),
+        None,
+    )
+    required = default is inspect.Parameter.empty
+    return Input(
+        name=name,
+        annotation=annotation,
+        required=required,
+        default=None if required else default,
+        adapter=adapter_for(function, name, annotation),
+        source=source,
+    )
+
+
+def adapter_for(function: Callable[..., Any], name: str, annotation: Any) -> TypeAdapter[Any]:
+    """A validator for an annotation; one that Pydantic cannot read is a `DefinitionError`."""
+    if annotation is bytes:
+        raise DefinitionError(
+            f"{function.__qualname__}: {name} is bytes, which a record cannot hold; use File",
+            where=where(function),
+        )
+    try:
+        return TypeAdapter(annotation, config=None)
+    except Exception as error:
+        raise DefinitionError(
+            f"{function.__qualname__}: the type of {name} ({annotation!r}) has no schema: {error}",
+            where=where(function),
+        ) from error
+
+
+def is_secret(annotation: Any) -> bool:
+    """Whether a field of this type is write-only."""
+    if get_origin(annotation) is Annotated:
+        return is_secret(get_args(annotation)[0])
+    return annotation is SecretStr or SecretStr in get_args(annotation)

@@ -1,0 +1,301 @@
+"""A trigger: turns a request, a tick or a deployment into a typed event, and subscribes itself.
+
+What the gateway needs before it answers stands in a `Declaration`, as data or as bounded pure
+functions; the trigger's body only parses, in the worker, as the execution's first record.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
+
+from pydantic import SecretStr, ValidationError
+
+from halflap.errors import DefinitionError, InvalidEvent
+from halflap.sdk.request import Request
+from halflap.sdk.schema import Shape, adapter_for, hints_of, read_signature, where
+from halflap.sdk.signature import Signature
+
+P = ParamSpec("P")
+E = TypeVar("E")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Pick = Callable[[Request], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """What a trigger returns for an event that needs no flow: the execution ends as ignored."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer: static, computed by `answer=`, or returned by a synchronous flow.
+
+    `body` is text or bytes as they are, anything else as JSON.
+    """
+
+    status: int = 200
+    body: Any = b""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class FlowResult:
+    """Answer with what the flow returns, within a deadline; else 202 with the execution's id."""
+
+    within: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The URL of a flow of an instance and its secret, handed to `subscribe`."""
+
+    url: str
+    secret: SecretStr
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A webhook at the app: its id there, and its signing secret where the app chose that."""
+
+    id: str
+    secret: SecretStr | None = None
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+Answer = Reply | FlowResult | Callable[[Request], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a trigger declares for the gateway and the scheduler.
+
+    verify: the signature layout, or None (see `halflap lint`).
+    secret: whose secret signs: the `endpoint`'s (made by us, handed out as `ctx.secret(flow)`), the
+        `subscription`'s (chosen by the app), or `connection.<field>`; the subscription's wins where
+        it has one.
+    handshake: answers a challenge or a ping at once (nothing is accepted), or returns None.
+    dedupe: where the delivery's id stands. key: where the record's id stands.
+    split: cuts one request into the bodies of many events; one execution each, one answer.
+    answer: a static reply, a computed one, or the flow's result.
+    methods: which HTTP methods it takes. ticks: for a scheduled trigger, the tick after a time.
+    lifecycle: for the built-in `instance` triggers.
+    """
+
+    verify: Signature | None = None
+    secret: str = "endpoint"  # noqa: S105
+    handshake: Callable[[Request], Reply | None] | None = None
+    dedupe: Pick | None = None
+    dedupe_for: timedelta = timedelta(days=7)
+    key: Pick | None = None
+    split: Callable[[Request], Sequence[bytes]] | None = None
+    answer: Answer = Reply()
+    methods: tuple[str, ...] = ("POST",)
+    decompress: bool = False
+    body_limit: int | None = None
+    ticks: Callable[[datetime], datetime | None] | None = None
+    lifecycle: Literal["deploy", "teardown"] | None = None
+
+
+class Trigger(Generic[P, E]):
+    """What starts a flow. Call it with its inputs to bind them: `github.webhook(events=[…])`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        component: str,
+        connection_type: type[Any] | None,
+        declaration: Declaration,
+        name: str | None = None,
+        title: str | None = None,
+        example: Any = None,
+    ) -> None:
+        self.function = function
+        self.component = component
+        self.short_name = name or function.__name__
+        self.name = f"{component}.{self.short_name}"
+        self.title = title or self.short_name.replace("_", " ").capitalize()
+        self.example = example
+        self.where = where(function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self._declaration = declaration
+        self._declare: Callable[..., Declaration] | None = None
+        self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
+        self.unsubscriber: Callable[..., Awaitable[None]] | None = None
+        self.connection_type = connection_type
+        self.shape: Shape = read_signature(
+            function,
+            connection_type=connection_type,
+            skip=lambda _parameter, annotation: annotation is Request,
+        )
+        self.description = self.shape.description
+        if not self.description:
+            raise DefinitionError(
+                f"{self.name}: the docstring is missing; its first line is shown to customers",
+                where=self.where,
+            )
+        if not self.shape.skipped:
+            raise DefinitionError(
+                f"{self.name}: a trigger reads a request; give it a parameter `request: Request`",
+                where=self.where,
+            )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> BoundTrigger[E]:
+        if args:
+            raise TypeError(f"{self.name}: inputs are given by name")
+        return BoundTrigger(self, self.bind(kwargs))
+
+    def bind(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate inputs by name; a wrong one is a `DefinitionError` that says what to write."""
+        known = {each.name: each for each in self.shape.inputs}
+        bound: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if name not in known:
+                has = ", ".join(known) or "none"
+                raise DefinitionError(f"{self.name} has no input {name!r}; its inputs: {has}")
+            try:
+                bound[name] = known[name].adapter.validate_python(value)
+            except ValueError as error:
+                raise DefinitionError(f"{self.name}: {name}: {first_line(error)}") from error
+        for name, each in known.items():
+            if name not in bound:
+                if each.required:
+                    raise DefinitionError(f"{self.name} needs the input {name!r}")
+                bound[name] = each.default
+        return bound
+
+    def declare(self, function: F) -> F:
+        """Compute the declaration from the trigger's inputs: `@webhook.declare def _(events): …`."""
+        self._declare = function
+        return function
+
+    def subscribe(self, function: F) -> F:
+        """Make the webhook at the app (*ensure by URL*) and return its `Subscription`."""
+        self.subscriber = function
+        check_injected(function, self)
+        return function
+
+    def unsubscribe(self, function: F) -> F:
+        """Remove the webhook at the app; one that is already gone is fine."""
+        self.unsubscriber = function
+        check_injected(function, self)
+        return function
+
+    def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
+        """What is declared for these inputs."""
+        if self._declare is None:
+            return self._declaration
+        return self._declare(**inputs)
+
+    def __repr__(self) -> str:
+        return f"<trigger {self.name}>"
+
+
+class BoundTrigger(Generic[E]):
+    """A trigger with its inputs, as a flow has it."""
+
+    def __init__(self, trigger: Trigger[..., E], inputs: Mapping[str, Any]) -> None:
+        self.trigger = trigger
+        self.inputs = dict(inputs)
+        self.name = trigger.name
+        self.declaration = trigger.declaration(inputs)
+
+    async def parse(self, request: Request) -> E | Ignore:
+        """Run the trigger's body: the typed event, or `Ignore`."""
+        arguments = {**self.inputs, self.trigger.shape.skipped[0]: request}
+        result = self.trigger.function(**arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        return result  # pyright: ignore[reportReturnType]
+
+    async def subscribe(self, connection: Any, endpoint: Endpoint) -> Subscription:
+        """Make the webhook at the app."""
+        assert self.trigger.subscriber is not None
+        return await self.trigger.subscriber(
+            **self._injected(self.trigger.subscriber, connection, endpoint=endpoint)
+        )
+
+    async def unsubscribe(self, connection: Any, subscription: Subscription) -> None:
+        """Remove the webhook at the app."""
+        assert self.trigger.unsubscriber is not None
+        await self.trigger.unsubscriber(
+            **self._injected(self.trigger.unsubscriber, connection, subscription=subscription)
+        )
+
+    def _injected(self, function: Callable[..., Any], connection: Any, **by_type: Any) -> Any:
+        values = {type(each): each for each in by_type.values()}
+        arguments: dict[str, Any] = {}
+        for name, annotation in hints_of(function).items():
+            if name == "return":
+                continue
+            if annotation in values:
+                arguments[name] = values[annotation]
+            elif isinstance(annotation, type) and isinstance(connection, annotation):
+                arguments[name] = connection
+            elif name in self.inputs:
+                arguments[name] = self.inputs[name]
+        return arguments
+
+    def __repr__(self) -> str:
+        return f"<trigger {self.name} {self.inputs}>"
+
+
+def check_injected(function: Callable[..., Any], trigger: Trigger[..., Any]) -> None:
+    """A subscriber's parameters must all be known: connection, endpoint, subscription, inputs."""
+    known = {each.name for each in trigger.shape.inputs}
+    hints = hints_of(function)
+    for name in inspect.signature(function).parameters:
+        annotation = hints.get(name)
+        is_connection = (
+            isinstance(annotation, type)
+            and trigger.connection_type is not None
+            and issubclass(annotation, trigger.connection_type)
+        )
+        if not (is_connection or annotation in (Endpoint, Subscription) or name in known):
+            raise DefinitionError(
+                f"{trigger.name}: {name!r} is neither the connection, the Endpoint, the "
+                "Subscription nor an input of the trigger",
+                where=where(function),
+            )
+
+
+class TriggerDecorator(Protocol):
+    """`@component.trigger(…)`: makes a trigger of a function that reads a `Request`."""
+
+    def __call__(
+        self, function: Callable[Concatenate[Request, P], Awaitable[E | Ignore]], /
+    ) -> Trigger[P, E]: ...
+
+
+def fit_event(value: Any, annotation: Any, flow: Callable[..., Any]) -> Any:
+    """A trigger's event, as the type that the flow's second parameter names."""
+    if annotation is Any or (isinstance(annotation, type) and isinstance(value, annotation)):
+        return value
+    try:
+        return adapter_for(flow, "event", annotation).validate_python(value)
+    except ValueError as error:
+        name = getattr(annotation, "__name__", str(annotation))
+        raise InvalidEvent(f"the event is not a {name}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What is wrong, in one line: the first of Pydantic's errors with its place."""
+    errors = getattr(error, "errors", None)
+    if not isinstance(error, ValidationError) or errors is None:
+        return str(error)
+    first = errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(each) for each in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def with_defaults(declaration: Declaration, **changes: Any) -> Declaration:
+    """A declaration with some of its fields changed."""
+    return replace(declaration, **changes)

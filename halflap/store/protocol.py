@@ -1,0 +1,200 @@
+"""The journal's verbs, whatever keeps it. Every one is one transaction, durable on return.
+
+What may go wrong in the ordinary way is a result, not an exception: a duplicate, a lost fence, a
+compare-and-set that failed. `StoreError`s mean that nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Protocol
+
+from halflap.model import (
+    Event,
+    Execution,
+    ExecutionState,
+    Failure,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+)
+
+
+class Written(Enum):
+    """What became of a write."""
+
+    DONE = "done"
+    FENCED = "fenced"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to an execution: `fence` is its number, `until` its end by the store's clock."""
+
+    execution: str
+    fence: int
+    until: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An execution that was claimed, with all that running it needs.
+
+    `probation` says that the last claim ended uncleanly; `crashes` counts its ends while alone.
+    """
+
+    start: Start
+    lease: Lease
+    attempt: int
+    accepted_at: Micros
+    cancelling: str | None = None
+    probation: bool = False
+    crashes: int = 0
+    history: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one start. `claim` is set where it was claimed at once."""
+
+    execution: str
+    duplicate_of: str | None = None
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How an execution leaves a worker without having ended."""
+
+    how: Literal["retry", "later", "sleep", "signal", "drained"]
+    due_at: Micros | None
+    waiting_for: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which executions to list; what is None does not matter. Newest first."""
+
+    customer: str | None = None
+    instance: str | None = None
+    flow: str | None = None
+    states: tuple[ExecutionState, ...] = ()
+    key: str | None = None
+    before: str | None = None
+    dead_letters: bool = False
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not end its execution."""
+
+    number: int
+    started_at: Micros
+    ended_at: Micros
+    how: str
+    failure: Failure | None
+
+
+class Journal(Protocol):
+    """Executions, their events, steps, state and signals."""
+
+    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        """Keep events and executions; claim the first `claim` of those that may run now."""
+        ...
+
+    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+        """Claim up to `room` due executions, fairly between customers, for `lease` microseconds.
+
+        With `probation`, only those whose last claim ended uncleanly; else only the others.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
+        """Prolong leases; what is missing from the answer was lost. Sees cancellations too."""
+        ...
+
+    async def commit(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        write: StateWrite | None,
+    ) -> Written: ...
+
+    async def end(
+        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], outcome: Outcome
+    ) -> Written: ...
+
+    async def release(
+        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
+    ) -> Written: ...
+
+    async def void(self) -> int:
+        """Void all leases (a server's start); returns how many executions are now on probation."""
+        ...
+
+    async def lapse(self) -> int:
+        """Void the leases that have run out; returns how many."""
+        ...
+
+    async def blame(self, executions: Sequence[str], *, alone: bool) -> None:
+        """Note an unclean end of a claim; back to the queue, on probation."""
+        ...
+
+    async def pardon(self, executions: Sequence[str]) -> None:
+        """End the probation of executions that did not end their process."""
+        ...
+
+    async def next_due(self) -> Micros | None:
+        """When the next execution that is not running becomes due; None where none does by time."""
+        ...
+
+    async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]: ...
+
+    async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
+        """Which of these are to be cancelled, and why."""
+        ...
+
+    async def signal(self, execution: str, name: str, payload: bytes) -> None: ...
+
+    async def signals(self, execution: str, name: str) -> list[bytes]:
+        """All signals of that name that were sent to the execution, oldest first."""
+        ...
+
+    async def hold(self, instance: str) -> None: ...
+
+    async def release_instance(self, instance: str) -> None: ...
+
+    async def live(self, instance: str) -> int: ...
+
+    async def outcome(self, execution: str) -> Outcome | None: ...
+
+    async def read_state(self, scope: str, key: str) -> bytes | None: ...
+
+    async def prune(self, ended_before: Micros, limit: int) -> int:
+        """Remove up to `limit` executions that ended before a time, and expired dedupe keys."""
+        ...
+
+    async def execution(self, execution: str) -> Execution | None: ...
+
+    async def executions(self, which: Filter) -> list[Execution]: ...
+
+    async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
+
+    async def event(self, execution: str) -> Event | None: ...
+
+    async def steps(self, execution: str) -> list[Record]: ...
+
+    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]: ...
+
+    async def attempts(self, execution: str) -> list[Attempt]: ...
+
+    async def dismiss(self, execution: str) -> bool: ...

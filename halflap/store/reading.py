@@ -1,0 +1,102 @@
+"""Rows of the journal as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from halflap.model import Event, Execution, Failure, FlowKey, Record
+from halflap.store.protocol import Filter
+
+EXECUTION = """
+SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
+    replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
+    duplicates, waiting_for
+FROM executions
+"""
+
+
+def execution(row: Any) -> Execution:
+    """A row of `EXECUTION`."""
+    return Execution(
+        id=row[0],
+        flow=FlowKey(*row[1:7]),
+        state=row[7],
+        attempt=row[8],
+        root=row[9],
+        replay_of=row[10],
+        key=row[11],
+        accepted_at=row[12],
+        started_at=row[13],
+        ended_at=row[14],
+        due_at=row[15],
+        reason=row[16],
+        failure=failure(row[17]),
+        result=row[18],
+        duplicates=row[19],
+        waiting_for=row[20],
+    )
+
+
+def event(row: Any) -> Event:
+    """A whole row of `events`."""
+    _, method, path, query, url, part, received_at, headers, body = row
+    return Event(
+        method=method,
+        path=path,
+        query=query,
+        headers=msgspec.json.decode(headers, type=tuple[tuple[str, str], ...]),
+        body=body,
+        received_at=received_at,
+        url=url,
+        part=part,
+    )
+
+
+def record(row: Any) -> Record:
+    """A whole row of `steps`."""
+    return Record(
+        seq=row[2],
+        path=row[1],
+        kind=row[3],
+        name=row[4],
+        title=row[5],
+        status=row[6],
+        pure=bool(row[7]),
+        tries=row[8],
+        started_at=row[9],
+        ended_at=row[10],
+        inputs=row[11],
+        result=row[12],
+        failure=failure(row[13]),
+    )
+
+
+def failure(data: bytes | None) -> Failure | None:
+    """A failure as it was encoded."""
+    return None if data is None else msgspec.json.decode(data, type=Failure)
+
+
+def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
+    """A filter as a WHERE clause and its values."""
+    clauses: list[str] = ["1"]
+    values: list[Any] = []
+    for column, value in (
+        ("customer", which.customer),
+        ("instance", which.instance),
+        ("flow", which.flow),
+        ("record_key", which.key),
+    ):
+        if value is not None:
+            clauses.append(f"{column} = ?")
+            values.append(value)
+    if which.before is not None:
+        clauses.append("id < ?")
+        values.append(which.before)
+    if which.dead_letters:
+        clauses.append("state = 'failed' AND dismissed = 0")
+    elif which.states:
+        clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
+        values += which.states
+    return " AND ".join(clauses), tuple(values)

@@ -1,0 +1,287 @@
+"""The schema, opened by an essay: every table, its life, its invariants.
+
+Two rooms live in one file and never share a transaction but the file's own: the *catalogue*, what
+people make, and the *journal*, what happens. A distributed engine may one day hold the journal
+elsewhere, so no foreign key crosses from one to the other.
+
+Times are microseconds since 1970-01-01 UTC, from the store's clock. Ids are TypeIDs (`exe_…`), so
+they sort by time. Bodies, inputs and results are bytes, never rebuilt from a parse.
+
+The catalogue
+  customers     the team's tenants. Removed only once no instance is left.
+  versions      published bundles, immutable, by their content's hash; `number` counts up within an
+                integration. A bundle is kept while an execution or an instance pins it.
+  targets       which version an integration has in `dev`, `staging`, `production`: what new
+                instances start on and `deploy --to` moves.
+  connections   accounts of apps. Plain fields in `fields` (JSON); every secret field sealed in
+                `secrets`, its AAD naming customer, connection, field. `generation` grows with each
+                change of a secret.
+  instances     one integration version activated for one customer. `state` moves only by
+                compare-and-set, so two activations cannot both win.
+  revisions     an instance's config, one immutable row per change: plain values (JSON) and the
+                connection that each connection field names.
+  endpoints     `/hooks/<id>`, one per flow of an instance, made once and kept through versions;
+                closed while the instance is disabled. `secret` is sealed.
+  subscriptions what a trigger made at an app: its id there, sealed secret. Removed when the app
+                has forgotten it.
+  rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
+  counters      what was filtered and what was a duplicate, per flow: counted, not kept.
+  settings      a few facts of this store: its id, its schema's phase.
+
+The journal
+  executions    one row per execution, written when its event is accepted, in the same transaction
+                as the event and the dedupe key. `state` is one of queued, running, waiting,
+                succeeded, failed, cancelled, ignored. While it is live, `due_at` says when it may
+                be claimed (NULL: not by time alone). A claim sets `fence` to a new number and
+                `lease_until`; every later write names the fence and changes nothing where it
+                differs. An ended execution changes only by being dismissed. `crashes` counts
+                unclean ends while it ran alone.
+  events        what arrived, write-once, keyed by its execution.
+  steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
+                the step's next try; a `succeeded` or `failed` one never changes.
+  logs          lines that an author's code wrote.
+  attempts      attempts that did not end the execution: when, how, why.
+  dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
+  state         `ctx.state`, key by key.
+  signals       what was sent to an execution, kept until it asks.
+  gates         instances whose executions are held back (activating, upgrading).
+
+Only live executions are indexed for claiming (partial indexes), so history costs claims nothing.
+"""
+
+from __future__ import annotations
+
+from halflap.store.migrate import Migration
+
+CATALOGUE = """
+CREATE TABLE customers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    external_id TEXT UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE versions (
+    hash TEXT PRIMARY KEY,
+    integration TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    bundle BLOB NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    published_at INTEGER NOT NULL,
+    UNIQUE (integration, number)
+) STRICT;
+
+CREATE TABLE targets (
+    integration TEXT NOT NULL,
+    target TEXT NOT NULL,
+    version TEXT NOT NULL REFERENCES versions (hash),
+    moved_at INTEGER NOT NULL,
+    PRIMARY KEY (integration, target)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE connections (
+    id TEXT PRIMARY KEY,
+    customer TEXT REFERENCES customers (id),
+    component TEXT NOT NULL,
+    name TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    secrets TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    status TEXT NOT NULL DEFAULT 'untested',
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX connections_by_name ON connections (ifnull(customer, ''), name);
+
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    customer TEXT NOT NULL REFERENCES customers (id),
+    integration TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL REFERENCES versions (hash),
+    revision INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    error TEXT,
+    deployment TEXT,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    UNIQUE (customer, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX instances_by_integration ON instances (integration);
+
+CREATE TABLE revisions (
+    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    config TEXT NOT NULL,
+    connections TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (instance, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE endpoints (
+    id TEXT PRIMARY KEY,
+    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    flow TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    open INTEGER NOT NULL DEFAULT 0,
+    made_at INTEGER NOT NULL,
+    UNIQUE (instance, flow)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscriptions (
+    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    flow TEXT NOT NULL,
+    remote_id TEXT NOT NULL,
+    secret BLOB,
+    data TEXT NOT NULL,
+    version TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (instance, flow)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rejections (
+    id INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL
+) STRICT;
+CREATE INDEX rejections_by_endpoint ON rejections (endpoint, id);
+
+CREATE TABLE counters (
+    instance TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    what TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (instance, flow, what)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+JOURNAL = """
+CREATE TABLE executions (
+    id TEXT PRIMARY KEY,
+    customer TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    integration TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    version TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    root TEXT NOT NULL,
+    replay_of TEXT,
+    record_key TEXT,
+    accepted_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    due_at INTEGER,
+    waiting_for TEXT NOT NULL DEFAULT '',
+    fence INTEGER NOT NULL DEFAULT 0,
+    lease_until INTEGER,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    probation INTEGER NOT NULL DEFAULT 0,
+    cancelling TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    failure BLOB,
+    result BLOB,
+    dismissed INTEGER NOT NULL DEFAULT 0,
+    duplicates INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX executions_due ON executions (customer, due_at, id)
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL;
+CREATE INDEX executions_next ON executions (due_at)
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL;
+CREATE INDEX executions_running ON executions (lease_until) WHERE state = 'running';
+CREATE INDEX executions_live ON executions (instance) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX executions_by_instance ON executions (instance, id);
+CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
+CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
+
+CREATE TABLE events (
+    execution TEXT PRIMARY KEY,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    query TEXT NOT NULL,
+    url TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    headers BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE steps (
+    execution TEXT NOT NULL,
+    path TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    title TEXT NOT NULL,
+    status TEXT NOT NULL,
+    pure INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    inputs BLOB,
+    result BLOB,
+    failure BLOB,
+    PRIMARY KEY (execution, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE logs (
+    execution TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields BLOB NOT NULL,
+    step TEXT NOT NULL
+) STRICT;
+CREATE INDEX logs_by_execution ON logs (execution);
+
+CREATE TABLE attempts (
+    execution TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    how TEXT NOT NULL,
+    failure BLOB,
+    PRIMARY KEY (execution, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dedupe (
+    instance TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    key BLOB NOT NULL,
+    execution TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (instance, flow, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dedupe_expiry ON dedupe (expires_at);
+
+CREATE TABLE state (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE signals (
+    id INTEGER PRIMARY KEY,
+    execution TEXT NOT NULL,
+    name TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX signals_by_execution ON signals (execution, name, id);
+
+CREATE TABLE gates (
+    instance TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL, after="")]
