@@ -1,0 +1,107 @@
+"""What the connections of one server share: limits, counters, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from halflap.gateway import refusal
+from halflap.gateway.refusal import Refusal
+
+if TYPE_CHECKING:
+    from halflap.gateway.guard import GuardedProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """What the edge lets through; sizes in bytes, times in seconds.
+
+    `body_rate` is the least mean rate of a body once `body_rate_after` has passed. Connections of
+    `trusted_proxies` (addresses or networks) are not counted per address, and their
+    X-Forwarded-For and X-Forwarded-Proto are believed.
+    """
+
+    header_bytes: int = 16 * 1024
+    header_fields: int = 100
+    body_bytes: int = 6 * 1024 * 1024
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    body_rate: int = 1024
+    body_rate_after: float = 5.0
+    idle_seconds: float = 75.0
+    connections: int = 10_000
+    connections_per_address: int = 1_000
+    pipelined: int = 100
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class EdgeCounters:
+    """What the edge has let in and turned away since it started.
+
+    `refused` counts by `Refusal.code`; `cut_off` counts clients that left while sending a body.
+    """
+
+    connections: int = 0
+    requests: int = 0
+    cut_off: int = 0
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class Edge:
+    """What the connections of one server share: its limits, its counters, and who is connected."""
+
+    def __init__(self, limits: EdgeLimits, *, sweep_seconds: float = 1.0) -> None:
+        self.limits = limits
+        self.counters = EdgeCounters()
+        self.connections: set[GuardedProtocol] = set()
+        self.empty = asyncio.Event()
+        self._addresses: dict[str, int] = {}
+        self._proxies = [ip_network(proxy, strict=False) for proxy in limits.trusted_proxies]
+        self._sweep_seconds = sweep_seconds
+        self._swept: float | None = None
+
+    def admit(self, connection: GuardedProtocol) -> Refusal | None:
+        """Count a new connection; says why it may not stay, None if it may."""
+        self.counters.connections += 1
+        self.connections.add(connection)
+        self.empty.clear()
+        address = connection.address = self._counted(connection.client)
+        if address is not None:
+            held = self._addresses[address] = self._addresses.get(address, 0) + 1
+            if held > self.limits.connections_per_address:
+                return refusal.ADDRESS_CONNECTIONS
+        if len(self.connections) > self.limits.connections:
+            return refusal.CONNECTIONS
+        return None
+
+    def forget(self, connection: GuardedProtocol) -> None:
+        """Take a connection that is gone out of the count."""
+        self.connections.discard(connection)
+        if (address := connection.address) is not None:
+            connection.address = None
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+        if not self.connections:
+            self.empty.set()
+
+    def sweep(self, now: float) -> None:
+        """Hold every connection to its deadlines; called about every `sweep_seconds`."""
+        elapsed = now - self._swept if self._swept is not None else 0.0
+        self._swept = now
+        # A client is not to blame for what it sent while this process stood still.
+        late = elapsed if elapsed > 2 * self._sweep_seconds else 0.0
+        for connection in list(self.connections):
+            connection.sweep(now, elapsed, late)
+
+    def _counted(self, client: tuple[str, int] | None) -> str | None:
+        """The address to count by: one IPv4 address, or an IPv6 /64, which has one owner."""
+        if client is None:
+            return None
+        address = ip_address(client[0].partition("%")[0])
+        if any(address in proxy for proxy in self._proxies):
+            return None
+        return client[0] if address.version == 4 else str(ip_network((int(address), 64), False))

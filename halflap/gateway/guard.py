@@ -1,0 +1,378 @@
+"""The edge: what a client may send, how much of it, and how slowly.
+
+uvicorn and httptools speak HTTP; `GuardedProtocol` adds the limits that they lack, and refuses
+before the app is called. A connection costs no timer: one sweep a second looks at them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from halflap.gateway import refusal
+from halflap.gateway.cycle import ExpectingCycle, GuardedCycle
+from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits
+from halflap.gateway.head import REQUEST_LINE_BYTES, Refused, judge_headers, read_target
+from halflap.gateway.refusal import Refusal
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["Edge", "EdgeCounters", "EdgeLimits", "GuardedProtocol"]
+
+# Where the parser stands on a connection; DRAIN: refused, what still arrives is thrown away.
+IDLE, HEAD, BODY, DRAIN = range(4)
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 32 * 1024 * 1024
+# A chunk of one byte is framed in five more; who exceeds that by far is only wasting our time.
+FRAMING_PER_BYTE = 8
+
+_METHODS = {name.encode(): name for name in refusal.METHODS}
+_VERSIONS = frozenset({"1.1", "1.0"})
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One client's connection: uvicorn's protocol, held to an `EdgeLimits`."""
+
+    app: ASGI3Application
+    url: bytes
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        edge: Edge,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.access_log = False
+        self.edge = edge
+        self.limits = edge.limits
+        self.address: str | None = None
+        self.now: Callable[[], float] = self.loop.time
+        self._phase = HEAD
+        self._since = 0.0
+        self._fed = 0  # bytes of an unfinished head, of a body with its framing, or thrown away
+        self._received = 0  # bytes of the body
+        self._trailers = 0
+        self._ignore_upgrade = False
+        self._queued: Refusal | None = None
+        self._running: RequestResponseCycle | None = None
+        self._unsent = 0
+        self._stalled = 0.0
+
+    # What the transport says
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client connected: let it in, or say why not."""
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server = get_local_addr(transport)
+        self.client = get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
+        self._since = self.now()
+        if (refused := self.edge.admit(self)) is None:
+            return
+        if len(self.edge.connections) > self.limits.connections * 1.1 + 10:
+            self._count(refused)
+            transport.abort()  # a flood: not even an answer
+        else:
+            self.refuse(refused)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: whoever waits for it is told."""
+        self.edge.forget(self)
+        if self._phase == BODY and not self.cycle.response_complete:
+            self.edge.counters.cut_off += 1
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        # uvicorn tells the newest request only; with pipelining, an older one may be running.
+        if (running := self._running) is not None and not running.response_complete:
+            self._disconnect(running)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived: parse them, and hold what is unfinished to the limits."""
+        phase = self._phase
+        if phase == DRAIN:
+            self._fed += len(data)
+            if self._fed > LINGER_BYTES:
+                self.transport.abort()
+            return
+        if phase == IDLE:
+            self._begin_head()
+        self._fed += len(data)
+        try:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._resume_body(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Refused):
+                self.refuse(error.__context__.refusal)
+            elif isinstance(error, httptools.HttpParserCallbackError):
+                raise
+            else:
+                self.refuse(refusal.MALFORMED.because(f"This is not valid HTTP/1.1: {error}."))
+            return
+        limits = self.limits
+        if self._phase == HEAD:
+            if self._fed > limits.header_bytes:
+                self.refuse(refusal.HEADER_SIZE)
+        elif self._phase == BODY:
+            framing = self._fed - self._received
+            if framing > limits.header_bytes + FRAMING_PER_BYTE * self._received:
+                self.refuse(refusal.BODY_FRAMING)
+
+    # What the parser says
+
+    def on_message_begin(self) -> None:
+        """A request begins, perhaps behind another in the same read."""
+        if self._phase != HEAD:
+            self._begin_head()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self.url += url
+        if len(self.url) > REQUEST_LINE_BYTES:
+            raise Refused(refusal.REQUEST_LINE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is counted and dropped, so that none poses as a header."""
+        if self._phase != HEAD:
+            self._trailers += 1
+            if self._trailers > self.limits.header_fields:
+                raise Refused(refusal.HEADER_FIELDS)
+            return
+        headers = self.headers
+        headers.append((name.lower(), value))
+        if len(headers) > self.limits.header_fields:
+            raise Refused(refusal.HEADER_FIELDS)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: judge it, and start the app or queue the request."""
+        parser = self.parser
+        scope = self.scope
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise Refused(refusal.VERSION)
+        method = _METHODS.get(parser.get_method())
+        if method is None:
+            raise Refused(refusal.METHOD)
+        scope["method"] = method
+        scope["http_version"] = version
+        expects = judge_headers(
+            self.headers,
+            self.limits,
+            version=version,
+            line_bytes=len(method) + len(self.url) + 10,
+        )
+        raw_path, query = read_target(self.url, method)
+        path = raw_path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        upgrade = parser.should_upgrade()
+        if upgrade and self._get_upgrade() == b"websocket":
+            raise Refused(refusal.WEBSOCKET)
+        self._ignore_upgrade = upgrade
+
+        queue = not self._is_quiet()
+        if queue and len(self.pipeline) >= self.limits.pipelined:
+            raise Refused(refusal.PIPELINED)
+        self._phase = BODY
+        self._since = self.now()
+        self._fed = self._received = self._trailers = 0
+        self.edge.counters.requests += 1
+        app = self.app
+        self.cycle = (ExpectingCycle if expects else GuardedCycle)(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects,
+            keep_alive=version == "1.1" and parser.should_keep_alive() and not upgrade,
+            on_response=self.on_response_complete,
+        )
+        if queue:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
+        else:
+            self._start_asgi_task(self.cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; one that came whole is handed on without a copy."""
+        self._received += len(body)
+        if self._received > self.limits.body_bytes:
+            raise Refused(refusal.BODY_SIZE)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if not cycle.body:
+            cycle.body = cast("bytearray", body)
+        else:
+            if type(cycle.body) is not bytearray:
+                cycle.body = bytearray(cycle.body)
+            cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._ignore_upgrade:
+            return  # the parser takes an upgrade for the end of the request: _resume_body
+        self._phase = IDLE
+        self._fed = 0
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    # What the app says
+
+    def on_response_complete(self) -> None:
+        """A response is written: go on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._queued is not None:
+            self._answer(self._queued)
+        elif self._phase == IDLE:
+            self._since = self.now()
+
+    # What the server says
+
+    def sweep(self, now: float, elapsed: float, late: float) -> None:
+        """Refuse or close if a deadline has passed; `late` seconds were our own fault."""
+        self._since += late
+        transport = self.transport
+        unsent = transport.get_write_buffer_size()
+        self._stalled = self._stalled + elapsed - late if unsent and unsent == self._unsent else 0.0
+        self._unsent = unsent
+        limits, age, phase = self.limits, now - self._since, self._phase
+        if self._stalled > limits.idle_seconds:
+            transport.abort()  # it reads nothing of what it asked for
+        elif phase == DRAIN:
+            if self._queued is None and age > LINGER_SECONDS:
+                transport.abort()
+        elif transport.is_closing():
+            return
+        elif phase == IDLE:
+            if age > limits.idle_seconds and self._is_quiet():
+                transport.close()
+        elif self.flow.read_paused or (phase == BODY and self.cycle.waiting_for_100_continue):
+            self._since += elapsed - late  # it is waiting for us
+        elif phase == HEAD:
+            if age > limits.header_seconds:
+                self.refuse(refusal.HEADER_TIMEOUT) if self._fed else transport.close()
+        elif age > limits.body_seconds or (
+            age > limits.body_rate_after and self._received < limits.body_rate * age
+        ):
+            self.refuse(refusal.BODY_TIMEOUT)
+
+    def shutdown(self) -> None:
+        """Close at once if no request is running; otherwise after its response."""
+        if self._is_quiet() or self._running is None:
+            self.transport.close()
+        else:
+            self._running.keep_alive = False
+
+    def refuse(self, refused: Refusal) -> None:
+        """Answer with a problem and close; behind a response in flight, once that is written."""
+        if self.transport.is_closing() or self._phase == DRAIN:
+            return
+        self._count(refused)
+        phase, self._phase, self._fed = self._phase, DRAIN, 0
+        if phase == BODY:
+            cycle = self.cycle
+            if self.pipeline and self.pipeline[0][0] is cycle:
+                self.pipeline.popleft()
+            else:
+                started = cycle.response_started
+                if not cycle.response_complete:
+                    self._disconnect(cycle)
+                if started:
+                    self.transport.close()  # a second answer would be taken for the next one's
+                else:
+                    self._answer(refused)
+                return
+        if self._is_quiet():
+            self._answer(refused)
+        else:
+            self._queued = refused
+
+    # Inside
+
+    def _begin_head(self) -> None:
+        self._phase = HEAD
+        self._since = self.now()
+        self._fed = 0
+
+    def _resume_body(self, rest: bytes) -> None:
+        """Go on with the request as if it had not asked for an upgrade, as RFC 9110 allows.
+
+        Java's client offers h2c on every first request, body and all; httptools then stops at the
+        head. The body is read by a parser that is given the same framing; the connection closes.
+        """
+        self._ignore_upgrade = False
+        framing = [
+            b"%s: %s\r\n" % header
+            for header in self.headers
+            if header[0] in (b"content-length", b"transfer-encoding")
+        ]
+        self.parser = httptools.HttpRequestParser(
+            SimpleNamespace(on_body=self.on_body, on_message_complete=self.on_message_complete)
+        )
+        self.parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n%s\r\n" % b"".join(framing))
+        self.parser.feed_data(rest)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _is_quiet(self) -> bool:
+        return (self._running is None or self._running.response_complete) and not self.pipeline
+
+    def _disconnect(self, cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _count(self, refused: Refusal) -> None:
+        counts = self.edge.counters.refused
+        counts[refused.code] = counts.get(refused.code, 0) + 1
+
+    def _answer(self, refused: Refusal) -> None:
+        """Write, say that no more follows, and read on for a moment.
+
+        A socket closed with unread bytes is reset, and a reset may overtake the answer.
+        """
+        self._queued = None
+        self._since = self.now()
+        self.transport.write(refused.response())
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()

@@ -1,0 +1,78 @@
+"""Judges the head of a request where httptools lets too much through."""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+import httptools
+
+from halflap.gateway import refusal
+from halflap.gateway.edge import EdgeLimits
+from halflap.gateway.refusal import Refusal
+
+REQUEST_LINE_BYTES = 8 * 1024
+
+_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?").fullmatch
+
+
+class Refused(httptools.HttpParserError):
+    """Raised inside a callback of the parser, to make it stop; `refusal` says why."""
+
+    def __init__(self, refused: Refusal) -> None:
+        super().__init__(refused.code)
+        self.refusal = refused
+
+
+def judge_headers(
+    headers: list[tuple[bytes, bytes]], limits: EdgeLimits, *, version: str, line_bytes: int
+) -> bool:
+    """Say whether the client awaits a 100 Continue; raises Refused.
+
+    httptools has already refused a Content-Length that is doubled, not a number, or beside a
+    Transfer-Encoding. `line_bytes` is the length of the request line.
+    """
+    if line_bytes > REQUEST_LINE_BYTES:
+        raise Refused(refusal.REQUEST_LINE)
+    size = line_bytes + 4
+    hosts = 0
+    expects = False
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        if name == b"host":
+            hosts += 1
+            if not _HOST(value):
+                raise Refused(refusal.HOST)
+        elif name == b"content-length":
+            if int(value) > limits.body_bytes:
+                raise Refused(refusal.BODY_SIZE)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked" or version != "1.1":
+                raise Refused(refusal.TRANSFER_ENCODING)
+        elif name == b"expect":
+            expects = value.lower() == b"100-continue" and version == "1.1"
+    if size > limits.header_bytes:
+        raise Refused(refusal.HEADER_SIZE)
+    if hosts > 1 or (not hosts and version == "1.1"):
+        raise Refused(refusal.HOST)
+    return expects
+
+
+def read_target(url: bytes, method: str) -> tuple[bytes, bytes]:
+    """The raw path and the query of a request target in any of its forms; raises Refused."""
+    if b"#" in url:
+        _refuse_target()
+    if url.startswith(b"/"):
+        path, _, query = url.partition(b"?")
+        return path, query
+    if url == b"*":
+        return (url, b"") if method == "OPTIONS" else _refuse_target()
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        _refuse_target()
+    return parsed.path or b"/", parsed.query or b""
+
+
+def _refuse_target() -> NoReturn:
+    raise Refused(refusal.TARGET)

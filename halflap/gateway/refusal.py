@@ -1,0 +1,92 @@
+"""Why the edge turns a request away, and the problem+json (RFC 9457) that it answers with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason to turn a request away before the app sees it.
+
+    `code` names it in the answer and in `EdgeCounters.refused`; `headers` are whole header lines.
+    """
+
+    code: str
+    status: int
+    detail: str
+    headers: bytes = b""
+
+    def because(self, detail: str) -> Refusal:
+        """The same refusal with a detail that fits this one request."""
+        return replace(self, detail=detail)
+
+    def body(self) -> bytes:
+        """The problem document."""
+        return json.dumps(
+            {
+                "type": "about:blank",
+                "title": HTTPStatus(self.status).phrase,
+                "status": self.status,
+                "detail": self.detail,
+                "code": self.code,
+            }
+        ).encode()
+
+    def response(self) -> bytes:
+        """The whole HTTP/1.1 answer, which says that the connection closes."""
+        body = self.body()
+        return (
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/problem+json\r\n"
+            b"content-length: %d\r\n%sconnection: close\r\n\r\n%s"
+            % (self.status, HTTPStatus(self.status).phrase.encode(), len(body), self.headers, body)
+        )
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+MALFORMED = Refusal("malformed", 400, "The request is not valid HTTP/1.1.")
+VERSION = Refusal("version", 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here; send one of them.")
+TARGET = Refusal("target", 400, "The request target is not a valid path or absolute URL.")
+REQUEST_LINE = Refusal(
+    "request_line", 400, "The request line is longer than 8 KB; shorten the URL."
+)
+HOST = Refusal("host", 400, "The request needs exactly one valid Host header.")
+TRANSFER_ENCODING = Refusal(
+    "transfer_encoding",
+    400,
+    "Transfer-Encoding must be exactly `chunked`, on HTTP/1.1; or send Content-Length.",
+)
+WEBSOCKET = Refusal("websocket", 400, "There is no WebSocket here; send an ordinary HTTP request.")
+METHOD = Refusal(
+    "method",
+    405,
+    f"The method is not one of {', '.join(METHODS)}.",
+    b"allow: " + ", ".join(METHODS).encode() + b"\r\n",
+)
+HEADER_TIMEOUT = Refusal("header_timeout", 408, "The headers did not arrive in time; send again.")
+BODY_TIMEOUT = Refusal("body_timeout", 408, "The body arrived too slowly; send again.")
+BODY_SIZE = Refusal("body_size", 413, "The body is larger than this server accepts.")
+BODY_FRAMING = Refusal(
+    "body_framing", 413, "The body is nearly all chunk framing; send it plainly."
+)
+ADDRESS_CONNECTIONS = Refusal(
+    "address_connections",
+    429,
+    "Too many connections from this address; close some, or reuse them.",
+    b"retry-after: 1\r\n",
+)
+PIPELINED = Refusal(
+    "pipelined",
+    429,
+    "Too many requests were sent ahead on this connection; wait for answers.",
+    b"retry-after: 1\r\n",
+)
+HEADER_SIZE = Refusal("header_size", 431, "The request's headers are too large; send fewer bytes.")
+HEADER_FIELDS = Refusal("header_fields", 431, "The request has too many headers; send fewer.")
+CONNECTIONS = Refusal(
+    "connections", 503, "The server has too many connections; try again.", b"retry-after: 1\r\n"
+)
+APP_FAILED = Refusal("internal", 500, "The server failed to answer; the request may be sent again.")

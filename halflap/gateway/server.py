@@ -1,0 +1,147 @@
+"""Runs an ASGI app on the guarded edge, inside whatever event loop is running."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from halflap.errors import HalflapError
+from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits
+from halflap.gateway.guard import GuardedProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+T = TypeVar("T")
+
+
+class Server:
+    """Serves one app on one address until it is stopped.
+
+    It shares its event loop with others: it installs no signal handlers, configures no logging
+    and ends no process. `sweep_seconds` is how often deadlines are looked at.
+    """
+
+    def __init__(self, *, sweep_seconds: float = 1.0) -> None:
+        self.port: int | None = None
+        self._sweep_seconds = sweep_seconds
+        self._state = ServerState()
+        self._edge: Edge | None = None
+        self._listener: asyncio.Server | None = None
+        self._stopped = asyncio.Event()
+
+    @property
+    def counters(self) -> EdgeCounters:
+        """What the edge has let in and turned away since this server started."""
+        return self._edge.counters if self._edge else EdgeCounters()
+
+    async def serve(
+        self,
+        app: ASGI3Application,
+        host: str,
+        port: int,
+        limits: EdgeLimits | None = None,
+        *,
+        ready: Callable[[int], object] | None = None,
+    ) -> None:
+        """Listen, call `ready` with the real port (`port` may be 0), and serve until `stop`.
+
+        Cancelling it stops at once. Raises HalflapError if the address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        limits = limits or EdgeLimits()
+        edge = self._edge = Edge(limits, sweep_seconds=self._sweep_seconds)
+        config = _uvicorn_config(app, limits)
+        state = self._state
+
+        def connect() -> GuardedProtocol:
+            return GuardedProtocol(config, state, {}, loop, edge=edge)
+
+        self._tell_time()
+        try:
+            listener = await loop.create_server(connect, host, port, backlog=2048)
+        except OSError as error:
+            raise HalflapError(
+                f"Cannot listen on {host}:{port}: {error.strerror or error}. "
+                "Stop what uses the port, or choose another host or port."
+            ) from error
+        self._listener = listener
+        self.port = bound = int(listener.sockets[0].getsockname()[1])
+        try:
+            if ready is not None:
+                ready(bound)
+            while not self._stopped.is_set():
+                edge.sweep(loop.time())
+                self._tell_time()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._sweep_seconds):
+                        await self._stopped.wait()
+        finally:
+            await self.stop(0)
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing new, close idle connections, give running requests `grace` seconds.
+
+        What is not done then gets cancelled. `serve` returns afterwards.
+        """
+        listener, self._listener = self._listener, None
+        if listener is None or (edge := self._edge) is None:
+            if self._edge is None:
+                self._stopped.set()
+            return
+        try:
+            listener.close()
+            for connection in list(edge.connections):
+                connection.shutdown()
+            await _until_empty(edge, grace)
+        finally:
+            for task in list(self._state.tasks):
+                task.cancel()
+            if self._state.tasks:
+                await asyncio.wait(self._state.tasks, timeout=1.0)
+            for connection in list(edge.connections):
+                connection.transport.abort()
+            await _until_empty(edge, 1.0)
+            await listener.wait_closed()
+            self._stopped.set()
+
+    def _tell_time(self) -> None:
+        self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end on a new event loop: uvloop's where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _uvicorn_config(app: ASGI3Application, limits: EdgeLimits) -> Config:
+    config = Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        proxy_headers=bool(limits.trusted_proxies),
+        forwarded_allow_ips=list(limits.trusted_proxies),
+    )
+    config.load()
+    return config
+
+
+async def _until_empty(edge: Edge, seconds: float) -> None:
+    if edge.connections:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await edge.empty.wait()
