@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import shutil
 import sqlite3
 import threading
 import time
@@ -31,35 +28,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from halflap.errors import InDoubt, StoreError, StoreFull, StoreLocked
+from halflap.errors import InDoubt, StoreError
+from halflap.store._file import READERS, File, code_of, explain, open_file
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 """What runs in a transaction: it may be run again, so it has no effect but through SQL."""
 
 LARGEST_BATCH = 500
-READERS = 2
-BUSY_SECONDS = 5.0
-LITTLE_ROOM = 1 << 20
-OLDEST_SQLITE = (3, 35, 0)
-
-# Durability first. fullfsync: macOS' fsync alone leaves data in the drive's cache. mmap is off
-# because a failing disk must be an error, not a SIGBUS. Temporary tables stay in memory so that
-# a full disk cannot stop a query.
-_PRAGMAS = (
-    "foreign_keys = ON",
-    "cell_size_check = ON",
-    "trusted_schema = OFF",
-    "mmap_size = 0",
-    "temp_store = MEMORY",
-)
-_WRITER_PRAGMAS = (
-    "fullfsync = ON",
-    "checkpoint_fullfsync = ON",
-    "journal_size_limit = 67108864",
-    "wal_autocheckpoint = 4000",
-    "cache_size = -65536",
-)
 
 
 @dataclass(slots=True)
@@ -77,8 +53,11 @@ class _Alone:
 
     job: Job[Any]
 
+    def __call__(self, connection: sqlite3.Connection) -> Any:
+        return self.job(connection)
 
-_Item = tuple[Job[Any] | _Alone, "asyncio.Future[Any]"]
+
+_Item = tuple[Job[Any], "asyncio.Future[Any]"]
 
 
 class Database:
@@ -87,27 +66,19 @@ class Database:
     Belongs to the event loop that opened it; call its methods from there only.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        clock: Callable[[], int],
-        lock: _Lock | None,
-        connection: sqlite3.Connection,
-        readers: list[sqlite3.Connection],
-    ) -> None:
+    def __init__(self, file: File, clock: Callable[[], int]) -> None:
         """Use `Database.open`."""
-        self.path = path
+        self.path = file.path
         self.clock = clock
         self.on_failure: Callable[[BaseException], object] | None = None
         self.stats = Stats()
         self._loop = asyncio.get_running_loop()
-        self._lock = lock
-        self._connection = connection
-        self._readers = readers
+        self._file = file
+        self._connection = file.writer
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        for reader in readers:
+        for reader in file.readers:
             self._idle.put(reader)
-        self._pool = ThreadPoolExecutor(READERS, "halflap-store-read") if readers else None
+        self._pool = ThreadPoolExecutor(READERS, "halflap-store-read") if file.readers else None
         self._failed: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
@@ -125,8 +96,8 @@ class Database:
         process has it open, `StoreFull` and `StoreError` where it cannot be opened.
         """
         loop = asyncio.get_running_loop()
-        opened = await loop.run_in_executor(None, _open, path, synchronous)
-        return cls(opened[0], clock or _microseconds, *opened[1:])
+        file = await loop.run_in_executor(None, open_file, path, synchronous)
+        return cls(file, clock or _microseconds)
 
     @property
     def failed(self) -> BaseException | None:
@@ -172,7 +143,7 @@ class Database:
 
     # -- the loop's side ------------------------------------------------------------------------
 
-    def _post(self, job: Job[Any] | _Alone) -> asyncio.Future[Any]:
+    def _post(self, job: Job[Any]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._closing is not None:
             future.set_exception(self._closed())
@@ -222,7 +193,7 @@ class Database:
             if isinstance(item[0], _Alone):
                 self._share(shared)
                 shared = []
-                self._run_alone(item[0].job, item)
+                self._run_alone(item)
             else:
                 shared.append(item)
         self._share(shared)
@@ -260,7 +231,7 @@ class Database:
         results: list[Any] = []
         try:
             for job, _ in batch:
-                results.append(job(connection))  # type: ignore[operator]
+                results.append(job(connection))
                 if not connection.in_transaction:
                     raise _Doubtful("a job ended its transaction, or hid that it was rolled back")
         except _Doubtful:
@@ -271,21 +242,21 @@ class Database:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if not (_code(error) == sqlite3.SQLITE_FULL or _still_open(connection, error)):
+            if not _is_certain(connection, error):
                 raise _Doubtful from error
             self._roll_back()
             raise
         return results
 
-    def _run_alone(self, job: Job[Any], item: _Item) -> None:
+    def _run_alone(self, item: _Item) -> None:
         if self._failed is not None:
             self._settle([item], errors=[self._doubt()])
             return
         try:
-            result = job(self._connection)
+            result = item[0](self._connection)
         except BaseException as error:
             self._roll_back()
-            if _code(error) == sqlite3.SQLITE_IOERR:  # it may have been in a COMMIT of the job's
+            if code_of(error) == sqlite3.SQLITE_IOERR:  # it may have been in a COMMIT of the job's
                 self._fail(error, [item])
             else:
                 self._settle([item], errors=[explain(error, self.path)])
@@ -346,156 +317,27 @@ class Database:
         self._thread.join()
         if self._pool is not None:
             self._pool.shutdown()
-        for reader in self._readers:
-            reader.close()
-        try:
-            if self._failed is None:
-                with contextlib.suppress(sqlite3.Error):  # the log keeps what is not moved
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._connection.close()
-        finally:
-            if self._lock is not None:
-                self._lock.release()
+        if self._failed is None:
+            with contextlib.suppress(sqlite3.Error):  # the log keeps what is not moved
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._file.close()
 
 
 class _Doubtful(Exception):
     """Whether this transaction was committed is not known."""
 
 
-class _Lock:
-    """The OS lock on a store: the kernel drops it when its holder ends, however it ends."""
-
-    def __init__(self, store: Path) -> None:
-        path = store.with_suffix(".lock")
-        self._file = open(path, "a+", encoding="ascii", opener=_private)  # noqa: SIM115
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read(20).strip()
-            self._file.close()
-            process = f"process {holder}" if holder else "another process"
-            raise StoreLocked(
-                f"{store}: {process} has this store open ({path.name} is locked); "
-                "speak to that server's API, or stop it first."
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def release(self) -> None:
-        # The file stays: removing it would let two processes lock two files of one name.
-        self._file.close()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _open(
-    path: Path, synchronous: str
-) -> tuple[Path, _Lock | None, sqlite3.Connection, list[sqlite3.Connection]]:
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(
-            f"Python was built with SQLite {sqlite3.sqlite_version}, which is older than 3.35; "
-            "install a Python with a newer one (python.org, uv and conda have it)."
-        )
-    with contextlib.ExitStack() as undo:
-        try:
-            if str(path) == ":memory:":
-                return path, None, _connect(":memory:", _PRAGMAS), []
-            path = path.resolve()
-            lock = _Lock(path)
-            undo.callback(lock.release)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            writer = _connect(str(path), _PRAGMAS + _WRITER_PRAGMAS)
-            undo.callback(writer.close)
-            writer.execute(f"PRAGMA synchronous = {synchronous}")
-            mode: str = writer.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            if mode != "wal":
-                raise StoreError(
-                    f"{path}: this file system cannot hold a write-ahead log (journal mode {mode});"
-                    " put the store on a local disk."
-                )
-            # After a failed fsync the log may be whole in the kernel's cache and torn on disk,
-            # and no later fsync would mend it: move it into the file before building on it.
-            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            readers: list[sqlite3.Connection] = []
-            for _ in range(READERS):
-                reader = _connect(f"{path.as_uri()}?mode=ro", (*_PRAGMAS, "query_only = ON"))
-                undo.callback(reader.close)
-                readers.append(reader)
-        except sqlite3.Error as error:
-            raise explain(error, path) from error
-        except OSError as error:
-            raise StoreError(
-                f"{path}: the store cannot be opened ({error.strerror}: {error.filename}); "
-                "name a directory that exists and that this user may write."
-            ) from error
-        undo.pop_all()
-        return path, lock, writer, readers
-
-
-def _connect(name: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        name,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=512,
-        uri=name.startswith("file:"),
-    )
-    try:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def explain(error: BaseException, path: Path) -> BaseException:
-    """The error a caller can act on, for what SQLite says about the file; others as they are."""
-    name = getattr(error, "sqlite_errorname", "")
-    told: StoreError
-    match _code(error):
+def _is_certain(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
+    """Whether nothing of a transaction whose COMMIT failed can ever come to light."""
+    match code_of(error):
+        case sqlite3.SQLITE_IOERR:
+            return False
         case sqlite3.SQLITE_FULL:
-            told = StoreFull(f"{path}: no room left ({name}); free some: it goes on by itself.")
-        case sqlite3.SQLITE_IOERR if _is_full(path):
-            told = StoreFull(f"{path}: no room left ({name}); free some: it goes on by itself.")
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
-            told = StoreError(f"{path}: {error} ({name}); look at the disk and the kernel's log.")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            told = StoreError(
-                f"{path}: {error} ({name}); stop the server and restore the file from a backup, "
-                "or save what is readable with the sqlite3 shell's .recover."
-            )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            told = StoreError(
-                f"{path}: another program holds the file for {BUSY_SECONDS:.0f} s and more "
-                f"({name}); end it (a shell with an open transaction, a backup tool)."
-            )
-        case sqlite3.SQLITE_READONLY:
-            told = StoreError(f"{path}: the file may not be written ({name}); mend its rights.")
+            # The frame that commits is written last and did not fit; SQLite has rolled back.
+            return True
         case _:
-            return error
-    told.__cause__ = error
-    return told
-
-
-def _code(error: BaseException) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_full(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free < LITTLE_ROOM
-    return False
-
-
-def _still_open(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
-    # A COMMIT refused for a deferred constraint leaves its transaction open, to be rolled back.
-    return connection.in_transaction and _code(error) != sqlite3.SQLITE_IOERR
+            # A COMMIT refused for a deferred constraint leaves its transaction open.
+            return connection.in_transaction
 
 
 def _resolve(
