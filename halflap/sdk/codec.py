@@ -19,10 +19,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar, cast
 
 import msgspec
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from halflap.sdk.schema import UNSET
+from halflap.sdk.schema import UNSET, File
 
 MAX_DEPTH = 256
 """How deep arrays and objects may be nested: enough for any app, and safe to walk and to copy."""
@@ -65,11 +65,11 @@ def decode(data: bytes | str) -> Any:
 def encode(value: Any, *, sort: bool = False) -> bytes:
     """Write a value as JSON: what `decode` reads back equal, or as the text that stands for it.
 
-    Dates, times, UUIDs and URLs become text; enums their value; dataclasses and models (by alias)
-    objects, without the fields that are `UNSET`; sets sorted arrays; keys text. A `float` is
-    written with the digits that identify it. With `sort`, objects are sorted by key, so that equal
-    values have equal bytes. Raises `NotJson`, naming the path, for bytes, secrets, NaN, infinity
-    and types that have no JSON.
+    Dates, times, UUIDs and URLs become text; enums their value; files what they hold; dataclasses
+    and models (by alias) objects, without the fields that are `UNSET`; sets sorted arrays; keys
+    text. A `float` is written with the digits that identify it. With `sort`, objects are sorted by
+    key, so that equal values have equal bytes. Raises `NotJson`, naming the path, for bytes,
+    secrets, NaN, infinity and types that have no JSON.
     """
     try:
         plain = value if _is_plain(value) else _with_room(_plain, value, "$", 0)
@@ -110,6 +110,7 @@ def _fits(number: Decimal) -> bool:
     )
 
 
+_FILES = TypeAdapter(File)
 _DECODER = msgspec.json.Decoder(float_hook=_fraction)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _SORTING_ENCODER = msgspec.json.Encoder(decimal_format="number", order="deterministic")
@@ -240,6 +241,8 @@ def _scalar(value: Any, path: str) -> tuple[bool, Any]:
             return True, value.isoformat()
         case uuid.UUID():
             return True, str(value)
+        case File():
+            return False, _FILES.dump_python(value)
         case BaseModel():
             return False, value.model_dump(mode="python", by_alias=True)
         case _:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol, cast
 
-from halflap.errors import InvalidEvent
-from halflap.sdk import codec
+from pydantic_core import core_schema
+
+from halflap.errors import DefinitionError, InvalidEvent
+from halflap.sdk import _body, codec
+from halflap.sdk._body import UploadedFile, decompress
+
+__all__ = ["Headers", "Picker", "Request", "UploadedFile", "constant", "decompress"]
+__all__ += ["header", "pointer", "query"]
 
 
 class Headers(Mapping[str, str]):
@@ -73,11 +82,186 @@ class Request:
         default_factory=dict[str, Any], init=False, repr=False, compare=False
     )
 
+    @property
+    def params(self) -> dict[str, str]:
+        """The query's parameters, the first value of each."""
+        pairs = _body.urlencoded(self.query, "query")
+        return dict(reversed(pairs))
+
+    @property
+    def content_type(self) -> str:
+        """The content type without its parameters, in lower case; empty where none was sent."""
+        return self._full_content_type.partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body as text, in the charset that the sender names, else UTF-8."""
+        return _body.text(self.body, self._full_content_type)
+
     def json(self) -> Any:
         """The body as JSON, with exact numbers; `InvalidEvent` where it is none."""
         if "json" not in self._read:
+            charset = _body.parameters(self._full_content_type).get("charset", "utf-8").lower()
+            source = self.body if charset in ("utf-8", "utf8", "us-ascii") else self.text
             try:
-                self._read["json"] = codec.decode(self.body)
+                self._read["json"] = codec.decode(source)
             except codec.NotJson as error:
                 raise InvalidEvent(f"The body is not JSON: {error}.") from error
         return self._read["json"]
+
+    def xml(self) -> Any:
+        """The root of the body's XML, as an `lxml` element; `InvalidEvent` where it is none.
+
+        Document types, entities, more than 64 levels or 100,000 elements are refused, and nothing
+        is fetched.
+        """
+        return _body.xml(self.body)
+
+    def form(self) -> dict[str, list[str]]:
+        """The text fields of a urlencoded or multipart form; `InvalidEvent` where it is none."""
+        return self._form().fields
+
+    def files(self) -> list[UploadedFile]:
+        """The files of a multipart form, in order. Their names are data, and never paths."""
+        return self._form().files
+
+    def _form(self) -> _body.Form:
+        if "form" not in self._read:
+            self._read["form"] = _body.form(self.body, self._full_content_type)
+        return self._read["form"]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, Request) else _from_record(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(_to_record),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object", "format": "request"}
+
+    @property
+    def _full_content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+
+def _to_record(request: Request) -> dict[str, Any]:
+    """A request as a flow in YAML sees it and a journal keeps it; the body as text if it is one."""
+    try:
+        body = {"body": request.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(request.body).decode()}
+    return {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": dict(request.headers),
+        "raw_headers": [list(pair) for pair in request.headers.raw],
+        **body,
+        "url": request.url,
+        "received_at": request.received_at.isoformat(),
+        "part": request.part,
+    }
+
+
+def _from_record(value: Any) -> Request:
+    try:
+        text: str | None = value.get("body")
+        return Request(
+            method=value["method"],
+            path=value["path"],
+            query=value["query"],
+            headers=Headers((name, each) for name, each in value["raw_headers"]),
+            body=base64.b64decode(value["body_base64"]) if text is None else text.encode(),
+            url=value["url"],
+            received_at=datetime.fromisoformat(value["received_at"]),
+            part=value["part"],
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("expected a Request") from error
+
+
+class Picker(Protocol):
+    """Where a value stands in a request: a delivery's id, a record's id."""
+
+    def __call__(self, request: Request) -> str | None:
+        """The value, None where the request has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class header:  # noqa: N801
+    """Picks a header: `header("webhook-id")`; None where it is absent or empty."""
+
+    name: str
+
+    def __call__(self, request: Request) -> str | None:
+        """The header's value."""
+        return request.headers.get(self.name) or None
+
+
+@dataclass(frozen=True, slots=True)
+class query:  # noqa: N801
+    """Picks a parameter of the URL's query: `query("id")`; None where it is absent or empty."""
+
+    name: str
+
+    def __call__(self, request: Request) -> str | None:
+        """The parameter's first value."""
+        try:
+            return request.params.get(self.name) or None
+        except InvalidEvent:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class constant:  # noqa: N801
+    """Picks always the same value, so that all events share it."""
+
+    value: str
+
+    def __call__(self, request: Request) -> str | None:
+        """The value."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class pointer:  # noqa: N801
+    """Picks from the JSON body by RFC 6901: `pointer("/data/id")`, with `~1` for `/`, `~0` for `~`.
+
+    Numbers as they were sent, booleans as `true` and `false`; None where the body is no JSON, or
+    what stands there is absent, empty, null, an object or an array.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if (self.path and not self.path.startswith("/")) or re.search(r"~(?![01])", self.path):
+            raise DefinitionError(
+                f"{self.path!r} is no JSON pointer; write it like '/data/id'", where="pointer"
+            )
+
+    def __call__(self, request: Request) -> str | None:
+        """The value, as text."""
+        try:
+            value = request.json()
+        except InvalidEvent:
+            return None
+        for token in self.path.split("/")[1:]:
+            name = token.replace("~1", "/").replace("~0", "~")
+            match value:
+                case dict():
+                    value = cast(dict[str, Any], value).get(name)
+                case list() if re.fullmatch(r"0|[1-9][0-9]{0,8}", name):
+                    items = cast(list[Any], value)
+                    value = items[int(name)] if int(name) < len(items) else None
+                case _:
+                    return None
+        match value:
+            case bool():
+                return "true" if value else "false"
+            case str() | int() | Decimal():
+                return str(value) or None
+            case _:
+                return None
