@@ -7,7 +7,6 @@ before the app is called. A connection costs no timer: one sweep a second looks 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
@@ -20,7 +19,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from halflap.gateway import refusal
 from halflap.gateway.cycle import ExpectingCycle, GuardedCycle
 from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits
-from halflap.gateway.head import REQUEST_LINE_BYTES, Refused, judge_headers, read_target
+from halflap.gateway.head import REQUEST_LINE_BYTES, Refused, judge_headers, judge_size, read_target
 from halflap.gateway.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -62,9 +61,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.edge = edge
         self.limits = edge.limits
         self.address: str | None = None
-        self.now: Callable[[], float] = self.loop.time
         self._phase = HEAD
-        self._since = 0.0
+        # When the phase began, as the next sweep sees it: so no request asks for the time.
+        self._since: float | None = None
         self._fed = 0  # bytes of an unfinished head, of a body with its framing, or thrown away
         self._received = 0  # bytes of the body
         self._trailers = 0
@@ -84,7 +83,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server = get_local_addr(transport)
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
-        self._since = self.now()
         if (refused := self.edge.admit(self)) is None:
             return
         if len(self.edge.connections) > self.limits.connections * 1.1 + 10:
@@ -113,7 +111,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.abort()
             return
         if phase == IDLE:
-            self._begin_head()
+            self._phase = HEAD
+            self._since = None
+            self._fed = 0
         self._fed += len(data)
         try:
             try:
@@ -142,8 +142,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins, perhaps behind another in the same read."""
         if self._phase != HEAD:
-            self._begin_head()
-        super().on_message_begin()
+            self._phase = HEAD
+            self._since = None
+            self._fed = 0
+        self.url = b""
+        self.headers = []
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
@@ -153,39 +156,30 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is counted and dropped, so that none poses as a header."""
-        if self._phase != HEAD:
-            self._trailers += 1
-            if self._trailers > self.limits.header_fields:
-                raise Refused(refusal.HEADER_FIELDS)
+        if self._phase == HEAD:
+            self.headers.append((name.lower(), value))
             return
-        headers = self.headers
-        headers.append((name.lower(), value))
-        if len(headers) > self.limits.header_fields:
+        self._trailers += 1
+        if self._trailers > self.limits.header_fields:
             raise Refused(refusal.HEADER_FIELDS)
 
     def on_headers_complete(self) -> None:
         """The head is whole: judge it, and start the app or queue the request."""
         parser = self.parser
-        scope = self.scope
         version = parser.get_http_version()
         if version not in _VERSIONS:
             raise Refused(refusal.VERSION)
         method = _METHODS.get(parser.get_method())
         if method is None:
             raise Refused(refusal.METHOD)
-        scope["method"] = method
-        scope["http_version"] = version
-        expects = judge_headers(
-            self.headers,
-            self.limits,
-            version=version,
-            line_bytes=len(method) + len(self.url) + 10,
-        )
-        raw_path, query = read_target(self.url, method)
+        limits, headers, url = self.limits, self.headers, self.url
+        line_bytes = len(method) + len(url) + 10
+        # What came in this read bounds the head; it is counted only where that says too little.
+        if not 0 < self._fed <= limits.header_bytes:
+            judge_size(headers, limits, line_bytes)
+        expects = judge_headers(headers, limits, version, line_bytes)
+        raw_path, query = read_target(url, method)
         path = raw_path.decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
         upgrade = parser.should_upgrade()
         if upgrade and self._get_upgrade() == b"websocket":
             raise Refused(refusal.WEBSOCKET)
@@ -195,9 +189,25 @@ class GuardedProtocol(HttpToolsProtocol):
         if queue and len(self.pipeline) >= self.limits.pipelined:
             raise Refused(refusal.PIPELINED)
         self._phase = BODY
-        self._since = self.now()
+        self._since = None
         self._fed = self._received = self._trailers = 0
         self.edge.counters.requests += 1
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = scope
         app = self.app
         self.cycle = (ExpectingCycle if expects else GuardedCycle)(
             scope=scope,
@@ -260,18 +270,19 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._queued is not None:
             self._answer(self._queued)
         elif self._phase == IDLE:
-            self._since = self.now()
+            self._since = None
 
     # What the server says
 
     def sweep(self, now: float, elapsed: float, late: float) -> None:
         """Refuse or close if a deadline has passed; `late` seconds were our own fault."""
-        self._since += late
+        since = now if self._since is None else self._since + late
+        self._since = since
         transport = self.transport
         unsent = transport.get_write_buffer_size()
         self._stalled = self._stalled + elapsed - late if unsent and unsent == self._unsent else 0.0
         self._unsent = unsent
-        limits, age, phase = self.limits, now - self._since, self._phase
+        limits, age, phase = self.limits, now - since, self._phase
         if self._stalled > limits.idle_seconds:
             transport.abort()  # it reads nothing of what it asked for
         elif phase == DRAIN:
@@ -283,7 +294,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if age > limits.idle_seconds and self._is_quiet():
                 transport.close()
         elif self.flow.read_paused or (phase == BODY and self.cycle.waiting_for_100_continue):
-            self._since += elapsed - late  # it is waiting for us
+            self._since = since + elapsed - late  # it is waiting for us
         elif phase == HEAD:
             if age > limits.header_seconds:
                 self.refuse(refusal.HEADER_TIMEOUT) if self._fed else transport.close()
@@ -324,11 +335,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._queued = refused
 
     # Inside
-
-    def _begin_head(self) -> None:
-        self._phase = HEAD
-        self._since = self.now()
-        self._fed = 0
 
     def _resume_body(self, rest: bytes) -> None:
         """Go on with the request as if it had not asked for an upgrade, as RFC 9110 allows.
@@ -371,7 +377,7 @@ class GuardedProtocol(HttpToolsProtocol):
         A socket closed with unread bytes is reset, and a reset may overtake the answer.
         """
         self._queued = None
-        self._since = self.now()
+        self._since = None
         self.transport.write(refused.response())
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -13,6 +13,7 @@ from halflap.gateway.refusal import Refusal
 
 REQUEST_LINE_BYTES = 8 * 1024
 
+_JUDGED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?").fullmatch
 
 
@@ -24,8 +25,15 @@ class Refused(httptools.HttpParserError):
         self.refusal = refused
 
 
+def judge_size(headers: list[tuple[bytes, bytes]], limits: EdgeLimits, line_bytes: int) -> None:
+    """Refuse a head that is too large, line ends and all; raises Refused."""
+    size = line_bytes + 4 + sum(len(name) + len(value) + 4 for name, value in headers)
+    if size > limits.header_bytes:
+        raise Refused(refusal.HEADER_SIZE)
+
+
 def judge_headers(
-    headers: list[tuple[bytes, bytes]], limits: EdgeLimits, *, version: str, line_bytes: int
+    headers: list[tuple[bytes, bytes]], limits: EdgeLimits, version: str, line_bytes: int
 ) -> bool:
     """Say whether the client awaits a 100 Continue; raises Refused.
 
@@ -34,11 +42,13 @@ def judge_headers(
     """
     if line_bytes > REQUEST_LINE_BYTES:
         raise Refused(refusal.REQUEST_LINE)
-    size = line_bytes + 4
+    if len(headers) > limits.header_fields:
+        raise Refused(refusal.HEADER_FIELDS)
     hosts = 0
     expects = False
     for name, value in headers:
-        size += len(name) + len(value) + 4
+        if name not in _JUDGED:
+            continue
         if name == b"host":
             hosts += 1
             if not _HOST(value):
@@ -49,10 +59,8 @@ def judge_headers(
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked" or version != "1.1":
                 raise Refused(refusal.TRANSFER_ENCODING)
-        elif name == b"expect":
+        else:
             expects = value.lower() == b"100-continue" and version == "1.1"
-    if size > limits.header_bytes:
-        raise Refused(refusal.HEADER_SIZE)
     if hosts > 1 or (not hosts and version == "1.1"):
         raise Refused(refusal.HOST)
     return expects

@@ -378,6 +378,41 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
         assert await client.closed()
 
 
+async def test_a_request_whose_body_is_refused_while_it_queues_never_runs() -> None:
+    app = App(gate=asyncio.Event())
+    async with serving(app) as server, connected(server) as client:
+        await client.send(get() + CHUNKED + b"5\r\nhello, you\r\n")
+        await until(lambda: server.counters.refused == {"malformed": 1})
+        assert app.gate is not None
+        app.gate.set()
+        assert [(await client.answer())[0] for _ in range(2)] == [200, 400]
+        assert await client.closed()
+        assert (app.called, app.disconnects) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_requests_sent_in_a_row_mean_the_same_wherever_the_stream_is_cut(seed: int) -> None:
+    dice = random.Random(seed)
+    lasting = [
+        case for name, case in ACCEPTED.items() if "HTTP/1.0" not in name and "h2c" not in name
+    ]
+    cases = dice.choices(lasting, k=40)
+    stream = b"".join(raw for _, raw in cases)
+    cuts = sorted(dice.sample(range(1, len(stream)), 200))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+    async def main() -> None:
+        app = App()
+        async with serving(app) as server, connected(server) as client:
+            sending = asyncio.ensure_future(client.send(*pieces))
+            for _ in cases:
+                assert (await client.answer())[0] == 200
+            await sending
+        assert app.seen == [expected for expected, _ in cases]
+
+    run_loop(main())
+
+
 async def test_too_many_requests_sent_ahead_are_refused_behind_those_that_fit() -> None:
     async with (
         serving(App(), EdgeLimits(pipelined=3)) as server,
