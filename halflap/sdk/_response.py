@@ -1,0 +1,174 @@
+"""An app's answer, or why there is none: what each status and each failure means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
+from halflap.sdk import codec
+
+MOST_WAIT = timedelta(hours=1)
+"""The longest that an app's `Retry-After` is obeyed for."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+KEPT = 2_000  # characters of an error's body
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one request may take: seconds to connect, seconds in all, bytes, redirects.
+
+    `response_bytes` counts the body after decompression.
+    """
+
+    connect: float = 5.0
+    total: float = 30.0
+    response_bytes: int = 20 * 1024 * 1024
+    redirects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An app's whole answer, whatever its status. `url` is the one that answered."""
+
+    status: int
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str = field(repr=False)
+    method: str = "GET"
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def json(self) -> Any:
+        """The body as JSON, with exact numbers; `UpstreamError` where it is none."""
+        try:
+            return codec.decode(self.body)
+        except codec.NotJson as error:
+            failure = UpstreamError(
+                f"{self.method} {shown(self.url)} answered {self.status} with a body that is not "
+                f"JSON ({error}): {self.text[:200]!r}",
+                status=self.status,
+                body=self.text[:KEPT],
+            )
+        raise failure
+
+    @property
+    def text(self) -> str:
+        """The body as text, by the charset that it names, else UTF-8."""
+        _, _, charset = self.headers.get("Content-Type", "").lower().partition("charset=")
+        try:
+            return self.body.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
+        except (LookupError, ValueError):
+            return self.body.decode("utf-8", "replace")
+
+    def raise_for_status(self) -> None:
+        """Raise what a status of 400 and up, or a redirect that was not followed, means."""
+        if self.status < 400 and self.status not in REDIRECTS:
+            return
+        raise self.refusal()
+
+    def refusal(self) -> UpstreamError:
+        """The error that this answer means."""
+        status, body = self.status, self.text[:KEPT]
+        what = f"{self.method} {shown(self.url)} answered {status}"
+        if status in REDIRECTS:
+            to = location(URL(self.url), self.headers)
+            return UpstreamError(
+                f"{what}, a redirect to {shown(to) if to else 'nowhere'}, and redirects are off; "
+                "call that address, or set Limits(redirects=…)",
+                status=status,
+                retryable=False,
+                body=body,
+            )
+        if status == 401:
+            return Unauthorized(f"{what}: the credentials were refused; reconnect", body=body)
+        if status == 403:
+            return UpstreamError(
+                f"{what}: these credentials may not do this; grant them more at the app",
+                status=status,
+                retryable=False,
+                body=body,
+            )
+        wait = retry_after(self.headers.get("Retry-After"), self.received_at)
+        if status == 429 or (status == 503 and wait is not None):
+            later = f"in {wait.total_seconds():.0f} s" if wait is not None else "later"
+            return RateLimited(
+                f"{what}: it asks us to slow down; it is called again {later}",
+                retry_after=wait,
+                status=status,
+                body=body,
+            )
+        return UpstreamError(f"{what}: {body[:200]!r}", status=status, body=body)
+
+
+def shown(url: URL | str) -> str:
+    """A URL as it may be told: scheme, host and path, without what may be secret."""
+    try:
+        url = URL(url)
+        port = "" if url.is_default_port() or not url.explicit_port else f":{url.explicit_port}"
+        host = url.raw_host or ""
+        return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{port}{url.raw_path}"
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """How long a `Retry-After` (seconds or an HTTP date) asks to wait, at most `MOST_WAIT`."""
+    value = (value or "").strip()
+    if value.isascii() and value.isdigit():
+        return min(timedelta(seconds=int(value[:9])), MOST_WAIT)
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return min(max(at - now, timedelta(0)), MOST_WAIT)
+
+
+def location(base: URL, headers: Mapping[str, str]) -> str | None:
+    """Where an answer redirects to, as an absolute URL; None where it does not say."""
+    target = headers.get("Location")
+    if not target:
+        return None
+    try:
+        return str(base.join(URL(target)))
+    except ValueError:
+        raise EgressRefused(f"{shown(base)} redirects to what is not a URL") from None
+
+
+def failure(method: str, url: URL, limits: Limits, error: BaseException) -> UpstreamError:
+    """The error that says why no whole answer came; the same request may be tried again."""
+    return UpstreamError(f"{method} {shown(url)}: {_explained(limits, error)}", retryable=True)
+
+
+def _explained(limits: Limits, error: BaseException) -> str:
+    """What happened, in words that quote neither the URL nor a header."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(error.certificate_error, "verify_message", "") or "it does not match"
+            return f"its TLS certificate is not trusted ({reason}); nothing was sent"
+        case aiohttp.ClientConnectorSSLError():
+            return "TLS failed (the server speaks none, or none that is safe); nothing was sent"
+        case aiohttp.ClientConnectorDNSError():
+            return "its name does not resolve; check the host, or the DNS"
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {limits.connect:g} s; nothing was sent"
+        case aiohttp.ClientConnectorError():
+            return f"no connection ({error.os_error.strerror}); nothing was sent"
+        case TimeoutError():
+            return f"no whole answer within {limits.total:g} s; it may have been carried out"
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off or is malformed; it may have been carried out"
+        case aiohttp.ClientResponseError():
+            return "the answer is not HTTP, or its headers are too large"
+        case aiohttp.ClientConnectionError() | ConnectionError():
+            return "the connection broke before the answer; it may have been carried out"
+        case _:
+            return f"the request failed ({type(error).__name__})"

@@ -1,0 +1,277 @@
+"""The one outgoing HTTP client of all components: pooled, guarded, and exact about what happened.
+
+It calls public addresses only, unless its policy allows more; it never asks the environment for a
+proxy, keeps no cookies, and follows a redirect only where it is told how many. Its errors name the
+method and the URL without its query, and never the value of a header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from halflap.errors import UpstreamError
+from halflap.sdk._address import Lookup, PinnedResolver, Policy, Rules
+from halflap.sdk._outgoing import Outgoing
+from halflap.sdk._response import KEPT, REDIRECTS, Limits, Response, failure, location, shown
+from halflap.sdk.schema import File
+
+__all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
+
+_PUBLIC_ONLY = Policy()
+_USUAL = Limits()
+_PER_HOST = 100
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, EOFError)
+
+
+class Download:
+    """An answer whose body is read in chunks: `async for chunk in download`."""
+
+    __slots__ = ("_answer", "_limits", "headers", "status", "url")
+
+    def __init__(self, answer: aiohttp.ClientResponse, limits: Limits) -> None:
+        self._answer = answer
+        self._limits = limits
+        self.status = answer.status
+        self.headers = answer.headers
+        self.url = str(answer.url)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body's chunks, decompressed; `UpstreamError` where it breaks off or is too large."""
+        answer, size = self._answer, 0
+        _check_size(answer, answer.content_length or 0, self._limits)
+        while True:
+            try:
+                chunk = await answer.content.readany()
+            except _FAILURES as error:
+                broken = failure(answer.method, answer.url, self._limits, error)
+            else:
+                size += len(chunk)
+                _check_size(answer, size, self._limits)
+                if not chunk:
+                    return
+                yield chunk
+                continue
+            raise broken
+
+
+class Egress:
+    """Sends requests for components, to where its policy lets them go.
+
+    `resolver` finds the addresses of a name and `clock` tells the time in UTC; tests set them.
+    `tls` is the trust to use instead of the system's. One egress belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = _PUBLIC_ONLY,
+        limits: Limits = _USUAL,
+        *,
+        resolver: Lookup | None = None,
+        clock: Callable[[], datetime] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        rules = Rules(policy)
+        self._limits = limits
+        self._clock = clock or _now
+        self._tls = tls
+        self._resolver = PinnedResolver(rules, timeout=limits.connect, lookup=resolver)
+        # A URL that was read and judged once need not be again: most are called many times.
+        self._destination = lru_cache(maxsize=1024)(rules.destination)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = ...,
+        form: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        files: Mapping[str, File] | None = None,
+        limits: Limits | None = None,
+    ) -> Response:
+        """Send a request and read the whole answer, whatever its status.
+
+        At most one of `json` (written exactly; None is sent as null), `form`, `body` and `files`
+        (with `form` as its plain fields) is the body. Raises `EgressRefused` for an address that
+        may not be called, `UpstreamError` where no whole answer came, `DefinitionError` for what
+        cannot be sent.
+        """
+        limits = limits or self._limits
+        destination = self._destination(url)
+        outgoing = Outgoing(method, params, headers, json, form, body, files)
+        try:
+            answer = await self._send(outgoing, destination, limits)
+            whole = await _read(answer, limits)
+        except _FAILURES as error:
+            broken = failure(outgoing.method, destination, limits, error)
+        else:
+            return self._response(answer, whole)
+        # Outside the handler: the library's own error quotes the whole URL, with its secrets.
+        raise broken
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = ...,
+        form: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        files: Mapping[str, File] | None = None,
+        limits: Limits | None = None,
+    ) -> AsyncGenerator[Download]:
+        """Send a request and read its answer in chunks; a status of 400 and up is raised."""
+        limits = limits or self._limits
+        destination = self._destination(url)
+        outgoing = Outgoing(method, params, headers, json, form, body, files)
+        answer: aiohttp.ClientResponse | None = None
+        broken: UpstreamError | None = None
+        try:
+            try:
+                answer = await self._send(outgoing, destination, limits)
+                if answer.status >= 400 or answer.status in REDIRECTS:
+                    beginning = await answer.content.read(KEPT)
+                    broken = self._response(answer, beginning).refusal()
+            except _FAILURES as error:
+                broken = failure(outgoing.method, destination, limits, error)
+            if answer is None or broken is not None:
+                assert broken is not None
+                raise broken
+            yield Download(answer, limits)
+        finally:
+            if answer is not None:
+                answer.close()
+
+    async def close(self) -> None:
+        """Close the connections; new ones are opened if it is used again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _send(
+        self, outgoing: Outgoing, destination: URL, limits: Limits
+    ) -> aiohttp.ClientResponse:
+        session = self._session or self._opened()
+        if outgoing.query:
+            destination = destination.extend_query(outgoing.query)
+        timeout = _timeout(limits.connect, limits.total)
+        if not limits.redirects:
+            return await _hop(session, outgoing, destination, timeout)
+        now = asyncio.get_running_loop().time
+        deadline = now() + limits.total
+        for _ in range(limits.redirects + 1):
+            answer = await _hop(session, outgoing, destination, timeout)
+            if answer.status not in REDIRECTS:
+                return answer
+            answer.close()
+            target = location(answer.url, answer.headers)
+            if target is None:
+                raise UpstreamError(
+                    f"{answer.method} {shown(answer.url)} answered {answer.status}, a redirect to "
+                    "nowhere; ask the app's support",
+                    status=answer.status,
+                )
+            following = self._destination(target)
+            same = following.origin() == destination.origin()
+            outgoing.redirected(answer.status, same_origin=same)
+            destination = following
+            timeout = _timeout(limits.connect, max(deadline - now(), 0.001))
+        raise UpstreamError(
+            f"{outgoing.method} {shown(destination)} is one redirect more than the "
+            f"{limits.redirects} that are followed; call the address that they end at",
+            status=answer.status,  # pyright: ignore[reportPossiblyUnboundVariable]
+        )
+
+    def _response(self, answer: aiohttp.ClientResponse, body: bytes) -> Response:
+        return Response(
+            answer.status, answer.headers, body, str(answer.url), answer.method, self._clock()
+        )
+
+    def _opened(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=self._resolver,
+            limit=0,
+            limit_per_host=_PER_HOST,
+            ssl=self._tls if self._tls is not None else True,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "halflap"},
+            trust_env=False,
+        )
+        return self._session
+
+
+async def _hop(
+    session: aiohttp.ClientSession,
+    outgoing: Outgoing,
+    destination: URL,
+    timeout: aiohttp.ClientTimeout,
+) -> aiohttp.ClientResponse:
+    return await session.request(
+        outgoing.method,
+        destination,
+        data=outgoing.data(),
+        headers=outgoing.headers,
+        allow_redirects=False,
+        timeout=timeout,
+    )
+
+
+async def _read(answer: aiohttp.ClientResponse, limits: Limits) -> bytes:
+    """The whole body, decompressed; unless it is read to its end, its connection is closed."""
+    most = limits.response_bytes
+    content = answer.content
+    try:
+        if answer.method != "HEAD":
+            _check_size(answer, answer.content_length or 0, limits)
+        first = await content.readany()
+        size = len(first)
+        _check_size(answer, size, limits)
+        if content.at_eof():
+            return first
+        chunks = [first]
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > most:
+                _check_size(answer, size, limits)
+            chunks.append(chunk)
+        return b"".join(chunks)
+    except BaseException:
+        answer.close()
+        raise
+
+
+def _check_size(answer: aiohttp.ClientResponse, size: int, limits: Limits) -> None:
+    if size > limits.response_bytes:
+        raise UpstreamError(
+            f"{answer.method} {shown(answer.url)} answered with more than "
+            f"{limits.response_bytes:,} bytes; ask for less, or raise Limits(response_bytes=…)",
+            status=answer.status,
+            retryable=False,
+        )
+
+
+@lru_cache(maxsize=256)
+def _timeout(connect: float, total: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
