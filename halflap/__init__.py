@@ -1,1 +1,74 @@
+"""Halflap: write an integration once, in Python or YAML; every customer activates their own.
+
+This is the author's vocabulary, re-exported; nothing else.
+"""
+
+from halflap.errors import (
+    Cancel,
+    ConfigError,
+    Conflict,
+    DefinitionError,
+    EgressRefused,
+    HalflapError,
+    InvalidEvent,
+    Nondeterminism,
+    RateLimited,
+    Rejected,
+    RetryLater,
+    StepFailed,
+    Unauthorized,
+    UpstreamError,
+)
+from halflap.sdk.action import Action, Retry, Writes, step
+from halflap.sdk.component import Component
+from halflap.sdk.connection import Connection
+from halflap.sdk.context import Context, State
+from halflap.sdk.egress import Limits, Response
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.request import Request, header, pointer, query
+from halflap.sdk.schema import (
+    UNSET,
+    Config,
+    DynamicFields,
+    FieldSpec,
+    File,
+    Json,
+    Model,
+    Source,
+    Unset,
+)
+from halflap.sdk.signature import (
+    BasicAuth,
+    BearerToken,
+    CalendlySignature,
+    GitHubSignature,
+    HubSpotSignature,
+    MailgunSignature,
+    ShopifySignature,
+    Signature,
+    SlackSignature,
+    StandardWebhooks,
+    StripeSignature,
+    SvixSignature,
+    TwilioSignature,
+    TypeformSignature,
+    Unsigned,
+    ZendeskSignature,
+    Verifier,
+)
+from halflap.sdk.trigger import (
+    BoundTrigger,
+    Declaration,
+    Endpoint,
+    FlowResult,
+    Ignore,
+    Reply,
+    Subscription,
+    Trigger,
+)
+
 __version__ = "0.1.0"
+
+# The components come last: they import the names above, as a stranger's do.
+from halflap.components import http, instance, schedule, webhook
+from halflap.components.instance import Deployment

@@ -111,7 +111,8 @@ class Instance:
     """One integration version activated for one customer with its config.
 
     `version` is the hash of the bundle that new events run on; `revision` numbers its config.
-    `error` says why the last activation, upgrade or teardown failed.
+    `error` says why the last activation, upgrade or teardown failed; `deployment` is the execution
+    that does, or did, the last of these.
     """
 
     id: str
@@ -124,6 +125,7 @@ class Instance:
     error: str | None
     created_at: Micros
     changed_at: Micros
+    deployment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,12 @@ class StateWrite:
 
 
 MISSING = b"\x00missing"
+
+SEALED = "halflap-sealed:"
+"""What a header's value begins with where it is kept sealed (Authorization, Cookie)."""
+
+SYSTEM = "$"
+"""What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them."""
 
 
 @dataclass(frozen=True, slots=True)

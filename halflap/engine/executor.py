@@ -21,7 +21,7 @@ from halflap.errors import (
     RateLimited,
     RetryLater,
 )
-from halflap.model import Failure, FlowKey, Outcome, to_datetime
+from halflap.model import SEALED, Failure, FlowKey, Outcome, to_datetime
 from halflap.sdk import connection, running
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
@@ -122,7 +122,7 @@ class Executor:
         scope = recorder.open()
         running.recorder.set(None)
         flow, start = work.flow, turn.start
-        request = request_of(turn)
+        request = request_of(turn, work.unseal)
         trigger = flow.trigger
         event = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
         if isinstance(event, Ignore):
@@ -146,6 +146,8 @@ class Executor:
         )
         value = await flow.function(ctx, event)
         recorder.close(scope)
+        if isinstance(value, Ignore):
+            return Outcome("ignored", value.reason)
         return Outcome("succeeded", result=None if value is None else encoded(flow, value, work.seal))
 
 
@@ -172,14 +174,18 @@ def encoded(flow: Flow[Any, Any, Any], value: Any, seal: Seal) -> bytes:
     return encode_value(value, adapter, seal)
 
 
-def request_of(turn: Turn) -> Request:
+def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
+    headers = (
+        (name, unseal(value.removeprefix(SEALED)) if value.startswith(SEALED) else value)
+        for name, value in event.headers
+    )
     return Request(
         method=event.method,
         path=event.path,
         query=event.query,
-        headers=Headers(event.headers),
+        headers=Headers(headers),
         body=event.body,
         url=event.url,
         received_at=to_datetime(event.received_at),

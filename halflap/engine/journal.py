@@ -23,7 +23,7 @@ from halflap.model import (
     Started,
     StateWrite,
 )
-from halflap.store.protocol import Claim, Journal, Lease, Release, Written
+from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
 
 log = structlog.get_logger("halflap.engine")
 
@@ -188,6 +188,13 @@ class JournalEngine:
         if done == "ended":
             self._resolve(execution, Outcome("cancelled", reason))
         return done != "over"
+
+    async def cancel_all(self, instance: str, reason: str) -> int:
+        count = 0
+        live = Filter(instance=instance, states=("queued", "running", "waiting"), limit=1_000)
+        for each in await self.journal.executions(live):
+            count += await self.cancel(each.id, reason)
+        return count
 
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         await self.journal.signal(execution, name, payload)

@@ -137,6 +137,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def cancel_all(self, instance: str, reason: str) -> int:
+        """Cancel every live execution of an instance; returns how many."""
+        ...
+
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         """Send a signal; one that comes before the execution asks is kept."""
         ...

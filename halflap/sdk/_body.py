@@ -25,6 +25,7 @@ MAX_XML_DEPTH = 64
 MAX_XML_ELEMENTS = 100_000
 MAX_FIELDS = 1_000
 MAX_PARTS = 200
+MAX_PART_HEADERS = 20
 MAX_PART_HEADER = 8_192
 MAX_MEMBERS = 100
 
@@ -192,19 +193,20 @@ def _read_multipart(body: bytes, boundary: bytes, into: Form) -> None:
         name.clear()
         value.clear()
 
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": part_begins,
-            "on_header_field": lambda chunk, start, end: name.extend(chunk[start:end]),
-            "on_header_value": lambda chunk, start, end: value.extend(chunk[start:end]),
-            "on_header_end": header_ends,
-            "on_part_data": lambda chunk, start, end: data.extend(chunk[start:end]),
-            "on_part_end": lambda: _keep_part(headers, bytes(data), parts, into),
-        },
-        max_header_size=MAX_PART_HEADER,
-    )
     try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": part_begins,
+                "on_header_field": lambda chunk, start, end: name.extend(chunk[start:end]),
+                "on_header_value": lambda chunk, start, end: value.extend(chunk[start:end]),
+                "on_header_end": header_ends,
+                "on_part_data": lambda chunk, start, end: data.extend(chunk[start:end]),
+                "on_part_end": lambda: _keep_part(headers, bytes(data), parts, into),
+            },
+            max_header_count=MAX_PART_HEADERS,
+            max_header_size=MAX_PART_HEADER,
+        )
         parser.write(body)
         parser.finalize()
     except FormParserError as error:

@@ -104,7 +104,7 @@ class Action(Generic[P, R]):
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
                 where=self.where,
             )
-        update_wrapper(self, function)  # pyright: ignore[reportArgumentType]
+        update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         recorder = running.recorder.get()
@@ -155,7 +155,7 @@ class Action(Generic[P, R]):
         return (
             isinstance(other, Action)
             and self.name == other.name
-            and self.function is other.function  # pyright: ignore[reportUnknownMemberType]
+            and self.function is other.function
         )
 
 

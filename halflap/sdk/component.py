@@ -10,7 +10,7 @@ from halflap.errors import DefinitionError
 from halflap.sdk.action import Action, ActionDecorator, Retry, Writes
 from halflap.sdk.connection import Connection
 from halflap.sdk.request import Request
-from halflap.sdk.signature import Signature
+from halflap.sdk.signature import Verifier
 from halflap.sdk.trigger import Answer, Declaration, Pick, Reply, Trigger, TriggerDecorator
 
 P = ParamSpec("P")
@@ -57,7 +57,6 @@ class Component:
     def action(
         self,
         function: Callable[..., Any] | None = None,
-        /,
         *,
         title: str | None = None,
         pure: bool = False,
@@ -96,7 +95,7 @@ class Component:
         *,
         title: str | None = None,
         example: Any = None,
-        verify: Signature | None = None,
+        verify: Verifier | None = None,
         secret: str = "endpoint",  # noqa: S107
         handshake: Callable[[Request], Reply | None] | None = None,
         dedupe: Pick | None = None,
@@ -140,7 +139,7 @@ class Component:
             self.triggers[trigger.short_name] = trigger
             return trigger
 
-        return decorate  # pyright: ignore[reportReturnType]
+        return decorate
 
     def _claim(self, name: str, where: str) -> None:
         if name in self.actions or name in self.triggers:

@@ -36,12 +36,11 @@ class Connection(BaseModel):
 
     Secret fields are `SecretStr`: write-only, sealed at rest, never logged. Override `headers` (or
     `authorize`) to sign requests and `test` to check the account before it is saved. Several ways in
-    stand under one type as a field `auth: OAuth2Code | ApiKey`, told apart by a `kind`.
+    stand under one type as a field `auth: OAuth2Code | ApiKey`, told apart by a `kind`. A field
+    `base_url` is where the app's paths begin.
     """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    base_url: str = ""
 
     limits: ClassVar[Limits] = Limits()
 
@@ -77,7 +76,11 @@ class Connection(BaseModel):
         False. Credentials that were refused are refreshed once, where the connection can.
         """
         connection = self
+        link = self._link
         method = method.upper()
+        stale: Callable[[], bool] | None = getattr(getattr(self, "auth", None), "is_stale", None)
+        if stale is not None and stale() and link is not None and link.refresh is not None:
+            connection = await link.refresh(self)
         own = {**connection.headers(), **(headers or {})}
         current = running.step.get()
         if (
@@ -96,9 +99,8 @@ class Connection(BaseModel):
             "limits": self.limits,
         }
         response = await client.request(method, self.url(path), headers=own, **arguments)
-        link = self._link
         if response.status == 401 and link is not None and link.refresh is not None:
-            fresh = await link.refresh(self)
+            fresh = await link.refresh(connection)
             own.update(fresh.headers())
             response = await client.request(method, self.url(path), headers=own, **arguments)
         if check:
@@ -146,8 +148,9 @@ class Connection(BaseModel):
             seen.add(address)
             response = await self.request("GET", address, params=params)
             params = None
-            body = response.json() if response.body else []
-            for item in body if items is None else body.get(items) or []:
+            body: Any = response.json() if response.body else []
+            found: Any = body if items is None else body.get(items)
+            for item in found or []:
                 yield item
             address = next(response) if next is not None else linked_next(response)
 
@@ -164,19 +167,16 @@ class Connection(BaseModel):
 
     def url(self, path: str) -> str:
         """The absolute URL of a path below `base_url`."""
+        base: str = getattr(self, "base_url", "")
         if "://" in path:
-            if self.base_url and urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+            if base and urlsplit(path)[:2] != urlsplit(base)[:2]:
                 raise Unauthorized(
                     f"{urlsplit(path).hostname} is not the app of this connection "
-                    f"({urlsplit(self.base_url).hostname}); its credentials are not sent there",
+                    f"({urlsplit(base).hostname}); its credentials are not sent there",
                     status=None,
                 )
             return path
-        if not self.base_url:
-            return path
-        if path.startswith("/"):
-            return self.base_url.rstrip("/") + path
-        return urljoin(self.base_url.rstrip("/") + "/", path)
+        return f"{base.rstrip('/')}/{path.lstrip('/')}" if base else path
 
     def _client(self) -> Egress:
         if self._link is not None and self._link.egress is not None:

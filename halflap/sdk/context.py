@@ -207,5 +207,6 @@ def default_key(item: Any, place: int) -> object:
     """What a branch of `gather` is keyed by where the author does not say."""
     if isinstance(item, str | int):
         return item
-    found = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
+    held: Any = item
+    found: Any = held.get("id") if isinstance(item, Mapping) else getattr(held, "id", None)
     return found if isinstance(found, str | int) else place

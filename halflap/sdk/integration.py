@@ -89,7 +89,7 @@ class Integration(Generic[C]):
         self,
         name: str,
         *,
-        config: type[C] = Config,  # pyright: ignore[reportArgumentType]
+        config: type[C] = Config,
         title: str | None = None,
         description: str = "",
     ) -> None:

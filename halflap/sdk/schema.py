@@ -109,9 +109,9 @@ class File:
         def read(value: Any) -> File:
             if isinstance(value, File):
                 return value
-            held = value["$file"] if isinstance(value, dict) else None
-            if not isinstance(held, dict):
+            if not isinstance(value, dict) or "$file" not in value:
                 raise ValueError("expected a File")
+            held: Any = value["$file"]
             return File(b64decode(held["data"]), held["name"], held["content_type"])
 
         return core_schema.no_info_plain_validator_function(

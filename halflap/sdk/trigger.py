@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Shape, adapter_for, hints_of, read_signature, where
-from halflap.sdk.signature import Signature
+from halflap.sdk.signature import Verifier
 
 P = ParamSpec("P")
 E = TypeVar("E")
@@ -89,7 +89,7 @@ class Declaration:
     lifecycle: for the built-in `instance` triggers.
     """
 
-    verify: Signature | None = None
+    verify: Verifier | None = None
     secret: str = "endpoint"  # noqa: S105
     handshake: Callable[[Request], Reply | None] | None = None
     dedupe: Pick | None = None
@@ -214,7 +214,7 @@ class BoundTrigger(Generic[E]):
         result = self.trigger.function(**arguments)
         if inspect.isawaitable(result):
             result = await result
-        return result  # pyright: ignore[reportReturnType]
+        return result
 
     async def subscribe(self, connection: Any, endpoint: Endpoint) -> Subscription:
         """Make the webhook at the app."""
@@ -231,7 +231,7 @@ class BoundTrigger(Generic[E]):
         )
 
     def _injected(self, function: Callable[..., Any], connection: Any, **by_type: Any) -> Any:
-        values = {type(each): each for each in by_type.values()}
+        values: dict[Any, Any] = {type(each): each for each in by_type.values()}
         arguments: dict[str, Any] = {}
         for name, annotation in hints_of(function).items():
             if name == "return":

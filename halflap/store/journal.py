@@ -12,6 +12,7 @@ import msgspec
 from halflap.errors import NotFound
 from halflap.model import (
     MISSING,
+    SYSTEM,
     Event,
     Execution,
     ExecutionState,
@@ -82,7 +83,7 @@ SELECT customer FROM waiting WHERE customer IS NOT NULL
 DUE_OF_CUSTOMER = """
 SELECT id FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND customer = ? AND due_at <= ?
-    AND probation = ? AND instance NOT IN (SELECT instance FROM gates)
+    AND probation = ? AND (flow LIKE '$%' OR instance NOT IN (SELECT instance FROM gates))
 ORDER BY due_at, id LIMIT ?
 """
 TAKE = """
@@ -245,7 +246,8 @@ class SqliteJournal:
         def job(connection: sqlite3.Connection) -> Micros | None:
             return connection.execute(
                 "SELECT min(due_at) FROM executions WHERE state IN ('queued', 'waiting')"
-                " AND due_at IS NOT NULL AND instance NOT IN (SELECT instance FROM gates)"
+                " AND due_at IS NOT NULL"
+                " AND (flow LIKE '$%' OR instance NOT IN (SELECT instance FROM gates))"
             ).fetchone()[0]
 
         return await self._database.write(job)
@@ -439,7 +441,7 @@ def accept(
             if first is not None:
                 answers.append(Accepted(start.execution, duplicate_of=first))
                 continue
-        runs = room > 0 and not is_held(connection, flow.instance)
+        runs = room > 0 and (flow.flow.startswith(SYSTEM) or not is_held(connection, flow.instance))
         inserted = connection.execute(
             INSERT_EXECUTION,
             (

@@ -24,6 +24,7 @@ The catalogue
                 closed while the instance is disabled. `secret` is sealed.
   subscriptions what a trigger made at an app: its id there, sealed secret. Removed when the app
                 has forgotten it.
+  schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
   settings      a few facts of this store: its id, its schema's phase.
@@ -135,6 +136,13 @@ CREATE TABLE subscriptions (
     data TEXT NOT NULL,
     version TEXT NOT NULL,
     made_at INTEGER NOT NULL,
+    PRIMARY KEY (instance, flow)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    flow TEXT NOT NULL,
+    last_tick INTEGER NOT NULL,
     PRIMARY KEY (instance, flow)
 ) STRICT, WITHOUT ROWID;
 

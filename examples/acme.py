@@ -1,0 +1,233 @@
+"""Acme: its accounts, opportunities and stock, its activities, and a webhook for what changes in them."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from halflap import (
+    UNSET,
+    Component,
+    Connection,
+    Endpoint,
+    Model,
+    Request,
+    StandardWebhooks,
+    Subscription,
+    Unset,
+    header,
+    pointer,
+)
+
+
+class Acme(Connection):
+    """An API key, from Acme's Settings → API keys."""
+
+    base_url: str = "https://api.acme.example/v1"
+    api_key: SecretStr
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+
+    async def test(self) -> None:
+        await self.get("/me")
+
+
+class Account(Model):
+    id: str
+    external_id: str | None = None
+    name: str
+
+
+class Opportunity(Model):
+    id: str
+    external_id: str | None = None
+    name: str
+    stage: str
+    seats: int
+    price: Decimal
+
+
+class Stock(Model):
+    item: str
+    quantity: int
+
+
+class Activity(Model):
+    id: str
+    kind: str
+    title: str
+    body: str | None = None
+    external_id: str | None = None
+
+
+class Webhook(Model):
+    id: str
+    event: str
+    url: str
+
+
+EventName = Literal[
+    "account.created",
+    "account.updated",
+    "opportunity.created",
+    "opportunity.updated",
+    "stock.changed",
+    "activity.created",
+]
+
+component = Component("acme", title="Acme", connection=Acme)
+
+
+@component.action
+async def find_account(acme: Acme, external_id: str) -> Account | None:
+    """Find the account that stands for another system's record."""
+    found = await acme.get("/accounts", params={"external_id": external_id})
+    return Account.model_validate(found[0]) if found else None
+
+
+@component.action
+async def create_account(
+    acme: Acme,
+    external_id: str,
+    name: Annotated[str, Field(title="Account name", max_length=120)],
+) -> Account:
+    """Create an account."""
+    body = {"external_id": external_id, "name": name}
+    return Account.model_validate(await acme.post("/accounts", json=body))
+
+
+@component.action
+async def update_account(acme: Acme, id: str, name: str) -> Account:
+    """Change an account's name."""
+    return Account.model_validate(await acme.patch(f"/accounts/{id}", json={"name": name}))
+
+
+@component.action
+async def find_opportunity(acme: Acme, external_id: str) -> Opportunity | None:
+    """Find the opportunity that stands for another system's record."""
+    found = await acme.get("/opportunities", params={"external_id": external_id})
+    return Opportunity.model_validate(found[0]) if found else None
+
+
+@component.action
+async def create_opportunity(acme: Acme, external_id: str, name: str, stage: str) -> Opportunity:
+    """Create an opportunity."""
+    body = {"external_id": external_id, "name": name, "stage": stage}
+    return Opportunity.model_validate(await acme.post("/opportunities", json=body))
+
+
+@component.action
+async def update_opportunity(
+    acme: Acme,
+    id: str,
+    name: str | Unset = UNSET,
+    stage: str | Unset = UNSET,
+    seats: int | Unset = UNSET,
+    price: Decimal | Unset = UNSET,
+) -> Opportunity:
+    """Change an opportunity; what is left alone stays as it is."""
+    given = {"name": name, "stage": stage, "seats": seats, "price": price}
+    body = {field: value for field, value in given.items() if value is not UNSET}
+    return Opportunity.model_validate(await acme.patch(f"/opportunities/{id}", json=body))
+
+
+@component.action
+async def add_stock(acme: Acme, item: str, quantity: Annotated[int, Field(gt=0)]) -> Stock:
+    """Add a quantity of an item to the stock."""
+    return Stock.model_validate(
+        await acme.post(f"/stock/{item}/add", json={"quantity": quantity})
+    )
+
+
+@component.action
+async def remove_stock(acme: Acme, item: str, quantity: Annotated[int, Field(gt=0)]) -> Stock:
+    """Remove a quantity of an item from the stock."""
+    return Stock.model_validate(
+        await acme.post(f"/stock/{item}/remove", json={"quantity": quantity})
+    )
+
+
+@component.action
+async def list_stock(acme: Acme) -> list[Stock]:
+    """List what is in stock."""
+    return [Stock.model_validate(each) async for each in acme.pages("/stock")]
+
+
+@component.action
+async def log_activity(
+    acme: Acme, kind: str, title: str, body: str | None = None, external_id: str | None = None
+) -> Activity:
+    """Log an activity, with the id that it has in the system it comes from."""
+    given = {"kind": kind, "title": title, "body": body, "external_id": external_id}
+    return Activity.model_validate(await acme.post("/activities", json=given))
+
+
+@component.action
+async def create_webhook(acme: Acme, event: EventName, url: str, secret: SecretStr) -> Webhook:
+    """Have Acme call a URL when something changes."""
+    body = {"event": event, "url": url, "secret": secret.get_secret_value()}
+    return Webhook.model_validate(await acme.post("/webhooks", json=body))
+
+
+@component.action
+async def list_webhooks(acme: Acme) -> list[Webhook]:
+    """List the URLs that Acme calls."""
+    return [Webhook.model_validate(each) for each in await acme.get("/webhooks")]
+
+
+@component.action
+async def ensure_webhook(acme: Acme, event: EventName, url: str, secret: SecretStr) -> Webhook:
+    """Have Acme call a URL when something changes; asked twice, it still calls once."""
+    for webhook in await list_webhooks(acme):
+        if (webhook.event, webhook.url) == (event, url):
+            return webhook
+    return await create_webhook(acme, event, url, secret)
+
+
+@component.action
+async def delete_webhook(acme: Acme, id: str) -> None:
+    """Stop Acme from calling a URL."""
+    await acme.delete(f"/webhooks/{id}")
+
+
+@component.trigger(
+    verify=StandardWebhooks(),
+    dedupe=header("webhook-id"),
+    key=pointer("/data/id"),
+)
+async def opportunity_updated(request: Request) -> Opportunity:
+    """An opportunity changed in Acme."""
+    return Opportunity.model_validate(request.json()["data"])
+
+
+@opportunity_updated.subscribe
+async def _(acme: Acme, endpoint: Endpoint) -> Subscription:
+    webhook = await ensure_webhook(acme, "opportunity.updated", endpoint.url, endpoint.secret)
+    return Subscription(id=webhook.id)
+
+
+@opportunity_updated.unsubscribe
+async def _(acme: Acme, subscription: Subscription) -> None:
+    await delete_webhook(acme, subscription.id)
+
+
+@component.trigger(
+    verify=StandardWebhooks(),
+    dedupe=header("webhook-id"),
+    key=pointer("/data/item"),
+)
+async def stock_changed(request: Request) -> Stock:
+    """The stock of an item changed in Acme."""
+    return Stock.model_validate(request.json()["data"])
+
+
+@stock_changed.subscribe
+async def _(acme: Acme, endpoint: Endpoint) -> Subscription:
+    webhook = await ensure_webhook(acme, "stock.changed", endpoint.url, endpoint.secret)
+    return Subscription(id=webhook.id)
+
+
+@stock_changed.unsubscribe
+async def _(acme: Acme, subscription: Subscription) -> None:
+    await delete_webhook(acme, subscription.id)

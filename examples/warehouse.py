@@ -1,0 +1,40 @@
+"""Warehouse → Acme: a warehouse app reports movements, Acme's stock follows."""
+
+from typing import Literal
+
+import acme
+from halflap import Config, Context, Integration, Model, webhook
+from pydantic import Field
+
+
+class Settings(Config):
+    """What a customer fills in to activate the integration."""
+
+    acme: acme.Acme
+
+
+class Update(Model):
+    item: str
+    action: Literal["add", "remove"]
+    quantity: int = Field(gt=0)
+
+
+class Message(Model):
+    event: str
+    updates: list[Update] = []
+
+
+integration = Integration("warehouse", config=Settings, title="Warehouse → Acme")
+
+
+@integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))
+async def stock(ctx: Context[Settings], message: Message) -> None:
+    """A movement in the warehouse, booked in Acme."""
+    if message.event != "WAREHOUSE_UPDATE":  # Known event?
+        ctx.log.info("ignored", event=message.event)
+        return
+    for update in message.updates:
+        if update.action == "add":  # Add or remove?
+            await acme.add_stock(ctx.config.acme, update.item, update.quantity)
+        else:
+            await acme.remove_stock(ctx.config.acme, update.item, update.quantity)

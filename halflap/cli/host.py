@@ -1,0 +1,211 @@
+"""One server process, put together: store, engine, deployer, scheduler, gateway, API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from halflap.api import Operations, create_app
+from halflap.cli.settings import Settings
+from halflap.engine.deployer import Deployer
+from halflap.engine.deployment import Lifecycle
+from halflap.engine.executor import Executor
+from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.library import Library
+from halflap.engine.pruner import Pruner
+from halflap.engine.resolver import Resolver
+from halflap.engine.scheduler import Scheduler
+from halflap.errors import HalflapError
+from halflap.gateway.app import PREFIX, Gateway
+from halflap.gateway.edge import EdgeLimits
+from halflap.gateway.route import Route
+from halflap.gateway.server import Server
+from halflap.model import FlowKey, wall_clock
+from halflap.sdk.egress import Egress, Policy
+from halflap.store.store import Store
+
+log = structlog.get_logger("halflap.host")
+
+
+class Host:
+    """The rooms of one process, and how an event walks from one to the next."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = wall_clock
+        self.port = settings.port
+        self.egress = Egress(Policy(allow=settings.egress_allow))
+        self.engine = JournalEngine(store.journal, clock=self.clock, room=Room(settings.room))
+        self.library = Library(store.catalogue, settings.dir / "bundles")
+        self.resolver = Resolver(
+            store.catalogue,
+            store.vault,
+            self.library,
+            base_url=lambda: self.base_url,
+            egress=self.egress,
+        )
+        lifecycle = Lifecycle(store.catalogue, self.library.integration, self.resolver.config)
+        self.resolver.system_flow = lifecycle.flow
+        self.executor = Executor(self.resolver.work)
+        self.deployer = Deployer(store.catalogue, self.engine, self.library, self.clock)
+        self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
+        self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)
+        self.gateway = Gateway(self.find, self.engine, store.catalogue.notes, self.clock)
+        self.operations = Operations(
+            store=store,
+            engine=self.engine,
+            deployer=self.deployer,
+            resolver=self.resolver,
+            library=self.library,
+        )
+        self.api = create_app(self.operations, token=token_of(settings))
+        self._server = Server()
+        self._routes: dict[str, Route | None] = {}
+        self._routes_at = -1
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._failed: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Host:
+        """Open the store (its OS lock admits one server) and put the rooms together."""
+        store = await Store.open(settings.dir, keys=settings.keys)
+        return cls(settings, store)
+
+    @property
+    def base_url(self) -> str:
+        """How senders reach this server."""
+        return self.settings.public_url or f"http://{self.settings.host}:{self.port}"
+
+    async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
+        """Void what an earlier process left, then listen and run until `stop`."""
+        self._failed = asyncio.get_running_loop().create_future()
+        self.store.on_failure(self._fail)
+        suspects = await self.store.journal.void()
+        if suspects:
+            log.info("executions of an earlier process are run again", count=suspects)
+        self._tasks = [
+            asyncio.create_task(self.engine.run(self.executor), name="engine"),
+            asyncio.create_task(self.scheduler.run(), name="scheduler"),
+            asyncio.create_task(self.pruner.run(), name="pruner"),
+        ]
+        await self.deployer.resume()
+        limits = EdgeLimits(
+            header_bytes=self.settings.header_bytes,
+            body_bytes=self.settings.body_bytes,
+            connections=self.settings.connections,
+            connections_per_address=self.settings.connections_per_address,
+        )
+
+        def bound(port: int) -> None:
+            self.port = port
+            if ready is not None:
+                ready(port)
+
+        serving = asyncio.create_task(
+            self._server.serve(self, self.settings.host, self.settings.port, limits, ready=bound)  # pyright: ignore[reportArgumentType]
+        )
+        done, _ = await asyncio.wait(
+            [serving, self._failed, *self._tasks], return_when=asyncio.FIRST_COMPLETED
+        )
+        for each in done:
+            if (error := each.exception()) is not None:
+                await self.stop(0)
+                raise error
+        await serving
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Take no more, let running executions end, close the store."""
+        grace = self.settings.drain_seconds if grace is None else grace
+        await self._server.stop(min(grace, 10.0))
+        self.scheduler.stop()
+        self.pruner.stop()
+        await self.deployer.stop()
+        await self.engine.stop(grace)
+        for each in self._tasks:
+            with contextlib.suppress(Exception):
+                await each
+        await self.egress.close()
+        with contextlib.suppress(HalflapError):
+            await self.store.close()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """The ASGI app: the hook path is bare, everything else is the API's."""
+        if scope["path"].startswith(PREFIX):
+            await self.gateway(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
+
+    async def find(self, endpoint: str) -> Route | None:
+        """The route of an open endpoint, kept until the catalogue changes."""
+        catalogue = self.store.catalogue
+        if self._routes_at != catalogue.changed:
+            self._routes.clear()
+            self._routes_at = catalogue.changed
+        if endpoint in self._routes:
+            return self._routes[endpoint]
+        at = self._routes_at
+        route = await self._route(endpoint)
+        if at == catalogue.changed and len(self._routes) < 100_000:
+            self._routes[endpoint] = route
+        return route
+
+    async def _route(self, endpoint: str) -> Route | None:
+        catalogue = self.store.catalogue
+        found = await catalogue.endpoints.find(endpoint)
+        if found is None or not found.open:
+            return None
+        instance = await catalogue.instances.get(found.instance)
+        integration = await self.library.integration(instance.version)
+        flow = integration.flows.get(found.flow)
+        if flow is None:
+            return None
+        seal, _ = self.resolver.seals(instance.customer)
+        key = FlowKey(
+            instance.customer,
+            instance.id,
+            instance.integration,
+            found.flow,
+            instance.version,
+            instance.revision,
+        )
+        return Route(
+            endpoint=endpoint,
+            url=self.resolver.url(endpoint),
+            flow=key,
+            definition=flow,
+            secrets=await self.resolver.signers(instance, integration, flow, endpoint),
+            seal=seal,
+            settled=instance.state == "active",
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+
+def token_of(settings: Settings) -> str:
+    """The management API's token: given, or made once and kept beside the store, for its owner only."""
+    if settings.token:
+        return settings.token
+    path = settings.dir / "token"
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        shutil.move(draft, path)
+    return path.read_text().strip()
+
+
+def address_file(directory: Path) -> Path:
+    """Where a running server leaves its address, for the CLI to find."""
+    return directory / "server.json"

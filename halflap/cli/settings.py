@@ -1,0 +1,83 @@
+"""The settings of a server process: from the environment, with defaults that suit a laptop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from halflap.errors import ConfigError
+
+PREFIX = "HALFLAP_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server process runs with.
+
+    dir: where the store, its key and its caches live.
+    host, port: where it listens. public_url: how senders reach it, where that differs.
+    token: of the management API; made and kept in `dir` where it is not given.
+    keys: master keys of the secrets, `id:base64,…`, newest first; kept in `dir` where not given.
+    egress_allow: hosts and networks that integrations may call although they are not public.
+    room: how many executions run at once. retention_days: how long ended executions are kept.
+    drain_seconds: how long a stopping server lets running executions end.
+    body_bytes, header_bytes, connections, connections_per_address: limits of the edge.
+    log: `text` for people, `json` for machines. watchdog_seconds: how long the loop may be blocked.
+    """
+
+    dir: Path = Path(".halflap")
+    host: str = "127.0.0.1"
+    port: int = 8400
+    public_url: str = ""
+    token: str = ""
+    keys: str = ""
+    egress_allow: tuple[str, ...] = ()
+    room: int = 500
+    retention_days: int = 30
+    drain_seconds: float = 20.0
+    body_bytes: int = 6 * 1024 * 1024
+    header_bytes: int = 16 * 1024
+    connections: int = 10_000
+    connections_per_address: int = 1_000
+    log: str = "text"
+    watchdog_seconds: float = 30.0
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+        """From the environment; what is `given` (and not None) stands above it.
+
+        A value that cannot be read, or a `HALFLAP_…` that is no setting, is a `ConfigError`.
+        """
+        known = {each.name: each for each in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in known:
+                raise ConfigError(
+                    f"{variable} is no setting of Halflap; there are: "
+                    f"{', '.join(PREFIX + each.upper() for each in known)}"
+                )
+            values[name] = converted(variable, text, known[name].default)
+        values |= {name: value for name, value in given.items() if value is not None}
+        return cls(**values)
+
+
+def converted(variable: str, text: str, default: Any) -> Any:
+    """A variable's text as a value of its default's type."""
+    try:
+        match default:
+            case Path():
+                return Path(text)
+            case tuple():
+                return tuple(each.strip() for each in text.split(",") if each.strip())
+            case bool() | int() | float():
+                return type(default)(text)
+            case _:
+                return text
+    except ValueError as error:
+        raise ConfigError(f"{variable}={text!r} is no {type(default).__name__}") from error

@@ -1,0 +1,128 @@
+"""HTTP: call any API that has no component of its own yet."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from halflap import Component, Connection, Model, UpstreamError
+
+
+class Http(Connection):
+    """An API: its address, and how it knows us."""
+
+    base_url: str
+    """Where the API is: https://api.example.com/v1"""
+
+    token: SecretStr | None = None
+    """Sent as `Authorization: Bearer …`."""
+
+    username: str | None = None
+    password: SecretStr | None = None
+    """Sent with the username as HTTP basic authentication."""
+
+    header: str | None = None
+    """The name of a header that carries a key."""
+
+    key: SecretStr | None = None
+    """The key that the header carries."""
+
+    probe: str | None = None
+    """A path that answers 2xx where the connection works; asked before the connection is saved."""
+
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"
+        elif self.username is not None:
+            password = self.password.get_secret_value() if self.password else ""
+            both = base64.b64encode(f"{self.username}:{password}".encode()).decode()
+            headers["Authorization"] = f"Basic {both}"
+        if self.header is not None and self.key is not None:
+            headers[self.header] = self.key.get_secret_value()
+        return headers
+
+    async def test(self) -> None:
+        if self.probe is not None:
+            await self.get(self.probe)
+
+
+class Answer(Model):
+    """What the API answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+component = Component("http", title="HTTP", connection=Http)
+
+
+@component.action
+async def request(
+    api: Http,
+    method: Method,
+    path: str,
+    params: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    json: Any = None,
+    body: str | None = None,
+    fail: bool = True,
+) -> Answer:
+    """Send a request and return the whole answer.
+
+    With `fail=False`, an answer of 400 or more is a result too.
+    """
+    content: dict[str, Any] = {"body": body.encode()} if body is not None else {}
+    if body is None and json is not None:
+        content = {"json": json}
+    response = await api.request(
+        method, path, params=params, headers=headers, check=fail, **content
+    )
+    try:
+        parsed: Any = response.json() if response.body else None
+    except UpstreamError:
+        parsed = response.text
+    return Answer(status=response.status, headers=dict(response.headers), body=parsed)
+
+
+@component.action
+async def get(api: Http, path: str, params: dict[str, str] | None = None) -> Any:
+    """Read from an API: GET, as the parsed body."""
+    return await api.get(path, params=params)
+
+
+@component.action
+async def post(api: Http, path: str, json: Any = None, headers: dict[str, str] | None = None) -> Any:
+    """Send JSON to an API: POST, as the parsed answer."""
+    return await api.post(path, json=json, headers=headers)
+
+
+@component.action
+async def put(api: Http, path: str, json: Any = None) -> Any:
+    """Replace at an API: PUT, as the parsed answer."""
+    return await api.put(path, json=json)
+
+
+@component.action
+async def patch(api: Http, path: str, json: Any = None) -> Any:
+    """Change at an API: PATCH, as the parsed answer."""
+    return await api.patch(path, json=json)
+
+
+@component.action
+async def delete(api: Http, path: str) -> Any:
+    """Remove at an API: DELETE, as the parsed answer."""
+    return await api.delete(path)
+
+
+@component.action
+async def pages(
+    api: Http, path: str, params: dict[str, str] | None = None, items: str | None = None, most: int = 100
+) -> list[Any]:
+    """Read a list that comes in pages, at most `most` of them; `items` names the list's field."""
+    return [each async for each in api.pages(path, params=params, items=items, most=most)]

@@ -1,0 +1,96 @@
+"""Schedule: start a flow by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from halflap import Component, Declaration, DefinitionError, Model, Request
+
+component = Component("schedule", title="Schedule", description="Start a flow by the clock.")
+
+
+class Tick(Model):
+    """One tick of a schedule: when it was due, in UTC and in the schedule's own time zone."""
+
+    at: datetime
+    local: datetime
+
+
+@component.trigger(methods=())
+async def cron(request: Request, expression: str, tz: str = "UTC") -> Tick:
+    """At the times of a cron expression: minute, hour, day of month, month, day of week.
+
+    In the time zone `tz`. Where clocks go forward, a time that does not exist fires at the moment of
+    the jump; where they go back, a fixed time fires once, and `*` in hours fires in both.
+    """
+    return read(request, tz)
+
+
+@component.trigger(methods=())
+async def every(
+    request: Request, hours: int = 0, minutes: int = 0, seconds: int = 0, tz: str = "UTC"
+) -> Tick:
+    """At a fixed interval, counted from midnight 1970-01-01 UTC, so that restarts change nothing."""
+    return read(request, tz)
+
+
+@cron.declare
+def _(expression: str, tz: str) -> Declaration:
+    zone = zone_of(tz)
+    try:
+        CronSim(expression, datetime.now(zone))
+    except CronSimError as error:
+        raise DefinitionError(
+            f"schedule.cron: {expression!r} is no cron expression ({error}); five fields: minute "
+            "hour day month weekday, as in '30 6 * * 1-5'"
+        ) from error
+    return Declaration(methods=(), ticks=cron_ticks(expression, zone))
+
+
+@every.declare
+def _(hours: int, minutes: int, seconds: int, tz: str) -> Declaration:
+    zone_of(tz)
+    interval = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if interval < timedelta(seconds=1):
+        raise DefinitionError("schedule.every: give hours, minutes or seconds; at least one second")
+    return Declaration(methods=(), ticks=interval_ticks(interval))
+
+
+def cron_ticks(expression: str, zone: ZoneInfo) -> Callable[[datetime], datetime | None]:
+    """The tick after a time, by a cron expression in a time zone."""
+
+    def after(time: datetime) -> datetime | None:
+        found = next(CronSim(expression, time.astimezone(zone)), None)
+        return None if found is None else found.astimezone(UTC)
+
+    return after
+
+
+def interval_ticks(interval: timedelta) -> Callable[[datetime], datetime | None]:
+    """The tick after a time, by an interval from the epoch."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def after(time: datetime) -> datetime:
+        return epoch + ((time - epoch) // interval + 1) * interval
+
+    return after
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise DefinitionError(
+            f"there is no time zone {name!r}; write one of the IANA names, as Europe/Paris"
+        ) from error
+
+
+def read(request: Request, tz: str) -> Tick:
+    """The tick that the scheduler wrote."""
+    at = datetime.fromisoformat(request.json()["at"])
+    return Tick(at=at, local=at.astimezone(zone_of(tz)))

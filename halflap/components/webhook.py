@@ -1,0 +1,156 @@
+"""Webhook: receive events of any app that can call a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import InstanceOf
+
+from halflap import (
+    BearerToken,
+    CalendlySignature,
+    Component,
+    Declaration,
+    DefinitionError,
+    FlowResult,
+    GitHubSignature,
+    HubSpotSignature,
+    MailgunSignature,
+    Reply,
+    Request,
+    ShopifySignature,
+    Signature,
+    SlackSignature,
+    StandardWebhooks,
+    StripeSignature,
+    SvixSignature,
+    TwilioSignature,
+    TypeformSignature,
+    Unsigned,
+    Verifier,
+    ZendeskSignature,
+    header,
+    pointer,
+    query,
+)
+
+component = Component(
+    "webhook", title="Webhook", description="Receive events of any app that can call a URL."
+)
+
+Pick = Callable[[Request], str | None]
+
+LAYOUTS: dict[str, Callable[[], Verifier]] = {
+    "standard": StandardWebhooks,
+    "svix": SvixSignature,
+    "github": GitHubSignature,
+    "slack": SlackSignature,
+    "stripe": StripeSignature,
+    "calendly": CalendlySignature,
+    "shopify": ShopifySignature,
+    "hubspot": HubSpotSignature,
+    "twilio": TwilioSignature,
+    "zendesk": ZendeskSignature,
+    "typeform": TypeformSignature,
+    "mailgun": MailgunSignature,
+    "bearer": BearerToken,
+}
+
+
+@component.trigger(methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
+async def request(
+    request: Request,
+    signature: InstanceOf[Signature] | str | None = None,
+    dedupe: Pick | str | None = None,
+    key: Pick | str | None = None,
+    answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",
+    within: timedelta = timedelta(seconds=10),
+    methods: tuple[str, ...] = ("POST",),
+) -> Any:
+    """A request to this flow's URL; the event is its body (JSON, a form, or text).
+
+    `signature` is a layout or the name of one (`github`, `standard`); its secret is the endpoint's.
+    `dedupe` and `key` say where the delivery's and the record's id stand: `header:X-Id`,
+    `body:/data/id` or `query:id`. `answer="result"` answers with what the flow returns.
+    """
+    if not request.body:
+        return dict(request.params)
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return {name: each[0] if len(each) == 1 else each for name, each in request.form().items()}
+    if request.content_type.endswith("xml") or request.content_type.startswith("text/plain"):
+        return request.text
+    return request.json()
+
+
+@component.trigger(title="Raw request", methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
+async def raw(
+    request: Request,
+    signature: InstanceOf[Signature] | str | None = None,
+    dedupe: Pick | str | None = None,
+    key: Pick | str | None = None,
+    answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",
+    within: timedelta = timedelta(seconds=10),
+    methods: tuple[str, ...] = ("POST",),
+) -> Request:
+    """A request to this flow's URL as it came: method, path, headers and raw body."""
+    return request
+
+
+def declare(
+    signature: Signature | str | None,
+    dedupe: Pick | str | None,
+    key: Pick | str | None,
+    answer: Reply | str,
+    within: timedelta,
+    methods: tuple[str, ...],
+) -> Declaration:
+    """What the trigger's inputs say to the gateway."""
+    return Declaration(
+        verify=layout(signature),
+        dedupe=place(dedupe),
+        key=place(key),
+        answer=FlowResult(within) if answer == "result" else reply(answer),
+        methods=tuple(each.upper() for each in methods),
+    )
+
+
+request.declare(declare)
+raw.declare(declare)
+
+
+def layout(signature: Signature | str | None) -> Verifier:
+    """The signature layout of that name."""
+    if signature is None:
+        return Unsigned("the endpoint's URL is its only secret")
+    if isinstance(signature, Signature):
+        return signature
+    if signature not in LAYOUTS:
+        raise DefinitionError(
+            f"webhook: no signature layout is called {signature!r}; there are: {', '.join(LAYOUTS)}"
+        )
+    return LAYOUTS[signature]()
+
+
+def reply(answer: Reply | str) -> Reply:
+    """The static answer."""
+    return answer if isinstance(answer, Reply) else Reply()
+
+
+def place(where: Pick | str | None) -> Pick | None:
+    """`header:X-Id`, `body:/data/id` or `query:id` as a picker."""
+    if where is None or callable(where):
+        return where
+    kind, _, name = where.partition(":")
+    match kind:
+        case "header":
+            return header(name)
+        case "body":
+            return pointer(name)
+        case "query":
+            return query(name)
+        case _:
+            raise DefinitionError(
+                f"{where!r} names no place; write header:X-Id, body:/data/id or query:id"
+            )

@@ -1,0 +1,432 @@
+"""The actors of the engine in memory: executions, and the three that executions share.
+
+Nothing here is reached into from outside: an execution's journal, the dedupe index, the state and
+the gate each belong to one actor, which changes them in answer to messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from halflap.engine.actor import Actor
+from halflap.engine.clock import Timer, Timers
+from halflap.engine.protocol import Again, Change, Ended
+from halflap.engine.message import (
+    Begin,
+    CancelIt,
+    Commit,
+    Deliver,
+    Due,
+    Duplicate,
+    Finish,
+    Free,
+    Hold,
+    Join,
+    Leave,
+    Lost,
+    NextSignal,
+    Read,
+    Ready,
+    Show,
+    Signal,
+    Take,
+    Tell,
+    View,
+    Worker,
+)
+from halflap.errors import Fenced
+from halflap.model import (
+    ENDED,
+    MISSING,
+    SYSTEM,
+    Clock,
+    Execution,
+    ExecutionState,
+    Failure,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+)
+from halflap.store.protocol import Attempt
+
+
+class DedupeIndex(Actor):
+    """Who was first with a dedupe key."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._first: dict[tuple[tuple[str, str], str], tuple[str, Micros]] = {}
+
+    async def receive(self, message: Take) -> str | None:
+        """The first one's execution; None where the key is now the asker's."""
+        place, now = (message.flow, message.dedupe.key), self._clock()
+        first, expires = self._first.get(place, ("", 0))
+        if expires <= now:
+            self._first[place] = (message.execution, now + message.dedupe.ttl)
+            return None
+        return first if first != message.execution else None
+
+
+class StateKeeper(Actor):
+    """`ctx.state`, key by key, with compare-and-set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[tuple[str, str], bytes] = {}
+
+    async def receive(self, message: Read | StateWrite) -> Any:
+        """A value, or whether it was written."""
+        place = (message.scope, message.key)
+        if isinstance(message, Read):
+            return self._values.get(place)
+        if message.expect is not None and self._values.get(place, MISSING) != message.expect:
+            return False
+        if message.value is None:
+            self._values.pop(place, None)
+        else:
+            self._values[place] = message.value
+        return True
+
+
+class Gate(Actor):
+    """Hands executions that are ready to a worker, unless their instance is held."""
+
+    def __init__(self, chance: random.Random | None) -> None:
+        super().__init__()
+        self._chance = chance
+        self._held: set[str] = set()
+        self._workers: list[Worker] = []
+        self._ready: list[ExecutionActor] = []
+
+    async def receive(self, message: Hold | Free | Ready | Join | Leave) -> None:
+        """Change who may run, then hand out whatever may."""
+        match message:
+            case Hold(instance):
+                self._held.add(instance)
+            case Free(instance):
+                self._held.discard(instance)
+            case Ready(execution):
+                self._ready.append(execution)
+            case Join(worker):
+                self._workers.append(worker)
+            case Leave(worker):
+                if worker in self._workers:
+                    self._workers.remove(worker)
+        await self._hand_out()
+
+    async def _hand_out(self) -> None:
+        if not self._workers or not self._ready:
+            return
+        free = [each for each in self._ready if not self._holds(each)]
+        self._ready = [each for each in self._ready if self._holds(each)]
+        if self._chance is not None:
+            self._chance.shuffle(free)  # nobody is to rely on an order that is not promised
+        for each in free:
+            worker = self._workers.pop(0)
+            self._workers.append(worker)
+            await each.ask(Deliver(worker))
+
+    def _holds(self, execution: ExecutionActor) -> bool:
+        flow = execution.start.flow
+        return flow.instance in self._held and not flow.flow.startswith(SYSTEM)
+
+
+@dataclass(slots=True)
+class Shared:
+    """What executions send messages to."""
+
+    clock: Clock
+    timers: Timers
+    state: StateKeeper
+    gate: Gate
+    announce: Callable[[Change], None]
+
+
+class MemoryTurn:
+    """An execution in a worker's hands; what it asks goes to the execution's actor."""
+
+    def __init__(
+        self, actor: ExecutionActor, shared: Shared, fence: int, attempt: int, accepted_at: Micros
+    ) -> None:
+        self.start: Start = actor.start
+        self.attempt = attempt
+        self.accepted_at = accepted_at
+        self.history: Sequence[Record] = ()
+        self.cancelling: str | None = None
+        self.fence = fence
+        self.lost = False
+        self.actor = actor
+        self._shared = shared
+
+    def now(self) -> Micros:
+        """The engine's time."""
+        return self._shared.clock()
+
+    def alive(self) -> bool:
+        """Whether this worker still holds the execution, as far as it knows."""
+        return not self.lost
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+    ) -> bool:
+        """Keep records, together with a write to state (see `Turn`)."""
+        try:
+            return await self.actor.ask(Commit(self.fence, tuple(records), tuple(logs), write))
+        except Fenced:
+            self.lost = True
+            raise
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        """A value of the state."""
+        return await self._shared.state.ask(Read(scope, key))
+
+    async def take_signal(self, name: str) -> bytes | None:
+        """The oldest signal of that name that was not taken by an earlier step."""
+        return await self.actor.ask(NextSignal(name))
+
+
+@dataclass(slots=True)
+class _Life:
+    """What an execution knows of itself."""
+
+    accepted_at: Micros
+    state: ExecutionState = "queued"
+    attempt: int = 0
+    fence: int = 0
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    due_at: Micros | None = None
+    waiting_for: str = ""
+    cancelling: str | None = None
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    duplicates: int = 0
+    errors: int = 0
+
+
+class ExecutionActor(Actor):
+    """One execution: its journal, its timers, its signals, and who holds it."""
+
+    def __init__(self, start: Start, shared: Shared) -> None:
+        super().__init__()
+        self.start = start
+        self._shared = shared
+        self._life = _Life(accepted_at=shared.clock())
+        self._history = {each.path: each for each in start.copied}
+        self._logs: list[LogLine] = []
+        self._attempts: list[Attempt] = []
+        self._signals: list[Signal] = []
+        self._waiters: list[asyncio.Future[Outcome]] = []
+        self._turn: MemoryTurn | None = None
+        self._timer: Timer | None = None
+        self._timers = 0
+
+    async def receive(self, message: Any) -> Any:
+        """Handle one message."""
+        match message:
+            case Commit(fence, records, logs, write):
+                return await self._commit(fence, records, logs, write)
+            case Finish(fence, verdict):
+                self._finish(fence, verdict)
+            case Begin():
+                self._announce()
+                self._shared.gate.tell(Ready(self))
+            case Deliver(worker):
+                self._deliver(worker)
+            case Due(number):
+                if number == self._timers and self._life.state in ("queued", "waiting"):
+                    self._shared.gate.tell(Ready(self))
+            case Lost(fence, how):
+                self._lose(fence, how)
+            case CancelIt(reason):
+                return self._cancel(reason)
+            case Signal():
+                self._signals.append(message)
+                self._wake()
+            case NextSignal(name):
+                sent = [each.payload for each in self._signals if each.name == name]
+                taken = self._taken(name)
+                return sent[taken] if len(sent) > taken else None
+            case Duplicate():
+                self._life.duplicates += 1
+            case Tell(waiter):
+                self._waiters.append(waiter)
+                self._resolve()
+            case Show():
+                return self._view()
+            case _:
+                raise TypeError(f"an execution knows no {message!r}")
+        return None
+
+    async def _commit(
+        self,
+        fence: int,
+        records: tuple[Record, ...],
+        logs: tuple[LogLine, ...],
+        write: StateWrite | None,
+    ) -> bool:
+        self._check(fence)
+        if write is not None and not await self._shared.state.ask(write):
+            return False
+        self._keep(records, logs)
+        return True
+
+    def _finish(self, fence: int, verdict: Ended | Again) -> None:
+        self._check(fence)
+        self._keep(verdict.records, verdict.logs)
+        self._turn = None
+        match verdict:
+            case Ended(outcome):
+                self._end(outcome)
+            case Again(how, at, _, _, failure, waiting_for):
+                life = self._life
+                self._note(how, failure)
+                life.state = "waiting" if how in ("sleep", "signal") else "queued"
+                life.failure, life.waiting_for = failure, waiting_for
+                self._announce()
+                if life.cancelling is not None:
+                    self._cancel(life.cancelling)
+                else:
+                    self._wait_until(at)
+                    self._wake()
+
+    def _check(self, fence: int) -> None:
+        if self._turn is None or fence != self._life.fence:
+            raise Fenced(f"{self.start.execution} was given to another worker")
+
+    def _keep(self, records: Sequence[Record], logs: Sequence[LogLine]) -> None:
+        for each in records:
+            known = self._history.get(each.path)
+            if known is None:
+                self._history[each.path] = each
+            elif known.status == "retrying":
+                self._history[each.path] = replace(
+                    each, seq=known.seq, started_at=known.started_at, pure=known.pure
+                )
+        self._logs += logs
+
+    def _deliver(self, worker: Worker) -> None:
+        life = self._life
+        if life.state not in ("queued", "waiting"):
+            return
+        life.state = "running"
+        life.attempt += 1
+        life.fence += 1
+        life.started_at = life.started_at or self._shared.clock()
+        life.due_at, life.waiting_for = None, ""
+        turn = MemoryTurn(self, self._shared, life.fence, life.attempt, life.accepted_at)
+        turn.history = self._records()
+        turn.cancelling = life.cancelling
+        self._turn = turn
+        self._announce()
+        worker.take(turn)
+
+    def _lose(self, fence: int | None, how: str) -> None:
+        if self._turn is None or fence not in (None, self._life.fence):
+            return
+        self._turn = None
+        self._life.fence += 1
+        self._life.state = "queued"
+        self._note(how, None)
+        self._announce()
+        self._wait_until(self._shared.clock())
+
+    def _cancel(self, reason: str) -> bool:
+        life = self._life
+        if life.state in ENDED:
+            return False
+        if self._turn is not None:
+            life.cancelling = self._turn.cancelling = reason
+        else:
+            self._end(Outcome("cancelled", reason))
+        return True
+
+    def _end(self, outcome: Outcome) -> None:
+        life = self._life
+        life.state, life.outcome, life.failure = outcome.state, outcome, outcome.failure
+        life.ended_at, life.due_at, life.waiting_for = self._shared.clock(), None, ""
+        self._stop_timer()
+        self._announce()
+        self._resolve()
+
+    def _wait_until(self, at: Micros | None) -> None:
+        self._stop_timer()
+        self._life.due_at = at
+        if at is None:
+            return
+        due = Due(self._timers)
+        if at <= self._shared.clock():
+            self.tell(due)
+        else:
+            self._timer = self._shared.timers.set(at, lambda: self.tell(due))
+
+    def _stop_timer(self) -> None:
+        self._timers += 1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        """Run now where a signal came that the execution waits for (`signal:<name>:<taken>`)."""
+        if self._life.state != "waiting" or not self._life.waiting_for.startswith("signal:"):
+            return
+        name = self._life.waiting_for.split(":")[1]
+        if sum(each.name == name for each in self._signals) > self._taken(name):
+            self._wait_until(self._shared.clock())
+
+    def _taken(self, name: str) -> int:
+        return sum(each.kind == "signal" and each.name == name for each in self._history.values())
+
+    def _resolve(self) -> None:
+        if self._life.outcome is None:
+            return
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(self._life.outcome)
+        self._waiters.clear()
+
+    def _note(self, how: str, failure: Failure | None) -> None:
+        began = self._attempts[-1].ended_at if self._attempts else self._life.started_at or 0
+        attempt = Attempt(self._life.attempt, began, self._shared.clock(), how, failure)
+        self._attempts.append(attempt)
+
+    def _announce(self) -> None:
+        life = self._life
+        now, attempt = self._shared.clock(), max(life.attempt, 1)
+        change = Change(self.start.execution, self.start, life.state, now, life.outcome, attempt)
+        self._shared.announce(change)
+
+    def _records(self) -> tuple[Record, ...]:
+        return tuple(sorted(self._history.values(), key=lambda each: each.seq))
+
+    def _view(self) -> View:
+        life, start = self._life, self.start
+        outcome = life.outcome
+        execution = Execution(
+            id=start.execution,
+            flow=start.flow,
+            state=life.state,
+            attempt=life.attempt,
+            root=start.root,
+            replay_of=start.replay_of,
+            key=start.key,
+            accepted_at=life.accepted_at,
+            started_at=life.started_at,
+            ended_at=life.ended_at,
+            due_at=life.due_at,
+            reason=outcome.reason if outcome else "",
+            failure=life.failure,
+            result=outcome.result if outcome else None,
+            duplicates=life.duplicates,
+            waiting_for=life.waiting_for,
+        )
+        return View(execution, self._records(), tuple(self._logs), tuple(self._attempts))

@@ -1,0 +1,236 @@
+"""The life of an instance: activate, upgrade, disable, remove. Every move can be run again.
+
+`state` moves by compare-and-set; what has to happen at the apps is a deployment, an execution whose
+id the instance names. A server that starts looks at every instance that is between two states and
+goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+import structlog
+
+from halflap.engine.deployment import DEPLOY, TEARDOWN
+from halflap.engine.library import Library
+from halflap.engine.protocol import Engine
+from halflap.errors import ConfigError
+from halflap.model import Clock, Event, FlowKey, Instance, Outcome, Start, new_id
+from halflap.sdk import codec
+from halflap.store.catalogue import Catalogue
+
+log = structlog.get_logger("halflap.deployer")
+
+DRAIN_SECONDS = 30.0
+Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
+
+
+class Deployer:
+    """Moves instances from state to state."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        engine: Engine,
+        library: Library,
+        clock: Clock,
+    ) -> None:
+        self._catalogue = catalogue
+        self._engine = engine
+        self._library = library
+        self._clock = clock
+        self._moves: dict[str, asyncio.Task[None]] = {}
+
+    async def activate(self, instance: str) -> Instance:
+        """Run the deploy flow, subscribe the triggers, then let events run. Returns at once."""
+        found = await self._catalogue.instances.get(instance)
+        reason: Reason = "redeploy" if found.state in ("active", "failed") else "activate"
+        return await self._deploy(
+            found, ("configured", "disabled", "failed", "active"), "activating", found.version, reason
+        )
+
+    async def upgrade(self, instance: str, version: str) -> Instance:
+        """Move to another version: subscribe what was added, unsubscribe what was removed."""
+        found = await self._catalogue.instances.get(instance)
+        if found.state in ("configured", "disabled"):
+            moved = await self._catalogue.instances.move(
+                instance, (found.state,), found.state, version=version
+            )
+            return moved or await self._catalogue.instances.get(instance)
+        return await self._deploy(found, ("active", "failed"), "upgrading", version, "upgrade")
+
+    async def disable(self, instance: str, *, drain: float = DRAIN_SECONDS) -> Instance:
+        """Close the endpoints, let running executions end, run the teardown flow, unsubscribe."""
+        found = await self._catalogue.instances.get(instance)
+        moved = await self._catalogue.instances.move(
+            instance, ("active", "failed", "activating", "upgrading", "disabling"), "disabling", error=None
+        )
+        if moved is None:
+            raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
+        await self._catalogue.endpoints.close_all(instance)
+        return await self._go(moved, self._disable(moved, drain))
+
+    async def remove(self, instance: str) -> None:
+        """Remove an instance that is disabled, or was never activated."""
+        found = await self._catalogue.instances.get(instance)
+        if found.state not in ("disabled", "configured"):
+            raise ConfigError(
+                f"{found.name} is {found.state}; disable it first, so that its webhooks are taken down"
+            )
+        await self._catalogue.instances.remove(instance)
+
+    async def resume(self) -> None:
+        """Go on with every instance that is between two states (a server's start)."""
+        for each in await self._catalogue.instances.list():
+            match each.state:
+                case "activating":
+                    await self._go(each, self._await_deploy(each, "activate", None))
+                case "upgrading":
+                    await self._go(each, self._await_deploy(each, "upgrade", None))
+                case "disabling":
+                    await self._go(each, self._disable(each, 0.0))
+                case _:
+                    pass
+
+    async def settled(self, instance: str, within: float = 60.0) -> Instance:
+        """The instance once it is between no two states, or as it is after `within` seconds."""
+        move = self._moves.get(instance)
+        if move is not None:
+            await asyncio.wait([move], timeout=within)
+        return await self._catalogue.instances.get(instance)
+
+    async def stop(self) -> None:
+        """Stop watching; the next server goes on."""
+        for each in list(self._moves.values()):
+            each.cancel()
+        await asyncio.gather(*self._moves.values(), return_exceptions=True)
+
+    async def _deploy(
+        self,
+        found: Instance,
+        states: tuple[str, ...],
+        state: Literal["activating", "upgrading"],
+        version: str,
+        reason: Reason,
+    ) -> Instance:
+        integration = await self._library.integration(version)
+        execution = new_id("exe", now=self._clock())
+        moved = await self._catalogue.instances.move(
+            found.id, states, state, error=None, version=version, deployment=execution
+        )
+        if moved is None:
+            now = (await self._catalogue.instances.get(found.id)).state
+            raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
+        await self._engine.hold(found.id)
+        flows = [
+            name
+            for name, flow in integration.flows.items()
+            if flow.trigger.declaration.methods
+        ]
+        await self._catalogue.endpoints.ensure(found.id, flows)
+        await self._catalogue.endpoints.open_all(found.id)
+        return await self._go(moved, self._await_deploy(moved, reason, found.version))
+
+    async def _start(
+        self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
+    ) -> None:
+        body = {
+            "instance": instance.id,
+            "version": instance.version,
+            "reason": reason,
+            "previous_version": previous,
+        }
+        now = self._clock()
+        event = Event("POST", "", "", (), codec.encode(body), now)
+        key = FlowKey(
+            instance.customer,
+            instance.id,
+            instance.integration,
+            flow,
+            instance.version,
+            instance.revision,
+        )
+        await self._engine.start([Start(execution, key, event, root=execution)])
+
+    async def _await_deploy(self, instance: Instance, reason: Reason, previous: str | None) -> None:
+        deployment = instance.deployment
+        assert deployment is not None
+        outcome = await self._outcome(instance, deployment, DEPLOY, reason, previous)
+        between = ("activating", "upgrading")
+        if outcome.state == "succeeded":
+            if await self._catalogue.instances.move(instance.id, between, "active", error=None):
+                await self._engine.release(instance.id)
+            return
+        await self._catalogue.instances.move(instance.id, between, "failed", error=why(outcome))
+
+    async def _disable(self, instance: Instance, drain: float) -> None:
+        await self._engine.release(instance.id)
+        await self._drain(instance, drain)
+        execution = new_id("exe", now=self._clock())
+        moved = await self._catalogue.instances.move(
+            instance.id, ("disabling",), "disabling", deployment=execution
+        )
+        if moved is None:
+            return
+        outcome = await self._outcome(moved, execution, TEARDOWN, "disable", None)
+        if outcome.state == "succeeded":
+            await self._catalogue.instances.move(instance.id, ("disabling",), "disabled", error=None)
+            return
+        await self._catalogue.instances.move(
+            instance.id, ("disabling",), "failed", error=f"teardown failed: {why(outcome)}"
+        )
+
+    async def _drain(self, instance: Instance, seconds: float) -> None:
+        """Wait until nothing of the instance is live; then cancel what still is."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        changed = asyncio.Event()
+        stop = self._engine.follow(
+            lambda change: changed.set() if change.start.flow.instance == instance.id else None
+        )
+        try:
+            while await self._engine.live(instance.id):
+                left = end - loop.time()
+                if left <= 0:
+                    await self._engine.cancel_all(instance.id, "the instance was disabled")
+                    end = loop.time() + 1.0
+                    continue
+                changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, 1.0)):
+                        await changed.wait()
+        finally:
+            stop()
+
+    async def _outcome(
+        self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
+    ) -> Outcome:
+        """Start a deployment (twice is once) and wait for its outcome, however long it takes."""
+        await self._start(instance, execution, flow, reason, previous)
+        while True:
+            outcome = await self._engine.outcome(execution, within=60.0)
+            if outcome is not None:
+                return outcome
+
+    async def _go(self, instance: Instance, move: Coroutine[Any, Any, None]) -> Instance:
+        previous = self._moves.pop(instance.id, None)
+        if previous is not None:
+            previous.cancel()
+        task = asyncio.create_task(move)
+        self._moves[instance.id] = task
+        task.add_done_callback(lambda done: self._done(instance, done))
+        return instance
+
+    def _done(self, instance: Instance, task: asyncio.Task[None]) -> None:
+        if self._moves.get(instance.id) is task:
+            del self._moves[instance.id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a move failed", instance=instance.id, error=repr(task.exception()))
+
+
+def why(outcome: Outcome) -> str:
+    """Why a deployment did not succeed, for the person who has to mend it."""
+    return outcome.failure.message if outcome.failure else outcome.reason or outcome.state

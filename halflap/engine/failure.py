@@ -1,0 +1,44 @@
+"""Exceptions as they are recorded, and what becomes of a handler that raises one."""
+
+from __future__ import annotations
+
+import traceback
+
+from halflap.engine.protocol import Again, Ended, Verdict
+from halflap.model import Failure, Micros, Outcome
+from halflap.sdk.trigger import first_line
+
+MOST_ERRORS = 3
+"""How often a handler may fail by itself before its execution is set aside as failed."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as it is recorded: with its place in the author's code, and without our frames."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/halflap/engine/" not in frame.filename and "/halflap/sdk/" not in frame.filename
+    ]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    trace = "".join(traceback.format_list(frames))[-4_000:]
+    status = getattr(error, "status", None)
+    message = first_line(error) if isinstance(error, Exception) else str(error)
+    return Failure(
+        kind=getattr(error, "error", "") or type(error).__name__,
+        message=(message or type(error).__name__)[:2_000],
+        where=where,
+        status=status if isinstance(status, int) else None,
+        trace=trace,
+    )
+
+
+def after_error(error: Exception, errors: int, now: Micros) -> Verdict:
+    """What becomes of an execution whose handler failed by itself, for the `errors`th time.
+
+    It is handed out again, a little later each time; in the end it fails, where everybody sees it.
+    """
+    failure = failure_of(error)
+    if errors < MOST_ERRORS:
+        return Again("retry", now + 1_000_000 * 2 ** (errors - 1), failure=failure)
+    reason = f"the executor failed {errors} times: {failure.message}"
+    return Ended(Outcome("failed", reason, failure=failure))

@@ -1,0 +1,49 @@
+"""The versions that this process has loaded, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from halflap.engine.bundle import Bundle
+from halflap.engine.loader import load
+from halflap.engine.lock import unsatisfied
+from halflap.errors import DefinitionError, NotFound
+from halflap.sdk.integration import Integration
+from halflap.store.catalogue import Catalogue
+
+
+class Library:
+    """Loads each published version once, under a private name of its own."""
+
+    def __init__(self, catalogue: Catalogue, cache: Path) -> None:
+        self._catalogue = catalogue
+        self._cache = cache
+        self._loaded: dict[str, Integration[Any]] = {}
+        self._loading = asyncio.Lock()
+
+    async def integration(self, version: str) -> Integration[Any]:
+        """The integration of a version; `NotFound` where this environment lacks what it needs."""
+        known = self._loaded.get(version)
+        if known is not None:
+            return known
+        async with self._loading:
+            if version in self._loaded:
+                return self._loaded[version]
+            bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+            found = await self.read(bundle)
+            self._loaded[version] = found
+            return found
+
+    async def read(self, bundle: Bundle) -> Integration[Any]:
+        """Load a bundle's integration; what it needs has to be installed."""
+        lacking = unsatisfied(bundle.lock)
+        if lacking:
+            raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
+        loaded = await anyio.to_thread.run_sync(load, bundle, self._cache)
+        if not isinstance(loaded.entry, Integration):
+            raise DefinitionError(f"{bundle.entry} is no Integration but {type(loaded.entry).__name__}")
+        return loaded.entry  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,172 @@
+"""A bundle's lock: what it needs of the environment, read from its sources without running them.
+
+The lock names the installed distributions that the sources import, and Halflap itself. It holds
+what is imported, not what that needs in turn: that is the business of whoever installs it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+from importlib import metadata
+
+import halflap
+from halflap.errors import DefinitionError
+
+Lock = tuple[tuple[str, str], ...]
+"""The distributions that a bundle needs, each with its version, sorted by name."""
+
+
+@lru_cache(maxsize=2_000)
+def imports(source: bytes, path: str) -> frozenset[str]:
+    """The dotted names that a source file imports absolutely, wherever in it the import stands.
+
+    Imports under `if TYPE_CHECKING:` are left out, as nothing needs them to run. A file that is
+    not Python raises DefinitionError; `path` is how that error calls it.
+    """
+    try:
+        tree = ast.parse(source, filename=path)
+    except SyntaxError as error:
+        raise DefinitionError(
+            f"This is not valid Python: {error.msg}. Mend the line, or move the file out of the "
+            "project's folder if it is none of its sources.",
+            where=f"{path}:{error.lineno or 1}",
+        ) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DefinitionError(
+            f"Python cannot parse this file: {error or type(error).__name__}. Split it or mend it.",
+            where=f"{path}:1",
+        ) from error
+    return frozenset(_imported(tree.body))
+
+
+def _imported(body: Iterable[ast.AST]) -> Iterator[str]:
+    for node in body:
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names if alias.name != "*")
+            case ast.If(
+                test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"),
+                orelse=orelse,
+            ):
+                yield from _imported(orelse)
+            case ast.stmt() | ast.ExceptHandler() | ast.match_case():
+                for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+                    yield from _imported(getattr(node, field, ()))
+            case _:
+                pass
+
+
+def lock_of(names: Collection[str], needs: Iterable[str] = ()) -> Lock:
+    """Lock the installed distributions that provide these names, those of `needs`, and Halflap.
+
+    Names that nothing installed provides are left out: loading says so, if they are needed at all.
+    A distribution of `needs` that is not installed raises DefinitionError.
+    """
+    environment = _environment(tuple(map(_stamp, sys.path)))
+    locked = {"halflap": halflap.__version__}
+    for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
+        under = frozenset(name for name in names if name.partition(".")[0] == top)
+        for distribution in environment.providing(top, under):
+            locked.setdefault(*environment.locked(distribution))
+    for distribution in needs:
+        locked.setdefault(*environment.locked(distribution))
+    return tuple(sorted(locked.items()))
+
+
+def unsatisfied(lock: Lock, installed: Mapping[str, str] | None = None) -> list[str]:
+    """What the environment lacks of a lock, as sentences; none where the bundle can run here.
+
+    A distribution satisfies by exactly its locked version, Halflap by the same major and minor one.
+    `installed` maps distributions to versions; by default it is what this process can import.
+    """
+    have = None if installed is None else {_canonical(name): v for name, v in installed.items()}
+    sentences: list[str] = []
+    for name, wanted in lock:
+        found = _installed(name) if have is None else have.get(_canonical(name))
+        if found is None:
+            sentences.append(f"needs {name} {wanted}; it is not installed")
+        elif name == "halflap" and _minor(found) != _minor(wanted):
+            sentences.append(f"needs {name} {_minor(wanted)}; {found} is installed")
+        elif name != "halflap" and found != wanted:
+            sentences.append(f"needs {name} {wanted}; {found} is installed")
+    return sentences
+
+
+def _installed(name: str) -> str | None:
+    if name == "halflap":
+        return halflap.__version__
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _minor(version: str) -> str:
+    found = re.match(r"\d+\.\d+(?=$|\D)", version)
+    return found.group() if found else version
+
+
+def _stamp(entry: str) -> tuple[str, int]:
+    try:
+        return entry, os.stat(entry or ".").st_mtime_ns
+    except OSError:
+        return entry, 0
+
+
+@lru_cache(maxsize=1)
+def _environment(_stamps: tuple[tuple[str, int], ...]) -> _Environment:
+    return _Environment()
+
+
+class _Environment:
+    """What is installed; read once, and again when a folder of sys.path has changed."""
+
+    def __init__(self) -> None:
+        self._providers = {
+            top: sorted(set(d)) for top, d in metadata.packages_distributions().items()
+        }
+        # An editable install lists no modules, but a component's says where its own one is.
+        for point in metadata.entry_points(group="halflap.components"):
+            if point.dist is not None:
+                self._providers.setdefault(point.module.partition(".")[0], [point.dist.name])
+        self._locked: dict[str, tuple[str, str]] = {}
+        self._shared: dict[frozenset[str], list[str]] = {}
+
+    def locked(self, distribution: str) -> tuple[str, str]:
+        if distribution not in self._locked:
+            if (found := _installed(distribution)) is None:
+                raise DefinitionError(
+                    f"It needs {distribution}, which is not installed here. Install it first.",
+                    where=distribution,
+                )
+            self._locked[distribution] = (_canonical(distribution), found)
+        return self._locked[distribution]
+
+    def providing(self, top: str, names: frozenset[str]) -> list[str]:
+        providers = self._providers.get(top)
+        if providers is None:
+            return [top] if _installed(top) is not None else []
+        if len(providers) == 1:
+            return providers
+        if names not in self._shared:
+            self._shared[names] = [d for d in providers if _holds(d, names)] or providers
+        return self._shared[names]
+
+
+def _holds(distribution: str, names: frozenset[str]) -> bool:
+    """Whether a distribution, one of several in a namespace package, holds one of these modules."""
+    paths = {name.replace(".", "/") for name in names}
+    files = {str(file) for file in metadata.files(distribution) or ()}
+    return any(f"{path}.py" in files or f"{path}/__init__.py" in files for path in paths)

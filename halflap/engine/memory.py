@@ -1,0 +1,292 @@
+"""The engine in memory: every execution is an actor, and everything is a message.
+
+It keeps the `Engine` protocol with neither SQL nor files, so it shows that nothing else leans on
+them, and tests of flows run on it. With a manual clock, retries and sleeps take no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from halflap.engine.actors import (
+    DedupeIndex,
+    ExecutionActor,
+    Gate,
+    MemoryTurn,
+    Shared,
+    StateKeeper,
+)
+from halflap.engine.clock import ManualClock, Timers
+from halflap.engine.failure import after_error
+from halflap.engine.message import (
+    Begin,
+    CancelIt,
+    Duplicate,
+    Finish,
+    Free,
+    Hold,
+    Join,
+    Leave,
+    Lost,
+    Show,
+    Signal,
+    Take,
+    Tell,
+    View,
+)
+from halflap.engine.protocol import Change, Handler
+from halflap.errors import Fenced, NotFound, StoreError
+from halflap.model import ENDED, Clock, Execution, LogLine, Micros, Outcome, Record, Start, Started
+from halflap.store.protocol import Attempt
+
+log = structlog.get_logger("halflap.engine")
+
+
+class Memory:
+    """What outlives an engine: the actors. Two engines on one memory share its executions."""
+
+    def __init__(self, *, clock: Clock | None = None, chance: random.Random | None = None) -> None:
+        self.clock: Clock = clock or ManualClock()
+        self.timers = Timers(self.clock)
+        self.directory: dict[str, ExecutionActor] = {}
+        self.dedupe = DedupeIndex(self.clock)
+        self.state = StateKeeper()
+        self.gate = Gate(chance)
+        self.listeners: list[Callable[[Change], None]] = []
+        self.shared = Shared(self.clock, self.timers, self.state, self.gate, self._announce)
+
+    def _announce(self, change: Change) -> None:
+        for each in list(self.listeners):
+            each(change)
+
+
+class MemoryEngine:
+    """Keeps the `Engine` protocol in memory.
+
+    clock: by default a `ManualClock`, which `advance` moves. chance: where given, executions that
+    are ready together are handed out in an order drawn from it.
+    """
+
+    def __init__(
+        self,
+        memory: Memory | None = None,
+        *,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.memory = memory or Memory(clock=clock, chance=chance)
+        self._handler: Handler | None = None
+        self._tasks: dict[asyncio.Task[None], MemoryTurn] = {}
+        self._errors: Counter[str] = Counter()
+        self._stopped: asyncio.Event | None = None
+        self._stopping = False
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        """Accept executions (see `Engine`)."""
+        answers: list[Started] = []
+        begun: list[ExecutionActor] = []
+        for start in starts:
+            first = await self._first(start)
+            answers.append(Started(start.execution, first))
+            if first is not None or start.execution in self.memory.directory:
+                continue
+            actor = ExecutionActor(replace(start, copied=tuple(start.copied)), self.memory.shared)
+            self.memory.directory[start.execution] = actor
+            begun.append(actor)
+        for actor in begun:
+            await actor.ask(Begin())
+        return answers
+
+    async def run(self, handler: Handler) -> None:
+        """Hand turns to a handler until `stop`."""
+        self._handler = handler
+        self._stopped = asyncio.Event()
+        if self._stopping:
+            return
+        await self.memory.gate.ask(Join(self))
+        try:
+            await self._stopped.wait()
+        finally:
+            self.memory.gate.tell(Leave(self))
+
+    async def stop(self, grace: float) -> None:
+        """Take no more turns; cut those that last longer than `grace` seconds."""
+        self._stopping = True
+        await self.memory.gate.ask(Leave(self))
+        if self._stopped is not None:
+            self._stopped.set()
+        if self._tasks:
+            _, late = await asyncio.wait(list(self._tasks), timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    async def cancel(self, execution: str, reason: str) -> bool:
+        """Cancel an execution (see `Engine`)."""
+        return await self._find(execution).ask(CancelIt(reason))
+
+    async def cancel_all(self, instance: str, reason: str) -> int:
+        """Cancel every live execution of an instance; returns how many."""
+        answers = [await each.ask(CancelIt(reason)) for each in self._of(instance)]
+        return sum(answers)
+
+    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+        """Send a signal; one that comes before the execution asks is kept."""
+        await self._find(execution).ask(Signal(name, payload))
+
+    async def hold(self, instance: str) -> None:
+        """Accept the instance's events, and let them wait."""
+        await self.memory.gate.ask(Hold(instance))
+
+    async def release(self, instance: str) -> None:
+        """Let the instance's executions run."""
+        await self.memory.gate.ask(Free(instance))
+
+    async def live(self, instance: str) -> int:
+        """How many of the instance's executions have not ended."""
+        views: list[View] = [await each.ask(Show()) for each in self._of(instance)]
+        return sum(each.execution.state not in ENDED for each in views)
+
+    async def outcome(self, execution: str, within: float) -> Outcome | None:
+        """How the execution ended, waiting up to `within` seconds of real time."""
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        await self._find(execution).ask(Tell(waiter))
+        if waiter.done():
+            return waiter.result()
+        try:
+            async with asyncio.timeout(within):
+                return await waiter
+        except TimeoutError:
+            return None
+
+    def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Hear of every change; returns what stops it."""
+        self.memory.listeners.append(listener)
+        return lambda: self.memory.listeners.remove(listener)
+
+    # For tests ------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on the manual clock; what becomes due is handed out."""
+        clock = self.memory.clock
+        if not isinstance(clock, ManualClock):
+            raise TypeError("this engine follows a real clock; make it with a ManualClock")
+        clock.advance(seconds)
+
+    async def finish(self, execution: str) -> Outcome | None:
+        """Run an execution to its end, letting manual time pass wherever nothing else can happen.
+
+        None where it waits for something that time does not bring: a signal, a held instance.
+        """
+        while (found := await self.outcome(execution, 0)) is None:
+            await self.idle()
+            if await self.outcome(execution, 0) is None:
+                due = (await self.execution(execution)).due_at
+                if due is None or due <= self.memory.clock():
+                    return None
+                self.advance((due - self.memory.clock()) / 1e6)
+                await self.idle()
+        return found
+
+    async def idle(self) -> None:
+        """Return once no turn runs and none can be handed out before time passes."""
+        while True:
+            if self._tasks:
+                await asyncio.wait(list(self._tasks))
+            busy = [each for each in self.memory.directory.values() if each.busy]
+            if not busy and not self.memory.gate.busy and not self._tasks:
+                return
+            await asyncio.sleep(0)
+
+    async def crash(self, execution: str, *, linger: bool = False) -> None:
+        """Take an execution from its worker as a crash would; it is handed out again.
+
+        With `linger`, the old worker goes on unaware, until it is fenced at its next commit.
+        """
+        await self._find(execution).ask(Lost(None, "crashed"))
+        if linger:
+            return
+        for task, turn in list(self._tasks.items()):
+            if turn.start.execution == execution and task is not asyncio.current_task():
+                turn.lost = True
+                task.cancel()
+
+    async def execution(self, execution: str) -> Execution:
+        """The execution as support sees it."""
+        return (await self._view(execution)).execution
+
+    async def history(self, execution: str) -> list[Record]:
+        """The execution's records, in order."""
+        return list((await self._view(execution)).history)
+
+    async def attempts(self, execution: str) -> list[Attempt]:
+        """The attempts that did not end the execution."""
+        return list((await self._view(execution)).attempts)
+
+    async def logs(self, execution: str) -> list[LogLine]:
+        """What the flow logged, in order."""
+        return list((await self._view(execution)).logs)
+
+    async def next_due(self) -> Micros | None:
+        """When the next execution becomes due by time; None where none does."""
+        return self.memory.timers.next()
+
+    # Worker ---------------------------------------------------------------------------------
+
+    def take(self, turn: MemoryTurn) -> None:
+        """Run a turn that the gate hands out."""
+        task = asyncio.get_running_loop().create_task(self._hand_out(turn))
+        self._tasks[task] = turn
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    async def _hand_out(self, turn: MemoryTurn) -> None:
+        assert self._handler is not None
+        execution = turn.start.execution
+        try:
+            verdict = await self._handler(turn)
+            self._errors.pop(execution, None)
+        except Fenced:
+            return
+        except asyncio.CancelledError:
+            turn.actor.tell(Lost(turn.fence, "drained"))
+            return
+        except StoreError:
+            turn.actor.tell(Lost(turn.fence, "crashed"))
+            return
+        except Exception as error:
+            log.exception("the executor failed", execution=execution)
+            self._errors[execution] += 1
+            verdict = after_error(error, self._errors[execution], turn.now())
+        try:
+            await turn.actor.ask(Finish(turn.fence, verdict))
+        except Fenced:
+            log.info("execution lost to another worker", execution=execution)
+
+    async def _first(self, start: Start) -> str | None:
+        if start.dedupe is None:
+            return None
+        flow = (start.flow.instance, start.flow.flow)
+        first = await self.memory.dedupe.ask(Take(flow, start.dedupe, start.execution))
+        if first is not None:
+            self._find(first).tell(Duplicate())
+        return first
+
+    def _find(self, execution: str) -> ExecutionActor:
+        try:
+            return self.memory.directory[execution]
+        except KeyError:
+            raise NotFound(f"no execution {execution}") from None
+
+    def _of(self, instance: str) -> list[ExecutionActor]:
+        found = list(self.memory.directory.values())
+        return [each for each in found if each.start.flow.instance == instance]
+
+    async def _view(self, execution: str) -> View:
+        return await self._find(execution).ask(Show())

@@ -1,0 +1,166 @@
+"""The messages that the actors of the engine in memory send each other: frozen values."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from halflap.engine.protocol import Again, Ended
+from halflap.model import Dedupe, Execution, LogLine, Outcome, Record, StateWrite
+from halflap.store.protocol import Attempt
+
+if TYPE_CHECKING:
+    from halflap.engine.actors import ExecutionActor, MemoryTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Take a dedupe key, or hear who has it."""
+
+    flow: tuple[str, str]
+    dedupe: Dedupe
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read a key of the state."""
+
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Hold an instance's executions back."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Let an instance's executions run."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An execution may be handed out."""
+
+    execution: ExecutionActor
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A worker takes turns from now on."""
+
+    worker: Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A worker takes no more turns."""
+
+    worker: Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """An execution was accepted: run it when the gate lets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Give your turn to this worker."""
+
+    worker: Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Keep these records."""
+
+    fence: int
+    records: tuple[Record, ...]
+    logs: tuple[LogLine, ...]
+    write: StateWrite | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The handler's verdict."""
+
+    fence: int
+    verdict: Ended | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A turn ended without a verdict: its worker crashed, or was drained."""
+
+    fence: int | None
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Time has come; `number` names the timer."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelIt:
+    """Cancel, at once or at the next step."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal from outside."""
+
+    name: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NextSignal:
+    """The oldest signal that no step has taken."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A delivery of the same event came again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Resolve the future with the outcome, now or when there is one."""
+
+    waiter: asyncio.Future[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Answer with a `View`."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An execution as it is now, for tests and support."""
+
+    execution: Execution
+    history: tuple[Record, ...]
+    logs: tuple[LogLine, ...]
+    attempts: tuple[Attempt, ...]
+
+
+class Worker(Protocol):
+    """Runs turns; `take` must not block."""
+
+    def take(self, turn: MemoryTurn) -> None: ...

@@ -1,0 +1,47 @@
+"""Removes what has been kept long enough, a little at a time, so that it never slows accepting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from halflap.errors import StoreError
+from halflap.model import Clock
+from halflap.store.protocol import Journal
+
+log = structlog.get_logger("halflap.pruner")
+
+DAY = 86_400_000_000
+AT_ONCE = 200
+REST_SECONDS = 60.0
+BREATH_SECONDS = 0.05
+
+
+class Pruner:
+    """Drops executions that ended more than `days` ago, and dedupe keys that have expired."""
+
+    def __init__(self, journal: Journal, clock: Clock, *, days: int) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._days = days
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Prune every minute until `stop`."""
+        while not self._stopped.is_set():
+            rest = REST_SECONDS
+            try:
+                removed = await self._journal.prune(self._clock() - self._days * DAY, AT_ONCE)
+                if removed == AT_ONCE:
+                    rest = BREATH_SECONDS
+            except StoreError as error:
+                log.warning("not pruned", error=error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Stop soon."""
+        self._stopped.set()

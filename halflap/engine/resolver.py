@@ -1,0 +1,189 @@
+"""Finds what running a flow of an instance needs, and keeps it until the catalogue changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from halflap.engine.executor import Work
+from halflap.engine.library import Library
+from halflap.errors import ConfigError, NotFound
+from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection
+from halflap.sdk.connection import Connection, Link
+from halflap.sdk.context import CustomerInfo, InstanceInfo
+from halflap.sdk.egress import Egress
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.schema import Config
+from halflap.sdk.secret import config_error, put_together, take_apart
+from halflap.store.catalogue import Catalogue
+from halflap.store.vault import Vault
+
+SystemFlow = Callable[[str, Integration[Any], FlowKey], Flow[Any, Any, Any]]
+
+
+class Resolver:
+    """Reads config, connections and secrets of instances; secrets are read live, the rest is pinned."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        vault: Vault,
+        library: Library,
+        *,
+        base_url: Callable[[], str],
+        egress: Egress,
+    ) -> None:
+        self._catalogue = catalogue
+        self._vault = vault
+        self.library = library
+        self._base_url = base_url
+        self.egress = egress
+        self.system_flow: SystemFlow | None = None
+        self._known: dict[FlowKey, Work] = {}
+        self._known_at = -1
+
+    async def work(self, flow: FlowKey) -> Work:
+        """What running a flow needs; `NotFound` where its version does not run here."""
+        if self._known_at != self._catalogue.changed:
+            self._known.clear()
+            self._known_at = self._catalogue.changed
+        known = self._known.get(flow)
+        if known is None:
+            at = self._catalogue.changed
+            known = await self._read(flow)
+            if at == self._known_at:
+                self._known[flow] = known
+        return known
+
+    async def _read(self, key: FlowKey) -> Work:
+        integration = await self.library.integration(key.version)
+        customer = await self._catalogue.customers.get(key.customer)
+        instance = await self._catalogue.instances.get(key.instance)
+        secrets = await self._endpoint_secrets(key.instance)
+        seal, unseal = self.seals(key.customer)
+        return Work(
+            flow=self._flow(integration, key),
+            config=await self.config(integration, key.instance, key.revision),
+            customer=CustomerInfo(customer.id, customer.name, customer.external_id),
+            instance=InstanceInfo(instance.id, instance.name),
+            urls=await self.urls(key.instance),
+            secret=lambda flow: secrets[flow],
+            seal=seal,
+            unseal=unseal,
+            egress=self.egress,
+        )
+
+    def _flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
+        if key.flow.startswith(SYSTEM):
+            assert self.system_flow is not None
+            return self.system_flow(key.flow, integration, key)
+        if key.flow not in integration.flows:
+            raise NotFound(
+                f"version {key.version[:12]} of {integration.name} has no flow {key.flow!r}; it has: "
+                f"{', '.join(integration.flows)}"
+            )
+        return integration.flows[key.flow]
+
+    async def config(self, integration: Integration[Any], instance: str, revision: int) -> Config:
+        """An instance's config of one revision, its connections linked to their accounts."""
+        plain, connections = await self._catalogue.instances.revision(instance, revision)
+        values: dict[str, Any] = dict(plain)
+        for name, kind in integration.connections().items():
+            if name in connections:
+                stored = await self._catalogue.connections.get(connections[name])
+                values[name] = await self.connection(kind, stored, name)
+        return validated(integration, values)
+
+    async def connection(
+        self, kind: type[Connection], stored: StoredConnection, name: str
+    ) -> Connection:
+        """A stored connection as its component's type, linked so that it can refresh itself."""
+        secrets = await self._catalogue.connections.open_secrets(stored.id)
+        found = put_together(kind, stored.fields, secrets)
+        generation = stored.generation
+
+        async def refresh(current: Connection) -> Connection:
+            return await self.refreshed(kind, current, stored.id, generation, name)
+
+        can_refresh = getattr(getattr(found, "auth", None), "refresh", None) is not None
+        found._link = Link(name, stored.id, self.egress, refresh if can_refresh else None)
+        return found
+
+    async def refreshed(
+        self, kind: type[Connection], current: Connection, id: str, generation: int, name: str
+    ) -> Connection:
+        """Refresh a connection's credentials once, whoever asks; others get what the first one got."""
+        async with self._catalogue.connections.refreshing(id):
+            stored = await self._catalogue.connections.get(id)
+            if stored.generation != generation:
+                return await self.connection(kind, stored, name)
+            auth: Any = getattr(current, "auth")  # noqa: B009
+            fresh = current.model_copy(update={"auth": await auth.refresh(self.egress)})
+            fields, secrets = take_apart(fresh)
+            await self._catalogue.connections.refresh(id, generation, secrets, fields)
+            return await self.connection(kind, await self._catalogue.connections.get(id), name)
+
+    async def urls(self, instance: str) -> dict[str, str]:
+        """The URLs of an instance's flows."""
+        endpoints = await self._catalogue.endpoints.of_instance(instance)
+        return {flow: self.url(each.id) for flow, each in endpoints.items()}
+
+    def url(self, endpoint: str) -> str:
+        """The public URL of an endpoint."""
+        return f"{self._base_url().rstrip('/')}/hooks/{endpoint}"
+
+    async def signers(
+        self, instance: Instance, integration: Integration[Any], flow: Flow[Any, Any, Any], endpoint: str
+    ) -> tuple[str, ...]:
+        """The secrets that may sign for an endpoint: the subscription's, else as the trigger declares."""
+        made = await self._catalogue.subscriptions.get(instance.id, flow.name)
+        if made is not None and made.secret:
+            return (made.secret,)
+        source, _, field = flow.trigger.declaration.secret.partition(".")
+        if source != "connection":
+            return (await self._catalogue.endpoints.secret(endpoint),)
+        name = integration.connection_for(flow)
+        if name is None:
+            return ()
+        config = await self.config(integration, instance.id, instance.revision)
+        value: Any = getattr(config, name)
+        for part in field.split("."):
+            value = getattr(value, part)
+        return (value.get_secret_value() if isinstance(value, SecretStr) else str(value),)
+
+    async def _endpoint_secrets(self, instance: str) -> dict[str, SecretStr]:
+        endpoints = await self._catalogue.endpoints.of_instance(instance)
+        return {
+            flow: SecretStr(await self._catalogue.endpoints.secret(each.id))
+            for flow, each in endpoints.items()
+        }
+
+    def seals(self, customer: str) -> tuple[Callable[[str], str], Callable[[str], str]]:
+        """How a customer's secrets are sealed in records, and opened again."""
+        import base64
+
+        about = (customer, "", "record")
+
+        def seal(text: str) -> str:
+            return base64.b64encode(self._vault.seal(text, about)).decode()
+
+        def unseal(text: str) -> str:
+            return self._vault.open(base64.b64decode(text), about)
+
+        return seal, unseal
+
+
+def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:
+    """The values as the integration's config; what is missing or wrong is a `ConfigError` by field."""
+    missing = [name for name in integration.connections() if name not in values]
+    if missing:
+        raise ConfigError(
+            f"the config of {integration.name} lacks a connection: {', '.join(missing)}",
+            fields=dict.fromkeys(missing, "choose a connection"),
+        )
+    try:
+        return integration.config.model_validate(values)
+    except ValidationError as error:
+        raise config_error(f"the config of {integration.name} is not complete", error) from error

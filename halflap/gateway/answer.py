@@ -1,0 +1,108 @@
+"""Answers: static, computed, or the flow's result; refusals as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from halflap.gateway.intake import pick
+from halflap.model import Outcome, Started
+from halflap.sdk import codec
+from halflap.sdk.request import Request
+from halflap.sdk.trigger import Answer as Declared
+from halflap.sdk.trigger import FlowResult, Reply
+
+Answer = tuple[int, Mapping[str, str], bytes]
+
+# What an app or a flow answers is never a page of ours.
+GUARDED = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
+
+
+def answer_for(
+    declared: Declared,
+    request: Request | None,
+    started: Sequence[Started],
+    *,
+    execution: str = "",
+    outcome: Outcome | None = None,
+) -> Answer:
+    """The answer that a trigger declares, to a request that was accepted."""
+    match declared:
+        case FlowResult():
+            return result_of(execution, outcome)
+        case Reply():
+            return with_executions(encode_reply(declared), started)
+        case _:
+            assert request is not None
+            reply = pick(declared, request) or Reply()
+            return with_executions(encode_reply(reply), started)
+
+
+def result_of(execution: str, outcome: Outcome | None) -> Answer:
+    """The flow's result; 202 where it is not there in time."""
+    named = {"halflap-execution": execution}
+    match outcome:
+        case None:
+            status, headers, body = encode_reply(Reply(202, {"execution": execution}))
+        case Outcome(state="succeeded", result=None):
+            status, headers, body = encode_reply(Reply(204))
+        case Outcome(state="succeeded", result=bytes() as result):
+            status, headers, body = encode_result(result)
+        case Outcome(state="failed"):
+            status, headers, body = problem(500, detail=f"the execution {execution} failed")
+        case Outcome(state=state):
+            status, headers, body = encode_reply(Reply(200, {"outcome": state}))
+    return status, {**headers, **named}, body
+
+
+def encode_result(result: bytes) -> Answer:
+    """A flow's encoded result as an answer: a `Reply` as it says, anything else as JSON."""
+    if not result.startswith(b'{"$reply"'):
+        return 200, {"content-type": "application/json", **GUARDED}, result
+    shown = cast(dict[str, Any], codec.decode(result)["$reply"])
+    body: Any = shown["body"]
+    if shown["kind"] == "bytes":
+        body = body.encode("latin-1")
+    return encode_reply(Reply(shown["status"], body, shown["headers"]))
+
+
+def encode_reply(reply: Reply) -> Answer:
+    """A `Reply` as status, headers and bytes."""
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    match reply.body:
+        case bytes() as body:
+            pass
+        case str() as text:
+            body = text.encode()
+            headers.setdefault("content-type", "text/plain; charset=utf-8")
+        case value:
+            body = codec.encode(value)
+            headers.setdefault("content-type", "application/json")
+    return reply.status, {**headers, **GUARDED}, body
+
+
+def with_executions(answer: Answer, started: Sequence[Started]) -> Answer:
+    """The answer with a header that names the executions, so that a sender's support can ask."""
+    status, headers, body = answer
+    if not started:
+        return answer
+    ids = ",".join(each.duplicate_of or each.execution for each in started[:100])
+    return status, {**headers, "halflap-execution": ids}, body
+
+
+def nothing_here() -> Answer:
+    """The one answer to unknown, closed and wrong-method endpoints alike."""
+    return problem(404)
+
+
+def problem(status: int, *, detail: str = "", retry_after: int | None = None) -> Answer:
+    """A refusal; its reason stays with us."""
+    title = HTTPStatus(status).phrase
+    shown: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    if detail:
+        shown["detail"] = detail
+    headers = {"content-type": "application/problem+json", **GUARDED}
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    return status, headers, codec.encode(shown)

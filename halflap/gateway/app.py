@@ -1,0 +1,192 @@
+"""The hook path, a bare ASGI app: `/hooks/<id>` for any method, path, query and content type."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from halflap.errors import HalflapError, Rejected, StoreError
+from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
+from halflap.gateway.intake import cut, dedupe_of, kept, pick, with_body
+from halflap.gateway.route import Find, Intake, Notes, Route
+from halflap.model import SEALED, Clock, Event, Micros, Rejection, Start, new_id, to_datetime
+from halflap.sdk.request import Headers, Request, decompress
+from halflap.sdk.trigger import FlowResult, Reply
+
+log = structlog.get_logger("halflap.gateway")
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+PREFIX = "/hooks/"
+SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+LARGEST_BODY = 6 * 1024 * 1024
+
+
+class Gateway:
+    """Takes requests to endpoints; every one ends in exactly one answer."""
+
+    def __init__(self, find: Find, engine: Intake, notes: Notes, clock: Clock) -> None:
+        self._find = find
+        self._engine = engine
+        self._notes = notes
+        self._clock = clock
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        body = await read_body(receive)
+        if body is None:
+            return  # the sender went away: there is no complete request
+        answer = await self._answer(scope, body)
+        await respond(send, answer, head=scope["method"] == "HEAD")
+
+    async def _answer(self, scope: Message, body: bytes) -> Answer:
+        endpoint, _, rest = scope["path"].removeprefix(PREFIX).partition("/")
+        route = None
+        try:
+            route = await self._find(endpoint)
+            if route is None or scope["method"] not in route.declaration.methods:
+                return nothing_here()
+            request = self._request(route, scope, body, f"/{rest}" if rest else "")
+            return await self._receive(route, request)
+        except Rejected as error:
+            if route is not None:
+                self._note(route, error, scope)
+            return problem(error.status)
+        except StoreError as error:
+            log.error("not accepted: the store failed", endpoint=endpoint, error=str(error))
+            return problem(503, retry_after=2)
+        except HalflapError:
+            log.exception("not accepted: the integration's definition failed", endpoint=endpoint)
+            return problem(503, retry_after=30)
+
+    def _request(self, route: Route, scope: Message, body: bytes, rest: str) -> Request:
+        headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
+        query = scope["query_string"].decode("latin-1")
+        return Request(
+            method=scope["method"],
+            path=rest,
+            query=query,
+            headers=headers,
+            body=body,
+            url=f"{route.url}{rest}{'?' if query else ''}{query}",
+            received_at=to_datetime(self._clock()),
+        )
+
+    async def _receive(self, route: Route, request: Request) -> Answer:
+        declared = route.declaration
+        if len(request.body) > (declared.body_limit or LARGEST_BODY):
+            raise Rejected("the body is larger than the trigger allows", status=413)
+        if declared.verify is not None:
+            declared.verify.verify(request, route.secrets, request.received_at)
+        request = plain(request, declared.decompress, declared.body_limit or LARGEST_BODY)
+        if declared.handshake is not None:
+            reply = pick(declared.handshake, request)
+            if reply is not None:
+                self._notes.count(route.flow.instance, route.flow.flow, "handshake")
+                return encode_reply(reply)
+        if route.definition.filter is not None and not pick(route.definition.filter, request):
+            self._notes.count(route.flow.instance, route.flow.flow, "filtered")
+            return encode_reply(Reply())
+        if isinstance(declared.answer, FlowResult) and not route.settled:
+            return problem(503, retry_after=5)
+        starts = self._starts(route, request)
+        if not starts:
+            return answer_for(declared.answer, request, ())
+        started = await self._engine.start(starts)
+        if isinstance(declared.answer, FlowResult):
+            return await self._result(started[0].duplicate_of or started[0].execution, declared.answer)
+        return answer_for(declared.answer, request, started)
+
+    def _starts(self, route: Route, request: Request) -> list[Start]:
+        declared = route.declaration
+        now = self._clock()
+        starts: list[Start] = []
+        for part in cut(declared.split, request):
+            execution = new_id("exe", now=now)
+            starts.append(
+                Start(
+                    execution=execution,
+                    flow=route.flow,
+                    event=event_of(part, route, now),
+                    root=execution,
+                    dedupe=dedupe_of(declared, part),
+                    key=pick(declared.key, part) if declared.key else None,
+                )
+            )
+        return starts
+
+    async def _result(self, execution: str, wanted: FlowResult) -> Answer:
+        outcome = await self._engine.outcome(execution, wanted.within.total_seconds())
+        return answer_for(wanted, None, (), execution=execution, outcome=outcome)
+
+    def _note(self, route: Route, error: Rejected, scope: Message) -> None:
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1")[:500])
+            for name, value in scope["headers"]
+            if name.lower().decode("latin-1") not in SEALED_HEADERS
+        )
+        self._notes.reject(
+            Rejection(route.endpoint, self._clock(), error.message, error.status, headers)
+        )
+
+
+def plain(request: Request, allowed: bool, cap: int) -> Request:
+    """The request with its content encoding undone, where the trigger allows that."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        return request
+    if not allowed:
+        raise Rejected(f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415)
+    return with_body(request, decompress(request.body, encoding, cap))
+
+
+def event_of(request: Request, route: Route, now: Micros) -> Event:
+    """The request as it is kept: credentials in its headers sealed, fields cut to `keep=`."""
+    headers = tuple(
+        (name, SEALED + route.seal(value)) if name.lower() in SEALED_HEADERS else (name, value)
+        for name, value in request.headers.raw
+    )
+    keep = route.definition.keep
+    return Event(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=headers,
+        body=request.body if keep is None else kept(request.body, keep),
+        received_at=now,
+        url=request.url,
+        part=request.part,
+    )
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """The whole body; None where the sender went away before its end."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
+    if not message.get("more_body"):
+        return message.get("body", b"")
+    parts = [message.get("body", b"")]
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+async def respond(send: Send, answer: Answer, *, head: bool) -> None:
+    """Send an answer."""
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": encoded(headers, body)})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def encoded(headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them, with the length."""
+    raw = [(n.lower().encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    return raw

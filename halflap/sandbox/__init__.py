@@ -1,0 +1,14 @@
+"""Real small servers to develop and test against, offline, with faults on request.
+
+Each app here is what a customer's app would be: it has its own API, its own data and webhooks, and
+knows nothing of Halflap. What a real app does on a bad day (it is slow, it fails, it does the work
+and loses the answer, it sends a webhook twice or out of order) it does here when asked, from a
+seed, so that a test can repeat it.
+
+`acme` is a sample SaaS app: accounts, opportunities, stock, activities, signed webhooks, and a page
+to look at. `create_app()` is the app, `serve()` runs it.
+"""
+
+from halflap.sandbox import acme
+
+__all__ = ["acme"]

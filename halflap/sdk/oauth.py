@@ -1,0 +1,232 @@
+"""Ways into an app: the `auth` of a connection.
+
+Give a connection several by a union, `auth: OAuth2Code | ApiKey`, told apart by their `kind`.
+Each knows its `headers()`; those with a `refresh` get new credentials once, for all workers.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlencode
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from halflap.errors import ConfigError, Unauthorized, UpstreamError
+from halflap.sdk import codec
+from halflap.sdk.egress import Egress, Response
+
+EARLY = timedelta(seconds=60)
+
+
+class Auth(BaseModel):
+    """A way into an app."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    def headers(self) -> dict[str, str]:
+        """The headers that show who we are."""
+        return {}
+
+
+class ApiKey(Auth):
+    """A key, sent as `Authorization: Bearer …`."""
+
+    kind: Literal["api_key"] = "api_key"
+    key: SecretStr
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key.get_secret_value()}"}
+
+
+class Tokens(Auth):
+    """Tokens of OAuth 2, however they were got. `expires_at` is None where the app does not say."""
+
+    token_url: str
+    access_token: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    expires_at: datetime | None = None
+
+    def headers(self) -> dict[str, str]:
+        if self.access_token is None:
+            return {}
+        return {"Authorization": f"Bearer {self.access_token.get_secret_value()}"}
+
+    def is_stale(self) -> bool:
+        """Whether there is no token, or one that is about to expire."""
+        if self.access_token is None:
+            return True
+        return self.expires_at is not None and datetime.now(UTC) >= self.expires_at - EARLY
+
+    async def refresh(self, egress: Egress) -> Self:
+        """The same way in with fresh tokens; `Unauthorized` where the app refuses."""
+        raise Unauthorized("the credentials were refused and cannot be refreshed; connect again")
+
+    async def ask(self, egress: Egress, form: dict[str, str], **extra: Any) -> Self:
+        """Ask the token endpoint; its answer replaces the tokens that are there."""
+        response = await egress.request("POST", self.token_url, form=form, **extra)
+        answer = granted(response)
+        expires = answer.get("expires_in")
+        update: dict[str, Any] = {
+            "access_token": SecretStr(str(answer["access_token"])),
+            "expires_at": datetime.now(UTC) + timedelta(seconds=int(expires)) if expires else None,
+        }
+        if answer.get("refresh_token"):
+            update["refresh_token"] = SecretStr(str(answer["refresh_token"]))
+        return self.model_copy(update=update)
+
+
+class OAuth2Code(Tokens):
+    """Sign in at the app in a browser: authorization code with PKCE, refreshed by a refresh token."""
+
+    kind: Literal["oauth2_code"] = "oauth2_code"
+    authorize_url: str
+    client_id: str
+    client_secret: SecretStr | None = None
+    scopes: tuple[str, ...] = ()
+    extra: ClassVar[dict[str, str]] = {}
+    """More parameters of the authorization request that the app wants (`prompt`, `access_type`)."""
+
+    def authorization(self, redirect_uri: str) -> Authorization:
+        """Begin: where to send the browser, and what to keep until it comes back."""
+        verifier = secrets.token_urlsafe(48)
+        state = secrets.token_urlsafe(32)
+        digest = hashlib.sha256(verifier.encode()).digest()
+        parameters = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": redirect_uri,
+            "state": state,
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+            **({"scope": " ".join(self.scopes)} if self.scopes else {}),
+            **self.extra,
+        }
+        joint = "&" if "?" in self.authorize_url else "?"
+        url = f"{self.authorize_url}{joint}{urlencode(parameters)}"
+        return Authorization(url=url, state=state, verifier=verifier, redirect_uri=redirect_uri)
+
+    async def exchange(self, egress: Egress, code: str, begun: Authorization) -> Self:
+        """End: the code that the browser brought back, for tokens."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": begun.redirect_uri,
+            "code_verifier": begun.verifier,
+            **self._client(),
+        }
+        return await self.ask(egress, form)
+
+    async def refresh(self, egress: Egress) -> Self:
+        if self.refresh_token is None:
+            raise Unauthorized(
+                "the credentials were refused and there is no refresh token; connect again"
+            )
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": self.refresh_token.get_secret_value(),
+            **self._client(),
+        }
+        return await self.ask(egress, form)
+
+    def _client(self) -> dict[str, str]:
+        given = {"client_id": self.client_id}
+        if self.client_secret is not None:
+            given["client_secret"] = self.client_secret.get_secret_value()
+        return given
+
+
+class Authorization(BaseModel):
+    """An authorization that was begun: single use, bound to whoever began it."""
+
+    url: str
+    state: str
+    verifier: str
+    redirect_uri: str
+
+    def check_state(self, state: str) -> None:
+        """Refuse an answer that belongs to another authorization."""
+        if not secrets.compare_digest(state.encode(), self.state.encode()):
+            raise ConfigError("the answer belongs to another sign-in; begin again")
+
+
+class ClientCredentials(Tokens):
+    """The app trusts this client by itself: OAuth 2 client credentials."""
+
+    kind: Literal["client_credentials"] = "client_credentials"
+    client_id: str
+    client_secret: SecretStr
+    scopes: tuple[str, ...] = ()
+
+    async def refresh(self, egress: Egress) -> Self:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret.get_secret_value(),
+            **({"scope": " ".join(self.scopes)} if self.scopes else {}),
+        }
+        return await self.ask(egress, form)
+
+
+class JwtBearer(Tokens):
+    """A key pair whose public half the app knows: OAuth 2 JWT bearer (RS256)."""
+
+    kind: Literal["jwt_bearer"] = "jwt_bearer"
+    client_id: str
+    subject: str
+    audience: str
+    private_key: SecretStr
+    """An RSA private key in PEM."""
+
+    async def refresh(self, egress: Egress) -> Self:
+        claims = {
+            "iss": self.client_id,
+            "sub": self.subject,
+            "aud": self.audience,
+            "exp": int(time.time()) + 180,
+        }
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": signed_jwt(claims, self.private_key.get_secret_value()),
+        }
+        return await self.ask(egress, form)
+
+
+def signed_jwt(claims: dict[str, Any], private_key: str) -> str:
+    """Claims as a JWT signed by RS256; a key that cannot be read is a `ConfigError`."""
+    try:
+        key = serialization.load_pem_private_key(private_key.encode(), password=None)
+    except ValueError as error:
+        raise ConfigError("private_key is no unencrypted PEM private key") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ConfigError("private_key is no RSA key; RS256 needs one")
+    parts = [codec.encode({"alg": "RS256", "typ": "JWT"}), codec.encode(claims)]
+    signing = b".".join(base64.urlsafe_b64encode(each).rstrip(b"=") for each in parts)
+    signature = key.sign(signing, padding.PKCS1v15(), hashes.SHA256())
+    return (signing + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+def granted(response: Response) -> dict[str, Any]:
+    """A token endpoint's answer; a refusal is `Unauthorized` with what the app says."""
+    try:
+        answer: Any = response.json()
+    except UpstreamError:
+        answer = {}
+    if response.status == 200 and isinstance(answer, dict) and "access_token" in answer:
+        return answer  # pyright: ignore[reportUnknownVariableType]
+    if response.status >= 500 or response.status == 429:
+        response.raise_for_status()
+    said = ""
+    if isinstance(answer, dict):
+        said = str(answer.get("error_description") or answer.get("error") or "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    raise Unauthorized(
+        f"the app refused to give a token ({response.status}{': ' + said[:200] if said else ''}); "
+        "connect again",
+        status=response.status,
+    )

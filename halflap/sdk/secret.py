@@ -1,0 +1,70 @@
+"""A connection taken apart into what may be shown and what is sealed, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import SecretStr, ValidationError
+
+from halflap.errors import ConfigError
+from halflap.sdk.connection import Connection
+
+
+def take_apart(connection: Connection) -> tuple[dict[str, Any], dict[str, str]]:
+    """A connection's plain fields (values of JSON), and its secrets by dotted path (`auth.client_secret`)."""
+    whole = connection.model_dump(mode="python")
+    secrets: dict[str, str] = {}
+    return without_secrets(whole, "", secrets), secrets
+
+
+def without_secrets(value: Any, path: str, secrets: dict[str, str]) -> Any:
+    """Plain data without its secrets, which are gathered by path."""
+    if isinstance(value, SecretStr):
+        secrets[path] = value.get_secret_value()
+        return None
+    if isinstance(value, dict):
+        kept: dict[str, Any] = {}
+        for name, each in cast(dict[str, Any], value).items():
+            plain = without_secrets(each, f"{path}.{name}" if path else name, secrets)
+            if not isinstance(each, SecretStr):
+                kept[name] = plain
+        return kept
+    if isinstance(value, list | tuple):
+        return [without_secrets(each, path, secrets) for each in cast(list[Any], value)]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def put_together(
+    kind: type[Connection], fields: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Connection:
+    """A connection of its fields and secrets; what does not fit is a `ConfigError` by field."""
+    whole: dict[str, Any] = deep_copy(fields)
+    for path, value in secrets.items():
+        place = whole
+        *parents, last = path.split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = value
+    try:
+        return kind.model_validate(whole)
+    except ValidationError as error:
+        raise config_error(f"{kind.__name__} is not complete", error) from error
+
+
+def config_error(what: str, error: ValidationError, prefix: str = "") -> ConfigError:
+    """Pydantic's findings as a `ConfigError`: each wrong field by its path, without its value."""
+    fields = {
+        ".".join(str(part) for part in (prefix, *each["loc"]) if part != ""): each["msg"]
+        for each in error.errors(include_url=False, include_input=False, include_context=False)
+    }
+    listed = "; ".join(f"{name}: {message}" for name, message in fields.items())
+    return ConfigError(f"{what}: {listed}", fields=fields)
+
+
+def deep_copy(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of plain data, so that what is put together shares nothing with what was stored."""
+    return {
+        name: deep_copy(cast(Mapping[str, Any], each)) if isinstance(each, Mapping) else each
+        for name, each in value.items()
+    }

@@ -1,0 +1,302 @@
+"""Connections: accounts of apps. Plain fields in the open, every secret sealed in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from halflap.errors import ConfigError, Conflict, NotFound, StoreError
+from halflap.model import Clock, StoredConnection, new_id
+from halflap.sdk import codec
+from halflap.store.catalogue import customers
+from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.vault import Vault
+
+Status = Literal["untested", "working", "unauthorized"]
+
+SELECT = "SELECT id, customer, component, name, fields, secrets, generation, status, created_at FROM connections"
+SAVE = """
+INSERT INTO connections
+    (id, customer, component, name, fields, secrets, generation, status, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, fields = excluded.fields,
+    secrets = excluded.secrets, generation = excluded.generation, status = excluded.status
+"""
+USERS = """
+SELECT instances.name, revisions.number
+FROM revisions JOIN instances ON instances.id = revisions.instance, json_each(revisions.connections)
+WHERE json_each.value = ? AND instances.state <> 'disabled'
+ORDER BY revisions.number = instances.revision DESC, instances.name, revisions.number DESC LIMIT 1
+"""
+
+
+class Connections:
+    """Saves, opens and removes connections."""
+
+    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+        self._writer = writer
+        self._vault = vault
+        self._clock = clock
+        self._refreshing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def save(
+        self,
+        customer: str | None,
+        component: str,
+        name: str,
+        fields: Mapping[str, object],
+        secrets: Mapping[str, str],
+        *,
+        id: str | None = None,
+        expect_generation: int | None = None,
+        status: Status = "untested",
+    ) -> StoredConnection:
+        """Make a connection, or change the one of an `id`; all fields and secrets are replaced.
+
+        A customer of None makes it the team's own, for every customer. The generation grows where
+        a secret is another one; `Conflict` where it is not `expect_generation`, `ConfigError`
+        where the name is taken.
+        """
+        now = self._clock()
+        made = new_id("con", now=now)
+        plain = codec.encode(dict(fields)).decode()
+
+        def job(connection: sqlite3.Connection) -> StoredConnection | Refused:
+            old = None
+            if id is not None:
+                row = find(connection, id)
+                if row is None:
+                    return missing(id)
+                old = stored(row)
+                if (old.customer, old.component) != (customer, component):
+                    return ConfigError(
+                        f"connection {old.name!r} is {owner(old.customer)} to {old.component}; "
+                        "make a new connection for another customer or component"
+                    )
+                if expect_generation is not None and old.generation != expect_generation:
+                    return changed_since(old)
+                envelopes, differs = self._sealed(old, read_envelopes(row[5]), secrets)
+            else:
+                if customer is not None and not one(
+                    connection, "SELECT 1 FROM customers WHERE id = ?", customer
+                ):
+                    return customers.missing(customer)
+                envelopes, differs = self._seal(customer, made, secrets), False
+            taken = one(
+                connection,
+                "SELECT id FROM connections WHERE ifnull(customer, '') = ? AND name = ?",
+                customer or "",
+                name,
+            )
+            if taken is not None and taken[0] != id:
+                return ConfigError(
+                    f"a connection named {name!r} is there already ({taken[0]}); "
+                    "choose another name, or change that one",
+                    fields={"name": "is taken"},
+                )
+            row = (
+                id or made,
+                customer,
+                component,
+                name,
+                plain,
+                write_envelopes(envelopes),
+                1 if old is None else old.generation + differs,
+                status,
+                now if old is None else old.created_at,
+            )
+            connection.execute(SAVE, row)
+            return stored(row)
+
+        return await self._writer.change(job)
+
+    async def get(self, connection: str) -> StoredConnection:
+        """The connection of an id; raises `NotFound`."""
+        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (connection,))
+        if not rows:
+            raise missing(connection)
+        return stored(rows[0])
+
+    async def by_name(self, customer: str | None, name: str) -> StoredConnection | None:
+        """A customer's connection (None: the team's own) by its name."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE ifnull(customer, '') = ? AND name = ?",
+            (customer or "", name),
+        )
+        return stored(rows[0]) if rows else None
+
+    async def list(self, customer: str | None) -> Sequence[StoredConnection]:
+        """A customer's connections (None: the team's own), by name."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE ifnull(customer, '') = ? ORDER BY name",
+            (customer or "",),
+        )
+        return [stored(each) for each in rows]
+
+    async def open_secrets(self, connection: str) -> dict[str, str]:
+        """A connection's secrets by field, in the clear; raises `NotFound`."""
+        rows = await self._writer.rows(
+            "SELECT customer, secrets FROM connections WHERE id = ?", (connection,)
+        )
+        if not rows:
+            raise missing(connection)
+        customer, secrets = rows[0]
+        return {
+            field: self._vault.open(envelope, (customer or "", connection, field))
+            for field, envelope in read_envelopes(secrets).items()
+        }
+
+    async def set_status(self, connection: str, status: Status) -> None:
+        """Note what was learnt about a connection: it works, or the app refused it."""
+
+        def job(db: sqlite3.Connection) -> Refused | None:
+            if find(db, connection) is None:
+                return missing(connection)
+            db.execute("UPDATE connections SET status = ? WHERE id = ?", (status, connection))
+            return None
+
+        await self._writer.change(job)
+
+    @asynccontextmanager
+    async def refreshing(self, connection: str) -> AsyncGenerator[None]:
+        """Let one task of this process at a time refresh a connection; the others wait."""
+        lock = self._refreshing.setdefault(connection, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def refresh(
+        self,
+        connection: str,
+        expected_generation: int,
+        new_secrets: Mapping[str, str],
+        fields: Mapping[str, object],
+    ) -> StoredConnection | None:
+        """Keep the credentials that an app just gave out, as the next generation, and as working.
+
+        None where the connection changed since `expected_generation`: what is kept is newer.
+        """
+        plain = codec.encode(dict(fields)).decode()
+
+        def job(db: sqlite3.Connection) -> StoredConnection | Refused | None:
+            row = find(db, connection)
+            if row is None:
+                return missing(connection)
+            if row[6] != expected_generation:
+                return None
+            envelopes = write_envelopes(self._seal(row[1], connection, new_secrets))
+            db.execute(
+                "UPDATE connections SET secrets = ?, fields = ?, generation = generation + 1,"
+                " status = 'working' WHERE id = ?",
+                (envelopes, plain, connection),
+            )
+            return stored(find(db, connection))
+
+        return await self._writer.change(job)
+
+    async def remove(self, connection: str) -> None:
+        """Remove a connection that no instance needs.
+
+        Raises `ConfigError`, naming the instance, while a revision of one that is not disabled
+        names the connection: its executions may still read it.
+        """
+
+        def job(db: sqlite3.Connection) -> Refused | None:
+            row = find(db, connection)
+            if row is None:
+                return missing(connection)
+            user = one(db, USERS, connection)
+            if user is not None:
+                return ConfigError(
+                    f"connection {row[3]!r} is used by instance {user[0]!r} "
+                    f"(revision {user[1]} of its config); disable that instance first"
+                )
+            db.execute("DELETE FROM connections WHERE id = ?", (connection,))
+            return None
+
+        await self._writer.change(job)
+
+    def _seal(
+        self, customer: str | None, connection: str, secrets: Mapping[str, str]
+    ) -> dict[str, bytes]:
+        return {
+            field: self._vault.seal(secret, (customer or "", connection, field))
+            for field, secret in secrets.items()
+        }
+
+    def _sealed(
+        self, old: StoredConnection, kept: Mapping[str, bytes], secrets: Mapping[str, str]
+    ) -> tuple[dict[str, bytes], bool]:
+        """New envelopes where a secret is another one, and whether any is."""
+        same = {
+            field: kept[field]
+            for field, secret in secrets.items()
+            if field in kept and self._is(secret, kept[field], old, field)
+        }
+        fresh = {field: secret for field, secret in secrets.items() if field not in same}
+        differs = bool(fresh) or len(same) < len(kept)
+        return same | self._seal(old.customer, old.id, fresh), differs
+
+    def _is(self, secret: str, envelope: bytes, old: StoredConnection, field: str) -> bool:
+        try:
+            return self._vault.open(envelope, (old.customer or "", old.id, field)) == secret
+        except StoreError:  # it can no longer be opened: entering it again mends that
+            return False
+
+
+def find(connection: sqlite3.Connection, id: str) -> Any:
+    """A row of `SELECT`, or None."""
+    return one(connection, f"{SELECT} WHERE id = ?", id)
+
+
+def stored(row: Any) -> StoredConnection:
+    """A row of `SELECT`, without its secrets."""
+    return StoredConnection(
+        id=row[0],
+        customer=row[1],
+        component=row[2],
+        name=row[3],
+        fields=codec.decode(row[4]),
+        secret_names=tuple(sorted(msgspec.json.decode(row[5], type=dict[str, str]))),
+        generation=row[6],
+        status=row[7],
+        created_at=row[8],
+    )
+
+
+def read_envelopes(text: str) -> dict[str, bytes]:
+    """Sealed secrets by field, as they are kept."""
+    kept = msgspec.json.decode(text, type=dict[str, str])
+    return {field: base64.b64decode(each) for field, each in kept.items()}
+
+
+def write_envelopes(envelopes: Mapping[str, bytes]) -> str:
+    """Sealed secrets by field, to be kept."""
+    return msgspec.json.encode(
+        {field: base64.b64encode(each).decode() for field, each in envelopes.items()}
+    ).decode()
+
+
+def owner(customer: str | None) -> str:
+    """Whose connection it is, in words."""
+    return f"customer {customer}'s" if customer is not None else "the team's own"
+
+
+def changed_since(old: StoredConnection) -> Conflict:
+    """Says that a connection's secrets were changed in between."""
+    return Conflict(
+        f"connection {old.name!r} was changed since you read it (it is at generation "
+        f"{old.generation}); read it again, then save",
+        key=old.id,
+    )
+
+
+def missing(connection: str) -> NotFound:
+    """Says that a connection is not there."""
+    return NotFound(f"no connection has the id {connection!r}; see: halflap connections list")

@@ -1,0 +1,111 @@
+"""Customers: the team's tenants."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from halflap.errors import ConfigError, NotFound
+from halflap.model import Clock, Customer, new_id
+from halflap.store.catalogue.writer import Refused, Writer, one
+
+SELECT = "SELECT id, name, external_id, created_at FROM customers"
+
+
+class Customers:
+    """Adds, finds and removes customers."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def add(self, name: str, external_id: str | None = None) -> Customer:
+        """Add a customer; `external_id` is its id in the team's own product.
+
+        Raises `ConfigError` where the name or the external id is taken.
+        """
+        now = self._clock()
+        customer = Customer(new_id("cus", now=now), name, external_id, now)
+
+        def job(connection: sqlite3.Connection) -> Customer | Refused:
+            taken = one(connection, "SELECT id FROM customers WHERE name = ?", name)
+            if taken is not None:
+                return ConfigError(
+                    f"a customer named {name!r} is there already ({taken[0]}); choose another name",
+                    fields={"name": "is taken"},
+                )
+            if external_id is not None:
+                taken = one(
+                    connection, "SELECT name FROM customers WHERE external_id = ?", external_id
+                )
+                if taken is not None:
+                    return ConfigError(
+                        f"customer {taken[0]!r} has the external id {external_id!r} already; "
+                        "use that customer, or another external id",
+                        fields={"external_id": "is taken"},
+                    )
+            connection.execute(
+                "INSERT INTO customers (id, name, external_id, created_at) VALUES (?, ?, ?, ?)",
+                (customer.id, name, external_id, now),
+            )
+            return customer
+
+        return await self._writer.change(job)
+
+    async def get(self, customer: str) -> Customer:
+        """The customer of an id or a name (an id goes first); raises `NotFound`."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE id = ?1 OR name = ?1 ORDER BY id <> ?1 LIMIT 1",
+            (customer,),
+        )
+        if not rows:
+            raise missing(customer)
+        return Customer(*rows[0])
+
+    async def by_external_id(self, external_id: str) -> Customer | None:
+        """The customer that the team's own product knows by an id."""
+        rows = await self._writer.rows(f"{SELECT} WHERE external_id = ?", (external_id,))
+        return Customer(*rows[0]) if rows else None
+
+    async def list(self) -> Sequence[Customer]:
+        """All customers, by name."""
+        rows = await self._writer.rows(f"{SELECT} ORDER BY name")
+        return [Customer(*each) for each in rows]
+
+    async def remove(self, customer: str) -> None:
+        """Remove a customer (by id) that has nothing left.
+
+        Raises `ConfigError` while it has instances or connections, and names them.
+        """
+
+        def job(connection: sqlite3.Connection) -> Refused | None:
+            found = one(connection, "SELECT name FROM customers WHERE id = ?", customer)
+            if found is None:
+                return missing(customer)
+            for table, noun in (("instances", "instance"), ("connections", "connection")):
+                names = [
+                    row[0]
+                    for row in connection.execute(
+                        f"SELECT name FROM {table} WHERE customer = ? ORDER BY name",  # noqa: S608
+                        (customer,),
+                    )
+                ]
+                if names:
+                    return ConfigError(
+                        f"customer {found[0]!r} still has {counted(names, noun)}; remove them first"
+                    )
+            connection.execute("DELETE FROM customers WHERE id = ?", (customer,))
+            return None
+
+        await self._writer.change(job)
+
+
+def missing(customer: str) -> NotFound:
+    """Says that a customer is not there."""
+    return NotFound(f"no customer has the id or the name {customer!r}; see: halflap customers list")
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """`2 instances (a, b)`, the first few by name."""
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''} ({shown})"

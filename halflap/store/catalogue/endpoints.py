@@ -1,0 +1,115 @@
+"""Endpoints: the URL of each flow of an instance, made once and kept through versions."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from halflap.errors import NotFound
+from halflap.model import Clock, EndpointRecord, type_id_alphabet
+from halflap.sdk.signature import new_secret
+from halflap.store.catalogue import instances
+from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.vault import Vault
+
+SELECT = "SELECT id, instance, flow, open FROM endpoints"
+
+
+class Endpoints:
+    """Makes, finds, opens and closes endpoints."""
+
+    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+        self._writer = writer
+        self._vault = vault
+        self._clock = clock
+
+    async def ensure(self, instance: str, flows: Sequence[str]) -> dict[str, EndpointRecord]:
+        """See to it that each of these flows has an endpoint, and return all of the instance's.
+
+        Those that are there stay, with their URL and secret; new ones are closed.
+        """
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> dict[str, EndpointRecord] | Refused:
+            found = instances.find(connection, instance)
+            if found is None:
+                return instances.missing(instance)
+            there = of_instance(connection, instance)
+            for flow in flows:
+                if flow not in there:
+                    made = new_endpoint()
+                    sealed = self._vault.seal(new_secret(), place(found.customer, made))
+                    connection.execute(
+                        "INSERT INTO endpoints (id, instance, flow, secret, open, made_at)"
+                        " VALUES (?, ?, ?, ?, 0, ?)",
+                        (made, instance, flow, sealed, now),
+                    )
+            return of_instance(connection, instance)
+
+        return await self._writer.change(job)
+
+    async def of_instance(self, instance: str) -> dict[str, EndpointRecord]:
+        """The endpoints of an instance by flow."""
+        rows = await self._writer.rows(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,))
+        return by_flow(rows)
+
+    async def find(self, endpoint: str) -> EndpointRecord | None:
+        """The endpoint of an id, open or closed; None where there is none."""
+        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (endpoint,))
+        return record(rows[0]) if rows else None
+
+    async def secret(self, endpoint: str) -> str:
+        """The `whsec_…` that senders to an endpoint sign with, in the clear; raises `NotFound`."""
+        rows = await self._writer.rows(
+            "SELECT customer, secret FROM endpoints JOIN instances ON instances.id = instance"
+            " WHERE endpoints.id = ?",
+            (endpoint,),
+        )
+        if not rows:
+            raise NotFound("there is no such endpoint; see: halflap instances show")
+        customer, sealed = rows[0]
+        return self._vault.open(sealed, place(customer, endpoint))
+
+    async def open_all(self, instance: str) -> None:
+        """Let the endpoints of an instance take events."""
+        await self._switch(instance, 1)
+
+    async def close_all(self, instance: str) -> None:
+        """Let the endpoints of an instance take no more events; their URLs are kept."""
+        await self._switch(instance, 0)
+
+    async def _switch(self, instance: str, open: int) -> None:
+        def job(connection: sqlite3.Connection) -> Refused | None:
+            if one(connection, "SELECT 1 FROM instances WHERE id = ?", instance) is None:
+                return instances.missing(instance)
+            connection.execute("UPDATE endpoints SET open = ? WHERE instance = ?", (open, instance))
+            return None
+
+        await self._writer.change(job)
+
+
+def new_endpoint() -> str:
+    """A new endpoint's id: 130 random bits, since whoever knows it may send."""
+    return "hk_" + "".join(secrets.choice(type_id_alphabet) for _ in range(26))
+
+
+def place(customer: str, endpoint: str) -> tuple[str, str, str]:
+    """Where an endpoint's secret is sealed."""
+    return customer, endpoint, "secret"
+
+
+def of_instance(connection: sqlite3.Connection, instance: str) -> dict[str, EndpointRecord]:
+    """An instance's endpoints by flow, in a job."""
+    return by_flow(
+        connection.execute(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,)).fetchall()
+    )
+
+
+def by_flow(rows: Sequence[Any]) -> dict[str, EndpointRecord]:
+    return {row[2]: record(row) for row in rows}
+
+
+def record(row: Any) -> EndpointRecord:
+    return EndpointRecord(row[0], row[1], row[2], bool(row[3]))

@@ -1,0 +1,285 @@
+"""Instances: an integration version activated for one customer, and its config's revisions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from halflap.errors import ConfigError, NotFound
+from halflap.model import Clock, Instance, InstanceState, Micros, new_id
+from halflap.sdk import codec
+from halflap.store.catalogue import customers, versions
+from halflap.store.catalogue.writer import Refused, Writer, one
+
+SELECT = """
+SELECT id, customer, integration, name, version, revision, state, error, created_at, changed_at,
+    deployment
+FROM instances
+"""
+INSERT = """
+INSERT INTO instances (id, customer, integration, name, version, revision, state, created_at,
+    changed_at)
+VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
+"""
+REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
+
+
+class Instances:
+    """Adds, finds, moves and removes instances."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def add(self, customer: str, integration: str, name: str, version: str) -> Instance:
+        """Add an instance, configured but not activated; its config is revision 0, empty.
+
+        Raises `NotFound` where the customer or the version is not there, `ConfigError` where the
+        name is taken or the version is one of another integration.
+        """
+        now = self._clock()
+        made = Instance(
+            id=new_id("ins", now=now),
+            customer=customer,
+            integration=integration,
+            name=name,
+            version=version,
+            revision=0,
+            state="configured",
+            error=None,
+            created_at=now,
+            changed_at=now,
+        )
+
+        def job(connection: sqlite3.Connection) -> Instance | Refused:
+            if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
+                return customers.missing(customer)
+            if (unfit := unfit_version(connection, integration, version)) is not None:
+                return unfit
+            taken = one(
+                connection,
+                "SELECT id FROM instances WHERE customer = ? AND name = ?",
+                customer,
+                name,
+            )
+            if taken is not None:
+                return ConfigError(
+                    f"the customer has an instance named {name!r} already ({taken[0]}); "
+                    "choose another name",
+                    fields={"name": "is taken"},
+                )
+            connection.execute(INSERT, (made.id, customer, integration, name, version, now, now))
+            return made
+
+        return await self._writer.change(job)
+
+    async def get(self, instance: str) -> Instance:
+        """The instance of an id; raises `NotFound`."""
+        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (instance,))
+        if not rows:
+            raise missing(instance)
+        return Instance(*rows[0])
+
+    async def by_name(self, customer: str, name: str) -> Instance | None:
+        """A customer's instance by its name."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE customer = ? AND name = ?", (customer, name)
+        )
+        return Instance(*rows[0]) if rows else None
+
+    async def list(
+        self, customer: str | None = None, integration: str | None = None
+    ) -> Sequence[Instance]:
+        """Instances of a customer, of an integration, of both or all; oldest first."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE (?1 IS NULL OR customer = ?1)"
+            " AND (?2 IS NULL OR integration = ?2) ORDER BY id",
+            (customer, integration),
+        )
+        return [Instance(*each) for each in rows]
+
+    async def deployment(self, instance: str) -> str | None:
+        """The execution that does, or did, the instance's last activation, upgrade or teardown."""
+        return (await self.get(instance)).deployment
+
+    async def set_revision(
+        self, instance: str, config: Mapping[str, object], connections: Mapping[str, str]
+    ) -> int:
+        """Give an instance a new config, as its next revision; returns the revision's number.
+
+        `connections` maps each connection field to a connection's id: one of the instance's own
+        customer or of the team. The same config again is the same revision.
+        """
+        now = self._clock()
+        plain = codec.encode(dict(config), sort=True).decode()
+        links = codec.encode(dict(connections), sort=True).decode()
+
+        def job(connection: sqlite3.Connection) -> int | Refused:
+            found = find(connection, instance)
+            if found is None:
+                return missing(instance)
+            wrong: dict[str, str] = {}
+            for field, named in connections.items():
+                row = one(connection, "SELECT customer FROM connections WHERE id = ?", named)
+                if row is None:
+                    wrong[field] = "there is no such connection"
+                elif row[0] not in (None, found.customer):
+                    wrong[field] = "this is another customer's connection"
+            if wrong:
+                told = "; ".join(f"{field}: {what}" for field, what in wrong.items())
+                return ConfigError(
+                    f"the config of {found.name!r} names connections that it cannot use: {told}",
+                    fields=wrong,
+                )
+            current = read_revision(connection, instance, found.revision)
+            if current == (plain, links):
+                return found.revision
+            number: int = one(
+                connection,
+                "SELECT ifnull(max(number), 0) + 1 FROM revisions WHERE instance = ?",
+                instance,
+            )[0]
+            connection.execute(
+                "INSERT INTO revisions VALUES (?, ?, ?, ?, ?)",
+                (instance, number, plain, links, now),
+            )
+            connection.execute(
+                "UPDATE instances SET revision = ?, changed_at = ? WHERE id = ?",
+                (number, now, instance),
+            )
+            return number
+
+        return await self._writer.change(job)
+
+    async def revision(self, instance: str, number: int) -> tuple[dict[str, Any], dict[str, str]]:
+        """An instance's config and connections as of a revision; raises `NotFound`."""
+        rows = await self._writer.rows(
+            "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?",
+            (instance, number),
+        )
+        if rows:
+            return codec.decode(rows[0][0]), codec.decode(rows[0][1])
+        await self.get(instance)
+        if number == 0:
+            return {}, {}
+        raise NotFound(f"instance {instance} has no revision {number} of its config")
+
+    async def move(
+        self,
+        instance: str,
+        from_states: Sequence[InstanceState],
+        to_state: InstanceState,
+        *,
+        error: str | None = None,
+        version: str | None = None,
+        deployment: str | None = None,
+    ) -> Instance | None:
+        """Move an instance from one of some states to another; None where it is in none of them.
+
+        `error` replaces the one before it; `version` and `deployment` are kept where not given.
+        """
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> Instance | Refused | None:
+            found = find(connection, instance)
+            if found is None:
+                return missing(instance)
+            if found.state not in from_states:
+                return None
+            if version is not None:
+                unfit = unfit_version(connection, found.integration, version)
+                if unfit is not None:
+                    return unfit
+            connection.execute(
+                "UPDATE instances SET state = ?, error = ?, version = ifnull(?, version),"
+                " deployment = ifnull(?, deployment), changed_at = ? WHERE id = ?",
+                (to_state, error, version, deployment, now, instance),
+            )
+            return find(connection, instance)
+
+        return await self._writer.change(job)
+
+    async def remove(self, instance: str) -> None:
+        """Remove an instance with its endpoints, subscriptions and revisions; its executions stay.
+
+        Raises `ConfigError` unless it is disabled, failed, or was never activated.
+        """
+
+        def job(connection: sqlite3.Connection) -> Refused | None:
+            found = find(connection, instance)
+            if found is None:
+                return missing(instance)
+            if found.state not in REMOVABLE:
+                return ConfigError(
+                    f"instance {found.name!r} is {found.state}; disable it first, "
+                    "so that its webhooks are taken down"
+                )
+            connection.execute(
+                "DELETE FROM rejections WHERE endpoint IN"
+                " (SELECT id FROM endpoints WHERE instance = ?)",
+                (instance,),
+            )
+            connection.execute("DELETE FROM counters WHERE instance = ?", (instance,))
+            connection.execute("DELETE FROM instances WHERE id = ?", (instance,))
+            return None
+
+        await self._writer.change(job)
+
+    async def last_tick(self, instance: str, flow: str) -> Micros | None:
+        """The last tick that a scheduled flow fired; None before its first."""
+        rows = await self._writer.rows(
+            "SELECT last_tick FROM schedules WHERE instance = ? AND flow = ?", (instance, flow)
+        )
+        return rows[0][0] if rows else None
+
+    async def note_tick(self, instance: str, flow: str, at: Micros) -> None:
+        """Note that a scheduled flow fired a tick; an earlier one changes nothing."""
+
+        def job(connection: sqlite3.Connection) -> Refused | None:
+            if find(connection, instance) is None:
+                return missing(instance)
+            connection.execute(
+                "INSERT INTO schedules VALUES (?, ?, ?) ON CONFLICT (instance, flow)"
+                " DO UPDATE SET last_tick = max(last_tick, excluded.last_tick)",
+                (instance, flow, at),
+            )
+            return None
+
+        await self._writer.note(job)
+
+
+def find(connection: sqlite3.Connection, instance: str) -> Instance | None:
+    """An instance in a job."""
+    row = one(connection, f"{SELECT} WHERE id = ?", instance)
+    return None if row is None else Instance(*row)
+
+
+def read_revision(
+    connection: sqlite3.Connection, instance: str, number: int
+) -> tuple[str, str] | None:
+    """A revision as it is kept."""
+    return one(
+        connection,
+        "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?",
+        instance,
+        number,
+    )
+
+
+def unfit_version(connection: sqlite3.Connection, integration: str, version: str) -> Refused | None:
+    """Why an instance of an integration cannot have a version."""
+    found = one(connection, "SELECT integration FROM versions WHERE hash = ?", version)
+    if found is None:
+        return versions.missing(version)
+    if found[0] != integration:
+        return ConfigError(
+            f"version {version[:12]} is one of {found[0]!r}, not of {integration!r}; "
+            "choose a version of the same integration"
+        )
+    return None
+
+
+def missing(instance: str) -> NotFound:
+    """Says that an instance is not there."""
+    return NotFound(f"no instance has the id {instance!r}; see: halflap instances list")

@@ -1,0 +1,167 @@
+"""What is noted beside the executions: refused requests, and counts of what was not kept.
+
+Nobody waits for a note. Those that come while one write is under way gather into the next, so a
+flood of refused requests costs the store one small write at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from halflap.model import Rejection
+from halflap.store.sqlite import Database
+
+log = structlog.get_logger("halflap.store")
+
+KEPT = 100
+"""How many rejections an endpoint keeps."""
+
+_Headers = tuple[tuple[str, str], ...]
+
+
+class Rejections:
+    """The last refused requests of each endpoint."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathered: dict[str, list[Rejection]] = {}
+        self._flight = _Flight(database, self._take)
+
+    def note(self, rejection: Rejection) -> None:
+        """Note a refused request, without waiting; the last 100 of its endpoint are kept."""
+        noted = self._gathered.setdefault(rejection.endpoint, [])
+        noted.append(rejection)
+        if len(noted) > KEPT:
+            del noted[0]
+        self._flight.go()
+
+    async def list(self, endpoint: str) -> Sequence[Rejection]:
+        """The last refused requests of an endpoint, newest first."""
+        await self.settled()
+        rows = await self._database.read(
+            lambda c: c.execute(
+                "SELECT endpoint, at, reason, status, headers FROM rejections"
+                " WHERE endpoint = ? ORDER BY id DESC",
+                (endpoint,),
+            ).fetchall()
+        )
+        return [
+            Rejection(*row[:4], headers=msgspec.json.decode(row[4], type=_Headers)) for row in rows
+        ]
+
+    async def settled(self) -> None:
+        """Wait until what was noted is written."""
+        await self._flight.landed()
+
+    def _take(self) -> Callable[[sqlite3.Connection], None] | None:
+        if not self._gathered:
+            return None
+        gathered, self._gathered = self._gathered, {}
+        rows = [
+            (each.endpoint, each.at, each.reason, each.status, headers(each.headers))
+            for noted in gathered.values()
+            for each in noted
+        ]
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO rejections (endpoint, at, reason, status, headers)"
+                " VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            connection.executemany(
+                "DELETE FROM rejections WHERE endpoint = ?1 AND id <= (SELECT id FROM rejections"
+                " WHERE endpoint = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                [(endpoint, KEPT) for endpoint in gathered],
+            )
+
+        return job
+
+
+class Counters:
+    """How often what is counted, not kept, came to each flow."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathered: Counter[tuple[str, str, str]] = Counter()
+        self._flight = _Flight(database, self._take)
+
+    def count(self, instance: str, flow: str, what: str, n: int = 1) -> None:
+        """Count something (`filtered`, `handshake`), without waiting."""
+        self._gathered[instance, flow, what] += n
+        self._flight.go()
+
+    async def of(self, instance: str) -> dict[str, dict[str, int]]:
+        """An instance's counts: `{flow: {what: count}}`."""
+        await self.settled()
+        rows = await self._database.read(
+            lambda c: c.execute(
+                "SELECT flow, what, count FROM counters WHERE instance = ? ORDER BY flow, what",
+                (instance,),
+            ).fetchall()
+        )
+        found: dict[str, dict[str, int]] = {}
+        for flow, what, count in rows:
+            found.setdefault(flow, {})[what] = count
+        return found
+
+    async def settled(self) -> None:
+        """Wait until what was counted is written."""
+        await self._flight.landed()
+
+    def _take(self) -> Callable[[sqlite3.Connection], None] | None:
+        if not self._gathered:
+            return None
+        gathered, self._gathered = self._gathered, Counter()
+        rows = [(*key, n) for key, n in gathered.items()]
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT (instance, flow, what)"
+                " DO UPDATE SET count = count + excluded.count",
+                rows,
+            )
+
+        return job
+
+
+class _Flight:
+    """One write under way at a time; `take` gives the next one, None where nothing gathered."""
+
+    def __init__(
+        self,
+        database: Database,
+        take: Callable[[], Callable[[sqlite3.Connection], None] | None],
+    ) -> None:
+        self._database = database
+        self._take = take
+        self._under_way: asyncio.Future[None] | None = None
+
+    def go(self) -> None:
+        if self._under_way is None and (job := self._take()) is not None:
+            self._under_way = self._database.post(job)
+            self._under_way.add_done_callback(self._done)
+
+    async def landed(self) -> None:
+        while self._under_way is not None:
+            await asyncio.wait([self._under_way])
+
+    def _done(self, future: asyncio.Future[None]) -> None:
+        self._under_way = None
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.warning("notes were lost", error=str(error))
+        self.go()
+
+
+def headers(pairs: _Headers) -> str:
+    """Headers to be kept for people to read; what UTF-8 cannot hold is escaped."""
+    text = msgspec.json.encode(
+        [[each.encode("utf-8", "backslashreplace").decode() for each in pair] for pair in pairs]
+    )
+    return text.decode()

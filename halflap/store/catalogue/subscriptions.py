@@ -1,0 +1,108 @@
+"""Subscriptions: what a trigger made at an app, kept until the app has forgotten it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.model import Clock, Micros
+from halflap.sdk import codec
+from halflap.store.catalogue import instances
+from halflap.store.catalogue.writer import Refused, Writer
+from halflap.store.vault import Vault
+
+SELECT = """
+SELECT instance, flow, remote_id, secret, data, subscriptions.version, made_at, customer
+FROM subscriptions JOIN instances ON instances.id = instance
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSubscription:
+    """A flow's subscription at an app: its id there, and the version that made it.
+
+    `secret` is what the app signs with, in the clear, where it chose one.
+    """
+
+    instance: str
+    flow: str
+    remote_id: str
+    secret: str | None = field(repr=False)
+    data: dict[str, Any]
+    version: str
+    made_at: Micros
+
+
+class Subscriptions:
+    """Keeps and forgets subscriptions."""
+
+    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+        self._writer = writer
+        self._vault = vault
+        self._clock = clock
+
+    async def put(
+        self,
+        instance: str,
+        flow: str,
+        remote_id: str,
+        secret: str | None,
+        data: Mapping[str, object],
+        version: str,
+    ) -> None:
+        """Keep what a flow's trigger subscribed; it replaces what was kept before."""
+        now = self._clock()
+        plain = codec.encode(dict(data)).decode()
+
+        def job(connection: sqlite3.Connection) -> Refused | None:
+            found = instances.find(connection, instance)
+            if found is None:
+                return instances.missing(instance)
+            about = place(found.customer, instance, flow)
+            sealed = None if secret is None else self._vault.seal(secret, about)
+            connection.execute(
+                "INSERT OR REPLACE INTO subscriptions"
+                " (instance, flow, remote_id, secret, data, version, made_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (instance, flow, remote_id, sealed, plain, version, now),
+            )
+            return None
+
+        await self._writer.change(job)
+
+    async def get(self, instance: str, flow: str) -> StoredSubscription | None:
+        """A flow's subscription; None where it has none."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE instance = ? AND flow = ?", (instance, flow)
+        )
+        return self._read(rows[0]) if rows else None
+
+    async def list(self, instance: str) -> Sequence[StoredSubscription]:
+        """An instance's subscriptions, by flow."""
+        rows = await self._writer.rows(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,))
+        return [self._read(each) for each in rows]
+
+    async def remove(self, instance: str, flow: str) -> None:
+        """Forget a flow's subscription; one that is not there is no error."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "DELETE FROM subscriptions WHERE instance = ? AND flow = ?", (instance, flow)
+            )
+
+        await self._writer.change(job)
+
+    def _read(self, row: Any) -> StoredSubscription:
+        instance, flow, remote_id, sealed, data, version, made_at, customer = row
+        about = place(customer, instance, flow)
+        secret = None if sealed is None else self._vault.open(sealed, about)
+        return StoredSubscription(
+            instance, flow, remote_id, secret, codec.decode(data), version, made_at
+        )
+
+
+def place(customer: str, instance: str, flow: str) -> tuple[str, str, str]:
+    """Where a subscription's secret is sealed."""
+    return customer, instance, f"subscription/{flow}"

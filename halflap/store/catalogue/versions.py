@@ -1,0 +1,141 @@
+"""Versions: published bundles, and the targets that name one of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from halflap.errors import ConfigError, NotFound
+from halflap.model import Clock, Version
+from halflap.store.catalogue.writer import Refused, Writer, one
+
+SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
+
+
+class Versions:
+    """Publishes versions, finds them, and moves targets to them."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def publish(self, integration: str, hash: str, bundle: bytes, note: str = "") -> Version:
+        """Keep a bundle as the integration's next version; the same hash again is the same one."""
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> Version | Refused:
+            known = one(connection, f"{SELECT} WHERE hash = ?", hash)
+            if known is not None:
+                if known[1] != integration:
+                    return ConfigError(
+                        f"version {hash[:12]} is one of {known[1]!r}, not of {integration!r}; "
+                        "publish it under its own integration"
+                    )
+                return Version(*known)
+            number: int = one(
+                connection,
+                "SELECT ifnull(max(number), 0) + 1 FROM versions WHERE integration = ?",
+                integration,
+            )[0]
+            connection.execute(
+                "INSERT INTO versions (hash, integration, number, bundle, note, published_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (hash, integration, number, bundle, note, now),
+            )
+            return Version(hash, integration, number, now, note)
+
+        return await self._writer.change(job)
+
+    async def get(self, hash: str) -> Version:
+        """The version of a hash; raises `NotFound`."""
+        found = await self._first("WHERE hash = ?", (hash,))
+        if found is None:
+            raise missing(hash)
+        return found
+
+    async def bundle(self, hash: str) -> bytes:
+        """A version's bundle, as it was published; raises `NotFound`."""
+        rows = await self._writer.rows("SELECT bundle FROM versions WHERE hash = ?", (hash,))
+        if not rows:
+            raise missing(hash)
+        return rows[0][0]
+
+    async def latest(self, integration: str) -> Version | None:
+        """The newest version of an integration; None where none was published."""
+        return await self._first(
+            "WHERE integration = ? ORDER BY number DESC LIMIT 1", (integration,)
+        )
+
+    async def list(self, integration: str) -> Sequence[Version]:
+        """All versions of an integration, newest first."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE integration = ? ORDER BY number DESC",
+            (integration,),
+        )
+        return [Version(*each) for each in rows]
+
+    async def integrations(self) -> Sequence[str]:
+        """The names of all integrations of which a version was published."""
+        rows = await self._writer.rows("SELECT DISTINCT integration FROM versions ORDER BY 1")
+        return [row[0] for row in rows]
+
+    async def target(self, integration: str, target: str) -> Version | None:
+        """The version that an integration has in a target (`production`); None before the first."""
+        return await self._first(
+            "WHERE hash = (SELECT version FROM targets WHERE integration = ? AND target = ?)",
+            (integration, target),
+        )
+
+    async def targets(self, integration: str) -> dict[str, Version]:
+        """The version that an integration has in each of its targets."""
+        rows = await self._writer.rows(
+            "SELECT target, hash, versions.integration, number, published_at, note FROM targets"
+            " JOIN versions ON hash = version WHERE targets.integration = ? ORDER BY target",
+            (integration,),
+        )
+        return {row[0]: Version(*row[1:]) for row in rows}
+
+    async def move_target(
+        self, integration: str, target: str, hash: str, *, expect: str | None
+    ) -> bool:
+        """Move a target to a version, if it still is at `expect` (None: not there yet).
+
+        False where it is at another one: somebody deployed in between, so look at it first.
+        """
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> bool | Refused:
+            found = one(connection, "SELECT integration FROM versions WHERE hash = ?", hash)
+            if found is None:
+                return missing(hash)
+            if found[0] != integration:
+                return ConfigError(
+                    f"version {hash[:12]} is one of {found[0]!r}, not of {integration!r}; "
+                    "deploy a version of the same integration"
+                )
+            row = one(
+                connection,
+                "SELECT version FROM targets WHERE integration = ? AND target = ?",
+                integration,
+                target,
+            )
+            if (None if row is None else row[0]) != expect:
+                return False
+            connection.execute(
+                "INSERT INTO targets VALUES (?, ?, ?, ?) ON CONFLICT (integration, target)"
+                " DO UPDATE SET version = excluded.version, moved_at = excluded.moved_at",
+                (integration, target, hash, now),
+            )
+            return True
+
+        return await self._writer.change(job)
+
+    async def _first(self, where: str, values: tuple[Any, ...]) -> Version | None:
+        rows = await self._writer.rows(f"{SELECT} {where}", values)
+        return Version(*rows[0]) if rows else None
+
+
+def missing(hash: str) -> NotFound:
+    """Says that a version is not there."""
+    return NotFound(f"no version {hash[:12]!r} was published here; deploy it first: halflap deploy")
