@@ -335,11 +335,12 @@ def _hex(text: str) -> bytes | None:
 
 
 def decoded_base64(text: str) -> bytes | None:
-    """The bytes, None where the text is not strictly base64."""
+    """The bytes, None where the text is not strictly base64: one text for each value."""
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
+    return decoded if base64.b64encode(decoded).decode() == text else None
 
 
 def _ed25519_matches(public_key: bytes, claimed: bytes, signed: bytes) -> bool:
