@@ -76,7 +76,6 @@ def create_app(
         routes=routes,
         lifespan=lifespan,
         exception_handlers={HTTPException: _plain_error, Refused: _refused},
-        max_body_size=LARGEST_BODY,
     )
 
 
@@ -96,7 +95,7 @@ class Front:
 
         async def answer_request(request: Request) -> Response:
             workspace = self._authenticate(request)
-            body = await request.body()
+            body = await _body(request)
             call = Call(request, workspace, body, self._world.now(), self._deliverer)
             plan = self._faults.of(workspace.id)
             if request.method == "GET":
@@ -138,6 +137,17 @@ class Front:
         return found
 
 
+async def _body(request: Request) -> bytes:
+    if request.method == "GET":
+        return b""
+    body = b""
+    async for chunk in request.stream():
+        body = body + chunk if body else chunk
+        if len(body) > LARGEST_BODY:
+            raise Refused(413, "too_large", f"A body has at most {LARGEST_BODY:,} bytes.")
+    return body
+
+
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= 255:
@@ -159,7 +169,7 @@ async def _gone(request: Request, seconds: float) -> None:
 
 def _backstage(handler: Callable[[Request, bytes], Answer]) -> Endpoint:
     async def answer_request(request: Request) -> Response:
-        return handler(request, await request.body()).response()
+        return handler(request, await _body(request)).response()
 
     return answer_request
 
@@ -188,9 +198,7 @@ async def _page(_: Request) -> Response:
 
 async def _plain_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
-        error.status_code, "error"
-    )
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "error")
     return Refused(error.status_code, code, error.detail, headers=error.headers).answer.response()
 
 
