@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from halflap.engine.actor import Actor
 from halflap.engine.clock import Timer, Timers
-from halflap.engine.protocol import Again, Change, Ended
 from halflap.engine.message import (
     Begin,
     CancelIt,
@@ -39,6 +37,7 @@ from halflap.engine.message import (
     View,
     Worker,
 )
+from halflap.engine.protocol import Again, Change, Ended
 from halflap.errors import Fenced
 from halflap.model import (
     ENDED,

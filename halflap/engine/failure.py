@@ -13,7 +13,7 @@ MOST_ERRORS = 3
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An exception as it is recorded: with its place in the author's code, and without our frames."""
+    """An exception as it is recorded: with its place in the author's code, without our frames."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

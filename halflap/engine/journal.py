@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
+from halflap.engine.failure import after_error
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.errors import Fenced, StoreError
 from halflap.model import (
     Clock,
-    Failure,
+    ExecutionState,
     LogLine,
     Micros,
     Outcome,
@@ -23,12 +25,14 @@ from halflap.model import (
     Started,
     StateWrite,
 )
-from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
 
 LEASE: Micros = 30_000_000
 RENEW_SECONDS = 10.0
+SHORTEST_REST = 0.5
+"""How soon to look again where what is due may not be claimed (it is on probation, say)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,16 @@ class Room:
 class JournalTurn:
     """A claimed execution; what it commits carries its lease's fence."""
 
-    __slots__ = ("_clock", "_journal", "_valid_until", "accepted_at", "cancelling", "claim", "lost")
+    __slots__ = (
+        "_clock",
+        "_journal",
+        "_taken",
+        "_valid_until",
+        "accepted_at",
+        "cancelling",
+        "claim",
+        "lost",
+    )
 
     def __init__(self, journal: Journal, claim: Claim, clock: Clock, claimed_at: float) -> None:
         self._journal = journal
@@ -50,6 +63,7 @@ class JournalTurn:
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
         self.lost = False
+        self._taken = Counter(each.name for each in claim.history if each.kind == "signal")
         self._valid_until = claimed_at + LEASE / 1e6
 
     @property
@@ -81,15 +95,17 @@ class JournalTurn:
         if written is Written.FENCED:
             self.lost = True
             raise Fenced(f"{self.start.execution} was given to another worker")
-        return written is Written.DONE
+        if written is Written.CONFLICT:
+            return False
+        self._taken.update(each.name for each in records if each.kind == "signal")
+        return True
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._journal.read_state(scope, key)
 
     async def take_signal(self, name: str) -> bytes | None:
-        taken = sum(1 for each in self.history if each.kind == "signal" and each.name == name)
         sent = await self._journal.signals(self.start.execution, name)
-        return sent[taken] if len(sent) > taken else None
+        return sent[self._taken[name]] if len(sent) > self._taken[name] else None
 
 
 @dataclass(slots=True)
@@ -98,13 +114,12 @@ class _Running:
     task: asyncio.Task[None]
 
 
-@dataclass(slots=True)
-class _Follower:
-    listeners: list[Callable[[Change], None]] = field(default_factory=list[Callable[[Change], None]])
-
-
 class JournalEngine:
-    """Keeps the `Engine` protocol over a `Journal`."""
+    """Keeps the `Engine` protocol over a `Journal`.
+
+    poll: how often (seconds) to look for what another process made due. suspects: whether this
+    process also runs executions on probation, whose last claim ended uncleanly.
+    """
 
     def __init__(
         self,
@@ -113,15 +128,19 @@ class JournalEngine:
         clock: Clock,
         room: Room = Room(),
         poll: float | None = None,
-        probation: Callable[[], object] | None = None,
+        suspects: bool = True,
     ) -> None:
         self.journal = journal
         self._clock = clock
         self._room = room.turns
         self._poll = poll
-        self._on_probation = probation
+        self._runs_suspects = self._suspects = suspects
         self._handler: Handler | None = None
         self._running: dict[str, _Running] = {}
+        self._reserved = 0
+        self._full = False
+        self._settled = asyncio.Event()
+        self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
         self._listeners: list[Callable[[Change], None]] = []
@@ -133,17 +152,22 @@ class JournalEngine:
         return len(self._running)
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
-        free = self._room - len(self._running) if self._handler and not self._stopping else 0
+        claim = min(self._free(), len(starts)) if self._handler is not None else 0
         claimed_at = time.monotonic()
-        accepted = await self.journal.accept(starts, claim=max(free, 0), lease=LEASE)
+        self._reserved += claim
+        try:
+            accepted = await self.journal.accept(starts, claim=claim, lease=LEASE)
+        finally:
+            self._reserved -= claim
+            self._freed()
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
+            if each.duplicate_of is None:
+                self._tell(start, "queued")
             if each.claim is not None:
                 self._spawn(each.claim, claimed_at)
             elif each.duplicate_of is None:
                 waiting = True
-            if self._listeners and each.duplicate_of is None:
-                self._tell(start, "running" if each.claim else "queued")
         if waiting:
             self._wake.set()
         return [Started(each.execution, each.duplicate_of) for each in accepted]
@@ -154,17 +178,13 @@ class JournalEngine:
         try:
             while not self._stopping:
                 self._wake.clear()
-                free = self._room - len(self._running)
-                full = free <= 0
-                if free > 0:
-                    claimed_at = time.monotonic()
-                    claims = await self.journal.claim(free, LEASE)
-                    for claim in claims:
-                        self._spawn(claim, claimed_at)
-                    full = len(claims) == free
-                if self._wake.is_set():
+                # Half of what is free: events that arrive meanwhile want to be claimed at once.
+                room = (self._free() + 1) // 2
+                self._full = room == 0
+                if room and await self._claim(room) == room:
                     continue
-                await self._rest(None if full else await self.journal.next_due())
+                if not self._wake.is_set():
+                    await self._rest(None if self._full else await self.journal.next_due())
         finally:
             renewals.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -173,28 +193,71 @@ class JournalEngine:
     async def stop(self, grace: float) -> None:
         self._stopping = True
         self._wake.set()
-        tasks = [each.task for each in self._running.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._drained()
+        for each in self._running.values():
+            each.task.cancel()
+        await self._drained()
+
+    async def _drained(self) -> None:
+        """Return once nothing runs and no claim is under way."""
+        while self._running or self._reserved:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _freed(self) -> None:
+        self._settled.set()
+        if self._full:
+            self._wake.set()
+
+    def _free(self) -> int:
+        """How many more turns may be claimed; those that are being claimed count as running."""
+        if self._stopping:
+            return 0
+        return max(self._room - len(self._running) - self._reserved, 0)
+
+    async def _claim(self, room: int) -> int:
+        if room == 0:
+            return 0
+        claimed_at = time.monotonic()
+        self._reserved += room
+        try:
+            claims = await self.journal.claim(room, LEASE)
+            if self._suspects and len(claims) < room:
+                suspects = await self.journal.claim(room - len(claims), LEASE, probation=True)
+                self._suspects = bool(suspects)
+                claims += suspects
+        finally:
+            self._reserved -= room
+            self._freed()
+        for claim in claims:
+            self._spawn(claim, claimed_at)
+        return len(claims)
 
     async def cancel(self, execution: str, reason: str) -> bool:
         done = await self.journal.cancel(execution, reason)
         if done == "asked" and (running := self._running.get(execution)) is not None:
             running.turn.cancelling = reason
         if done == "ended":
-            self._resolve(execution, Outcome("cancelled", reason))
+            await self._cancelled(execution, reason)
         return done != "over"
 
     async def cancel_all(self, instance: str, reason: str) -> int:
-        count = 0
-        live = Filter(instance=instance, states=("queued", "running", "waiting"), limit=1_000)
-        for each in await self.journal.executions(live):
-            count += await self.cancel(each.id, reason)
-        return count
+        count, before = 0, None
+        while True:
+            live = Filter(
+                instance=instance,
+                states=("queued", "running", "waiting"),
+                before=before,
+                limit=1_000,
+            )
+            found = await self.journal.executions(live)
+            for each in found:
+                count += await self.cancel(each.id, reason)
+            if len(found) < live.limit:
+                return count
+            before = found[-1].id
 
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         await self.journal.signal(execution, name, payload)
@@ -220,7 +283,7 @@ class JournalEngine:
             async with asyncio.timeout(within):
                 return await future
         except TimeoutError:
-            return None
+            return await self.journal.outcome(execution)  # another process may have ended it
         finally:
             waiters = self._waiters.get(execution, [])
             if future in waiters:
@@ -234,12 +297,14 @@ class JournalEngine:
 
     def nudge(self) -> None:
         """Look for due executions now: something outside the engine made one due."""
+        self._suspects = self._runs_suspects
         self._wake.set()
 
     def _spawn(self, claim: Claim, claimed_at: float) -> None:
         turn = JournalTurn(self.journal, claim, self._clock, claimed_at)
         task = asyncio.get_running_loop().create_task(self._hand_out(turn))
         self._running[claim.start.execution] = _Running(turn, task)
+        self._tell(claim.start, "running", None, claim.attempt)
 
     async def _hand_out(self, turn: JournalTurn) -> None:
         assert self._handler is not None
@@ -254,16 +319,18 @@ class JournalEngine:
                 drained = Release("drained", self._clock())
                 await self.journal.release(turn.claim.lease, (), (), drained)
         except StoreError as error:
-            log.error("execution stopped: the store failed", execution=execution, error=str(error))
+            log.warning("stopped: the store failed", execution=execution, error=str(error))
         except Exception as error:
             log.exception("the executor failed", execution=execution)
-            outcome = Outcome("failed", "the executor failed", failure=failure_of(error))
-            with contextlib.suppress(StoreError):
-                await self._settle(turn, Ended(outcome))
+            self._errors[execution] += 1
+            with contextlib.suppress(StoreError, Fenced):
+                verdict = after_error(error, self._errors[execution], self._clock())
+                await self._settle(turn, verdict)
         finally:
-            del self._running[execution]
-            if len(self._running) == self._room - 1:
-                self._wake.set()
+            running = self._running.get(execution)
+            if running is not None and running.turn is turn:
+                del self._running[execution]
+            self._freed()
 
     async def _settle(self, turn: JournalTurn, verdict: Verdict) -> None:
         lease = turn.claim.lease
@@ -271,6 +338,7 @@ class JournalEngine:
             case Ended(outcome, records, logs):
                 if await self.journal.end(lease, records, logs, outcome) is Written.FENCED:
                     raise Fenced
+                self._errors.pop(turn.start.execution, None)
                 self._resolve(turn.start.execution, outcome)
                 self._tell(turn.start, outcome.state, outcome, turn.attempt)
             case Again(how, at, records, logs, failure, waiting_for):
@@ -280,9 +348,38 @@ class JournalEngine:
                 state = "waiting" if how in ("sleep", "signal") else "queued"
                 self._tell(turn.start, state, None, turn.attempt)
                 self._wake.set()
+                await self._cancel_if_asked(turn)
+
+    async def _cancel_if_asked(self, turn: JournalTurn) -> None:
+        """It may have been asked for while the turn was on its way out."""
+        execution = turn.start.execution
+        asked = turn.cancelling or (await self.journal.cancelled([execution])).get(execution)
+        if asked is not None:
+            await self.cancel(execution, asked)
+
+    async def _cancelled(self, execution: str, reason: str) -> None:
+        outcome = Outcome("cancelled", reason)
+        self._resolve(execution, outcome)
+        if self._listeners:
+            found = await self.journal.execution(execution)
+            event = await self.journal.event(execution)
+            if found is not None and event is not None:
+                start = Start(
+                    execution,
+                    found.flow,
+                    event,
+                    found.root,
+                    key=found.key,
+                    replay_of=found.replay_of,
+                )
+                self._tell(start, "cancelled", outcome, max(found.attempt, 1))
 
     async def _rest(self, due: Micros | None) -> None:
-        waits = [] if due is None else [max((due - self._clock()) / 1e6, 0.0)]
+        waits: list[float] = []
+        if due is not None:
+            wait = (due - self._clock()) / 1e6
+            waits.append(wait if wait > 0 else SHORTEST_REST)
+            self._suspects |= self._runs_suspects and wait <= 0
         if self._poll is not None:
             waits.append(self._poll)
         with contextlib.suppress(TimeoutError):
@@ -293,23 +390,26 @@ class JournalEngine:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             held = {name: each.turn for name, each in self._running.items()}
-            if not held:
-                continue
             sent_at = time.monotonic()
+            asked: dict[str, str] = {}
             try:
-                kept = await self.journal.renew([t.claim.lease for t in held.values()], LEASE)
-                asked = await self.journal.cancelled(list(held))
+                if held:
+                    kept = await self.journal.renew([t.claim.lease for t in held.values()], LEASE)
+                    asked = await self.journal.cancelled(list(held))
+                    for lease in kept:
+                        held.pop(lease.execution).prolong(sent_at)
+                if await self.journal.lapse():
+                    self.nudge()
             except StoreError:
                 continue
-            for lease in kept:
-                held.pop(lease.execution).prolong(sent_at)
             for name, reason in asked.items():
                 if name in self._running:
                     self._running[name].turn.cancelling = reason
             for name, turn in held.items():
                 turn.lost = True
-                if name in self._running:
-                    self._running[name].task.cancel()
+                running = self._running.get(name)
+                if running is not None and running.turn is turn:
+                    running.task.cancel()
 
     def _resolve(self, execution: str, outcome: Outcome) -> None:
         for future in self._waiters.pop(execution, ()):
@@ -317,14 +417,13 @@ class JournalEngine:
                 future.set_result(outcome)
 
     def _tell(
-        self, start: Start, state: str, outcome: Outcome | None = None, attempt: int = 1
+        self,
+        start: Start,
+        state: ExecutionState,
+        outcome: Outcome | None = None,
+        attempt: int = 1,
     ) -> None:
         if self._listeners:
-            change = Change(start.execution, start, state, self._clock(), outcome, attempt)  # pyright: ignore[reportArgumentType]
+            change = Change(start.execution, start, state, self._clock(), outcome, attempt)
             for each in list(self._listeners):
                 each(change)
-
-
-def failure_of(error: BaseException) -> Failure:
-    """An exception as it is recorded."""
-    return Failure(kind=type(error).__name__, message=str(error) or type(error).__name__)

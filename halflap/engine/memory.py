@@ -34,6 +34,7 @@ from halflap.engine.message import (
     Join,
     Leave,
     Lost,
+    Read,
     Show,
     Signal,
     Take,
@@ -233,6 +234,10 @@ class MemoryEngine:
     async def logs(self, execution: str) -> list[LogLine]:
         """What the flow logged, in order."""
         return list((await self._view(execution)).logs)
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        """A value of the state."""
+        return await self.memory.state.ask(Read(scope, key))
 
     async def next_due(self) -> Micros | None:
         """When the next execution becomes due by time; None where none does."""

@@ -1,0 +1,841 @@
+"""What every engine promises. Each test runs on the journal's engine and on the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from halflap.engine.clock import ManualClock
+from halflap.engine.journal import JournalEngine
+from halflap.engine.memory import Memory, MemoryEngine
+from halflap.engine.protocol import Again, Change, Ended, Engine, Handler, Turn, Verdict
+from halflap.errors import Fenced, NotFound
+from halflap.model import (
+    MISSING,
+    Dedupe,
+    Event,
+    Failure,
+    FlowKey,
+    LogLine,
+    Outcome,
+    Record,
+    Start,
+    Started,
+    StateWrite,
+    StepKind,
+    StepStatus,
+    new_id,
+)
+from halflap.store.protocol import Attempt
+from halflap.store.store import Store
+
+DEADLINE = 10.0
+DONE = Outcome("succeeded", result=b'"done"')
+
+
+class Bench(Protocol):
+    """A store with engines on it, and what a test needs to see of both."""
+
+    clock: ManualClock
+
+    def engine(self) -> Engine: ...
+
+    async def lose(self, execution: str) -> None:
+        """Give the execution to another worker; the old one goes on unaware."""
+        ...
+
+    async def history(self, execution: str) -> Sequence[Record]: ...
+
+    async def logs(self, execution: str) -> Sequence[LogLine]: ...
+
+    async def attempts(self, execution: str) -> Sequence[Attempt]: ...
+
+    async def read_state(self, scope: str, key: str) -> bytes | None: ...
+
+
+class JournalBench:
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.engines: list[JournalEngine] = []
+
+    def engine(self) -> Engine:
+        engine = JournalEngine(self.store.journal, clock=self.clock)
+        self.clock.watch(engine.nudge)
+        self.engines.append(engine)
+        return engine
+
+    async def lose(self, execution: str) -> None:
+        await self.store.journal.blame([execution], alone=False)
+        for each in self.engines:
+            each.nudge()
+
+    async def history(self, execution: str) -> Sequence[Record]:
+        return await self.store.journal.steps(execution)
+
+    async def logs(self, execution: str) -> Sequence[LogLine]:
+        return [line for _, line in await self.store.journal.logs(execution)]
+
+    async def attempts(self, execution: str) -> Sequence[Attempt]:
+        return await self.store.journal.attempts(execution)
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self.store.journal.read_state(scope, key)
+
+
+class MemoryBench:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.memory = Memory(clock=self.clock)
+        self.watching = MemoryEngine(self.memory)
+
+    def engine(self) -> Engine:
+        return MemoryEngine(self.memory)
+
+    async def lose(self, execution: str) -> None:
+        await self.watching.crash(execution, linger=True)
+
+    async def history(self, execution: str) -> Sequence[Record]:
+        return await self.watching.history(execution)
+
+    async def logs(self, execution: str) -> Sequence[LogLine]:
+        return await self.watching.logs(execution)
+
+    async def attempts(self, execution: str) -> Sequence[Attempt]:
+        return await self.watching.attempts(execution)
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self.watching.read_state(scope, key)
+
+
+@pytest.fixture(params=["journal", "memory"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        yield MemoryBench()
+        return
+    clock = ManualClock()
+    store = await Store.open(tmp_path / "store", clock=clock)
+    yield JournalBench(store, clock)
+    await store.close()
+
+
+@contextlib.asynccontextmanager
+async def running(engine: Engine, handler: Handler) -> AsyncIterator[None]:
+    task = asyncio.create_task(engine.run(handler))
+    try:
+        yield
+    finally:
+        await engine.stop(0)
+        await task
+
+
+async def eventually(holds: Callable[[], object | Awaitable[object]]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            found = holds()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            await asyncio.sleep(0.001)
+
+
+def start_of(
+    body: bytes = b"{}", *, instance: str = "ins_1", key: str | None = None, **more: Any
+) -> Start:
+    execution = new_id("exe")
+    event = Event("POST", "", "", (("content-type", "application/json"),), body, 1)
+    flow = FlowKey("cus_1", instance, "shop", "orders", "v1", 1)
+    dedupe = None if key is None else Dedupe(key)
+    return Start(execution, flow, event, root=execution, dedupe=dedupe, **more)
+
+
+def record_of(
+    path: str,
+    seq: int = 0,
+    *,
+    kind: StepKind = "action",
+    status: StepStatus = "succeeded",
+    result: bytes | None = b"1",
+    tries: int = 1,
+) -> Record:
+    return Record(
+        seq, path, kind, path.split("#")[0], path, status, 5, 6, b"{}", result, None, tries
+    )
+
+
+async def end_at_once(turn: Turn) -> Verdict:
+    return Ended(DONE)
+
+
+async def outcome_of(engine: Engine, start: Start) -> Outcome:
+    found = await engine.outcome(start.execution, within=DEADLINE)
+    assert found is not None
+    return found
+
+
+# Start ---------------------------------------------------------------------------------------
+
+
+async def test_an_execution_runs_with_its_event_and_ends_with_its_outcome(bench: Bench) -> None:
+    engine, seen = bench.engine(), list[Turn]()
+
+    async def handler(turn: Turn) -> Verdict:
+        seen.append(turn)
+        return Ended(DONE, [record_of("a")], [LogLine(7, "info", "hello")])
+
+    start = start_of(b'{"n": 1.10}')
+    async with running(engine, handler):
+        assert await engine.start([start]) == [Started(start.execution)]
+        assert await outcome_of(engine, start) == DONE
+    [turn] = seen
+    assert (turn.start.event, turn.start.flow, turn.start.root) == (
+        start.event,
+        start.flow,
+        start.root,
+    )
+    assert (turn.attempt, list(turn.history), turn.cancelling) == (1, [], None)
+    assert turn.accepted_at == turn.now() == bench.clock()
+    assert list(await bench.history(start.execution)) == [record_of("a")]
+    assert list(await bench.logs(start.execution)) == [LogLine(7, "info", "hello")]
+
+
+async def test_an_execution_that_was_accepted_before_the_engine_ran_is_run(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    await engine.start([start])
+    assert await engine.outcome(start.execution, within=0) is None
+    async with running(engine, end_at_once):
+        assert await outcome_of(engine, start) == DONE
+
+
+async def test_the_same_id_started_twice_is_started_once(bench: Bench) -> None:
+    engine, start, turns = bench.engine(), start_of(), list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        answers = await asyncio.gather(*[engine.start([start]) for _ in range(5)])
+        assert answers == [[Started(start.execution)]] * 5
+        await outcome_of(engine, start)
+        assert await engine.start([start]) == [Started(start.execution)]
+        other = start_of()
+        await engine.start([other])
+        await outcome_of(engine, other)
+    assert turns == [start.execution, other.execution]
+
+
+async def test_a_duplicate_gets_the_first_ones_execution_and_is_not_run(bench: Bench) -> None:
+    engine, turns = bench.engine(), list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        return Ended(DONE)
+
+    first, second, other = start_of(key="d1"), start_of(key="d1"), start_of(key="d2")
+    elsewhere = start_of(key="d1", instance="ins_2")
+    async with running(engine, handler):
+        await engine.start([first])
+        assert await engine.start([second, other, elsewhere]) == [
+            Started(second.execution, first.execution),
+            Started(other.execution),
+            Started(elsewhere.execution),
+        ]
+        assert await engine.start([first]) == [Started(first.execution)]
+        for each in (first, other, elsewhere):
+            await outcome_of(engine, each)
+    assert sorted(turns) == sorted([first.execution, other.execution, elsewhere.execution])
+    with pytest.raises(NotFound):
+        await engine.outcome(second.execution, within=0)
+
+
+async def test_a_dedupe_key_is_free_again_once_it_has_expired(bench: Bench) -> None:
+    engine, first, second = bench.engine(), start_of(key="d"), start_of(key="d")
+    await engine.start([first])
+    assert first.dedupe is not None
+    bench.clock.advance(first.dedupe.ttl / 1e6)
+    assert await engine.start([second]) == [Started(second.execution)]
+
+
+async def test_of_many_starts_with_one_dedupe_key_one_is_run(bench: Bench) -> None:
+    engine = bench.engine()
+    starts = [start_of(key="d") for _ in range(20)]
+    answers = await asyncio.gather(*[engine.start([each]) for each in starts])
+    fresh = [each.execution for [each] in answers if each.duplicate_of is None]
+    assert len(fresh) == 1
+    assert {each.duplicate_of for [each] in answers} == {None, fresh[0]}
+    assert await engine.live("ins_1") == 1
+
+
+async def test_many_starts_of_one_request_are_all_run(bench: Bench) -> None:
+    engine, starts = bench.engine(), [start_of() for _ in range(50)]
+    async with running(engine, end_at_once):
+        assert await engine.start(starts) == [Started(each.execution) for each in starts]
+        outcomes = await asyncio.gather(*[outcome_of(engine, each) for each in starts])
+    assert outcomes == [DONE] * 50
+
+
+async def test_copied_records_are_the_history_of_the_first_attempt(bench: Bench) -> None:
+    engine, seen = bench.engine(), list[Record]()
+
+    async def handler(turn: Turn) -> Verdict:
+        seen.extend(turn.history)
+        return Ended(DONE)
+
+    start = start_of(copied=(record_of("a", 0), record_of("b", 1)))
+    async with running(engine, handler):
+        await engine.start([start])
+        await outcome_of(engine, start)
+    assert seen == [record_of("a", 0), record_of("b", 1)]
+
+
+# Outcome -------------------------------------------------------------------------------------
+
+
+async def test_an_outcome_can_be_waited_for(bench: Bench) -> None:
+    engine, start, go = bench.engine(), start_of(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        await go.wait()
+        return Ended(Outcome("failed", "no", failure=Failure("ValueError", "no", status=5)))
+
+    async with running(engine, handler):
+        await engine.start([start])
+        waiting = asyncio.gather(*[outcome_of(engine, start) for _ in range(3)])
+        assert await engine.outcome(start.execution, within=0.001) is None
+        go.set()
+        failed = Outcome("failed", "no", failure=Failure("ValueError", "no", status=5))
+        assert await waiting == [failed] * 3
+        assert await engine.outcome(start.execution, within=0) == failed
+
+
+async def test_the_outcome_of_an_unknown_execution_is_not_found(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.engine().outcome("exe_unknown", within=1)
+
+
+# Again ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["retry", "later", "sleep"])
+async def test_an_execution_is_run_again_at_its_time_and_not_earlier(
+    bench: Bench, how: Any
+) -> None:
+    engine, start, attempts = bench.engine(), start_of(), list[tuple[int, Sequence[Record]]]()
+
+    async def handler(turn: Turn) -> Verdict:
+        attempts.append((turn.attempt, list(turn.history)))
+        if turn.attempt == 1:
+            at = turn.now() + 10_000_000
+            failure = Failure("UpstreamError", "503", status=503)
+            return Again(how, at, [record_of("a")], [LogLine(1, "info", "x")], failure)
+        return Ended(DONE, [record_of("b", 1)])
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: bench.attempts(start.execution))
+        bench.clock.advance(9.999)
+        probe = start_of()  # by the time a later one has ended, this one would have run too
+        await engine.start([probe])
+        await eventually(lambda: len(attempts) == 2)
+        assert await engine.outcome(start.execution, within=0) is None
+        bench.clock.advance(0.001)
+        await outcome_of(engine, start)
+    of_start = [each for each in attempts if each[1] or each[0] > 1]
+    assert of_start == [(2, [record_of("a")])]
+    assert list(await bench.history(start.execution)) == [record_of("a"), record_of("b", 1)]
+    [attempt] = await bench.attempts(start.execution)
+    assert (attempt.number, attempt.how) == (1, how)
+    assert attempt.failure == Failure("UpstreamError", "503", status=503)
+    assert list(await bench.logs(start.execution)) == [LogLine(1, "info", "x")]
+
+
+async def test_a_retrying_record_is_replaced_by_its_next_try(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        if turn.attempt == 1:
+            return Again("retry", turn.now(), [record_of("a", status="retrying", result=None)])
+        assert [each.status for each in turn.history] == ["retrying"]
+        await turn.commit([record_of("a", tries=2)], [])
+        await turn.commit([record_of("a", tries=9, result=b"9")], [])  # it is final now
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await outcome_of(engine, start)
+    assert list(await bench.history(start.execution)) == [record_of("a", tries=2)]
+
+
+# Crashes and fences --------------------------------------------------------------------------
+
+
+async def test_a_crashed_workers_execution_has_its_durable_records_and_no_others(
+    bench: Bench,
+) -> None:
+    engine, start, histories = bench.engine(), start_of(), list[list[Record]]()
+    committed = asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        histories.append(list(turn.history))
+        if turn.attempt == 1:
+            await turn.commit([record_of("a")], [LogLine(1, "info", "kept")])
+            committed.set()  # and b is on its way when the worker dies
+            await asyncio.Event().wait()
+        return Ended(DONE, [record_of("b", 1)])
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await committed.wait()
+        await bench.lose(start.execution)
+        assert await outcome_of(engine, start) == DONE
+    assert histories == [[], [record_of("a")]]
+    assert [each.how for each in await bench.attempts(start.execution)] == ["crashed"]
+
+
+async def test_an_old_turn_writes_nothing_any_more(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    turns, lost, fenced = list[Turn](), asyncio.Event(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn)
+        if turn.attempt == 1:
+            await lost.wait()
+            for write in (None, StateWrite("flow:x", "k", b"1")):
+                with pytest.raises(Fenced):
+                    await turn.commit([record_of("old")], [LogLine(1, "info", "old")], write)
+            assert not turn.alive()
+            fenced.set()
+            return Ended(Outcome("failed", "old"), [record_of("old")])
+        await fenced.wait()
+        assert turn.alive()
+        return Ended(DONE, [record_of("new")])
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: turns)
+        await bench.lose(start.execution)
+        await eventually(lambda: len(turns) == 2)
+        lost.set()
+        assert await outcome_of(engine, start) == DONE
+    assert [each.path for each in await bench.history(start.execution)] == ["new"]
+    assert list(await bench.logs(start.execution)) == []
+    assert await bench.read_state("flow:x", "k") is None
+
+
+async def test_a_turn_that_has_ended_writes_nothing_any_more(bench: Bench) -> None:
+    engine, start, turns = bench.engine(), start_of(), list[Turn]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn)
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await outcome_of(engine, start)
+        with pytest.raises(Fenced):
+            await turns[0].commit([record_of("late")], [])
+    assert list(await bench.history(start.execution)) == []
+
+
+async def test_a_handler_that_raises_is_given_the_execution_again(bench: Bench) -> None:
+    engine, start, histories = bench.engine(), start_of(), list[list[Record]]()
+
+    async def handler(turn: Turn) -> Verdict:
+        histories.append(list(turn.history))
+        if turn.attempt == 1:
+            await turn.commit([record_of("a")], [])
+            raise ZeroDivisionError("a bug of ours")
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: bench.attempts(start.execution))
+        bench.clock.advance(60)
+        assert await outcome_of(engine, start) == DONE
+    assert histories == [[], [record_of("a")]]
+
+
+async def test_a_handler_that_always_raises_fails_the_execution_in_the_end(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        raise ZeroDivisionError("a bug of ours")
+
+    async with running(engine, handler):
+        await engine.start([start])
+        for tried in (1, 2):
+            await eventually(lambda n=tried: has_attempts(bench, start, n))
+            bench.clock.advance(60)
+        outcome = await outcome_of(engine, start)
+    assert outcome.state == "failed"
+    assert outcome.failure is not None
+    assert outcome.failure.message == "a bug of ours"
+
+
+async def has_attempts(bench: Bench, start: Start, count: int) -> bool:
+    return len(await bench.attempts(start.execution)) == count
+
+
+async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench) -> None:
+    engines = [bench.engine(), bench.engine()]
+    inside: set[str] = set()
+    turns: list[str] = []
+
+    async def handler(turn: Turn) -> Verdict:
+        execution = turn.start.execution
+        assert execution not in inside
+        inside.add(execution)
+        turns.append(execution)
+        await turn.commit([record_of(f"a#{turn.attempt}", turn.attempt)], [])
+        inside.remove(execution)
+        return Ended(DONE) if turn.attempt == 3 else Again("retry", turn.now())
+
+    starts = [start_of() for _ in range(30)]
+    async with running(engines[0], handler), running(engines[1], handler):
+        await asyncio.gather(*[engines[i % 2].start([each]) for i, each in enumerate(starts)])
+
+        async def all_ended() -> bool:
+            return await engines[0].live("ins_1") == 0
+
+        await eventually(all_ended)
+    assert sorted(turns) == sorted(3 * [each.execution for each in starts])
+
+
+# State ---------------------------------------------------------------------------------------
+
+
+async def test_state_is_written_where_it_is_still_what_was_expected(bench: Bench) -> None:
+    engine, start, answers = bench.engine(), start_of(), list[object]()
+
+    async def handler(turn: Turn) -> Verdict:
+        async def write(value: bytes | None, expect: bytes | None, path: str) -> None:
+            change = StateWrite("flow:ins_1:orders", "k", value, expect)
+            answers.append(await turn.commit([record_of(path)], [], change))
+            answers.append(await turn.read_state("flow:ins_1:orders", "k"))
+
+        await write(b"1", MISSING, "a")
+        await write(b"2", MISSING, "b")
+        await write(b"2", b"1", "c")
+        await write(b"3", b"1", "d")
+        await write(b"4", None, "e")
+        await write(None, b"4", "f")
+        answers.append(await turn.read_state("flow:ins_1:other", "k"))
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await outcome_of(engine, start)
+    assert answers == [
+        *(True, b"1"),
+        *(False, b"1"),
+        *(True, b"2"),
+        *(False, b"2"),
+        *(True, b"4"),
+        *(True, None),
+        None,
+    ]
+    written = sorted(each.path for each in await bench.history(start.execution))
+    assert written == ["a", "c", "e", "f"]
+
+
+async def test_of_concurrent_writers_exactly_one_wins(bench: Bench) -> None:
+    engine, won, ready = bench.engine(), list[bytes](), asyncio.Barrier(8)
+
+    async def handler(turn: Turn) -> Verdict:
+        await ready.wait()
+        value = turn.start.event.body
+        if await turn.commit([], [], StateWrite("instance:ins_1", "k", value, MISSING)):
+            won.append(value)
+        return Ended(DONE)
+
+    starts = [start_of(str(number).encode()) for number in range(8)]
+    async with running(engine, handler):
+        await engine.start(starts)
+        for each in starts:
+            await outcome_of(engine, each)
+    assert len(won) == 1
+    assert await bench.read_state("instance:ins_1", "k") == won[0]
+
+
+# Signals -------------------------------------------------------------------------------------
+
+
+async def wait_for_two(turn: Turn) -> Verdict:
+    """Take two signals, one record each."""
+    records = list(turn.history)
+    while len(records) < 2:
+        found = await turn.take_signal("paid")
+        if found is None:
+            return Again("signal", None, waiting_for=f"signal:paid:{len(records)}")
+        path = f"paid#{len(records) + 1}"
+        fresh = record_of(path, len(records), kind="signal", result=found)
+        await turn.commit([fresh], [])
+        records.append(fresh)
+    return Ended(Outcome("succeeded", result=b"+".join(each.result or b"" for each in records)))
+
+
+async def test_a_signal_that_comes_before_the_execution_asks_is_kept(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    await engine.start([start])
+    for payload in (b"1", b"2", b"3"):
+        await engine.signal(start.execution, "paid", payload)
+        await engine.signal(start.execution, "shipped", b"x")
+    async with running(engine, wait_for_two):
+        assert (await outcome_of(engine, start)).result == b"1+2"
+
+
+async def test_a_signal_wakes_the_execution_that_waits_for_it(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    async with running(engine, wait_for_two):
+        await engine.start([start])
+        await eventually(lambda: has_attempts(bench, start, 1))
+        await engine.signal(start.execution, "shipped", b"x")
+        await engine.signal(start.execution, "paid", b"1")
+        await eventually(lambda: has_attempts(bench, start, 2))
+        await engine.signal(start.execution, "paid", b"2")
+        assert (await outcome_of(engine, start)).result == b"1+2"
+
+
+async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
+    bench: Bench,
+) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        verdict = await wait_for_two(turn)
+        if isinstance(verdict, Again):
+            await engine.signal(start.execution, "paid", str(turn.attempt).encode())
+        return verdict
+
+    async with running(engine, handler):
+        await engine.start([start])
+        assert (await outcome_of(engine, start)).result == b"1+2"
+
+
+async def test_a_signal_to_an_unknown_execution_is_not_found(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.engine().signal("exe_unknown", "paid", b"")
+
+
+# Cancel --------------------------------------------------------------------------------------
+
+
+async def test_a_queued_execution_is_cancelled_at_once(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    await engine.start([start])
+    waiting = asyncio.create_task(outcome_of(engine, start))
+    await asyncio.sleep(0)
+    assert await engine.cancel(start.execution, "not wanted")
+    assert await waiting == Outcome("cancelled", "not wanted")
+    assert not await engine.cancel(start.execution, "again")
+    turns = list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        other = start_of()
+        await engine.start([other])
+        await outcome_of(engine, other)
+    assert turns == [other.execution]
+
+
+async def test_a_waiting_execution_is_cancelled_at_once(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        return Again("sleep", turn.now() + 10**12)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: has_attempts(bench, start, 1))
+        assert await engine.cancel(start.execution, "not wanted")
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+
+
+async def test_a_running_execution_sees_that_it_is_to_be_cancelled(bench: Bench) -> None:
+    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        await eventually(lambda: turn.cancelling)
+        return Ended(Outcome("cancelled", turn.cancelling or ""), [record_of("a")])
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        assert await engine.cancel(start.execution, "not wanted")
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+    assert list(await bench.history(start.execution)) == [record_of("a")]
+
+
+async def test_an_execution_that_pauses_while_it_is_cancelled_ends(bench: Bench) -> None:
+    engine, start, running_, go = bench.engine(), start_of(), asyncio.Event(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        await go.wait()
+        return Again("signal", None, waiting_for="signal:never:0")
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        await engine.cancel(start.execution, "not wanted")
+        go.set()
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+
+
+async def test_an_ended_execution_is_not_cancelled(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    async with running(engine, end_at_once):
+        await engine.start([start])
+        await outcome_of(engine, start)
+        assert not await engine.cancel(start.execution, "too late")
+        assert await outcome_of(engine, start) == DONE
+
+
+async def test_an_unknown_execution_cannot_be_cancelled(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.engine().cancel("exe_unknown", "why")
+
+
+async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: Bench) -> None:
+    engine, ended = bench.engine(), start_of()
+    async with running(engine, end_at_once):
+        await engine.start([ended])
+        await outcome_of(engine, ended)
+    engine = bench.engine()
+    mine, others = [start_of() for _ in range(5)], start_of(instance="ins_2")
+    await engine.start([*mine, others])
+    assert await engine.cancel_all("ins_1", "removed") == 5
+    assert [await outcome_of(engine, each) for each in mine] == 5 * [
+        Outcome("cancelled", "removed")
+    ]
+    assert await outcome_of(engine, ended) == DONE
+    assert await engine.outcome(others.execution, within=0) is None
+
+
+# Hold, live, follow --------------------------------------------------------------------------
+
+
+async def test_a_held_instances_events_wait_until_it_is_released(bench: Bench) -> None:
+    engine, turns = bench.engine(), list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        return Ended(DONE)
+
+    held, other = start_of(), start_of(instance="ins_2")
+    system = start_of()
+    system = replace(system, flow=replace(system.flow, flow="$deploy"))
+    async with running(engine, handler):
+        await engine.hold("ins_1")
+        await engine.hold("ins_1")
+        await engine.start([held, other, system])
+        await outcome_of(engine, other)
+        await outcome_of(engine, system)
+        assert held.execution not in turns
+        assert await engine.outcome(held.execution, within=0) is None
+        await engine.release("ins_1")
+        assert await outcome_of(engine, held) == DONE
+
+
+async def test_live_counts_what_has_not_ended(bench: Bench) -> None:
+    engine = bench.engine()
+    starts = [start_of() for _ in range(3)]
+    await engine.start([*starts, start_of(instance="ins_2")])
+    assert await engine.live("ins_1") == 3
+    await engine.cancel(starts[0].execution, "why")
+    assert await engine.live("ins_1") == 2
+    async with running(engine, end_at_once):
+        for each in starts:
+            await outcome_of(engine, each)
+        assert await engine.live("ins_1") == 0
+    assert await engine.live("ins_unknown") == 0
+
+
+async def test_a_follower_sees_what_happens_in_order(bench: Bench) -> None:
+    engine, changes = bench.engine(), list[Change]()
+    unfollow = engine.follow(changes.append)
+
+    async def handler(turn: Turn) -> Verdict:
+        return Ended(DONE) if turn.attempt == 2 else Again("sleep", turn.now())
+
+    start = start_of()
+    async with running(engine, handler):
+        await engine.start([start])
+        await outcome_of(engine, start)
+        await eventually(lambda: changes[-1].outcome is not None)
+        unfollow()
+        await engine.start([start_of()])
+        cancelled = start_of(instance="ins_2")
+    assert {each.execution for each in changes} == {start.execution}
+    assert [(each.state, each.attempt) for each in changes] == [
+        ("queued", 1),
+        ("running", 1),
+        ("waiting", 1),
+        ("running", 2),
+        ("succeeded", 2),
+    ]
+    assert changes[-1].outcome == DONE
+    assert changes[0].start == start
+    engine = bench.engine()
+    engine.follow(changes.append)
+    await engine.start([cancelled])
+    await engine.cancel(cancelled.execution, "why")
+    assert changes[-1].state == "cancelled"
+    assert changes[-1].start.event == cancelled.event
+
+
+# Stop ----------------------------------------------------------------------------------------
+
+
+async def test_a_stop_lets_running_turns_end(bench: Bench) -> None:
+    engine, start, begun, go = bench.engine(), start_of(), asyncio.Event(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        begun.set()
+        await go.wait()
+        return Ended(DONE)
+
+    task = asyncio.create_task(engine.run(handler))
+    await engine.start([start])
+    await begun.wait()
+    stopping = asyncio.create_task(engine.stop(DEADLINE))
+    await asyncio.sleep(0)
+    late = start_of()
+    await engine.start([late])
+    go.set()
+    await stopping
+    await task
+    assert await engine.outcome(start.execution, within=0) == DONE
+    assert await engine.outcome(late.execution, within=0) is None
+
+
+async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
+    engine, start, committed = bench.engine(), start_of(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        if turn.attempt == 1:
+            await turn.commit([record_of("a")], [])
+            committed.set()
+            await asyncio.Event().wait()
+        assert list(turn.history) == [record_of("a")]
+        return Ended(DONE)
+
+    task = asyncio.create_task(engine.run(handler))
+    await engine.start([start])
+    await committed.wait()
+    await engine.stop(0)
+    await task
+    following = bench.engine()
+    async with running(following, handler):
+        assert await outcome_of(following, start) == DONE
+    assert [each.how for each in await bench.attempts(start.execution)] == ["drained"]
