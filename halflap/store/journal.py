@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Any, Literal
-
-import msgspec
 
 from halflap.errors import NotFound
 from halflap.model import (
-    MISSING,
-    SYSTEM,
     Event,
     Execution,
     ExecutionState,
-    Failure,
-    FlowKey,
     LogLine,
     Micros,
     Outcome,
@@ -26,6 +19,8 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store import reading
+from halflap.store.accepting import accept, entry
+from halflap.store.claiming import due, next_due, take
 from halflap.store.protocol import (
     Accepted,
     Attempt,
@@ -35,62 +30,52 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
+from halflap.store.recording import (
+    add,
+    encode_failure,
+    note_attempt,
+    text,
+    wake,
+    wake_on_kept_signal,
+    write_state,
+)
 from halflap.store.sqlite import Database
 
-INSERT_EXECUTION = """
-INSERT INTO executions (id, customer, instance, integration, flow, version, revision, state,
-    attempt, root, replay_of, record_key, accepted_at, started_at, due_at, fence, lease_until)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO NOTHING
-"""
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_DEDUPE = """
-INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (instance, flow, key) DO UPDATE
-    SET execution = excluded.execution, expires_at = excluded.expires_at
-    WHERE dedupe.expires_at <= ?
-"""
-UPSERT_STEP = """
-INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (execution, path) DO UPDATE SET
-    status = excluded.status, tries = excluded.tries, ended_at = excluded.ended_at,
-    inputs = excluded.inputs, result = excluded.result, failure = excluded.failure
-    WHERE steps.status = 'retrying'
-"""
+HELD_AT_ONCE = 5_000
+"""How many executions one transaction holds back or lets go, so that others' writes get through."""
+
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
     failure = ?, result = ?, waiting_for = '', probation = 0
 WHERE id = ? AND fence = ? AND state = 'running'
 """
+# One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
-UPDATE executions SET state = ?, due_at = ?, lease_until = NULL, waiting_for = ?, failure = ?,
-    probation = 0
+UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_until = NULL,
+    waiting_for = ?, failure = ?, probation = 0
 WHERE id = ? AND fence = ? AND state = 'running'
 """
 HOLDS = "SELECT 1 FROM executions WHERE id = ? AND fence = ? AND state = 'running'"
-CUSTOMERS_DUE = """
-WITH RECURSIVE waiting (customer) AS (
-    SELECT min(customer) FROM executions
-        WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
-    UNION ALL
-    SELECT (SELECT min(customer) FROM executions
-        WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
-            AND customer > waiting.customer)
-    FROM waiting WHERE waiting.customer IS NOT NULL
-)
-SELECT customer FROM waiting WHERE customer IS NOT NULL
-"""
-DUE_OF_CUSTOMER = """
-SELECT id FROM executions
-WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND customer = ? AND due_at <= ?
-    AND probation = ? AND (flow LIKE '$%' OR instance NOT IN (SELECT instance FROM gates))
-ORDER BY due_at, id LIMIT ?
-"""
-TAKE = """
-UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
-    lease_until = ?, started_at = ifnull(started_at, ?), due_at = NULL, waiting_for = ''
+VOID = """
+UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL, fence = fence + 1,
+    probation = 1, crashes = crashes + ?
 WHERE id = ?
 """
+CANCEL_WAITING = """
+UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
+    waiting_for = '', probation = 0, fence = fence + 1
+WHERE id = ? AND state IN ('queued', 'waiting')
+"""
+HOLD = """
+UPDATE executions SET held = 1 WHERE id IN (SELECT id FROM executions
+    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 0
+        AND substr(flow, 1, 1) <> '$' LIMIT ?)
+"""
+LET_GO = """
+UPDATE executions SET held = 0 WHERE id IN (SELECT id FROM executions
+    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 1 LIMIT ?)
+"""
+PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
 
 class SqliteJournal:
@@ -99,27 +84,27 @@ class SqliteJournal:
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         self._database = database
         self._clock = clock
-        self._turn = 0
+        self._served = ""
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
+        entries = [entry(each, now) for each in starts]
 
         def job(connection: sqlite3.Connection) -> list[Accepted]:
-            return accept(connection, starts, now, claim, now + lease)
+            return accept(connection, entries, now, claim, now + lease)
 
         return await self._database.post(job)
 
     async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
         now = self._clock()
-        self._turn += 1
-        turn = self._turn
+        after = self._served
 
-        def job(connection: sqlite3.Connection) -> list[Claim]:
-            ids = due(connection, now, room, probation, turn)
-            connection.executemany(TAKE, [(now + lease, now, each) for each in ids])
-            return [claimed(connection, each) for each in ids]
+        def job(connection: sqlite3.Connection) -> tuple[list[Claim], str]:
+            executions, served = due(connection, now, room, probation, after)
+            return take(connection, executions, now, now + lease), served
 
-        return await self._database.write(job)
+        claims, self._served = await self._database.write(job)
+        return claims
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease
@@ -161,6 +146,7 @@ class SqliteJournal:
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], outcome: Outcome
     ) -> Written:
         now = self._clock()
+        reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
 
         def job(connection: sqlite3.Connection) -> Written:
@@ -169,7 +155,7 @@ class SqliteJournal:
                 (
                     outcome.state,
                     now,
-                    outcome.reason,
+                    reason,
                     failure,
                     outcome.result,
                     lease.execution,
@@ -188,19 +174,20 @@ class SqliteJournal:
     ) -> Written:
         now = self._clock()
         state = "waiting" if how.how in ("sleep", "signal") else "queued"
+        waiting_for = text(how.waiting_for)
         failure = encode_failure(how.failure)
 
         def job(connection: sqlite3.Connection) -> Written:
             changed = connection.execute(
                 RELEASE_EXECUTION,
-                (state, how.due_at, how.waiting_for, failure, lease.execution, lease.fence),
+                (state, how.due_at, now, waiting_for, failure, lease.execution, lease.fence),
             ).rowcount
             if not changed:
                 return Written.FENCED
             add(connection, lease.execution, records, logs)
             note_attempt(connection, lease.execution, now, how.how, failure)
             if how.how == "signal":
-                wake_on_kept_signal(connection, lease.execution, how.waiting_for, now)
+                wake_on_kept_signal(connection, lease.execution, waiting_for, now)
             return Written.DONE
 
         return await self._database.write(job)
@@ -221,16 +208,11 @@ class SqliteJournal:
         now = self._clock()
 
         def job(connection: sqlite3.Connection) -> int:
-            found = connection.execute(f"SELECT id FROM executions WHERE {where}", values)
-            ids = [row[0] for row in found]
-            for each in ids:
-                note_attempt(connection, each, now, "crashed", None)
-            connection.executemany(
-                "UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL,"
-                " fence = fence + 1, probation = 1, crashes = crashes + ? WHERE id = ?",
-                [(now, crashes, each) for each in ids],
-            )
-            return len(ids)
+            found = connection.execute(f"{reading.ID} WHERE {where}", values).fetchall()
+            for (execution,) in found:
+                note_attempt(connection, execution, now, "crashed", None)
+            connection.executemany(VOID, [(now, crashes, execution) for (execution,) in found])
+            return len(found)
 
         return await self._database.write(job)
 
@@ -242,46 +224,35 @@ class SqliteJournal:
 
         await self._database.write(job)
 
-    async def next_due(self) -> Micros | None:
-        def job(connection: sqlite3.Connection) -> Micros | None:
-            return connection.execute(
-                "SELECT min(due_at) FROM executions WHERE state IN ('queued', 'waiting')"
-                " AND due_at IS NOT NULL"
-                " AND (flow LIKE '$%' OR instance NOT IN (SELECT instance FROM gates))"
-            ).fetchone()[0]
-
-        return await self._database.write(job)
+    async def next_due(self, *, probation: bool = False) -> Micros | None:
+        return await self._database.write(lambda connection: next_due(connection, probation))
 
     async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]:
         now = self._clock()
+        reason = text(reason)
 
-        def job(connection: sqlite3.Connection) -> Literal["ended", "asked", "over"]:
-            row = connection.execute(
-                "SELECT state FROM executions WHERE id = ?", (execution,)
-            ).fetchone()
-            if row is None:
-                raise NotFound(f"no execution {execution}")
-            if row[0] == "running":
-                connection.execute(
-                    "UPDATE executions SET cancelling = ? WHERE id = ?", (reason, execution)
-                )
-                return "asked"
-            changed = connection.execute(
-                "UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,"
-                " fence = fence + 1 WHERE id = ? AND state IN ('queued', 'waiting')",
-                (reason, now, execution),
+        def job(connection: sqlite3.Connection) -> Literal["ended", "asked", "over"] | None:
+            asked = connection.execute(
+                "UPDATE executions SET cancelling = ? WHERE id = ? AND state = 'running'",
+                (reason, execution),
             ).rowcount
-            return "ended" if changed else "over"
+            if asked:
+                return "asked"
+            if connection.execute(CANCEL_WAITING, (reason, now, execution)).rowcount:
+                return "ended"
+            return "over" if is_there(connection, execution) else None
 
-        return await self._database.write(job)
+        done = await self._database.write(job)
+        if done is None:
+            raise missing(execution)
+        return done
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
         def job(connection: sqlite3.Connection) -> dict[str, str]:
             marks = ", ".join("?" * len(executions))
             return dict(
                 connection.execute(
-                    "SELECT id, cancelling FROM executions"
-                    f" WHERE id IN ({marks}) AND cancelling IS NOT NULL",
+                    f"{reading.CANCELLING} WHERE cancelling IS NOT NULL AND id IN ({marks})",
                     tuple(executions),
                 ).fetchall()
             )
@@ -291,23 +262,18 @@ class SqliteJournal:
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> None:
-            found = connection.execute(
-                "SELECT 1 FROM executions WHERE id = ?", (execution,)
-            ).fetchone()
-            if found is None:
-                raise NotFound(f"no execution {execution}")
+        def job(connection: sqlite3.Connection) -> bool:
+            if not is_there(connection, execution):
+                return False
             connection.execute(
                 "INSERT INTO signals (execution, name, payload, at) VALUES (?, ?, ?, ?)",
                 (execution, name, payload, now),
             )
-            connection.execute(
-                "UPDATE executions SET due_at = ? WHERE id = ? AND state = 'waiting'"
-                " AND waiting_for LIKE ?",
-                (now, execution, f"signal:{name}:%"),
-            )
+            wake(connection, execution, name, now)
+            return True
 
-        await self._database.write(job)
+        if not await self._database.write(job):
+            raise missing(execution)
 
     async def signals(self, execution: str, name: str) -> list[bytes]:
         def job(connection: sqlite3.Connection) -> list[bytes]:
@@ -320,10 +286,22 @@ class SqliteJournal:
         return await self._database.write(job)
 
     async def hold(self, instance: str) -> None:
-        await self._write("INSERT OR IGNORE INTO gates VALUES (?)", (instance,))
+        def job(connection: sqlite3.Connection) -> bool:
+            connection.execute("INSERT OR IGNORE INTO gates VALUES (?)", (instance,))
+            return connection.execute(HOLD, (instance, HELD_AT_ONCE)).rowcount == HELD_AT_ONCE
+
+        while await self._database.write(job):
+            pass
 
     async def release_instance(self, instance: str) -> None:
-        await self._write("DELETE FROM gates WHERE instance = ?", (instance,))
+        def job(connection: sqlite3.Connection) -> bool:
+            more = connection.execute(LET_GO, (instance, HELD_AT_ONCE)).rowcount == HELD_AT_ONCE
+            if not more:
+                connection.execute("DELETE FROM gates WHERE instance = ?", (instance,))
+            return more
+
+        while await self._database.write(job):
+            pass
 
     async def live(self, instance: str) -> int:
         rows = await self._rows(
@@ -336,7 +314,7 @@ class SqliteJournal:
     async def outcome(self, execution: str) -> Outcome | None:
         found = await self.execution(execution)
         if found is None:
-            raise NotFound(f"no execution {execution}")
+            raise missing(execution)
         match found.state:
             case "succeeded" | "failed" | "cancelled" | "ignored" as state:
                 return Outcome(state, found.reason, found.result, found.failure)
@@ -357,11 +335,11 @@ class SqliteJournal:
 
         def job(connection: sqlite3.Connection) -> int:
             rows = connection.execute(
-                "SELECT id FROM executions WHERE ended_at < ? ORDER BY id LIMIT ?",
+                f"{reading.ID} WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
                 (ended_before, limit),
             ).fetchall()
-            for table in ("events", "steps", "logs", "attempts", "signals"):
-                connection.executemany(f"DELETE FROM {table} WHERE execution = ?", rows)
+            for table in PRUNED:
+                connection.executemany(f"DELETE FROM {table} WHERE execution = ?", rows)  # noqa: S608
             connection.executemany("DELETE FROM executions WHERE id = ?", rows)
             connection.execute(
                 "DELETE FROM dedupe WHERE (instance, flow, key) IN"
@@ -385,10 +363,8 @@ class SqliteJournal:
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         where, values = reading.where(which)
-        rows = await self._rows(
-            f"SELECT state, count(*) FROM executions WHERE {where} GROUP BY state", values
-        )
-        return {state: count for state, count in rows}
+        rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
+        return dict(rows)
 
     async def event(self, execution: str) -> Event | None:
         rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))
@@ -429,235 +405,15 @@ class SqliteJournal:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())
 
 
-def accept(
-    connection: sqlite3.Connection, starts: Sequence[Start], now: Micros, room: int, until: Micros
-) -> list[Accepted]:
-    """Insert events and executions; a duplicate gets the first one's id."""
-    answers: list[Accepted] = []
-    for start in starts:
-        flow = start.flow
-        if start.dedupe is not None:
-            first = first_of(connection, start, now)
-            if first is not None:
-                answers.append(Accepted(start.execution, duplicate_of=first))
-                continue
-        runs = room > 0 and (flow.flow.startswith(SYSTEM) or not is_held(connection, flow.instance))
-        inserted = connection.execute(
-            INSERT_EXECUTION,
-            (
-                start.execution,
-                flow.customer,
-                flow.instance,
-                flow.integration,
-                flow.flow,
-                flow.version,
-                flow.revision,
-                "running" if runs else "queued",
-                int(runs),
-                start.root,
-                start.replay_of,
-                start.key,
-                now,
-                now if runs else None,
-                None if runs else now,
-                int(runs),
-                until if runs else None,
-            ),
-        ).rowcount
-        if not inserted:
-            answers.append(Accepted(start.execution))
-            continue
-        event = start.event
-        connection.execute(
-            INSERT_EVENT,
-            (
-                start.execution,
-                event.method,
-                event.path,
-                event.query,
-                event.url,
-                event.part,
-                event.received_at,
-                encode_headers(event.headers),
-                event.body,
-            ),
-        )
-        add(connection, start.execution, start.copied, ())
-        claim = None
-        if runs:
-            room -= 1
-            lease = Lease(start.execution, 1, until)
-            claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
-        answers.append(Accepted(start.execution, claim=claim))
-    return answers
+def is_there(connection: sqlite3.Connection, execution: str) -> bool:
+    """Whether an execution is in the journal, in whatever state."""
+    row = connection.execute("SELECT 1 FROM executions WHERE id = ?", (execution,)).fetchone()
+    return row is not None
 
 
-def first_of(connection: sqlite3.Connection, start: Start, now: Micros) -> str | None:
-    """Take the dedupe key, or find who has it; the unique index decides."""
-    assert start.dedupe is not None
-    flow = start.flow
-    key = blake2b(start.dedupe.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    taken = connection.execute(
-        INSERT_DEDUPE,
-        (flow.instance, flow.flow, key, start.execution, now + start.dedupe.ttl, now),
-    ).rowcount
-    if taken:
-        return None
-    first: str = connection.execute(
-        "SELECT execution FROM dedupe WHERE instance = ? AND flow = ? AND key = ?",
-        (flow.instance, flow.flow, key),
-    ).fetchone()[0]
-    if first == start.execution:
-        return None
-    connection.execute("UPDATE executions SET duplicates = duplicates + 1 WHERE id = ?", (first,))
-    return first
-
-
-def is_held(connection: sqlite3.Connection, instance: str) -> bool:
-    return (
-        connection.execute("SELECT 1 FROM gates WHERE instance = ?", (instance,)).fetchone()
-        is not None
+def missing(execution: str) -> NotFound:
+    """Says that an execution is not there."""
+    return NotFound(
+        f"no execution has the id {execution!r}: it was never accepted, or was pruned since; "
+        "see: halflap executions list"
     )
-
-
-def due(
-    connection: sqlite3.Connection, now: Micros, room: int, probation: bool, turn: int
-) -> list[str]:
-    """Who is next: customers in turn, an equal share each, what is left over to whoever has more."""
-    customers = [row[0] for row in connection.execute(CUSTOMERS_DUE)]
-    if not customers:
-        return []
-    first = turn % len(customers)
-    customers = customers[first:] + customers[:first]
-    lists = [
-        [
-            row[0]
-            for row in connection.execute(DUE_OF_CUSTOMER, (customer, now, int(probation), room))
-        ]
-        for customer in customers[:room]
-    ]
-    chosen: list[str] = []
-    for place in range(max((len(each) for each in lists), default=0)):
-        chosen += [each[place] for each in lists if place < len(each)]
-        if len(chosen) >= room:
-            break
-    return chosen[:room]
-
-
-def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
-    """An execution that was just taken, with its event and its journal."""
-    row = connection.execute(
-        "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
-        " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes"
-        " FROM executions WHERE id = ?",
-        (execution,),
-    ).fetchone()
-    event = connection.execute("SELECT * FROM events WHERE execution = ?", (execution,)).fetchone()
-    steps = connection.execute(
-        "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
-    ).fetchall()
-    start = Start(
-        execution=execution,
-        flow=FlowKey(*row[:6]),
-        event=reading.event(event),
-        root=row[6],
-        replay_of=row[7],
-        key=row[8],
-    )
-    return Claim(
-        start=start,
-        lease=Lease(execution, fence=row[10], until=row[11]),
-        attempt=row[9],
-        accepted_at=row[12],
-        cancelling=row[13],
-        probation=bool(row[14]),
-        crashes=row[15],
-        history=tuple(reading.record(each) for each in steps),
-    )
-
-
-def add(
-    connection: sqlite3.Connection,
-    execution: str,
-    records: Sequence[Record],
-    logs: Sequence[LogLine],
-) -> None:
-    """Add records (a retrying one is overwritten by its next try) and log lines."""
-    for each in records:
-        connection.execute(
-            UPSERT_STEP,
-            (
-                execution,
-                each.path,
-                each.seq,
-                each.kind,
-                each.name,
-                each.title,
-                each.status,
-                each.pure,
-                each.tries,
-                each.started_at,
-                each.ended_at,
-                each.inputs,
-                each.result,
-                encode_failure(each.failure),
-            ),
-        )
-    for line in logs:
-        connection.execute(
-            "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
-            (execution, line.at, line.level, line.message, line.fields, line.step),
-        )
-
-
-def write_state(connection: sqlite3.Connection, write: StateWrite, now: Micros) -> bool:
-    """Write one key; False where the compare-and-set failed."""
-    if write.expect is not None:
-        row = connection.execute(
-            "SELECT value FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
-        ).fetchone()
-        if (MISSING if row is None else row[0]) != write.expect:
-            return False
-    if write.value is None:
-        connection.execute(
-            "DELETE FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
-        )
-    else:
-        connection.execute(
-            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE"
-            " SET value = excluded.value, changed_at = excluded.changed_at",
-            (write.scope, write.key, write.value, now),
-        )
-    return True
-
-
-def note_attempt(
-    connection: sqlite3.Connection, execution: str, now: Micros, how: str, failure: bytes | None
-) -> None:
-    """Keep what became of an attempt that did not end its execution."""
-    connection.execute(
-        "INSERT OR REPLACE INTO attempts"
-        " SELECT id, attempt, ifnull((SELECT max(ended_at) FROM attempts WHERE execution = ?1),"
-        " started_at), ?2, ?3, ?4 FROM executions WHERE id = ?1",
-        (execution, now, how, failure),
-    )
-
-
-def wake_on_kept_signal(
-    connection: sqlite3.Connection, execution: str, waiting_for: str, now: Micros
-) -> None:
-    """A signal that came between the look and the wait wakes the execution at once."""
-    _, name, taken = waiting_for.split(":")
-    count = connection.execute(
-        "SELECT count(*) FROM signals WHERE execution = ? AND name = ?", (execution, name)
-    ).fetchone()[0]
-    if count > int(taken):
-        connection.execute("UPDATE executions SET due_at = ? WHERE id = ?", (now, execution))
-
-
-def encode_headers(headers: tuple[tuple[str, str], ...]) -> bytes:
-    return msgspec.json.encode(headers)
-
-
-def encode_failure(failure: Failure | None) -> bytes | None:
-    return None if failure is None else msgspec.json.encode(failure)

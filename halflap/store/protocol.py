@@ -35,7 +35,10 @@ class Written(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to an execution: `fence` is its number, `until` its end by the store's clock."""
+    """The right to write to an execution.
+
+    `fence` is its number, `until` its end by the store's clock.
+    """
 
     execution: str
     fence: int
@@ -153,8 +156,11 @@ class Journal(Protocol):
         """End the probation of executions that did not end their process."""
         ...
 
-    async def next_due(self) -> Micros | None:
-        """When the next execution that is not running becomes due; None where none does by time."""
+    async def next_due(self, *, probation: bool = False) -> Micros | None:
+        """When the next execution becomes due that may be claimed; None where none does by time.
+
+        Sees what `claim` sees: with `probation`, only what is on probation, else only the others.
+        """
         ...
 
     async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]: ...

@@ -15,6 +15,10 @@ SELECT id, customer, instance, integration, flow, version, revision, state, atte
     duplicates, waiting_for
 FROM executions
 """
+ID = "SELECT id FROM executions"
+CANCELLING = "SELECT id, cancelling FROM executions"
+COUNT = "SELECT state, count(*) FROM executions"
+LIVE = ("queued", "running", "waiting")
 
 
 def execution(row: Any) -> Execution:
@@ -96,6 +100,8 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         values.append(which.before)
     if which.dead_letters:
         clauses.append("state = 'failed' AND dismissed = 0")
+    elif set(which.states) == set(LIVE):  # spelt as in the partial index, which is used for it
+        clauses.append("state IN ('queued', 'running', 'waiting')")
     elif which.states:
         clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
         values += which.states

@@ -36,7 +36,8 @@ The journal
                 be claimed (NULL: not by time alone). A claim sets `fence` to a new number and
                 `lease_until`; every later write names the fence and changes nothing where it
                 differs. An ended execution changes only by being dismissed. `crashes` counts
-                unclean ends while it ran alone.
+                unclean ends while it ran alone. `held` is 1 while its instance stands in `gates`
+                (and its flow is not one of ours), so that what is held costs a claim nothing.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes.
@@ -190,7 +191,9 @@ CREATE TABLE executions (
     due_at INTEGER,
     waiting_for TEXT NOT NULL DEFAULT '',
     fence INTEGER NOT NULL DEFAULT 0,
+    claimed_at INTEGER,
     lease_until INTEGER,
+    held INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     probation INTEGER NOT NULL DEFAULT 0,
     cancelling TEXT,
@@ -201,11 +204,13 @@ CREATE TABLE executions (
     duplicates INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (customer, due_at, id)
-    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL;
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_next ON executions (due_at)
-    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL;
+    WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_running ON executions (lease_until) WHERE state = 'running';
-CREATE INDEX executions_live ON executions (instance) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX executions_live ON executions (instance)
+    WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;

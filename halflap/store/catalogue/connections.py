@@ -21,7 +21,10 @@ from halflap.store.vault import Vault
 
 Status = Literal["untested", "working", "unauthorized"]
 
-SELECT = "SELECT id, customer, component, name, fields, secrets, generation, status, created_at FROM connections"
+SELECT = """
+SELECT id, customer, component, name, fields, secrets, generation, status, created_at
+FROM connections
+"""
 SAVE = """
 INSERT INTO connections
     (id, customer, component, name, fields, secrets, generation, status, created_at)

@@ -1,0 +1,146 @@
+"""How an event is accepted: deduped, kept, and claimed at once where there is room."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from halflap.errors import Rejected
+from halflap.model import SYSTEM, Micros, Start
+from halflap.store.protocol import Accepted, Claim, Lease
+from halflap.store.recording import add
+
+INSERT_EXECUTION = """
+INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
+    replay_of, record_key, accepted_at, state, attempt, fence, started_at, claimed_at, due_at,
+    lease_until, held)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+"""
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_DEDUPE = """
+INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (instance, flow, key) DO UPDATE
+    SET execution = excluded.execution, expires_at = excluded.expires_at
+    WHERE dedupe.expires_at <= ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A start as rows, made before the transaction, so that a bad one hurts nobody."""
+
+    start: Start
+    execution: tuple[object, ...]
+    event: tuple[object, ...]
+    dedupe: tuple[object, ...] | None
+
+
+def entry(start: Start, now: Micros) -> Entry:
+    """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
+    flow, event = start.flow, start.event
+    try:
+        headers = msgspec.json.encode(event.headers)
+        f"{event.method}{event.path}{event.query}{event.url}{start.key}".encode()
+    except UnicodeEncodeError as error:
+        raise Rejected(
+            f"execution {start.execution}: its event has text that UTF-8 cannot hold ({error}); "
+            "decode the request's headers as Latin-1, and its path and query as UTF-8",
+            status=400,
+        ) from error
+    return Entry(
+        start,
+        (
+            start.execution,
+            flow.customer,
+            flow.instance,
+            flow.integration,
+            flow.flow,
+            flow.version,
+            flow.revision,
+            start.root,
+            start.replay_of,
+            start.key,
+            now,
+        ),
+        (
+            start.execution,
+            event.method,
+            event.path,
+            event.query,
+            event.url,
+            event.part,
+            event.received_at,
+            headers,
+            event.body,
+        ),
+        None
+        if start.dedupe is None
+        else (
+            flow.instance,
+            flow.flow,
+            blake2b(start.dedupe.key.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+            start.execution,
+            now + start.dedupe.ttl,
+        ),
+    )
+
+
+def accept(
+    connection: sqlite3.Connection, entries: Sequence[Entry], now: Micros, room: int, until: Micros
+) -> list[Accepted]:
+    """Insert events and executions; a duplicate gets the first one's id."""
+    answers: list[Accepted] = []
+    for each in entries:
+        start = each.start
+        if each.dedupe is not None:
+            first = first_of(connection, each.dedupe, start.execution, now)
+            if first is not None:
+                answers.append(Accepted(start.execution, duplicate_of=first))
+                continue
+        held = not start.flow.flow.startswith(SYSTEM) and is_held(connection, start.flow.instance)
+        runs = room > 0 and not held
+        state = (
+            ("running", 1, 1, now, now, None, until, 0)
+            if runs
+            else ("queued", 0, 0, None, None, now, None, int(held))
+        )
+        inserted = connection.execute(INSERT_EXECUTION, (*each.execution, *state)).rowcount
+        if not inserted:
+            answers.append(Accepted(start.execution))
+            continue
+        connection.execute(INSERT_EVENT, each.event)
+        if start.copied:
+            add(connection, start.execution, start.copied, ())
+        claim = None
+        if runs:
+            room -= 1
+            lease = Lease(start.execution, 1, until)
+            claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
+        answers.append(Accepted(start.execution, claim=claim))
+    return answers
+
+
+def first_of(
+    connection: sqlite3.Connection, dedupe: tuple[object, ...], execution: str, now: Micros
+) -> str | None:
+    """Take the dedupe key, or find who has it; the unique index decides."""
+    if connection.execute(INSERT_DEDUPE, (*dedupe, now)).rowcount:
+        return None
+    first: str = connection.execute(
+        "SELECT execution FROM dedupe WHERE instance = ? AND flow = ? AND key = ?", dedupe[:3]
+    ).fetchone()[0]
+    if first == execution:
+        return None
+    connection.execute("UPDATE executions SET duplicates = duplicates + 1 WHERE id = ?", (first,))
+    return first
+
+
+def is_held(connection: sqlite3.Connection, instance: str) -> bool:
+    """Whether an instance's executions are held back."""
+    row = connection.execute("SELECT 1 FROM gates WHERE instance = ?", (instance,)).fetchone()
+    return row is not None

@@ -1,0 +1,128 @@
+"""What a worker writes about an execution: records, log lines, state, attempts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from halflap.model import MISSING, Failure, LogLine, Micros, Record, StateWrite
+
+UPSERT_STEP = """
+INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (execution, path) DO UPDATE SET
+    status = excluded.status, tries = excluded.tries, ended_at = excluded.ended_at,
+    inputs = excluded.inputs, result = excluded.result, failure = excluded.failure
+    WHERE steps.status = 'retrying'
+"""
+INSERT_ATTEMPT = """
+INSERT OR REPLACE INTO attempts
+SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?
+"""
+WAKE = """
+UPDATE executions SET due_at = ?1 WHERE id = ?2 AND state = 'waiting'
+    AND (due_at IS NULL OR due_at > ?1) AND rtrim(waiting_for, '0123456789') = ?3
+"""
+
+
+def add(
+    connection: sqlite3.Connection,
+    execution: str,
+    records: Sequence[Record],
+    logs: Sequence[LogLine],
+) -> None:
+    """Add records (a retrying one is overwritten by its next try) and log lines."""
+    for each in records:
+        connection.execute(
+            UPSERT_STEP,
+            (
+                execution,
+                each.path,
+                each.seq,
+                each.kind,
+                each.name,
+                text(each.title),
+                each.status,
+                each.pure,
+                each.tries,
+                each.started_at,
+                each.ended_at,
+                each.inputs,
+                each.result,
+                encode_failure(each.failure),
+            ),
+        )
+    for line in logs:
+        connection.execute(
+            "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
+            (execution, line.at, line.level, text(line.message), line.fields, line.step),
+        )
+
+
+def write_state(connection: sqlite3.Connection, write: StateWrite, now: Micros) -> bool:
+    """Write one key; False where the compare-and-set failed."""
+    if write.expect is not None:
+        row = connection.execute(
+            "SELECT value FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
+        ).fetchone()
+        if (MISSING if row is None else row[0]) != write.expect:
+            return False
+    if write.value is None:
+        connection.execute(
+            "DELETE FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
+        )
+    else:
+        connection.execute(
+            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE"
+            " SET value = excluded.value, changed_at = excluded.changed_at",
+            (write.scope, write.key, write.value, now),
+        )
+    return True
+
+
+def note_attempt(
+    connection: sqlite3.Connection, execution: str, now: Micros, how: str, failure: bytes | None
+) -> None:
+    """Keep what became of an attempt that did not end its execution."""
+    connection.execute(INSERT_ATTEMPT, (now, how, failure, execution))
+
+
+def wake(connection: sqlite3.Connection, execution: str, name: str, now: Micros) -> None:
+    """Make an execution due that waits for a signal of that name."""
+    connection.execute(WAKE, (now, execution, f"signal:{name}:"))
+
+
+def wake_on_kept_signal(
+    connection: sqlite3.Connection, execution: str, waiting_for: str, now: Micros
+) -> None:
+    """A signal that came between the look and the wait wakes the execution at once.
+
+    `waiting_for` is `signal:<name>:<how many were taken>`; a name may have colons.
+    """
+    name, _, taken = waiting_for.removeprefix("signal:").rpartition(":")
+    count = connection.execute(
+        "SELECT count(*) FROM signals WHERE execution = ? AND name = ?", (execution, name)
+    ).fetchone()[0]
+    if count > int(taken):
+        wake(connection, execution, name, now)
+
+
+def text(value: str) -> str:
+    """Text for people to read; what UTF-8 cannot hold (lone surrogates) is escaped."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+
+
+def encode_failure(failure: Failure | None) -> bytes | None:
+    """A failure as it is kept."""
+    if failure is None:
+        return None
+    return msgspec.json.encode(
+        replace(
+            failure,
+            message=text(failure.message),
+            where=text(failure.where),
+            trace=text(failure.trace),
+        )
+    )

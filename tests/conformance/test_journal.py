@@ -1,0 +1,910 @@
+"""What every journal keeps, whatever it stands on. SQLite passes it, on a file and in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.errors import NotFound, Rejected
+from halflap.model import (
+    MISSING,
+    Dedupe,
+    Event,
+    Failure,
+    FlowKey,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+    new_id,
+)
+from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.store import Store
+
+SECOND: Micros = 1_000_000
+LEASE: Micros = 30 * SECOND
+DONE = Outcome("succeeded", result=b"null")
+
+
+class Clock:
+    """A clock that stands still until a test moves it; far from the machine's own time."""
+
+    def __init__(self) -> None:
+        self.now: Micros = 4_000_000_000 * SECOND
+
+    def __call__(self) -> Micros:
+        return self.now
+
+    def move(self, by: Micros) -> None:
+        self.now += by
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["file", "memory"])
+async def journal(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> AsyncIterator[Journal]:
+    if request.param == "file":
+        store = await Store.open(tmp_path / "store", clock=clock)
+    else:
+        store = await Store.memory(clock=clock)
+    yield store.journal
+    await store.close()
+
+
+def flow(customer: str = "cus_a", instance: str = "", name: str = "orders") -> FlowKey:
+    return FlowKey(customer, instance or f"ins_of_{customer}", "shop", name, "v1", 3)
+
+
+def start(of: FlowKey | None = None, **changes: Any) -> Start:
+    event = Event(
+        method="POST",
+        path="/orders/1",
+        query="a=1&a=2",
+        headers=(("content-type", "application/json"), ("x-twice", "1"), ("x-twice", "2")),
+        body=b'{"id": 1}',
+        received_at=12,
+        url="https://hooks.example/hooks/hk_1/orders/1?a=1&a=2",
+    )
+    execution = new_id("exe")
+    return replace(Start(execution, of or flow(), event, root=execution), **changes)
+
+
+def record(path: str = "acme.save#1", status: Any = "succeeded", **changes: Any) -> Record:
+    made = Record(
+        seq=1,
+        path=path,
+        kind="action",
+        name="acme.save",
+        title="Save",
+        status=status,
+        started_at=10,
+        ended_at=20,
+        inputs=b'{"a":1}',
+        result=b'"ok"',
+    )
+    return replace(made, **changes)
+
+
+async def accepted(journal: Journal, *starts: Start) -> None:
+    await journal.accept(starts, claim=0, lease=LEASE)
+
+
+async def running(journal: Journal, begun: Start | None = None) -> Claim:
+    """An execution that was just accepted and claimed at once."""
+    (answer,) = await journal.accept([begun or start()], claim=1, lease=LEASE)
+    assert answer.claim is not None
+    return answer.claim
+
+
+async def claim_one(journal: Journal, *, probation: bool = False) -> Claim:
+    (claim,) = await journal.claim(1, LEASE, probation=probation)
+    return claim
+
+
+async def state(journal: Journal, execution: str) -> str:
+    found = await journal.execution(execution)
+    assert found is not None
+    return found.state
+
+
+# -- accept -----------------------------------------------------------------------------------
+
+
+async def test_what_is_accepted_is_kept_as_it_came(journal: Journal, clock: Clock):
+    begun = start(key="order-1", replay_of="exe_before")
+    (answer,) = await journal.accept([begun], claim=0, lease=LEASE)
+    assert (answer.execution, answer.duplicate_of, answer.claim) == (begun.execution, None, None)
+    found = await journal.execution(begun.execution)
+    assert found is not None
+    assert found.flow == begun.flow
+    assert (found.state, found.attempt, found.key) == ("queued", 0, "order-1")
+    assert (found.root, found.replay_of) == (begun.execution, "exe_before")
+    assert (found.accepted_at, found.due_at, found.started_at) == (clock.now, clock.now, None)
+    assert await journal.event(begun.execution) == begun.event
+
+
+async def test_accepting_an_id_twice_starts_it_once(journal: Journal):
+    begun = start(dedupe=Dedupe("d-1"))
+    first = await running(journal, begun)
+    (again,) = await journal.accept([begun], claim=1, lease=LEASE)
+    assert (again.execution, again.duplicate_of, again.claim) == (begun.execution, None, None)
+    assert await journal.end(first.lease, [], [], DONE) is Written.DONE
+    await accepted(journal, begun)
+    found = await journal.execution(begun.execution)
+    assert found is not None
+    assert (found.state, found.duplicates) == ("succeeded", 0)
+
+
+async def test_a_claim_at_once_has_all_that_a_later_one_has(journal: Journal, clock: Clock):
+    copied = (record("a#1", seq=0), record("b#1", seq=1))
+    begun = start(copied=copied, replay_of="exe_x", root="exe_x", key="k")
+    at_once = await running(journal, begun)
+    assert at_once.start == begun
+    assert at_once.history == copied
+    assert at_once.lease.until == clock.now + LEASE
+    assert (at_once.attempt, at_once.accepted_at) == (1, clock.now)
+    await journal.release(at_once.lease, [], [], Release("drained", clock.now))
+    later = await claim_one(journal)
+    assert later.start == replace(begun, copied=())
+    assert later.history == copied
+    assert later.attempt == 2
+    assert later.lease.fence > at_once.lease.fence
+
+
+async def test_no_more_are_claimed_at_once_than_there_is_room_for(journal: Journal):
+    answers = await journal.accept([start() for _ in range(3)], claim=2, lease=LEASE)
+    assert [each.claim is not None for each in answers] == [True, True, False]
+
+
+async def test_a_hundred_duplicates_at_once_are_one_execution(journal: Journal):
+    starts = [start(dedupe=Dedupe("delivery-1")) for _ in range(100)]
+    answers = await asyncio.gather(
+        *(journal.accept([each], claim=1, lease=LEASE) for each in starts)
+    )
+    firsts = [answer.execution for (answer,) in answers if answer.duplicate_of is None]
+    assert len(firsts) == 1
+    assert {a.duplicate_of for (a,) in answers if a.execution != firsts[0]} == {firsts[0]}
+    assert sum(answer.claim is not None for (answer,) in answers) == 1
+    (found,) = await journal.executions(Filter(limit=200))
+    assert (found.id, found.duplicates) == (firsts[0], 99)
+
+
+async def test_a_dedupe_key_holds_within_its_flow_only(journal: Journal):
+    starts = [
+        start(flow("cus_a"), dedupe=Dedupe("d")),
+        start(flow("cus_b"), dedupe=Dedupe("d")),
+        start(flow("cus_a", name="returns"), dedupe=Dedupe("d")),
+        start(flow("cus_a"), dedupe=Dedupe("D")),
+        start(flow("cus_a")),
+        start(flow("cus_a")),
+    ]
+    answers = await journal.accept(starts, claim=0, lease=LEASE)
+    assert [each.duplicate_of for each in answers] == [None] * 6
+
+
+async def test_a_dedupe_key_is_free_again_once_it_expires(journal: Journal, clock: Clock):
+    first = start(dedupe=Dedupe("d", ttl=10 * SECOND))
+    await accepted(journal, first)
+    clock.move(10 * SECOND - 1)
+    (answer,) = await journal.accept([start(dedupe=Dedupe("d"))], claim=0, lease=LEASE)
+    assert answer.duplicate_of == first.execution
+    clock.move(1)
+    second = start(dedupe=Dedupe("d", ttl=10 * SECOND))
+    (answer,) = await journal.accept([second], claim=0, lease=LEASE)
+    assert answer.duplicate_of is None
+    (answer,) = await journal.accept([start(dedupe=Dedupe("d"))], claim=0, lease=LEASE)
+    assert answer.duplicate_of == second.execution
+
+
+async def test_a_duplicate_within_a_split_request_is_found(journal: Journal):
+    starts = [start(dedupe=Dedupe("d")) for _ in range(3)]
+    answers = await journal.accept(starts, claim=0, lease=LEASE)
+    first = starts[0].execution
+    assert [each.duplicate_of for each in answers] == [None, first, first]
+
+
+async def test_a_split_request_is_accepted_whole_or_not_at_all(journal: Journal):
+    good, bad = start(dedupe=Dedupe("d")), start(root=None)  # a root is required
+    with pytest.raises(Exception, match="NOT NULL"):
+        await journal.accept([good, bad], claim=0, lease=LEASE)
+    assert await journal.execution(good.execution) is None
+    (answer,) = await journal.accept([start(dedupe=Dedupe("d"))], claim=0, lease=LEASE)
+    assert answer.duplicate_of is None
+
+
+async def test_one_that_cannot_be_kept_hurts_no_other(journal: Journal):
+    starts = [start() for _ in range(20)]
+    starts[7] = start(root=None)
+    results = await asyncio.gather(
+        *(journal.accept([each], claim=0, lease=LEASE) for each in starts), return_exceptions=True
+    )
+    assert [isinstance(each, Exception) for each in results] == [n == 7 for n in range(20)]
+    assert len(await journal.executions(Filter())) == 19
+
+
+async def test_bodies_and_texts_survive_byte_for_byte(journal: Journal):
+    event = Event(
+        method="PUT",
+        path="/ü/\x00/☃",
+        query="q=%00\x00",
+        headers=(("x-latin", "\x00caf\xe9\xff"), ("", ""), ("x-emoji", "🦉")),
+        body=bytes(range(256)) * 300 + b"\xff\xfe\x00",
+        received_at=1,
+        part=7,
+    )
+    begun = start(event=event, key="k\x00ey")
+    await accepted(journal, begun)
+    assert await journal.event(begun.execution) == event
+    assert (await claim_one(journal)).start == begun
+    await accepted(journal, start(key="k"))
+    assert [e.id for e in await journal.executions(Filter(key="k\x00ey"))] == [begun.execution]
+
+
+@pytest.mark.parametrize("field", ["path", "query", "url", "method", "headers", "key"])
+async def test_text_that_utf8_cannot_hold_is_refused_before_the_transaction(
+    journal: Journal, field: str
+):
+    begun = start()
+    if field == "key":
+        begun = replace(begun, key="\ud800")
+    else:
+        value: Any = (("x", "\udcff"),) if field == "headers" else "/\udcff"
+        begun = replace(begun, event=replace(begun.event, **{field: value}))
+    with pytest.raises(Rejected, match="UTF-8") as caught:
+        await accepted(journal, start(), begun)
+    assert caught.value.status == 400
+    assert await journal.executions(Filter()) == []
+
+
+# -- claim ------------------------------------------------------------------------------------
+
+
+async def test_only_what_is_due_is_claimed_and_only_once(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    await journal.release(claim.lease, [], [], Release("retry", clock.now + SECOND))
+    assert await journal.next_due() == clock.now + SECOND
+    clock.move(SECOND - 1)
+    assert await journal.claim(10, LEASE) == []
+    clock.move(1)
+    (again,) = await journal.claim(10, LEASE)
+    assert again.lease == Lease(claim.start.execution, again.lease.fence, clock.now + LEASE)
+    assert await journal.claim(10, LEASE) == []
+    assert await journal.next_due() is None
+
+
+async def test_many_claimers_at_once_never_get_the_same(journal: Journal):
+    await accepted(journal, *(start() for _ in range(60)))
+    claims = await asyncio.gather(*(journal.claim(7, LEASE) for _ in range(12)))
+    got = [each.start.execution for some in claims for each in some]
+    assert len(got) == len(set(got)) == 60
+
+
+async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: Clock):
+    starts = [start() for _ in range(4)]
+    for each in starts:
+        await accepted(journal, each)
+        clock.move(1)
+    got = [(await claim_one(journal)).start.execution for _ in starts]
+    assert got == [each.execution for each in starts]
+
+
+async def test_customers_share_what_is_claimed(journal: Journal, clock: Clock):
+    await accepted(journal, *(start(flow("cus_flood")) for _ in range(100)))
+    clock.move(SECOND)
+    await accepted(journal, *(start(flow(f"cus_{n}")) for n in range(3) for _ in range(2)))
+    claims = await journal.claim(8, LEASE)
+    counts: dict[str, int] = {}
+    for each in claims:
+        counts[each.start.flow.customer] = counts.get(each.start.flow.customer, 0) + 1
+    assert counts == {"cus_flood": 2, "cus_0": 2, "cus_1": 2, "cus_2": 2}
+    assert len(await journal.claim(50, LEASE)) == 50  # what the others leave is the flood's
+
+
+async def test_customers_take_turns_where_there_are_more_than_room(journal: Journal):
+    names = [f"cus_{n}" for n in range(5)]
+    for name in names:
+        await accepted(journal, *(start(flow(name)) for _ in range(4)))
+    got = [each.start.flow.customer for _ in range(5) for each in await journal.claim(2, LEASE)]
+    assert sorted(got) == sorted(names * 2)
+
+
+async def test_what_is_held_waits_until_its_instance_is_released(journal: Journal):
+    held, free = flow("cus_a", "ins_held"), flow("cus_a", "ins_free")
+    before, other = start(held), start(free)
+    await accepted(journal, before, other)
+    await journal.hold("ins_held")
+    await journal.hold("ins_held")
+    during = start(held)
+    (answer,) = await journal.accept([during], claim=5, lease=LEASE)
+    assert answer.claim is None
+    got = await journal.claim(10, LEASE)
+    assert [each.start.execution for each in got] == [other.execution]
+    assert await journal.next_due() is None
+    assert await journal.live("ins_held") == 2
+    await journal.release_instance("ins_held")
+    assert await journal.next_due() is not None
+    got = await journal.claim(10, LEASE)
+    assert {each.start.execution for each in got} == {before.execution, during.execution}
+
+
+async def test_what_ran_when_its_instance_was_held_does_not_come_back(
+    journal: Journal, clock: Clock
+):
+    claim = await running(journal)
+    crashed = await running(journal)
+    instance = claim.start.flow.instance
+    await journal.hold(instance)
+    assert await journal.commit(claim.lease, [record()], [], None) is Written.DONE
+    await journal.release(claim.lease, [], [], Release("retry", clock.now))
+    assert await journal.claim(10, LEASE) == []
+    await journal.void()
+    assert await journal.claim(10, LEASE, probation=True) == []
+    await journal.release_instance(instance)
+    assert (await claim_one(journal)).start.execution == claim.start.execution
+    again = await claim_one(journal, probation=True)
+    assert again.start.execution == crashed.start.execution
+
+
+async def test_flows_of_ours_pass_where_an_instance_is_held(journal: Journal):
+    deploy = flow(name="$deploy")
+    waiting = start(deploy)
+    await accepted(journal, waiting)
+    await journal.hold(deploy.instance)
+    assert (await claim_one(journal)).start.execution == waiting.execution
+    await running(journal, start(deploy))
+    await accepted(journal, start(flow(name="deploy")))
+    assert await journal.claim(10, LEASE) == []
+
+
+async def test_holding_many_holds_every_one(journal: Journal):
+    starts = [start(flow("cus_a", "ins_big")) for _ in range(5_001)]
+    await accepted(journal, *starts)
+    await journal.hold("ins_big")
+    assert await journal.claim(10, LEASE) == []
+    await journal.release_instance("ins_big")
+    assert len(await journal.claim(6_000, LEASE)) == 5_001
+
+
+# -- leases and fences ------------------------------------------------------------------------
+
+
+async def test_a_renewed_lease_lasts_longer_and_a_lost_one_is_not_renewed(
+    journal: Journal, clock: Clock
+):
+    kept, lost = await running(journal), await running(journal)
+    clock.move(LEASE)
+    assert await journal.renew([kept.lease], LEASE) == [
+        replace(kept.lease, until=clock.now + LEASE)
+    ]
+    clock.move(1)
+    assert await journal.lapse() == 1
+    assert await state(journal, kept.start.execution) == "running"
+    assert await state(journal, lost.start.execution) == "queued"
+    renewed = await journal.renew([kept.lease, lost.lease], LEASE)
+    assert [each.execution for each in renewed] == [kept.start.execution]
+    assert await journal.commit(kept.lease, [], [], None) is Written.DONE
+
+
+@pytest.mark.parametrize("how", ["lapse", "void", "blame", "released", "claimed again", "ended"])
+async def test_a_lost_fence_writes_nothing(journal: Journal, clock: Clock, how: str):
+    claim = await running(journal)
+    execution, lease = claim.start.execution, claim.lease
+    match how:
+        case "lapse":
+            clock.move(LEASE + 1)
+            assert await journal.lapse() == 1
+        case "void":
+            assert await journal.void() == 1
+        case "blame":
+            await journal.blame([execution], alone=False)
+        case "released":
+            await journal.release(lease, [], [], Release("sleep", clock.now + SECOND))
+        case "claimed again":
+            await journal.release(lease, [], [], Release("later", clock.now))
+            await claim_one(journal)
+        case _:
+            await journal.end(lease, [], [], DONE)
+    before = (
+        await journal.execution(execution),
+        await journal.attempts(execution),
+        await journal.next_due(),
+    )
+    line, write = LogLine(1, "info", "x"), StateWrite("flow:a:b", "k", b"1")
+    assert await journal.commit(lease, [record()], [line], write) is Written.FENCED
+    assert await journal.end(lease, [record()], [line], DONE) is Written.FENCED
+    release = Release("retry", 0)
+    assert await journal.release(lease, [record()], [line], release) is Written.FENCED
+    assert await journal.renew([lease], LEASE) == []
+    assert await journal.steps(execution) == []
+    assert await journal.logs(execution) == []
+    assert await journal.read_state("flow:a:b", "k") is None
+    after = (
+        await journal.execution(execution),
+        await journal.attempts(execution),
+        await journal.next_due(),
+    )
+    assert after == before
+
+
+async def test_a_lost_fence_in_a_shared_commit_disturbs_no_other(journal: Journal):
+    claims = [await running(journal) for _ in range(30)]
+    await journal.blame([claims[3].start.execution, claims[20].start.execution], alone=False)
+    written = await asyncio.gather(
+        *(
+            journal.end(each.lease, [record()], [], DONE)
+            if number % 2
+            else journal.commit(each.lease, [record()], [], None)
+            for number, each in enumerate(claims)
+        )
+    )
+    lost = {3, 20}
+    assert [each is Written.FENCED for each in written] == [n in lost for n in range(30)]
+    for number, each in enumerate(claims):
+        assert len(await journal.steps(each.start.execution)) == (number not in lost)
+
+
+async def test_an_unclean_end_puts_an_execution_on_probation(journal: Journal, clock: Clock):
+    first, second = await running(journal), await running(journal)
+    clock.move(5)
+    assert await journal.void() == 2
+    assert await journal.claim(10, LEASE) == []
+    assert await journal.next_due() is None
+    assert await journal.next_due(probation=True) == clock.now
+    claims = await journal.claim(10, LEASE, probation=True)
+    assert {(c.start.execution, c.probation, c.crashes, c.attempt) for c in claims} == {
+        (first.start.execution, True, 0, 2),
+        (second.start.execution, True, 0, 2),
+    }
+    await journal.blame([first.start.execution], alone=True)
+    await journal.blame([second.start.execution], alone=False)
+    again = {
+        each.start.execution: each.crashes
+        for each in await journal.claim(10, LEASE, probation=True)
+    }
+    assert again == {first.start.execution: 1, second.start.execution: 0}
+    attempts = await journal.attempts(first.start.execution)
+    assert [(each.number, each.how) for each in attempts] == [(1, "crashed"), (2, "crashed")]
+
+
+async def test_a_pardoned_execution_is_claimed_like_others(journal: Journal):
+    claim = await running(journal)
+    await journal.void()
+    await journal.pardon([claim.start.execution])
+    assert await journal.claim(10, LEASE, probation=True) == []
+    again = await claim_one(journal)
+    assert again.probation is False
+
+
+async def test_a_clean_end_of_an_attempt_ends_probation(journal: Journal, clock: Clock):
+    await running(journal)
+    await journal.void()
+    claim = await claim_one(journal, probation=True)
+    await journal.release(claim.lease, [], [], Release("retry", clock.now))
+    assert (await claim_one(journal)).probation is False
+
+
+async def test_blame_and_void_touch_only_what_runs(journal: Journal):
+    queued, ended = start(), await running(journal)
+    await accepted(journal, queued)
+    await journal.end(ended.lease, [], [], DONE)
+    await journal.blame([queued.execution, ended.start.execution, "exe_unknown"], alone=True)
+    assert await journal.void() == 0
+    assert await state(journal, ended.start.execution) == "succeeded"
+    assert (await claim_one(journal)).crashes == 0
+
+
+# -- records ----------------------------------------------------------------------------------
+
+
+async def test_records_come_back_as_they_were_written(journal: Journal):
+    claim = await running(journal)
+    failure = Failure("UpstreamError", "no \x00 wäy", "flow.py:3", 503, "trace\n…")
+    records = [
+        record("b#1", seq=1, result=b'{"n":' + b"9" * 5_000 + b"}", pure=True, kind="step"),
+        record("gather-1[ü/☃]/a#2", "failed", seq=2, failure=failure, result=None, tries=7),
+        record("a#1", seq=0, inputs=b"\x00\xff", result=b"", kind="trigger"),
+    ]
+    assert await journal.commit(claim.lease, records, [], None) is Written.DONE
+    assert await journal.steps(claim.start.execution) == sorted(records, key=lambda r: r.seq)
+    await journal.void()
+    again = await claim_one(journal, probation=True)
+    assert list(again.history) == await journal.steps(claim.start.execution)
+
+
+async def test_a_retrying_record_is_overwritten_by_its_next_try(journal: Journal):
+    claim = await running(journal)
+    first = record(status="retrying", failure=Failure("X", "1"), result=None, tries=1, ended_at=20)
+    second = replace(first, failure=Failure("X", "2"), tries=2, ended_at=30)
+    third = record(tries=3, ended_at=40, result=b'"third"')
+    for each in (first, second, third):
+        assert await journal.commit(claim.lease, [each], [], None) is Written.DONE
+        assert await journal.steps(claim.start.execution) == [each]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+async def test_a_final_record_never_changes(journal: Journal, status: str):
+    claim = await running(journal)
+    final = record(status=status)
+    await journal.commit(claim.lease, [final], [], None)
+    other = record(status="retrying", result=b'"other"', tries=9)
+    assert await journal.commit(claim.lease, [other], [], None) is Written.DONE
+    await journal.commit(claim.lease, [replace(other, status="succeeded")], [], None)
+    assert await journal.steps(claim.start.execution) == [final]
+
+
+async def test_log_lines_keep_their_order_and_can_be_followed(journal: Journal):
+    claim, other = await running(journal), await running(journal)
+    lines = [
+        LogLine(5, "info", "one", b'{"a":1}', "acme.save#1"),
+        LogLine(4, "error", "two \x00 ☃", b"\xff"),
+        LogLine(6, "debug", "three"),
+    ]
+    await journal.commit(claim.lease, [], lines[:1], None)
+    await journal.commit(other.lease, [], [LogLine(1, "info", "other")], None)
+    await journal.end(claim.lease, [], lines[1:], DONE)
+    found = await journal.logs(claim.start.execution)
+    assert [line for _, line in found] == lines
+    assert [line for _, line in await journal.logs(claim.start.execution, found[0][0])] == lines[1:]
+
+
+async def test_text_that_utf8_cannot_hold_is_escaped_where_people_read_it(journal: Journal):
+    claim = await running(journal)
+    failure = Failure("X", "bad \ud800", "f.py", None, "\udfff")
+    line = LogLine(1, "info", "lone \udc80 ☃")
+    failed = record(status="failed", title="t\ud800", failure=failure)
+    await journal.commit(claim.lease, [failed], [line], None)
+    ended = await journal.end(claim.lease, [], [], Outcome("failed", "\ud800", failure=failure))
+    assert ended is Written.DONE
+    found = await journal.execution(claim.start.execution)
+    assert found is not None
+    assert found.failure is not None
+    assert (found.reason, found.failure.message) == ("\\ud800", "bad \\ud800")
+    ((_, kept),) = await journal.logs(claim.start.execution)
+    assert kept.message == "lone \\udc80 ☃"
+
+
+# -- state ------------------------------------------------------------------------------------
+
+
+async def test_state_is_written_by_compare_and_set(journal: Journal):
+    claim = await running(journal)
+    scope = "instance:ins_1"
+
+    async def write(value: bytes | None, expect: bytes | None) -> Written:
+        return await journal.commit(claim.lease, [], [], StateWrite(scope, "cursor", value, expect))
+
+    async def read() -> bytes | None:
+        return await journal.read_state(scope, "cursor")
+
+    assert await write(b"1", b"0") is Written.CONFLICT
+    assert await read() is None
+    assert await write(b"1", MISSING) is Written.DONE
+    assert await write(b"2", MISSING) is Written.CONFLICT
+    assert await write(b"2", b"2") is Written.CONFLICT
+    assert await read() == b"1"
+    assert await write(b"2", b"1") is Written.DONE
+    assert await write(b"\x00\xff", None) is Written.DONE
+    assert await read() == b"\x00\xff"
+    assert await write(None, b"2") is Written.CONFLICT
+    assert await write(None, b"\x00\xff") is Written.DONE
+    assert await read() is None
+    assert await write(None, MISSING) is Written.DONE
+    assert await journal.read_state("instance:ins_2", "cursor") is None
+
+
+async def test_a_commit_whose_compare_and_set_fails_writes_nothing(journal: Journal):
+    claim = await running(journal)
+    write = StateWrite("flow:i:f", "k", b"1", b"0")
+    line = LogLine(1, "info", "x")
+    assert await journal.commit(claim.lease, [record()], [line], write) is Written.CONFLICT
+    assert await journal.steps(claim.start.execution) == []
+    assert await journal.logs(claim.start.execution) == []
+
+
+async def test_of_many_compare_and_sets_at_once_one_wins(journal: Journal):
+    claims = [await running(journal) for _ in range(20)]
+    write = StateWrite("flow:i:f", "k", b"1", MISSING)
+    written = await asyncio.gather(
+        *(journal.commit(each.lease, [record()], [], write) for each in claims)
+    )
+    assert written.count(Written.DONE) == 1
+    assert written.count(Written.CONFLICT) == 19
+
+
+# -- end, release -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", ["succeeded", "failed", "cancelled", "ignored"])
+async def test_an_end_keeps_its_records_and_its_outcome(journal: Journal, clock: Clock, ended: Any):
+    claim = await running(journal)
+    execution = claim.start.execution
+    assert await journal.outcome(execution) is None
+    failure = Failure("ValueError", "no") if ended == "failed" else None
+    outcome = Outcome(ended, "why", b'{"n":' + b"1" * 400 + b"}", failure)
+    clock.move(7)
+    line = LogLine(1, "info", "bye")
+    assert await journal.end(claim.lease, [record()], [line], outcome) is Written.DONE
+    found = await journal.execution(execution)
+    assert found is not None
+    assert (found.state, found.ended_at, found.due_at) == (ended, clock.now, None)
+    assert await journal.outcome(execution) == outcome
+    assert await journal.steps(execution) == [record()]
+    assert len(await journal.logs(execution)) == 1
+    assert await journal.live(claim.start.flow.instance) == 0
+    assert await journal.claim(10, LEASE) == []
+
+
+async def test_an_end_whose_record_cannot_be_kept_does_not_end(journal: Journal):
+    claim, other = await running(journal), await running(journal)
+    bad = record(seq=None)
+    results = await asyncio.gather(
+        journal.end(other.lease, [record()], [], DONE),
+        journal.end(claim.lease, [record("good#1"), bad], [], DONE),
+        return_exceptions=True,
+    )
+    assert results[0] is Written.DONE
+    assert isinstance(results[1], Exception)
+    assert await state(journal, claim.start.execution) == "running"
+    assert await journal.steps(claim.start.execution) == []
+    assert await journal.end(claim.lease, [record()], [], DONE) is Written.DONE
+
+
+@pytest.mark.parametrize(
+    ("how", "then"),
+    [
+        ("retry", "queued"),
+        ("later", "queued"),
+        ("drained", "queued"),
+        ("sleep", "waiting"),
+        ("signal", "waiting"),
+    ],
+)
+async def test_a_release_says_how_and_until_when(
+    journal: Journal, clock: Clock, how: Any, then: str
+):
+    claimed_at = clock.now
+    claim = await running(journal)
+    clock.move(3)
+    failure = Failure("UpstreamError", "503", status=503)
+    release = Release(how, clock.now + SECOND, "signal:go:0", failure)
+    assert await journal.release(claim.lease, [record()], [], release) is Written.DONE
+    found = await journal.execution(claim.start.execution)
+    assert found is not None
+    assert (found.state, found.due_at) == (then, clock.now + SECOND)
+    assert found.waiting_for == "signal:go:0"
+    (attempt,) = await journal.attempts(claim.start.execution)
+    assert (attempt.number, attempt.how, attempt.failure) == (1, how, failure)
+    assert (attempt.started_at, attempt.ended_at) == (claimed_at, clock.now)
+    clock.move(SECOND)
+    again = await claim_one(journal)
+    assert list(again.history) == [record()]
+    clock.move(2)
+    await journal.release(again.lease, [], [], Release("drained", clock.now))
+    attempts = await journal.attempts(claim.start.execution)
+    assert [(each.number, each.started_at) for each in attempts][1] == (2, clock.now - 2)
+
+
+async def test_the_next_due_is_the_soonest(journal: Journal, clock: Clock):
+    assert await journal.next_due() is None
+    for customer, wait in (("cus_a", 5), ("cus_b", 3), ("cus_c", 9)):
+        claim = await running(journal, start(flow(customer)))
+        await journal.release(claim.lease, [], [], Release("sleep", clock.now + wait))
+    forever = await running(journal)
+    await journal.release(forever.lease, [], [], Release("signal", None, "signal:x:0"))
+    assert await journal.next_due() == clock.now + 3
+
+
+# -- cancel -----------------------------------------------------------------------------------
+
+
+async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: Clock):
+    queued = start()
+    await accepted(journal, queued)
+    waiting = await running(journal)
+    await journal.release(waiting.lease, [], [], Release("signal", None, "signal:x:0"))
+    for execution in (queued.execution, waiting.start.execution):
+        assert await journal.cancel(execution, "not needed \ud800") == "ended"
+        assert await journal.outcome(execution) == Outcome("cancelled", "not needed \\ud800")
+        found = await journal.execution(execution)
+        assert found is not None
+        assert (found.ended_at, found.due_at, found.waiting_for) == (clock.now, None, "")
+        assert await journal.cancel(execution, "again") == "over"
+    assert await journal.claim(10, LEASE) == []
+
+
+async def test_what_runs_is_asked_to_end(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    execution = claim.start.execution
+    assert await journal.cancelled([execution]) == {}
+    assert await journal.cancel(execution, "stop") == "asked"
+    assert await journal.cancelled([execution, "exe_other"]) == {execution: "stop"}
+    assert await journal.commit(claim.lease, [record()], [], None) is Written.DONE
+    await journal.void()
+    again = await claim_one(journal, probation=True)
+    assert again.cancelling == "stop"
+    await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
+    assert await journal.cancel(execution, "again") == "over"
+
+
+async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: Clock):
+    for how in ("sleep", "signal", "retry"):
+        claim = await running(journal)
+        await journal.cancel(claim.start.execution, "stop")
+        release = Release(how, clock.now + 1_000 * SECOND, "signal:x:0")
+        await journal.release(claim.lease, [], [], release)
+        again = await claim_one(journal)
+        assert (again.start.execution, again.cancelling) == (claim.start.execution, "stop")
+
+
+async def test_an_execution_that_is_not_there_is_said_to_be_missing(journal: Journal):
+    for call in (
+        journal.cancel("exe_no", "x"),
+        journal.signal("exe_no", "go", b""),
+        journal.outcome("exe_no"),
+    ):
+        with pytest.raises(NotFound, match="exe_no"):
+            await call
+    assert await journal.execution("exe_no") is None
+    assert await journal.event("exe_no") is None
+    assert await journal.steps("exe_no") == []
+    assert await journal.dismiss("exe_no") is False
+
+
+# -- signals ----------------------------------------------------------------------------------
+
+
+async def test_signals_are_kept_in_order_until_they_are_asked_for(journal: Journal):
+    claim, other = await running(journal), await running(journal)
+    for name, payload in (("go", b"1"), ("stop", b"x"), ("go", b"\x00\xff"), ("go", b"1")):
+        await journal.signal(claim.start.execution, name, payload)
+    assert await journal.signals(claim.start.execution, "go") == [b"1", b"\x00\xff", b"1"]
+    assert await journal.signals(claim.start.execution, "none") == []
+    assert await journal.signals(other.start.execution, "go") == []
+
+
+async def test_a_signal_wakes_who_waits_for_it(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    execution = claim.start.execution
+    late = clock.now + 60 * SECOND
+    await journal.release(claim.lease, [], [], Release("signal", late, "signal:go:0"))
+    await journal.signal(execution, "other", b"")
+    assert await journal.next_due() == late
+    await journal.signal(execution, "go", b"1")
+    assert await journal.next_due() == clock.now
+    assert (await claim_one(journal)).start.execution == execution
+
+
+async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    execution = claim.start.execution
+    await journal.signal(execution, "go", b"1")
+    await journal.release(claim.lease, [], [], Release("signal", None, "signal:go:0"))
+    again = await claim_one(journal)
+    await journal.release(again.lease, [], [], Release("signal", None, "signal:go:1"))
+    assert await journal.claim(1, LEASE) == []  # the one that came was taken
+    await journal.signal(execution, "go", b"2")
+    assert (await claim_one(journal)).start.execution == execution
+
+
+@pytest.mark.parametrize("name", ["a:b", "100%", "a_b", "sig\x00", "go1", "1:2"])
+async def test_a_signal_may_have_any_name(journal: Journal, name: str):
+    claim = await running(journal)
+    execution = claim.start.execution
+    await journal.release(claim.lease, [], [], Release("signal", None, f"signal:{name}:0"))
+    for other in ("axb", "a", "1000", f"{name}x", f"{name}:0", name[:-1]):
+        await journal.signal(execution, other, b"")
+        assert await journal.claim(1, LEASE) == []
+    await journal.signal(execution, name, b"")
+    again = await claim_one(journal)
+    await journal.release(again.lease, [], [], Release("signal", None, f"signal:{name}:0"))
+    assert (await claim_one(journal)).start.execution == execution
+
+
+async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    await journal.release(claim.lease, [], [], Release("sleep", clock.now + SECOND))
+    await journal.signal(claim.start.execution, "go", b"")
+    assert await journal.next_due() == clock.now + SECOND
+
+
+# -- what support sees ------------------------------------------------------------------------
+
+
+async def test_executions_are_listed_newest_first_and_by_what_matters(
+    journal: Journal, clock: Clock
+):
+    made: list[Start] = []
+    for number in range(6):
+        clock.move(1)
+        key = flow("cus_a" if number % 2 else "cus_b", name="orders" if number < 3 else "returns")
+        execution = new_id("exe", now=clock.now + number * SECOND)
+        made.append(start(key, execution=execution, key=f"order-{number % 3}"))
+        claim = await running(journal, made[-1])
+        state: Any = ("succeeded", "failed", "ignored")[number % 3]
+        if number != 5:
+            await journal.end(claim.lease, [], [], Outcome(state))
+    ids = [each.execution for each in made]
+
+    async def listed(**by: Any) -> list[int]:
+        return [ids.index(each.id) for each in await journal.executions(Filter(**by))]
+
+    assert await listed() == [5, 4, 3, 2, 1, 0]
+    assert await listed(limit=2) == [5, 4]
+    assert await listed(before=ids[4], limit=2) == [3, 2]
+    assert await listed(customer="cus_a") == [5, 3, 1]
+    assert await listed(instance="ins_of_cus_b", flow="orders") == [2, 0]
+    assert await listed(key="order-1") == [4, 1]
+    assert await listed(states=("succeeded", "ignored")) == [3, 2, 0]
+    assert await listed(states=("queued", "running", "waiting")) == [5]
+    assert await listed(dead_letters=True) == [4, 1]
+    assert await listed(dead_letters=True, customer="cus_a") == [1]
+    assert await journal.count(Filter()) == {
+        "succeeded": 2,
+        "failed": 2,
+        "ignored": 1,
+        "running": 1,
+    }
+    assert await journal.count(Filter(customer="cus_a", states=("failed",))) == {"failed": 1}
+
+
+async def test_a_dead_letter_is_one_until_it_is_dismissed(journal: Journal):
+    claim = await running(journal)
+    assert await journal.dismiss(claim.start.execution) is False
+    await journal.end(claim.lease, [], [], Outcome("failed", "no"))
+    assert len(await journal.executions(Filter(dead_letters=True))) == 1
+    assert await journal.dismiss(claim.start.execution) is True
+    assert await journal.executions(Filter(dead_letters=True)) == []
+    assert await state(journal, claim.start.execution) == "failed"
+
+
+async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, clock: Clock):
+    old = [await running(journal, start(dedupe=Dedupe("d", ttl=SECOND))) for _ in range(1)]
+    old += [await running(journal) for _ in range(2)]
+    live = await running(journal)
+    for each in old:
+        await journal.signal(each.start.execution, "go", b"")
+        await journal.release(each.lease, [], [], Release("retry", clock.now))
+        (again,) = await journal.claim(1, LEASE)
+        line = LogLine(1, "info", "x")
+        await journal.end(again.lease, [record()], [line], DONE)
+    clock.move(SECOND)
+    recent = await running(journal)
+    await journal.end(recent.lease, [], [], DONE)
+    assert await journal.prune(clock.now, 2) == 2
+    assert await journal.prune(clock.now, 2) == 1
+    assert await journal.prune(clock.now, 2) == 0
+    for each in old:
+        execution = each.start.execution
+        assert await journal.execution(execution) is None
+        assert await journal.event(execution) is None
+        assert await journal.steps(execution) == []
+        assert await journal.logs(execution) == []
+        assert await journal.attempts(execution) == []
+        assert await journal.signals(execution, "go") == []
+    left = {each.id for each in await journal.executions(Filter())}
+    assert left == {live.start.execution, recent.start.execution}
+
+
+async def test_every_time_is_the_clocks(journal: Journal, clock: Clock):
+    begun = clock.now
+    claim = await running(journal)
+    clock.move(SECOND)
+    await journal.release(claim.lease, [], [], Release("drained", clock.now))
+    clock.move(SECOND)
+    again = await claim_one(journal)
+    clock.move(SECOND)
+    await journal.end(again.lease, [], [], DONE)
+    found = await journal.execution(claim.start.execution)
+    assert found is not None
+    assert (found.accepted_at, found.started_at, found.ended_at) == (begun, begun, clock.now)
+    assert again.lease.until == begun + 2 * SECOND + LEASE
