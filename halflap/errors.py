@@ -1,25 +1,25 @@
 """Every error of Halflap, in one tree. What an author raises decides what the platform does.
 
-    HalflapError
-    ├─ DefinitionError          the author's mistake, found by import or lint      → fix the code
-    ├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
-    ├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
-    ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
-    ├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
-    │  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
-    │  ├─ Unauthorized          credentials refused                                → instance asks to reconnect
-    │  └─ EgressRefused         an address that integrations may not call          → fails, not retried
-    ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
-    ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
-    ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
-    ├─ Conflict                 a compare-and-set met another value                → read again, decide again
-    ├─ Nondeterminism           a replay met another step than it recorded         → failed; keep code between steps pure
-    ├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
-    │  ├─ StoreLocked           another server has this store open                 → use its API
-    │  ├─ StoreFull             the disk is full                                   → 503 until there is room
-    │  └─ InDoubt               a COMMIT failed: the outcome is unknown            → the process restarts
-    ├─ Fenced                   this worker no longer holds the execution          → it stops, silently
-    └─ NotFound                 no such customer, instance, execution …            → 404
+HalflapError
+├─ DefinitionError          the author's mistake, found by import or lint      → fix the code
+├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
+├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
+├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
+├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
+│  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
+│  ├─ Unauthorized          credentials refused                                → instance asks to reconnect
+│  └─ EgressRefused         an address that integrations may not call          → fails, not retried
+├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
+├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
+├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
+├─ Conflict                 a compare-and-set met another value                → read again, decide again
+├─ Nondeterminism           a replay met another step than it recorded         → failed; keep code between steps pure
+├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
+│  ├─ StoreLocked           another server has this store open                 → use its API
+│  ├─ StoreFull             the disk is full                                   → 503 until there is room
+│  └─ InDoubt               a COMMIT failed: the outcome is unknown            → the process restarts
+├─ Fenced                   this worker no longer holds the execution          → it stops, silently
+└─ NotFound                 no such customer, instance, execution …            → 404
 """
 
 from __future__ import annotations
@@ -151,7 +151,12 @@ class StepFailed(HalflapError):
     """A step failed for good; `step` is its path, `__cause__` the error, where it is still known."""
 
     def __init__(
-        self, message: str | None = None, *, step: str = "", error: str = "", status: int | None = None
+        self,
+        message: str | None = None,
+        *,
+        step: str = "",
+        error: str = "",
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.step = step

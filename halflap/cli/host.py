@@ -31,6 +31,7 @@ from halflap.gateway.server import Server
 from halflap.model import FlowKey, wall_clock
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.store import Store
+from halflap.store.vault import Vault
 
 log = structlog.get_logger("halflap.host")
 
@@ -59,7 +60,13 @@ class Host:
         self.deployer = Deployer(store.catalogue, self.engine, self.library, self.clock)
         self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
         self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)
-        self.gateway = Gateway(self.find, self.engine, store.catalogue.notes, self.clock)
+        self.gateway = Gateway(
+            self.find,
+            self.engine,
+            self.clock,
+            reject=store.catalogue.rejections.note,
+            count=store.catalogue.counters.count,
+        )
         self.operations = Operations(
             store=store,
             engine=self.engine,
@@ -77,8 +84,8 @@ class Host:
     @classmethod
     async def open(cls, settings: Settings) -> Host:
         """Open the store (its OS lock admits one server) and put the rooms together."""
-        store = await Store.open(settings.dir, keys=settings.keys)
-        return cls(settings, store)
+        vault = Vault.from_text(settings.keys) if settings.keys else None
+        return cls(settings, await Store.open(settings.dir, vault=vault))
 
     @property
     def base_url(self) -> str:
@@ -88,7 +95,7 @@ class Host:
     async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
         """Void what an earlier process left, then listen and run until `stop`."""
         self._failed = asyncio.get_running_loop().create_future()
-        self.store.on_failure(self._fail)
+        self.store.on_failure = self._fail
         suspects = await self.store.journal.void()
         if suspects:
             log.info("executions of an earlier process are run again", count=suspects)

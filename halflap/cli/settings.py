@@ -67,17 +67,16 @@ class Settings:
         return cls(**values)
 
 
-def converted(variable: str, text: str, default: Any) -> Any:
+def converted(variable: str, text: str, default: object) -> object:
     """A variable's text as a value of its default's type."""
     try:
-        match default:
-            case Path():
-                return Path(text)
-            case tuple():
-                return tuple(each.strip() for each in text.split(",") if each.strip())
-            case bool() | int() | float():
-                return type(default)(text)
-            case _:
-                return text
+        if isinstance(default, Path):
+            return Path(text)
+        if isinstance(default, tuple):
+            return tuple(each.strip() for each in text.split(",") if each.strip())
+        if isinstance(default, int):
+            return int(text)
+        return float(text) if isinstance(default, float) else text
     except ValueError as error:
-        raise ConfigError(f"{variable}={text!r} is no {type(default).__name__}") from error
+        kind = "whole number" if isinstance(default, int) else "number"
+        raise ConfigError(f"{variable}={text!r} is no {kind}") from error

@@ -97,7 +97,9 @@ async def get(api: Http, path: str, params: dict[str, str] | None = None) -> Any
 
 
 @component.action
-async def post(api: Http, path: str, json: Any = None, headers: dict[str, str] | None = None) -> Any:
+async def post(
+    api: Http, path: str, json: Any = None, headers: dict[str, str] | None = None
+) -> Any:
     """Send JSON to an API: POST, as the parsed answer."""
     return await api.post(path, json=json, headers=headers)
 
@@ -122,7 +124,11 @@ async def delete(api: Http, path: str) -> Any:
 
 @component.action
 async def pages(
-    api: Http, path: str, params: dict[str, str] | None = None, items: str | None = None, most: int = 100
+    api: Http,
+    path: str,
+    params: dict[str, str] | None = None,
+    items: str | None = None,
+    most: int = 100,
 ) -> list[Any]:
     """Read a list that comes in pages, at most `most` of them; `items` names the list's field."""
     return [each async for each in api.pages(path, params=params, items=items, most=most)]

@@ -7,7 +7,9 @@ from typing import Literal
 from halflap import Component, InvalidEvent, Model, Request
 
 component = Component(
-    "instance", title="Instance", description="Run a flow when an instance is activated or disabled."
+    "instance",
+    title="Instance",
+    description="Run a flow when an instance is activated or disabled.",
 )
 
 

@@ -18,7 +18,7 @@ from halflap.engine.deployment import DEPLOY, TEARDOWN
 from halflap.engine.library import Library
 from halflap.engine.protocol import Engine
 from halflap.errors import ConfigError
-from halflap.model import Clock, Event, FlowKey, Instance, Outcome, Start, new_id
+from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
 
@@ -49,7 +49,11 @@ class Deployer:
         found = await self._catalogue.instances.get(instance)
         reason: Reason = "redeploy" if found.state in ("active", "failed") else "activate"
         return await self._deploy(
-            found, ("configured", "disabled", "failed", "active"), "activating", found.version, reason
+            found,
+            ("configured", "disabled", "failed", "active"),
+            "activating",
+            found.version,
+            reason,
         )
 
     async def upgrade(self, instance: str, version: str) -> Instance:
@@ -66,7 +70,10 @@ class Deployer:
         """Close the endpoints, let running executions end, run the teardown flow, unsubscribe."""
         found = await self._catalogue.instances.get(instance)
         moved = await self._catalogue.instances.move(
-            instance, ("active", "failed", "activating", "upgrading", "disabling"), "disabling", error=None
+            instance,
+            ("active", "failed", "activating", "upgrading", "disabling"),
+            "disabling",
+            error=None,
         )
         if moved is None:
             raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
@@ -111,7 +118,7 @@ class Deployer:
     async def _deploy(
         self,
         found: Instance,
-        states: tuple[str, ...],
+        states: tuple[InstanceState, ...],
         state: Literal["activating", "upgrading"],
         version: str,
         reason: Reason,
@@ -126,9 +133,7 @@ class Deployer:
             raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
         await self._engine.hold(found.id)
         flows = [
-            name
-            for name, flow in integration.flows.items()
-            if flow.trigger.declaration.methods
+            name for name, flow in integration.flows.items() if flow.trigger.declaration.methods
         ]
         await self._catalogue.endpoints.ensure(found.id, flows)
         await self._catalogue.endpoints.open_all(found.id)
@@ -177,7 +182,9 @@ class Deployer:
             return
         outcome = await self._outcome(moved, execution, TEARDOWN, "disable", None)
         if outcome.state == "succeeded":
-            await self._catalogue.instances.move(instance.id, ("disabling",), "disabled", error=None)
+            await self._catalogue.instances.move(
+                instance.id, ("disabling",), "disabled", error=None
+            )
             return
         await self._catalogue.instances.move(
             instance.id, ("disabling",), "failed", error=f"teardown failed: {why(outcome)}"

@@ -76,7 +76,9 @@ class Lifecycle:
         for name, flow in wanted.items():
             connection = connection_of(ctx.config, integration, flow)
             endpoint = Endpoint(url=ctx.url(name), secret=ctx.secret(name), flow=name)
-            await self._subscribe(flow.trigger, name, key)(connection, endpoint.url, endpoint.secret)
+            await self._subscribe(flow.trigger, name, key)(
+                connection, endpoint.url, endpoint.secret
+            )
         known = await self._subscribed(key)()
         for name in known:
             if name not in wanted:
@@ -110,7 +112,9 @@ class Lifecycle:
             )
             return made
 
-        return system_step(subscribe, f"subscribe({flow})", f"Subscribe {flow} at {trigger.trigger.component}")
+        return system_step(
+            subscribe, f"subscribe({flow})", f"Subscribe {flow} at {trigger.trigger.component}"
+        )
 
     def _subscribed(self, key: FlowKey) -> Action[..., list[str]]:
         async def subscribed() -> list[str]:
@@ -147,7 +151,9 @@ class Lifecycle:
 
 def system_step(function: Callable[..., Any], name: str, title: str) -> Action[..., Any]:
     """A step of ours, tried again like an action."""
-    return Action(function, component="", connection_type=Connection, name=name, title=title, retry=Retry())
+    return Action(
+        function, component="", connection_type=Connection, name=name, title=title, retry=Retry()
+    )
 
 
 def connection_of(config: Config, integration: Integration[Any], flow: Flow[Any, Any, Any]) -> Any:

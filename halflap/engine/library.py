@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 
@@ -44,6 +44,7 @@ class Library:
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
         loaded = await anyio.to_thread.run_sync(load, bundle, self._cache)
-        if not isinstance(loaded.entry, Integration):
-            raise DefinitionError(f"{bundle.entry} is no Integration but {type(loaded.entry).__name__}")
-        return loaded.entry  # pyright: ignore[reportUnknownVariableType]
+        entry: Any = loaded.entry
+        if not isinstance(entry, Integration):
+            raise DefinitionError(f"{bundle.entry} is no Integration but {type(entry).__name__}")
+        return cast(Integration[Any], entry)

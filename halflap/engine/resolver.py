@@ -135,7 +135,11 @@ class Resolver:
         return f"{self._base_url().rstrip('/')}/hooks/{endpoint}"
 
     async def signers(
-        self, instance: Instance, integration: Integration[Any], flow: Flow[Any, Any, Any], endpoint: str
+        self,
+        instance: Instance,
+        integration: Integration[Any],
+        flow: Flow[Any, Any, Any],
+        endpoint: str,
     ) -> tuple[str, ...]:
         """The secrets that may sign for an endpoint: the subscription's, else as the trigger declares."""
         made = await self._catalogue.subscriptions.get(instance.id, flow.name)

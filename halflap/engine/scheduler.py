@@ -16,7 +16,17 @@ import structlog
 from halflap.engine.library import Library
 from halflap.engine.protocol import Engine
 from halflap.errors import HalflapError
-from halflap.model import Clock, Dedupe, Event, FlowKey, Instance, Start, new_id, to_datetime, to_micros
+from halflap.model import (
+    Clock,
+    Dedupe,
+    Event,
+    FlowKey,
+    Instance,
+    Start,
+    new_id,
+    to_datetime,
+    to_micros,
+)
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow
 from halflap.store.catalogue import Catalogue
@@ -39,7 +49,9 @@ class Schedule:
 class Scheduler:
     """Fires the ticks of all active instances."""
 
-    def __init__(self, catalogue: Catalogue, engine: Engine, library: Library, clock: Clock) -> None:
+    def __init__(
+        self, catalogue: Catalogue, engine: Engine, library: Library, clock: Clock
+    ) -> None:
         self._catalogue = catalogue
         self._engine = engine
         self._library = library
@@ -105,7 +117,10 @@ class Scheduler:
         return found
 
     async def _first(
-        self, instance: Instance, name: str, flow: Flow[object, object, object]  # pyright: ignore[reportInvalidTypeArguments]
+        self,
+        instance: Instance,
+        name: str,
+        flow: Flow[object, object, object],  # pyright: ignore[reportInvalidTypeArguments]
     ) -> datetime | None:
         """The next tick: the latest missed one, or the first to come."""
         ticks = flow.trigger.declaration.ticks
@@ -115,7 +130,9 @@ class Scheduler:
         after = to_datetime(last) if last is not None else now
         next = ticks(max(after, now - LATEST))
         missed = 0
-        while next is not None and next <= now and (later := ticks(next)) is not None and later <= now:
+        while (
+            next is not None and next <= now and (later := ticks(next)) is not None and later <= now
+        ):
             next, missed = later, missed + 1
         if missed:
             log.warning("ticks were missed", instance=instance.id, flow=name, skipped=missed)

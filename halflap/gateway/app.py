@@ -10,7 +10,7 @@ import structlog
 from halflap.errors import HalflapError, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
 from halflap.gateway.intake import cut, dedupe_of, kept, pick, with_body
-from halflap.gateway.route import Find, Intake, Notes, Route
+from halflap.gateway.route import Find, Intake, Route
 from halflap.model import SEALED, Clock, Event, Micros, Rejection, Start, new_id, to_datetime
 from halflap.sdk.request import Headers, Request, decompress
 from halflap.sdk.trigger import FlowResult, Reply
@@ -29,11 +29,21 @@ LARGEST_BODY = 6 * 1024 * 1024
 class Gateway:
     """Takes requests to endpoints; every one ends in exactly one answer."""
 
-    def __init__(self, find: Find, engine: Intake, notes: Notes, clock: Clock) -> None:
+    def __init__(
+        self,
+        find: Find,
+        engine: Intake,
+        clock: Clock,
+        *,
+        reject: Callable[[Rejection], None],
+        count: Callable[[str, str, str], None],
+    ) -> None:
+        """`reject` and `count` note what was not accepted; they do not wait for a commit."""
         self._find = find
         self._engine = engine
-        self._notes = notes
         self._clock = clock
+        self._reject = reject
+        self._count = count
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -85,10 +95,10 @@ class Gateway:
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
-                self._notes.count(route.flow.instance, route.flow.flow, "handshake")
+                self._count(route.flow.instance, route.flow.flow, "handshake")
                 return encode_reply(reply)
         if route.definition.filter is not None and not pick(route.definition.filter, request):
-            self._notes.count(route.flow.instance, route.flow.flow, "filtered")
+            self._count(route.flow.instance, route.flow.flow, "filtered")
             return encode_reply(Reply())
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
@@ -97,7 +107,9 @@ class Gateway:
             return answer_for(declared.answer, request, ())
         started = await self._engine.start(starts)
         if isinstance(declared.answer, FlowResult):
-            return await self._result(started[0].duplicate_of or started[0].execution, declared.answer)
+            return await self._result(
+                started[0].duplicate_of or started[0].execution, declared.answer
+            )
         return answer_for(declared.answer, request, started)
 
     def _starts(self, route: Route, request: Request) -> list[Start]:
@@ -128,9 +140,7 @@ class Gateway:
             for name, value in scope["headers"]
             if name.lower().decode("latin-1") not in SEALED_HEADERS
         )
-        self._notes.reject(
-            Rejection(route.endpoint, self._clock(), error.message, error.status, headers)
-        )
+        self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
 
 def plain(request: Request, allowed: bool, cap: int) -> Request:
@@ -139,7 +149,9 @@ def plain(request: Request, allowed: bool, cap: int) -> Request:
     if encoding in ("", "identity"):
         return request
     if not allowed:
-        raise Rejected(f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415)
+        raise Rejected(
+            f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415
+        )
     return with_body(request, decompress(request.body, encoding, cap))
 
 
@@ -187,6 +199,8 @@ async def respond(send: Send, answer: Answer, *, head: bool) -> None:
 
 def encoded(headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
     """Headers as ASGI wants them, with the length."""
-    raw = [(n.lower().encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers.items()]
+    raw = [
+        (n.lower().encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers.items()
+    ]
     raw.append((b"content-length", str(len(body)).encode()))
     return raw

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from halflap.model import FlowKey, Outcome, Rejection, Start, Started
+from halflap.model import FlowKey, Outcome, Start, Started
 from halflap.sdk.integration import Flow
 from halflap.sdk.trigger import Declaration
 
@@ -38,12 +38,3 @@ class Intake(Protocol):
     async def start(self, starts: Sequence[Start]) -> list[Started]: ...
 
     async def outcome(self, execution: str, within: float) -> Outcome | None: ...
-
-
-class Notes(Protocol):
-    """Where the gateway notes what it did not accept. Neither waits for a commit."""
-
-    def reject(self, rejection: Rejection) -> None: ...
-
-    def count(self, instance: str, flow: str, what: str) -> None: ...
-

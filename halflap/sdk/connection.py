@@ -149,8 +149,8 @@ class Connection(BaseModel):
             response = await self.request("GET", address, params=params)
             params = None
             body: Any = response.json() if response.body else []
-            found: Any = body if items is None else body.get(items)
-            for item in found or []:
+            found: list[Any] = (body if items is None else body.get(items)) or []
+            for item in found:
                 yield item
             address = next(response) if next is not None else linked_next(response)
 

@@ -178,7 +178,9 @@ class Context(Generic[C_co]):
         """
         values = list(items)
         keys = [str(key(each) if key else default_key(each, i)) for i, each in enumerate(values)]
-        doubled = {each for each in keys if keys.count(each) > 1} if len(set(keys)) != len(keys) else None
+        doubled = (
+            {each for each in keys if keys.count(each) > 1} if len(set(keys)) != len(keys) else None
+        )
         if doubled:
             raise DefinitionError(
                 f"ctx.gather: the branches' keys must differ, and {sorted(doubled)[:3]} come twice; "
@@ -190,7 +192,9 @@ class Context(Generic[C_co]):
         """The URL of a sibling flow of this instance; stable through redeploys and versions."""
         name = flow if isinstance(flow, str) else flow.name
         if name not in self._urls:
-            raise DefinitionError(f"the flow {name} has no URL; those that have: {list(self._urls)}")
+            raise DefinitionError(
+                f"the flow {name} has no URL; those that have: {list(self._urls)}"
+            )
         return self._urls[name]
 
     @property

@@ -162,9 +162,7 @@ class Integration(Generic[C]):
         wanted = flow.trigger.trigger.connection_type
         if wanted is None:
             return None
-        names = [
-            name for name, kind in self.connections().items() if issubclass(kind, wanted)
-        ]
+        names = [name for name, kind in self.connections().items() if issubclass(kind, wanted)]
         if len(names) != 1 and flow.trigger.trigger.subscriber is not None:
             raise DefinitionError(
                 f"the flow {flow.name} subscribes at {flow.trigger.trigger.component}, so the "

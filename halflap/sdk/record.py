@@ -61,7 +61,9 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     try:
         return _result_encoder.encode(value)
     except _HasSecret:
-        return msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number").encode(value)
+        return msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number").encode(
+            value
+        )
 
 
 def decode_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) -> Any:

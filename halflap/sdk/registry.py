@@ -35,7 +35,9 @@ def component(name: str) -> Component:
     try:
         found: Any = entry.load()
     except Exception as error:
-        raise DefinitionError(f"the component {name!r} ({entry.value}) does not load: {error}") from error
+        raise DefinitionError(
+            f"the component {name!r} ({entry.value}) does not load: {error}"
+        ) from error
     if not isinstance(found, Component):
         raise DefinitionError(f"{entry.value} is no Component but {type(found).__name__}")
     if found.name != name:

@@ -7,7 +7,7 @@ import inspect
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
 from pydantic_core import PydanticUndefined, core_schema
@@ -111,7 +111,7 @@ class File:
                 return value
             if not isinstance(value, dict) or "$file" not in value:
                 raise ValueError("expected a File")
-            held: Any = value["$file"]
+            held = cast(dict[str, str], value["$file"])
             return File(b64decode(held["data"]), held["name"], held["content_type"])
 
         return core_schema.no_info_plain_validator_function(
@@ -130,7 +130,6 @@ class File:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return {"type": "object", "format": "file"}
-
 
 
 @dataclass(frozen=True, slots=True)

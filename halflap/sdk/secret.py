@@ -12,7 +12,7 @@ from halflap.sdk.connection import Connection
 
 
 def take_apart(connection: Connection) -> tuple[dict[str, Any], dict[str, str]]:
-    """A connection's plain fields (values of JSON), and its secrets by dotted path (`auth.client_secret`)."""
+    """A connection's plain fields, and its secrets by dotted path (`auth.client_secret`)."""
     whole = connection.model_dump(mode="python")
     secrets: dict[str, str] = {}
     return without_secrets(whole, "", secrets), secrets
