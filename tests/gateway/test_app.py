@@ -1,0 +1,412 @@
+"""The hook path: what it takes, what it refuses, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from halflap import (
+    Component,
+    Config,
+    Context,
+    Declaration,
+    FlowResult,
+    Integration,
+    Json,
+    Reply,
+    Request,
+    StandardWebhooks,
+    header,
+    pointer,
+)
+from halflap.errors import StoreFull
+from halflap.gateway.app import Gateway
+from halflap.gateway.route import Route
+from halflap.model import SEALED, FlowKey, Outcome, Rejection, Start, Started, wall_clock
+from halflap.sdk import codec
+from halflap.sdk.signature import new_secret
+
+KEY = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
+SECRET = new_secret()
+
+
+@dataclass
+class Intake:
+    """An engine that keeps what it is given."""
+
+    starts: list[Start] = field(default_factory=list[Start])
+    ends: Outcome | None = None
+    full: bool = False
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        if self.full:
+            raise StoreFull
+        known = {each.dedupe: each.execution for each in self.starts if each.dedupe}
+        answers: list[Started] = []
+        for each in starts:
+            first = known.get(each.dedupe) if each.dedupe else None
+            if first is None:
+                self.starts.append(each)
+            answers.append(Started(each.execution, first))
+        return answers
+
+    async def outcome(self, execution: str, within: float) -> Outcome | None:
+        return self.ends
+
+
+@dataclass
+class Desk:
+    """A gateway with one open endpoint, `hk_open`."""
+
+    intake: Intake
+    route: Route
+    rejected: list[Rejection] = field(default_factory=list[Rejection])
+    counted: list[str] = field(default_factory=list[str])
+
+    async def find(self, endpoint: str) -> Route | None:
+        return self.route if endpoint == "hk_open" else None
+
+    async def send(
+        self,
+        body: bytes = b"{}",
+        *,
+        method: str = "POST",
+        path: str = "/hooks/hk_open",
+        query: bytes = b"",
+        headers: dict[str, str] | None = None,
+        disconnect: bool = False,
+    ) -> tuple[int, dict[str, str], bytes]:
+        gateway = Gateway(
+            self.find,
+            self.intake,
+            wall_clock,
+            reject=self.rejected.append,
+            count=lambda _i, _f, what: self.counted.append(what),
+        )
+        raw = [(n.encode(), v.encode()) for n, v in (headers or {}).items()]
+        scope: dict[str, Any] = {
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": raw,
+        }
+        incoming = [{"type": "http.request", "body": body[:3], "more_body": True}]
+        incoming.append(
+            {"type": "http.disconnect"}
+            if disconnect
+            else {"type": "http.request", "body": body[3:], "more_body": False}
+        )
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return incoming.pop(0)
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await gateway(scope, receive, send)
+        if not sent:
+            return 0, {}, b""
+        answered = {n.decode(): v.decode() for n, v in sent[0]["headers"]}
+        return sent[0]["status"], answered, sent[1]["body"]
+
+
+def desk(
+    *,
+    filter: Callable[[Request], bool] | None = None,
+    keep: Sequence[str] | None = None,
+    settled: bool = True,
+    **declared: Any,
+) -> Desk:
+    component = Component("shop")
+
+    @component.trigger(**declared)
+    async def order(request: Request) -> Json:
+        """An order."""
+        return request.json()
+
+    integration = Integration("shop-orders", config=Config)
+
+    @integration.flow(trigger=order, filter=filter, keep=keep)
+    async def orders(ctx: Context[Config], event: Json) -> None:
+        pass
+
+    route = Route(
+        endpoint="hk_open",
+        url="https://hooks.example.com/hooks/hk_open",
+        flow=KEY,
+        definition=orders,
+        secrets=(SECRET,),
+        seal=lambda text: f"<{text[::-1]}>",
+        settled=settled,
+    )
+    return Desk(Intake(), route)
+
+
+def signed(body: bytes, *, id: str = "msg_1", at: datetime | None = None) -> dict[str, str]:
+    return StandardWebhooks().sign(body, SECRET, at or datetime.now(UTC), id=id)
+
+
+async def test_what_arrives_is_kept_as_it_came() -> None:
+    shop = desk(methods=("PUT",))
+    body = b"\x00\xff not json \r\n"
+    status, headers, _ = await shop.send(
+        body,
+        method="PUT",
+        path="/hooks/hk_open/a/b",
+        query=b"x=1&y=%20",
+        headers={"X-One": "1", "x-two": "two"},
+    )
+    assert status == 200
+    (start,) = shop.intake.starts
+    assert headers["halflap-execution"] == start.execution
+    assert start.event.body == body
+    assert (start.event.method, start.event.path, start.event.query) == ("PUT", "/a/b", "x=1&y=%20")
+    assert start.event.headers == (("X-One", "1"), ("x-two", "two"))
+    assert start.event.url == "https://hooks.example.com/hooks/hk_open/a/b?x=1&y=%20"
+    assert start.root == start.execution
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"path": "/hooks/hk_unknown"},
+        {"path": "/hooks/"},
+        {"method": "GET"},
+        {"method": "OPTIONS"},
+        {"path": "/hooks/hk_open%00"},
+    ],
+    ids=str,
+)
+async def test_unknown_closed_and_wrong_method_endpoints_answer_alike(
+    request_: dict[str, Any],
+) -> None:
+    shop = desk()
+    unknown = await shop.send(path="/hooks/hk_nothing_here")
+    assert await shop.send(**request_) == unknown
+    assert unknown[0] == 404
+    assert shop.intake.starts == []
+
+
+async def test_a_sender_that_goes_away_in_the_body_starts_nothing() -> None:
+    shop = desk()
+    assert await shop.send(b'{"half":', disconnect=True) == (0, {}, b"")
+    assert shop.intake.starts == []
+
+
+async def test_verification_comes_first_and_its_reason_stays_with_us() -> None:
+    shop = desk(
+        verify=StandardWebhooks(),
+        handshake=lambda request: Reply(200, "hello"),
+        split=lambda request: [][1],
+    )
+    body = b'{"a": 1}'
+    for headers in ({}, signed(b"other"), signed(body, at=datetime.now(UTC) - timedelta(hours=1))):
+        status, answered, text = await shop.send(body, headers=headers)
+        assert status == 401
+        assert codec.decode(text) == {
+            "type": "about:blank",
+            "title": "Unauthorized",
+            "status": 401,
+        }
+        assert "halflap-execution" not in answered
+    assert shop.intake.starts == []
+    assert len(shop.rejected) == 3
+    assert len({each.reason for each in shop.rejected}) == 3
+    status, _, text = await shop.send(body, headers=signed(body))
+    assert (status, text) == (200, b"hello")
+
+
+async def test_a_rejection_keeps_no_credentials() -> None:
+    shop = desk(verify=StandardWebhooks())
+    await shop.send(headers={"authorization": "Bearer canary", "cookie": "canary", "x-a": "b"})
+    assert dict(shop.rejected[0].headers) == {"x-a": "b"}
+
+
+async def test_a_duplicate_gets_the_first_ones_answer() -> None:
+    shop = desk(dedupe=header("x-delivery"))
+    first = await shop.send(headers={"x-delivery": "7"})
+    again = await shop.send(headers={"x-delivery": "7"})
+    other = await shop.send(headers={"x-delivery": "8"})
+    assert again == first
+    assert other[1]["halflap-execution"] != first[1]["halflap-execution"]
+    assert len(shop.intake.starts) == 2
+
+
+async def test_one_request_of_many_events_is_one_batch_and_one_answer() -> None:
+    shop = desk(
+        split=lambda request: [codec.encode(each) for each in request.json()],
+        dedupe=pointer("/id"),
+        key=pointer("/record"),
+        answer=lambda request: Reply(200, f"took {len(request.json())}"),
+    )
+    body = codec.encode([{"id": n, "record": f"r{n}"} for n in range(100)])
+    status, headers, text = await shop.send(body)
+    assert (status, text) == (200, b"took 100")
+    assert len(headers["halflap-execution"].split(",")) == 100
+    assert [each.event.part for each in shop.intake.starts] == list(range(100))
+    assert shop.intake.starts[41].event.body == b'{"id":41,"record":"r41"}'
+    assert shop.intake.starts[41].key == "r41"
+    assert shop.intake.starts[41].dedupe is not None
+    assert len({each.dedupe for each in shop.intake.starts}) == 100
+
+
+async def test_a_request_that_cannot_be_cut_or_read_is_kept_whole() -> None:
+    shop = desk(
+        split=lambda request: [codec.encode(each) for each in request.json()],
+        dedupe=pointer("/id"),
+        key=pointer("/record"),
+    )
+    status, _, _ = await shop.send(b"<not json>")
+    assert status == 200
+    (start,) = shop.intake.starts
+    assert start.event.body == b"<not json>"
+    assert start.dedupe is None
+    assert start.key is None
+
+
+async def test_an_authors_function_that_raises_loses_nothing() -> None:
+    def broken(request: Request) -> Any:
+        raise ZeroDivisionError
+
+    shop = desk(split=broken, dedupe=broken, key=broken, handshake=broken, answer=broken)
+    status, _, _ = await shop.send(b"{}")
+    assert status == 200
+    assert len(shop.intake.starts) == 1
+
+
+async def test_what_is_filtered_is_counted_and_not_kept() -> None:
+    shop = desk(filter=lambda request: request.json()["kind"] == "order")
+    assert (await shop.send(b'{"kind": "ping"}'))[0] == 200
+    assert shop.intake.starts == []
+    assert shop.counted == ["filtered"]
+    assert (await shop.send(b'{"kind": "order"}'))[0] == 200
+    assert len(shop.intake.starts) == 1
+
+
+async def test_only_the_fields_to_keep_are_stored() -> None:
+    shop = desk(keep=["/id", "/customer/name", "/a~1b", "/missing/x"])
+    await shop.send(
+        b'{"id": 12345678901234567890, "ssn": "1", "customer": {"name": "x", "y": 1},"a/b":2}'
+    )
+    assert codec.decode(shop.intake.starts[0].event.body) == {
+        "id": 12345678901234567890,
+        "customer": {"name": "x"},
+        "a/b": 2,
+    }
+
+
+async def test_credentials_in_headers_are_sealed_before_they_are_kept() -> None:
+    shop = desk()
+    await shop.send(headers={"Authorization": "Bearer canary", "Cookie": "canary", "X-A": "canary"})
+    kept = dict(shop.intake.starts[0].event.headers)
+    assert kept["Authorization"] == f"{SEALED}<yranac reraeB>"
+    assert kept["Cookie"].startswith(SEALED)
+    assert kept["X-A"] == "canary"
+
+
+async def test_a_content_encoding_is_refused_unless_the_trigger_undoes_it() -> None:
+    import gzip
+
+    packed = gzip.compress(b'{"a":1}')
+    assert (await desk().send(packed, headers={"content-encoding": "gzip"}))[0] == 415
+    shop = desk(decompress=True)
+    assert (await shop.send(packed, headers={"content-encoding": "gzip"}))[0] == 200
+    assert shop.intake.starts[0].event.body == b'{"a":1}'
+    bomb = gzip.compress(bytes(20_000_000))
+    assert (await shop.send(bomb, headers={"content-encoding": "gzip"}))[0] == 413
+
+
+async def test_a_body_larger_than_the_trigger_allows_is_refused() -> None:
+    shop = desk(body_limit=10)
+    assert (await shop.send(b"x" * 10))[0] == 200
+    assert (await shop.send(b"x" * 11))[0] == 413
+    assert len(shop.intake.starts) == 1
+
+
+async def test_a_full_store_is_never_a_2xx() -> None:
+    shop = desk()
+    shop.intake.full = True
+    status, headers, _ = await shop.send()
+    assert status == 503
+    assert int(headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "body"),
+    [
+        (Outcome("succeeded", result=b'{"total":1.10}'), 200, b'{"total":1.10}'),
+        (Outcome("succeeded"), 204, b""),
+        (None, 202, None),
+        (Outcome("failed", "boom"), 500, None),
+        (Outcome("ignored", "a ping"), 200, b'{"outcome":"ignored"}'),
+        (
+            Outcome(
+                "succeeded",
+                result=b'{"$reply":{"status":418,"headers":{"X-T":"pot"},"body":"tea","kind":"bytes"}}',
+            ),
+            418,
+            b"tea",
+        ),
+    ],
+)
+async def test_a_synchronous_answer_is_the_flows_result(
+    outcome: Outcome | None, status: int, body: bytes | None
+) -> None:
+    shop = desk(answer=FlowResult(timedelta(seconds=1)))
+    shop.intake.ends = outcome
+    answered = await shop.send()
+    assert answered[0] == status
+    assert answered[1]["halflap-execution"] == shop.intake.starts[0].execution
+    assert b"boom" not in answered[2]
+    if body is not None:
+        assert answered[2] == body
+    if status == 202:
+        assert codec.decode(answered[2]) == {"execution": shop.intake.starts[0].execution}
+
+
+async def test_a_synchronous_call_to_an_instance_in_activation_is_told_to_come_back() -> None:
+    shop = desk(answer=FlowResult(), settled=False)
+    status, headers, _ = await shop.send()
+    assert status == 503
+    assert "retry-after" in headers
+    assert shop.intake.starts == []
+    later = desk(settled=False)
+    assert (await later.send())[0] == 200
+    assert len(later.intake.starts) == 1
+
+
+async def test_an_answer_is_never_a_page_of_ours() -> None:
+    shop = desk(answer=Reply(200, "<script>alert(1)</script>", {"Content-Type": "text/html"}))
+    _, headers, _ = await shop.send()
+    assert headers["content-security-policy"] == "sandbox"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_declaration_may_come_from_the_triggers_inputs() -> None:
+    component = Component("shop")
+
+    @component.trigger()
+    async def order(request: Request, field: str) -> Json:
+        """An order."""
+        return request.json()
+
+    @order.declare
+    def _(field: str) -> Declaration:
+        return Declaration(key=pointer(f"/{field}"), methods=("PATCH",))
+
+    integration = Integration("shop-orders", config=Config)
+
+    @integration.flow(trigger=order(field="number"))
+    async def orders(ctx: Context[Config], event: Json) -> None:
+        pass
+
+    shop = desk()
+    shop.route = replace(shop.route, definition=orders)
+    assert (await shop.send(b'{"number": 9007199254740993}'))[0] == 404
+    assert (await shop.send(b'{"number": 9007199254740993}', method="PATCH"))[0] == 200
+    assert shop.intake.starts[0].key == "9007199254740993"
