@@ -1,0 +1,299 @@
+"""The journal against a model of it that fits a screen: whatever is done, both agree."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from halflap.model import Dedupe, Event, FlowKey, Micros, Outcome, Record, Start, new_id
+from halflap.store.protocol import Filter, Lease, Release, Written
+from halflap.store.store import Store
+
+LEASE: Micros = 100
+LIVE = ("queued", "running", "waiting")
+CUSTOMERS = st.sampled_from(["cus_a", "cus_b", "cus_c"])
+INSTANCES = st.sampled_from(["1", "2"])
+
+
+@dataclass
+class Modelled:
+    customer: str
+    instance: str
+    state: str = "queued"
+    fence: int = 0
+    attempt: int = 0
+    due: Micros | None = None
+    until: Micros = 0
+    probation: bool = False
+    crashes: int = 0
+    cancelling: str | None = None
+    duplicates: int = 0
+    crashed: int = 0
+    steps: dict[str, Record] = field(default_factory=dict)
+
+
+class JournalMachine(RuleBasedStateMachine):
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.now: Micros = 1_000_000
+        self.count = 0
+        self.known: dict[str, Modelled] = {}
+        self.keys: dict[tuple[str, str], tuple[str, Micros]] = {}
+        self.held: set[str] = set()
+        self.store = self.runner.run(Store.memory(clock=lambda: self.now))
+        self.journal = self.store.journal
+
+    def teardown(self) -> None:
+        self.runner.run(self.store.close())
+        self.runner.close()
+
+    def run(self, call: Any) -> Any:
+        return self.runner.run(call)
+
+    # -- the model's own words -----------------------------------------------------------------
+
+    def holds(self, lease: Lease) -> bool:
+        each = self.known[lease.execution]
+        return each.state == "running" and each.fence == lease.fence
+
+    def claimable(self, probation: bool) -> dict[str, Modelled]:
+        return {
+            id: each
+            for id, each in self.known.items()
+            if each.state in ("queued", "waiting")
+            and each.due is not None
+            and each.instance not in self.held
+            and each.probation is probation
+        }
+
+    def unclean(self, each: Modelled, crashes: int = 0) -> None:
+        each.state, each.due, each.probation = "queued", self.now, True
+        each.fence += 1
+        each.crashes += crashes
+        each.crashed += 1
+
+    def add(self, each: Modelled, record: Record) -> None:
+        old = each.steps.get(record.path)
+        if old is None or old.status == "retrying":
+            each.steps[record.path] = record
+
+    def record(self, path: str, status: Any) -> Record:
+        self.count += 1
+        return Record(
+            0, path, "action", "a.b", "B", status, 1, 2, tries=self.count, result=b"%d" % self.count
+        )
+
+    # -- what may be done ----------------------------------------------------------------------
+
+    @rule(by=st.integers(1, 60))
+    def time_passes(self, by: int) -> None:
+        self.now += by
+
+    @rule(
+        target=leases,
+        customer=CUSTOMERS,
+        instance=INSTANCES,
+        keys=st.lists(st.sampled_from([None, None, "k1", "k2"]), min_size=1, max_size=3),
+        room=st.integers(0, 2),
+        ttl=st.integers(1, 100),
+    )
+    def accept(
+        self, customer: str, instance: str, keys: list[str | None], room: int, ttl: int
+    ) -> Any:
+        where = f"ins_{customer}_{instance}"
+        starts: list[Start] = []
+        expected: list[str | None] = []
+        for key in keys:
+            id = new_id("exe")
+            flow = FlowKey(customer, where, "shop", "orders", "v", 1)
+            event = Event("POST", "", "", (), b"%d" % self.count, self.now)
+            dedupe = None if key is None else Dedupe(key, ttl)
+            starts.append(Start(id, flow, event, id, dedupe))
+            first, expires = self.keys.get((where, key or ""), (id, 0))
+            if key is not None and expires > self.now:
+                self.known[first].duplicates += 1
+                expected.append(first)
+                continue
+            if key is not None:
+                self.keys[where, key] = (id, self.now + ttl)
+            self.known[id] = Modelled(customer, where, due=self.now)
+            expected.append(None)
+        answers = self.run(self.journal.accept(starts, claim=room, lease=LEASE))
+        assert [each.duplicate_of for each in answers] == expected
+        claims = [each.claim for each in answers if each.claim is not None]
+        fresh = expected.count(None)
+        assert len(claims) == (0 if where in self.held else min(room, fresh))
+        return self.took(claims)
+
+    @rule(target=leases, room=st.integers(1, 4), probation=st.booleans())
+    def claim(self, room: int, probation: bool) -> Any:
+        due = {
+            id: each
+            for id, each in self.claimable(probation).items()
+            if each.due is not None and each.due <= self.now
+        }
+        claims = self.run(self.journal.claim(room, LEASE, probation=probation))
+        got = [each.start.execution for each in claims]
+        assert len(set(got)) == len(got) == min(room, len(due))
+        assert set(got) <= set(due)
+        shares = [
+            (
+                sum(due[id].customer == name for id in got),
+                sum(e.customer == name for e in due.values()),
+            )
+            for name in ("cus_a", "cus_b", "cus_c")
+        ]
+        # Nobody gets two more than another who has some left.
+        for mine, _ in shares:
+            for other, had in shares:
+                assert mine <= other + 1 or other == had
+        return self.took(claims)
+
+    def took(self, claims: list[Any]) -> Any:
+        for claim in claims:
+            each = self.known[claim.start.execution]
+            each.state, each.due, each.until = "running", None, self.now + LEASE
+            each.fence += 1
+            each.attempt += 1
+            assert claim.lease == Lease(claim.start.execution, each.fence, each.until)
+            assert (claim.attempt, claim.probation) == (each.attempt, each.probation)
+            assert (claim.crashes, claim.cancelling) == (each.crashes, each.cancelling)
+            assert {step.path: step for step in claim.history} == each.steps
+        return multiple(*(claim.lease for claim in claims))
+
+    @rule(
+        lease=leases,
+        path=st.sampled_from(["a#1", "b#1"]),
+        status=st.sampled_from(["retrying", "retrying", "succeeded", "failed"]),
+    )
+    def commit(self, lease: Lease, path: str, status: str) -> None:
+        record = self.record(path, status)
+        written = self.run(self.journal.commit(lease, [record], [], None))
+        assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
+        if written is Written.DONE:
+            self.add(self.known[lease.execution], record)
+
+    @rule(lease=leases, outcome=st.sampled_from(["succeeded", "failed", "cancelled", "ignored"]))
+    def end(self, lease: Lease, outcome: Any) -> None:
+        record = self.record("end#1", "succeeded")
+        written = self.run(self.journal.end(lease, [record], [], Outcome(outcome)))
+        assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
+        if written is Written.DONE:
+            each = self.known[lease.execution]
+            self.add(each, record)
+            each.state, each.due, each.probation = outcome, None, False
+
+    @rule(
+        lease=leases,
+        how=st.sampled_from(["retry", "later", "drained", "sleep"]),
+        wait=st.sampled_from([None, 0, 1, 50]),
+    )
+    def release(self, lease: Lease, how: Any, wait: int | None) -> None:
+        due = None if wait is None else self.now + wait
+        written = self.run(self.journal.release(lease, [], [], Release(how, due)))
+        assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
+        if written is Written.DONE:
+            each = self.known[lease.execution]
+            each.state = "waiting" if how == "sleep" else "queued"
+            each.due = due if each.cancelling is None else self.now
+            each.probation = False
+            each.crashed += 1
+
+    @rule(some=st.lists(leases, max_size=3))
+    def renew(self, some: list[Lease]) -> None:
+        kept = self.run(self.journal.renew(some, LEASE))
+        until = self.now + LEASE
+        assert {(k.execution, k.fence, k.until) for k in kept} == {
+            (each.execution, each.fence, until) for each in some if self.holds(each)
+        }
+        for each in kept:
+            self.known[each.execution].until = until
+
+    @rule()
+    def void(self) -> None:
+        lost = [each for each in self.known.values() if each.state == "running"]
+        assert self.run(self.journal.void()) == len(lost)
+        for each in lost:
+            self.unclean(each)
+
+    @rule()
+    def lapse(self) -> None:
+        lost = [e for e in self.known.values() if e.state == "running" and e.until < self.now]
+        assert self.run(self.journal.lapse()) == len(lost)
+        for each in lost:
+            self.unclean(each)
+
+    @rule(lease=leases, alone=st.booleans())
+    def blame(self, lease: Lease, alone: bool) -> None:
+        self.run(self.journal.blame([lease.execution], alone=alone))
+        each = self.known[lease.execution]
+        if each.state == "running":
+            self.unclean(each, int(alone))
+
+    @rule(lease=leases)
+    def pardon(self, lease: Lease) -> None:
+        self.run(self.journal.pardon([lease.execution]))
+        self.known[lease.execution].probation = False
+
+    @rule(lease=leases)
+    def cancel(self, lease: Lease) -> None:
+        each = self.known[lease.execution]
+        done = self.run(self.journal.cancel(lease.execution, "stop"))
+        if each.state == "running":
+            assert done == "asked"
+            each.cancelling = "stop"
+        elif each.state in LIVE:
+            assert done == "ended"
+            each.state, each.due, each.probation = "cancelled", None, False
+        else:
+            assert done == "over"
+
+    @rule(customer=CUSTOMERS, instance=INSTANCES, hold=st.booleans())
+    def hold_or_let_go(self, customer: str, instance: str, hold: bool) -> None:
+        where = f"ins_{customer}_{instance}"
+        if hold:
+            self.run(self.journal.hold(where))
+            self.held.add(where)
+        else:
+            self.run(self.journal.release_instance(where))
+            self.held.discard(where)
+
+    # -- what always holds ---------------------------------------------------------------------
+
+    @invariant()
+    def both_agree(self) -> None:
+        found = self.run(self.journal.executions(Filter(limit=1_000)))
+        assert {e.id: (e.state, e.attempt, e.due_at, e.duplicates) for e in found} == {
+            id: (each.state, each.attempt, each.due, each.duplicates)
+            for id, each in self.known.items()
+        }
+
+    @invariant()
+    def the_next_due_is_the_soonest_that_may_be_claimed(self) -> None:
+        for probation in (False, True):
+            due = [each.due for each in self.claimable(probation).values() if each.due is not None]
+            found = self.run(self.journal.next_due(probation=probation))
+            assert found == min(due, default=None)
+
+    @invariant()
+    def steps_and_attempts_agree(self) -> None:
+        for id, each in self.known.items():
+            steps = self.run(self.journal.steps(id))
+            assert {step.path: step for step in steps} == each.steps
+            assert len(self.run(self.journal.attempts(id))) == each.crashed
+
+    @invariant()
+    def the_living_are_counted(self) -> None:
+        for where in {each.instance for each in self.known.values()}:
+            living = [e for e in self.known.values() if e.instance == where and e.state in LIVE]
+            assert self.run(self.journal.live(where)) == len(living)
+
+
+TestJournalMachine = JournalMachine.TestCase
+TestJournalMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -1,0 +1,112 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from halflap.errors import StoreError, StoreLocked
+from halflap.model import Event, FlowKey, Start
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_a_store_is_made_for_its_owner_only(tmp_path: Path):
+    directory = tmp_path / "deep" / "store"
+    store = await Store.open(directory)
+    await store.close()
+    assert mode(directory) == 0o700
+    assert {each.name for each in directory.iterdir()} >= {"halflap.db", "halflap.key"}
+    assert all(mode(each) == 0o600 for each in directory.iterdir())
+
+
+async def test_what_was_written_is_there_after_opening_again(tmp_path: Path):
+    store = await Store.open(tmp_path)
+    customer = await store.catalogue.customers.add("Ada")
+    made = await store.catalogue.connections.save(
+        customer.id, "acme", "Acme", {}, {"key": "s3cret"}
+    )
+    flow = FlowKey(customer.id, "ins_1", "shop", "orders", "v", 1)
+    start = Start("exe_1", flow, Event("POST", "", "", (), b"{}", 1), "exe_1")
+    await store.journal.accept([start], claim=0, lease=1)
+    store.catalogue.counters.count("ins_1", "orders", "filtered")
+    await store.close()
+    store = await Store.open(tmp_path)
+    assert await store.catalogue.customers.get("Ada") == customer
+    assert await store.catalogue.connections.open_secrets(made.id) == {"key": "s3cret"}
+    assert await store.journal.event("exe_1") == start.event
+    assert await store.catalogue.counters.of("ins_1") == {"orders": {"filtered": 1}}
+    await store.close()
+
+
+async def test_a_store_is_opened_by_one_server_at_a_time(tmp_path: Path):
+    store = await Store.open(tmp_path)
+    with pytest.raises(StoreLocked):
+        await Store.open(tmp_path)
+    await store.close()
+    await (await Store.open(tmp_path)).close()
+
+
+async def test_a_store_whose_key_is_missing_is_not_opened_with_a_new_one(tmp_path: Path):
+    await (await Store.open(tmp_path)).close()
+    key = tmp_path / "halflap.key"
+    kept = key.read_text()
+    key.unlink()
+    with pytest.raises(StoreError, match=r"halflap\.key.*missing; put its copy back"):
+        await Store.open(tmp_path)
+    assert not key.exists()
+    key.write_text(kept)
+    key.chmod(0o600)
+    await (await Store.open(tmp_path)).close()
+
+
+async def test_keys_may_come_from_elsewhere(tmp_path: Path):
+    vault = Vault.from_keys({"k1": bytes(32)}, "k1")
+    store = await Store.open(tmp_path / "store", vault=vault)
+    await store.close()
+    assert store.vault is vault
+    assert not (tmp_path / "store" / "halflap.key").exists()
+
+
+async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/store: the store's directory cannot be made"):
+        await Store.open(tmp_path / "file" / "store")
+    with pytest.raises(StoreError, match="file: the store's directory cannot be made"):
+        await Store.open(tmp_path / "file")
+
+
+async def test_a_store_of_a_newer_schema_is_left_alone_and_unlocked(tmp_path: Path):
+    store = await Store.open(tmp_path)
+    await store.database.write(
+        lambda c: (
+            c.execute(
+                "INSERT INTO migrations VALUES (99, 'before', 'later', 'x', '9.9', 1)"
+            ).rowcount
+        )
+    )
+    await store.close()
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:
+            await Store.open(tmp_path)
+        assert not isinstance(caught.value, StoreLocked)
+
+
+async def test_times_are_the_clocks(tmp_path: Path):
+    store = await Store.memory(clock=lambda: 42)
+    assert (await store.catalogue.customers.add("Ada")).created_at == 42
+    await store.close()
+
+
+async def test_who_is_told_of_a_failure_can_be_set():
+    store = await Store.memory()
+    told: list[BaseException] = []
+    store.on_failure = told.append
+    assert store.on_failure == told.append
+    await store.database.alone(lambda c: c.execute("PRAGMA foreign_keys").fetchall())
+    with pytest.raises(StoreError):
+        await store.database.write(lambda c: c.execute("COMMIT").rowcount)
+    assert len(told) == 1
+    await store.close()
