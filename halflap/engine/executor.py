@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
+from halflap.engine.failure import failure_of
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
-from halflap.engine.recorder import Cancelled, Pause, StepRecorder, failure_of
+from halflap.engine.recorder import Cancelled, Pause, StepRecorder
+from halflap.engine.retry import micros
+from halflap.engine.scope import Scope
+from halflap.engine.step import Perform
 from halflap.errors import (
     Cancel,
     DefinitionError,
     Fenced,
+    HalflapError,
     InvalidEvent,
     NotFound,
     RateLimited,
     RetryLater,
+    StoreError,
 )
 from halflap.model import SEALED, Failure, FlowKey, Outcome, to_datetime
 from halflap.sdk import connection, running
-from halflap.sdk.action import Action, Retry
+from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
@@ -33,7 +41,7 @@ from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
 
-UNSATISFIED_SECONDS = 30.0
+UNSATISFIED = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,6 @@ class Work:
 Resolve = Callable[[FlowKey], Awaitable[Work]]
 """Finds the work of a flow; `NotFound` where no worker has what its version needs."""
 
-Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
-
 
 @dataclass(slots=True)
 class Executor:
@@ -71,7 +77,7 @@ class Executor:
         try:
             work = await self.resolve(turn.start.flow)
         except (NotFound, DefinitionError) as error:
-            at = turn.now() + int(UNSATISFIED_SECONDS * 1e6)
+            at = turn.now() + micros(UNSATISFIED)
             return Again("later", at, failure=failure_of(error), waiting_for=str(error))
         recorder = StepRecorder(
             turn,
@@ -79,7 +85,6 @@ class Executor:
             unseal=work.unseal,
             chance=self.chance,
             perform=self.perform,
-            strict=turn.start.replay_of is None or not turn.start.copied,
         )
         verdict = await self._run(turn, work, recorder)
         return aged(turn, work.flow, verdict)
@@ -87,23 +92,29 @@ class Executor:
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
             connection.egress.set(work.egress)
+        scope = recorder.open()
+        running.recorder.set(None)
+        running.step.set(None)
+        deadline = asyncio.timeout(work.flow.timeout.total_seconds())
         try:
-            async with asyncio.timeout(work.flow.timeout.total_seconds()) as deadline:
-                outcome = await self._attempt(turn, work, recorder)
-        except Suspended:
-            return paused(recorder)
-        except Cancelled:
-            outcome = Outcome("cancelled", turn.cancelling or "cancelled")
-        except Fenced:
+            async with deadline:
+                outcome = await self._attempt(turn, work, recorder, scope)
+        except (Fenced, StoreError):
             raise
+        except asyncio.CancelledError:
+            # The process stops: what was done is kept, so that it is not done again.
+            with contextlib.suppress(HalflapError):
+                await turn.commit(*await recorder.left())
+            raise
+        except (Suspended, Cancelled):
+            outcome = None
         except Cancel as error:
             outcome = Outcome("cancelled", error.reason)
         except (RetryLater, RateLimited) as error:
             wait = error.after if isinstance(error, RetryLater) else error.retry_after
-            seconds = (wait or Retry().first).total_seconds()
-            at = turn.now() + int(seconds * 1e6)
-            records, logs = recorder.left()
-            return Again("later", at, records, logs, failure_of(error))
+            at = turn.now() + micros(wait or Retry().first)
+            recorder.pauses.append(Pause("later", at, failure_of(error)))
+            outcome = None
         except TimeoutError as error:
             failure = failure_of(error)
             if deadline.expired():
@@ -115,12 +126,18 @@ class Executor:
             outcome = Outcome("failed", failure.message, failure=failure)
         finally:
             running.recorder.set(None)
-        records, logs = recorder.left()
+        # An author's code may have swallowed what unwound it: the recorder remembers.
+        if recorder.cancelled:
+            outcome = Outcome("cancelled", turn.cancelling or "cancelled")
+        elif recorder.pauses and not deadline.expired():
+            return await paused(recorder)
+        assert outcome is not None
+        records, logs = await recorder.left(scope)
         return Ended(outcome, records, logs)
 
-    async def _attempt(self, turn: Turn, work: Work, recorder: StepRecorder) -> Outcome:
-        scope = recorder.open()
-        running.recorder.set(None)
+    async def _attempt(
+        self, turn: Turn, work: Work, recorder: StepRecorder, scope: Scope
+    ) -> Outcome:
         flow, start = work.flow, turn.start
         request = request_of(turn, work.unseal)
         trigger = flow.trigger
@@ -148,7 +165,9 @@ class Executor:
         recorder.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
-        return Outcome("succeeded", result=None if value is None else encoded(flow, value, work.seal))
+        return Outcome(
+            "succeeded", result=None if value is None else encoded(flow, value, work.seal)
+        )
 
 
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
@@ -159,7 +178,9 @@ async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
         raise
     except Exception as error:
         reason = failure_of(error)
-        raise InvalidEvent(f"{flow.trigger.name} could not read the request: {reason.message}") from error
+        raise InvalidEvent(
+            f"{flow.trigger.name} could not read the request: {reason.message}"
+        ) from error
     return event if isinstance(event, Ignore) else fit_event(event, flow.event_type, flow.function)
 
 
@@ -193,20 +214,22 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
     )
 
 
-def paused(recorder: StepRecorder) -> Again:
+async def paused(recorder: StepRecorder) -> Again:
     """The earliest of what the flow waits for."""
-    times = [each.at for each in recorder.pauses if each.at is not None]
-    at = min(times, default=None)
-    first = next((each for each in recorder.pauses if each.at == at), Pause("sleep", at))
-    records, logs = recorder.left()
-    return Again(first.how, at, records, logs, first.failure, first.waiting_for)  # pyright: ignore[reportArgumentType]
+    first = min(recorder.pauses, key=lambda each: (each.at is None, each.at))
+    records, logs = await recorder.left()
+    return Again(first.how, first.at, records, logs, first.failure, first.waiting_for)
 
 
 def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict) -> Verdict:
     """An execution that would go on after its maximum age fails now instead."""
-    if not isinstance(verdict, Again) or verdict.how not in ("retry", "later") or verdict.at is None:
+    if (
+        not isinstance(verdict, Again)
+        or verdict.how not in ("retry", "later")
+        or verdict.at is None
+    ):
         return verdict
-    oldest = turn.accepted_at + int(flow.max_age.total_seconds() * 1e6)
+    oldest = turn.accepted_at + micros(flow.max_age)
     if verdict.at <= oldest:
         return verdict
     why = f": {verdict.failure.message}" if verdict.failure else ""

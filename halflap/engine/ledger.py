@@ -1,0 +1,90 @@
+"""What an attempt has to write down: records and log lines that are not on disk yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from halflap.engine.protocol import Turn
+from halflap.model import LogLine, Record, StateWrite
+
+
+class Ledger:
+    """Gathers records, and writes them when an effect is about to follow.
+
+    One write is under way at a time; what is kept meanwhile goes with the next one.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._records: list[Record] = []
+        self._logs: list[LogLine] = []
+        self._writing: asyncio.Task[bool] | None = None
+        self._kept = 0  # how many records that are not pure there have been
+        self._durable = 0  # how many of them are on disk
+
+    def keep(self, record: Record) -> None:
+        """Keep a record; unless it is pure, it is on disk before the next effect starts."""
+        self._records.append(record)
+        if not record.pure:
+            self._kept += 1
+
+    def keep_lines(self, lines: Sequence[LogLine]) -> None:
+        """Keep log lines; they ride along with records."""
+        self._logs += lines
+
+    async def settle(self) -> None:
+        """Return once every record that was kept until now, and is not pure, is on disk."""
+        target = self._kept
+        while self._durable < target:
+            if self._writing is None:
+                self._begin(None, None)
+            await self._written()
+
+    async def write(self, record: Record, write: StateWrite) -> bool:
+        """Write to state together with its record (and all that is due); false where it conflicts.
+
+        Where it does, the record is kept with the result `false`.
+        """
+        while self._writing is not None:
+            await self._written()
+        return await asyncio.shield(self._begin(record, write))
+
+    async def left(self) -> tuple[Sequence[Record], Sequence[LogLine]]:
+        """What has not been written: it goes with the verdict."""
+        while self._writing is not None:
+            await self._written()
+        records, logs = self._records, self._logs
+        self._records, self._logs = [], []
+        self._durable = self._kept
+        return records, logs
+
+    def _begin(self, record: Record | None, write: StateWrite | None) -> asyncio.Task[bool]:
+        task = asyncio.get_running_loop().create_task(self._write(record, write))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._writing = task
+        return task
+
+    async def _written(self) -> None:
+        assert self._writing is not None
+        await asyncio.shield(self._writing)
+
+    async def _write(self, record: Record | None, write: StateWrite | None) -> bool:
+        records, logs, kept = self._records, self._logs, self._kept
+        self._records, self._logs = [], []
+        try:
+            if record is None:
+                done = await self._turn.commit(records, logs)
+            else:
+                done = await self._turn.commit([*records, record], logs, write)
+                if not done:
+                    record = replace(record, result=b"false")
+                    await self._turn.commit([*records, record], logs)
+            self._durable = kept
+            return done
+        except BaseException:
+            self._records[:0], self._logs[:0] = records, logs
+            raise
+        finally:
+            self._writing = None

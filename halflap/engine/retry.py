@@ -1,0 +1,47 @@
+"""Whether, when and at whose cost a failed step is tried again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from halflap.errors import RateLimited, RetryLater, UpstreamError
+from halflap.model import Micros
+from halflap.sdk.action import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Try again after `wait` microseconds. `later` spends no attempt."""
+
+    how: Literal["retry", "later"]
+    wait: Micros
+
+
+def again(
+    error: Exception, retry: Retry, tries: int, elapsed: Micros, chance: random.Random
+) -> TryAgain | None:
+    """What a step's error asks for after `tries` tries; None where it failed for good.
+
+    `elapsed` is the time since the first try: an app that asks us to slow down without saying for
+    how long is asked ever more rarely.
+    """
+    match error:
+        case RetryLater(after=after):
+            return TryAgain("later", micros(after))
+        case RateLimited(retry_after=after):
+            wait = min(max(micros(retry.wait(tries, chance)), elapsed // 2), micros(retry.longest))
+            return TryAgain("later", wait if after is None else micros(after))
+        case UpstreamError(retryable=False):
+            return None
+        case UpstreamError() | TimeoutError() | ConnectionError() if tries < retry.attempts:
+            return TryAgain("retry", micros(retry.wait(tries, chance)))
+        case _:
+            return None
+
+
+def micros(time: timedelta) -> Micros:
+    """A span of time in microseconds."""
+    return time // timedelta(microseconds=1)

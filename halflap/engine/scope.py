@@ -1,0 +1,92 @@
+"""A scope: a run of steps in order, the flow itself or one branch of `ctx.gather`.
+
+A step is known by its scope, its name and its occurrence there: `gather[42]/acme.create#2`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.errors import DefinitionError
+from halflap.model import LogLine, Micros, Record
+from halflap.sdk.running import Suspended
+
+LONGEST_KEY = 200
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A run of steps in order, in one task.
+
+    `recorded` are the paths that its journal has, in order; `position` is how many of them the flow
+    has come by. `now` is the time of its last durable record. `lines` wait for the next record.
+    `fresh` says that it has gone beyond what a replay copied from another execution.
+    """
+
+    path: str
+    task: asyncio.Task[Any] | None
+    now: Micros
+    recorded: list[str]
+    parent: Scope | None = None
+    position: int = 0
+    occurrences: dict[str, int] = field(default_factory=dict[str, int])
+    uuids: int = 0
+    unwinding: bool = False
+    fresh: bool = False
+    lines: list[LogLine] = field(default_factory=list[LogLine])
+
+    def next_path(self, name: str) -> str:
+        """The path of the next step of that name."""
+        count = self.occurrences[name] = self.occurrences.get(name, 0) + 1
+        return f"{self.path}{name}#{count}" if count > 1 else f"{self.path}{name}"
+
+    @property
+    def replaying(self) -> bool:
+        """Whether an earlier attempt has been here: what is logged now was logged then."""
+        if self.position < len(self.recorded):
+            return True
+        return self.parent is not None and self.parent.replaying
+
+    def pass_by(self, record: Record) -> None:
+        """Go on behind a record. Only what is durable before the next effect moves the time."""
+        if self.position == len(self.recorded):
+            self.recorded.append(record.path)
+        self.position += 1
+        self.fresh = self.fresh or record.seq >= 0
+        if not record.pure and record.ended_at > self.now:
+            self.now = record.ended_at
+
+
+current: ContextVar[Scope | None] = ContextVar("halflap.scope", default=None)
+
+
+def current_scope() -> Scope:
+    """The scope of the step that is called now."""
+    scope = current.get()
+    if scope is None or scope.task is not asyncio.current_task():
+        raise DefinitionError(
+            "a step was called from a task of its own; fan out by ctx.gather, which keeps each "
+            "branch's steps apart (asyncio.gather, create_task and wait_for make tasks)"
+        )
+    if scope.unwinding:
+        raise Suspended
+    return scope
+
+
+def scope_of(path: str) -> str:
+    """The scope of a step's path: all up to its last slash."""
+    return path[: path.rfind("/") + 1]
+
+
+def escaped(key: str) -> str:
+    """A key as it may stand in a path; a long one is cut, and told apart by a digest."""
+    for each in "%/[]#":
+        key = key.replace(each, f"%{ord(each):02X}")
+    if len(key) <= LONGEST_KEY:
+        return key
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{key[: LONGEST_KEY - 17]}~{digest}"

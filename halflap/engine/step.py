@@ -1,0 +1,77 @@
+"""A step being run: an action called with validated inputs, its log lines, its final failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from halflap.errors import DefinitionError, StepFailed
+from halflap.model import Failure, LogLine, Micros, Record
+from halflap.sdk import codec, running
+from halflap.sdk.action import Action
+from halflap.sdk.record import Seal, encode_value
+from halflap.sdk.running import RunningStep
+from halflap.sdk.trigger import first_line
+
+LONGEST_LINE = 10_000
+
+Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
+"""What runs an action instead of the action itself: a test's fake."""
+
+
+async def run_action(
+    action: Action[..., Any],
+    arguments: Mapping[str, Any],
+    step: RunningStep,
+    perform: Perform | None,
+) -> Any:
+    """Call an action as a step: inputs and result are what its annotations say, or it fails."""
+    given = dict(arguments)
+    for each in action.shape.inputs:
+        if each.name in given:
+            given[each.name] = each.adapter.validate_python(given[each.name])
+    recorder_before = running.recorder.set(None)
+    step_before = running.step.set(step)
+    try:
+        limit = action.timeout.total_seconds() if action.timeout else None
+        async with asyncio.timeout(limit) if limit else contextlib.nullcontext():
+            if perform is None:
+                value = await action.invoke(**given)
+            else:
+                value = await perform(action, given)
+    finally:
+        running.step.reset(step_before)
+        running.recorder.reset(recorder_before)
+    if action.shape.output is Any:
+        return value
+    try:
+        return action.shape.output_adapter.validate_python(value)
+    except ValueError as error:
+        raise DefinitionError(
+            f"{action.name} returned what its annotation does not say: {first_line(error)}",
+            where=action.where,
+        ) from error
+
+
+def step_failed(record: Record) -> StepFailed:
+    """A step's final failure: the same on the first run and on every replay."""
+    failure = record.failure or Failure("StepFailed", "the step failed")
+    return StepFailed(
+        f"{record.title} ({record.path}) failed: {failure.message}",
+        step=record.path,
+        error=failure.kind,
+        status=failure.status,
+    )
+
+
+def line_of(
+    at: Micros, level: str, message: str, fields: Mapping[str, Any], step: str, seal: Seal
+) -> LogLine:
+    """A log line; a field that has no JSON is shown by its `repr`."""
+    try:
+        encoded = encode_value(dict(fields), None, seal) if fields else b""
+    except TypeError:
+        encoded = codec.encode({name: repr(value) for name, value in fields.items()})
+    return LogLine(at, level, str(message)[:LONGEST_LINE], encoded, step)  # pyright: ignore[reportArgumentType]

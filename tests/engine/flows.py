@@ -1,0 +1,276 @@
+"""A small app to write flows against, and what runs them: on either engine, with crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from halflap.engine.clock import ManualClock
+from halflap.engine.executor import Executor, Work
+from halflap.engine.journal import JournalEngine
+from halflap.engine.memory import MemoryEngine
+from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.model import (
+    Event,
+    Execution,
+    FlowKey,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+    new_id,
+)
+from halflap.sdk import running
+from halflap.sdk.action import Action, Retry
+from halflap.sdk.component import Component
+from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.request import Request
+from halflap.sdk.schema import Config
+from halflap.sdk.trigger import Ignore
+from halflap.store.store import Store
+
+DEADLINE = 10.0
+RETRY = Retry(attempts=3, jitter=0)
+FlowFunction = Callable[[Context[Any], Any], Awaitable[Any]]
+
+alive: ContextVar[WatchedTurn | None] = ContextVar("alive", default=None)
+
+
+@dataclass
+class Call:
+    """A call that reached the app."""
+
+    name: str
+    key: str
+
+
+class App:
+    """A component whose one effect is to be called; `errors` are raised first, in order."""
+
+    def __init__(self) -> None:
+        self.component = Component("app")
+        self.integration = Integration[Config]("shop")
+        self.calls: list[Call] = []
+        self.errors: dict[str, list[Exception]] = {}
+        self.watch: Callable[[str], Awaitable[None]] | None = None
+
+        @self.component.action(retry=RETRY)
+        async def do(name: str) -> str:
+            """Do something."""
+            await self.point(f"before {name}")
+            current = running.step.get()
+            self.calls.append(Call(name, current.next_key() if current else ""))
+            if self.errors.get(name):
+                raise self.errors[name].pop(0)
+            await self.point(f"after {name}")
+            return f"{name}!"
+
+        @self.component.action(pure=True)
+        async def double(text: str) -> str:
+            """Double a text."""
+            return text + text
+
+        @self.component.trigger()
+        async def hook(request: Request) -> Any:
+            """Read an event."""
+            event = request.json()
+            return Ignore("a ping") if event == "ping" else event
+
+        self.do: Action[..., Any] = do
+        self.double: Action[..., Any] = double
+        self.hook = hook
+
+    async def point(self, name: str) -> None:
+        """Somewhere that a process may die."""
+        if self.watch is not None:
+            await self.watch(name)
+
+    def flow(self, function: FlowFunction, **options: Any) -> Flow[Any, Any, Any]:
+        """A flow of the app's integration."""
+        return self.integration.flow(trigger=self.hook, **options)(function)
+
+    @property
+    def names(self) -> list[str]:
+        """What was called, in order."""
+        return [each.name for each in self.calls]
+
+
+class WatchedTurn:
+    """A turn whose commits are counted, and which may be frozen as its process would be."""
+
+    def __init__(self, turn: Turn, runner: Runner) -> None:
+        self._turn = turn
+        self._runner = runner
+        self.frozen = False
+        self.start, self.attempt, self.history = turn.start, turn.attempt, turn.history
+        self.accepted_at = turn.accepted_at
+
+    @property
+    def cancelling(self) -> str | None:
+        return self._turn.cancelling
+
+    def now(self) -> Micros:
+        return self._turn.now()
+
+    def alive(self) -> bool:
+        return self._turn.alive()
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+    ) -> bool:
+        await self._runner.point("before commit")
+        self._runner.commits.append([each.path for each in records])
+        done = await self._turn.commit(records, logs, write)
+        await self._runner.point("after commit")
+        return done
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self._turn.read_state(scope, key)
+
+    async def take_signal(self, name: str) -> bytes | None:
+        return await self._turn.take_signal(name)
+
+
+@dataclass
+class Runner:
+    """An engine that runs an app's flows."""
+
+    engine: MemoryEngine | JournalEngine
+    clock: ManualClock
+    store: Store | None
+    app: App = field(default_factory=App)
+    commits: list[list[str]] = field(default_factory=list[list[str]])
+    points: list[str] = field(default_factory=list[str])
+    changes: list[Change] = field(default_factory=list[Change])
+    crash_at: int | None = None
+    step_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.app.watch = self.point
+        self.executor = Executor(self.work, random.Random(1))
+        self.engine.follow(self.changes.append)
+
+    async def work(self, key: FlowKey) -> Work:
+        return Work(
+            flow=self.app.integration.flows[key.flow],
+            config=Config(),
+            customer=CustomerInfo(key.customer, "Ada"),
+            instance=InstanceInfo(key.instance, "Ada's"),
+            urls={},
+            secret=lambda flow: SecretStr(flow),
+            seal=lambda text: b64encode(text[::-1].encode()).decode(),
+            unseal=lambda text: b64decode(text).decode()[::-1],
+        )
+
+    async def handle(self, turn: Turn) -> Verdict:
+        watched = WatchedTurn(turn, self)
+        alive.set(watched)
+        return await self.executor(watched)
+
+    async def point(self, name: str) -> None:
+        """Die here, where it was asked for; the dead do nothing any more."""
+        turn = alive.get()
+        if turn is None:
+            return
+        if not turn.frozen:
+            self.points.append(name)
+            self.clock.advance(self.step_seconds)
+            if len(self.points) - 1 == self.crash_at:
+                turn.frozen = True
+                await self.lose(turn.start.execution)
+        if turn.frozen:
+            await asyncio.Event().wait()
+
+    async def lose(self, execution: str) -> None:
+        if isinstance(self.engine, MemoryEngine):
+            await self.engine.crash(execution, linger=True)
+        else:
+            await self.engine.journal.blame([execution], alone=False)
+            self.engine.nudge()
+
+    async def start(
+        self,
+        flow: Flow[Any, Any, Any],
+        body: bytes = b"{}",
+        *,
+        instance: str = "ins_1",
+        **more: Any,
+    ) -> str:
+        execution = new_id("exe")
+        start = Start(
+            execution,
+            FlowKey("cus_1", instance, "shop", flow.name, "v1", 1),
+            Event("POST", "", "", (), body, self.clock()),
+            **{"root": execution, **more},
+        )
+        await self.engine.start([start])
+        return execution
+
+    async def finish(self, execution: str) -> Outcome:
+        """Wait for the outcome; time passes where the execution waits for it."""
+        async with asyncio.timeout(DEADLINE):
+            while (found := await self.engine.outcome(execution, 0.003)) is None:
+                due = (await self.execution(execution)).due_at
+                if due is not None and due > self.clock():
+                    self.clock.advance((due - self.clock()) / 1e6)
+        return found
+
+    async def run(self, function: FlowFunction, body: bytes = b"{}", **options: Any) -> Outcome:
+        """Run a flow to its end."""
+        return await self.finish(await self.start(self.app.flow(function, **options), body))
+
+    async def execution(self, execution: str) -> Execution:
+        if isinstance(self.engine, MemoryEngine):
+            return await self.engine.execution(execution)
+        found = await self.engine.journal.execution(execution)
+        assert found is not None
+        return found
+
+    async def history(self, execution: str | None = None) -> list[Record]:
+        execution = execution or self.changes[-1].execution
+        if isinstance(self.engine, MemoryEngine):
+            return await self.engine.history(execution)
+        return await self.engine.journal.steps(execution)
+
+    async def lines(self, execution: str | None = None) -> list[str]:
+        execution = execution or self.changes[-1].execution
+        if isinstance(self.engine, MemoryEngine):
+            return [each.message for each in await self.engine.logs(execution)]
+        return [each.message for _, each in await self.engine.journal.logs(execution)]
+
+
+@asynccontextmanager
+async def runner_on(engine: str, path: Path) -> AsyncIterator[Runner]:
+    """A runner over the engine of that name."""
+    clock = ManualClock()
+    store = None
+    if engine == "memory":
+        runner = Runner(MemoryEngine(clock=clock), clock, None)
+    else:
+        store = await Store.open(path / "store", clock=clock)
+        journal = JournalEngine(store.journal, clock=clock)
+        clock.watch(journal.nudge)
+        runner = Runner(journal, clock, store)
+    task = asyncio.create_task(runner.engine.run(runner.handle))
+    try:
+        yield runner
+    finally:
+        await runner.engine.stop(0)
+        await task
+        if store is not None:
+            await store.close()
+
+
+Inputs = Mapping[str, Any]
