@@ -13,6 +13,12 @@ NEXT_DUE = """
 SELECT min(due_at) FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0 AND probation = ?
 """
+ALL_DUE = """
+SELECT id FROM executions
+WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
+    AND due_at <= ? AND probation = ?
+ORDER BY due_at, id LIMIT ?
+"""
 # The next customer is one seek in the index, however many executions the one before it has.
 CUSTOMERS_DUE = """
 WITH RECURSIVE waiting (customer) AS (
@@ -53,10 +59,10 @@ def due(
     The turn begins behind the customer `after`, who was the last one served; also returns the last
     one now.
     """
+    everything = connection.execute(ALL_DUE, (now, int(probation), room + 1)).fetchall()
+    if len(everything) <= room:  # nobody has to wait, so nothing is to be shared
+        return [row[0] for row in everything], after
     chosen: list[str] = []
-    soonest = next_due(connection, probation)
-    if soonest is None or soonest > now:
-        return chosen, after
     customers = [row[0] for row in connection.execute(CUSTOMERS_DUE)]
     first = bisect_right(customers, after)
     customers = customers[first:] + customers[:first]

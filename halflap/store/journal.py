@@ -67,12 +67,12 @@ UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NU
 WHERE id = ? AND state IN ('queued', 'waiting')
 """
 HOLD = """
-UPDATE executions SET held = 1 WHERE id IN (SELECT id FROM executions
+UPDATE executions SET held = 1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
     WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 0
         AND substr(flow, 1, 1) <> '$' LIMIT ?)
 """
 LET_GO = """
-UPDATE executions SET held = 0 WHERE id IN (SELECT id FROM executions
+UPDATE executions SET held = 0 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
     WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 1 LIMIT ?)
 """
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
@@ -305,8 +305,8 @@ class SqliteJournal:
 
     async def live(self, instance: str) -> int:
         rows = await self._rows(
-            "SELECT count(*) FROM executions WHERE instance = ?"
-            " AND state IN ('queued', 'running', 'waiting')",
+            "SELECT count(*) FROM executions INDEXED BY executions_live"
+            " WHERE instance = ? AND state IN ('queued', 'running', 'waiting')",
             (instance,),
         )
         return rows[0][0]
@@ -357,7 +357,8 @@ class SqliteJournal:
     async def executions(self, which: Filter) -> list[Execution]:
         where, values = reading.where(which)
         rows = await self._rows(
-            f"{reading.EXECUTION} WHERE {where} ORDER BY id DESC LIMIT ?", (*values, which.limit)
+            f"{reading.source(which)} WHERE {where} ORDER BY id DESC LIMIT ?",
+            (*values, which.limit),
         )
         return [reading.execution(each) for each in rows]
 

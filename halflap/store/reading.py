@@ -82,6 +82,12 @@ def failure(data: bytes | None) -> Failure | None:
     return None if data is None else msgspec.json.decode(data, type=Failure)
 
 
+def source(which: Filter) -> str:
+    """`EXECUTION` for a filter: what lives of an instance is found without its history."""
+    live = which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
+    return f"{EXECUTION} INDEXED BY executions_live" if live else EXECUTION
+
+
 def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     """A filter as a WHERE clause and its values."""
     clauses: list[str] = ["1"]
@@ -100,7 +106,7 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         values.append(which.before)
     if which.dead_letters:
         clauses.append("state = 'failed' AND dismissed = 0")
-    elif set(which.states) == set(LIVE):  # spelt as in the partial index, which is used for it
+    elif set(which.states) == set(LIVE):  # spelt as in the partial index
         clauses.append("state IN ('queued', 'running', 'waiting')")
     elif which.states:
         clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
