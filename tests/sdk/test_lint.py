@@ -1,0 +1,267 @@
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from halflap.sdk.lint import CODES, RULES, lint
+
+HTTP = frozenset({"halflap.http.post"})
+HEAD = """\
+import asyncio, datetime as dt, os, random, secrets, time, uuid
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+import acme
+from halflap import Config, Context, Integration, UpstreamError, http, step, webhook
+
+integration = Integration("orders")
+SEEN = set()
+
+
+@step
+def draw() -> float:
+    return random.random()
+
+
+def stamp():
+    return datetime.now()
+
+
+def double(each):
+    return each * 2
+
+
+@integration.flow(trigger=webhook.request())
+async def orders(ctx: Context[Config], event: dict) -> None:
+"""
+ACME = '''\
+from halflap import Component, Request, StandardWebhooks, Unsigned
+component = Component("acme")
+CACHE = {}
+
+@component.action
+async def create(name: str) -> None:
+    """Create it."""
+    await asyncio.sleep(random.random())
+    print(open("x"), os.environ)
+'''
+
+
+def codes(body: str) -> list[str]:
+    source = HEAD + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"
+    return [each.code for each in lint({"orders.py": source, "acme.py": ACME}, HTTP)]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("datetime.now()", "HF001"),
+        ("at = dt.datetime.utcnow()", "HF001"),
+        ("dt.date.today()", "HF001"),
+        ("began = time.time()", "HF001"),
+        ("import time as t\nt.monotonic()", "HF001"),
+        ("stamp()", "HF001"),
+        ("await ctx.gather([1], stamp)", "HF001"),
+        ("random.choice([1, 2])", "HF002"),
+        ("uuid.uuid4()", "HF002"),
+        ("secrets.token_hex()", "HF002"),
+        ("hash(event['id'])", "HF002"),
+        ("random.Random()", "HF002"),
+        ("open('x')", "HF003"),
+        ("Path('x').read_text()", "HF003"),
+        ("httpx.get('https://example.com')", "HF003"),
+        ("os.environ['KEY']", "HF003"),
+        ("os.getenv('KEY')", "HF003"),
+        ("print(event)", "HF003"),
+        ("await ctx.config.acme.post('/x', json=1)", "HF003"),
+        ("async for each in ctx.config.acme.pages('/x'):\n    pass", "HF003"),
+        ("await asyncio.gather(acme.create('a'), acme.create('b'))", "HF004"),
+        ("await asyncio.wait_for(acme.create('a'), 3)", "HF004"),
+        ("await asyncio.sleep(3)", "HF004"),
+        ("time.sleep(3)", "HF004"),
+        ("async with asyncio.TaskGroup() as tasks:\n    pass", "HF004"),
+        ("SEEN.add(event['id'])", "HF005"),
+        ("global SEEN\nSEEN = set()", "HF005"),
+        ("acme.CACHE['x'] = 1", "HF005"),
+        ("try:\n    await acme.create('a')\nexcept:\n    pass", "HF006"),
+        (
+            "try:\n    await acme.create('a')\nexcept (ValueError, BaseException):\n    pass",
+            "HF006",
+        ),
+        ("acme.create('a')", "HF007"),
+        ("made = acme.create('a')", "HF007"),
+        ("if acme.create('a'):\n    pass", "HF007"),
+        ("acme.create.titled('Create it')('a')", "HF007"),
+        ("http.post(ctx.config.api, '/x')", "HF007"),
+        ("ctx.sleep(3)", "HF007"),
+        ("ctx.state.put('a', 1)", "HF007"),
+        ("draw()", "HF007"),
+        ("tasks.create_task(later(ctx))", "HF008"),
+        ("loop.run_in_executor(None, work, ctx)", "HF008"),
+        ("for each in {'a', 'b'}:\n    await acme.create(each)", "HF012"),
+        ("await ctx.gather(set(event['ids']), acme.create)", "HF012"),
+    ],
+)
+def test_what_breaks_a_replay_is_found(body, code):
+    assert codes(body) == [code]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "ctx.now()\nctx.uuid()\nawait ctx.sleep(3)",
+        "await draw()",
+        "uuid.uuid5(uuid.NAMESPACE_URL, event['id'])",
+        "random.Random(7)",
+        "secrets.compare_digest('a', 'b')",
+        "time.gmtime(event['at'])",
+        "datetime.fromisoformat(event['at'])",
+        "await ctx.gather(event['ids'], acme.create)",
+        "await ctx.gather(sorted({'a', 'b'}), lambda each: acme.create(each))",
+        "double(3)",
+        "await acme.create.titled('Create it')('a')",
+        "made = await acme.create('a')",
+        "later = [acme.create(each) for each in event]",
+        "seen = set()\nseen.add(1)",
+        "event['id'] = 1\nevent.update(a=1)",
+        "ctx.config.mapping.get('a')",
+        "try:\n    await acme.create('a')\nexcept UpstreamError:\n    pass",
+        "try:\n    await acme.create('a')\nexcept BaseException:\n    raise",
+        "try:\n    int('a')\nexcept:\n    pass",
+        "for each in {'a', 'b'}:\n    double(each)",
+        "time = event['time']\ntime.time()",
+        "stamp = event['stamp']",
+        "ctx.log.info('done')",
+    ],
+)
+def test_what_is_pure_is_left_alone(body):
+    assert codes(body) == []
+
+
+def component(rest: str, quality: str = "") -> list[str]:
+    files = {"acme.py": ACME + "\n" + textwrap.dedent(rest)}
+    files |= {"quality.yaml": textwrap.dedent(quality)}
+    return [each.code for each in lint(files)]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "code"),
+    [
+        ("@component.trigger()", "HF009"),
+        ("@component.trigger", "HF009"),
+        ("@component.trigger(verify=None)", "HF009"),
+        ("@component.trigger(verify=Unsigned('they sign nothing'))", "HF009"),
+        ("@component.trigger(verify=StandardWebhooks())", None),
+        ("@component.trigger(methods=(), ticks=every)", None),
+    ],
+)
+def test_a_trigger_that_verifies_nothing_is_found(trigger, code):
+    found = component(f'{trigger}\nasync def made(request: Request) -> dict:\n    """Made."""\n')
+    assert found == ([code] if code else [])
+
+
+def test_a_computed_declaration_counts():
+    trigger = '@component.trigger()\nasync def made(request: Request) -> dict:\n    """Made."""\n'
+    declares = "@made.declare\ndef _():\n    return Declaration({})\n"
+    assert component(trigger + declares.format("verify=StandardWebhooks()")) == []
+    assert component(trigger + declares.format("key=None")) == ["HF009"]
+
+
+def test_a_trigger_may_verify_nothing_where_quality_yaml_says_why():
+    trigger = '@component.trigger()\nasync def made(request: Request) -> dict:\n    """Made."""\n'
+    reason = """\
+        done: [pages]
+        unsigned:
+          made: Acme signs nothing; its URL is the only secret.
+        not done: []
+    """
+    assert component(trigger, quality=reason) == []
+    assert component(trigger, quality=reason.replace("made:", "other:")) == ["HF009"]
+    assert component(trigger, quality="unsigned:\n  made:\n") == ["HF009"]
+
+
+def test_an_action_without_a_docstring_is_found():
+    assert component("@component.action\nasync def find(id: str) -> None: ...\n") == ["HF011"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("api_key = 'a1b2c3d4e5f6g7'", True),
+        ("connect(password='hunter2hunter2')", True),
+        ("key = SecretStr('x')", True),
+        ("CODE = 'ghp_" + "a1" * 18 + "'", True),
+        ("token = os.environ['TOKEN']", False),
+        ("header = 'X-Api-Key'", False),
+        ("token = 'header:x-token'", False),
+        ("api_key = ''", False),
+        ("secret = 'endpoint'", False),
+    ],
+)
+def test_a_secret_in_plain_text_is_found(line, found):
+    assert component(line + "\n") == (["HF010"] if found else [])
+
+
+def test_a_finding_says_where_what_and_what_to_write_instead():
+    (found,) = lint({"orders.py": HEAD + "    return time.time()\n", "acme.py": ACME})
+    line = HEAD.count("\n") + 1
+    assert str(found) == (
+        f"orders.py:{line}:12: HF001: time.time() reads another time on every attempt; "
+        "write ctx.now()"
+    )
+
+
+def test_what_a_flow_calls_is_told_with_the_flow():
+    (found,) = lint({"orders.py": HEAD + "    stamp()\n", "acme.py": ACME})
+    assert "return datetime.now()" in HEAD.splitlines()[found.line - 1]
+    assert found.message.endswith("(the flow orders calls stamp)")
+
+
+def test_an_ignored_rule_is_ignored_on_its_line_only():
+    assert codes("time.time()  # halflap: ignore[HF001]\ntime.time()") == ["HF001"]
+    assert codes("# halflap: ignore[HF001, HF003]\ntime.time()") == []
+    assert codes("time.time()  # halflap: ignore[HF002]") == ["HF001"]
+
+
+def test_an_ignore_that_names_no_rule_is_a_finding():
+    assert codes("time.time()  # halflap: ignore") == ["HF001", "HF099"]
+    assert codes("pass  # halflap: ignore[HF0O1]") == ["HF099"]
+
+
+def test_an_action_is_known_through_imports_and_reexports():
+    files = {
+        "shop/__init__.py": "from .actions import create\n",
+        "shop/actions.py": ACME,
+        "orders.py": HEAD.replace("import acme", "from shop import create as make")
+        + "    make('a')\n",
+    }
+    assert [each.code for each in lint(files)] == ["HF007"]
+
+
+def test_a_helper_of_another_module_is_looked_at():
+    files = {
+        "helping.py": "import time\n\ndef stamp():\n    return time.time()\n",
+        "orders.py": HEAD + "    import helping\n    helping.stamp()\n",
+        "acme.py": ACME,
+    }
+    assert [(each.file, each.code) for each in lint(files)] == [("helping.py", "HF001")]
+
+
+def test_a_source_that_is_not_python_is_a_finding_and_the_others_are_still_read():
+    found = lint({"broken.py": "def (:\n", "orders.py": HEAD + "    time.time()\n"})
+    assert [(each.file, each.line, each.code) for each in found] == [
+        ("broken.py", 1, "HF000"),
+        ("orders.py", HEAD.count("\n") + 1, "HF001"),
+    ]
+
+
+def test_the_examples_have_no_findings():
+    folder = Path(__file__).parents[2] / "examples"
+    assert lint({each.name: each.read_text() for each in folder.glob("*.py")}, HTTP) == []
+
+
+def test_the_table_of_rules_is_complete():
+    assert len(CODES) == len(RULES)
+    assert all(each.finds and each.why and each.instead for each in RULES)
