@@ -305,7 +305,7 @@ class ExecutionActor(Actor):
     def _keep(self, records: Sequence[Record], logs: Sequence[LogLine]) -> None:
         for each in records:
             known = self._history.get(each.path)
-            if known is None:
+            if known is None or known.seq < 0:
                 self._history[each.path] = each
             elif known.status == "retrying":
                 self._history[each.path] = replace(

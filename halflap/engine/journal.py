@@ -13,6 +13,7 @@ import structlog
 
 from halflap.engine.failure import after_error
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
+from halflap.engine.replay import with_copies
 from halflap.errors import Fenced, StoreError
 from halflap.model import (
     Clock,
@@ -152,6 +153,7 @@ class JournalEngine:
         return len(self._running)
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
+        starts = [with_copies(each) for each in starts]
         claim = min(self._free(), len(starts)) if self._handler is not None else 0
         claimed_at = time.monotonic()
         self._reserved += claim

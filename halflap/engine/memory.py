@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -42,6 +41,7 @@ from halflap.engine.message import (
     View,
 )
 from halflap.engine.protocol import Change, Handler
+from halflap.engine.replay import with_copies
 from halflap.errors import Fenced, NotFound, StoreError
 from halflap.model import ENDED, Clock, Execution, LogLine, Micros, Outcome, Record, Start, Started
 from halflap.store.protocol import Attempt
@@ -97,7 +97,7 @@ class MemoryEngine:
             answers.append(Started(start.execution, first))
             if first is not None or start.execution in self.memory.directory:
                 continue
-            actor = ExecutionActor(replace(start, copied=tuple(start.copied)), self.memory.shared)
+            actor = ExecutionActor(with_copies(start), self.memory.shared)
             self.memory.directory[start.execution] = actor
             begun.append(actor)
         for actor in begun:

@@ -291,7 +291,7 @@ async def test_copied_records_are_the_history_of_the_first_attempt(bench: Bench)
     async with running(engine, handler):
         await engine.start([start])
         await outcome_of(engine, start)
-    assert seen == [record_of("a", 0), record_of("b", 1)]
+    assert seen == [record_of("a", -2), record_of("b", -1)]  # they are told from its own
 
 
 # Outcome -------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from halflap.engine.executor import Executor, Work
 from halflap.engine.journal import JournalEngine
 from halflap.engine.memory import MemoryEngine
 from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.errors import Fenced
 from halflap.model import (
     Event,
     Execution,
@@ -156,6 +157,7 @@ class Runner:
     changes: list[Change] = field(default_factory=list[Change])
     crash_at: int | None = None
     step_seconds: float = 0.0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.app.watch = self.point
@@ -191,7 +193,8 @@ class Runner:
                 turn.frozen = True
                 await self.lose(turn.start.execution)
         if turn.frozen:
-            await asyncio.Event().wait()
+            await self.over.wait()
+            raise Fenced("dead")
 
     async def lose(self, execution: str) -> None:
         if isinstance(self.engine, MemoryEngine):
@@ -267,6 +270,7 @@ async def runner_on(engine: str, path: Path) -> AsyncIterator[Runner]:
     try:
         yield runner
     finally:
+        runner.over.set()
         await runner.engine.stop(0)
         await task
         if store is not None:
