@@ -1,0 +1,170 @@
+"""`halflap new`: begin an integration or a component with something that works."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import click
+
+import halflap
+from halflap.errors import ConfigError
+from halflap.sdk import registry
+
+INTEGRATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+COMPONENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+SUFFIX = ".tmpl"
+
+
+@click.group("new")
+def new() -> None:
+    """Begin an integration or a component."""
+
+
+@new.command("integration")
+@click.argument("name")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="The folder to make it in; NAME, where it is not given.",
+)
+def new_integration(name: str, directory: Path | None) -> None:
+    """Begin an integration: a webhook that works at once, with its test."""
+    if not INTEGRATION.fullmatch(name):
+        raise ConfigError(
+            f"an integration's name is lower-case words joined by hyphens, such as "
+            f"{suggested(name, '-')}, not {name!r}"
+        )
+    module = checked_module(name.replace("-", "_"))
+    folder = directory or Path(name)
+    written = write("integration", folder, module, {"name": name, **words(name, module)})
+    told(folder, written)
+    click.echo("Next:")
+    step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
+    step("halflap dev", "run it; change it while it runs")
+    step("halflap test", "run its tests, with no network")
+
+
+@new.command("component")
+@click.argument("name")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="The folder to make it in; NAME, where it is not given.",
+)
+def new_component(name: str, directory: Path | None) -> None:
+    """Begin a component: a connection, two actions and a trigger, with their tests."""
+    if not COMPONENT.fullmatch(name):
+        raise ConfigError(
+            f"a component's name is lower-case words joined by underscores, such as "
+            f"{suggested(name, '_')}, not {name!r}"
+        )
+    if name in registry.names():
+        raise ConfigError(f"a component {name!r} is installed already; choose another name")
+    module = checked_module(name)
+    folder = directory or Path(name)
+    written = write("component", folder, module, {"name": name, **words(name, module)})
+    told(folder, written)
+    click.echo("Next:")
+    step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
+    step("halflap test", "run its tests, with no network")
+    step("pip install --editable .", f"then an integration says: import {module}")
+
+
+def words(name: str, module: str) -> dict[str, str]:
+    """What the templates are filled with."""
+    spoken = re.sub(r"[-_]", " ", name)
+    return {
+        "module": module,
+        "title": spoken[0].upper() + spoken[1:],
+        "class": "".join(each.capitalize() for each in spoken.split()),
+        "initial": spoken[0].upper(),
+        "dashed": name.replace("_", "-"),
+        "version": ".".join(halflap.__version__.split(".")[:2]),
+    }
+
+
+def checked_module(module: str) -> str:
+    """The name of the module to make, where Python and Halflap can import it."""
+    taken = None
+    if keyword.iskeyword(module) or keyword.issoftkeyword(module):
+        taken = "a word of Python"
+    elif module in sys.stdlib_module_names:
+        taken = "a module of Python's standard library"
+    elif module == "halflap":
+        taken = "Halflap's own"
+    elif module in ("tests", "test", "conftest") or module.startswith("test_"):
+        taken = "what tests are called, and those are not deployed"
+    if taken is not None:
+        raise ConfigError(f"{module!r} is {taken}; choose another name, such as {module}-sync")
+    return module
+
+
+def write(kind: str, folder: Path, module: str, values: dict[str, str]) -> list[str]:
+    """Fill in the templates of a kind; where a file is there already, nothing is written."""
+    made: dict[str, str] = {}
+    for path, template in templates(files("halflap") / "cli" / "templates" / kind):
+        name = path.removesuffix(SUFFIX).replace("NAME", module).replace("dot-", ".")
+        text = template.read_text(encoding="utf-8")
+        made[name] = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; name a folder with --dir")
+    there = [name for name in made if (folder / name).exists()]
+    if there:
+        raise ConfigError(
+            f"{folder / there[0]} is there already, and nothing is overwritten; choose another name, "
+            "or another folder with --dir"
+        )
+    for name, text in made.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return sorted(made)
+
+
+def templates(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """The templates below a folder of this package."""
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_dir():
+            yield from templates(each, f"{prefix}{each.name}/")
+        elif each.name.endswith(SUFFIX):
+            yield prefix + each.name, each
+
+
+def told(folder: Path, written: list[str]) -> None:
+    """Say what was written."""
+    click.echo(f"Made {shown(folder)}:")
+    for name in written:
+        click.echo(f"  {name}")
+    click.echo()
+
+
+def step(command: str, what: str, *, skip: bool = False) -> None:
+    """One line of what to do next."""
+    if skip:
+        return
+    if command == "cd":
+        click.echo("  " + click.style(f"cd {what}", bold=True))
+        return
+    click.echo("  " + click.style(command, bold=True) + " " * max(26 - len(command), 2) + what)
+
+
+def shown(folder: Path) -> str:
+    """A folder as a shell takes it, from here where it lies below."""
+    path = folder.resolve()
+    text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return f"'{text}'" if " " in text else text
+
+
+def suggested(name: str, joint: str) -> str:
+    """A name that would do, near to what was given."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", joint, name).lower()
+    made = re.sub(r"[^a-z0-9]+", joint, split).strip(joint).lstrip("0123456789-_")
+    return made or f"order{joint}sync"
