@@ -99,13 +99,12 @@ class Executor:
         try:
             async with deadline:
                 outcome = await self._attempt(turn, work, recorder, scope)
-        except (Fenced, StoreError):
-            raise
         except asyncio.CancelledError:
-            # The process stops: what was done is kept, so that it is not done again.
-            with contextlib.suppress(HalflapError):
-                await turn.commit(*await recorder.left())
-            raise
+            outcome = None
+        except (Fenced, StoreError):
+            if not is_cut():
+                raise
+            outcome = None
         except (Suspended, Cancelled):
             outcome = None
         except Cancel as error:
@@ -115,21 +114,23 @@ class Executor:
             at = turn.now() + micros(wait or Retry().first)
             recorder.pauses.append(Pause("later", at, failure_of(error)))
             outcome = None
-        except TimeoutError as error:
-            failure = failure_of(error)
-            if deadline.expired():
-                message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
-                failure = Failure("Timeout", message, where=work.flow.where)
-            outcome = Outcome("failed", failure.message, failure=failure)
         except Exception as error:
             failure = failure_of(error)
             outcome = Outcome("failed", failure.message, failure=failure)
         finally:
             running.recorder.set(None)
-        # An author's code may have swallowed what unwound it: the recorder remembers.
+        # An author's code may have swallowed what unwound it, so that is not what is asked here.
+        if is_cut():
+            with contextlib.suppress(HalflapError):  # what was done is kept, not done again
+                await turn.commit(*await recorder.left())
+            raise asyncio.CancelledError
         if recorder.cancelled:
             outcome = Outcome("cancelled", turn.cancelling or "cancelled")
-        elif recorder.pauses and not deadline.expired():
+        elif deadline.expired():
+            message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
+            failure = Failure("Timeout", message, where=work.flow.where)
+            outcome = Outcome("failed", message, failure=failure)
+        elif recorder.pauses:
             return await paused(recorder)
         assert outcome is not None
         records, logs = await recorder.left(scope)
@@ -170,6 +171,12 @@ class Executor:
         )
 
 
+def is_cut() -> bool:
+    """Whether the turn was cancelled from outside: the process stops, or its lease is lost."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
     """The flow's event, read from the request by its trigger; misshapen is `InvalidEvent`."""
     try:
@@ -198,10 +205,12 @@ def encoded(flow: Flow[Any, Any, Any], value: Any, seal: Seal) -> bytes:
 def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
-    headers = (
-        (name, unseal(value.removeprefix(SEALED)) if value.startswith(SEALED) else value)
-        for name, value in event.headers
-    )
+    headers = event.headers
+    if any(value.startswith(SEALED) for _, value in headers):
+        headers = tuple(
+            (name, unseal(value.removeprefix(SEALED)) if value.startswith(SEALED) else value)
+            for name, value in headers
+        )
     return Request(
         method=event.method,
         path=event.path,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -43,6 +43,10 @@ class Room:
     turns: int = 500
 
 
+class Blamed(Exception):
+    """Raised by a handler whose process ended: the journal has the execution back already."""
+
+
 class JournalTurn:
     """A claimed execution; what it commits carries its lease's fence."""
 
@@ -64,7 +68,7 @@ class JournalTurn:
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
         self.lost = False
-        self._taken = Counter(each.name for each in claim.history if each.kind == "signal")
+        self._taken: list[str] = []
         self._valid_until = claimed_at + LEASE / 1e6
 
     @property
@@ -85,6 +89,11 @@ class JournalTurn:
     def alive(self) -> bool:
         return not self.lost and time.monotonic() < self._valid_until
 
+    @property
+    def until(self) -> float:
+        """When the lease ends, in monotonic seconds."""
+        return self._valid_until
+
     def prolong(self, renewed_at: float) -> None:
         """The lease was renewed by a request sent at `renewed_at` (monotonic seconds)."""
         self._valid_until = renewed_at + LEASE / 1e6
@@ -98,28 +107,32 @@ class JournalTurn:
             raise Fenced(f"{self.start.execution} was given to another worker")
         if written is Written.CONFLICT:
             return False
-        self._taken.update(each.name for each in records if each.kind == "signal")
+        self._taken += [each.name for each in records if each.kind == "signal"]
         return True
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._journal.read_state(scope, key)
 
     async def take_signal(self, name: str) -> bytes | None:
+        earlier = (each.name for each in self.history if each.kind == "signal")
+        taken = [*earlier, *self._taken].count(name)
         sent = await self._journal.signals(self.start.execution, name)
-        return sent[self._taken[name]] if len(sent) > self._taken[name] else None
+        return sent[taken] if len(sent) > taken else None
 
 
 @dataclass(slots=True)
 class _Running:
     turn: JournalTurn
     task: asyncio.Task[None]
+    apart: bool
 
 
 class JournalEngine:
     """Keeps the `Engine` protocol over a `Journal`.
 
     poll: how often (seconds) to look for what another process made due. suspects: whether this
-    process also runs executions on probation, whose last claim ended uncleanly.
+    process also runs executions on probation, whose last claim ended uncleanly, by itself: then one
+    that ends its process ends it again. A `Probation` runs them in a child process instead.
     """
 
     def __init__(
@@ -138,6 +151,8 @@ class JournalEngine:
         self._runs_suspects = self._suspects = suspects
         self._handler: Handler | None = None
         self._running: dict[str, _Running] = {}
+        self._apart = 0
+        self.suspected = asyncio.Event()
         self._reserved = 0
         self._full = False
         self._settled = asyncio.Event()
@@ -151,6 +166,10 @@ class JournalEngine:
     def running(self) -> int:
         """How many executions run in this process now."""
         return len(self._running)
+
+    def running_ids(self) -> list[str]:
+        """Which executions run in this process itself now, so may be what blocks it."""
+        return [name for name, each in list(self._running.items()) if not each.apart]
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
@@ -170,6 +189,8 @@ class JournalEngine:
                 self._spawn(each.claim, claimed_at)
             elif each.duplicate_of is None:
                 waiting = True
+                if start.replay_of is not None:  # of one that was set aside, it may be a suspect
+                    self.suspected.set()
         if waiting:
             self._wake.set()
         return [Started(each.execution, each.duplicate_of) for each in accepted]
@@ -199,6 +220,7 @@ class JournalEngine:
             async with asyncio.timeout(grace):
                 await self._drained()
         for each in self._running.values():
+            each.turn.lost = True  # its flow begins no further step, whatever it makes of the cut
             each.task.cancel()
         await self._drained()
 
@@ -217,7 +239,7 @@ class JournalEngine:
         """How many more turns may be claimed; those that are being claimed count as running."""
         if self._stopping:
             return 0
-        return max(self._room - len(self._running) - self._reserved, 0)
+        return max(self._room - len(self._running) + self._apart - self._reserved, 0)
 
     async def _claim(self, room: int) -> int:
         if room == 0:
@@ -300,20 +322,46 @@ class JournalEngine:
     def nudge(self) -> None:
         """Look for due executions now: something outside the engine made one due."""
         self._suspects = self._runs_suspects
+        self.suspected.set()
         self._wake.set()
 
-    def _spawn(self, claim: Claim, claimed_at: float) -> None:
-        turn = JournalTurn(self.journal, claim, self._clock, claimed_at)
-        task = asyncio.get_running_loop().create_task(self._hand_out(turn))
-        self._running[claim.start.execution] = _Running(turn, task)
-        self._tell(claim.start, "running", None, claim.attempt)
+    async def claim_suspects(self, room: int) -> tuple[list[Claim], float]:
+        """Claim executions on probation, to `hand_out` each; also when that was (monotonic)."""
+        claimed_at = time.monotonic()
+        if self._stopping:
+            return [], claimed_at
+        return await self.journal.claim(room, LEASE, probation=True), claimed_at
 
-    async def _hand_out(self, turn: JournalTurn) -> None:
-        assert self._handler is not None
+    def hand_out(
+        self, claim: Claim, claimed_at: float, handler: Callable[[JournalTurn], Awaitable[Verdict]]
+    ) -> JournalTurn:
+        """Hand a suspect to a handler that runs it apart: it takes no room of the others."""
+        self._apart += 1
+        return self._spawn(claim, claimed_at, handler)
+
+    def _spawn(
+        self,
+        claim: Claim,
+        claimed_at: float,
+        apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
+    ) -> JournalTurn:
+        turn = JournalTurn(self.journal, claim, self._clock, claimed_at)
+        handler = apart or self._handler
+        assert handler is not None
+        task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
+        self._running[claim.start.execution] = _Running(turn, task, apart is not None)
+        self._tell(claim.start, "running", None, claim.attempt)
+        return turn
+
+    async def _hand_out(
+        self, turn: JournalTurn, handler: Callable[[JournalTurn], Awaitable[Verdict]]
+    ) -> None:
         execution = turn.start.execution
         try:
-            verdict = await self._handler(turn)
+            verdict = await handler(turn)
             await self._settle(turn, verdict)
+        except Blamed:
+            self._tell(turn.start, "queued", None, turn.attempt)
         except Fenced:
             log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
@@ -332,6 +380,7 @@ class JournalEngine:
             running = self._running.get(execution)
             if running is not None and running.turn is turn:
                 del self._running[execution]
+                self._apart -= running.apart
             self._freed()
 
     async def _settle(self, turn: JournalTurn, verdict: Verdict) -> None:

@@ -125,6 +125,7 @@ class MemoryEngine:
         if self._tasks:
             _, late = await asyncio.wait(list(self._tasks), timeout=grace)
             for task in late:
+                self._tasks[task].lost = True  # its flow begins no further step
                 task.cancel()
             if late:
                 await asyncio.wait(late)

@@ -298,8 +298,18 @@ class StepRecorder:
         started = self._turn.now()
         value = await read
         if known is None:
-            record = self._record(path, "trigger", title, started)
-            self._keep(scope, replace(record, name=name, pure=True))
+            record = Record(
+                self._seq(),
+                path,
+                "trigger",
+                name,
+                title,
+                "succeeded",
+                started,
+                self._turn.now(),
+                pure=True,
+            )
+            self._keep(scope, record)
         else:
             self._pass_by(scope, known)
         return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -35,12 +34,12 @@ async def run_action(
     recorder_before = running.recorder.set(None)
     step_before = running.step.set(step)
     try:
-        limit = action.timeout.total_seconds() if action.timeout else None
-        async with asyncio.timeout(limit) if limit else contextlib.nullcontext():
-            if perform is None:
-                value = await action.invoke(**given)
-            else:
-                value = await perform(action, given)
+        called = action.invoke(**given) if perform is None else perform(action, given)
+        if action.timeout is None:
+            value = await called
+        else:
+            async with asyncio.timeout(action.timeout.total_seconds()):
+                value = await called
     finally:
         running.step.reset(step_before)
         running.recorder.reset(recorder_before)

@@ -466,6 +466,38 @@ async def test_a_flow_that_is_cut_keeps_what_it_has_done(runner: Runner) -> None
     assert [each.path for each in await runner.history(execution)] == ["trigger", "app.do"]
 
 
+@pytest.mark.parametrize("how", ["catches", "cleans up"])
+async def test_a_flow_that_swallows_the_cut_is_cut_all_the_same(runner: Runner, how: str) -> None:
+    inside = asyncio.Event()
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            inside.set()
+            await asyncio.Event().wait()
+        except BaseException:
+            if how == "catches":
+                return "swallowed"
+            await runner.app.do("a")
+
+    execution = await runner.start(runner.app.flow(flow))
+    await inside.wait()
+    await runner.engine.stop(0)
+    assert runner.app.names == []
+    assert (await runner.execution(execution)).state == "queued"
+
+
+async def test_a_flow_that_swallows_its_time_out_fails_all_the_same(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await asyncio.sleep(60)
+        except BaseException:
+            return "swallowed"
+
+    outcome = await runner.run(flow, timeout=timedelta(milliseconds=10))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "Timeout"
+
+
 async def test_what_no_worker_satisfies_stays_queued_and_says_so(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         return 1
