@@ -31,15 +31,22 @@ def again(
     match error:
         case RetryLater(after=after):
             return TryAgain("later", micros(after))
-        case RateLimited(retry_after=after):
-            wait = min(max(micros(retry.wait(tries, chance)), elapsed // 2), micros(retry.longest))
-            return TryAgain("later", wait if after is None else micros(after))
+        case RateLimited(retry_after=timedelta() as after):
+            return TryAgain("later", micros(after))
+        case RateLimited():
+            wait = max(micros(retry.wait(doublings(tries), chance)), elapsed // 2)
+            return TryAgain("later", min(wait, micros(retry.longest)))
         case UpstreamError(retryable=False):
             return None
         case UpstreamError() | TimeoutError() | ConnectionError() if tries < retry.attempts:
-            return TryAgain("retry", micros(retry.wait(tries, chance)))
+            return TryAgain("retry", micros(retry.wait(doublings(tries), chance)))
         case _:
             return None
+
+
+def doublings(tries: int) -> int:
+    """As many tries as a wait can double for and still be a `timedelta`."""
+    return min(tries, 30)
 
 
 def micros(time: timedelta) -> Micros:

@@ -97,6 +97,21 @@ async def test_time_and_uuids_are_the_same_on_every_attempt(runner: Runner) -> N
     assert len(times) == 3
 
 
+async def test_time_does_not_move_by_what_a_crash_may_lose(runner: Runner) -> None:
+    runner.step_seconds = 5
+    runner.crash_at = 0
+    seen: list[Any] = []
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.double("x")
+        seen.append(ctx.now())
+        await runner.app.do("a")
+
+    assert (await runner.run(flow)).state == "succeeded"
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+
+
 # Sleep ---------------------------------------------------------------------------------------
 
 
@@ -343,13 +358,15 @@ async def test_no_log_line_is_doubled_by_a_resume_and_none_is_lost(runner: Runne
         await branch(ctx, "a")
         await ctx.gather("bc", lambda item: branch(ctx, item))
         ctx.log.info("gathered", secret=SecretStr("hunter2"), odd={1, 2}, object=object())
+        ctx.log.info("put")
+        await ctx.state.put("k", 1)
         await branch(ctx, "d")
         ctx.log.info("end")
 
     assert (await runner.run(flow)).state == "succeeded"
     lines = await runner.lines()
     assert Counter(lines) == Counter(
-        ["begin", "gathered", "end"] + [f"{when} {item}" for item in "abcd" for when in WHEN]
+        ["begin", "gathered", "put", "end"] + [f"{when} {item}" for item in "abcd" for when in WHEN]
     )
     assert (lines[0], lines[-1]) == ("begin", "end")
 
