@@ -1,0 +1,295 @@
+"""The life of an instance, with its process killed at every write."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from halflap.cli.host import Host
+from halflap.errors import ConfigError
+from halflap.model import Instance
+from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
+
+FIRST = """
+import acme
+from halflap import Config, Context, Deployment, Integration, http, instance
+
+
+class Settings(Config):
+    acme: acme.Acme
+
+
+integration = Integration("mirror", config=Settings)
+
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], _: Deployment) -> None:
+    await acme.ensure_webhook(
+        ctx.config.acme, "account.created", ctx.url(by_hand), ctx.secret(by_hand)
+    )
+
+
+@integration.flow(trigger=acme.opportunity_updated)
+async def opportunity(ctx: Context[Settings], changed: acme.Opportunity) -> None:
+    await acme.log_activity(ctx.config.acme, "seen", changed.name)
+
+
+@integration.flow(trigger=acme.opportunity_updated)
+async def by_hand(ctx: Context[Settings], changed: acme.Opportunity) -> None:
+    pass
+
+
+@integration.flow(trigger=instance.teardown)
+async def teardown(ctx: Context[Settings], _: Deployment) -> None:
+    for webhook in await acme.list_webhooks(ctx.config.acme):
+        if webhook.url in ctx.urls and webhook.event == "account.created":
+            await acme.delete_webhook(ctx.config.acme, webhook.id)
+"""
+SECOND = FIRST.replace(
+    """@integration.flow(trigger=acme.opportunity_updated)
+async def opportunity(ctx: Context[Settings], changed: acme.Opportunity) -> None:
+    await acme.log_activity(ctx.config.acme, "seen", changed.name)
+""",
+    """@integration.flow(trigger=acme.stock_changed)
+async def stock(ctx: Context[Settings], changed: acme.Stock) -> None:
+    await acme.log_activity(ctx.config.acme, "stock", changed.item)
+""",
+)
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[AcmeApp]:
+    async with acme_app() as running:
+        yield running
+
+
+def project(folder: Path, source: str) -> Path:
+    folder.mkdir()
+    shutil.copy(EXAMPLES / "acme.py", folder / "acme.py")
+    (folder / "mirror.py").write_text(source)
+    return folder
+
+
+async def expected(host: Host, instance: Instance) -> list[tuple[str, str]]:
+    """The webhooks that an active instance has at the app."""
+    urls = await host.resolver.urls(instance.id)
+    found = await host.store.catalogue.instances.get(instance.id)
+    integration = await host.library.integration(found.version)
+    wanted = {"opportunity": "opportunity.updated", "by_hand": "opportunity.updated"}
+    wanted["stock"] = "stock.changed"
+    hooks = [(wanted[flow], url) for flow, url in urls.items() if flow in integration.flows]
+    return sorted([*hooks, ("account.created", urls["by_hand"])])
+
+
+async def prepared(directory: Path, app: AcmeApp, tmp_path: Path) -> tuple[str, str, str, int]:
+    """Two instances of one workspace, the first active: its key, and the instances' ids."""
+    key = await app.workspace("Initech")
+    async with host_on(directory) as (host, _):
+        first = await publish(host, tmp_path / "first", "mirror:integration")
+        customers = host.store.catalogue.customers
+        ours = await configured(host, await customers.add("Ours"), first, app, key)
+        other = await configured(host, await customers.add("Other"), first, app, key)
+        await host.deployer.activate(other.id)
+        assert (await host.deployer.settled(other.id)).state == "active"
+        await publish(host, tmp_path / "second", "mirror:integration")
+        return key, ours.id, other.id, host.port
+
+
+async def death(mortal: Mortal | None, host: Host, instance: str) -> bool:
+    """Wait until the process has died, or the instance's move is over."""
+    assert mortal is not None
+    dying = asyncio.create_task(mortal.dead.wait())
+    move = host.deployer._moves.get(instance)
+    if move is not None:
+        await asyncio.wait([dying, move], return_when=asyncio.FIRST_COMPLETED)
+    dying.cancel()
+    return mortal.dead.is_set()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
+@pytest.mark.parametrize("move", ["activate", "upgrade", "disable"])
+async def test_a_move_that_is_killed_at_any_write_ends_as_if_it_had_not_been(
+    tmp_path: Path, app: AcmeApp, move: str, after: bool
+) -> None:
+    project(tmp_path / "first", FIRST)
+    project(tmp_path / "second", SECOND)
+    directory = tmp_path / "store"
+    key, ours, other, port = await prepared(directory, app, tmp_path)
+    if move != "activate":
+        async with host_on(directory, port=port) as (host, _):
+            await host.deployer.activate(ours)
+            await host.deployer.settled(ours)
+    crashes = 0
+    for dies_at in range(1, 200):
+        died = await moved_and_killed(directory, port, move, ours, dies_at, after)
+        crashes += died
+        async with host_on(directory, port=port) as (host, _):
+            await again(host, move, ours)
+            instance = await host.deployer.settled(ours)
+            assert instance.error is None
+            hooks = await app.hooks(key)
+            kept = await expected(host, await host.store.catalogue.instances.get(other))
+            if move == "disable":
+                assert instance.state == "disabled"
+                assert hooks == kept
+            else:
+                assert instance.state == "active"
+                assert hooks == sorted(kept + await expected(host, instance))
+            await put_back(host, move, ours)
+        if not died:
+            break
+    assert crashes > 5
+
+
+async def moved_and_killed(
+    directory: Path, port: int, move: str, instance: str, dies_at: int, after: bool
+) -> bool:
+    async with host_on(directory, port=port, dies_at=dies_at, after=after) as (host, mortal):
+        begun = asyncio.create_task(begin(host, move, instance))
+        assert mortal is not None
+        dying = asyncio.create_task(mortal.dead.wait())
+        await asyncio.wait([begun, dying], return_when=asyncio.FIRST_COMPLETED)
+        died = await death(mortal, host, instance) if begun.done() else True
+        for task in (begun, dying):
+            task.cancel()
+        await asyncio.gather(begun, dying, return_exceptions=True)
+        return died
+
+
+async def begin(host: Host, move: str, instance: str) -> None:
+    match move:
+        case "activate":
+            await host.deployer.activate(instance)
+        case "upgrade":
+            newest = await host.store.catalogue.versions.latest("mirror")
+            assert newest is not None
+            await host.deployer.upgrade(instance, newest.hash)
+        case _:
+            await host.deployer.disable(instance)
+
+
+async def again(host: Host, move: str, instance: str) -> None:
+    """A person asks again where the first request came to nothing."""
+    found = await host.deployer.settled(instance)
+    newest = await host.store.catalogue.versions.latest("mirror")
+    assert newest is not None
+    match move, found.state:
+        case "activate", "configured" | "disabled" | "failed":
+            await host.deployer.activate(instance)
+        case "upgrade", "active" if found.version != newest.hash:
+            await host.deployer.upgrade(instance, newest.hash)
+        case "disable", "active":
+            await host.deployer.disable(instance)
+        case _:
+            pass
+
+
+async def put_back(host: Host, move: str, instance: str) -> None:
+    """Undo the move, for the next round."""
+    if move == "disable":
+        await host.deployer.activate(instance)
+    elif move == "activate":
+        await host.deployer.disable(instance)
+    else:
+        versions = await host.store.catalogue.versions.list("mirror")
+        oldest = min(versions, key=lambda each: each.number)
+        await host.deployer.upgrade(instance, oldest.hash)
+    assert (await host.deployer.settled(instance)).error is None
+
+
+async def test_events_wait_while_an_instance_is_activated_and_then_run(
+    tmp_path: Path, app: AcmeApp
+) -> None:
+    project(tmp_path / "first", FIRST)
+    key = await app.workspace("Initech")
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "first", "mirror:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        ours = await configured(host, customer, version, app, key)
+        await host.engine.hold(ours.id)
+        await app.post("/sandbox/faults", {"fail_next": 2})
+        await host.deployer.activate(ours.id)
+        urls = await eventually_open(host, ours.id)
+        body = {"id": "1", "name": "x", "stage": "new", "seats": 1, "price": "1"}
+        signed = sign(await secret_of(host, ours.id, "opportunity"), body)
+        async with app.http.post(urls["opportunity"], data=signed[0], headers=signed[1]) as answer:
+            assert answer.status == 200
+            execution = answer.headers["halflap-execution"]
+        found = await host.store.journal.execution(execution)
+        assert found is not None
+        assert found.state == "queued"
+        assert (await host.deployer.settled(ours.id)).state == "active"
+        outcome = await host.engine.outcome(execution, 10)
+        assert outcome is not None
+        assert outcome.state == "succeeded"
+
+
+async def test_a_failed_deploy_says_why_and_can_be_run_again(tmp_path: Path, app: AcmeApp) -> None:
+    project(tmp_path / "first", FIRST)
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "first", "mirror:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        ours = await configured(host, customer, version, app, "acme_wrong")
+        await host.deployer.activate(ours.id)
+        failed = await host.deployer.settled(ours.id)
+        assert failed.state == "failed"
+        assert "401" in (failed.error or "")
+        stored = await host.store.catalogue.connections.list(customer.id)
+        key = await app.workspace("Initech")
+        await host.store.catalogue.connections.save(
+            customer.id,
+            "acme",
+            stored[0].name,
+            stored[0].fields,
+            {"api_key": key},
+            id=stored[0].id,
+        )
+        await host.deployer.activate(ours.id)
+        assert (await host.deployer.settled(ours.id)).state == "active"
+        assert len(await app.hooks(key)) == 3
+
+
+async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -> None:
+    project(tmp_path / "first", FIRST)
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "first", "mirror:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        key = await app.workspace("Initech")
+        ours = await configured(host, customer, version, app, key)
+        await host.deployer.activate(ours.id)
+        await host.deployer.settled(ours.id)
+        with pytest.raises(ConfigError, match="disable it first"):
+            await host.deployer.remove(ours.id)
+        await host.deployer.disable(ours.id)
+        await host.deployer.settled(ours.id)
+        await host.deployer.remove(ours.id)
+        assert await host.store.catalogue.instances.list() == []
+
+
+async def eventually_open(host: Host, instance: str) -> dict[str, str]:
+    async with asyncio.timeout(10):
+        while True:
+            endpoints = await host.store.catalogue.endpoints.of_instance(instance)
+            if endpoints and all(each.open for each in endpoints.values()):
+                return await host.resolver.urls(instance)
+            await asyncio.sleep(0.01)
+
+
+async def secret_of(host: Host, instance: str, flow: str) -> str:
+    endpoints = await host.store.catalogue.endpoints.of_instance(instance)
+    return await host.store.catalogue.endpoints.secret(endpoints[flow].id)
+
+
+def sign(secret: str, data: object) -> tuple[bytes, dict[str, str]]:
+    from datetime import UTC, datetime
+
+    from halflap import StandardWebhooks
+    from halflap.sdk import codec
+
+    body = codec.encode({"type": "opportunity.updated", "data": data})
+    headers = StandardWebhooks().sign(body, secret, datetime.now(UTC), id="msg_1")
+    return body, headers
