@@ -1,6 +1,7 @@
 """JSON for the CLI, the console and the embed: OpenAPI 3.1, errors as problem+json (RFC 9457).
 
-Routes only translate; what they do is an `Operations` verb.
+Routes only translate; what they do is a verb of `Operations`. Each noun has a module of routes
+here, and one of verbs in `operations/`.
 """
 
 from halflap.api.app import create_app

@@ -1,0 +1,65 @@
+"""What every route shares: its operations, exact JSON in and out, the ways to name things."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from halflap.api.operations import Operations
+from halflap.sdk import codec
+
+LARGEST_NUMBER = 2**63 - 1
+
+
+class ExactRequest(Request):
+    """A request whose JSON keeps every digit: fractions are `Decimal`."""
+
+    async def json(self) -> Any:
+        body = await self.body()
+        try:
+            return codec.decode(body)
+        except codec.NotJson as error:
+            raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+class ExactRoute(APIRoute):
+    """A route that reads its body exactly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def exactly(request: Request) -> Response:
+            return await handle(ExactRequest(request.scope, request.receive))
+
+        return exactly
+
+
+def exact(view: BaseModel | Sequence[BaseModel], status: int = 200) -> Response:
+    """A view as JSON that keeps every digit."""
+    plain = (
+        view.model_dump(by_alias=True)
+        if isinstance(view, BaseModel)
+        else [each.model_dump(by_alias=True) for each in view]
+    )
+    return Response(codec.encode(plain), status, media_type="application/json")
+
+
+def operations_of(request: Request) -> Operations:
+    """The operations that the app was made with."""
+    return request.app.state.operations
+
+
+Ops = Annotated[Operations, Depends(operations_of)]
+Whose = Annotated[
+    str | None,
+    Query(description="The customer, by id or name, where a name alone is not enough."),
+]
+Wait = Annotated[
+    float,
+    Query(ge=0, le=600, description="Seconds to wait until it is settled."),
+]

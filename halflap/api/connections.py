@@ -1,0 +1,111 @@
+"""Connections: accounts of apps, tested before they are saved; their secrets never come back."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from halflap.api.asking import ExactRoute, Ops, Whose, exact
+from halflap.api.operations.connections import needs_sign_in
+from halflap.api.problem import documented
+from halflap.api.view import (
+    AuthorizationDraft,
+    AuthorizationView,
+    Authorized,
+    ConnectionChange,
+    ConnectionDraft,
+    ConnectionView,
+    rfc3339,
+)
+from halflap.model import StoredConnection
+
+router = APIRouter(
+    prefix="/api/connections",
+    tags=["connections"],
+    route_class=ExactRoute,
+    responses=documented(404, 409, 502),
+)
+
+
+@router.get("", response_model=list[ConnectionView])
+async def list_connections(operations: Ops, customer: Whose = None) -> Response:
+    """All connections; with a customer, those that it may use: its own and the team's."""
+    found = await operations.connections.list(customer)
+    return exact([connection_view(each) for each in found])
+
+
+@router.post("", status_code=201, response_model=ConnectionView)
+async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
+    """Validate a connection, test it at the app, then save it."""
+    component, kind = await operations.connections.kinds.wanted(
+        draft.component, draft.integration, draft.field, draft.version
+    )
+    made = await operations.connections.make(
+        draft.name, component, kind, draft.values, customer=draft.customer, test=draft.test
+    )
+    return exact(connection_view(made), 201)
+
+
+@router.post("/authorized", response_model=ConnectionView)
+async def end_authorization(answer: Authorized, operations: Ops) -> Response:
+    """End a sign-in with what the browser brought back: its code for tokens."""
+    signed_in = await operations.connections.authorized(answer.state, answer.code)
+    return exact(connection_view(signed_in))
+
+
+@router.get("/{connection}", response_model=ConnectionView)
+async def get_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+    """A connection, by id or name."""
+    return exact(connection_view(await operations.connections.find(connection, customer)))
+
+
+@router.patch("/{connection}", response_model=ConnectionView)
+async def change_connection(
+    connection: str, change: ConnectionChange, operations: Ops, customer: Whose = None
+) -> Response:
+    """Change a connection: what is left out stays, null clears; tested before it is saved."""
+    stored = await operations.connections.find(connection, customer)
+    changed = await operations.connections.change(
+        stored, change.name, change.values, test=change.test
+    )
+    return exact(connection_view(changed))
+
+
+@router.delete("/{connection}", status_code=204)
+async def remove_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+    """Remove a connection that no instance uses."""
+    stored = await operations.connections.find(connection, customer)
+    await operations.store.catalogue.connections.remove(stored.id)
+    return Response(status_code=204)
+
+
+@router.post("/{connection}/test", response_model=ConnectionView)
+async def try_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
+    """Test a connection at the app."""
+    stored = await operations.connections.find(connection, customer)
+    return exact(connection_view(await operations.connections.test(stored)))
+
+
+@router.post("/{connection}/authorize")
+async def begin_authorization(
+    connection: str, draft: AuthorizationDraft, operations: Ops, customer: Whose = None
+) -> AuthorizationView:
+    """Begin a sign-in at the app: where to send the browser."""
+    stored = await operations.connections.find(connection, customer)
+    begun = await operations.connections.authorize(stored, draft.redirect_uri)
+    return AuthorizationView(url=begun.url, state=begun.state)
+
+
+def connection_view(stored: StoredConnection) -> ConnectionView:
+    """A connection as it is shown: of its secrets only the names."""
+    return ConnectionView(
+        id=stored.id,
+        customer=stored.customer,
+        component=stored.component,
+        name=stored.name,
+        fields=stored.fields,
+        secrets=list(stored.secret_names),
+        generation=stored.generation,
+        status=stored.status,
+        needs_sign_in=needs_sign_in(stored),
+        created_at=rfc3339(stored.created_at),
+    )

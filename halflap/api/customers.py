@@ -1,0 +1,51 @@
+"""Customers: your product's tenants."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from halflap.api.asking import ExactRoute, Ops
+from halflap.api.problem import documented
+from halflap.api.view import CustomerDraft, CustomerView, rfc3339
+from halflap.model import Customer
+
+router = APIRouter(
+    prefix="/api/customers", tags=["customers"], route_class=ExactRoute, responses=documented(404)
+)
+
+
+@router.get("")
+async def list_customers(operations: Ops) -> list[CustomerView]:
+    """All customers, by name."""
+    return [customer_view(each) for each in await operations.store.catalogue.customers.list()]
+
+
+@router.post("", status_code=201)
+async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
+    """Add a customer."""
+    added = await operations.store.catalogue.customers.add(draft.name, draft.external_id)
+    return customer_view(added)
+
+
+@router.get("/{customer}")
+async def get_customer(customer: str, operations: Ops) -> CustomerView:
+    """A customer, by id or name."""
+    return customer_view(await operations.store.catalogue.customers.get(customer))
+
+
+@router.delete("/{customer}", status_code=204)
+async def remove_customer(customer: str, operations: Ops) -> Response:
+    """Remove a customer that has no instances and no connections."""
+    found = await operations.store.catalogue.customers.get(customer)
+    await operations.store.catalogue.customers.remove(found.id)
+    return Response(status_code=204)
+
+
+def customer_view(customer: Customer) -> CustomerView:
+    """A customer as it is shown."""
+    return CustomerView(
+        id=customer.id,
+        name=customer.name,
+        external_id=customer.external_id,
+        created_at=rfc3339(customer.created_at),
+    )

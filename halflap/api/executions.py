@@ -1,0 +1,186 @@
+"""Executions: what ran, what came in, what each step did; cancelled, replayed, dismissed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast, get_args
+
+from fastapi import APIRouter, Query, Response
+
+from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact
+from halflap.api.operations import Operations
+from halflap.api.payload import shown
+from halflap.api.problem import documented
+from halflap.api.recorded import (
+    Cancellation,
+    ExecutionPage,
+    ExecutionSummary,
+    ExecutionView,
+    LastEvent,
+    LogView,
+    ReplayDraft,
+    Replayed,
+    attempt_view,
+    event_view,
+    failure_view,
+    log_view,
+    step_view,
+    summaries,
+)
+from halflap.errors import ConfigError, NotFound
+from halflap.model import ExecutionState
+from halflap.store.protocol import Filter
+
+STATES = get_args(ExecutionState)
+
+router = APIRouter(
+    prefix="/api", tags=["executions"], route_class=ExactRoute, responses=documented(404, 409)
+)
+
+
+@router.get("/executions", response_model=ExecutionPage)
+async def list_executions(
+    operations: Ops,
+    customer: Whose = None,
+    instance: str | None = None,
+    flow: str | None = None,
+    state: Annotated[str, Query(description="One state, or several by commas.")] = "",
+    key: Annotated[str | None, Query(description="The record's id.")] = None,
+    before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
+) -> Response:
+    """Executions, newest first."""
+    owner, within = await whose(operations, customer, instance)
+    which = Filter(
+        customer=owner,
+        instance=within,
+        flow=flow,
+        states=states(state),
+        key=key,
+        before=before,
+        dead_letters=dead_letters,
+        limit=limit,
+    )
+    found, next = await operations.executions.list(which)
+    return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
+
+
+@router.get("/executions/{execution}", response_model=ExecutionView)
+async def get_execution(execution: str, operations: Ops) -> Response:
+    """An execution in full: its event, its steps, its attempts; `last` is the newest."""
+    found = await operations.executions.find(execution)
+    detail = await operations.executions.detail(found)
+    [summary] = await summaries(operations, [found])
+    view = ExecutionView(
+        **summary.model_dump(),
+        revision=found.flow.revision,
+        root=found.root,
+        event=None if detail.event is None else event_view(detail.event),
+        steps=[step_view(each) for each in detail.steps],
+        attempts=[attempt_view(each) for each in detail.attempts],
+        failure=failure_view(found.failure),
+        result=shown(found.result),
+    )
+    return exact(view)
+
+
+@router.get("/executions/{execution}/body", response_class=Response)
+async def get_event_body(execution: str, operations: Ops) -> Response:
+    """The body of an execution's event as it came, whole, as bytes."""
+    event = await operations.executions.event(await operations.executions.find(execution))
+    # Never as what it says it is: a page that somebody sent must not run from our address.
+    return Response(event.body, media_type="application/octet-stream")
+
+
+@router.get("/executions/{execution}/logs", response_model=list[LogView])
+async def get_logs(
+    execution: str,
+    operations: Ops,
+    after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+) -> Response:
+    """What the author's code logged; `after` is the id of the last line seen."""
+    found = await operations.executions.find(execution)
+    lines = await operations.executions.logs(found, after)
+    return exact([log_view(id, line) for id, line in lines])
+
+
+@router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
+async def cancel_execution(
+    execution: str, operations: Ops, draft: Cancellation | None = None
+) -> Response:
+    """Cancel: at once where it is queued or waiting, at its next step where it runs."""
+    found = await operations.executions.find(execution)
+    reason = (draft or Cancellation()).reason
+    [summary] = await summaries(operations, [await operations.executions.cancel(found, reason)])
+    return exact(summary)
+
+
+@router.post("/executions/{execution}/replay", status_code=201)
+async def replay_execution(
+    execution: str, operations: Ops, draft: ReplayDraft | None = None
+) -> Replayed:
+    """Run it again: whole, or from the failed step; on its instance's version or another."""
+    found = await operations.executions.find(execution)
+    draft = draft or ReplayDraft()
+    new = await operations.executions.replay(
+        found, from_failed=draft.from_ == "failed", version=draft.version
+    )
+    return Replayed(execution=new)
+
+
+@router.post("/executions/{execution}/dismiss", status_code=204)
+async def dismiss_execution(execution: str, operations: Ops) -> Response:
+    """Take a failed execution off the dead letters."""
+    await operations.executions.dismiss(await operations.executions.find(execution))
+    return Response(status_code=204)
+
+
+@router.get("/events/last", response_model=LastEvent)
+async def get_last_event(
+    operations: Ops, instance: str | None = None, flow: str | None = None, customer: Whose = None
+) -> Response:
+    """The newest event that arrived, with its execution."""
+    _, within = await whose(operations, customer, instance)
+    execution = await operations.executions.last(within, flow)
+    event = await operations.executions.event(execution)
+    view = LastEvent(
+        **event_view(event).model_dump(),
+        execution=execution.id,
+        flow=execution.flow.flow,
+        instance=execution.flow.instance,
+    )
+    return exact(view)
+
+
+async def whose(
+    operations: Operations, customer: str | None, instance: str | None
+) -> tuple[str | None, str | None]:
+    """The ids of a customer and an instance; an id of one that was removed stands for itself."""
+    owner = None
+    if customer is not None:
+        try:
+            owner = (await operations.store.catalogue.customers.get(customer)).id
+        except NotFound:
+            if not customer.startswith("cus_"):
+                raise
+            owner = customer
+    if instance is None:
+        return owner, None
+    try:
+        return owner, (await operations.instances.find(instance, customer)).id
+    except NotFound:
+        if not instance.startswith("ins_"):
+            raise
+        return owner, instance
+
+
+def states(text: str) -> tuple[ExecutionState, ...]:
+    """States by commas; one that there is not is a `ConfigError`."""
+    named = tuple(each.strip() for each in text.split(",") if each.strip())
+    unknown = [each for each in named if each not in STATES]
+    if unknown:
+        raise ConfigError(
+            f"there is no state {unknown[0]!r}; there are: {', '.join(STATES)}",
+            fields={"state": f"is none of {', '.join(STATES)}"},
+        )
+    return cast(tuple[Literal[ExecutionState], ...], named)

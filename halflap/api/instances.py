@@ -1,0 +1,210 @@
+"""Instances: configured, activated, upgraded, disabled, removed; and what was refused or counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Response
+
+from halflap.api import payload
+from halflap.api.asking import ExactRoute, Ops, Wait, Whose, exact
+from halflap.api.operations import Operations, finding
+from halflap.api.problem import documented
+from halflap.api.view import (
+    InstanceDraft,
+    InstanceSummary,
+    InstanceView,
+    RejectionView,
+    SubscriptionView,
+    Upgrade,
+    VersionName,
+    rfc3339,
+)
+from halflap.errors import ConfigError
+from halflap.model import Instance
+
+router = APIRouter(
+    prefix="/api", tags=["instances"], route_class=ExactRoute, responses=documented(404, 409)
+)
+
+
+@router.get("/instances")
+async def list_instances(
+    operations: Ops, customer: Whose = None, integration: str | None = None
+) -> list[InstanceSummary]:
+    """Instances of a customer, of an integration, of both or all; oldest first."""
+    catalogue = operations.store.catalogue
+    owner = (await catalogue.customers.get(customer)).id if customer is not None else None
+    return await summaries(operations, await catalogue.instances.list(owner, integration))
+
+
+@router.post(
+    "/instances",
+    status_code=201,
+    response_model=InstanceView,
+    responses={200: {"model": InstanceView, "description": "It was there; it has a new config"}},
+)
+async def configure_instance(draft: InstanceDraft, operations: Ops) -> Response:
+    """Make an instance, or give the one of that customer and name a new config."""
+    instance, made = await operations.instances.configure(
+        draft.customer,
+        draft.integration,
+        draft.config,
+        draft.connections,
+        name=draft.name,
+        version=draft.version,
+        target=draft.target,
+    )
+    return await shown(operations, instance, 201 if made else 200)
+
+
+@router.get("/instances/{instance}", response_model=InstanceView)
+async def get_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
+    """An instance in full, by id or name."""
+    return await shown(operations, await operations.instances.find(instance, customer))
+
+
+@router.delete("/instances/{instance}", status_code=204)
+async def remove_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
+    """Remove an instance that is disabled, or was never activated."""
+    await operations.instances.remove(await operations.instances.find(instance, customer))
+    return Response(status_code=204)
+
+
+@router.get("/instances/{instance}/secrets")
+async def get_endpoint_secrets(
+    instance: str, operations: Ops, customer: Whose = None
+) -> dict[str, str]:
+    """By flow, the secret that senders to its URL sign with: made by us, to be set at the app."""
+    found = await operations.instances.find(instance, customer)
+    return await operations.instances.secrets(found)
+
+
+@router.post("/instances/{instance}/activate", response_model=InstanceView)
+async def activate_instance(
+    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
+) -> Response:
+    """Run the deploy flow, subscribe the triggers, then let events run."""
+    found = await operations.instances.find(instance, customer)
+    return await settled(operations, await operations.instances.activate(found), wait)
+
+
+@router.post("/instances/{instance}/redeploy", response_model=InstanceView)
+async def redeploy_instance(
+    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
+) -> Response:
+    """Activate it again, after a failure or a change of its config; nothing is made twice."""
+    found = await operations.instances.find(instance, customer)
+    return await settled(operations, await operations.instances.activate(found), wait)
+
+
+@router.post("/instances/{instance}/disable", response_model=InstanceView)
+async def disable_instance(
+    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
+) -> Response:
+    """Close its URLs, let running executions end, and take down what it made at apps."""
+    found = await operations.instances.find(instance, customer)
+    return await settled(operations, await operations.instances.disable(found), wait)
+
+
+@router.post("/instances/{instance}/upgrade", response_model=InstanceView)
+async def upgrade_instance(
+    instance: str, draft: Upgrade, operations: Ops, customer: Whose = None, wait: Wait = 0
+) -> Response:
+    """Move it to another version, for which its config has to be complete."""
+    found = await operations.instances.find(instance, customer)
+    version = await operations.versions.get(found.integration, draft.version)
+    return await settled(operations, await operations.instances.upgrade(found, version), wait)
+
+
+@router.get("/rejections")
+async def list_rejections(
+    operations: Ops,
+    endpoint: str | None = None,
+    instance: str | None = None,
+    customer: Whose = None,
+) -> list[RejectionView]:
+    """The last requests that were refused at an endpoint, or at any of an instance; newest first."""
+    if endpoint is None and instance is None:
+        raise ConfigError(
+            "say whose rejections: ?endpoint= or ?instance=", fields={"instance": "is missing"}
+        )
+    found = await operations.instances.find(instance, customer) if instance is not None else None
+    return [
+        RejectionView(
+            endpoint=each.endpoint,
+            flow=flow,
+            at=rfc3339(each.at),
+            reason=each.reason,
+            status=each.status,
+            headers=payload.headers(each.headers),
+        )
+        for flow, each in await operations.instances.rejections(endpoint, found)
+    ]
+
+
+@router.get("/counters")
+async def get_counters(
+    instance: str, operations: Ops, customer: Whose = None
+) -> dict[str, dict[str, int]]:
+    """By flow, how often came what is counted and not kept: filtered events, handshakes."""
+    found = await operations.instances.find(instance, customer)
+    return await operations.store.catalogue.counters.of(found.id)
+
+
+async def settled(operations: Operations, instance: Instance, wait: float) -> Response:
+    """An instance in full, once it is settled or the wait is over."""
+    if wait:
+        instance = await operations.instances.settled(instance, wait)
+    return await shown(operations, instance)
+
+
+async def shown(operations: Operations, instance: Instance, status: int = 200) -> Response:
+    """An instance in full, as a response."""
+    detail = await operations.instances.detail(instance)
+    [summary] = await summaries(operations, [instance])
+    view = InstanceView(
+        **summary.model_dump(),
+        config=dict(detail.config),
+        connections=dict(detail.connections),
+        urls=dict(detail.urls),
+        subscriptions=[
+            SubscriptionView(
+                flow=each.flow,
+                remote_id=each.remote_id,
+                version=each.version,
+                made_at=rfc3339(each.made_at),
+            )
+            for each in detail.subscriptions
+        ],
+        counters=detail.counters,
+    )
+    return exact(view, status)
+
+
+async def summaries(operations: Operations, instances: Sequence[Instance]) -> list[InstanceSummary]:
+    """Instances in short."""
+    catalogue = operations.store.catalogue
+    names = await finding.names_of(catalogue, [each.customer for each in instances])
+    numbers = {
+        version.hash: version.number
+        for integration in {each.integration for each in instances}
+        for version in await catalogue.versions.list(integration)
+    }
+    return [
+        InstanceSummary(
+            id=each.id,
+            customer=each.customer,
+            customer_name=names.get(each.customer, each.customer),
+            integration=each.integration,
+            name=each.name,
+            version=VersionName(hash=each.version, number=numbers.get(each.version)),
+            revision=each.revision,
+            state=each.state,
+            error=each.error,
+            deployment=each.deployment,
+            created_at=rfc3339(each.created_at),
+            changed_at=rfc3339(each.changed_at),
+        )
+        for each in instances
+    ]

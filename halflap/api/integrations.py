@@ -1,0 +1,183 @@
+"""Integrations and their versions: published, shown, rolled out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import create_model
+from starlette.exceptions import HTTPException
+
+from halflap.api.asking import ExactRoute, Ops, Wait, exact
+from halflap.api.components import schema
+from halflap.api.operations import Operations
+from halflap.api.operations.kinds import name_of
+from halflap.api.problem import documented
+from halflap.api.view import (
+    FlowView,
+    IntegrationView,
+    Published,
+    Upgraded,
+    UpgradeMany,
+    VersionSummary,
+    VersionView,
+    rfc3339,
+)
+from halflap.model import Version
+from halflap.sdk.integration import Flow, Integration
+
+LARGEST_BUNDLE = 13 * 1024 * 1024
+
+router = APIRouter(
+    prefix="/api", tags=["integrations"], route_class=ExactRoute, responses=documented(404)
+)
+bundle_body = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get("/integrations")
+async def list_integrations(operations: Ops) -> list[IntegrationView]:
+    """Every integration, its versions (newest first) and its targets."""
+    return [
+        await integration_view(operations, name, title)
+        for name, title in await operations.versions.integrations()
+    ]
+
+
+@router.get("/integrations/{integration}/versions/{version}", responses=documented(404, 409))
+async def get_version(integration: str, version: str, operations: Ops) -> VersionView:
+    """A version in full, by number, hash or target: its flows, its config, its files."""
+    return await version_view(operations, await operations.versions.get(integration, version))
+
+
+@router.post(
+    "/versions",
+    status_code=201,
+    openapi_extra=bundle_body,
+    responses=documented(404, 409, 413),
+)
+async def publish_version(
+    request: Request,
+    operations: Ops,
+    target: Annotated[
+        str, Query(description="The target to point at it; empty for none.", max_length=40)
+    ] = "dev",
+    expect: Annotated[
+        str | None, Query(description="The hash that you last saw there.", max_length=64)
+    ] = None,
+    note: Annotated[str, Query(max_length=2_000)] = "",
+    overwrite: bool = False,
+) -> Published:
+    """Publish a bundle, and point a target at it unless that has moved on meanwhile."""
+    version = await operations.versions.publish(
+        await bundle_of(request),
+        target=target or None,
+        expect=expect or None,
+        note=note,
+        overwrite=overwrite,
+    )
+    return Published(hash=version.hash, number=version.number, integration=version.integration)
+
+
+@router.post("/integrations/{integration}/upgrade", responses=documented(404, 409))
+async def upgrade_instances(
+    integration: str, draft: UpgradeMany, operations: Ops, wait: Wait = 0
+) -> Response:
+    """Move many instances to a version; of each, how it is now and what was wrong."""
+    version = await operations.versions.get(integration, draft.version)
+    results = await operations.instances.upgrade_all(integration, version, draft.instances)
+    views: list[Upgraded] = []
+    for id, instance, error in results:
+        if instance is not None and error is None and wait:
+            instance = await operations.instances.settled(instance, wait)
+        views.append(
+            Upgraded(
+                instance=instance.id if instance is not None else id,
+                name=instance.name if instance is not None else id,
+                state=instance.state if instance is not None else None,
+                error=error or (instance.error if instance is not None else None),
+            )
+        )
+    return exact(views)
+
+
+async def bundle_of(request: Request) -> bytes:
+    """The request's body, as far as a bundle may be large."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > LARGEST_BUNDLE:
+            raise HTTPException(413)
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def integration_view(operations: Operations, name: str, title: str) -> IntegrationView:
+    """An integration as it is shown."""
+    versions = operations.store.catalogue.versions
+    targets = await versions.targets(name)
+    return IntegrationView(
+        name=name,
+        title=title,
+        versions=[summary(each) for each in await versions.list(name)],
+        targets={target: version.hash for target, version in targets.items()},
+    )
+
+
+async def version_view(operations: Operations, version: Version) -> VersionView:
+    """A version in full; one that does not load here shows its files, and why."""
+    entry, files = await operations.versions.files(version.hash)
+    loaded, error = await operations.versions.load(version.hash)
+    return VersionView(
+        **summary(version).model_dump(),
+        integration=version.integration,
+        title=loaded.title if loaded else version.integration,
+        description=loaded.description if loaded else "",
+        flows=[flow_view(each) for each in loaded.flows.values()] if loaded else [],
+        config=schema(lambda: config_schema(loaded)) if loaded else None,
+        connections=(
+            {field: name_of(kind) for field, kind in loaded.connections().items()} if loaded else {}
+        ),
+        entry=entry,
+        files=files,
+        error=error,
+    )
+
+
+def summary(version: Version) -> VersionSummary:
+    """A version in short."""
+    return VersionSummary(
+        hash=version.hash,
+        number=version.number,
+        published_at=rfc3339(version.published_at),
+        note=version.note,
+    )
+
+
+def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
+    """A flow as it is shown."""
+    return FlowView(
+        name=flow.name,
+        title=flow.title,
+        description=flow.description,
+        trigger=flow.trigger.name,
+        subscribes=flow.trigger.trigger.subscriber is not None,
+        has_url=bool(flow.trigger.declaration.methods),
+    )
+
+
+def config_schema(integration: Integration[Any]) -> dict[str, Any]:
+    """The config's plain fields as JSON Schema: the form."""
+    connections = integration.connections()
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in integration.config.model_fields.items()
+        if name not in connections
+    }
+    made = create_model("Config", __doc__=integration.config.__doc__, **fields)
+    return made.model_json_schema()

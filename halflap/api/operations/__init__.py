@@ -1,0 +1,51 @@
+"""What people do with customers, connections, instances and executions: one verb each.
+
+Nothing here knows HTTP: the routes translate, and the CLI calls the same routes in its process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from halflap.api.operations.config import Configs
+from halflap.api.operations.connections import Connections
+from halflap.api.operations.executions import Executions
+from halflap.api.operations.following import Following
+from halflap.api.operations.instances import Instances
+from halflap.api.operations.kinds import Kinds
+from halflap.api.operations.needs import Deployer, Engine, Library, Resolver
+from halflap.api.operations.versions import Versions
+from halflap.store.store import Store
+
+__all__ = ["Operations"]
+
+
+@dataclass(slots=True)
+class Operations:
+    """The verbs behind the API, by noun: `operations.instances.activate(...)`."""
+
+    store: Store
+    engine: Engine
+    deployer: Deployer
+    resolver: Resolver
+    library: Library
+    versions: Versions = field(init=False)
+    connections: Connections = field(init=False)
+    instances: Instances = field(init=False)
+    executions: Executions = field(init=False)
+    following: Following = field(init=False)
+
+    def __post_init__(self) -> None:
+        catalogue, clock = self.store.catalogue, self.store.clock
+        kinds, configs = Kinds(catalogue, self.library), Configs(catalogue)
+        self.versions = Versions(catalogue, self.library, kinds)
+        self.connections = Connections(catalogue, self.resolver, kinds, clock)
+        self.instances = Instances(catalogue, self.library, self.deployer, self.resolver, configs)
+        self.executions = Executions(
+            catalogue, self.store.journal, self.engine, self.library, configs, clock
+        )
+        self.following = Following(self.engine)
+
+    def stop(self) -> None:
+        """End the streams that clients follow, so that the server can stop."""
+        self.following.stop()

@@ -1,0 +1,86 @@
+"""Judges a config before anything is made of it: every wrong field is named at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from halflap.api.operations import finding
+from halflap.api.operations.kinds import name_of
+from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.model import StoredConnection
+from halflap.sdk.connection import Connection
+from halflap.sdk.integration import Integration
+from halflap.sdk.secret import config_error, put_together
+from halflap.store.catalogue import Catalogue
+
+
+@dataclass(slots=True)
+class Configs:
+    """Checks configs against what integrations ask for."""
+
+    catalogue: Catalogue
+
+    async def check(
+        self,
+        integration: Integration[Any],
+        customer: str,
+        config: Mapping[str, Any],
+        connections: Mapping[str, str],
+    ) -> dict[str, str]:
+        """The connections' ids by field, where all is complete and right.
+
+        Else `ConfigError` with every wrong field. Connections are named by id or name; each has to
+        be the customer's or the team's, and of the type that its field wants.
+        """
+        wanted = integration.connections()
+        wrong = {
+            name: "is no connection of this integration's config"
+            for name in connections
+            if name not in wanted
+        }
+        ids: dict[str, str] = {}
+        values: dict[str, Any] = {
+            name: value for name, value in config.items() if name not in wanted
+        }
+        for name, kind in wanted.items():
+            if name in config:
+                wrong[name] = "is a connection: name it under `connections`"
+            elif name not in connections:
+                wrong[name] = f"choose a connection ({name_of(kind)})"
+            else:
+                try:
+                    stored = await finding.connection(self.catalogue, connections[name], customer)
+                    values[name] = await self._connection(kind, stored)
+                    ids[name] = stored.id
+                except (ConfigError, NotFound, Conflict) as error:
+                    wrong[name] = error.message
+        wrong = self._plain(integration, values, wrong)
+        if wrong:
+            listed = "; ".join(f"{name}: {message}" for name, message in wrong.items())
+            raise ConfigError(
+                f"the config of {integration.name} is not complete: {listed}", fields=wrong
+            )
+        return ids
+
+    async def _connection(self, kind: type[Connection], stored: StoredConnection) -> Connection:
+        name = name_of(kind)
+        if stored.component != name:
+            raise ConfigError(
+                f"{stored.name!r} is a connection to {stored.component}, not to {name}"
+            )
+        secrets = await self.catalogue.connections.open_secrets(stored.id)
+        return put_together(kind, stored.fields, secrets)
+
+    def _plain(
+        self, integration: Integration[Any], values: Mapping[str, Any], wrong: Mapping[str, str]
+    ) -> dict[str, str]:
+        try:
+            integration.config.model_validate(values)
+        except ValidationError as error:
+            # What was said of a connection stands: Pydantic only knows that it is missing.
+            return config_error("", error).fields | dict(wrong)
+        return dict(wrong)

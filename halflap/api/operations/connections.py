@@ -1,0 +1,328 @@
+"""What people do with connections: make, change, test, authorize and remove them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
+
+from halflap.api.operations import finding
+from halflap.api.operations.kinds import Kind, Kinds
+from halflap.api.operations.needs import Resolver
+from halflap.api.payload import scrubbed
+from halflap.errors import (
+    ConfigError,
+    DefinitionError,
+    HalflapError,
+    Unauthorized,
+    UpstreamError,
+)
+from halflap.model import Clock, Micros, StoredConnection
+from halflap.sdk.connection import Connection, Link
+from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens
+from halflap.sdk.secret import deep_copy, put_together, take_apart
+from halflap.sdk.trigger import first_line
+from halflap.store.catalogue import Catalogue
+
+TEST_SECONDS = 30.0
+SIGN_IN: Micros = 600_000_000
+MOST_SIGN_INS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that was begun, until the browser comes back."""
+
+    connection: str
+    authorization: Authorization = field(repr=False)
+    until: Micros
+
+
+@dataclass(slots=True)
+class Connections:
+    """Makes, changes, tests, authorizes and removes connections."""
+
+    catalogue: Catalogue
+    resolver: Resolver
+    kinds: Kinds
+    clock: Clock
+    _begun: dict[bytes, Begun] = field(default_factory=dict[bytes, Begun])
+
+    async def find(self, named: str, customer: str | None = None) -> StoredConnection:
+        """A connection by its id, or by its name."""
+        return await finding.connection(self.catalogue, named, customer)
+
+    async def list(self, customer: str | None) -> Sequence[StoredConnection]:
+        """What a customer may use: its own, then the team's. Without a customer: all there are."""
+        connections = self.catalogue.connections
+        if customer is not None:
+            owners = [(await self.catalogue.customers.get(customer)).id]
+        else:
+            owners = [each.id for each in await self.catalogue.customers.list()]
+        found: list[StoredConnection] = []
+        for each in (*owners, None):
+            found += await connections.list(each)
+        return found
+
+    async def make(
+        self,
+        name: str,
+        component: str,
+        kind: Kind,
+        values: Mapping[str, Any],
+        *,
+        customer: str | None,
+        test: bool,
+    ) -> StoredConnection:
+        """Validate a connection, test it at the app, then save it with its secrets sealed.
+
+        `ConfigError` names every wrong field; what the app says in the test is an `UpstreamError`,
+        and nothing is saved. One that somebody has to sign in to first is saved untested.
+        """
+        owner = (await self.catalogue.customers.get(customer)).id if customer is not None else None
+        taken = await self.catalogue.connections.by_name(owner, name)
+        if taken is not None:
+            raise ConfigError(
+                f"a connection named {name!r} is there already ({taken.id}); choose another name, or "
+                "change that one",
+                fields={"name": "is taken"},
+            )
+        connection = put_together(kind, values, {})
+        connection, tested = await self._tried(connection, name, test)
+        fields, secrets = take_apart(connection)
+        return await self.catalogue.connections.save(
+            owner,
+            component,
+            name,
+            fields,
+            secrets,
+            status="working" if tested else "untested",
+        )
+
+    async def change(
+        self, stored: StoredConnection, name: str | None, values: Mapping[str, Any], *, test: bool
+    ) -> StoredConnection:
+        """Change a connection: what is left out stays, secrets too; null clears a field."""
+        kind = await self.kinds.of(stored)
+        known = await self.catalogue.connections.open_secrets(stored.id)
+        whole = nested(stored.fields, known)
+        connection = put_together(kind, merged(whole, values), {})
+        connection, tested = await self._tried(connection, name or stored.name, test)
+        fields, secrets = take_apart(connection)
+        return await self.catalogue.connections.save(
+            stored.customer,
+            stored.component,
+            name or stored.name,
+            fields,
+            secrets,
+            id=stored.id,
+            expect_generation=stored.generation,
+            status="working" if tested else "untested" if values else stored.status,
+        )
+
+    async def test(self, stored: StoredConnection) -> StoredConnection:
+        """Test a saved connection at the app, and note what it says; raises what is wrong."""
+        kind = await self.kinds.of(stored)
+        if needs_sign_in(stored):
+            raise ConfigError(
+                f"nobody has signed in to {stored.name!r} yet; authorize it: "
+                f"halflap connections authorize {stored.name}"
+            )
+        connection = await self.resolver.connection(kind, stored, stored.name)
+        secrets = await self.catalogue.connections.open_secrets(stored.id)
+        try:
+            async with explained(connection, secrets.values()):
+                await connection.test()
+        except Unauthorized:
+            await self.catalogue.connections.set_status(stored.id, "unauthorized")
+            raise
+        await self.catalogue.connections.set_status(stored.id, "working")
+        return await self.catalogue.connections.get(stored.id)
+
+    async def authorize(self, stored: StoredConnection, redirect_uri: str) -> Authorization:
+        """Begin a sign-in: where to send the browser. It is good for ten minutes, once."""
+        check_redirect(redirect_uri)
+        connection = await self._read(stored)
+        auth = sign_in_of(connection, stored)
+        page = split(auth.authorize_url)
+        if page is None or page.scheme not in ("http", "https"):
+            raise ConfigError(
+                f"{stored.name!r}: the address to sign in at is no http(s) URL; mend it",
+                fields={"auth.authorize_url": "is no http(s) URL"},
+            )
+        begun = auth.authorization(redirect_uri)
+        now = self.clock()
+        self._begun = {key: each for key, each in self._begun.items() if each.until > now}
+        while len(self._begun) >= MOST_SIGN_INS:
+            del self._begun[next(iter(self._begun))]
+        self._begun[digest(begun.state)] = Begun(stored.id, begun, now + SIGN_IN)
+        return begun
+
+    async def authorized(self, state: str, code: str) -> StoredConnection:
+        """End a sign-in: the code for tokens, which are sealed; then test the connection.
+
+        `ConfigError` where no such sign-in was begun in the last ten minutes, or it was ended.
+        """
+        begun = self._begun.pop(digest(state), None)
+        if begun is None or begun.until <= self.clock():
+            raise ConfigError(
+                "no sign-in with this state is under way: it was ended already, or is older than ten "
+                "minutes; begin again",
+                fields={"state": "is not known, or no longer"},
+            )
+        begun.authorization.check_state(state)
+        stored = await self.catalogue.connections.get(begun.connection)
+        connection = await self._read(stored)
+        auth = sign_in_of(connection, stored)
+        async with explained(connection, take_apart(connection)[1].values(), code):
+            fresh = await auth.exchange(self.resolver.egress, code, begun.authorization)
+        signed_in = connection.model_copy(update={"auth": fresh})
+        fields, secrets = take_apart(signed_in)
+        saved = await self.catalogue.connections.save(
+            stored.customer,
+            stored.component,
+            stored.name,
+            fields,
+            secrets,
+            id=stored.id,
+            expect_generation=stored.generation,
+        )
+        return await self.test(saved)
+
+    async def _read(self, stored: StoredConnection) -> Connection:
+        kind = await self.kinds.of(stored)
+        secrets = await self.catalogue.connections.open_secrets(stored.id)
+        return put_together(kind, stored.fields, secrets)
+
+    async def _tried(
+        self, connection: Connection, name: str, test: bool
+    ) -> tuple[Connection, bool]:
+        """The connection as it is to be saved, and whether the app took it."""
+        auth: Any = getattr(connection, "auth", None)
+        waits = isinstance(auth, OAuth2Code) and auth.refresh_token is None and auth.is_stale()
+        if not test or waits:
+            return connection, False
+        egress = self.resolver.egress
+        newest = connection
+
+        async def refresh(current: Connection) -> Connection:
+            nonlocal newest
+            held: Any = current
+            newest = current.model_copy(update={"auth": await held.auth.refresh(egress)})
+            return newest
+
+        can_refresh = isinstance(auth, Tokens)
+        connection._link = Link(name, None, egress, refresh if can_refresh else None)
+        async with explained(connection, take_apart(connection)[1].values()):
+            if isinstance(auth, Tokens) and auth.is_stale():
+                connection = await refresh(connection)
+            await connection.test()
+        return newest, True
+
+
+@asynccontextmanager
+async def explained(connection: Connection, secrets: Any, *more: str) -> AsyncGenerator[None]:
+    """Run what asks the app; whatever goes wrong is one of our errors, and repeats no secret."""
+    kind = type(connection).__name__
+    hidden = [*secrets, *more]
+    try:
+        async with asyncio.timeout(TEST_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise UpstreamError(
+            f"{kind}: the app did not answer within {TEST_SECONDS:.0f} seconds; is the address right?"
+        ) from error
+    except HalflapError as error:
+        error.args = (scrubbed(error.message, hidden),)
+        if isinstance(error, UpstreamError):
+            error.body = scrubbed(error.body, hidden)
+        raise
+    except Exception as error:
+        said = scrubbed(first_line(error), hidden)
+        raise DefinitionError(
+            f"asking the app of {kind} raised {type(error).__name__}: {said}; the app answered what "
+            "the component does not expect, or the component is wrong"
+        ) from None
+
+
+def needs_sign_in(stored: StoredConnection) -> bool:
+    """Whether somebody has to sign in at the app before the connection can be used."""
+    auth = stored.fields.get("auth")
+    if not isinstance(auth, dict) or cast(dict[str, Any], auth).get("kind") != "oauth2_code":
+        return False
+    return not {"auth.access_token", "auth.refresh_token"} & set(stored.secret_names)
+
+
+def sign_in_of(connection: Connection, stored: StoredConnection) -> OAuth2Code:
+    """The connection's way in, where that is to sign in at the app; else `ConfigError`."""
+    auth: Any = getattr(connection, "auth", None)
+    if not isinstance(auth, OAuth2Code):
+        raise ConfigError(
+            f"{stored.name!r} needs no sign-in at the app: its credentials are its fields"
+        )
+    return auth
+
+
+def check_redirect(uri: str) -> None:
+    """Refuse an address that a code must not be sent to."""
+    parts = split(uri)
+    loopback = parts is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if (
+        parts is None
+        or not parts.hostname
+        or parts.fragment
+        or parts.username
+        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+    ):
+        raise ConfigError(
+            f"{uri[:200]!r} is no address that a browser may come back to; use https, or http on "
+            "localhost, without a fragment",
+            fields={"redirect_uri": "is neither https nor on localhost"},
+        )
+
+
+def split(url: str) -> SplitResult | None:
+    """The parts of a URL; None where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def digest(state: str) -> bytes:
+    """What a state is looked up by, so that looking it up tells nothing about it."""
+    return hashlib.sha256(state.encode()).digest()
+
+
+def nested(fields: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Fields and secrets (by dotted path) as one tree."""
+    whole = deep_copy(fields)
+    for path, secret in secrets.items():
+        place = whole
+        *parents, last = path.split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = secret
+    return whole
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree with changes (RFC 7396): null clears, and another `kind` replaces its whole branch."""
+    result = dict(old)
+    for name, value in new.items():
+        known = result.get(name)
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            branch = cast(Mapping[str, Any], value)
+            before: Mapping[str, Any] = cast(Any, known) if isinstance(known, Mapping) else {}
+            if "kind" in branch and branch["kind"] != before.get("kind"):
+                before = {}
+            result[name] = merged(before, branch)
+        else:
+            result[name] = value
+    return result

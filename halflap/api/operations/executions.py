@@ -1,0 +1,203 @@
+"""What people do with executions: look, cancel, replay, dismiss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from halflap.api.operations import finding
+from halflap.api.operations.config import Configs
+from halflap.api.operations.needs import Engine, Library
+from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.model import (
+    ENDED,
+    SYSTEM,
+    Clock,
+    Event,
+    Execution,
+    FlowKey,
+    Instance,
+    LogLine,
+    Record,
+    Start,
+    new_id,
+)
+from halflap.store.catalogue import Catalogue
+from halflap.store.protocol import Attempt, Filter, Journal
+
+LAST = "last"
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDetail:
+    """An execution with all that the journal has of it."""
+
+    execution: Execution
+    event: Event | None
+    steps: Sequence[Record]
+    attempts: Sequence[Attempt]
+
+
+@dataclass(slots=True)
+class Executions:
+    """Shows executions, ends them early, and runs them again."""
+
+    catalogue: Catalogue
+    journal: Journal
+    engine: Engine
+    library: Library
+    configs: Configs
+    clock: Clock
+
+    async def find(self, named: str) -> Execution:
+        """An execution by its id; `last` is the newest that an event started."""
+        if named == LAST:
+            return await self.last(None, None)
+        found = await self.journal.execution(named)
+        if found is None:
+            raise NotFound(
+                f"no execution has the id {named!r}: it was never accepted, or was pruned since; "
+                "see: halflap executions list"
+            )
+        return found
+
+    async def last(self, instance: str | None, flow: str | None) -> Execution:
+        """The newest execution of an event; deployments are ours, and do not count."""
+        before = None
+        while True:
+            which = Filter(instance=instance, flow=flow, before=before, limit=PAGE)
+            found = await self.journal.executions(which)
+            for each in found:
+                if not each.flow.flow.startswith(SYSTEM):
+                    return each
+            if len(found) < PAGE:
+                raise NotFound("no event has arrived there yet; send one to the flow's URL")
+            before = found[-1].id
+
+    async def list(self, which: Filter) -> tuple[list[Execution], str | None]:
+        """A page of executions, newest first, and the `before` of the next one."""
+        found = await self.journal.executions(replace(which, limit=which.limit + 1))
+        more = len(found) > which.limit
+        page = found[: which.limit]
+        return page, page[-1].id if more else None
+
+    async def detail(self, execution: Execution) -> ExecutionDetail:
+        """An execution with its event, its steps and its attempts."""
+        return ExecutionDetail(
+            execution,
+            await self.journal.event(execution.id),
+            await self.journal.steps(execution.id),
+            await self.journal.attempts(execution.id),
+        )
+
+    async def event(self, execution: Execution) -> Event:
+        """An execution's event; `NotFound` where it is no longer kept."""
+        event = await self.journal.event(execution.id)
+        if event is None:
+            raise NotFound(f"the event of {execution.id} is no longer kept")
+        return event
+
+    async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
+        """What the author's code logged, after a line."""
+        return await self.journal.logs(execution.id, after)
+
+    async def cancel(self, execution: Execution, reason: str) -> Execution:
+        """Cancel: at once where it is queued or waiting, at its next step where it runs."""
+        if not await self.engine.cancel(execution.id, reason):
+            now = await self.find(execution.id)
+            raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
+        return await self.find(execution.id)
+
+    async def dismiss(self, execution: Execution) -> None:
+        """Take a failed execution off the dead letters."""
+        if not await self.journal.dismiss(execution.id):
+            now = await self.find(execution.id)
+            raise Conflict(
+                f"{now.id} {verb(now)}; only one that failed can be dismissed", key=now.id
+            )
+
+    async def replay(self, execution: Execution, *, from_failed: bool, version: str | None) -> str:
+        """Run an execution again, and return the new one's id.
+
+        Whole, it has a new root, so new idempotency keys. From the failed step, the steps that
+        succeeded are copied and the root stays. It runs on the version and the config that the
+        instance has now; `version` names another version.
+        """
+        if execution.state not in ENDED:
+            raise Conflict(
+                f"{execution.id} {verb(execution)}; wait until it has ended, or cancel it",
+                key=execution.id,
+            )
+        if from_failed and execution.state not in ("failed", "cancelled"):
+            raise Conflict(
+                f"{execution.id} {verb(execution)}, so no step of it failed; replay it from the start",
+                key=execution.id,
+            )
+        instance = await self._instance(execution)
+        flow = await self._flow(execution, instance, version)
+        event = await self.event(execution)
+        copied: tuple[Record, ...] = ()
+        if from_failed:
+            steps = await self.journal.steps(execution.id)
+            copied = tuple(each for each in steps if each.status == "succeeded")
+        id = new_id("exe", now=self.clock())
+        start = Start(
+            execution=id,
+            flow=flow,
+            event=event,
+            root=execution.root if from_failed else id,
+            key=execution.key,
+            replay_of=execution.id,
+            copied=copied,
+        )
+        await self.engine.start([start])
+        return id
+
+    async def _instance(self, execution: Execution) -> Instance:
+        if execution.flow.flow.startswith(SYSTEM):
+            raise Conflict(
+                f"{execution.id} is a deployment of its instance; activate, redeploy or disable that "
+                "again instead",
+                key=execution.id,
+            )
+        try:
+            instance = await self.catalogue.instances.get(execution.flow.instance)
+        except NotFound as error:
+            raise NotFound(
+                f"the instance of {execution.id} was removed, and its config with it; the execution "
+                "cannot be replayed"
+            ) from error
+        if instance.state in ("configured", "disabling", "disabled"):
+            raise Conflict(
+                f"{instance.name} is {instance.state}; activate it, then replay", key=instance.id
+            )
+        return instance
+
+    async def _flow(self, execution: Execution, instance: Instance, version: str | None) -> FlowKey:
+        hash = instance.version
+        if version is not None:
+            hash = (await finding.version(self.catalogue, instance.integration, version)).hash
+        definition = await self.library.integration(hash)
+        if execution.flow.flow not in definition.flows:
+            raise ConfigError(
+                f"version {hash[:12]} of {instance.integration} has no flow {execution.flow.flow!r}; "
+                f"name a version that has it, such as {execution.flow.version[:12]}",
+                fields={"version": "does not have the flow"},
+            )
+        config, connections = await self.catalogue.instances.revision(
+            instance.id, instance.revision
+        )
+        await self.configs.check(definition, instance.customer, config, connections)
+        return replace(execution.flow, version=hash, revision=instance.revision)
+
+
+def verb(execution: Execution) -> str:
+    """How an execution is, as a verb: `is running`, `failed`, `was cancelled`."""
+    match execution.state:
+        case "succeeded" | "failed":
+            return execution.state
+        case "cancelled" | "ignored":
+            return f"was {execution.state}"
+        case _:
+            return f"is {execution.state}"

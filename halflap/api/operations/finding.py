@@ -1,0 +1,116 @@
+"""Finds what people name: by its id, or by a name where that names just one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halflap.errors import Conflict, NotFound
+from halflap.model import Customer, Instance, StoredConnection, Version
+from halflap.store.catalogue import Catalogue
+
+SHORTEST_HASH = 8
+
+
+async def instance(catalogue: Catalogue, named: str, customer: str | None = None) -> Instance:
+    """An instance by its id, or its name: of one customer, else of whichever has it alone.
+
+    Raises `NotFound`, and `Conflict` where several customers have one of that name.
+    """
+    owner = await catalogue.customers.get(customer) if customer is not None else None
+    if named.startswith("ins_"):
+        found = await catalogue.instances.get(named)
+        if owner is None or found.customer == owner.id:
+            return found
+    among = await catalogue.instances.list(owner.id if owner else None)
+    fitting = [each for each in among if each.name == named]
+    if len(fitting) == 1:
+        return fitting[0]
+    whose = f" of customer {owner.name!r}" if owner else ""
+    if not fitting:
+        raise NotFound(
+            f"no instance{whose} has the id or the name {named!r}; see: halflap instances list"
+        )
+    names = await names_of(catalogue, [each.customer for each in fitting])
+    candidates = ", ".join(f"{names[each.customer]}/{each.name} ({each.id})" for each in fitting)
+    raise Conflict(
+        f"{len(fitting)} instances are named {named!r}: {candidates}; say which customer's",
+        key=named,
+    )
+
+
+async def connection(
+    catalogue: Catalogue, named: str, customer: str | None = None
+) -> StoredConnection:
+    """A connection by its id, or its name: a customer's own before the team's; else the only one."""
+    owner = await catalogue.customers.get(customer) if customer is not None else None
+    if named.startswith("con_"):
+        found = await catalogue.connections.get(named)
+        if owner is None or found.customer in (None, owner.id):
+            return found
+    fitting: list[StoredConnection] = []
+    whose: Sequence[str | None]
+    if owner is not None:
+        whose = [owner.id, None]
+    else:
+        whose = [None, *[each.id for each in await catalogue.customers.list()]]
+    for each in whose:
+        found = await catalogue.connections.by_name(each, named)
+        if found is not None and owner is not None:
+            return found
+        if found is not None:
+            fitting.append(found)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        reach = f" that customer {owner.name!r} may use" if owner else ""
+        raise NotFound(
+            f"no connection{reach} has the id or the name {named!r}; see: halflap connections list"
+        )
+    names = await names_of(catalogue, [each.customer for each in fitting if each.customer])
+    candidates = ", ".join(
+        f"{names[each.customer] if each.customer else 'the team'}/{each.name} ({each.id})"
+        for each in fitting
+    )
+    raise Conflict(
+        f"{len(fitting)} connections are named {named!r}: {candidates}; say which customer's",
+        key=named,
+    )
+
+
+async def version(catalogue: Catalogue, integration: str, named: str) -> Version:
+    """A version of an integration by number, hash (8 digits of it will do) or target."""
+    among = await catalogue.versions.list(integration)
+    if not among:
+        raise NotFound(
+            f"no version of {integration!r} is published; see: halflap deploy, and "
+            "halflap integrations list for what there is"
+        )
+    targets = await catalogue.versions.targets(integration)
+    if named in targets:
+        return targets[named]
+    if named.isascii() and named.isdigit() and len(named) < SHORTEST_HASH:
+        fitting = [each for each in among if each.number == int(named)]
+    else:
+        long = len(named) >= SHORTEST_HASH
+        fitting = [each for each in among if long and each.hash.startswith(named.lower())]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        listed = ", ".join(f"{each.number} ({each.hash[:16]})" for each in fitting)
+        raise Conflict(f"several versions begin with {named!r}: {listed}; name one", key=named)
+    raise NotFound(
+        f"{integration} has no version {named!r}; it has 1 to {among[0].number}"
+        + (f", and the targets {', '.join(targets)}" if targets else "")
+    )
+
+
+async def names_of(catalogue: Catalogue, customers: Sequence[str]) -> dict[str, str]:
+    """The names of customers by id; those that were removed are left out."""
+    names: dict[str, str] = {}
+    for id in set(customers):
+        try:
+            found: Customer = await catalogue.customers.get(id)
+        except NotFound:
+            continue
+        names[id] = found.name
+    return names

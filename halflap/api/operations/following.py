@@ -1,0 +1,94 @@
+"""Following executions as they change: a bounded queue per listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from halflap.api.operations.needs import Change, Engine
+
+ROOM = 1_000
+"""How many changes wait for a slow listener before it is dropped."""
+
+
+class Pause(Enum):
+    """What a listener hears besides changes."""
+
+    HEARTBEAT = "heartbeat"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """What to follow; what is None does not matter."""
+
+    customer: str | None = None
+    instance: str | None = None
+    execution: str | None = None
+
+    def wants(self, change: Change) -> bool:
+        """Whether a change is one of these."""
+        return (
+            self.customer in (None, change.start.flow.customer)
+            and self.instance in (None, change.start.flow.instance)
+            and self.execution in (None, change.execution)
+        )
+
+
+@dataclass(slots=True)
+class Following:
+    """Hands every change to whoever follows."""
+
+    engine: Engine
+    heartbeat_seconds: float = 15.0
+    room: int = ROOM
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """End every stream: the server stops."""
+        self._stopping.set()
+
+    async def changes(self, which: Which) -> AsyncGenerator[Change | Pause]:
+        """Changes from now on, a heartbeat where there are none; ends once the listener is dropped.
+
+        The first thing heard is a heartbeat: from then on nothing is missed.
+        """
+        queue: asyncio.Queue[Change] = asyncio.Queue(self.room)
+        dropped = False
+
+        def listen(change: Change) -> None:
+            nonlocal dropped
+            if dropped or not which.wants(change):
+                return
+            try:
+                queue.put_nowait(change)
+            except asyncio.QueueFull:
+                dropped = True
+
+        stop = self.engine.follow(listen)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            yield Pause.HEARTBEAT
+            while not stopping.done():
+                if queue.empty() and dropped:
+                    yield Pause.DROPPED
+                    return
+                getting = asyncio.ensure_future(queue.get())
+                try:
+                    await asyncio.wait(
+                        [getting, stopping],
+                        timeout=self.heartbeat_seconds,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
+                    if not getting.done():
+                        getting.cancel()
+                if getting.done() and not getting.cancelled():
+                    yield getting.result()
+                elif not stopping.done():
+                    yield Pause.HEARTBEAT
+        finally:
+            stop()
+            stopping.cancel()

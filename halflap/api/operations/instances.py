@@ -1,0 +1,195 @@
+"""What people do with instances: configure, activate, upgrade, disable, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.api.operations import finding
+from halflap.api.operations.config import Configs
+from halflap.api.operations.needs import Deployer, Library, Resolver
+from halflap.errors import ConfigError, HalflapError, NotFound
+from halflap.model import Instance, Rejection, Version
+from halflap.store.catalogue import Catalogue, StoredSubscription
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDetail:
+    """An instance with what hangs on it."""
+
+    instance: Instance
+    config: Mapping[str, Any]
+    connections: Mapping[str, str]
+    urls: Mapping[str, str]
+    subscriptions: Sequence[StoredSubscription]
+    counters: dict[str, dict[str, int]]
+
+
+@dataclass(slots=True)
+class Instances:
+    """Configures instances, and moves them from state to state."""
+
+    catalogue: Catalogue
+    library: Library
+    deployer: Deployer
+    resolver: Resolver
+    configs: Configs
+
+    async def find(self, named: str, customer: str | None = None) -> Instance:
+        """An instance by its id, or by a name that only one has."""
+        return await finding.instance(self.catalogue, named, customer)
+
+    async def detail(self, instance: Instance) -> InstanceDetail:
+        """An instance with its config, its URLs, and what it made at apps."""
+        config, connections = await self.catalogue.instances.revision(
+            instance.id, instance.revision
+        )
+        return InstanceDetail(
+            instance=instance,
+            config=config,
+            connections=connections,
+            urls=await self.resolver.urls(instance.id),
+            subscriptions=await self.catalogue.subscriptions.list(instance.id),
+            counters=await self.catalogue.counters.of(instance.id),
+        )
+
+    async def configure(
+        self,
+        customer: str,
+        integration: str,
+        config: Mapping[str, Any],
+        connections: Mapping[str, str],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        target: str | None = None,
+    ) -> tuple[Instance, bool]:
+        """Make an instance, or give the one of that name a new config; and whether it was made.
+
+        `ConfigError` names every wrong field, and nothing is changed. A new instance starts on
+        `version`, else on what `target` has, else on what `dev` has, else on the newest.
+        """
+        owner = await self.catalogue.customers.get(customer)
+        name = name or integration
+        existing = await self.catalogue.instances.by_name(owner.id, name)
+        if existing is not None:
+            hash = await self._unchanged(existing, integration, version)
+        else:
+            hash = (await self._first(integration, version, target)).hash
+        definition = await self.library.integration(hash)
+        links = await self.configs.check(definition, owner.id, config, connections)
+        instance = existing or await self.catalogue.instances.add(owner.id, integration, name, hash)
+        await self.catalogue.instances.set_revision(instance.id, config, links)
+        return await self.catalogue.instances.get(instance.id), existing is None
+
+    async def activate(self, instance: Instance) -> Instance:
+        """Activate an instance, or deploy it again; its config has to be complete."""
+        await self._check(instance, instance.version)
+        return await self.deployer.activate(instance.id)
+
+    async def upgrade(self, instance: Instance, version: Version) -> Instance:
+        """Move an instance to another version; its config has to be complete for that one."""
+        await self._check(instance, version.hash)
+        return await self.deployer.upgrade(instance.id, version.hash)
+
+    async def upgrade_all(
+        self, integration: str, version: Version, instances: Sequence[str] | None
+    ) -> list[tuple[str, Instance | None, str | None]]:
+        """Move many instances to a version: of each its id, how it is now, and what was wrong.
+
+        All of the integration's that are on another version, where none are named.
+        """
+        if instances is None:
+            found = await self.catalogue.instances.list(integration=integration)
+            instances = [each.id for each in found if each.version != version.hash]
+        results: list[tuple[str, Instance | None, str | None]] = []
+        for each in instances:
+            instance = None
+            try:
+                instance = await self.find(each)
+                if instance.integration != integration:
+                    raise ConfigError(
+                        f"{instance.name} is an instance of {instance.integration}, not of "
+                        f"{integration}"
+                    )
+                results.append((each, await self.upgrade(instance, version), None))
+            except HalflapError as error:
+                results.append((each, instance, error.message))
+        return results
+
+    async def disable(self, instance: Instance) -> Instance:
+        """Close an instance's URLs and take down what it made at apps."""
+        return await self.deployer.disable(instance.id)
+
+    async def remove(self, instance: Instance) -> None:
+        """Remove an instance that is disabled, or was never activated."""
+        await self.deployer.remove(instance.id)
+
+    async def settled(self, instance: Instance, within: float) -> Instance:
+        """The instance once it is between no two states, or as it is after `within` seconds."""
+        return await self.deployer.settled(instance.id, within=within)
+
+    async def secrets(self, instance: Instance) -> dict[str, str]:
+        """The secret of each of an instance's endpoints, by flow: what its senders sign with."""
+        endpoints = await self.catalogue.endpoints.of_instance(instance.id)
+        return {
+            flow: await self.catalogue.endpoints.secret(each.id) for flow, each in endpoints.items()
+        }
+
+    async def rejections(
+        self, endpoint: str | None, instance: Instance | None
+    ) -> list[tuple[str | None, Rejection]]:
+        """The last requests that were refused, newest first, each with its flow."""
+        flows: dict[str, str | None] = {}
+        if endpoint is not None:
+            found = await self.catalogue.endpoints.find(endpoint)
+            if found is None:
+                raise NotFound(f"there is no endpoint {endpoint!r}; see: halflap instances show")
+            flows[endpoint] = found.flow
+        if instance is not None:
+            endpoints = await self.catalogue.endpoints.of_instance(instance.id)
+            flows |= {each.id: flow for flow, each in endpoints.items()}
+        rejections = [
+            (flow, each)
+            for id, flow in flows.items()
+            for each in await self.catalogue.rejections.list(id)
+        ]
+        return sorted(rejections, key=lambda each: each[1].at, reverse=True)
+
+    async def _check(self, instance: Instance, version: str) -> None:
+        definition = await self.library.integration(version)
+        config, connections = await self.catalogue.instances.revision(
+            instance.id, instance.revision
+        )
+        await self.configs.check(definition, instance.customer, config, connections)
+
+    async def _unchanged(self, existing: Instance, integration: str, version: str | None) -> str:
+        if existing.integration != integration:
+            raise ConfigError(
+                f"the customer has an instance named {existing.name!r} already, of "
+                f"{existing.integration} ({existing.id}); choose another name",
+                fields={"name": "is taken"},
+            )
+        if version is not None:
+            wanted = await finding.version(self.catalogue, integration, version)
+            if wanted.hash != existing.version:
+                raise ConfigError(
+                    f"{existing.name!r} is there already, on another version; upgrade it, then "
+                    "change its config",
+                    fields={"version": "is not the one that the instance has"},
+                )
+        return existing.version
+
+    async def _first(self, integration: str, version: str | None, target: str | None) -> Version:
+        if version is not None:
+            return await finding.version(self.catalogue, integration, version)
+        found = await self.catalogue.versions.target(integration, target or "dev")
+        if found is None and target is not None:
+            raise NotFound(
+                f"{target} has no version of {integration!r}; halflap deploy --to {target} does that"
+            )
+        found = found or await self.catalogue.versions.latest(integration)
+        if found is None:
+            raise NotFound(f"no version of {integration!r} is published; halflap deploy does that")
+        return found

@@ -1,0 +1,126 @@
+"""Types of connections: those of installed components, and those that lie in published versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.api.operations import finding
+from halflap.api.operations.needs import Library
+from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
+from halflap.model import StoredConnection
+from halflap.sdk import registry
+from halflap.sdk.component import Component
+from halflap.sdk.connection import Connection
+from halflap.sdk.integration import Integration
+from halflap.sdk.secret import put_together
+from halflap.store.catalogue import Catalogue
+
+PRIVATE = re.compile(r"^_halflap_[0-9a-f]+\.")
+"""What the name of a version's module begins with in this process."""
+
+Kind = type[Connection]
+
+
+@dataclass(slots=True)
+class Kinds:
+    """Finds the type of a connection, and what it is called where it is kept."""
+
+    catalogue: Catalogue
+    library: Library
+
+    async def wanted(
+        self, component: str | None, integration: str | None, field: str | None, version: str | None
+    ) -> tuple[str, Kind]:
+        """The name and the type that somebody asks for: an installed component's, or a field's.
+
+        `ConfigError` where both or neither is asked for, `NotFound` where there is no such one.
+        """
+        if (component is None) == (integration is None) or (integration is None) != (field is None):
+            raise ConfigError(
+                "say which type of connection: `component`, or `integration` and `field`",
+                fields={"component": "give this, or `integration` and `field`"},
+            )
+        if component is not None:
+            return component, installed(component)
+        assert integration is not None
+        assert field is not None
+        named = version or "newest"
+        if version is None and (newest := await self.catalogue.versions.latest(integration)):
+            named = newest.hash
+        found = await finding.version(self.catalogue, integration, named)
+        connections = (await self.library.integration(found.hash)).connections()
+        if field not in connections:
+            raise NotFound(
+                f"version {found.number} of {integration} has no connection {field!r} in its "
+                f"config; it has: {', '.join(connections) or 'none'}"
+            )
+        return name_of(connections[field]), connections[field]
+
+    async def of(self, stored: StoredConnection) -> Kind:
+        """The type of a stored connection, from wherever it is found; raises `NotFound`."""
+        if ":" not in stored.component:
+            return installed(stored.component)
+        wrong: HalflapError | None = None
+        for hash in await self._versions():
+            loaded, _ = await self.load(hash)
+            for kind in loaded.connections().values() if loaded is not None else ():
+                if name_of(kind) != stored.component:
+                    continue
+                try:
+                    secrets = await self.catalogue.connections.open_secrets(stored.id)
+                    put_together(kind, stored.fields, secrets)
+                except ConfigError as error:
+                    wrong = error
+                else:
+                    return kind
+        raise wrong or NotFound(
+            f"the type {stored.component} of connection {stored.name!r} is in no newest version and "
+            "no target of any integration; deploy one whose config has it"
+        )
+
+    async def _versions(self) -> list[str]:
+        """The versions that matter now: each integration's newest, and those of its targets."""
+        hashes: dict[str, None] = {}
+        for integration in await self.catalogue.versions.integrations():
+            newest = await self.catalogue.versions.latest(integration)
+            targets = await self.catalogue.versions.targets(integration)
+            for each in (newest, *targets.values()):
+                if each is not None:
+                    hashes[each.hash] = None
+        return list(hashes)
+
+    async def load(self, hash: str) -> tuple[Integration[Any] | None, str | None]:
+        """The integration of a version, or why it does not load here."""
+        try:
+            return await self.library.integration(hash), None
+        except (DefinitionError, NotFound) as error:
+            return None, error.message
+
+
+def installed(component: str) -> Kind:
+    """The connection type of an installed component; `NotFound` where it has none."""
+    found = registry.component(component)
+    if found.connection is None:
+        raise NotFound(f"the component {component!r} has no connection; it needs none")
+    return found.connection
+
+
+def name_of(kind: Kind) -> str:
+    """What a type is kept as: its component's name where that is installed, else `module:Class`."""
+    for each in components():
+        if each.connection is kind:
+            return each.name
+    return f"{PRIVATE.sub('', kind.__module__)}:{kind.__qualname__}"
+
+
+def components() -> list[Component]:
+    """The installed components that load."""
+    found: list[Component] = []
+    for name in registry.names():
+        try:
+            found.append(registry.component(name))
+        except DefinitionError:
+            continue
+    return found

@@ -1,0 +1,75 @@
+"""What the operations ask of the rooms beside this one, which they may not import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from halflap.model import (
+    ExecutionState,
+    Instance,
+    Micros,
+    Outcome,
+    Start,
+    Started,
+    StoredConnection,
+)
+from halflap.sdk.connection import Connection
+from halflap.sdk.egress import Egress
+from halflap.sdk.integration import Integration
+
+
+class Change(Protocol):
+    """Something that happened to an execution."""
+
+    @property
+    def execution(self) -> str: ...
+    @property
+    def start(self) -> Start: ...
+    @property
+    def state(self) -> ExecutionState: ...
+    @property
+    def at(self) -> Micros: ...
+    @property
+    def outcome(self) -> Outcome | None: ...
+    @property
+    def attempt(self) -> int: ...
+
+
+class Engine(Protocol):
+    """What is asked of the engine."""
+
+    @property
+    def running(self) -> int: ...
+    async def start(self, starts: Sequence[Start]) -> list[Started]: ...
+    async def cancel(self, execution: str, reason: str) -> bool: ...
+    def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]: ...
+
+
+class Deployer(Protocol):
+    """What is asked of the deployer."""
+
+    async def activate(self, instance: str) -> Instance: ...
+    async def upgrade(self, instance: str, version: str) -> Instance: ...
+    async def disable(self, instance: str) -> Instance: ...
+    async def remove(self, instance: str) -> None: ...
+    async def settled(self, instance: str, within: float = 60.0) -> Instance: ...
+
+
+class Library(Protocol):
+    """What is asked of the loaded versions."""
+
+    async def integration(self, version: str) -> Integration[Any]: ...
+    async def check(self, data: bytes) -> tuple[str, Integration[Any]]: ...
+    async def files(self, version: str) -> tuple[str, Mapping[str, bytes]]: ...
+
+
+class Resolver(Protocol):
+    """What is asked of whoever knows URLs, secrets and the way out."""
+
+    egress: Egress
+
+    async def urls(self, instance: str) -> dict[str, str]: ...
+    async def connection(
+        self, kind: type[Connection], stored: StoredConnection, name: str
+    ) -> Connection: ...

@@ -1,0 +1,101 @@
+"""What people do with integrations and their versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.api.operations import finding
+from halflap.api.operations.kinds import Kinds
+from halflap.api.operations.needs import Library
+from halflap.errors import ConfigError, Conflict, DefinitionError
+from halflap.model import Version
+from halflap.sdk.integration import Integration
+from halflap.sdk.schema import is_secret
+from halflap.store.catalogue import Catalogue
+
+TARGET = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+@dataclass(slots=True)
+class Versions:
+    """Publishes versions, and shows what is in them."""
+
+    catalogue: Catalogue
+    library: Library
+    kinds: Kinds
+
+    async def publish(
+        self, bundle: bytes, *, target: str | None, expect: str | None, note: str, overwrite: bool
+    ) -> Version:
+        """Publish a bundle that loads here, and point a target at it.
+
+        `expect` is the hash that the publisher last saw there: where the target has moved on it is
+        a `Conflict`, and nothing is published, unless `overwrite`.
+        """
+        if target is not None and not TARGET.fullmatch(target):
+            raise ConfigError(
+                f"{target!r} cannot name a target; use up to 40 lower-case letters, digits, - and _",
+                fields={"target": "is no name of a target"},
+            )
+        hash, integration = await self.library.check(bundle)
+        check_definition(integration)
+        versions, name = self.catalogue.versions, integration.name
+        now = await versions.target(name, target) if target is not None else None
+        if now is not None and now.hash not in (hash, expect) and not overwrite:
+            raise moved_on(name, target, now)
+        version = await versions.publish(name, hash, bundle, note)
+        while target is not None:
+            expected = now.hash if now is not None else None
+            if await versions.move_target(name, target, hash, expect=expected):
+                break
+            now = await versions.target(name, target)
+            if now is not None and now.hash != hash and not overwrite:
+                raise moved_on(name, target, now)
+        return version
+
+    async def integrations(self) -> list[tuple[str, str]]:
+        """Every integration as (name, title)."""
+        found: list[tuple[str, str]] = []
+        for name in await self.catalogue.versions.integrations():
+            newest = await self.catalogue.versions.latest(name)
+            assert newest is not None
+            loaded, _ = await self.load(newest.hash)
+            found.append((name, loaded.title if loaded is not None else name))
+        return found
+
+    async def get(self, integration: str, version: str) -> Version:
+        """A version by number, hash or target."""
+        return await finding.version(self.catalogue, integration, version)
+
+    async def load(self, hash: str) -> tuple[Integration[Any] | None, str | None]:
+        """The integration of a version, or why it does not load here."""
+        return await self.kinds.load(hash)
+
+    async def files(self, hash: str) -> tuple[str, dict[str, str]]:
+        """A version's entry, and its files as text."""
+        entry, files = await self.library.files(hash)
+        return entry, {path: content.decode(errors="replace") for path, content in files.items()}
+
+
+def check_definition(integration: Integration[Any]) -> None:
+    """Refuse what would only fail once a customer activates it."""
+    for flow in integration.flows.values():
+        integration.connection_for(flow)
+    for name, field in integration.config.model_fields.items():
+        if is_secret(field.annotation):
+            raise DefinitionError(
+                f"the config field {name!r} is a secret, which a config cannot keep; put it into a "
+                "Connection, whose secrets are sealed",
+                where=integration.name,
+            )
+
+
+def moved_on(integration: str, target: str | None, now: Version) -> Conflict:
+    """Says that somebody deployed in between."""
+    return Conflict(
+        f"{target} has version {now.number} ({now.hash[:12]}) of {integration}, which is not the one "
+        "that you began from; look at the difference, then deploy again with --overwrite",
+        key=now.hash,
+    )

@@ -1,0 +1,77 @@
+"""What executions carry, made fit to be shown: numbers exact, secrets hidden, large bodies cut."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import Any, cast
+
+from halflap.model import SEALED
+from halflap.sdk import codec
+
+HIDDEN = "•••"
+LARGEST = 256 * 1024
+"""How many bytes of a body, of inputs or of a result are shown."""
+
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+
+
+def shown(data: bytes | None, most: int = LARGEST) -> Any:
+    """Recorded inputs or a recorded result as JSON: secrets hidden, and cut where it is large.
+
+    What was cut is `{"$cut": {"size", "beginning", "note"}}`.
+    """
+    if not data:
+        return None
+    try:
+        value = hidden(codec.decode(data))
+    except codec.NotJson:
+        return {"$bytes": {"size": len(data)}}
+    if len(data) <= most:
+        return value
+    written = codec.encode(value)
+    beginning = written[:most].decode(errors="ignore")
+    return {"$cut": {"size": len(data), "beginning": beginning, "note": note(len(data), most)}}
+
+
+def hidden(value: Any) -> Any:
+    """The value with its sealed secrets as `•••`."""
+    if isinstance(value, dict):
+        held = cast(dict[str, Any], value)
+        if set(held) == {"$secret"}:
+            return HIDDEN
+        return {name: hidden(each) for name, each in held.items()}
+    if isinstance(value, list):
+        return [hidden(each) for each in cast(list[Any], value)]
+    return value
+
+
+def headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Headers as they may leave: credentials, and whatever is kept sealed, as `•••`."""
+    return [
+        (name, HIDDEN if value.startswith(SEALED) or name.lower() in CREDENTIALS else value)
+        for name, value in pairs
+    ]
+
+
+def body(data: bytes, most: int = LARGEST) -> tuple[str, str, str | None]:
+    """A body as (text, encoding, note): text where it is UTF-8, else base64; the note says if cut."""
+    said = None if len(data) <= most else note(len(data), most)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data[:most]).decode(), "base64", said
+    return data[:most].decode(errors="ignore"), "utf-8", said
+
+
+def note(size: int, most: int = LARGEST) -> str:
+    """Says that something was cut."""
+    return f"cut: these are the first {most:,} of {size:,} bytes"
+
+
+def scrubbed(text: str, secrets: Iterable[str]) -> str:
+    """A text without these secrets, in which an app may have repeated them."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= 4:
+            text = text.replace(secret, HIDDEN)
+    return text

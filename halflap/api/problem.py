@@ -1,0 +1,196 @@
+"""Errors as problem+json (RFC 9457): one mapping for the whole tree of `halflap.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from halflap.api.view import Problem, Upstream
+from halflap.errors import (
+    Cancel,
+    ConfigError,
+    Conflict,
+    DefinitionError,
+    EgressRefused,
+    Fenced,
+    HalflapError,
+    InvalidEvent,
+    Nondeterminism,
+    NotFound,
+    RateLimited,
+    Rejected,
+    RetryLater,
+    StepFailed,
+    StoreError,
+    UpstreamError,
+)
+from halflap.sdk import codec
+
+log = structlog.get_logger("halflap.api")
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[HalflapError], tuple[int, str]] = {
+    HalflapError: (500, "Something went wrong"),
+    DefinitionError: (422, "The definition is wrong"),
+    ConfigError: (422, "What was filled in is incomplete or wrong"),
+    InvalidEvent: (422, "The event is misshapen"),
+    EgressRefused: (422, "The address may not be called"),
+    UpstreamError: (502, "The other app refused, failed or did not answer"),
+    StepFailed: (502, "A step failed"),
+    RetryLater: (503, "Not ready yet"),
+    StoreError: (503, "The store refused or failed"),
+    Conflict: (409, "It is not in the state that this needs"),
+    Nondeterminism: (409, "The replay took another path"),
+    Fenced: (409, "The execution was given to another worker"),
+    Cancel: (409, "There is nothing to do"),
+    NotFound: (404, "There is no such thing"),
+}
+
+HTTP_KINDS = {
+    400: ("BadRequest", "The request cannot be read."),
+    401: ("TokenRefused", "Send the token: Authorization: Bearer …; it is in the file `token`."),
+    404: ("NoSuchRoute", "There is no such path; /api/openapi.json lists all that there are."),
+    405: ("MethodNotAllowed", "The path has no such method; Allow lists those that it has."),
+    413: ("TooLarge", "The body is larger than the API takes."),
+    500: ("InternalError", "An error of ours; the server's log has it."),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error with a problem."""
+
+    async def halflap(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HalflapError)
+        return answer_error(error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(invalid_request(error))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(methods(app, request)))
+        return answer(plain(error.status_code), headers)
+
+    app.add_exception_handler(HalflapError, halflap)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+
+
+def answer_error(error: HalflapError) -> Response:
+    """An error of the tree as the API's answer."""
+    problem = of(error)
+    headers: dict[str, str] = {}
+    match error:
+        case StoreError():
+            headers["Retry-After"] = "2"
+        case RateLimited(retry_after=after) if after is not None:
+            headers["Retry-After"] = str(max(1, round(after.total_seconds())))
+        case RetryLater(after=after):
+            headers["Retry-After"] = str(max(1, round(after.total_seconds())))
+        case _:
+            pass
+    if problem.status >= 500 and not isinstance(error, UpstreamError):
+        log.warning("the API could not answer", kind=problem.kind, error=error.message)
+    return answer(problem, headers)
+
+
+def of(error: HalflapError) -> Problem:
+    """An error of the tree as a problem."""
+    status, title = next(STATUSES[each] for each in type(error).__mro__ if each in STATUSES)
+    if isinstance(error, Rejected):
+        status, title = error.status, "The request was rejected"
+    if type(error) is HalflapError:
+        return plain(500)
+    kind = type(error).__name__
+    problem = Problem(
+        type=f"/errors/{kind}", title=title, status=status, detail=error.message, kind=kind
+    )
+    match error:
+        case ConfigError(fields=fields) if fields:
+            problem.fields = fields
+        case DefinitionError(where=where):
+            problem.where = where
+        case UpstreamError(status=said, body=body) if said is not None or body:
+            problem.upstream = Upstream(status=said, body=body[:2_000])
+        case _:
+            pass
+    return problem
+
+
+def plain(status: int, detail: str | None = None) -> Problem:
+    """A problem that is one of HTTP alone."""
+    title = HTTPStatus(status).phrase
+    kind, said = HTTP_KINDS.get(status, ("HttpError", title))
+    return Problem(type="about:blank", title=title, status=status, detail=detail or said, kind=kind)
+
+
+def invalid_request(error: RequestValidationError) -> Problem:
+    """A request that does not have the shape of its route: every wrong field by its path."""
+    fields: dict[str, str] = {}
+    for each in error.errors():
+        place, *path = each["loc"]
+        if each["type"] == "json_invalid":
+            detail = f"The body is no JSON: {each['ctx']['error']}."
+            return Problem(
+                type="/errors/InvalidRequest",
+                title="The request is wrong",
+                status=422,
+                detail=detail,
+                kind="InvalidRequest",
+            )
+        fields[".".join(map(str, path)) or str(place)] = said(each)
+    listed = "; ".join(f"{name}: {message}" for name, message in fields.items())
+    return Problem(
+        type="/errors/InvalidRequest",
+        title="The request is wrong",
+        status=422,
+        detail=f"The request is not what this route takes: {listed}",
+        kind="InvalidRequest",
+        fields=fields,
+    )
+
+
+def said(error: Mapping[str, Any]) -> str:
+    """What Pydantic says of a field, in words where its pattern says nothing to people."""
+    if error["type"] == "string_pattern_mismatch":
+        return "has a character that it may not have (a slash, say), or is only dots"
+    return str(error["msg"])
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    body = codec.encode(problem.model_dump(exclude_none=True))
+    return Response(body, problem.status, dict(headers or {}), MEDIA_TYPE)
+
+
+def methods(app: FastAPI, request: Request) -> set[str]:
+    """The methods that a path has, over all its routes."""
+    found: set[str] = set()
+    for method in ("GET", "POST", "PATCH", "DELETE", "PUT"):
+        scope = {**request.scope, "method": method}
+        if any(each.matches(scope)[0] is Match.FULL for each in app.router.routes):
+            found.add(method)
+    return found
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer with, for OpenAPI; 401, 422 and 503 always."""
+    return {
+        each: {
+            "description": HTTPStatus(each).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for each in sorted({401, 422, 500, 503, *statuses})
+    }

@@ -1,0 +1,287 @@
+"""What the journal recorded, as it is shown: executions, events, steps, attempts, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from halflap.api import payload
+from halflap.api.operations import Operations, finding
+from halflap.api.view import Input, Json, Text, Time, VersionName, View, maybe, rfc3339
+from halflap.errors import NotFound
+from halflap.model import Event, Execution, ExecutionState, Failure, LogLine, Micros, Record
+from halflap.store.protocol import Attempt
+
+
+class FailureView(View):
+    """An error as it was recorded."""
+
+    kind: str
+    message: str
+    where: str
+    status: int | None
+    trace: str
+
+
+class ExecutionSummary(View):
+    """One run of a flow for an event."""
+
+    id: str
+    customer: str
+    customer_name: str | None
+    instance: str
+    instance_name: str | None
+    integration: str
+    flow: str
+    version: VersionName
+    state: ExecutionState
+    attempt: int
+    reason: str
+    accepted_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    duration_ms: float | None
+    key: str | None
+    replay_of: str | None
+    duplicates: int
+    waiting_for: str
+    due_at: Time | None
+
+
+class ExecutionPage(View):
+    """Executions, newest first; `next` is the `before` of the next page."""
+
+    executions: list[ExecutionSummary]
+    next: str | None
+
+
+class EventView(View):
+    """What arrived. Credentials in its headers are `•••`; `note` says whether the body was cut."""
+
+    method: str
+    path: str
+    query: str
+    url: str
+    part: int
+    received_at: Time
+    headers: list[tuple[str, str]]
+    size: int
+    body: str
+    encoding: Literal["utf-8", "base64"]
+    note: str | None
+
+
+class LastEvent(EventView):
+    """The newest event, with its execution."""
+
+    execution: str
+    flow: str
+    instance: str
+
+
+class StepView(View):
+    """A step, as the journal keeps it."""
+
+    path: str
+    kind: str
+    name: str
+    title: str
+    status: str
+    tries: int
+    pure: bool
+    started_at: Time
+    ended_at: Time
+    duration_ms: float
+    inputs: Json
+    result: Json
+    failure: FailureView | None
+
+
+class AttemptView(View):
+    """An attempt that did not end its execution."""
+
+    number: int
+    started_at: Time
+    ended_at: Time
+    how: str
+    failure: FailureView | None
+
+
+class ExecutionView(ExecutionSummary):
+    """An execution in full."""
+
+    revision: int
+    root: str
+    event: EventView | None
+    steps: list[StepView]
+    attempts: list[AttemptView]
+    failure: FailureView | None
+    result: Json
+
+
+class LogView(View):
+    """A line that the author's code logged; `id` is the `after` of what follows."""
+
+    id: int
+    at: Time
+    level: str
+    message: str
+    fields: Json
+    step: str
+
+
+class Cancellation(Input):
+    """Why it is cancelled."""
+
+    reason: Text = "cancelled by hand"
+
+
+class ReplayDraft(Input):
+    """What to run again: all of it, or from the step that failed."""
+
+    from_: Annotated[Literal["start", "failed"], Field(alias="from")] = "start"
+    version: str | None = None
+    """Left out, the version that its instance has now."""
+
+
+class Replayed(View):
+    """The new execution."""
+
+    execution: str
+
+
+class ChangeView(View):
+    """Something that happened to an execution."""
+
+    execution: str
+    flow: str
+    instance: str
+    customer: str
+    state: ExecutionState
+    at: Time
+    attempt: int
+    reason: str
+
+
+async def summaries(
+    operations: Operations, executions: Sequence[Execution]
+) -> list[ExecutionSummary]:
+    """Executions in short, with the names of what is still there."""
+    catalogue = operations.store.catalogue
+    customers = await finding.names_of(catalogue, [each.flow.customer for each in executions])
+    instances: dict[str, str] = {}
+    for id in {each.flow.instance for each in executions}:
+        try:
+            instances[id] = (await catalogue.instances.get(id)).name
+        except NotFound:
+            continue
+    numbers = {
+        version.hash: version.number
+        for integration in {each.flow.integration for each in executions}
+        for version in await catalogue.versions.list(integration)
+    }
+    return [
+        ExecutionSummary(
+            id=each.id,
+            customer=each.flow.customer,
+            customer_name=customers.get(each.flow.customer),
+            instance=each.flow.instance,
+            instance_name=instances.get(each.flow.instance),
+            integration=each.flow.integration,
+            flow=each.flow.flow,
+            version=VersionName(hash=each.flow.version, number=numbers.get(each.flow.version)),
+            state=each.state,
+            attempt=each.attempt,
+            reason=each.reason,
+            accepted_at=rfc3339(each.accepted_at),
+            started_at=maybe(each.started_at),
+            ended_at=maybe(each.ended_at),
+            duration_ms=duration(each.started_at, each.ended_at),
+            key=each.key,
+            replay_of=each.replay_of,
+            duplicates=each.duplicates,
+            waiting_for=each.waiting_for,
+            due_at=maybe(each.due_at),
+        )
+        for each in executions
+    ]
+
+
+def duration(start: Micros | None, end: Micros | None) -> float | None:
+    """How long something took, in milliseconds."""
+    return None if start is None or end is None else (end - start) / 1_000
+
+
+def event_view(event: Event) -> EventView:
+    """An event as it is shown."""
+    body, encoding, note = payload.body(event.body)
+    return EventView(
+        method=event.method,
+        path=event.path,
+        query=event.query,
+        url=event.url,
+        part=event.part,
+        received_at=rfc3339(event.received_at),
+        headers=payload.headers(event.headers),
+        size=len(event.body),
+        body=body,
+        encoding="utf-8" if encoding == "utf-8" else "base64",
+        note=note,
+    )
+
+
+def step_view(step: Record) -> StepView:
+    """A step as it is shown."""
+    return StepView(
+        path=step.path,
+        kind=step.kind,
+        name=step.name,
+        title=step.title,
+        status=step.status,
+        tries=step.tries,
+        pure=step.pure,
+        started_at=rfc3339(step.started_at),
+        ended_at=rfc3339(step.ended_at),
+        duration_ms=(step.ended_at - step.started_at) / 1_000,
+        inputs=payload.shown(step.inputs),
+        result=payload.shown(step.result),
+        failure=failure_view(step.failure),
+    )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    """An attempt as it is shown."""
+    return AttemptView(
+        number=attempt.number,
+        started_at=rfc3339(attempt.started_at),
+        ended_at=rfc3339(attempt.ended_at),
+        how=attempt.how,
+        failure=failure_view(attempt.failure),
+    )
+
+
+def log_view(id: int, line: LogLine) -> LogView:
+    """A log line as it is shown."""
+    return LogView(
+        id=id,
+        at=rfc3339(line.at),
+        level=line.level,
+        message=line.message,
+        fields=payload.shown(line.fields) or {},
+        step=line.step,
+    )
+
+
+def failure_view(failure: Failure | None) -> FailureView | None:
+    """An error as it is shown."""
+    if failure is None:
+        return None
+    return FailureView(
+        kind=failure.kind,
+        message=failure.message,
+        where=failure.where,
+        status=failure.status,
+        trace=failure.trace,
+    )

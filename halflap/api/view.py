@@ -1,0 +1,360 @@
+"""The shapes of the API's JSON, as models: what comes in, what goes out.
+
+Times are RFC 3339 in UTC with microseconds. Values that an app or an author made are of any JSON,
+and keep every digit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from halflap.model import InstanceState, Micros, to_datetime
+
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
+JsonObject = dict[str, Any]
+
+Name = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        min_length=1,
+        max_length=120,
+        # It stands in paths and in `customer/instance`.
+        pattern=r"^[^/\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*$",
+    ),
+]
+Text = Annotated[str, StringConstraints(max_length=2_000)]
+
+
+def rfc3339(at: Micros) -> str:
+    """A stored time as the API writes it."""
+    return to_datetime(at).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def maybe(at: Micros | None) -> str | None:
+    """A stored time that may be missing."""
+    return None if at is None else rfc3339(at)
+
+
+class Input(BaseModel):
+    """What comes in: a field that is not known is refused, not dropped."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class View(BaseModel):
+    """What goes out."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Upstream(View):
+    """What another app answered."""
+
+    status: int | None
+    body: str
+
+
+class Problem(View):
+    """An error (RFC 9457): what happened, where, and what to do next."""
+
+    type: str
+    """`/errors/<kind>`, or `about:blank` where the HTTP status says it all."""
+    title: str
+    status: int
+    detail: str
+    kind: str
+    """The error's class."""
+    fields: dict[str, str] | None = None
+    """What is wrong with each field, by its path."""
+    where: str | None = None
+    """The place in the author's code."""
+    upstream: Upstream | None = None
+    """What the other app said."""
+
+
+class Place(View):
+    """Where a store lies."""
+
+    path: str
+
+
+class Health(View):
+    """The server is there."""
+
+    status: Literal["ok"]
+    version: str
+    store: Place
+    running: int
+    """How many executions run now."""
+    uptime_seconds: float
+
+
+# Components -----------------------------------------------------------------------------------
+
+
+class CallView(View):
+    """An action or a trigger of a component."""
+
+    name: str
+    title: str
+    description: str
+    inputs: Json
+    output: Json
+    pure: bool = False
+
+
+class ComponentView(View):
+    """An installed component. `error` says why one does not load."""
+
+    name: str
+    title: str
+    description: str
+    actions: list[CallView]
+    triggers: list[CallView]
+    connection: Json = None
+    error: str | None = None
+
+
+# Customers ------------------------------------------------------------------------------------
+
+
+class CustomerDraft(Input):
+    """A customer to be added."""
+
+    name: Name
+    external_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Its id in your own product."""
+
+
+class CustomerView(View):
+    """One of your product's tenants."""
+
+    id: str
+    name: str
+    external_id: str | None
+    created_at: Time
+
+
+# Integrations ---------------------------------------------------------------------------------
+
+
+class VersionName(View):
+    """A version, named."""
+
+    hash: str
+    number: int | None
+
+
+class VersionSummary(View):
+    """A published version."""
+
+    hash: str
+    number: int
+    published_at: Time
+    note: str
+
+
+class Published(View):
+    """A version that was just published, or was there already."""
+
+    hash: str
+    number: int
+    integration: str
+
+
+class IntegrationView(View):
+    """An integration: its versions, newest first, and the version that each target has."""
+
+    name: str
+    title: str
+    versions: list[VersionSummary]
+    targets: dict[str, str]
+
+
+class FlowView(View):
+    """A flow of a version."""
+
+    name: str
+    title: str
+    description: str
+    trigger: str
+    subscribes: bool
+    has_url: bool
+
+
+class VersionView(VersionSummary):
+    """A version in full. `error` says why it does not load here."""
+
+    integration: str
+    title: str
+    description: str
+    flows: list[FlowView]
+    config: Json
+    """JSON Schema of the plain fields."""
+    connections: dict[str, str]
+    """By config field: the component, or the type, of the connection that it wants."""
+    entry: str
+    files: dict[str, str]
+    error: str | None = None
+
+
+class UpgradeMany(Input):
+    """Which instances to move to which version."""
+
+    version: str
+    """Its number, its hash, or a target."""
+    instances: list[str] | None = None
+    """Ids; all of the integration's where left out."""
+
+
+class Upgraded(View):
+    """What became of one instance's upgrade."""
+
+    instance: str
+    name: str
+    state: InstanceState | None
+    error: str | None
+
+
+# Connections ----------------------------------------------------------------------------------
+
+
+class ConnectionDraft(Input):
+    """A connection to be made. Its type is an installed component's, or that of a config field."""
+
+    name: Name
+    customer: str | None = None
+    """Its customer; left out, it is the team's own, for every customer."""
+    component: str | None = None
+    """An installed component."""
+    integration: str | None = None
+    """An integration whose config has the `field`."""
+    field: str | None = None
+    version: str | None = None
+    """Of that integration; left out, its newest."""
+    values: JsonObject = Field(default_factory=dict[str, Any])
+    test: bool = True
+    """Test it at the app before it is saved."""
+
+
+class ConnectionChange(Input):
+    """A change of a connection: what is left out stays; null clears a field."""
+
+    name: Name | None = None
+    values: JsonObject = Field(default_factory=dict[str, Any])
+    test: bool = True
+
+
+class ConnectionView(View):
+    """One account of an app. Of its secrets only the names are told."""
+
+    id: str
+    customer: str | None
+    component: str
+    """The component, or the type (`module:Class`) where it lies in a version."""
+    name: str
+    fields: Json
+    secrets: list[str]
+    generation: int
+    """Grows with every change of a secret."""
+    status: Literal["untested", "working", "unauthorized"]
+    needs_sign_in: bool
+    """Somebody has to sign in at the app: authorize it."""
+    created_at: Time
+
+
+class AuthorizationDraft(Input):
+    """Where the app sends the browser back to."""
+
+    redirect_uri: Annotated[str, StringConstraints(max_length=2_000)]
+
+
+class AuthorizationView(View):
+    """Where to send the browser; the answer has to come with this state, within ten minutes."""
+
+    url: str
+    state: str
+
+
+class Authorized(Input):
+    """What the browser brought back."""
+
+    state: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    code: Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
+
+
+# Instances ------------------------------------------------------------------------------------
+
+
+class InstanceDraft(Input):
+    """An instance to be made, or a new config for the one of that customer and name."""
+
+    customer: str
+    integration: str
+    name: Name | None = None
+    """Left out, it is the integration's."""
+    config: JsonObject = Field(default_factory=dict[str, Any])
+    connections: dict[str, str] = Field(default_factory=dict[str, str])
+    """By config field: a connection's id or name."""
+    version: str | None = None
+    target: str | None = None
+    """Start on the version that this target has."""
+
+
+class Upgrade(Input):
+    """The version to move to: its number, its hash, or a target."""
+
+    version: str
+
+
+class InstanceSummary(View):
+    """One integration version activated for one customer. `error` says why the last move failed."""
+
+    id: str
+    customer: str
+    customer_name: str
+    integration: str
+    name: str
+    version: VersionName
+    revision: int
+    """Numbers its config."""
+    state: InstanceState
+    error: str | None
+    deployment: str | None
+    """The execution that does, or did, its last move."""
+    created_at: Time
+    changed_at: Time
+
+
+class SubscriptionView(View):
+    """A webhook that a flow's trigger made at an app."""
+
+    flow: str
+    remote_id: str
+    version: str
+    made_at: Time
+
+
+class InstanceView(InstanceSummary):
+    """An instance in full."""
+
+    config: Json
+    connections: dict[str, str]
+    urls: dict[str, str]
+    subscriptions: list[SubscriptionView]
+    counters: dict[str, dict[str, int]]
+
+
+class RejectionView(View):
+    """A request that was refused before it was accepted."""
+
+    endpoint: str
+    flow: str | None
+    at: Time
+    reason: str
+    status: int
+    headers: list[tuple[str, str]]

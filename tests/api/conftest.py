@@ -1,0 +1,476 @@
+"""A host on a store of its own, a client that calls it in this process, and an app to connect to."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import web
+
+from halflap.cli.host import Host
+from halflap.cli.settings import Settings
+from halflap.engine.bundle import Bundle, pack
+from halflap.errors import StoreError
+from halflap.sdk import codec
+
+TOKEN = "the-token-of-these-tests"
+DEADLINE = 10.0
+
+SHOP = '''
+"""Shop: an app of these tests, its component inside the project."""
+
+from decimal import Decimal
+
+from pydantic import SecretStr
+
+from halflap import Component, Connection, Endpoint, Model, Request, Subscription
+
+
+class Shop(Connection):
+    """A key of the shop."""
+
+    base_url: str
+    api_key: SecretStr
+    region: str = "eu"
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+
+    async def test(self) -> None:
+        await self.get("/me")
+
+
+class Order(Model):
+    id: str
+    amount: Decimal
+
+
+component = Component("shop", connection=Shop)
+
+
+@component.action
+async def find_order(shop: Shop, id: str) -> Order | None:
+    """Find an order."""
+    return None
+
+
+@component.action
+async def create_order(shop: Shop, id: str, amount: Decimal, secret: SecretStr) -> Order:
+    """Create an order."""
+    return Order.model_validate(await shop.post("/orders", json={"id": id, "amount": amount}))
+
+
+@component.action
+async def issue_key(shop: Shop) -> SecretStr:
+    """Issue a key."""
+    return SecretStr("a-key-nobody-may-see")
+
+
+@component.trigger()
+async def order_changed(request: Request) -> Order:
+    """An order changed in the shop."""
+    return Order.model_validate(request.json())
+
+
+@order_changed.subscribe
+async def _(shop: Shop, endpoint: Endpoint) -> Subscription:
+    made = await shop.post("/hooks", json={"url": endpoint.url})
+    return Subscription(id=made["id"])
+
+
+@order_changed.unsubscribe
+async def _(shop: Shop, subscription: Subscription) -> None:
+    await shop.delete(f"/hooks/{subscription.id}")
+'''
+
+ORDERS = '''
+"""Orders: what arrives here goes to the shop."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+
+import shop
+from halflap import Config, Context, Integration, webhook
+
+
+class Settings(Config):
+    """What a customer fills in."""
+
+    shop: shop.Shop
+    label: str
+    discount: Annotated[Decimal, Field(title="Discount (%)", ge=0, le=100)] = Decimal(0)
+
+
+integration = Integration("orders", title="Orders to the shop", config=Settings)
+
+
+@integration.flow(trigger=webhook.request(key="body:/id"))
+async def incoming(ctx: Context[Settings], event: Any) -> shop.Order:
+    """An order that arrived."""
+    await shop.find_order(ctx.config.shop, event["id"])
+    key = await shop.issue_key(ctx.config.shop)
+    ctx.log.info("creating", id=event["id"], amount=event["amount"])
+    return await shop.create_order(ctx.config.shop, event["id"], event["amount"], key)
+
+
+@integration.flow(trigger=webhook.request())
+async def waiting(ctx: Context[Settings], event: Any) -> None:
+    """Waits for long."""
+    await ctx.sleep(3_600)
+
+
+@integration.flow(trigger=shop.order_changed)
+async def changed(ctx: Context[Settings], order: shop.Order) -> None:
+    """An order that changed in the shop."""
+'''
+
+CLOUD = '''
+"""Cloud: an app that people sign in to."""
+
+from typing import Any
+
+import halflap
+from halflap import Config, Connection, Context, Integration, webhook
+from halflap.sdk.oauth import ApiKey, OAuth2Code
+
+
+class Cloud(Connection):
+    """An account in the cloud."""
+
+    base_url: str
+    auth: OAuth2Code | ApiKey
+
+    async def test(self) -> None:
+        await self.get("/me")
+
+
+class Settings(Config):
+    """What a customer fills in."""
+
+    cloud: Cloud
+
+
+integration = Integration("cloud-sync", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Anything."""
+'''
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, with exact numbers."""
+        return codec.decode(self.body)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the problem that came back."""
+        assert self.headers["content-type"] == "application/problem+json", self.body
+        return self.json["kind"]
+
+
+@dataclass
+class Stream:
+    """An event stream that is being read."""
+
+    chunks: asyncio.Queue[bytes]
+    started: asyncio.Future[dict[str, Any]]
+    rest: bytes = b""
+
+    async def event(self) -> str:
+        """The next event or comment, as it was sent."""
+        async with asyncio.timeout(DEADLINE):
+            while b"\n\n" not in self.rest:
+                self.rest += await self.chunks.get()
+        event, _, self.rest = self.rest.partition(b"\n\n")
+        return event.decode()
+
+    async def data(self) -> Any:
+        """The next change."""
+        while not (event := await self.event()).startswith("data: "):
+            assert event == ": following"
+        return codec.decode(event.removeprefix("data: "))
+
+
+class Client:
+    """Calls an ASGI app in this process."""
+
+    def __init__(self, app: Any, token: str | None = TOKEN) -> None:
+        self.app = app
+        self.token = token
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        json: Any = ...,
+        *,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        token: str | None = ...,  # type: ignore[assignment]
+        **query: Any,
+    ) -> Answer:
+        """Send a request; `from_` in a query is `from`."""
+        if json is not ...:
+            body = codec.encode(json)
+            headers = {"content-type": "application/json", **(headers or {})}
+        sent: list[dict[str, Any]] = []
+        requests = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            return requests.pop() if requests else {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        token = self.token if token is ... else token
+        async with asyncio.timeout(DEADLINE):
+            await self.app(self.scope(method, path, query, headers or {}, token), receive, send)
+        start = sent[0]
+        return Answer(
+            start["status"],
+            {name.decode(): value.decode() for name, value in start["headers"]},
+            b"".join(each.get("body", b"") for each in sent[1:]),
+        )
+
+    @asynccontextmanager
+    async def stream(self, path: str, **query: Any) -> AsyncIterator[Stream]:
+        """Read an event stream until the block's end, when the client goes away."""
+        chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        started: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        gone = asyncio.Event()
+        requests = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if requests:
+                return requests.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                started.set_result(message)
+            else:
+                chunks.put_nowait(message.get("body", b""))
+
+        scope = self.scope("GET", path, query, {}, self.token)
+        task = asyncio.create_task(self.app(scope, receive, send))
+        try:
+            yield Stream(chunks, started)
+        finally:
+            gone.set()
+            async with asyncio.timeout(DEADLINE):
+                await task
+
+    def scope(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        headers: dict[str, str],
+        token: str | None,
+    ) -> dict[str, Any]:
+        if token is not None:
+            headers = {"authorization": f"Bearer {token}", **headers}
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": urlencode({k.rstrip("_"): v for k, v in query.items()}).encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 8400),
+        }
+
+
+@dataclass
+class Shop:
+    """The app that connections reach: it knows its keys, and its orders."""
+
+    url: str = ""
+    keys: set[str] = field(default_factory=lambda: {"good-key"})
+    orders: list[str] = field(default_factory=list)
+    hooks: dict[str, str] = field(default_factory=dict)
+    codes: list[dict[str, str]] = field(default_factory=list)
+    broken: bool = False
+
+    def refuses(self, request: web.Request) -> web.Response | None:
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if key in self.keys:
+            return None
+        return web.Response(status=401, text=f"the key {key} is not known here")
+
+    async def me(self, request: web.Request) -> web.Response:
+        return self.refuses(request) or web.Response(text='{"name": "me"}')
+
+    async def order(self, request: web.Request) -> web.Response:
+        if self.broken:
+            return web.Response(status=422, text="this order is not to our taste")
+        self.orders.append(await request.text())
+        return self.refuses(request) or web.Response(
+            text=self.orders[-1], content_type="application/json"
+        )
+
+    async def hook(self, request: web.Request) -> web.Response:
+        if self.broken:
+            return web.Response(status=422, text="no more hooks for you")
+        id = f"h{len(self.hooks) + 1}"
+        self.hooks[id] = (await request.json())["url"]
+        return web.json_response({"id": id})
+
+    async def unhook(self, request: web.Request) -> web.Response:
+        del self.hooks[request.match_info["id"]]
+        return web.Response(status=204)
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.codes.append(form)
+        if form.get("code") != "the-code":
+            return web.json_response(
+                {"error": "invalid_grant", "error_description": f"{form['code']} is no code"},
+                status=400,
+            )
+        self.keys.add("fresh-token")
+        return web.json_response(
+            {"access_token": "fresh-token", "refresh_token": "again", "expires_in": 3600}
+        )
+
+
+@dataclass
+class World:
+    """Everything that a test needs."""
+
+    host: Host
+    api: Client
+    shop: Shop
+    folder: Path
+
+    def bundle(self, *, label: str = "1", orders: str = ORDERS) -> Bundle:
+        """A version of the integration `orders`; another label makes another version."""
+        return self.packed("orders:integration", {"orders.py": f"{orders}\n# {label}\n"})
+
+    def packed(self, entry: str, files: dict[str, str]) -> Bundle:
+        """A bundle of these files and the shop's component."""
+        root = self.folder / f"project-{len(list(self.folder.iterdir()))}"
+        root.mkdir()
+        for name, text in {"shop.py": SHOP, **files}.items():
+            (root / name).write_text(text)
+        return pack(root, entry)
+
+    async def publish(self, bundle: Bundle | None = None, **query: Any) -> str:
+        """Publish a version; returns its hash."""
+        body = (bundle or self.bundle()).to_bytes()
+        answer = await self.api("POST", "/api/versions", body=body, **query)
+        assert answer.status == 201, answer.body
+        return answer.json["hash"]
+
+    async def customer(self, name: str = "Initech") -> str:
+        """A customer; returns its id."""
+        answer = await self.api("POST", "/api/customers", {"name": name})
+        assert answer.status == 201, answer.body
+        return answer.json["id"]
+
+    async def connection(self, customer: str | None, name: str = "shop") -> str:
+        """A tested connection to the shop; returns its id."""
+        draft = {
+            "customer": customer,
+            "integration": "orders",
+            "field": "shop",
+            "name": name,
+            "values": {"base_url": self.shop.url, "api_key": "good-key"},
+        }
+        answer = await self.api("POST", "/api/connections", draft)
+        assert answer.status == 201, answer.body
+        return answer.json["id"]
+
+    async def instance(self, customer: str | None = None, name: str = "orders") -> dict[str, Any]:
+        """An active instance of the newest `orders`."""
+        customer = customer or await self.customer()
+        await self.connection(customer, f"shop of {name}")
+        draft = {
+            "customer": customer,
+            "integration": "orders",
+            "name": name,
+            "config": {"label": "x"},
+            "connections": {"shop": f"shop of {name}"},
+        }
+        made = await self.api("POST", "/api/instances", draft)
+        assert made.status == 201, made.body
+        path = f"/api/instances/{made.json['id']}/activate"
+        active = await self.api("POST", path, wait=9)
+        assert (active.status, active.json["state"]) == (200, "active"), active.body
+        return active.json
+
+    async def send(
+        self, instance: dict[str, Any], body: Any, flow: str = "incoming", **headers: str
+    ) -> str:
+        """Send an event to a flow; returns its execution's id, once it is accepted."""
+        _, _, path = instance["urls"][flow].partition("/hooks/")
+        raw = body if isinstance(body, bytes) else codec.encode(body)
+        sent = await self.api("POST", f"/hooks/{path}", body=raw, headers=headers, token=None)
+        assert sent.status < 300, sent.body
+        page = await self.api("GET", "/api/executions", instance=instance["id"], flow=flow)
+        return page.json["executions"][0]["id"]
+
+    async def ended(self, execution: str) -> dict[str, Any]:
+        """The execution, once it has ended."""
+        assert await self.host.engine.outcome(execution, within=DEADLINE) is not None
+        return (await self.api("GET", f"/api/executions/{execution}")).json
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    app = Shop()
+    server = web.Application()
+    server.add_routes(
+        [
+            web.get("/me", app.me),
+            web.post("/orders", app.order),
+            web.post("/hooks", app.hook),
+            web.delete("/hooks/{id}", app.unhook),
+            web.post("/token", app.token),
+        ]
+    )
+    runner = web.AppRunner(server, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    app.url = f"http://{host}:{port}"
+    yield app
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
+    settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
+    host = await Host.open(settings)
+    running = asyncio.create_task(host.engine.run(host.executor))
+    (tmp_path / "projects").mkdir()
+    yield World(host, Client(host), shop, tmp_path / "projects")
+    await host.stop(1)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError, StoreError):
+        await running

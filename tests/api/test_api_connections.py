@@ -1,0 +1,244 @@
+"""Connections through the API: validated, tested at the app, sealed; and signed in to."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+
+def draft(world: Any, **changes: Any) -> dict[str, Any]:
+    return {
+        "customer": "Initech",
+        "integration": "orders",
+        "field": "shop",
+        "name": "shop",
+        "values": {"base_url": world.shop.url, "api_key": "good-key"},
+        **changes,
+    }
+
+
+@pytest.fixture
+async def ready(world: Any) -> Any:
+    await world.publish()
+    await world.customer()
+    return world
+
+
+async def test_a_connection_is_tested_before_it_is_saved_and_tells_no_secret(ready: Any) -> None:
+    made = await ready.api("POST", "/api/connections", draft(ready))
+
+    assert made.status == 201
+    assert (made.json["status"], made.json["component"]) == ("working", "shop:Shop")
+    assert made.json["fields"] == {"base_url": ready.shop.url, "region": "eu"}
+    assert made.json["secrets"] == ["api_key"]
+    for path in ("/api/connections", f"/api/connections/{made.json['id']}"):
+        assert b"good-key" not in (await ready.api("GET", path)).body
+
+
+async def test_what_the_app_refuses_is_not_saved_and_is_told_without_the_secret(
+    ready: Any,
+) -> None:
+    values = {"base_url": ready.shop.url, "api_key": "a-bad-key"}
+
+    refused = await ready.api("POST", "/api/connections", draft(ready, values=values))
+
+    assert (refused.status, refused.kind) == (502, "Unauthorized")
+    assert refused.json["upstream"] == {"status": 401, "body": "the key ••• is not known here"}
+    assert b"a-bad-key" not in refused.body
+    assert (await ready.api("GET", "/api/connections")).json == []
+
+
+async def test_every_wrong_field_of_a_connection_is_named_without_its_value(ready: Any) -> None:
+    values = {"api_key": 7, "colour": "s3cret"}
+
+    refused = await ready.api("POST", "/api/connections", draft(ready, values=values))
+
+    assert (refused.status, refused.kind) == (422, "ConfigError")
+    assert set(refused.json["fields"]) == {"base_url", "api_key", "colour"}
+    assert b"s3cret" not in refused.body
+
+
+async def test_an_address_that_may_not_be_called_is_the_callers_mistake(ready: Any) -> None:
+    values = {"base_url": "http://10.0.0.1", "probe": "/"}
+    asked = {"name": "web", "component": "http", "values": values}
+
+    refused = await ready.api("POST", "/api/connections", asked)
+
+    assert (refused.status, refused.kind) == (422, "EgressRefused")
+
+
+async def test_a_change_keeps_what_it_leaves_out(ready: Any) -> None:
+    made = (await ready.api("POST", "/api/connections", draft(ready))).json
+    path = f"/api/connections/{made['id']}"
+
+    region = await ready.api("PATCH", path, {"values": {"region": "us"}})
+    cleared = await ready.api("PATCH", path, {"values": {"region": None}, "name": "other"})
+    refused = await ready.api("PATCH", path, {"values": {"api_key": "another"}})
+
+    assert (region.json["status"], region.json["fields"]["region"]) == ("working", "us")
+    assert region.json["generation"] == made["generation"]
+    assert (cleared.json["name"], cleared.json["fields"]["region"]) == ("other", "eu")
+    assert refused.status == 502
+    kept = await ready.host.store.catalogue.connections.open_secrets(made["id"])
+    assert kept == {"api_key": "good-key"}
+
+
+async def test_testing_a_saved_connection_notes_what_the_app_says(ready: Any) -> None:
+    id = (await ready.api("POST", "/api/connections", draft(ready))).json["id"]
+    ready.shop.keys.clear()
+
+    refused = await ready.api("POST", "/api/connections/shop/test")
+    noted = await ready.api("GET", f"/api/connections/{id}")
+    ready.shop.keys.add("good-key")
+    mended = await ready.api("POST", f"/api/connections/{id}/test")
+
+    assert (refused.status, b"good-key" in refused.body) == (502, False)
+    assert noted.json["status"] == "unauthorized"
+    assert (mended.status, mended.json["status"]) == (200, "working")
+
+
+async def test_a_connection_that_an_instance_uses_is_not_removed(ready: Any) -> None:
+    instance = await ready.instance("Initech")
+    used = instance["connections"]["shop"]
+    unused = await ready.connection("Initech", "unused")
+
+    assert (await ready.api("DELETE", f"/api/connections/{used}")).status == 422
+    assert (await ready.api("DELETE", f"/api/connections/{unused}")).status == 204
+
+
+async def test_a_type_is_an_installed_components_or_a_fields(ready: Any) -> None:
+    for changes in ({"component": "http"}, {"field": None}, {"integration": None}):
+        refused = await ready.api("POST", "/api/connections", draft(ready, **changes))
+        assert (refused.status, "component" in refused.json["fields"]) == (422, True)
+    for changes in ({"field": "crm"}, {"integration": "none"}, {"version": "9"}):
+        missing = await ready.api("POST", "/api/connections", draft(ready, **changes))
+        assert (missing.status, missing.kind) == (404, "NotFound")
+
+
+async def test_a_name_that_is_taken_is_refused_before_the_app_is_asked(ready: Any) -> None:
+    await ready.api("POST", "/api/connections", draft(ready))
+    ready.shop.keys.clear()
+
+    again = await ready.api("POST", "/api/connections", draft(ready))
+
+    assert (again.status, again.json["fields"]) == (422, {"name": "is taken"})
+
+
+async def test_a_customer_may_use_its_own_connections_and_the_teams(ready: Any) -> None:
+    await ready.customer("Globex")
+    await ready.connection("Initech", "ours")
+    await ready.connection("Globex", "theirs")
+    await ready.connection(None, "shared")
+
+    listed = await ready.api("GET", "/api/connections", customer="Initech")
+
+    assert [each["name"] for each in listed.json] == ["ours", "shared"]
+    assert len((await ready.api("GET", "/api/connections")).json) == 3
+    assert (await ready.api("GET", "/api/connections/theirs", customer="Initech")).status == 404
+
+
+# Signing in -----------------------------------------------------------------------------------
+
+CALLBACK = "http://127.0.0.1:5555/callback"
+
+
+@pytest.fixture
+async def cloud(world: Any) -> str:
+    from pathlib import Path
+
+    source = Path(__file__).parent / "conftest.py"
+    text = source.read_text().partition("CLOUD = '''")[2].partition("'''")[0]
+    await world.publish(world.packed("cloud:integration", {"cloud.py": text}))
+    auth = {
+        "kind": "oauth2_code",
+        "token_url": f"{world.shop.url}/token",
+        "authorize_url": f"{world.shop.url}/authorize",
+        "client_id": "us",
+        "client_secret": "our-secret",
+    }
+    asked = {
+        "name": "cloud",
+        "integration": "cloud-sync",
+        "field": "cloud",
+        "values": {"base_url": world.shop.url, "auth": auth},
+    }
+    made = await world.api("POST", "/api/connections", asked)
+    assert (made.status, made.json["status"]) == (201, "untested"), made.body
+    assert made.json["needs_sign_in"] is True
+    return f"/api/connections/{made.json['id']}"
+
+
+async def test_a_sign_in_ends_with_sealed_tokens_and_a_working_connection(
+    world: Any, cloud: str
+) -> None:
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+    asked = parse_qs(urlsplit(begun.json["url"]).query)
+    assert asked["state"] == [begun.json["state"]]
+    assert asked["redirect_uri"] == [CALLBACK]
+
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    ended = await world.api("POST", "/api/connections/authorized", answer)
+    again = await world.api("POST", "/api/connections/authorized", answer)
+
+    assert (ended.status, ended.json["status"]) == (200, "working")
+    assert ended.json["needs_sign_in"] is False
+    assert {"auth.access_token", "auth.refresh_token"} <= set(ended.json["secrets"])
+    assert b"fresh-token" not in ended.body
+    assert world.shop.codes[0]["code_verifier"]
+    assert (again.status, set(again.json["fields"])) == (422, {"state"})
+    assert len(world.shop.codes) == 1
+
+
+async def test_a_sign_in_is_good_for_ten_minutes(world: Any, cloud: str) -> None:
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+    now = world.host.store.clock()
+    world.host.operations.connections.clock = lambda: now + 601_000_000
+
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    late = await world.api("POST", "/api/connections/authorized", answer)
+
+    assert (late.status, world.shop.codes) == (422, [])
+
+
+async def test_a_code_that_the_app_refuses_is_told_and_not_repeated(world: Any, cloud: str) -> None:
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+
+    answer = {"state": begun.json["state"], "code": "wrong-code"}
+    refused = await world.api("POST", "/api/connections/authorized", answer)
+
+    assert (refused.status, refused.kind) == (502, "Unauthorized")
+    assert b"wrong-code" not in refused.body
+    assert b"our-secret" not in refused.body
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://evil.example/cb",
+        "javascript:alert(1)",
+        "https://ok.example/#x",
+        "https://a@ok.example/",
+        "/callback",
+        "http://[",
+    ],
+)
+async def test_a_code_is_sent_to_https_or_to_localhost_only(
+    world: Any, cloud: str, uri: str
+) -> None:
+    refused = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": uri})
+
+    assert (refused.status, set(refused.json["fields"])) == (422, {"redirect_uri"})
+
+
+async def test_another_way_in_replaces_the_one_before_with_its_secrets(
+    world: Any, cloud: str
+) -> None:
+    change = {"values": {"auth": {"kind": "api_key", "key": "good-key"}}}
+
+    changed = await world.api("PATCH", cloud, change)
+
+    assert (changed.status, changed.json["secrets"]) == (200, ["auth.key"])
+    unneeded = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+    assert (unneeded.status, unneeded.kind) == (422, "ConfigError")
+    untested = await world.api("POST", f"{cloud}/test")
+    assert untested.json["status"] == "working"

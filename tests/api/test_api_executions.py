@@ -1,0 +1,214 @@
+"""Executions through the API: shown exactly and without secrets, cancelled, replayed, dismissed."""
+
+from typing import Any
+
+import pytest
+
+LARGE = 300 * 1024
+
+
+@pytest.fixture
+async def instance(world: Any) -> Any:
+    await world.publish()
+    return await world.instance()
+
+
+async def test_an_execution_is_shown_with_every_digit_and_no_secret(
+    world: Any, instance: Any
+) -> None:
+    body = b'{"id": "o1", "amount": 12345678901234567890.10}'
+    id = await world.send(instance, body, authorization="Bearer the-senders", cookie="c=1")
+
+    shown = await world.ended(id)
+
+    raw = (await world.api("GET", f"/api/executions/{id}")).body
+    assert (shown["state"], shown["key"], shown["customer_name"]) == ("succeeded", "o1", "Initech")
+    assert shown["instance_name"] == "orders"
+    assert raw.count(b'"amount":12345678901234567890.10') >= 3
+    assert (shown["event"]["body"], shown["event"]["encoding"]) == (body.decode(), "utf-8")
+    headers = dict(map(tuple, shown["event"]["headers"]))
+    assert (headers["authorization"], headers["cookie"]) == ("•••", "•••")
+    steps = {each["name"]: each for each in shown["steps"]}
+    assert steps["shop.issue_key"]["result"] == "•••"
+    assert steps["shop.create_order"]["inputs"]["secret"] == "•••"
+    for secret in (b"the-senders", b"a-key-nobody-may-see", b"halflap-sealed", b"$secret"):
+        assert secret not in raw
+    assert shown["duration_ms"] >= 0
+    logs = await world.api("GET", f"/api/executions/{id}/logs")
+    assert b'"amount":12345678901234567890.10' in logs.body
+    assert logs.json[0]["message"] == "creating"
+    after = await world.api("GET", f"/api/executions/{id}/logs", after=logs.json[0]["id"])
+    assert after.json == []
+
+
+async def test_the_last_execution_and_event_are_those_of_an_event_not_of_a_deployment(
+    world: Any, instance: Any
+) -> None:
+    nothing = await world.api("GET", "/api/events/last")
+    assert (nothing.status, nothing.kind) == (404, "NotFound")
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    await world.api("POST", "/api/instances/orders/redeploy", wait=9)
+
+    last = await world.api("GET", "/api/executions/last")
+    event = await world.api("GET", "/api/events/last", instance="orders", flow="incoming")
+
+    assert (last.json["id"], event.json["execution"]) == (id, id)
+    assert event.json["body"] == '{"id":"o1","amount":1}'
+
+
+async def test_a_body_that_is_not_text_is_base64_and_comes_back_whole(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, b"\xff\x00\xfe", flow="waiting")
+    event = (await world.api("GET", f"/api/executions/{id}")).json["event"]
+    assert (event["body"], event["encoding"], event["size"]) == ("/wD+", "base64", 3)
+
+    large = await world.send(instance, b"<script>" + b"x" * LARGE, flow="waiting")
+    event = (await world.api("GET", f"/api/executions/{large}")).json["event"]
+    assert (len(event["body"]), event["size"]) == (256 * 1024, LARGE + 8)
+    assert "of 307,208 bytes" in event["note"]
+    whole = await world.api("GET", f"/api/executions/{large}/body")
+    assert whole.body == b"<script>" + b"x" * LARGE
+    assert whole.headers["content-type"] == "application/octet-stream"
+
+
+async def test_executions_are_listed_in_pages_and_by_what_matters(
+    world: Any, instance: Any
+) -> None:
+    other = await world.instance(await world.customer("Globex"))
+    sent = [await world.send(instance, {"id": f"o{n}", "amount": n}) for n in range(3)]
+    await world.send(other, {"id": "o1", "amount": 1})
+    for each in sent:
+        await world.ended(each)
+
+    page = await world.api("GET", "/api/executions", customer="Initech", flow="incoming", limit=2)
+    rest = await world.api(
+        "GET",
+        "/api/executions",
+        customer="Initech",
+        flow="incoming",
+        limit=2,
+        before=page.json["next"],
+    )
+
+    assert [each["id"] for each in page.json["executions"]] == sent[:0:-1]
+    assert ([each["id"] for each in rest.json["executions"]], rest.json["next"]) == (sent[:1], None)
+    keyed = await world.api("GET", "/api/executions", key="o1", customer="Initech")
+    assert [each["id"] for each in keyed.json["executions"]] == [sent[1]]
+    failed = await world.api("GET", "/api/executions", state="failed,cancelled")
+    assert failed.json == {"executions": [], "next": None}
+    wrong = await world.api("GET", "/api/executions", state="done")
+    assert (wrong.status, set(wrong.json["fields"])) == (422, {"state"})
+
+
+async def test_a_waiting_execution_is_cancelled_once_and_for_a_reason(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {}, flow="waiting")
+
+    early = await world.api("POST", f"/api/executions/{id}/replay")
+    done = await world.api("POST", f"/api/executions/{id}/cancel", {"reason": "not needed"})
+    shown = await world.ended(id)
+    again = await world.api("POST", f"/api/executions/{id}/cancel")
+
+    assert (early.status, early.kind, done.status) == (409, "Conflict", 200)
+    assert (shown["state"], shown["reason"]) == ("cancelled", "not needed")
+    assert (again.status, again.json["detail"]) == (
+        409,
+        f"{id} has ended already: it was cancelled",
+    )
+
+
+async def test_a_failed_execution_is_a_dead_letter_until_it_is_dismissed(
+    world: Any, instance: Any
+) -> None:
+    world.shop.broken = True
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    failed = await world.ended(id)
+    assert (failed["state"], failed["failure"]["status"]) == ("failed", 422)
+
+    letters = await world.api("GET", "/api/executions", dead_letters="true")
+    assert [each["id"] for each in letters.json["executions"]] == [id]
+    assert (await world.api("POST", f"/api/executions/{id}/dismiss")).status == 204
+    letters = await world.api("GET", "/api/executions", dead_letters="true")
+    assert letters.json["executions"] == []
+
+
+async def test_only_what_failed_is_dismissed_or_replayed_from_its_failed_step(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+
+    for path, body in (("dismiss", {}), ("replay", {"from": "failed"})):
+        refused = await world.api("POST", f"/api/executions/{id}/{path}", body)
+        assert (refused.status, refused.kind) == (409, "Conflict")
+
+
+async def test_from_the_failed_step_what_succeeded_is_copied_and_the_root_stays(
+    world: Any, instance: Any
+) -> None:
+    world.shop.broken = True
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    failed = await world.ended(id)
+    world.shop.broken = False
+
+    new = await world.api("POST", f"/api/executions/{id}/replay", {"from": "failed"})
+    assert new.status == 201
+    shown = await world.ended(new.json["execution"])
+
+    assert (shown["state"], shown["replay_of"], shown["root"]) == ("succeeded", id, failed["root"])
+    steps = {each["name"]: each for each in failed["steps"]}
+    again = {each["name"]: each for each in shown["steps"]}
+    assert again["shop.find_order"]["ended_at"] == steps["shop.find_order"]["ended_at"]
+    assert again["shop.create_order"]["ended_at"] != steps["shop.create_order"]["ended_at"]
+    assert len(world.shop.orders) == 1
+
+
+async def test_a_whole_replay_has_a_new_root_and_runs_on_the_version_of_now(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    old = instance["version"]["hash"]
+    await world.publish(world.bundle(label="2"), expect=old)
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+
+    now = await world.api("POST", f"/api/executions/{id}/replay")
+    then = await world.api("POST", f"/api/executions/{id}/replay", {"version": "1"})
+
+    shown = await world.ended(now.json["execution"])
+    assert (shown["state"], shown["version"]["number"], shown["root"]) == (
+        "succeeded",
+        2,
+        shown["id"],
+    )
+    assert (await world.ended(then.json["execution"]))["version"]["number"] == 1
+    assert len(world.shop.orders) == 3
+
+
+async def test_an_instance_that_is_off_or_gone_replays_nothing(world: Any, instance: Any) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    path = f"/api/instances/{instance['id']}"
+
+    await world.api("POST", f"{path}/disable", wait=9)
+    off = await world.api("POST", f"/api/executions/{id}/replay")
+    await world.api("DELETE", path)
+    gone = await world.api("POST", f"/api/executions/{id}/replay")
+
+    assert (off.status, "activate it, then replay" in off.json["detail"]) == (409, True)
+    assert (gone.status, "was removed" in gone.json["detail"]) == (404, True)
+    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert (shown["state"], shown["instance_name"]) == ("succeeded", None)
+    listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
+    assert [each["id"] for each in listed.json["executions"]] == [id]
+
+
+async def test_a_deployment_is_run_again_by_its_instance_not_by_a_replay(
+    world: Any, instance: Any
+) -> None:
+    refused = await world.api("POST", f"/api/executions/{instance['deployment']}/replay")
+
+    assert (refused.status, "is a deployment" in refused.json["detail"]) == (409, True)

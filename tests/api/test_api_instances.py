@@ -1,0 +1,245 @@
+"""Instances through the API: every wrong field named, every move until it is settled."""
+
+from decimal import Decimal
+from typing import Any
+
+
+async def test_an_instance_takes_its_integrations_name_and_shows_what_it_made(world: Any) -> None:
+    hash = await world.publish()
+    customer = await world.customer()
+    connection = await world.connection(customer)
+    draft = {
+        "customer": "Initech",
+        "integration": "orders",
+        "config": {"label": "a", "discount": Decimal("12.50")},
+        "connections": {"shop": "shop"},
+    }
+
+    made = await world.api("POST", "/api/instances", draft)
+
+    assert made.status == 201
+    shown = made.json
+    assert (shown["name"], shown["state"], shown["revision"]) == ("orders", "configured", 1)
+    assert shown["version"] == {"hash": hash, "number": 1}
+    assert shown["connections"] == {"shop": connection}
+    assert b'"discount":12.50' in made.body
+    assert shown["created_at"].endswith("Z")
+    assert len(shown["created_at"]) == len("2026-01-01T00:00:00.000000Z")
+
+    active = await world.api("POST", "/api/instances/orders/activate", wait=9)
+
+    assert (active.status, active.json["state"]) == (200, "active")
+    assert set(active.json["urls"]) == {"incoming", "waiting", "changed"}
+    assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
+    assert list(world.shop.hooks.values()) == [active.json["urls"]["changed"]]
+
+
+async def test_every_wrong_field_of_a_config_is_named_at_once(world: Any) -> None:
+    await world.publish()
+    customer, other = await world.customer(), await world.customer("Globex")
+    theirs = await world.connection(other, "theirs")
+    draft = {
+        "customer": customer,
+        "integration": "orders",
+        "config": {"discount": 101, "colour": "red"},
+        "connections": {"shop": theirs, "crm": "x"},
+    }
+
+    refused = await world.api("POST", "/api/instances", draft)
+
+    assert (refused.status, refused.kind) == (422, "ConfigError")
+    assert set(refused.json["fields"]) == {"discount", "colour", "label", "shop", "crm"}
+    assert (await world.api("GET", "/api/instances")).json == []
+
+
+async def test_a_connection_of_another_type_does_not_fit(world: Any) -> None:
+    await world.publish()
+    customer = await world.customer()
+    draft = {"customer": customer, "component": "http", "name": "web"}
+    values = {"base_url": world.shop.url}
+    await world.api("POST", "/api/connections", {**draft, "values": values})
+
+    refused = await world.api(
+        "POST",
+        "/api/instances",
+        {
+            "customer": customer,
+            "integration": "orders",
+            "config": {"label": "x"},
+            "connections": {"shop": "web"},
+        },
+    )
+
+    assert refused.json["fields"] == {"shop": "'web' is a connection to http, not to shop:Shop"}
+
+
+async def test_the_teams_connection_serves_every_customer(world: Any) -> None:
+    await world.publish()
+    shared = await world.connection(None, "shared")
+    for name in ("Initech", "Globex"):
+        draft = {
+            "customer": await world.customer(name),
+            "integration": "orders",
+            "config": {"label": "x"},
+            "connections": {"shop": "shared"},
+        }
+        made = await world.api("POST", "/api/instances", draft)
+        assert made.json["connections"] == {"shop": shared}
+
+
+async def test_configuring_again_is_a_new_revision_of_the_same_instance(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    draft = {
+        "customer": "Initech",
+        "integration": "orders",
+        "config": {"label": "other"},
+        "connections": instance["connections"],
+    }
+
+    again = await world.api("POST", "/api/instances", draft)
+
+    assert (again.status, again.json["id"]) == (200, instance["id"])
+    assert (again.json["revision"], again.json["config"]) == (2, {"label": "other"})
+
+
+async def test_a_name_that_two_customers_use_is_answered_with_the_candidates(world: Any) -> None:
+    await world.publish()
+    first = await world.instance(await world.customer("Initech"))
+    second = await world.instance(await world.customer("Globex"))
+
+    ambiguous = await world.api("GET", "/api/instances/orders")
+    one = await world.api("GET", "/api/instances/orders", customer="Globex")
+
+    assert (ambiguous.status, ambiguous.kind) == (409, "Conflict")
+    for each in (first["id"], second["id"], "Initech/orders", "Globex/orders"):
+        assert each in ambiguous.json["detail"]
+    assert one.json["id"] == second["id"]
+
+
+async def test_an_upgrade_waits_for_the_config_that_the_new_version_needs(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    needs_more = orders_with_more(world)
+    await world.publish(needs_more, target="")
+
+    refused = await world.api("POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"})
+    many = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "2"})
+
+    assert (refused.status, refused.json["fields"]) == (422, {"more": "Field required"})
+    assert many.json[0]["instance"] == instance["id"]
+    assert (many.json[0]["state"], "more" in many.json[0]["error"]) == ("active", True)
+    now = await world.api("GET", f"/api/instances/{instance['id']}")
+    assert now.json["version"]["number"] == 1
+
+
+def orders_with_more(world: Any) -> Any:
+    source = next(world.folder.glob("*/orders.py")).read_text()
+    return world.packed(
+        "orders:integration",
+        {"orders.py": source.replace("    label: str\n", "    label: str\n    more: int\n")},
+    )
+
+
+async def test_all_instances_of_an_integration_move_to_another_version(world: Any) -> None:
+    await world.publish()
+    first = await world.instance(await world.customer("Initech"))
+    second = await world.instance(await world.customer("Globex"))
+    urls = {each["id"]: each["urls"] for each in (first, second)}
+    hash = await world.publish(world.bundle(label="2"), expect=first["version"]["hash"])
+
+    moved = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "dev"}, wait=9)
+
+    assert [(each["state"], each["error"]) for each in moved.json] == [("active", None)] * 2
+    for id, before in urls.items():
+        now = (await world.api("GET", f"/api/instances/{id}")).json
+        assert (now["version"], now["urls"]) == ({"hash": hash, "number": 2}, before)
+
+
+async def test_a_deploy_that_fails_is_told_and_can_be_run_again(world: Any) -> None:
+    await world.publish()
+    customer = await world.customer()
+    await world.connection(customer)
+    draft = {
+        "customer": customer,
+        "integration": "orders",
+        "config": {"label": "x"},
+        "connections": {"shop": "shop"},
+    }
+    id = (await world.api("POST", "/api/instances", draft)).json["id"]
+    world.shop.broken = True
+
+    failed = await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+
+    assert (failed.status, failed.json["state"]) == (200, "failed")
+    assert "no more hooks for you" in failed.json["error"]
+    world.shop.broken = False
+    done = await world.api("POST", f"/api/instances/{id}/redeploy", wait=9)
+    assert (done.json["state"], done.json["error"]) == ("active", None)
+    assert len(world.shop.hooks) == 1
+
+
+async def test_an_active_instance_is_disabled_before_it_is_removed(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    path = f"/api/instances/{instance['id']}"
+
+    refused = await world.api("DELETE", path)
+    disabled = await world.api("POST", f"{path}/disable", wait=9)
+    removed = await world.api("DELETE", path)
+
+    assert (refused.status, "disable it first" in refused.json["detail"]) == (422, True)
+    assert (disabled.json["state"], world.shop.hooks) == ("disabled", {})
+    assert removed.status == 204
+    assert (await world.api("GET", path)).status == 404
+
+
+async def test_endpoint_secrets_are_told_apart_from_everything_else(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+
+    secrets = await world.api("GET", "/api/instances/orders/secrets")
+
+    assert all(each.startswith("whsec_") for each in secrets.json.values())
+    shown = await world.api("GET", f"/api/instances/{instance['id']}")
+    assert b"whsec_" not in shown.body
+
+
+async def test_what_was_refused_is_listed_without_credentials(world: Any) -> None:
+    signed = world.bundle(orders=SIGNED)
+    await world.publish(signed)
+    instance = await world.instance()
+    path = "/hooks/" + instance["urls"]["incoming"].partition("/hooks/")[2]
+    headers = {"authorization": "Bearer mine", "x-note": "kept"}
+
+    sent = await world.api("POST", path, {"id": "1"}, token=None, headers=headers)
+    listed = await world.api("GET", "/api/rejections", instance="orders")
+
+    assert sent.status == 401
+    assert [(each["flow"], each["status"]) for each in listed.json] == [("incoming", 401)]
+    assert ["x-note", "kept"] in listed.json[0]["headers"]
+    assert b"Bearer mine" not in listed.body
+    assert (await world.api("GET", "/api/rejections")).status == 422
+    assert (await world.api("GET", "/api/rejections", endpoint="hk_none")).status == 404
+    assert (await world.api("GET", "/api/counters", instance="orders")).json == {}
+
+
+SIGNED = '''
+from typing import Any
+
+import shop
+from halflap import Config, Context, Integration, webhook
+
+
+class Settings(Config):
+    shop: shop.Shop
+    label: str
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request(signature="github"))
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Signed."""
+'''

@@ -1,0 +1,156 @@
+"""The OpenAPI document, and every route of it with bad ids, bad bodies and bad tokens."""
+
+from typing import Any
+
+import pytest
+
+METHODS = {"get", "post", "patch", "delete", "put"}
+BAD_NAMES = ["nobody", "exe_none", "ins_none", "con_none", "..", "'; --", "\x00", "💥", "x" * 5_000]
+BAD_BODIES = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"\xff\xfe",
+    b'{"name": 7}',
+    b'{"name": "\\ud800"}',
+    b'{"values": 1e999999, "config": 1e999999}',
+    b'{"unknown": true}',
+    b"[" * 100_000,
+    b'{"customer": "nobody", "integration": "none", "name": "a", "version": "1", "state": "s",'
+    b' "code": "c", "redirect_uri": "x"}',
+]
+BAD_QUERIES = [
+    {},
+    {"limit": "0", "wait": "-1", "after": "-1", "dead_letters": "perhaps"},
+    {"limit": "1e9", "wait": "nan", "after": "9" * 30, "overwrite": "?"},
+    {"customer": "nobody", "instance": "nobody", "execution": "exe_x", "endpoint": "x"},
+    {"customer": "\x00", "instance": "💥", "state": "done", "key": "\x00", "before": "\x00"},
+]
+
+
+@pytest.fixture
+async def document(world: Any) -> dict[str, Any]:
+    return (await world.api("GET", "/api/openapi.json")).json
+
+
+def routes(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    found = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+    assert len(found) > 35
+    return found
+
+
+async def test_every_route_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    ids: list[str] = []
+    for path, method, operation in routes(document):
+        if path == "/api/health":
+            continue
+        ids.append(operation["operationId"])
+        assert operation["description"].endswith((".", "`")), path
+        assert operation["security"] == [{"token": []}]
+        wanted = {"401", "422", "500", "503"} | ({"404"} if "{" in path else set())
+        assert wanted <= set(operation["responses"]), (method, path)
+        for status, response in operation["responses"].items():
+            if status >= "4":
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+        success = [each for each in operation["responses"] if each < "4"]
+        assert success, path
+    assert len(ids) == len(set(ids))
+
+
+async def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(value: Any) -> set[str]:
+        if isinstance(value, dict):
+            own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+            return own.union(*map(references, value.values()))
+        return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+    for reference in references(document):
+        place: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+
+
+async def test_no_route_answers_without_the_token(world: Any, document: dict[str, Any]) -> None:
+    for path, method, _ in routes(document):
+        if path != "/api/health":
+            refused = await world.api(method.upper(), path, {}, token="another")
+            assert (refused.status, refused.kind) == (401, "TokenRefused"), path
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES)
+async def test_whatever_is_asked_a_route_never_fails_of_itself(
+    world: Any, document: dict[str, Any], query: dict[str, str]
+) -> None:
+    for path, method, operation in routes(document):
+        if path == "/api/follow" and not query.get("execution"):
+            continue  # it would follow
+        bodies = BAD_BODIES if "requestBody" in operation and not query else [b"{}"]
+        names = BAD_NAMES if "{" in path and not query else BAD_NAMES[:2]
+        for body in bodies:
+            for name in names if body == bodies[0] else names[:1]:
+                parts = [name if each.startswith("{") else each for each in path.split("/")]
+                headers = {"content-type": "application/json"}
+                answer = await world.api(
+                    method.upper(), "/".join(parts), body=body, headers=headers, **query
+                )
+                told = (method, path, name[:20], body[:40], query, answer.body[:300])
+                assert answer.status < 500, told
+                if answer.status >= 400:
+                    problem = answer.json
+                    assert answer.kind, told
+                    assert problem["status"] == answer.status
+                    assert problem["detail"], told
+                    assert str(answer.status) in operation["responses"] or answer.status == 405, (
+                        told
+                    )
+
+
+async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
+    world: Any, document: dict[str, Any]
+) -> None:
+    await world.publish()
+    instance = await world.instance()
+    ids = {
+        "{customer}": instance["customer"],
+        "{integration}": "orders",
+        "{version}": "1",
+        "{connection}": instance["connections"]["shop"],
+        "{instance}": instance["id"],
+        "{execution}": await world.send(instance, {}, flow="waiting"),
+    }
+    reached = 0
+    for path, method, operation in routes(document):
+        if "{" not in path or method == "delete":
+            continue
+        place = "/".join(ids.get(each, each) for each in path.split("/"))
+        for body in BAD_BODIES if "requestBody" in operation else [b""]:
+            headers = {"content-type": "application/json"}
+            answer = await world.api(method.upper(), place, body=body, headers=headers)
+            told = (method, place, body[:40], answer.body[:300])
+            assert answer.status < 500, told
+            assert answer.status != 404 or b"version" in body, told
+            assert str(answer.status) in operation["responses"], told
+            reached += answer.status < 300
+
+    assert reached >= 10
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "..", ".", "a\nb", "x" * 121, "\x00"])
+async def test_a_name_that_could_not_stand_in_a_path_is_refused(world: Any, name: str) -> None:
+    refused = await world.api("POST", "/api/customers", {"name": name})
+
+    assert (refused.status, set(refused.json["fields"])) == (422, {"name"})
+
+
+async def test_a_body_without_a_content_type_is_json(world: Any) -> None:
+    added = await world.api("POST", "/api/customers", body=b'{"name": "Initech"}')
+
+    assert added.status == 201

@@ -1,0 +1,61 @@
+"""Payloads as they are shown."""
+
+import base64
+from decimal import Decimal
+
+from halflap.api import payload
+from halflap.sdk import codec
+
+
+def test_sealed_values_are_hidden_wherever_they_stand() -> None:
+    value = {"a": [{"$secret": "c2VhbGVk"}], "b": {"$secret": True}, "$secret": 1, "c": "$secret"}
+
+    shown = payload.shown(codec.encode(value))
+
+    assert shown == {"a": ["•••"], "b": "•••", "$secret": 1, "c": "$secret"}
+
+
+def test_numbers_keep_their_digits() -> None:
+    assert payload.shown(b'{"n": 1.10, "big": 123456789012345678901}') == {
+        "n": Decimal("1.10"),
+        "big": 123456789012345678901,
+    }
+
+
+def test_what_is_large_is_cut_after_its_secrets_were_hidden() -> None:
+    data = codec.encode({"key": {"$secret": "c2VhbGVk"}, "text": "é" * 200})
+
+    shown = payload.shown(data, most=41)["$cut"]
+
+    assert shown["size"] == len(data)
+    assert shown["beginning"].startswith('{"key":"•••","text":"é')
+    assert "c2VhbGVk" not in shown["beginning"]
+    assert "of 440 bytes" in shown["note"]
+
+
+def test_what_is_no_json_is_told_by_its_size() -> None:
+    assert payload.shown(b"\xff\xff") == {"$bytes": {"size": 2}}
+    assert payload.shown(None) is None
+    assert payload.shown(b"") is None
+
+
+def test_a_body_is_cut_between_characters() -> None:
+    assert payload.body("aé".encode(), most=2) == ("a", "utf-8", payload.note(3, 2))
+    assert payload.body(b"\xff\x00") == (base64.b64encode(b"\xff\x00").decode(), "base64", None)
+
+
+def test_credentials_never_leave_in_headers() -> None:
+    kept = [("X-A", "1"), ("Cookie", "c"), ("AUTHORIZATION", "a"), ("x-b", "halflap-sealed:zzz")]
+
+    assert payload.headers(kept) == [
+        ("X-A", "1"),
+        ("Cookie", "•••"),
+        ("AUTHORIZATION", "•••"),
+        ("x-b", "•••"),
+    ]
+
+
+def test_secrets_are_scrubbed_from_what_an_app_says() -> None:
+    said = payload.scrubbed("no key abcdef, abc is short", ["abc", "abcd", "abcdef"])
+
+    assert said == "no key •••, abc is short"

@@ -1,0 +1,122 @@
+"""Versions through the API: published where they load, shown in full, never deployed over blindly."""
+
+from typing import Any
+
+import pytest
+
+
+async def test_a_version_is_published_to_a_target_and_shown_in_full(world: Any) -> None:
+    bundle = world.bundle()
+
+    hash = await world.publish(bundle, note="the first")
+
+    assert hash == bundle.hash
+    [listed] = (await world.api("GET", "/api/integrations")).json
+    assert (listed["name"], listed["title"]) == ("orders", "Orders to the shop")
+    assert listed["targets"] == {"dev": hash}
+    assert [(each["number"], each["note"]) for each in listed["versions"]] == [(1, "the first")]
+    for named in ("1", hash, hash[:12], "dev"):
+        shown = (await world.api("GET", f"/api/integrations/orders/versions/{named}")).json
+        assert shown["hash"] == hash
+    assert shown["connections"] == {"shop": "shop:Shop"}
+    assert set(shown["config"]["properties"]) == {"label", "discount"}
+    assert shown["config"]["required"] == ["label"]
+    flows = {each["name"]: (each["trigger"], each["subscribes"]) for each in shown["flows"]}
+    assert flows["incoming"] == ("webhook.request", False)
+    assert flows["changed"] == ("shop.order_changed", True)
+    assert shown["files"].keys() == {"orders.py", "shop.py"}
+
+
+async def test_the_same_bundle_twice_is_one_version(world: Any) -> None:
+    first = await world.publish(world.bundle())
+    again = await world.publish(world.bundle())
+
+    assert first == again
+    [listed] = (await world.api("GET", "/api/integrations")).json
+    assert len(listed["versions"]) == 1
+
+
+async def test_a_target_that_moved_on_is_not_deployed_over(world: Any) -> None:
+    first = await world.publish(world.bundle(label="1"))
+    second = await world.publish(world.bundle(label="2"), expect=first)
+    third = world.bundle(label="3").to_bytes()
+
+    blind = await world.api("POST", "/api/versions", body=third)
+    stale = await world.api("POST", "/api/versions", body=third, expect=first)
+
+    for refused in (blind, stale):
+        assert (refused.status, refused.kind) == (409, "Conflict")
+        assert second[:12] in refused.json["detail"]
+    [listed] = (await world.api("GET", "/api/integrations")).json
+    assert len(listed["versions"]) == 2
+    forced = await world.api("POST", "/api/versions", body=third, expect=first, overwrite=1)
+    assert (forced.status, forced.json["number"]) == (201, 3)
+
+
+async def test_an_older_version_is_promoted_as_it_is(world: Any) -> None:
+    first = await world.publish(world.bundle(label="1"))
+    await world.publish(world.bundle(label="2"), expect=first)
+
+    await world.publish(world.bundle(label="1"), target="production")
+
+    [listed] = (await world.api("GET", "/api/integrations")).json
+    assert listed["targets"]["production"] == first
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nowhere_at_all\n", "orders.py"),
+        ("integration = 1\n", "is no Integration"),
+        ("def broken(:\n", "not valid Python"),
+        ("raise SystemExit\n", "orders.py:1"),
+    ],
+)
+async def test_a_version_that_does_not_load_is_not_published(
+    world: Any, text: str, said: str
+) -> None:
+    from halflap.engine.bundle import Bundle, _hash
+    from halflap.engine.lock import lock_of
+
+    files = (("orders.py", text.encode()),)
+    lock = lock_of(set(), ())
+    bundle = Bundle(_hash("orders:integration", files, lock), "orders:integration", files, lock)
+
+    refused = await world.api("POST", "/api/versions", body=bundle.to_bytes())
+
+    assert (refused.status, refused.kind) == (422, "DefinitionError"), refused.body
+    assert said in refused.json["detail"]
+    assert (await world.api("GET", "/api/integrations")).json == []
+
+
+async def test_a_bundle_that_was_damaged_is_refused(world: Any) -> None:
+    data = world.bundle().to_bytes()
+    for damaged in (b"", b"{}", data[:-10], data.replace(b"Settings", b"Settingz")):
+        refused = await world.api("POST", "/api/versions", body=damaged)
+        assert (refused.status, refused.kind) == (422, "DefinitionError")
+    large = await world.api("POST", "/api/versions", body=bytes(14 * 1024 * 1024))
+    assert (large.status, large.kind) == (413, "TooLarge")
+
+
+async def test_a_secret_in_a_config_is_refused_since_it_could_not_be_sealed(world: Any) -> None:
+    await world.publish()
+    source = next(world.folder.glob("*/orders.py")).read_text()
+    secret = source.replace("    label: str\n", "    label: SecretStr\n")
+
+    refused = await world.api(
+        "POST",
+        "/api/versions",
+        body=world.packed("orders:integration", {"orders.py": secret}).to_bytes(),
+    )
+
+    assert (refused.status, "'label' is a secret" in refused.json["detail"]) == (422, True)
+
+
+async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
+    listed = {each["name"]: each for each in (await world.api("GET", "/api/components")).json}
+
+    assert {"http", "webhook", "schedule", "instance"} <= set(listed)
+    get = next(each for each in listed["http"]["actions"] if each["name"] == "http.get")
+    assert get["description"]
+    assert "path" in get["inputs"]["properties"] or "url" in get["inputs"]["properties"]
+    assert listed["http"]["connection"]["properties"]["token"]["anyOf"][0]["writeOnly"] is True
