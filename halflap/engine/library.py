@@ -38,6 +38,30 @@ class Library:
             self._loaded[version] = found
             return found
 
+    async def check(self, data: bytes) -> tuple[str, Integration[Any]]:
+        """The hash and the integration of a bundle that is to be published: one that loads here.
+
+        Raises `DefinitionError` where it is damaged, does not load, or needs what is not installed.
+        """
+        bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
+        async with self._loading:
+            found = self._loaded.get(bundle.hash)
+            if found is None:
+                try:
+                    found = await self.read(bundle)
+                except NotFound as error:
+                    raise DefinitionError(
+                        f"{error.message}; install that where the server runs, then deploy again"
+                    ) from error
+                self._loaded[bundle.hash] = found
+            return bundle.hash, found
+
+    async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
+        """A version's entry, and its files by path; none of it is run."""
+        data = await self._catalogue.versions.bundle(version)
+        bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
+        return bundle.entry, dict(bundle.files)
+
     async def read(self, bundle: Bundle) -> Integration[Any]:
         """Load a bundle's integration; what it needs has to be installed."""
         lacking = unsatisfied(bundle.lock)
