@@ -1,0 +1,128 @@
+"""One run of one workload: a fresh store, a server, a destination; a flood, then a steady 20/s."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from bench import accounting, raw
+from bench.load import flood, steady
+from bench.process import BenchError, cpu_ms, rss_mib, started
+from bench.workload import WORKLOADS, Workload
+from halflap.store.store import FILE
+
+PATIENCE = 120.0
+FLOW = "orders"
+CONTROL_EVENTS = 10.0
+
+Figures = dict[str, Any]
+
+
+def measure(workload: Workload, directory: Path, *, load: float, pace: float) -> Figures:
+    """Run a workload once; what the keys mean stands in report.py."""
+    run = secrets.token_hex(4)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made,
+        started("bench.destination") as (sink, destination),
+        started("bench.server", made, workload.module, destination) as (server, url),
+    ):
+        store = Path(made) / FILE
+        empty = accounting.used_bytes(store)
+        cpu, sink_cpu = cpu_ms(server.pid), cpu_ms(sink.pid)
+        flooded = flood(url, workload, run, load)
+        drain(store)
+        cpu = cpu_ms(server.pid) - cpu
+        sink_cpu = cpu_ms(sink.pid) - sink_cpu
+        rss = rss_mib(server.pid)
+        full = accounting.read(store, FLOW)
+        grown = accounting.used_bytes(store) - empty
+        posts = report(destination)["requests"]
+        paced = steady(url, workload, run[::-1], pace)
+        drain(store)
+        seen = report(destination)
+        arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
+        acknowledged = flooded.executions + paced.executions
+        result = accounting.account(workload, acknowledged, accounting.read(store, FLOW), arrived)
+    last = {id.partition("/")[0]: at for id, (_, _, at) in seen["ids"].items()}
+    delivered = [(last[e] - at) / 1e6 for e, at in paced.sent_at.items() if e in last]
+    return {
+        "acknowledged": len(acknowledged),
+        "refused": flooded.refused + paced.refused,
+        "lost": result.lost,
+        "doubled": result.doubled,
+        "unknown": result.unknown,
+        "flows": full.executions,
+        "flows_per_s": full.executions / full.seconds,
+        "acks_per_s": len(flooded.executions) / flooded.seconds,
+        "ack_p50_ms": quantile(paced.ack_ms, 0.5),
+        "ack_p99_ms": quantile(paced.ack_ms, 0.99),
+        "delivered_p50_ms": quantile(delivered, 0.5),
+        "delivered_p99_ms": quantile(delivered, 0.99),
+        "cpu_ms_per_flow": cpu / full.executions,
+        "rss_mib": rss,
+        "steps_per_flow": full.steps / full.executions,
+        "stored_bytes_per_flow": (grown - full.event_bytes) / full.executions,
+        "wrk_ms_per_request": flooded.cpu_ms / max(len(flooded.executions), 1),
+        "destination_ms_per_request": sink_cpu / posts if posts else None,
+    }
+
+
+def raw_rates(directory: Path, seconds: float) -> Figures:
+    """The raw group commit of the store, in the same minutes."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made:
+        return {
+            "raw_32_per_s": raw.rate(Path(made), 32, seconds),
+            "raw_1000_per_s": raw.rate(Path(made), 1_000, seconds),
+        }
+
+
+def control(directory: Path) -> Figures:
+    """W2 with a destination that forgets some and doubles some: each has to be seen.
+
+    One acknowledged execution is made up as well: the store has never heard of it.
+    """
+    workload = WORKLOADS["W2"]
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made,
+        started("bench.destination", "--forget", "7", "--twice", "10") as (_, destination),
+        started("bench.server", made, workload.module, destination) as (_, url),
+    ):
+        sent = steady(url, workload, secrets.token_hex(4), 2.0)
+        drain(Path(made) / FILE)
+        seen = report(destination)
+        arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
+        stored = accounting.read(Path(made) / FILE, FLOW)
+        made_up = [*sent.executions, "exe_made_up"]
+        found = accounting.account(workload, made_up, stored, arrived)
+    planted = {"lost": seen["forgotten"] + 1, "doubled": seen["doubled"]}
+    figures = {"planted": planted, "found": {"lost": found.lost, "doubled": found.doubled}}
+    if planted != figures["found"] or min(planted.values()) < 2:
+        raise BenchError(f"the control did not bite: {figures}")
+    return figures
+
+
+def drain(store: Path) -> None:
+    """Wait until every execution has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while live := accounting.live(store):
+        if time.monotonic() > deadline:
+            raise BenchError(f"{live} executions did not end within {PATIENCE:.0f} s")
+        time.sleep(0.1)
+
+
+def report(destination: str) -> dict[str, Any]:
+    """What the destination saw."""
+    with urlopen(f"{destination}/report") as answer:
+        return json.loads(answer.read())
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which that share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None

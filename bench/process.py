@@ -1,0 +1,86 @@
+"""Processes of the benchmark: how they are started and ended, and what /proc says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class BenchError(Exception):
+    """The benchmark cannot run here, or what it measured cannot be right."""
+
+
+@contextmanager
+def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run a module of ours; yields the process and the URL that its first line names."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("{"):
+            raise BenchError(f"{module} did not start; what it said is above")
+        yield process, json.loads(line)["url"]
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def cpu_ms(pid: int) -> float:
+    """CPU time that a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+
+
+def rss_mib(pid: int) -> float:
+    """Memory that a process has resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
+
+
+def filesystem(directory: Path) -> str:
+    """The type of the file system that a directory is on."""
+    best, kind = "", "unknown"
+    place = str(directory.resolve())
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, what = line.split()[:3]
+        inside = place == mount or place.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, what
+    return kind
+
+
+def wrk() -> str:
+    """The native load generator, installed by apt-get where it is missing and that is allowed."""
+    found = shutil.which("wrk")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("bench: installing wrk", file=sys.stderr)
+        subprocess.run(["apt-get", "install", "-qq", "-y", "wrk"], stdout=sys.stderr, check=False)
+        found = shutil.which("wrk")
+    if found is None:
+        raise BenchError(
+            "wrk, the load generator, is not installed and cannot be from here. "
+            "Install it (apt-get install wrk; brew install wrk), then run this again."
+        )
+    return found

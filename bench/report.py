@@ -1,0 +1,116 @@
+"""What a run's line holds, where it is kept, and the table for people.
+
+acks_per_s, flows_per_s: acknowledged by wrk's clock; ended, from the first accepted to the last
+ended by the store's. ack_…, delivered_…: at a steady 20/s, from sending to the answer, and to the
+last POST that reached the destination. cpu_ms_per_flow: of the server process. rss_mib: once the
+flood is over. stored_bytes_per_flow: pages that the store grew by, less body and headers of the
+events. lost, doubled, unknown: accounting.py; sums over all runs, everything else is the median.
+raw_…: one-row inserts a second into the same store by 32 and 1,000 tasks. ratio_to_raw: flows_per_s
+against the raw rate with 32, as many as there are connections.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.process import REPOSITORY, filesystem
+
+RESULTS = Path(__file__).parent / "results"
+SUMMED = ("acknowledged", "refused", "lost", "doubled", "unknown", "flows")
+COLUMNS = (
+    ("flows/s", "flows_per_s", "{:,.0f}"),
+    ("acks/s", "acks_per_s", "{:,.0f}"),
+    ("of raw", "ratio_to_raw", "{:.2f}"),
+    ("lost", "lost", "{}"),
+    ("doubled", "doubled", "{}"),
+    ("ack p50/p99 ms", ("ack_p50_ms", "ack_p99_ms"), "{:.1f}"),
+    ("arrived p50/p99 ms", ("delivered_p50_ms", "delivered_p99_ms"), "{:.1f}"),
+    ("cpu ms/flow", "cpu_ms_per_flow", "{:.2f}"),
+    ("rss MiB", "rss_mib", "{:.0f}"),
+    ("bytes/flow", "stored_bytes_per_flow", "{:,.0f}"),
+    ("wrk, dest. ms/req", ("wrk_ms_per_request", "destination_ms_per_request"), "{:.3f}"),
+)
+
+
+def setting(directory: Path, *, quick: bool) -> dict[str, Any]:
+    """Where and on what was measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit or "unknown",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "cores": len(os.sched_getaffinity(0)),
+        "filesystem": filesystem(directory),
+        "quick": quick,
+    }
+
+
+def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several runs as one: medians, but sums of what must not happen even once."""
+    result: dict[str, Any] = {"runs": len(runs)}
+    for key in runs[0]:
+        values = [each[key] for each in runs if each[key] is not None]
+        if key in SUMMED:
+            result[key] = sum(values)
+        else:
+            result[key] = rounded(median(values)) if values else None
+    result["ratio_to_raw"] = rounded(result["flows_per_s"] / result["raw_32_per_s"])
+    return result
+
+
+def rounded(value: float) -> float:
+    """With as many digits as mean something."""
+    return round(value, 4) if value < 1 else round(value, 2)
+
+
+def keep(lines: Sequence[dict[str, Any]], results: Path = RESULTS) -> Path:
+    """Append lines to the results of the day."""
+    results.mkdir(parents=True, exist_ok=True)
+    first = lines[0]
+    kind = "quick" if first["quick"] else "full"
+    path = results / f"{first['at'][:10]}-sqlite-{first['cores']}cores-{kind}.jsonl"
+    with path.open("a") as file:
+        file.writelines(json.dumps(each) + "\n" for each in lines)
+    return path
+
+
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """The lines for people."""
+    rows = [["", *(title for title, _, _ in COLUMNS)]]
+    rows += [
+        [each["workload"], *(shown(each, keys, style) for _, keys, style in COLUMNS)]
+        for each in lines
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def shown(line: dict[str, Any], keys: str | tuple[str, ...], style: str) -> str:
+    """One cell: a value, or several."""
+    names = (keys,) if isinstance(keys, str) else keys
+    return " / ".join("–" if line[name] is None else style.format(line[name]) for name in names)
+
+
+def say(text: str) -> None:
+    """A line for people; stdout is for machines."""
+    print(text, file=sys.stderr, flush=True)
