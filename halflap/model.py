@@ -49,8 +49,11 @@ def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None)
         | 0b10 << 62
         | (bits & 0x3FFF_FFFF_FFFF_FFFF)
     )
-    digits = [type_id_alphabet[value >> shift & 31] for shift in range(125, -1, -5)]
-    return f"{prefix}_{''.join(digits)}"
+    digits = "".join([_pairs[value >> shift & 1023] for shift in range(120, -1, -10)])
+    return f"{prefix}_{digits}"
+
+
+_pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
 
 
 ExecutionState = Literal[

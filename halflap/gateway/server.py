@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,8 +123,31 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    with _tuned():
+        return run(main)
+
+
+@contextmanager
+def _tuned() -> Generator[None]:
+    """Python's own settings, for a loop that is busy with short-lived objects.
+
+    What is loaded by now lives as long as the process, so the collector need not look at it; and
+    with its usual threshold it would run several times for every request. The store's thread wants
+    the interpreter for microseconds at a time, and by default would wait 5 ms for each of them.
+    """
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(0.001)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
 
 
 def _uvicorn_config(app: ASGI3Application, limits: EdgeLimits) -> Config:

@@ -21,6 +21,9 @@ from halflap.sdk.schema import Shape, read_signature, summary, where
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -98,7 +101,11 @@ class Action(Generic[P, R]):
         self.where = where(function)
         self.signature = inspect.signature(function)
         self.is_async = inspect.iscoroutinefunction(function)
-        self.parameters = tuple(self.signature.parameters)
+        parameters = self.signature.parameters.values()
+        self.parameters = tuple(each.name for each in parameters)
+        self._positional = tuple(each.name for each in parameters if each.kind in _BY_PLACE)
+        self._by_name = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
+        self._required = frozenset(each.name for each in parameters if each.default is each.empty)
         if component and not self.description:
             raise DefinitionError(
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
@@ -114,10 +121,10 @@ class Action(Generic[P, R]):
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""
-        if len(args) <= len(self.parameters) and not kwargs:
-            bound = dict(zip(self.parameters, args, strict=False))
-            if len(bound) == len(self.parameters):
-                return bound
+        if len(args) <= len(self._positional) and kwargs.keys() <= self._by_name:
+            bound = dict(zip(self._positional, args, strict=False))
+            if self._required <= bound.keys() | kwargs.keys() and not bound.keys() & kwargs.keys():
+                return {**bound, **kwargs}
         try:
             return dict(self.signature.bind(*args, **kwargs).arguments)
         except TypeError as error:

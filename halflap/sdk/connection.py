@@ -48,7 +48,7 @@ class Connection(BaseModel):
 
     def headers(self) -> dict[str, str]:
         """Headers of every request."""
-        auth = getattr(self, "auth", None)
+        auth = self._auth()
         headers: Callable[[], dict[str, str]] | None = getattr(auth, "headers", None)
         return headers() if headers is not None else {}
 
@@ -78,7 +78,7 @@ class Connection(BaseModel):
         connection = self
         link = self._link
         method = method.upper()
-        stale: Callable[[], bool] | None = getattr(getattr(self, "auth", None), "is_stale", None)
+        stale: Callable[[], bool] | None = getattr(self._auth(), "is_stale", None)
         if stale is not None and stale() and link is not None and link.refresh is not None:
             connection = await link.refresh(self)
         own = {**connection.headers(), **(headers or {})}
@@ -178,9 +178,13 @@ class Connection(BaseModel):
             return path
         return f"{base.rstrip('/')}/{path.lstrip('/')}" if base else path
 
+    def _auth(self) -> Any:
+        return self.__dict__.get("auth")  # Pydantic is slow to say that there is none
+
     def _client(self) -> Egress:
-        if self._link is not None and self._link.egress is not None:
-            return self._link.egress
+        link = self._link
+        if link is not None and link.egress is not None:
+            return link.egress
         return egress.get() or default_egress()
 
 

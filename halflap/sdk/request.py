@@ -101,7 +101,10 @@ class Request:
     def json(self) -> Any:
         """The body as JSON, with exact numbers; `InvalidEvent` where it is none."""
         if "json" not in self._read:
-            charset = _body.parameters(self._full_content_type).get("charset", "utf-8").lower()
+            kind = self._full_content_type
+            charset = (
+                _body.parameters(kind).get("charset", "utf-8").lower() if ";" in kind else "utf-8"
+            )
             source = self.body if charset in ("utf-8", "utf8", "us-ascii") else self.text
             try:
                 self._read["json"] = codec.decode(source)

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk.request import Request
@@ -275,12 +276,19 @@ class TriggerDecorator(Protocol):
     ) -> Trigger[P, E]: ...
 
 
+_events: WeakKeyDictionary[Callable[..., Any], tuple[Any, TypeAdapter[Any]]] = WeakKeyDictionary()
+# By flow, for as long as its version is loaded: making an adapter takes longer than using it.
+
+
 def fit_event(value: Any, annotation: Any, flow: Callable[..., Any]) -> Any:
     """A trigger's event, as the type that the flow's second parameter names."""
     if annotation is Any or (isinstance(annotation, type) and isinstance(value, annotation)):
         return value
+    known = _events.get(flow)
+    if known is None or known[0] is not annotation:
+        known = _events[flow] = (annotation, adapter_for(flow, "event", annotation))
     try:
-        return adapter_for(flow, "event", annotation).validate_python(value)
+        return known[1].validate_python(value)
     except ValueError as error:
         name = getattr(annotation, "__name__", str(annotation))
         raise InvalidEvent(f"the event is not a {name}: {first_line(error)}") from error
