@@ -1,0 +1,233 @@
+"""`halflap dev`: run a project while it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
+
+from halflap.cli.answers import read_environment
+from halflap.cli.feed import Feed
+from halflap.cli.host import Host, address_file
+from halflap.cli.project import ENVIRONMENT, SKIPPED, Project
+from halflap.cli.screen import Screen
+from halflap.cli.settings import PREFIX, Settings
+from halflap.cli.tunnel import installed, tunnel
+from halflap.cli.workbench import Workbench
+from halflap.engine.protocol import Engine
+from halflap.errors import DefinitionError, HalflapError
+from halflap.gateway.app import Gateway
+from halflap.gateway.server import run_loop
+from halflap.model import Outcome, Rejection, Start, Started
+from halflap.store.store import Store
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+WATCHED = (".py", ".yaml", ".yml", ".json", ".svg")
+
+
+@click.command("dev")
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--port", type=int, help="Where to listen; 8400, where it is not given.")
+@click.option("--public-url", metavar="URL", help="How senders reach this server.")
+@click.option("--tunnel", "tunnelled", is_flag=True, help="Open a tunnel (cloudflared or ngrok).")
+def dev(path: Path | None, port: int | None, public_url: str | None, tunnelled: bool) -> None:
+    """Run a project's working copy: reload on change, show every event.
+
+    Publishes the integrations of the folder, activates each for a customer "dev" with what .env
+    answers, prints the URL of every flow, and follows events and executions. A change is published
+    and takes over at once; where it is wrong, the version before runs on.
+    """
+    project = Project.read(path)
+    project.needed()
+    if tunnelled and public_url is None:
+        installed()
+    settings = settings_of(project, port=port, public_url=public_url)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    start = path or project.root
+    run_loop(run(start, project, settings, Screen(), tunnelled=tunnelled and public_url is None))
+
+
+def settings_of(project: Project, **given: Any) -> Settings:
+    """The settings of a dev server: the project's own store, `.env`, and calls to this machine."""
+    file = read_environment(project.environment)
+    environment: Mapping[str, str] = {
+        name: value for name, value in (file | os.environ).items() if name.startswith(PREFIX)
+    }
+    if f"{PREFIX}DIR" not in environment:
+        given["dir"] = project.store
+    settings = Settings.read(environment, **given)
+    return replace(settings, egress_allow=(*settings.egress_allow, *LOOPBACK))
+
+
+class Doorway:
+    """The engine as the gateway sees it, which tells of duplicates too."""
+
+    def __init__(self, engine: Engine, tell: Callable[[str, str, str], None]) -> None:
+        self._engine = engine
+        self._tell = tell
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        """Accept executions; those that were accepted before are told."""
+        started = await self._engine.start(starts)
+        for start, each in zip(starts, started, strict=True):
+            if each.duplicate_of is not None:
+                self._tell(
+                    start.flow.instance, start.flow.flow, f"duplicate of {each.duplicate_of}"
+                )
+        return started
+
+    async def outcome(self, execution: str, within: float) -> Outcome | None:
+        """How an execution ended."""
+        return await self._engine.outcome(execution, within)
+
+
+class DevHost(Host):
+    """A host that shows what its gateway turns away or answers without starting anything."""
+
+    def __init__(self, settings: Settings, store: Store, **options: Any) -> None:
+        super().__init__(settings, store, **options)
+        self.screen: Screen | None = None
+        self.feed: Feed | None = None
+        self.gateway = Gateway(
+            self.find,
+            Doorway(self.engine, self._counted),
+            self.clock,
+            reject=self._rejected,
+            count=self._noted,
+        )
+
+    def reach(self, url: str) -> None:
+        """From now on, senders reach this server at a URL."""
+        self.settings = replace(self.settings, public_url=url)
+
+    def _rejected(self, rejection: Rejection) -> None:
+        self.store.catalogue.rejections.note(rejection)
+        route = self._routes.get(rejection.endpoint)
+        if self.screen is not None and self.feed is not None and route is not None:
+            label = self.feed.label(route.flow.instance, route.flow.flow)
+            self.screen.rejected(label, rejection)
+
+    def _noted(self, instance: str, flow: str, what: str) -> None:
+        self.store.catalogue.counters.count(instance, flow, what)
+        self._counted(instance, flow, what)
+
+    def _counted(self, instance: str, flow: str, what: str) -> None:
+        if self.screen is not None and self.feed is not None:
+            self.screen.counted(self.feed.label(instance, flow), what)
+
+
+async def run(
+    start: Path, project: Project, settings: Settings, screen: Screen, *, tunnelled: bool
+) -> None:
+    """Serve the project until a signal; then let running executions end."""
+    stop = asyncio.Event()
+    interrupted(stop)
+    host = await DevHost.open(settings)
+    assert isinstance(host, DevHost)
+    async with AsyncExitStack() as stack:
+        serving = await stack.enter_async_context(served(host, screen))
+        if tunnelled:
+            screen.note("opening a tunnel …")
+            host.reach(await stack.enter_async_context(tunnel(f"http://127.0.0.1:{host.port}")))
+        screen.line(("Halflap", "bold"), f"  {project.root.name} on ", (host.base_url, "cyan"),
+                    (f"  store {settings.dir}", "dim"))  # fmt: skip
+        feed = host.feed = Feed(host.store.journal, screen)
+        host.screen = screen
+        stack.callback(host.engine.follow(feed.heard))
+        workbench = Workbench(host, project, screen, feed)
+        showing = asyncio.create_task(feed.run(), name="feed")
+        working = asyncio.create_task(work(start, project, workbench, screen), name="work")
+        asked = asyncio.create_task(stop.wait(), name="stop")
+        ends = {serving, showing, working, asked}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        screen.line("")
+        screen.note("stopping: running executions may end …")
+        await ended(working, asked)
+        await host.stop()
+        await ended(showing)
+        await serving
+        for each in done:
+            if not each.cancelled() and (error := each.exception()) is not None:
+                raise error
+    screen.note("stopped. No teardown ran: the instances stay active, and go on at the next start")
+
+
+@asynccontextmanager
+async def served(host: DevHost, screen: Screen) -> AsyncGenerator[asyncio.Task[None]]:
+    """Serve a host in a task of its own, once it listens; its address is left for other commands."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def listens(port: int) -> None:
+        if not ready.done():
+            ready.set_result(port)
+
+    serving = asyncio.create_task(host.serve(ready=listens), name="server")
+    address = address_file(host.settings.dir)
+    try:
+        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await serving
+        local = f"http://{host.settings.host}:{host.port}"
+        address.write_text(json.dumps({"url": local, "pid": os.getpid()}))
+        yield serving
+    finally:
+        address.unlink(missing_ok=True)
+        if not serving.done():
+            await host.stop(0)
+        with contextlib.suppress(HalflapError):
+            await serving
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait for their end, whatever it is."""
+    for each in tasks:
+        each.cancel()
+    await asyncio.wait(tasks)
+
+
+async def work(start: Path, project: Project, workbench: Workbench, screen: Screen) -> None:
+    """Bring the project to the server, and every change of its files after that."""
+    await workbench.open()
+    root = project.root
+    screen.line((f"Watching {root}. Ctrl-C stops.", "dim"))
+
+    def matters(_: Change, path: str) -> bool:
+        whole = Path(path)
+        relative = whole.relative_to(root) if whole.is_relative_to(root) else whole
+        *folders, name = relative.parts
+        if any(each.startswith(".") or each in SKIPPED for each in folders):
+            return False
+        return name == ENVIRONMENT or (not name.startswith(".") and name.endswith(WATCHED))
+
+    async for changes in awatch(root, watch_filter=matters, debounce=400, step=50):
+        names = sorted({Path(path).relative_to(root).as_posix() for _, path in changes})
+        screen.note(f"changed: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}")
+        try:
+            changed = Project.read(start)
+            await workbench.refresh(changed)
+        except DefinitionError as error:
+            workbench.stays(error)
+
+
+def interrupted(stop: asyncio.Event) -> None:
+    """Let Ctrl-C and SIGTERM set an event; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def heard(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, heard, each)

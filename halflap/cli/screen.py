@@ -1,0 +1,199 @@
+"""What `halflap dev` shows: one compact line an event and a step, and what failed in full."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from halflap.model import Event, Failure, LogLine, Micros, Outcome, Record, Rejection
+from halflap.sdk import codec
+
+WIDEST = 72
+_FRAME = re.compile(r'File "([^"]+/bundles/[0-9a-f]{64}/([^"]+))", line (\d+), in (\S+)')
+_PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
+_MARKS = {"in": "←", "step": "├", "log": "│", "ok": "✓", "bad": "✗", "again": "↻", "wait": "‖"}
+_PLAIN = {"in": "<", "step": "|", "log": ":", "ok": "+", "bad": "x", "again": "~", "wait": "="}
+_COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "ignored": "dim"}
+
+
+class Screen:
+    """Writes to the terminal; colours and marks follow what the terminal can show."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, file=sys.stdout)
+        unicode = (self.console.encoding or "").lower().startswith("utf")
+        self._marks = _MARKS if unicode else _PLAIN
+        self.width = 0
+
+    # Paragraphs -------------------------------------------------------------------------------
+
+    def line(self, *parts: str | tuple[str, str]) -> None:
+        """One line, never wrapped, so that what is pasted from it is whole."""
+        text = Text.assemble(*parts, no_wrap=True, overflow="ignore", end="\n")
+        self.console.print(text, soft_wrap=True, crop=False)
+
+    def note(self, message: str, style: str = "dim") -> None:
+        """A line about the server itself, with the time."""
+        self.line((clock(None), "dim"), "  ", (message, style))
+
+    def problem(self, what: str, message: str) -> None:
+        """Something that the author has to mend."""
+        self.line((clock(None), "dim"), "  ", (f"{self._marks['bad']} {what}", "bold red"))
+        for each in message.splitlines():
+            self.line("          ", each)
+
+    def flow(self, name: str, where: str, url: str | None, curl: str | None, more: str) -> None:
+        """A flow of an active instance: its name, its URL, and how to send it something."""
+        self.line("  ", (name, "bold"), (f"  {more}" if more else "", "dim"), (f"  {where}", "dim"))
+        if url is not None:
+            self.line("    ", (url, "cyan"))
+        if curl is not None:
+            self.line("    ", curl)
+
+    # The feed ---------------------------------------------------------------------------------
+
+    def event(self, label: str, event: Event, execution: str, key: str | None, at: Micros) -> None:
+        """An event that was accepted."""
+        if event.url:
+            path = f"{event.path}{'?' if event.query else ''}{event.query}"
+            what = " ".join(each for each in (event.method, path, size(len(event.body))) if each)
+        else:
+            what = "by itself"
+        parts = [what, *([f"key {key}"] if key else [])]
+        self._row(at, label, "in", (", ".join(parts), "bold"), (f"  {execution}", "dim"))
+
+    def step(self, label: str, record: Record) -> None:
+        """A step that was recorded: its title, how long it took, what came out."""
+        title = record.title or record.name
+        took = duration(record.ended_at - record.started_at)
+        tries = f"  {record.tries} tries" if record.tries > 1 else ""
+        if record.status == "succeeded":
+            shown = result_of(record)
+            self._row(
+                record.ended_at, label, "step",
+                f"{title:<24}", (f" {took:>8}{tries}", "dim"), (f"  {shown}" if shown else "", "dim"),
+            )  # fmt: skip
+            return
+        why = record.failure.message if record.failure else record.status
+        style = "yellow" if record.status == "retrying" else "red"
+        self._row(
+            record.ended_at, label, "step",
+            (f"{title:<24}", style), (f" {took:>8}{tries}", "dim"), (f"  {cut(why)}", style),
+        )  # fmt: skip
+
+    def log(self, label: str, line: LogLine) -> None:
+        """A line that the author's code logged."""
+        fields = ""
+        if line.fields:
+            found: Any = codec.decode(line.fields)
+            fields = "".join(f"  {name}={value}" for name, value in found.items())
+        styles = {"warning": "yellow", "error": "red", "debug": "dim"}
+        self._row(line.at, label, "log", (line.message, styles.get(line.level, "italic")),
+                  (fields, "dim"))  # fmt: skip
+
+    def outcome(
+        self, label: str, outcome: Outcome, execution: str, at: Micros, took: Micros, attempts: int
+    ) -> None:
+        """How an execution ended."""
+        mark = {"succeeded": "ok", "failed": "bad"}.get(outcome.state, "ok")
+        tries = f" after {attempts} attempts" if attempts > 1 else ""
+        said = f"{outcome.state}{tries} in {duration(took)}"
+        reason = f": {outcome.reason}" if outcome.reason and outcome.failure is None else ""
+        colour = _COLOURS.get(outcome.state, "")
+        self._row(at, label, mark, (said, f"bold {colour}"), reason, (f"  {execution}", "dim"))
+
+    def replayable(self, execution: str) -> None:
+        """That a failed execution is kept, and how it is run again."""
+        self.line("          ", ("kept; run it again: ", "dim"),
+                  f"halflap executions replay {execution}")  # fmt: skip
+
+    def failure(self, failure: Failure) -> None:
+        """An error with its place in the author's code, and the line that stands there."""
+        self.line("          ", (f"{failure.kind}: ", "red"), plain_places(failure.message))
+        frames = _FRAME.findall(failure.trace)
+        if frames:
+            file, shown, number, function = frames[-1]
+            self.line("          ", (f"{shown}:{number}", "bold"), (f" in {function}", "dim"))
+            if text := source_line(Path(file), int(number)):
+                self.line("            ", (text, "dim"))
+        elif failure.where:
+            self.line("          ", (plain_places(failure.where), "bold"))
+
+    def pause(self, label: str, what: str, at: Micros, *, again: bool) -> None:
+        """An execution that leaves memory: it waits, or is tried again."""
+        self._row(at, label, "again" if again else "wait", (what, "yellow"))
+
+    def rejected(self, label: str, rejection: Rejection) -> None:
+        """A request that was refused before it was accepted."""
+        said = f"refused with {rejection.status}: {rejection.reason}"
+        self._row(rejection.at, label, "bad", (said, "yellow"))
+
+    def counted(self, label: str, what: str) -> None:
+        """A request that was answered and starts nothing."""
+        self._row(None, label, "in", (f"{what}: nothing is started", "dim"))
+
+    def _row(self, at: Micros | None, label: str, mark: str, *parts: str | tuple[str, str]) -> None:
+        self.line(
+            (clock(at), "dim"), "  ", f"{label:<{self.width}}", f"  {self._marks[mark]} ", *parts
+        )
+
+
+def clock(at: Micros | None) -> str:
+    """A time of day, here."""
+    when = datetime.now() if at is None else datetime.fromtimestamp(at / 1_000_000)
+    return f"{when:%H:%M:%S}"
+
+
+def duration(micros: Micros) -> str:
+    """How long something took, short: `0.3 ms`, `12 ms`, `4.2 s`, `3 min`."""
+    if micros < 10_000:
+        return f"{max(micros, 0) / 1_000:.1f} ms"
+    if micros < 1_000_000:
+        return f"{micros / 1_000:.0f} ms"
+    if micros < 120_000_000:
+        return f"{micros / 1_000_000:.1f} s"
+    return f"{micros / 60_000_000:.0f} min"
+
+
+def size(count: int) -> str:
+    """How large a body is; nothing for none."""
+    if count < 1_000:
+        return f"{count} B" if count else ""
+    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def cut(text: str, most: int = WIDEST) -> str:
+    """A text in one line, cut where it is too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def result_of(record: Record) -> str:
+    """What came out of a step, in one line; nothing where there is nothing to see."""
+    if record.result is None or record.kind == "sleep" or record.title.startswith("Write "):
+        return ""
+    if b'"$secret"' in record.result or b'"$file"' in record.result:
+        return "(sealed)" if b'"$secret"' in record.result else "(a file)"
+    text = record.result.decode(errors="replace")
+    return "" if text in ("null", "true") or not text.isprintable() else cut(text)
+
+
+def plain_places(text: str) -> str:
+    """A text in which the places of a version's files are those in the project."""
+    return _PLACE.sub("", text)
+
+
+def source_line(file: Path, number: int) -> str:
+    """A line of a source, without its indentation."""
+    try:
+        lines: Sequence[str] = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""

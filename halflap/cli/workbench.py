@@ -1,0 +1,295 @@
+"""The working copy of a project on a server: published, configured and active for customer "dev"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+
+from halflap.api.operations.kinds import name_of
+from halflap.cli.answers import Answers, answered, read_environment
+from halflap.cli.feed import Feed
+from halflap.cli.host import Host
+from halflap.cli.project import Entry, Project
+from halflap.cli.screen import Screen
+from halflap.engine.bundle import pack
+from halflap.errors import DefinitionError, HalflapError, UpstreamError
+from halflap.model import Instance, Version
+from halflap.sdk.connection import Connection
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.secret import put_together, take_apart
+from halflap.sdk.signature import Unsigned
+
+CUSTOMER = "dev"
+TARGET = "dev"
+SETTLES = 60.0
+
+
+@dataclass(slots=True)
+class Bench:
+    """What is known of one integration between two changes."""
+
+    version: str = ""
+    told: str = ""
+
+
+class Workbench:
+    """Keeps the dev instances at the working copy; what is wrong is shown, and the old runs on."""
+
+    def __init__(self, host: Host, start: Project, screen: Screen, feed: Feed) -> None:
+        self._host = host
+        self._project = start
+        self._screen = screen
+        self._feed = feed
+        self._benches: dict[str, Bench] = {}
+        self._customer = ""
+
+    async def open(self) -> None:
+        """Make the customer "dev", and bring everything to the working copy."""
+        customers = self._host.store.catalogue.customers
+        found = next((each for each in await customers.list() if each.name == CUSTOMER), None)
+        self._customer = (found or await customers.add(CUSTOMER)).id
+        await self.refresh(self._project)
+
+    async def refresh(self, project: Project) -> None:
+        """Publish the working copy and move the dev instances to it."""
+        self._project = project
+        try:
+            environment = read_environment(project.environment)
+        except HalflapError as error:
+            self._screen.problem("not read", error.message)
+            return
+        entries = project.needed()
+        for entry in entries:
+            bench = self._benches.setdefault(entry.name, Bench())
+            try:
+                await self._refresh(entry, bench, environment, alone=len(entries) == 1)
+            except DefinitionError as error:
+                self._stays(entry, bench, error)
+            except HalflapError as error:
+                self._screen.problem(entry.name, error.message)
+
+    def stays(self, error: DefinitionError) -> None:
+        """Say that the project cannot be read, and what runs on."""
+        running = any(each.version for each in self._benches.values())
+        self._screen.problem("not loaded", error.message)
+        if running:
+            self._screen.note("the version before stays active; save again once this is mended")
+
+    def _stays(self, entry: Entry, bench: Bench, error: DefinitionError) -> None:
+        self._screen.problem(f"{entry.name} is not loaded", error.message)
+        if bench.version:
+            self._screen.note("the version before stays active; save again once this is mended")
+
+    async def _refresh(
+        self, entry: Entry, bench: Bench, environment: Mapping[str, str], *, alone: bool
+    ) -> None:
+        bundle = await anyio.to_thread.run_sync(pack, self._project.root, entry.entry)
+        version = await self._host.operations.versions.publish(
+            bundle.to_bytes(), target=TARGET, expect=None, note="halflap dev", overwrite=True
+        )
+        integration = await self._host.library.integration(version.hash)
+        answers = answered(integration, environment)
+        links = await self._connections(integration, answers)
+        if answers.lacking:
+            self._lacking(integration, version, bench, answers)
+            return
+        instance, moved = await self._move(integration, version, answers.config, links)
+        bench.version = version.hash
+        for flow in integration.flows:
+            label = flow if alone else f"{integration.name}.{flow}"
+            self._feed.labels[instance.id, flow] = label
+            self._screen.width = max(self._screen.width, len(label))
+        if instance.state != "active":
+            self._screen.problem(
+                f"{integration.name} is {instance.state}",
+                f"{instance.error or 'it did not become active in time'}\n"
+                "Mend that and save any file: it is tried again.",
+            )
+            bench.told = ""
+        elif moved and bench.told:
+            self._screen.note(f"{integration.name}: version {version.number} is active", "green")
+            if bench.told != signature_of(integration):
+                await self._tell(integration, instance, version, bench)
+        elif not bench.told:
+            await self._tell(integration, instance, version, bench)
+
+    # Connections ------------------------------------------------------------------------------
+
+    async def _connections(self, integration: Integration[Any], answers: Answers) -> dict[str, str]:
+        """A saved connection for each field that has one, or is answered now."""
+        links: dict[str, str] = {}
+        for field, kind in integration.connections().items():
+            name = await self._named(integration.name, field, kind)
+            stored = await self._host.store.catalogue.connections.by_name(self._customer, name)
+            if field in answers.connections:
+                links[field] = await self._save(name, kind, answers.connections[field], answers)
+            elif stored is not None and stored.component == name_of(kind):
+                answers.lacking.pop(field, None)  # made by `halflap connections add`
+                links[field] = stored.id
+        return links
+
+    async def _named(self, integration: str, field: str, kind: type[Connection]) -> str:
+        """The field's own name, or where a connection of another type has it, a longer one."""
+        connections = self._host.store.catalogue.connections
+        taken = await connections.by_name(self._customer, field)
+        return (
+            field if taken is None or taken.component == name_of(kind) else f"{integration}-{field}"
+        )
+
+    async def _save(
+        self, name: str, kind: type[Connection], values: Mapping[str, Any], answers: Answers
+    ) -> str:
+        operations = self._host.operations.connections
+        connections = self._host.store.catalogue.connections
+        stored = await connections.by_name(self._customer, name)
+        try:
+            if stored is None:
+                made = await operations.make(
+                    name, name_of(kind), kind, values, customer=self._customer, test=True
+                )
+                return made.id
+            fields, secrets = take_apart(put_together(kind, values, {}))
+            kept = await connections.open_secrets(stored.id)
+            if stored.fields | fields != stored.fields or kept | secrets != kept:
+                await operations.change(stored, None, values, test=True)
+            elif stored.status != "working":
+                await operations.test(stored)
+            return stored.id
+        except UpstreamError as error:
+            raise UpstreamError(
+                f"the connection {name!r} does not work, so nothing was activated: {error.message}\n"
+                f"Mend it in {self._project.environment.name} and save: it is tried again.",
+                status=error.status,
+            ) from error
+
+    def _lacking(
+        self, integration: Integration[Any], version: Version, bench: Bench, answers: Answers
+    ) -> None:
+        self._screen.line("")
+        self._screen.line((integration.name, "bold"), (f"  version {version.number}", "dim"),
+                          ("  not active yet", "yellow"))  # fmt: skip
+        self._screen.line(f"  It needs these lines in {self._project.environment}:")
+        for lacks in answers.lacking.values():
+            for each in lacks:
+                self._screen.line("    ", (f"{each.variable}=", "bold"),
+                                  (f"  # {each.about}" if each.about else "", "dim"))  # fmt: skip
+        self._screen.line("  Save the file, and it is activated.")
+        self._screen.line("")
+        bench.told = ""
+
+    # Instances --------------------------------------------------------------------------------
+
+    async def _move(
+        self,
+        integration: Integration[Any],
+        version: Version,
+        config: Mapping[str, Any],
+        links: Mapping[str, str],
+    ) -> tuple[Instance, bool]:
+        """The dev instance, active at the version with this config; and whether it moved."""
+        catalogue, deployer = self._host.store.catalogue, self._host.deployer
+        checked = await self._host.operations.instances.configs.check(
+            integration, self._customer, config, links
+        )
+        name = integration.name
+        instance = await catalogue.instances.by_name(self._customer, name)
+        if instance is None:
+            instance = await catalogue.instances.add(self._customer, name, name, version.hash)
+        before = instance.revision
+        revision = await catalogue.instances.set_revision(instance.id, config, checked)
+        await deployer.settled(instance.id, SETTLES)
+        instance = await catalogue.instances.get(instance.id)
+        if instance.state in ("configured", "disabled", "failed"):
+            if instance.version != version.hash:
+                await deployer.upgrade(instance.id, version.hash)
+                await deployer.settled(instance.id, SETTLES)
+            instance = await catalogue.instances.get(instance.id)
+            if instance.state != "active":
+                await deployer.activate(instance.id)
+        elif instance.version != version.hash:
+            await deployer.upgrade(instance.id, version.hash)
+        elif revision != before or await self._has_moved(instance):
+            await deployer.activate(instance.id)
+        else:
+            return instance, False
+        settled = await deployer.settled(instance.id, SETTLES)
+        if settled.state == "active":
+            await self._note_address(instance)
+        return settled, True
+
+    async def _has_moved(self, instance: Instance) -> bool:
+        """Whether this server is reached by another address than when the instance was activated."""
+        return self._addresses().get(instance.id) != self._host.base_url
+
+    async def _note_address(self, instance: Instance) -> None:
+        addresses = self._addresses() | {instance.id: self._host.base_url}
+        path = self._host.settings.dir / "dev.json"
+        await anyio.to_thread.run_sync(path.write_bytes, msgspec.json.encode(addresses))
+
+    def _addresses(self) -> dict[str, str]:
+        try:
+            text = (self._host.settings.dir / "dev.json").read_bytes()
+            return msgspec.json.decode(text, type=dict[str, str])
+        except (OSError, msgspec.DecodeError):
+            return {}
+
+    # Telling ----------------------------------------------------------------------------------
+
+    async def _tell(
+        self, integration: Integration[Any], instance: Instance, version: Version, bench: Bench
+    ) -> None:
+        """Show an active instance: each flow, its URL, and a line that sends it something."""
+        bench.told = signature_of(integration)
+        urls = await self._host.resolver.urls(instance.id)
+        self._screen.line("")
+        self._screen.line((integration.name, "bold green"),
+                          (f"  version {version.number}, active", "dim"))  # fmt: skip
+        sample = (self._project.root / "sample.json").is_file()
+        for name, flow in integration.flows.items():
+            url = urls.get(name)
+            where = place(flow.where)
+            self._screen.flow(name, where, url, curl(flow, url, sample), self._about(flow))
+        self._screen.line("")
+
+    def _about(self, flow: Flow[Any, Any, Any]) -> str:
+        declared = flow.trigger.declaration
+        if declared.lifecycle is not None:
+            return f"runs at {declared.lifecycle}"
+        if declared.ticks is not None:
+            due = declared.ticks(datetime.now(UTC))
+            return f"next at {due.astimezone():%d %b %H:%M:%S}" if due is not None else "never due"
+        if flow.trigger.trigger.subscriber is not None:
+            return f"subscribed at {flow.trigger.trigger.component}"
+        if declared.verify is not None and not isinstance(declared.verify, Unsigned):
+            return "takes signed requests only"
+        return flow.trigger.name
+
+
+def curl(flow: Flow[Any, Any, Any], url: str | None, sample: bool) -> str | None:
+    """A line that sends a flow an event, ready to be pasted; None where a signature would lack."""
+    declared = flow.trigger.declaration
+    verified = declared.verify is not None and not isinstance(declared.verify, Unsigned)
+    if url is None or verified:
+        return None
+    if "POST" not in declared.methods:
+        method = declared.methods[0]
+        return f"curl -i {url}" if method == "GET" else f"curl -i -X {method} {url}"
+    body = "@sample.json" if sample else "'{}'"
+    return f"curl -i {url} -H 'content-type: application/json' -d {body}"
+
+
+def place(where: str) -> str:
+    """`file:line` of a definition, as it is called in the project."""
+    file, _, line = where.rpartition(":")
+    _, found, inner = file.partition("/bundles/")
+    return f"{inner.partition('/')[2]}:{line}" if found else f"{file.rpartition('/')[2]}:{line}"
+
+
+def signature_of(integration: Integration[Any]) -> str:
+    """What was told of an integration: told again where it is another."""
+    return ",".join(f"{name}={flow.trigger.name}" for name, flow in integration.flows.items())

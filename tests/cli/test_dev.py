@@ -1,0 +1,151 @@
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from halflap.cli.new import new
+
+DEV = """
+import sys
+from halflap.cli.dev import dev
+from halflap.errors import HalflapError
+try:
+    dev()
+except HalflapError as error:
+    sys.exit(error.message)
+"""
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Dev:
+    """A `halflap dev` in a process of its own, and what it has shown so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.shown = ""
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while chunk := await self.process.stdout.read(4096):
+            self.shown += chunk.decode()
+
+    async def shows(self, pattern: str, after: int = 0) -> re.Match[str]:
+        """Wait until a pattern is shown."""
+        async with asyncio.timeout(20):
+            while (found := re.search(pattern, self.shown[after:])) is None:
+                assert self.process.returncode is None, self.shown
+                await asyncio.sleep(0.02)
+        return found
+
+
+@asynccontextmanager
+async def dev_in(folder: Path) -> AsyncIterator[Dev]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", DEV, "--port", "0"),
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    dev = Dev(process)
+    reading = asyncio.create_task(dev.read())
+    try:
+        yield dev
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(15):
+            await process.wait()
+        await reading
+
+
+async def send(url: str, body: dict[str, object]) -> int:
+    async with aiohttp.ClientSession() as http, http.post(url, json=body) as response:
+        return response.status
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(new, ["integration", "order-sync"], catch_exceptions=False)
+    return tmp_path / "order-sync"
+
+
+async def test_from_nothing_to_a_running_flow_that_follows_every_change(project):
+    order = {"id": "1", "customer": "Ada", "total": 5}
+    source = project / "order_sync.py"
+    async with dev_in(project) as dev:
+        url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+) .*-d @sample\.json\n"))[1]
+        await dev.shows("Watching")
+        address = json.loads((project / ".halflap" / "server.json").read_text())
+        assert address == {"url": url.partition("/hooks")[0], "pid": dev.process.pid}
+
+        assert await send(url, order) == 200
+        await dev.shows(r"order_received  ← POST \d+ B, key 1  exe_")
+        await dev.shows(r"├ Compose +[\d.]+ ms  \"Hello, Ada!")
+        await dev.shows(r"│ Hello, Ada!")
+        await dev.shows(r"✓ succeeded in [\d.]+ ms  exe_")
+
+        text = source.read_text()
+        source.write_text(text.replace("is on its way", "is nearly there"))
+        await dev.shows("version 2 is active")
+        assert await send(url, order | {"id": "2"}) == 200
+        await dev.shows("Hello, Ada! Your order of 5 is nearly there")
+
+        at = len(dev.shown)
+        source.write_text(text + "\ndef (:\n")
+        await dev.shows(rf"order_sync\.py:{text.count(chr(10)) + 2}: This is not valid Python", at)
+        await dev.shows("version before stays active", at)
+        assert await send(url, order | {"id": "3"}) == 200
+        await dev.shows("key 3(.|\n)*is nearly there(.|\n)*succeeded", at)
+
+        at = len(dev.shown)
+        source.write_text(
+            text.replace('    return f"', '    raise ValueError("no ink")\n    return f"')
+        )
+        await dev.shows("version 3 is active", at)
+        await send(url, order | {"id": "4"})
+        await dev.shows(r"✗ failed in", at)
+        line = text[: text.index('    return f"')].count("\n") + 1
+        await dev.shows(rf"order_sync\.py:{line} in compose\n +raise ValueError\(\"no ink\"\)", at)
+
+        async with dev_in(project) as second:
+            await second.process.wait()
+        assert second.process.returncode == 1
+        assert f"process {dev.process.pid} has this store open" in second.shown
+    assert dev.process.returncode == 0
+    assert "No teardown ran" in dev.shown
+    assert not (project / ".halflap" / "server.json").exists()
+
+
+async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file(tmp_path):
+    for name in ("acme.py", "warehouse.py"):
+        (tmp_path / name).write_text((EXAMPLES / name).read_text())
+    (tmp_path / "acme.py").write_text(
+        (tmp_path / "acme.py").read_text().replace('await self.get("/me")', "pass")
+    )
+    async with dev_in(tmp_path) as dev:
+        await dev.shows(r"warehouse  version 1  not active yet\n.*\.env:\n    ACME_API_KEY=")
+        await dev.shows("Watching")
+        (tmp_path / ".env").write_text("ACME_API_KEY=k\n")
+        url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
+
+        async with aiohttp.ClientSession() as http:
+            for _ in range(2):
+                body = {"event": "OTHER"}
+                async with http.post(url, json=body, headers={"x-delivery-id": "1"}) as response:
+                    assert response.status == 200
+            async with http.post(url, data=b"x", headers={"content-encoding": "gzip"}) as response:
+                assert response.status == 415
+        await dev.shows("│ ignored  event=OTHER")
+        await dev.shows("duplicate of exe_")
+        await dev.shows("refused with 415: ")
+    assert dev.process.returncode == 0
