@@ -1,0 +1,147 @@
+"""`halflap lint`: find what would break a flow's replay or a component's promises."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from halflap import http
+from halflap.api.operations.versions import check_definition
+from halflap.cli.project import entries, find_root, sources
+from halflap.engine.bundle import pack
+from halflap.engine.loader import load, unload
+from halflap.errors import DefinitionError, HalflapError
+from halflap.sdk import lint as rules
+from halflap.sdk.integration import Integration
+from halflap.sdk.lint import RULES, Finding
+
+LOAD = "HF100"
+"""The code of what is only found by loading the project."""
+
+
+@click.command("lint")
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--load", "loads", is_flag=True, help="Import the project too; this runs its code.")
+@click.option("--rules", "shows_rules", is_flag=True, help="Show the table of rules and end.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
+def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> None:
+    """Find what would break a replay, by reading a project's sources.
+
+    None of its code is run, unless --load is given. Excuse a line with `# halflap: ignore[HF001]`.
+    The exit code is 1 where anything is found.
+    """
+    if shows_rules:
+        show_rules(as_json)
+        return
+    root = find_root(path or Path.cwd())
+    files = read(root)
+    found = rules.lint(files, known_actions())
+    if loads and not any(each.code == "HF000" for each in found):
+        found += load_all(root)
+    if path is not None and path.is_file():
+        only = path.resolve().relative_to(root).as_posix()
+        found = [each for each in found if each.file == only]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
+    else:
+        show(found, sum(each.endswith(".py") for each in files))
+    sys.exit(1 if found else 0)
+
+
+def read(root: Path) -> dict[str, str]:
+    """A project's sources and the quality.yaml of its components, by path below its folder."""
+    paths = list(sources(root))
+    if not paths:
+        raise DefinitionError(
+            "there is nothing to lint in this folder; give a project's folder", where=str(root)
+        )
+    notes = {path.parent / "quality.yaml" for path in paths}
+    found: dict[str, str] = {}
+    for path in (*paths, *sorted(each for each in notes if each.is_file())):
+        name = path.relative_to(root).as_posix()
+        found[name] = path.read_bytes().decode("utf-8", errors="replace")
+    return found
+
+
+def known_actions() -> frozenset[str]:
+    """The actions of components that come with Halflap, by the name that sources import."""
+    return frozenset(f"halflap.http.{name}" for name in http.component.actions)
+
+
+def load_all(root: Path) -> list[Finding]:
+    """What importing the project's modules says is wrong."""
+    found: dict[tuple[str, int, str], Finding] = {}
+    with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
+        for entry in starts(root):
+            try:
+                load_one(root, entry, Path(cache))
+            except HalflapError as error:
+                finding = located(error)
+                found.setdefault((finding.file, finding.line, finding.message), finding)
+    return sorted(found.values())
+
+
+def starts(root: Path) -> Iterator[str]:
+    """Where loading starts: every integration, and every module that has none."""
+    for path in sources(root):
+        integrations = entries(root, path)
+        yield from (each.entry for each in integrations)
+        if not integrations and path.parent == root:
+            yield f"{path.stem}:__name__"
+
+
+def load_one(root: Path, entry: str, cache: Path) -> None:
+    """Load one start; raises what is wrong with it."""
+    bundle = pack(root, entry)
+    loaded: Any = load(bundle, cache).entry
+    try:
+        if isinstance(loaded, Integration):
+            check_definition(loaded)  # pyright: ignore[reportUnknownArgumentType]
+    finally:
+        unload(bundle.hash)
+
+
+def located(error: HalflapError) -> Finding:
+    """An error of loading as a finding at its place in the project."""
+    where = (error.where if isinstance(error, DefinitionError) else None) or ""
+    message = error.message.removeprefix(f"{where}: ")
+    file, _, line = where.rpartition(":")
+    if not line.isdigit():
+        file, line = where, "1"
+    parts = Path(file).parts
+    hashed = [at for at, part in enumerate(parts) if len(part) == 64]
+    file = "/".join(parts[hashed[-1] + 1 :]) if hashed else file
+    return Finding(file, int(line), 1, LOAD, message)
+
+
+def show(found: list[Finding], files: int) -> None:
+    """Show findings, one a line, and how many there are."""
+    for each in found:
+        click.echo(
+            click.style(f"{each.file}:{each.line}:{each.column}: ", bold=True)
+            + click.style(f"{each.code}: ", fg="red")
+            + each.message
+        )
+    looked = f"{files} {'file' if files == 1 else 'files'}"
+    if found:
+        click.echo(f"{len(found)} {'finding' if len(found) == 1 else 'findings'} in {looked}")
+    else:
+        click.echo(click.style(f"no findings in {looked}", fg="green"))
+
+
+def show_rules(as_json: bool) -> None:
+    """Show the table of rules."""
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in RULES], ensure_ascii=False))
+        return
+    for each in RULES:
+        click.echo(click.style(each.code, bold=True) + f"  {each.finds}")
+        click.echo(f"       why: {each.why}")
+        click.echo(f"       write: {each.instead}")

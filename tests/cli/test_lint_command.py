@@ -1,0 +1,93 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from halflap.cli.lint import lint
+
+FLOW = """\
+import time
+
+from halflap import Config, Context, Integration, webhook
+
+integration = Integration("orders")
+
+
+@integration.flow(trigger=webhook.request())
+async def orders(ctx: Context[Config], event: dict) -> None:
+    {line}
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def lint_it(line: str, *arguments: str) -> tuple[int, str]:
+        Path("orders.py").write_text(FLOW.format(line=line))
+        result = CliRunner().invoke(lint, arguments)
+        return result.exit_code, result.output
+
+    return lint_it
+
+
+def test_a_clean_project_ends_with_0(run):
+    assert run("ctx.now()") == (0, "no findings in 1 file\n")
+
+
+def test_findings_are_lines_and_the_exit_code_is_1(run):
+    code, output = run("time.time()")
+    assert code == 1
+    assert output.splitlines()[0].startswith("orders.py:10:5: HF001: time.time() reads")
+    assert output.splitlines()[-1] == "1 finding in 1 file"
+
+
+def test_machines_get_json(run):
+    code, output = run("time.time()", "--json")
+    (finding,) = json.loads(output)
+    assert (code, finding["file"], finding["line"], finding["code"]) == (
+        1,
+        "orders.py",
+        10,
+        "HF001",
+    )
+    assert json.loads(run("ctx.now()", "--json")[1]) == []
+
+
+def test_nothing_is_run_unless_loading_is_asked_for(run):
+    crash = "pass\n\n\nraise ValueError('it ran')"
+    assert run(crash)[0] == 0
+    code, output = run(crash, "--load")
+    assert code == 1
+    assert re.match(r"orders\.py:13:1: HF100: .*ValueError: it ran", output)
+
+
+def test_loading_finds_what_only_the_definition_knows(run):
+    assert (
+        "HF100"
+        in run("pass\n\n\nintegration.flow(trigger=webhook.request(dedupe='x'))", "--load")[1]
+    )
+    assert run("pass", "--load") == (0, "no findings in 1 file\n")
+
+
+def test_a_file_is_linted_alone_with_the_others_known(run, tmp_path):
+    (tmp_path / "other.py").write_text("def (\n")
+    assert run("time.time()", "orders.py")[1].count("HF") == 1
+    assert run("time.time()")[1].count("HF") == 2
+
+
+def test_an_excuse_in_quality_yaml_is_read(run, tmp_path):
+    component = (
+        "from halflap import Component, Request\ncomponent = Component('shop')\n"
+        "@component.trigger()\nasync def made(request: Request) -> dict:\n    '''Made.'''\n"
+    )
+    (tmp_path / "shop.py").write_text(component)
+    assert run("pass")[0] == 1
+    (tmp_path / "quality.yaml").write_text("unsigned:\n  made: the shop signs nothing\n")
+    assert run("pass")[0] == 0
+
+
+def test_the_rules_can_be_shown(run):
+    assert "HF001" in run("pass", "--rules")[1]
