@@ -40,7 +40,8 @@ The journal
                 (and its flow is not one of ours), so that what is held costs a claim nothing.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
-                the step's next try; a `succeeded` or `failed` one never changes.
+                the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
+                because without one SQLite spills rows of 1 KB and more to a page of their own.
   logs          lines that an author's code wrote.
   attempts      attempts that did not end the execution: when, how, why.
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
@@ -243,7 +244,7 @@ CREATE TABLE steps (
     result BLOB,
     failure BLOB,
     PRIMARY KEY (execution, path)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE logs (
     execution TEXT NOT NULL,
