@@ -40,7 +40,7 @@ class Retry:
 
     def wait(self, tries: int, chance: random.Random) -> timedelta:
         """The wait after `tries` failed tries."""
-        longest = min(self.first * 2 ** max(tries - 1, 0), self.longest)
+        longest = min(self.first * 2 ** min(max(tries - 1, 0), 30), self.longest)
         return longest * (1 - self.jitter * chance.random())
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
+from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
@@ -114,11 +115,19 @@ def _with_seal(seal: Seal) -> Callable[[Any], Any]:
     return hook
 
 
+def opened(held: dict[str, Any], unseal: Seal) -> Any:
+    """A sealed secret; what merely looks like one (an app may send anything) stays as it is."""
+    try:
+        return SecretStr(unseal(held["$secret"]))
+    except (StoreError, ValueError):
+        return held
+
+
 def _unsealed(value: Any, unseal: Seal) -> Any:
     if isinstance(value, dict):
         held = cast(dict[str, Any], value)
         if set(held) == {"$secret"} and isinstance(held["$secret"], str):
-            return unseal(held["$secret"])
+            return opened(held, unseal)
         return {name: _unsealed(each, unseal) for name, each in held.items()}
     if isinstance(value, list):
         return [_unsealed(each, unseal) for each in cast(list[Any], value)]

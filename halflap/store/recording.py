@@ -13,10 +13,13 @@ from halflap.model import MISSING, Failure, LogLine, Micros, Record, StateWrite
 UPSERT_STEP = """
 INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (execution, path) DO UPDATE SET
-    status = excluded.status, tries = excluded.tries, ended_at = excluded.ended_at,
+    seq = excluded.seq, kind = excluded.kind, name = excluded.name, title = excluded.title,
+    status = excluded.status, pure = excluded.pure, tries = excluded.tries,
+    started_at = excluded.started_at, ended_at = excluded.ended_at,
     inputs = excluded.inputs, result = excluded.result, failure = excluded.failure
-    WHERE steps.status = 'retrying'
+    WHERE steps.status = 'retrying' OR steps.seq < 0
 """
+"""A step that is tried again, or one that a replay copied (its seq is negative) and runs afresh."""
 INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts
 SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?

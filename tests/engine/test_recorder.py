@@ -396,21 +396,19 @@ async def test_a_replay_takes_copied_records_until_the_first_difference(runner: 
     assert {each.key for each in runner.app.calls if each.name == "c"} == {keys["c"]}
 
 
-async def test_a_replay_that_is_resumed_keeps_what_it_ran_afresh(tmp_path: Path) -> None:
-    async with runner_on("memory", tmp_path) as runner:
+async def test_a_replay_that_is_resumed_keeps_what_it_ran_afresh(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return [await runner.app.do(each) for each in event]
 
-        async def flow(ctx: Context[Any], event: Any) -> Any:
-            return [await runner.app.do(each) for each in event]
-
-        handle = runner.app.flow(flow)
-        first = await runner.start(handle, b'["a", "b", "c"]')
-        await runner.finish(first)
-        copied = tuple(await runner.history(first))
-        runner.app.calls.clear()
-        fail_once(runner, "c")
-        again = await runner.start(handle, b'["a", "x", "c"]', root=first, copied=copied)
-        assert (await runner.finish(again)).result == b'["a!","x!","c!"]'
-        assert runner.app.names == ["x", "c", "c"]
+    handle = runner.app.flow(flow)
+    first = await runner.start(handle, b'["a", "b", "c"]')
+    await runner.finish(first)
+    copied = tuple(await runner.history(first))
+    runner.app.calls.clear()
+    fail_once(runner, "c")
+    again = await runner.start(handle, b'["a", "x", "c"]', root=first, copied=copied)
+    assert (await runner.finish(again)).result == b'["a!","x!","c!"]'
+    assert runner.app.names == ["x", "c", "c"]
 
 
 # Crashes -------------------------------------------------------------------------------------

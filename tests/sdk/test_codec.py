@@ -196,7 +196,7 @@ def test_types_of_python_become_the_text_that_stands_for_them() -> None:
         (Order, "has no JSON"),
         ([UNSET], "UNSET"),
     ],
-    ids=short,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_has_no_json_is_refused_with_its_path(value: Any, message: str) -> None:
     with pytest.raises(NotJson, match=message) as caught:
