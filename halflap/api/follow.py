@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
 from contextlib import aclosing
+from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Response
 
 from halflap.api.asking import Ops, Whose
 from halflap.api.executions import whose
-from halflap.api.operations import Operations
-from halflap.api.operations.following import Pause, Which
+from halflap.api.operations.following import Following, Pause, Which
 from halflap.api.operations.needs import Change
 from halflap.api.problem import documented
 from halflap.api.recorded import ChangeView
@@ -27,36 +26,63 @@ stream = {
 }
 
 
-@router.get("/follow", response_class=StreamingResponse, responses={**stream})
+class EventStream(Response):
+    """Server-Sent Events of what is followed, for as long as the client stays.
+
+    It ends with its last byte: nothing of it is left to do once the connection is closed.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, following: Following, which: Which) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._following = following
+        self._which = which
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        gone = asyncio.ensure_future(left(receive))
+        try:
+            await send(start)
+            async with aclosing(self._following.changes(self._which, gone)) as changes:
+                async for each in changes:
+                    body = line(each)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+
+@router.get("/follow", response_class=Response, responses={**stream})
 async def follow(
     operations: Ops,
     customer: Whose = None,
     instance: str | None = None,
     execution: str | None = None,
-) -> StreamingResponse:
+) -> EventStream:
     """Every change from now on. Comments are heartbeats; `event: dropped` ends a slow reader."""
     owner, within = await whose(operations, customer, instance)
     if execution is not None:
         execution = (await operations.executions.find(execution)).id
-    which = Which(owner, within, execution)
-    return StreamingResponse(
-        lines(operations, which),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return EventStream(operations.following, Which(owner, within, execution))
 
 
-async def lines(operations: Operations, which: Which) -> AsyncGenerator[bytes]:
-    """What is followed, as lines of an event stream."""
-    async with aclosing(operations.following.changes(which)) as changes:
-        async for each in changes:
-            match each:
-                case Pause.HEARTBEAT:
-                    yield b": following\n\n"
-                case Pause.DROPPED:
-                    yield b"event: dropped\ndata: {}\n\n"
-                case _:
-                    yield b"data: " + codec.encode(change_view(each).model_dump()) + b"\n\n"
+async def left(receive: Any) -> None:
+    """Return once the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def line(heard: Change | Pause) -> bytes:
+    """What is heard, as an event of the stream."""
+    match heard:
+        case Pause.HEARTBEAT:
+            return b": following\n\n"
+        case Pause.DROPPED:
+            return b"event: dropped\ndata: {}\n\n"
+        case _:
+            return b"data: " + codec.encode(change_view(heard).model_dump()) + b"\n\n"
 
 
 def change_view(change: Change) -> ChangeView:

@@ -138,14 +138,14 @@ from typing import Any
 
 import halflap
 from halflap import Config, Connection, Context, Integration, webhook
-from halflap.sdk.oauth import ApiKey, OAuth2Code
+from halflap.sdk.oauth import ApiKey, ClientCredentials, OAuth2Code
 
 
 class Cloud(Connection):
     """An account in the cloud."""
 
     base_url: str
-    auth: OAuth2Code | ApiKey
+    auth: OAuth2Code | ClientCredentials | ApiKey
 
     async def test(self) -> None:
         await self.get("/me")
@@ -347,7 +347,7 @@ class Shop:
     async def token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.codes.append(form)
-        if form.get("code") != "the-code":
+        if form["grant_type"] == "authorization_code" and form["code"] != "the-code":
             return web.json_response(
                 {"error": "invalid_grant", "error_description": f"{form['code']} is no code"},
                 status=400,
@@ -370,6 +370,10 @@ class World:
     def bundle(self, *, label: str = "1", orders: str = ORDERS) -> Bundle:
         """A version of the integration `orders`; another label makes another version."""
         return self.packed("orders:integration", {"orders.py": f"{orders}\n# {label}\n"})
+
+    def cloud(self) -> Bundle:
+        """A version of the integration `cloud-sync`."""
+        return self.packed("cloud:integration", {"cloud.py": CLOUD})
 
     def packed(self, entry: str, files: dict[str, str]) -> Bundle:
         """A bundle of these files and the shop's component."""

@@ -144,11 +144,7 @@ CALLBACK = "http://127.0.0.1:5555/callback"
 
 @pytest.fixture
 async def cloud(world: Any) -> str:
-    from pathlib import Path
-
-    source = Path(__file__).parent / "conftest.py"
-    text = source.read_text().partition("CLOUD = '''")[2].partition("'''")[0]
-    await world.publish(world.packed("cloud:integration", {"cloud.py": text}))
+    await world.publish(world.cloud())
     auth = {
         "kind": "oauth2_code",
         "token_url": f"{world.shop.url}/token",
@@ -187,6 +183,39 @@ async def test_a_sign_in_ends_with_sealed_tokens_and_a_working_connection(
     assert world.shop.codes[0]["code_verifier"]
     assert (again.status, set(again.json["fields"])) == (422, {"state"})
     assert len(world.shop.codes) == 1
+
+
+async def test_an_instance_is_not_activated_before_somebody_signed_in(
+    world: Any, cloud: str
+) -> None:
+    draft = {
+        "customer": await world.customer(),
+        "integration": "cloud-sync",
+        "connections": {"cloud": "cloud"},
+    }
+    made = await world.api("POST", "/api/instances", draft)
+
+    refused = await world.api("POST", f"/api/instances/{made.json['id']}/activate")
+
+    assert (refused.status, "signed in" in refused.json["fields"]["cloud"]) == (422, True)
+    assert (await world.api("POST", f"{cloud}/test")).status == 422
+
+
+async def test_a_clients_own_credentials_get_a_token_before_they_are_tested(
+    world: Any, cloud: str
+) -> None:
+    auth = {
+        "kind": "client_credentials",
+        "token_url": f"{world.shop.url}/token",
+        "client_id": "us",
+        "client_secret": "our-secret",
+    }
+
+    changed = await world.api("PATCH", cloud, {"values": {"auth": auth}})
+
+    assert (changed.status, changed.json["status"]) == (200, "working")
+    assert "auth.access_token" in changed.json["secrets"]
+    assert changed.json["needs_sign_in"] is False
 
 
 async def test_a_sign_in_is_good_for_ten_minutes(world: Any, cloud: str) -> None:

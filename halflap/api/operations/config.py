@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from halflap.api.operations import finding
+from halflap.api.operations.connections import needs_sign_in
 from halflap.api.operations.kinds import name_of
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import StoredConnection
@@ -30,11 +31,14 @@ class Configs:
         customer: str,
         config: Mapping[str, Any],
         connections: Mapping[str, str],
+        *,
+        signed_in: bool = False,
     ) -> dict[str, str]:
         """The connections' ids by field, where all is complete and right.
 
         Else `ConfigError` with every wrong field. Connections are named by id or name; each has to
-        be the customer's or the team's, and of the type that its field wants.
+        be the customer's or the team's, and of the type that its field wants; with `signed_in`,
+        somebody has to have signed in where that is the way in.
         """
         wanted = integration.connections()
         wrong = {
@@ -56,6 +60,8 @@ class Configs:
                     stored = await finding.connection(self.catalogue, connections[name], customer)
                     values[name] = await self._connection(kind, stored)
                     ids[name] = stored.id
+                    if signed_in and needs_sign_in(stored):
+                        wrong[name] = f"nobody has signed in to {stored.name!r} yet; authorize it"
                 except (ConfigError, NotFound, Conflict) as error:
                     wrong[name] = error.message
         wrong = self._plain(integration, values, wrong)

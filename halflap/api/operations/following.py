@@ -50,10 +50,13 @@ class Following:
         """End every stream: the server stops."""
         self._stopping.set()
 
-    async def changes(self, which: Which) -> AsyncGenerator[Change | Pause]:
-        """Changes from now on, a heartbeat where there are none; ends once the listener is dropped.
+    async def changes(
+        self, which: Which, gone: asyncio.Future[None] | None = None
+    ) -> AsyncGenerator[Change | Pause]:
+        """Changes from now on, a heartbeat where there are none.
 
-        The first thing heard is a heartbeat: from then on nothing is missed.
+        The first thing heard is a heartbeat: from then on nothing is missed. It ends once the
+        listener was too slow, the server stops, or whoever listens is `gone`.
         """
         queue: asyncio.Queue[Change] = asyncio.Queue(self.room)
         dropped = False
@@ -69,16 +72,17 @@ class Following:
 
         stop = self.engine.follow(listen)
         stopping = asyncio.ensure_future(self._stopping.wait())
+        ends = [stopping] if gone is None else [stopping, gone]
         try:
             yield Pause.HEARTBEAT
-            while not stopping.done():
+            while not any(each.done() for each in ends):
                 if queue.empty() and dropped:
                     yield Pause.DROPPED
                     return
                 getting = asyncio.ensure_future(queue.get())
                 try:
                     await asyncio.wait(
-                        [getting, stopping],
+                        [getting, *ends],
                         timeout=self.heartbeat_seconds,
                         return_when=asyncio.FIRST_COMPLETED,
                     )
@@ -87,7 +91,7 @@ class Following:
                         getting.cancel()
                 if getting.done() and not getting.cancelled():
                     yield getting.result()
-                elif not stopping.done():
+                elif not any(each.done() for each in ends):
                     yield Pause.HEARTBEAT
         finally:
             stop()

@@ -162,7 +162,7 @@ class Instances:
         config, connections = await self.catalogue.instances.revision(
             instance.id, instance.revision
         )
-        await self.configs.check(definition, instance.customer, config, connections)
+        await self.configs.check(definition, instance.customer, config, connections, signed_in=True)
 
     async def _unchanged(self, existing: Instance, integration: str, version: str | None) -> str:
         if existing.integration != integration:
