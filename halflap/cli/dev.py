@@ -33,6 +33,7 @@ from halflap.model import Outcome, Rejection, Start, Started
 from halflap.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+DRAIN_SECONDS = 5.0
 WATCHED = (".py", ".yaml", ".yml", ".json", ".svg")
 
 
@@ -66,6 +67,8 @@ def settings_of(project: Project, **given: Any) -> Settings:
     }
     if f"{PREFIX}DIR" not in environment:
         given["dir"] = project.store
+    if f"{PREFIX}DRAIN_SECONDS" not in environment:
+        given["drain_seconds"] = DRAIN_SECONDS
     settings = Settings.read(environment, **given)
     return replace(settings, egress_allow=(*settings.egress_allow, *LOOPBACK))
 
@@ -152,7 +155,7 @@ async def run(
         ends = {serving, showing, working, asked}
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         screen.line("")
-        screen.note("stopping: running executions may end …")
+        screen.note("stopping: running executions may end; Ctrl-C again ends them now")
         await ended(working, asked)
         await host.stop()
         await ended(showing)

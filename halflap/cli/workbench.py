@@ -53,7 +53,19 @@ class Workbench:
         customers = self._host.store.catalogue.customers
         found = next((each for each in await customers.list() if each.name == CUSTOMER), None)
         self._customer = (found or await customers.add(CUSTOMER)).id
+        await self._tell_of_others()
         await self.refresh(self._project)
+
+    async def _tell_of_others(self) -> None:
+        """Name the dev instances that the project no longer has: they are active all the same."""
+        own = {each.name for each in self._project.integrations}
+        for each in await self._host.store.catalogue.instances.list(self._customer):
+            if each.integration not in own and each.state == "active":
+                self._screen.note(
+                    f"{each.name} is still active and not among what runs here; to take it down: "
+                    f"halflap instances disable {each.name}",
+                    "yellow",
+                )
 
     async def refresh(self, project: Project) -> None:
         """Publish the working copy and move the dev instances to it."""

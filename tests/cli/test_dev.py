@@ -125,6 +125,11 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
     assert "No teardown ran" in dev.shown
     assert not (project / ".halflap" / "server.json").exists()
 
+    source.write_text(text.replace('"order-sync"', '"orders"'))
+    async with dev_in(project) as dev:
+        await dev.shows("order-sync is still active .* halflap instances disable order-sync")
+        await dev.shows("orders  version 1, active")
+
 
 async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file(tmp_path):
     for name in ("acme.py", "warehouse.py"):
