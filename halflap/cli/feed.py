@@ -93,7 +93,8 @@ class Feed:
             return
         until = duration(found.due_at - change.at) if found.due_at else ""
         if change.state == "waiting":
-            what = f"waits for {found.waiting_for or 'its time'}" + (f", {until}" if until else "")
+            what = f"waits for {found.waiting_for}" if found.waiting_for else "sleeps"
+            what += f" {until}" if until and not found.waiting_for else ""
             self._screen.pause(label, what, change.at, again=False)
             return
         attempts = await self._journal.attempts(change.execution)
@@ -104,7 +105,7 @@ class Feed:
 
     async def _steps(self, label: str, execution: str, seen: Seen) -> None:
         steps = await self._journal.steps(execution)
-        steps = [each for each in steps if each.seq >= 0 and each.kind != "trigger"]
+        steps = [each for each in steps if each.seq >= 0 and is_shown(each)]
         logs = await self._journal.logs(execution, seen.logs)
         new = [each for each in steps if (each.seq, each.status) not in seen.steps]
         rows: list[tuple[Micros, Record | LogLine]] = [(each.ended_at, each) for each in new]
@@ -124,3 +125,8 @@ def innermost(failure: Failure, step: Failure | None) -> Failure:
     if step is not None and step.kind == failure.kind and "/bundles/" in step.trace:
         return step
     return failure
+
+
+def is_shown(record: Record) -> bool:
+    """Whether a step has a line: not what only parses the event, and no sleep before its end."""
+    return record.kind != "trigger" and (record.kind != "sleep" or record.status == "succeeded")

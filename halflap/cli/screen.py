@@ -18,8 +18,26 @@ from halflap.sdk import codec
 WIDEST = 72
 _FRAME = re.compile(r'File "([^"]+/bundles/[0-9a-f]{64}/([^"]+))", line (\d+), in (\S+)')
 _PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
-_MARKS = {"in": "←", "step": "├", "log": "│", "ok": "✓", "bad": "✗", "again": "↻", "wait": "‖"}
-_PLAIN = {"in": "<", "step": "|", "log": ":", "ok": "+", "bad": "x", "again": "~", "wait": "="}
+_MARKS = {
+    "in": "←",
+    "step": "├",
+    "log": "│",
+    "ok": "✓",
+    "bad": "✗",
+    "again": "↻",
+    "wait": "‖",
+    "none": "○",
+}
+_PLAIN = {
+    "in": "<",
+    "step": "|",
+    "log": ":",
+    "ok": "+",
+    "bad": "x",
+    "again": "~",
+    "wait": "=",
+    "none": "o",
+}
 _COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "ignored": "dim"}
 
 
@@ -65,7 +83,7 @@ class Screen:
             path = f"{event.path}{'?' if event.query else ''}{event.query}"
             what = " ".join(each for each in (event.method, path, size(len(event.body))) if each)
         else:
-            what = "by itself"
+            what = "tick" if event.method == "TICK" else "by itself"
         parts = [what, *([f"key {key}"] if key else [])]
         self._row(at, label, "in", (", ".join(parts), "bold"), (f"  {execution}", "dim"))
 
@@ -102,7 +120,7 @@ class Screen:
         self, label: str, outcome: Outcome, execution: str, at: Micros, took: Micros, attempts: int
     ) -> None:
         """How an execution ended."""
-        mark = {"succeeded": "ok", "failed": "bad"}.get(outcome.state, "ok")
+        mark = {"succeeded": "ok", "failed": "bad"}.get(outcome.state, "none")
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         said = f"{outcome.state}{tries} in {duration(took)}"
         reason = f": {outcome.reason}" if outcome.reason and outcome.failure is None else ""

@@ -22,6 +22,12 @@ try:
 except HalflapError as error:
     sys.exit(error.message)
 """
+TICK = """
+
+@integration.flow(trigger=schedule.every(seconds=1))
+async def tick(ctx: Context[Settings], event: object) -> None:
+    pass
+"""
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -137,6 +143,8 @@ async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file
     (tmp_path / "acme.py").write_text(
         (tmp_path / "acme.py").read_text().replace('await self.get("/me")', "pass")
     )
+    with (tmp_path / "warehouse.py").open("a") as source:
+        source.write("from halflap import schedule\n" + TICK)
     async with dev_in(tmp_path) as dev:
         await dev.shows(r"warehouse  version 1  not active yet\n.*\.env:\n    ACME_API_KEY=")
         await dev.shows("Watching")
@@ -153,4 +161,5 @@ async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file
         await dev.shows("│ ignored  event=OTHER")
         await dev.shows("duplicate of exe_")
         await dev.shows("refused with 415: ")
+        await dev.shows(r"tick +← tick +exe_")
     assert dev.process.returncode == 0
