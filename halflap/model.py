@@ -6,7 +6,7 @@ Times are whole microseconds since 1970-01-01 UTC (`Micros`) wherever the store 
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None)
     `now` and `chance` (74 bits) are parameters so that a simulation can repeat them.
     """
     stamp = (now if now is not None else time.time_ns() // 1000) // 1000
-    bits = chance if chance is not None else secrets.randbits(74)
+    bits = chance if chance is not None else _random_bits()
     value = (
         (stamp & 0xFFFF_FFFF_FFFF) << 80
         | 0x7 << 76
@@ -54,6 +54,20 @@ def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None)
 
 
 _pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
+_drawn: list[int] = []
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
+def _random_bits() -> int:
+    try:
+        return _drawn.pop()
+    except IndexError:
+        # Many at once: asking the system lets go of the interpreter, to get it back much later.
+        drawn = os.urandom(10 * 200)
+        more = [int.from_bytes(drawn[at : at + 10], "big") for at in range(0, len(drawn), 10)]
+        first = more.pop()
+        _drawn.extend(more)
+        return first
 
 
 ExecutionState = Literal[

@@ -141,7 +141,7 @@ def _tuned() -> Generator[None]:
     threshold, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.002)
     try:
         yield
     finally:
