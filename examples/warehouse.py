@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-import acme
-from halflap import Config, Context, Integration, Model, webhook
 from pydantic import Field
+
+import acme
+from halflap import Config, Context, Ignore, Integration, Model, webhook
 
 
 class Settings(Config):
@@ -28,13 +29,13 @@ integration = Integration("warehouse", config=Settings, title="Warehouse → Acm
 
 
 @integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))
-async def stock(ctx: Context[Settings], message: Message) -> None:
+async def stock(ctx: Context[Settings], message: Message) -> Ignore | None:
     """A movement in the warehouse, booked in Acme."""
     if message.event != "WAREHOUSE_UPDATE":  # Known event?
-        ctx.log.info("ignored", event=message.event)
-        return
+        return Ignore(f"no stock in a {message.event}")
     for update in message.updates:
         if update.action == "add":  # Add or remove?
             await acme.add_stock(ctx.config.acme, update.item, update.quantity)
         else:
             await acme.remove_stock(ctx.config.acme, update.item, update.quantity)
+    return None
