@@ -140,6 +140,10 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
             assert str(answer.status) in operation["responses"], told
             reached += answer.status < 300
 
+        for query in BAD_QUERIES if method == "get" else []:
+            answer = await world.api("GET", place, **query)
+            assert answer.status < 500, (place, query, answer.body[:300])
+
     assert reached >= 10
 
 
