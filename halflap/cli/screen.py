@@ -18,6 +18,10 @@ from halflap.sdk import codec
 WIDEST = 72
 _FRAME = re.compile(r'File "([^"]+/bundles/[0-9a-f]{64}/([^"]+))", line (\d+), in (\S+)')
 _PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
+# What came from outside can neither move the cursor, nor colour the screen, nor hide text.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 _MARKS = {
     "in": "←",
     "step": "├",
@@ -46,16 +50,24 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, file=sys.stdout)
-        unicode = (self.console.encoding or "").lower().startswith("utf")
-        self._marks = _MARKS if unicode else _PLAIN
+        self._unicode = (self.console.encoding or "").lower().startswith("utf")
+        self._marks = _MARKS if self._unicode else _PLAIN
         self.width = 0
 
     # Paragraphs -------------------------------------------------------------------------------
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """One line, never wrapped, so that what is pasted from it is whole."""
-        text = Text.assemble(*parts, no_wrap=True, overflow="ignore", end="\n")
+        shown = [
+            self._shown(each) if isinstance(each, str) else (self._shown(each[0]), each[1])
+            for each in parts
+        ]
+        text = Text.assemble(*shown, no_wrap=True, overflow="ignore", end="\n")
         self.console.print(text, soft_wrap=True, crop=False)
+
+    def _shown(self, text: str) -> str:
+        cleaned = plain(text)
+        return cleaned if self._unicode else cleaned.encode("ascii", "replace").decode()
 
     def note(self, message: str, style: str = "dim") -> None:
         """A line about the server itself, with the time."""
@@ -161,6 +173,11 @@ class Screen:
         self.line(
             (clock(at), "dim"), "  ", f"{label:<{self.width}}", f"  {self._marks[mark]} ", *parts
         )
+
+
+def plain(text: str) -> str:
+    """A text without control characters; where there was one, a space is."""
+    return _CONTROL.sub(" ", text)
 
 
 def clock(at: Micros | None) -> str:
