@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+import acme
 from pydantic import Field
 
-import acme
 from halflap import Config, Context, Ignore, Integration, Model, webhook
 
 

@@ -35,6 +35,7 @@ log = structlog.get_logger("halflap.scheduler")
 
 LATEST = timedelta(days=1)
 LONGEST_REST = 60.0
+RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -58,22 +59,29 @@ class Scheduler:
         self._clock = clock
         self._wake = asyncio.Event()
         self._stopping = False
+        self.seen = -1
+        """The state of the catalogue that the schedules were read at."""
 
     async def run(self) -> None:
         """Fire ticks until `stop`."""
         schedules: dict[tuple[str, str], Schedule] = {}
-        seen = -1
         while not self._stopping:
             self._wake.clear()
-            if seen != self._catalogue.changed:
-                seen = self._catalogue.changed
-                schedules = await self._read(schedules)
-            now = to_datetime(self._clock())
-            for each in schedules.values():
-                if each.next <= now:
-                    await self._fire(each, now)
+            rest = LONGEST_REST
+            try:
+                at = self._catalogue.changed
+                if self.seen != at:
+                    schedules = await self._read(schedules)
+                    self.seen = at
+                now = to_datetime(self._clock())
+                for each in schedules.values():
+                    if each.next <= now:
+                        await self._fire(each, now)
+            except HalflapError as error:
+                log.warning("a tick was not fired yet", error=error.message)
+                rest = RETRY_SECONDS
             soonest = min((each.next for each in schedules.values()), default=None)
-            await self._rest(soonest)
+            await self._rest(soonest, rest)
 
     def stop(self) -> None:
         """Stop after the tick that is being fired."""
@@ -84,10 +92,12 @@ class Scheduler:
         """The catalogue changed: look again."""
         self._wake.set()
 
-    async def _rest(self, until: datetime | None) -> None:
-        seconds = LONGEST_REST
+    async def _rest(self, until: datetime | None, longest: float) -> None:
+        seconds = longest
         if until is not None:
-            seconds = min((until - to_datetime(self._clock())).total_seconds(), LONGEST_REST)
+            seconds = min((until - to_datetime(self._clock())).total_seconds(), longest)
+            if longest == RETRY_SECONDS:
+                seconds = longest
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):
                 await self._wake.wait()

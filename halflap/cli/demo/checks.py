@@ -30,7 +30,9 @@ class Checks:
         self.passed += bool(holds)
         mark = click.style("✓", fg="green") if holds else click.style("✗", fg="red", bold=True)
         details = "  ".join(str(each) for each in seen)
-        click.echo(f"  {mark} {claim}  {click.style(f'{details}  {took:,.0f} ms'.strip(), dim=True)}")
+        click.echo(
+            f"  {mark} {claim}  {click.style(f'{details}  {took:,.0f} ms'.strip(), dim=True)}"
+        )
         return bool(holds)
 
     def close(self) -> int:

@@ -83,7 +83,8 @@ async def acts(scene: Stage, checks: Checks) -> None:
 async def opening(scene: Stage, checks: Checks) -> None:
     """Acme and the server start; the integrations are published."""
     checks.act("A server, and the sandbox app Acme")
-    checks.check(await scene.acme.call("GET", "/sandbox/workspaces") == [], "Acme answers", scene.acme.url)
+    found = await scene.acme.call("GET", "/sandbox/workspaces")
+    checks.check(found == [], "Acme answers", scene.acme.url)
     await scene.server.start()
     checks.check(True, "the server answers", scene.server.url)
     published: list[str] = []
@@ -136,7 +137,9 @@ async def customer(scene: Stage, checks: Checks, name: str) -> Tenant:
                 "repository": f"demo/{name.lower()}",
             },
         ),
-        "destination": await connect(scene, tenant, "destination", {"base_url": scene.receiver_url}),
+        "destination": await connect(
+            scene, tenant, "destination", {"base_url": scene.receiver_url}
+        ),
     }
     for module in INTEGRATIONS:
         await activate(scene, tenant, module, connections)
@@ -211,8 +214,12 @@ async def github_day(scene: Stage, checks: Checks, initech: Tenant, globex: Tena
     await eventually(arrived)
     activities = await scene.acme.everything("/v1/activities", initech.key)
     ids = Counter(each["external_id"] for each in activities)
-    checks.check(len(ids) == wanted, "every event is an activity in Acme", f"{len(ids)} of {wanted}")
-    checks.check(max(ids.values()) == 1, "sent twice, none is doubled", f"{len(activities)} activities")
+    checks.check(
+        len(ids) == wanted, "every event is an activity in Acme", f"{len(ids)} of {wanted}"
+    )
+    checks.check(
+        max(ids.values()) == 1, "sent twice, none is doubled", f"{len(activities)} activities"
+    )
     others = await scene.acme.everything("/v1/activities", globex.key)
     checks.check(others == [], f"nothing of it reached {globex.name}")
 
@@ -273,7 +280,10 @@ async def export_day(scene: Stage, checks: Checks, initech: Tenant) -> None:
     scene.receiver.received.clear()
     began = time.perf_counter()
     await scene.acme.call(
-        "PATCH", f"/v1/opportunities/{made['id']}", initech.key, json={"seats": 10, "price": "22.10"}
+        "PATCH",
+        f"/v1/opportunities/{made['id']}",
+        initech.key,
+        json={"seats": 10, "price": "22.10"},
     )
 
     async def out() -> bool:
@@ -281,7 +291,9 @@ async def export_day(scene: Stage, checks: Checks, initech: Tenant) -> None:
 
     gone = await eventually(out)
     took = next((at - began for at, _, _ in scene.receiver.received), 0.0) * 1000
-    checks.check(gone, "the edit is at the other API, its price exact", f"{took:.0f} ms after the edit")
+    checks.check(
+        gone, "the edit is at the other API, its price exact", f"{took:.0f} ms after the edit"
+    )
 
 
 async def burst(scene: Stage, checks: Checks, globex: Tenant) -> None:
@@ -319,7 +331,9 @@ async def burst(scene: Stage, checks: Checks, globex: Tenant) -> None:
     pid = await scene.server.kill()
     await asyncio.wait(sending)
     before = len(acknowledged)
-    checks.check(0 < before < BURST, f"killed, pid {pid}", f"{before} acknowledged", f"{refused} refused")
+    checks.check(
+        0 < before < BURST, f"killed, pid {pid}", f"{before} acknowledged", f"{refused} refused"
+    )
     began = time.perf_counter()
     await scene.server.start()
     checks.check(True, "started again", f"{(time.perf_counter() - began) * 1000:.0f} ms")
@@ -360,7 +374,9 @@ async def closing(scene: Stage, checks: Checks, initech: Tenant, globex: Tenant)
     repos = [each["repo"] for each in scene.github.hooks.values()]
     checks.check(repos == ["globex"], f"and at GitHub; {globex.name}'s is not", *repos)
     after = await scene.acme.hooks(globex.key)
-    checks.check(after == before and len(after) > 0, f"{globex.name}'s are as they were", len(after))
+    checks.check(
+        after == before and len(after) > 0, f"{globex.name}'s are as they were", len(after)
+    )
     async with scene.http.post(initech.url("warehouse", "stock"), data=b"{}") as answer:
         checks.check(answer.status == 404, f"{initech.name}'s URLs answer as if they never were")
     live = await scene.api.call("GET", "/executions?state=queued,running&limit=10")

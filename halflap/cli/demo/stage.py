@@ -95,9 +95,7 @@ class GitHub:
 class Receiver:
     """Any HTTP API: it keeps what it is sent, and when."""
 
-    received: list[tuple[float, str, Any]] = field(
-        default_factory=list[tuple[float, str, Any]]
-    )
+    received: list[tuple[float, str, Any]] = field(default_factory=list[tuple[float, str, Any]])
 
     async def take(self, request: web.Request) -> web.Response:
         """Keep a request."""
@@ -121,7 +119,9 @@ class ServerProcess:
     async def start(self) -> None:
         """Start it and wait until it answers; on the same port again after the first time."""
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HALFLAP_")},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith("HALFLAP_")
+            },
             "HALFLAP_DIR": str(self.directory / "store"),
             "HALFLAP_PORT": str(self.port),
             "HALFLAP_EGRESS_ALLOW": HOST,
@@ -186,7 +186,9 @@ class Api:
         self._server = server
         self._http = http
 
-    async def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None
+    ) -> Any:
         """Call it; a refusal is an error that says what it said."""
         token = (self._server.directory / "store" / "token").read_text().strip()
         data = raw if raw is not None else None if body is None else codec.encode(body)
