@@ -6,12 +6,12 @@ BIN := .venv/bin
 NODE_BIN := $(shell command -v node >/dev/null 2>&1 && dirname "$$(command -v node)" || echo $(CURDIR)/.venv/bin)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check bench soak docs setup setup-node wheel lock clean
+.PHONY: demo test check system bench soak docs setup setup-node wheel lock clean
 
 demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here?
 	$(BIN)/halflap demo
 
-test: check  ## everything that must be green
+test: check system  ## everything that must be green
 	$(BIN)/pytest -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 check: .venv/ready node_modules/ready  ## format, lint, types, walls
@@ -19,6 +19,9 @@ check: .venv/ready node_modules/ready  ## format, lint, types, walls
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	node node_modules/pyright/index.js
+
+system:
+	@bash requirements/system.sh
 
 setup: .venv/ready node_modules/ready
 
@@ -34,7 +37,7 @@ node_modules/ready: .venv/ready package-lock.json
 bench: .venv/ready  ## W1 to W3 beside the raw group commit; JSON lines in bench/results/
 	$(BIN)/python -m bench
 
-soak: setup  ## the fault tests, long
+soak: setup system  ## the fault tests, long
 	$(BIN)/pytest -m soak $(ARGS)
 
 docs: .venv/ready  ## build the docs site into site/

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What the tests need of the system, installed where it is missing and may be: Chromium for the
+# browser tests, FUSE and strace for the fault tests. Elsewhere those tests say what they lack.
+set -uo pipefail
+missing=()
+command -v chromium >/dev/null 2>&1 || missing+=(chromium)
+command -v fusermount3 >/dev/null 2>&1 || missing+=(fuse3)
+command -v strace >/dev/null 2>&1 || missing+=(strace)
+[ ${#missing[@]} -eq 0 ] && exit 0
+if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
+  echo "setup: not here: ${missing[*]}; the tests that need them are skipped (as root on Debian: apt-get install ${missing[*]})"
+  exit 0
+fi
+echo "setup: apt-get install ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/tmp/halflap-apt.log 2>&1 ||
+  { echo "setup: apt-get failed; its log: /tmp/halflap-apt.log" >&2; tail -5 /tmp/halflap-apt.log >&2; }
+exit 0
