@@ -1,21 +1,34 @@
-"""The settings of a server process: from the environment, with defaults that suit a laptop."""
+"""The settings of a server, and of commands that speak to one: from the environment, with defaults.
+
+Nothing here needs to be set on a laptop.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from halflap.errors import ConfigError
 
 PREFIX = "HALFLAP_"
+REMOTE = re.compile(r"HALFLAP_(SERVER|TOKEN)_([A-Z][A-Z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server elsewhere that has a name, such as `staging`."""
+
+    url: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a server process runs with.
+    """What a server process runs with, and which server commands speak to.
 
     dir: where the store, its key and its caches live.
     host, port: where it listens. public_url: how senders reach it, where that differs.
@@ -26,6 +39,8 @@ class Settings:
     drain_seconds: how long a stopping server lets running executions end.
     body_bytes, header_bytes, connections, connections_per_address: limits of the edge.
     log: `text` for people, `json` for machines. watchdog_seconds: how long the loop may be blocked.
+    server: the URL of the server that commands speak to, where it is not the one on this machine.
+    remotes: servers that have a name, from `HALFLAP_SERVER_STAGING` and `HALFLAP_TOKEN_STAGING`.
     """
 
     dir: Path = Path(".halflap")
@@ -44,6 +59,8 @@ class Settings:
     connections_per_address: int = 1_000
     log: str = "text"
     watchdog_seconds: float = 30.0
+    server: str = ""
+    remotes: Mapping[str, Remote] = field(default_factory=dict[str, Remote])
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -51,10 +68,16 @@ class Settings:
 
         A value that cannot be read, or a `HALFLAP_…` that is no setting, is a `ConfigError`.
         """
-        known = {each.name: each for each in fields(cls)}
+        known = {each.name: each for each in fields(cls) if each.name != "remotes"}
         values: dict[str, Any] = {}
+        remotes: dict[str, Remote] = {}
         for variable, text in environment.items():
             if not variable.startswith(PREFIX):
+                continue
+            if remote := REMOTE.fullmatch(variable):
+                what, target = remote[1], remote[2].lower().replace("_", "-")
+                part = {"url" if what == "SERVER" else "token": text}
+                remotes[target] = replace(remotes.get(target, Remote()), **part)
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in known:
@@ -63,6 +86,7 @@ class Settings:
                     f"{', '.join(PREFIX + each.upper() for each in known)}"
                 )
             values[name] = converted(variable, text, known[name].default)
+        values["remotes"] = remotes
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)
 

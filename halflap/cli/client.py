@@ -1,0 +1,380 @@
+"""How commands reach the API: over HTTP where a server runs, else in this process.
+
+A running server leaves its address in `server.json` beside its store. Where none answers, the store
+is opened here, its lock taken, and the same API is called without any port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as plain
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from halflap.cli.errors import from_problem
+from halflap.cli.settings import Settings
+from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+from halflap.sdk import codec
+
+ANSWERS_WITHIN = 3.0
+"""How long a server may take to say that it is there."""
+LOCKED_FOR = 5.0
+"""How long a store may be locked by another command, before that is an error."""
+SILENCE = 60.0
+"""How long a server may say nothing, beyond what it was asked to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: an HTTP status, its content type, the body."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+class Line(Protocol):
+    """A way to call the API: HTTP, or in this process."""
+
+    @property
+    def where(self) -> str:
+        """The server in words."""
+        ...
+
+    @property
+    def runs(self) -> bool:
+        """Whether a server runs there."""
+        ...
+
+    async def call(
+        self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
+    ) -> Answer:
+        """Send one request."""
+        ...
+
+    def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:
+        """The lines of an event stream."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+class Client:
+    """The API of one server, wherever it is.
+
+    `async with Client.connect(settings) as api: await api.get("/api/customers")`. Parts of a path
+    are quoted by `path("instances", name)`. What the API refuses is raised as the error that it was.
+    """
+
+    def __init__(self, line: Line) -> None:
+        """Use `connect`."""
+        self._line = line
+
+    @property
+    def where(self) -> str:
+        """The server in words: its address, or the directory of the store that is open here."""
+        return self._line.where
+
+    @property
+    def runs(self) -> bool:
+        """Whether a server runs there: it takes webhooks and goes on when the command has ended."""
+        return self._line.runs
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings: Settings, *, make: bool = False) -> AsyncGenerator[Client]:
+        """Reach the server that the settings mean; `make` allows to make a store where there is none."""
+        if settings.server:
+            url, token = remote(settings)
+            line = Http.opened(url, token)
+            try:
+                await line.check()
+                yield cls(line)
+            finally:
+                await line.close()
+            return
+        line: Line | None = await local(settings)
+        if line is None and not make and not has_store(settings.dir):
+            raise NotFound(
+                f"no server runs here, and {settings.dir.absolute()} has no store. Start one with "
+                "`halflap dev` (in a project) or `halflap serve`; or say where it is with --dir or "
+                "--server"
+            )
+        line = line or await opened(settings)
+        try:
+            yield cls(line)
+        finally:
+            await line.close()
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """GET, as JSON with exact numbers."""
+        return await self.request("GET", path, query=query)
+
+    async def post(self, path: str, json: Any = ..., *, data: bytes = b"", **query: Any) -> Any:
+        """POST JSON, or bytes."""
+        return await self.request("POST", path, json, data=data, query=query)
+
+    async def patch(self, path: str, json: Any, **query: Any) -> Any:
+        """PATCH with JSON."""
+        return await self.request("PATCH", path, json, query=query)
+
+    async def delete(self, path: str, **query: Any) -> None:
+        """DELETE."""
+        await self.request("DELETE", path, query=query)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = ...,
+        *,
+        data: bytes = b"",
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send a request; what is None in the query is left out. Raises the API's error."""
+        answer = await self._call(method, path, json, data, query or {})
+        return codec.decode(answer.body) if answer.body else None
+
+    async def bytes(self, path: str, **query: Any) -> bytes:
+        """GET, as the bytes that came."""
+        return (await self._call("GET", path, ..., b"", query)).body
+
+    async def stream(self, path: str, **query: Any) -> AsyncIterator[Any]:
+        """What an event stream says, each as JSON, until the server ends it.
+
+        The first thing is None: from then on nothing is missed. A stream that fell behind raises
+        `HalflapError`.
+        """
+        async with aclosing(self._line.follow(path, encoded(query))) as lines:
+            started = False
+            async for line in lines:
+                if line.startswith(b":") and not started:
+                    started = True
+                    yield None
+                elif line.startswith(b"event: dropped"):
+                    raise HalflapError("more happened than this terminal could follow; start again")
+                elif line.startswith(b"data: ") and line != b"data: {}":
+                    yield codec.decode(line.removeprefix(b"data: "))
+
+    async def _call(
+        self, method: str, path: str, json: Any, data: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        kind = "application/octet-stream"
+        if json is not ...:
+            data, kind = codec.encode(json), "application/json"
+        patience = SILENCE + float(query.get("wait") or 0)
+        answer = await self._line.call(method, path, encoded(query), data, kind, patience)
+        if answer.status >= 400:
+            raise from_problem(answer.status, problem_of(answer), self.where)
+        return answer
+
+
+class Http:
+    """The API of a server that runs, over HTTP."""
+
+    runs = True
+
+    def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
+        self.where = url
+        self._token = token
+        self._session = session
+
+    @classmethod
+    def opened(cls, url: str, token: str) -> Http:
+        """A line to a server."""
+        return cls(url.rstrip("/"), token, aiohttp.ClientSession())
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._session.close()
+
+    async def health(self) -> Mapping[str, Any]:
+        """What the server says of itself; needs no token."""
+        answer = await self.call("GET", "/api/health", "", b"", "", ANSWERS_WITHIN)
+        found: Any = codec.decode(answer.body)
+        if answer.status != 200 or not isinstance(found, dict) or "version" not in found:
+            raise codec.NotJson("no health of Halflap")
+        return found  # pyright: ignore[reportUnknownVariableType]
+
+    async def check(self) -> None:
+        """Make sure that it is Halflap which answers there."""
+        try:
+            await self.health()
+        except codec.NotJson:
+            raise HalflapError(
+                f"{self.where} answers, but is no Halflap server; mend --server or HALFLAP_SERVER"
+            ) from None
+
+    async def call(
+        self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
+    ) -> Answer:
+        """Send one request."""
+        headers = {**self._headers(path), **({"Content-Type": kind} if body else {})}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience)
+        try:
+            async with self._session.request(
+                method,
+                self._url(path, query),
+                headers=headers,
+                data=body or None,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.content_type, await response.read())
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:
+        """The lines of an event stream."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE)
+        try:
+            async with self._session.get(
+                self._url(path, query), headers=self._headers(path), timeout=timeout
+            ) as response:
+                if response.status != 200:
+                    kind = response.content_type
+                    answer = Answer(response.status, kind, await response.read())
+                    raise from_problem(answer.status, problem_of(answer), self.where)
+                async for line in response.content:
+                    yield line.rstrip(b"\n")
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _url(self, path: str, query: str) -> URL:
+        return URL(f"{self.where}{path}{'?' if query else ''}{query}", encoded=True)
+
+    def _headers(self, path: str) -> dict[str, str]:
+        return {} if path == "/api/health" else {"Authorization": f"Bearer {self._token}"}
+
+    def _unreachable(self, error: Exception) -> HalflapError:
+        said = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+        return HalflapError(
+            f"the server at {self.where} cannot be reached: {said or type(error).__name__}. "
+            "Is it running, and the address right?"
+        )
+
+
+def path(*parts: str) -> str:
+    """A path of the API; a name may have any character: `path("instances", name)`."""
+    return "/api/" + "/".join(quote(each, safe="") for each in parts)
+
+
+def encoded(query: Mapping[str, Any]) -> str:
+    """A query without what is None; `from_` is `from`, and booleans are 1 and 0."""
+    given = {name.rstrip("_"): value for name, value in query.items() if value is not None}
+    return urlencode(
+        {name: int(value) if isinstance(value, bool) else value for name, value in given.items()}
+    )
+
+
+def problem_of(answer: Answer) -> Mapping[str, Any]:
+    """The problem that came back; of anything else, what little it says."""
+    if answer.kind == "application/problem+json":
+        found: Any = codec.decode(answer.body)
+        if isinstance(found, dict):
+            return found  # pyright: ignore[reportUnknownVariableType]
+    said = answer.body[:200].decode(errors="replace").strip()
+    return {"detail": f"it answered {answer.status}, not as Halflap does: {said}"}
+
+
+def remote(settings: Settings) -> tuple[str, str]:
+    """The address and the token of the server that `--server` or HALFLAP_SERVER names."""
+    named, token = settings.server, settings.token
+    if "://" not in named:
+        known = settings.remotes.get(named)
+        if known is None or not known.url:
+            variable = f"HALFLAP_SERVER_{named.upper().replace('-', '_')}"
+            raise ConfigError(
+                f"{named!r} is no URL, and no server has that name; set {variable} to its URL"
+            )
+        named, token = known.url, known.token or token
+    if not named.startswith(("https://", "http://")):
+        raise ConfigError(f"{named!r} is no http(s) URL; give the server's address with --server")
+    if not token:
+        raise ConfigError(
+            f"a token is needed for {named}: set HALFLAP_TOKEN to the text of the file `token` in "
+            "that server's directory, or give --token"
+        )
+    return named, token
+
+
+async def local(settings: Settings) -> Http | None:
+    """A line to the server that has this directory's store open; None where none answers.
+
+    After a kill -9 a `server.json` is left; whoever has its port by now is not given the token.
+    """
+    try:
+        left = plain.loads((settings.dir / "server.json").read_bytes())
+        url, pid = str(left["url"]), int(left["pid"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if not lives(pid):
+        return None
+    line = Http.opened(url, settings.token or read_token(settings.dir))
+    try:
+        health = await line.health()
+        if Path(str(health["store"]["path"])).resolve() == settings.dir.resolve():
+            return line
+    except (HalflapError, codec.NotJson, KeyError, TypeError):
+        pass
+    await line.close()
+    return None
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+async def opened(settings: Settings) -> Line:
+    """The store of this directory, opened here; or the server that has taken it meanwhile."""
+    # It takes most of a second to load what a server is made of: only where it is needed.
+    from halflap.cli.offline import Offline
+
+    end = asyncio.get_running_loop().time() + LOCKED_FOR
+    while True:
+        try:
+            return await Offline.open(settings)
+        except StoreLocked as error:
+            # Another command has it for a moment, or a server that is not listening yet.
+            if (line := await local(settings)) is not None:
+                return line
+            if asyncio.get_running_loop().time() > end:
+                raise StoreLocked(
+                    f"{error.message} It does not answer at the address in server.json."
+                ) from error
+            await asyncio.sleep(0.1)
+
+
+def has_store(directory: Path) -> bool:
+    """Whether a store lies in a directory."""
+    return (directory / "halflap.db").exists()
+
+
+def read_token(directory: Path) -> str:
+    """The token of the server in a directory."""
+    try:
+        return (directory / "token").read_text().strip()
+    except OSError:
+        return ""
+
+
+def at_server(settings: Settings, server: str | None, token: str | None) -> Settings:
+    """The settings with another server, where one is given."""
+    return replace(settings, server=server or settings.server, token=token or settings.token)

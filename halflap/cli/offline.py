@@ -1,0 +1,114 @@
+"""The API of a store that no server has open: called in this process, without any port.
+
+The engine runs only once something is asked that needs it (an instance's move), and until the
+command ends; what is under way then goes on with the next server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+
+from halflap.cli.client import Answer
+from halflap.cli.host import Host, token_of
+from halflap.cli.settings import Settings
+from halflap.errors import HalflapError
+
+NEEDS_ENGINE = re.compile(
+    r"/api/(instances/[^/]+/(activate|redeploy|upgrade|disable)|integrations/[^/]+/upgrade)"
+)
+QUIET = 40
+"""Errors only: a command is not a server, and has no log."""
+
+
+class Offline:
+    """A host that listens nowhere."""
+
+    runs = False
+
+    def __init__(self, host: Host) -> None:
+        """Use `open`."""
+        self.host = host
+        self.where = str(host.settings.dir.absolute())
+        self._engine: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Offline:
+        """Open the store, which takes its lock; `StoreLocked` where another process has it."""
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(QUIET),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        return cls(await Host.open(settings))
+
+    async def close(self) -> None:
+        """Let what runs end within a moment, and close the store."""
+        await self.host.stop(2.0)
+        if self._engine is not None:
+            await asyncio.gather(self._engine, return_exceptions=True)
+
+    async def call(
+        self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
+    ) -> Answer:
+        """Send one request."""
+        if method == "POST" and NEEDS_ENGINE.fullmatch(path):
+            await self._work()
+        sent: list[dict[str, Any]] = []
+        asked = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            return asked.pop() if asked else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = self._scope(method, path, query, kind)
+        await self.host.api(scope, receive, send)
+        headers: dict[bytes, bytes] = dict(sent[0]["headers"])
+        whole = b"".join(each.get("body", b"") for each in sent[1:])
+        return Answer(
+            sent[0]["status"],
+            headers.get(b"content-type", b"").decode().partition(";")[0],
+            whole,
+        )
+
+    async def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:
+        """Nothing can be followed where nothing runs."""
+        raise HalflapError(
+            f"no server runs on {self.where}, so there is nothing to follow; start one with "
+            "`halflap dev` or `halflap serve`"
+        )
+        yield b""
+
+    def _scope(self, method: str, path: str, query: str, kind: str) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": [
+                (b"authorization", b"Bearer " + token_of(self.host.settings).encode()),
+                (b"content-type", kind.encode()),
+            ],
+            "client": ("127.0.0.1", 0),
+            "server": ("127.0.0.1", 0),
+        }
+
+    async def _work(self) -> None:
+        """Run the engine from now on, and go on with what an earlier server left undone."""
+        if self._engine is None:
+            await self.host.store.journal.void()
+            run = self.host.engine.run(self.host.executor)
+            self._engine = asyncio.create_task(run, name="engine")
+            await self.host.deployer.resume()

@@ -1,0 +1,193 @@
+"""What commands print: tables and words for people, JSON for machines.
+
+Colours only where a terminal shows them, and never under NO_COLOR. Whatever came from outside (a
+payload, an app's answer) is cleaned first: it can neither move the cursor nor colour the screen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from halflap.cli.screen import duration
+from halflap.sdk import codec
+
+UNLIMITED = 100_000
+"""The width of what is no terminal: nothing is cut there."""
+
+# Control characters, and those of Unicode that turn a line's direction or hide text.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+_STATES = {
+    "active": "green",
+    "succeeded": "green",
+    "working": "green",
+    "ok": "green",
+    "failed": "red",
+    "fail": "red",
+    "unauthorized": "red",
+    "waiting": "yellow",
+    "warn": "yellow",
+    "retrying": "yellow",
+    "cancelled": "yellow",
+    "activating": "cyan",
+    "upgrading": "cyan",
+    "disabling": "cyan",
+    "running": "cyan",
+    "queued": "cyan",
+    "disabled": "dim",
+    "ignored": "dim",
+    "configured": "dim",
+    "untested": "dim",
+}
+
+Part = str | tuple[str, str] | Text
+
+
+class Output:
+    """Where a command's answer goes; with `json`, only `emit` prints to stdout."""
+
+    def __init__(self, *, json: bool = False) -> None:
+        self.json = json
+        self.console = console(sys.stdout)
+        self.errors = console(sys.stderr)
+        self.unicode = (self.console.encoding or "").lower().startswith("utf")
+
+    def emit(self, value: Any) -> None:
+        """A value as one line of JSON that keeps every digit."""
+        sys.stdout.write(codec.encode(value).decode() + "\n")
+        sys.stdout.flush()
+
+    def line(self, *parts: Part) -> None:
+        """A line of an answer; a part is a text, or (text, style)."""
+        self.console.print(text(*parts), soft_wrap=True)
+
+    def note(self, *parts: Part) -> None:
+        """A line about what goes on, on stderr: nothing for machines."""
+        self.errors.print(text(*parts), soft_wrap=True)
+
+    def progress(self, *parts: Part) -> None:
+        """A line about what goes on; left out with `json`."""
+        if not self.json:
+            self.note(*parts)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Part]], empty: str) -> None:
+        """A table; columns named `id`, or ending in `!`, are never cut. `empty` is said of no rows."""
+        if not rows:
+            self.note((empty, "dim"))
+            return
+        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for name in columns:
+            whole = name == "id" or name.endswith("!")
+            made.add_column(
+                name.removesuffix("!"), no_wrap=True, overflow="ignore" if whole else "ellipsis"
+            )
+            if whole:
+                at = len(made.columns) - 1
+                made.columns[at].min_width = max(text(row[at]).cell_len for row in rows)
+        for row in rows:
+            made.add_row(*(text(cell) for cell in row))
+        self.console.print(made)
+
+    def pairs(self, rows: Mapping[str, Part | None], indent: int = 2) -> None:
+        """Names and values, one a line; those that are None or empty are left out."""
+        shown = {name: value for name, value in rows.items() if value not in (None, "")}
+        width = max(map(len, shown), default=0)
+        for name, value in shown.items():
+            assert value is not None
+            self.line(" " * indent, (f"{name:<{width}}  ", "dim"), value)
+
+    def mark(self, good: str, plain: str) -> str:
+        """A mark that this terminal can show."""
+        return good if self.unicode else plain
+
+
+def console(file: TextIO) -> Console:
+    """A console on a file: as wide as the terminal, or without any limit where it is none."""
+    tty = file.isatty()
+    return Console(
+        file=file,
+        width=None if tty else UNLIMITED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        no_color=True if "NO_COLOR" in os.environ or not tty else None,
+    )
+
+
+def text(*parts: Part) -> Text:
+    """Parts in one line, cleaned of what could move the cursor."""
+    made = Text()
+    for part in parts:
+        match part:
+            case Text():
+                made.append_text(part)
+            case (said, style):
+                made.append(clean(said), style)
+            case _:
+                made.append(clean(part))
+    return made
+
+
+def state(name: str) -> Text:
+    """A state in its colour."""
+    return Text(clean(name), _STATES.get(name, ""))
+
+
+def clean(said: str) -> str:
+    r"""A text whose control characters are visible (`\x1b`); newlines and tabs stay."""
+    return _CONTROL.sub(_visible, said)
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def when(at: str | None) -> datetime | None:
+    """A time of the API."""
+    return None if at is None else datetime.fromisoformat(at)
+
+
+def ago(at: str | None, now: datetime | None = None) -> str:
+    """A time as people say it: `12 s ago`, `in 5 min`, `3 Feb 14:05`; nothing for none."""
+    moment = when(at)
+    if moment is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    far = abs(seconds)
+    if far < 1:
+        return "now"
+    for most, unit, one in ((120, "s", 1), (7_200, "min", 60), (172_800, "h", 3_600)):
+        if far < most:
+            many = f"{far / one:.0f} {unit}"
+            return f"{many} ago" if seconds > 0 else f"in {many}"
+    return (
+        f"{moment.astimezone():%-d %b %H:%M}" if far < 2e7 else f"{moment.astimezone():%-d %b %Y}"
+    )
+
+
+def took(milliseconds: float | None) -> str:
+    """A duration of the API, short; nothing for none."""
+    return "" if milliseconds is None else duration(int(milliseconds * 1_000))
+
+
+def version(of: Mapping[str, Any]) -> str:
+    """A version as people name it: its number, else the beginning of its hash."""
+    number = of.get("number")
+    return str(number) if number is not None else str(of.get("hash", ""))[:12]
+
+
+def inline(value: Any, most: int = 72) -> str:
+    """A value as JSON in one line, cut where it is too long."""
+    said = codec.encode(value).decode()
+    return said if len(said) <= most else f"{said[: most - 1]}…"

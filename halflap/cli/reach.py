@@ -1,0 +1,85 @@
+"""The options that every command has which speaks to a server, and how such a command is run."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from halflap.cli.project import ENVIRONMENT, STORE, find_root
+from halflap.cli.settings import PREFIX, Settings
+
+Call = Callable[..., Coroutine[Any, Any, None]]
+
+
+def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Callable[..., None]]:
+    """Make a command of an `async def` whose first arguments are the API's client and the output.
+
+    `make` allows it to make a store where there is none yet. Without `connects`, it gets the
+    settings in the client's place.
+    """
+
+    def decorate(call: Call) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="JSON, for machines.")
+        @click.option(
+            "--dir",
+            "directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="The server's directory; the project's .halflap, where it is not given.",
+        )
+        @click.option(
+            "--server", metavar="URL|NAME", help="A server elsewhere: its URL, or its name in .env."
+        )
+        @click.option("--token", help="Its token; better in HALFLAP_TOKEN, which ps does not show.")
+        @functools.wraps(call)
+        def command(
+            as_json: bool,
+            directory: Path | None,
+            server: str | None,
+            token: str | None,
+            **given: Any,
+        ) -> None:
+            settings = settings_here(dir=directory)
+            if directory is not None and server is None:
+                settings = replace(settings, server="")
+            if server or token:
+                settings = replace(
+                    settings, server=server or settings.server, token=token or settings.token
+                )
+            asyncio.run(run(settings, as_json, given))
+
+        async def run(settings: Settings, as_json: bool, given: dict[str, Any]) -> None:
+            from halflap.cli.client import Client
+            from halflap.cli.output import Output
+
+            output = Output(json=as_json)
+            if not connects:
+                await call(settings, output, **given)
+                return
+            async with Client.connect(settings, make=make) as api:
+                await call(api, output, **given)
+
+        return command
+
+    return decorate
+
+
+def settings_here(start: Path | None = None, **given: Any) -> Settings:
+    """The settings of the project that `start` lies in: its `.env`, then the environment above it.
+
+    The server's directory is the project's own `.halflap`, unless another is named.
+    """
+    from halflap.cli.answers import read_environment
+
+    root = find_root(start or Path.cwd())
+    named = {**read_environment(root / ENVIRONMENT), **os.environ}
+    environment = {name: value for name, value in named.items() if name.startswith(PREFIX)}
+    if given.get("dir") is None and f"{PREFIX}DIR" not in environment:
+        given["dir"] = root / STORE
+    return Settings.read(environment, **given)
