@@ -44,22 +44,24 @@ COLUMNS = (
 
 def setting(directory: Path, *, quick: bool) -> dict[str, Any]:
     """Where and on what was measured."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = _git("rev-parse", "--short=12", "HEAD") or "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "halflap", "bench")
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit or "unknown",
+        "commit": f"{commit}+changes" if changed else commit,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "cores": len(os.sched_getaffinity(0)),
         "filesystem": filesystem(directory),
         "quick": quick,
     }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
 
 
 def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _tuned() -> Generator[None]:
 
     What is loaded by now lives as long as the process, so the collector need not look at it; and
     with its usual threshold it would run several times for every request. The store's thread wants
-    the interpreter for microseconds at a time, and by default would wait 5 ms for each of them.
+    the interpreter for microseconds at a time, and by default may wait 5 ms for each of them.
     """
     threshold, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.freeze()
