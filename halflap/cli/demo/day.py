@@ -253,7 +253,7 @@ async def warehouse_day(scene: Stage, checks: Checks, initech: Tenant) -> None:
         update,
         quantities,
     )
-    body = {"event": "PRICE_UPDATE", "updates": []}
+    body: dict[str, Any] = {"event": "PRICE_UPDATE", "updates": []}
     async with scene.http.post(url, data=codec.encode(body)) as answer:
         other = answer.headers["halflap-execution"]
     outcome = await ended(scene, other)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,7 +218,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(directory: Path) -> AsyncIterator[Stage]:
+async def stage(directory: Path) -> AsyncGenerator[Stage]:
     """Set the stage, and clear it away."""
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     sandbox = asyncio.create_task(acme.serve(HOST, 0, ready=ready.set_result))
@@ -252,7 +252,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def served(app: web.Application) -> AsyncIterator[str]:
+async def served(app: web.Application) -> AsyncGenerator[str]:
     """Serve a small app on loopback."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
