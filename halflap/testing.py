@@ -1,1 +1,0 @@
-"""What authors test with: the pytest plugin."""

@@ -1,0 +1,127 @@
+"""The instance that a test runs as: an integration activated for a customer, with made-up answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast, get_args
+
+from pydantic import SecretStr
+
+from halflap.engine.executor import Work
+from halflap.engine.resolver import validated
+from halflap.errors import DefinitionError
+from halflap.model import FlowKey
+from halflap.sdk.connection import Connection
+from halflap.sdk.context import CustomerInfo, InstanceInfo
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.schema import Config, hints_of
+from halflap.testing.fake import Fake, FakeEgress
+from halflap.testing.sample import sample_connection
+
+CUSTOMER = CustomerInfo("cus_test", "Test customer")
+INSTANCE = "ins_test"
+HOOKS = "https://halflap.example/hooks"
+
+
+class TestInstance:
+    """What a flow needs to run: config, URLs, secrets, and where its requests go."""
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+    def __init__(
+        self,
+        integration: Integration[Any],
+        config: Config | Mapping[str, Any],
+        customer: CustomerInfo | str | None,
+        urls: Mapping[str, str],
+        fake: Fake | None,
+    ) -> None:
+        self.integration = integration
+        self.network = fake or Fake()
+        self._before = len(self.network.mistakes)
+        self.config = self._filled(config)
+        self.customer = (
+            CustomerInfo(CUSTOMER.id, customer)
+            if isinstance(customer, str)
+            else customer or CUSTOMER
+        )
+        made = {
+            name: f"{HOOKS}/{name}"
+            for name, flow in integration.flows.items()
+            if flow.trigger.declaration.methods
+        }
+        self.urls = {**made, **urls}
+
+    @property
+    def mistakes(self) -> list[DefinitionError]:
+        """Requests that the test did not register."""
+        return self.network.mistakes[self._before :]
+
+    def resolve(self, flow: Flow[Any, Any, Any]) -> Callable[[FlowKey], Awaitable[Work]]:
+        """What the executor asks for a flow's work."""
+        work = Work(
+            flow=flow,
+            config=self.config,
+            customer=self.customer,
+            instance=InstanceInfo(INSTANCE, "Test instance"),
+            urls=self.urls,
+            secret=endpoint_secret,
+            seal=self.seal,
+            unseal=self.unseal,
+            egress=FakeEgress(self.network),
+        )
+
+        async def find(key: FlowKey) -> Work:
+            return work
+
+        return find
+
+    def seal(self, text: str) -> str:
+        """A secret as a record of a test keeps it: hidden from the eye, no more."""
+        return base64.b64encode(text.encode()).decode()
+
+    def unseal(self, text: str) -> str:
+        """What was sealed."""
+        return base64.b64decode(text).decode()
+
+    def _filled(self, config: Config | Mapping[str, Any]) -> Config:
+        if isinstance(config, Config):
+            found = {
+                name: self._linked(value, name)
+                for name in self.integration.connections()
+                if isinstance(value := getattr(config, name), Connection)
+            }
+            return config.model_copy(update=found)
+        values = dict(config)
+        for name, kind in self.integration.connections().items():
+            value = values.get(name, {})
+            made = value if isinstance(value, Connection) else sample_connection(kind, value)
+            values[name] = self._linked(made, name)
+        return validated(self.integration, values)
+
+    def _linked(self, connection: Connection, name: str) -> Connection:
+        return connection if connection._link is not None else self.network.link(connection, name)
+
+
+def endpoint_secret(flow: str) -> SecretStr:
+    """The signing secret of a flow's endpoint: in tests, always the same."""
+    digest = hashlib.sha256(flow.encode()).digest()
+    return SecretStr("whsec_" + base64.b64encode(digest).decode())
+
+
+def integration_of(flow: Flow[Any, Any, Any]) -> Integration[Any]:
+    """The integration that a flow belongs to, as its module names it; else one made up for it."""
+    for value in list(flow.function.__globals__.values()):
+        found = cast("Integration[Any] | None", value if isinstance(value, Integration) else None)
+        if found is not None and found.flows.get(flow.name) is flow:
+            return found
+    first = next(iter(hints_of(flow.function).values()), Any)
+    arguments = get_args(first)
+    config = arguments[0] if arguments and isinstance(arguments[0], type) else Config
+    made: Integration[Any] = Integration(
+        "test", config=config if issubclass(config, Config) else Config
+    )
+    made.flows[flow.name] = flow
+    return made

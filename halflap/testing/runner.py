@@ -1,0 +1,298 @@
+"""`run`: an author's flow on the real executor, over the engine in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from halflap.engine.clock import MADE_AT, ManualClock
+from halflap.engine.executor import Executor
+from halflap.engine.memory import MemoryEngine
+from halflap.errors import DefinitionError
+from halflap.model import Event, FlowKey, Record, Start, StateWrite, new_id, to_datetime, to_micros
+from halflap.sdk import codec
+from halflap.sdk.context import CustomerInfo
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.record import encode_value
+from halflap.sdk.request import Headers, Request
+from halflap.sdk.schema import Config
+from halflap.sdk.trigger import BoundTrigger
+from halflap.testing.fake import Fake
+from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
+from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
+from halflap.testing.result import Result, Step, logged
+from halflap.testing.stub import Key, Stubs
+
+SOURCE = "https://app.example"
+
+
+class Given(BoundTrigger[Any]):
+    """A trigger that was passed by: it has the typed event already."""
+
+    def __init__(self, bound: BoundTrigger[Any], event: Any) -> None:
+        self.__dict__.update(bound.__dict__)
+        self._event = event
+
+    async def parse(self, request: Request) -> Any:
+        """The event, afresh for every attempt."""
+        return copy.deepcopy(self._event)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Runs flows in a test: `result = await run(warehouse.stock, {...}, stubs={...})`.
+
+    What runs is what runs in production: the same executor, journal semantics, retries and
+    validation; only time is a clock that the test moves, and actions are stubbed or faked.
+    """
+
+    async def __call__(
+        self,
+        flow: Flow[Any, Any, Any],
+        event: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        config: Config | Mapping[str, Any] | None = None,
+        stubs: Mapping[Key, Any] | None = None,
+        fake: Fake | None = None,
+        fail: Mapping[Key, list[Exception]] | None = None,
+        fail_once: Mapping[Key, Exception] | None = None,
+        state: Mapping[str, Any] | None = None,
+        customer: CustomerInfo | str | None = None,
+        now: datetime | None = None,
+        urls: Mapping[str, str] | None = None,
+        integration: Integration[Any] | None = None,
+    ) -> Result:
+        """Run a flow to its end; what fails is in the result, and raised by `raise_for_failure`.
+
+        event: what the app sends (a dict, text or bytes, read by the trigger as a JSON request with
+            `headers`), a `Request`, or the typed event itself, which no trigger reads then.
+        config: the customer's answers; connections that are left out are made up.
+        stubs: by action, its answer: a value, a list of one answer per call, an exception, or a
+            function of the action's inputs. `@step`s and pure actions run unless stubbed.
+        fake: the apps; actions that are not stubbed run against it.
+        fail: by action, errors that are raised first. fail_once: one such error.
+        state: what `ctx.state` holds. urls: of flows, by name.
+        """
+        integration = integration or integration_of(flow)
+        clock = ManualClock(MADE_AT if now is None else to_micros(now))
+        failures = {key: list(errors) for key, errors in (fail or {}).items()}
+        for key, error in (fail_once or {}).items():
+            failures.setdefault(key, []).append(error)
+        work = Stubs(stubs or {}, failures, networked=fake is not None)
+        instance = TestInstance(integration, config or {}, customer, urls or {}, fake)
+        start = start_of(flow, integration, event, headers or {}, clock)
+        return await execute(given(flow, event), start, instance, work, state or {}, clock)
+
+    async def fixture(
+        self,
+        path: Path | str,
+        flow: Flow[Any, Any, Any] | None = None,
+        *,
+        config: Config | Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Run a recorded execution again with its recorded results, and assert that it goes the same way.
+
+        The flow is found by the fixture's names among the integrations that are imported, unless it
+        is given. An `AssertionError` shows the first step, or the outcome, that differs.
+        """
+        fixture = load_fixture(path)
+        flow = flow or imported(fixture)
+        integration = integration_of(flow)
+        clock = ManualClock(fixture.now or MADE_AT)
+        work = replayed(fixture, clock)
+        instance = TestInstance(
+            integration, {**fixture.config, **dict(config or {})}, None, {}, None
+        )
+        start = start_of(flow, integration, fixture.request(), {}, clock, root=fixture.root)
+        result = await execute(flow, start, instance, work, fixture.state, clock)
+        compare(fixture, result)
+        return result
+
+
+async def execute(
+    flow: Flow[Any, Any, Any],
+    start: Start,
+    instance: TestInstance,
+    work: Stubs,
+    state: Mapping[str, Any],
+    clock: ManualClock,
+) -> Result:
+    """Run one execution on an engine of its own."""
+    engine = MemoryEngine(clock=clock)
+    scope = f"flow:{INSTANCE}:{flow.name}"
+    for key, value in state.items():
+        write = StateWrite(scope, key, encode_value(value, None, instance.seal))
+        await engine.memory.state.ask(write)
+    chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
+    executor = Executor(instance.resolve(flow), chance, work.perform)
+    running = asyncio.create_task(engine.run(executor))
+    try:
+        await engine.start([start])
+        outcome = await engine.finish(start.execution)
+    finally:
+        await engine.stop(0)
+        await running
+    for mistake in (*work.mistakes, *instance.mistakes):
+        raise mistake
+    execution = await engine.execution(start.execution)
+    records = await engine.history(start.execution)
+    stored: dict[str, Any] = {}
+    for key in {*state, *written(records)}:
+        found = await engine.read_state(scope, key)
+        if found is not None:
+            stored[key] = codec.decode(found)
+    return Result(
+        execution=start.execution,
+        outcome=outcome,
+        state=execution.state,
+        attempts=execution.attempt,
+        steps=[step_of(each, work) for each in records if each.kind in ("action", "step")],
+        records=records,
+        logs=[logged(each) for each in await engine.logs(start.execution)],
+        stored=stored,
+        runs={name: work.times(name) for name in {each.name for each in records}},
+    )
+
+
+def start_of(
+    flow: Flow[Any, Any, Any],
+    integration: Integration[Any],
+    event: Any,
+    headers: Mapping[str, str],
+    clock: ManualClock,
+    *,
+    root: str | None = None,
+) -> Start:
+    """The start of an execution for an event."""
+    request = event if isinstance(event, Request) else request_with(flow, event, headers, clock)
+    execution = new_id("exe")
+    return Start(
+        execution=execution,
+        flow=FlowKey(CUSTOMER.id, INSTANCE, integration.name, flow.name, "test", 1),
+        event=Event(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers.raw,
+            body=request.body,
+            received_at=to_micros(request.received_at),
+            url=request.url,
+            part=request.part,
+        ),
+        root=root or execution,
+    )
+
+
+def request_with(
+    flow: Flow[Any, Any, Any], event: Any, headers: Mapping[str, str], clock: ManualClock
+) -> Request:
+    """The request that brings an event; for a schedule's flow a tick, for a deploy flow its reason."""
+    declared = flow.trigger.declaration
+    if event is None and declared.ticks is not None:
+        event = {"at": to_datetime(clock()).isoformat()}
+    if event is None and declared.lifecycle is not None:
+        reason = "activate" if declared.lifecycle == "deploy" else "disable"
+        event = {"instance": INSTANCE, "version": "test", "reason": reason}
+    return make_request(event, headers=headers, received_at=to_datetime(clock()))
+
+
+def make_request(
+    body: Any = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    method: str = "POST",
+    path: str = "",
+    query: str = "",
+    received_at: datetime | None = None,
+) -> Request:
+    """A request as an app sends it; a body that is neither text nor bytes is sent as JSON."""
+    given = dict(headers or {})
+    if not any(name.lower() == "content-type" for name in given):
+        given["Content-Type"] = "application/json"
+    return Request(
+        method=method,
+        path=path,
+        query=query,
+        headers=Headers(given.items()),
+        body=as_bytes(body),
+        url=f"https://halflap.example/hooks/test{path}{'?' if query else ''}{query}",
+        received_at=received_at or to_datetime(MADE_AT),
+    )
+
+
+def as_bytes(body: Any) -> bytes:
+    """A body as it travels."""
+    match body:
+        case None:
+            return b""
+        case bytes():
+            return body
+        case str():
+            return body.encode()
+        case _:
+            return codec.encode(body)
+
+
+def given(flow: Flow[Any, Any, Any], event: Any) -> Flow[Any, Any, Any]:
+    """The flow itself; with a trigger that reads nothing where the event is typed already."""
+    if not isinstance(event, BaseModel):
+        return flow
+    typed = copy.copy(flow)
+    typed.trigger = Given(flow.trigger, event)
+    return typed
+
+
+def written(records: list[Record]) -> set[str]:
+    """The keys of `ctx.state` that an execution wrote."""
+    return {
+        each.title.removeprefix("Write ")
+        for each in records
+        if each.kind == "state" and each.title.startswith("Write ")
+    }
+
+
+def step_of(record: Record, work: Stubs) -> Step:
+    """A record as a test compares it."""
+    tries = work.done.get(record.path)
+    if tries:
+        inputs, definition, key = tries[-1].inputs, tries[-1].action, tries[-1].key
+    else:  # its inputs did not fit, so it was never run
+        inputs = dict(codec.decode(record.inputs or b"{}"))
+        inputs.pop("$connection", None)
+        definition, key = None, ""
+    return Step(
+        record.name,
+        tuple(sorted(inputs.items())),
+        path=record.path,
+        title=record.title,
+        status=record.status,
+        tries=record.tries,
+        key=key,
+        result=None if record.result is None else codec.decode(record.result),
+        failure=record.failure,
+        definition=definition,
+    )
+
+
+def imported(fixture: Fixture) -> Flow[Any, Any, Any]:
+    """The flow of a fixture, among the integrations that the test has imported."""
+    for module in list(sys.modules.values()):
+        for value in list(getattr(module, "__dict__", {}).values()):
+            if isinstance(value, Integration) and value.name == fixture.integration:
+                found = cast("Integration[Any]", value).flows.get(fixture.flow)
+                if found is not None:
+                    return found
+    raise DefinitionError(
+        f"no integration {fixture.integration!r} with a flow {fixture.flow!r} is imported; import "
+        "its module in the test, or give the flow: run.fixture(path, module.flow)"
+    )

@@ -1,0 +1,59 @@
+"""Made-up values for what a test leaves out: a connection's fields, a config's connections."""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from halflap.errors import DefinitionError
+from halflap.sdk.connection import Connection
+from halflap.sdk.trigger import first_line
+
+PLAIN: dict[Any, Any] = {int: 1, float: 1.0, bool: False, list: [], dict: {}, tuple: ()}
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+
+
+def sample_connection(kind: type[ConnectionT], fields: Mapping[str, Any]) -> ConnectionT:
+    """A connection with these fields, and made-up values for the required ones that are left out."""
+    try:
+        return kind.model_validate({**sample_fields(kind, skip=fields), **fields})
+    except ValidationError as error:
+        raise DefinitionError(
+            f"no {kind.__name__} can be made up for this test ({first_line(error)}); give its "
+            f"fields: fake.connection({kind.__name__}, …)"
+        ) from error
+
+
+def sample_fields(kind: type[BaseModel], skip: Mapping[str, Any]) -> dict[str, Any]:
+    """A made-up value for each required field."""
+    return {
+        name: sample(field.annotation, name)
+        for name, field in kind.model_fields.items()
+        if field.is_required() and name not in skip
+    }
+
+
+def sample(annotation: Any, name: str) -> Any:
+    """A value that an annotation takes: text says what it is, addresses lead nowhere."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return sample(arguments[0], name)
+    if origin is Literal:
+        return arguments[0]
+    if origin in (Union, types.UnionType):
+        return None if type(None) in arguments else sample(arguments[0], name)
+    if not isinstance(annotation, type):
+        return None
+    if issubclass(annotation, BaseModel):
+        return sample_fields(annotation, {})
+    if issubclass(annotation, enum.Enum):
+        return next(iter(annotation))
+    if annotation is SecretStr:
+        return f"secret-{name}"
+    if annotation is str:
+        return "https://app.example" if "url" in name else f"a-{name}"
+    return PLAIN.get(annotation)

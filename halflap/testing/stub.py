@@ -1,0 +1,127 @@
+"""What runs a step in a test: its stub, the action itself against a fake, or a clear refusal."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, cast
+
+from halflap.errors import DefinitionError, HalflapError
+from halflap.sdk import running
+from halflap.sdk.action import Action
+from halflap.sdk.running import idempotency_key
+from halflap.sdk.schema import UNSET
+from halflap.sdk.trigger import first_line
+from halflap.testing.result import Done
+
+Key = Action[..., Any] | str
+MISSING: Any = object()
+
+
+class in_turn:  # noqa: N801 (reads as a word among stubs)
+    """Answers for the calls of an action, one each: `in_turn(None, account)`.
+
+    A plain list in `stubs` means the same, unless the action itself returns such a list.
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def next(self, action: Action[..., Any], number: int) -> Any:
+        """The answer to a call."""
+        if number > len(self.answers):
+            raise DefinitionError(
+                f"the stub of {action.name} has {len(self.answers)} answers, and this is call "
+                f"{number}; add one, or give one answer for all calls"
+            )
+        return self.answers[number - 1]
+
+
+class Stubs:
+    """Runs the steps of one execution, and remembers what it ran."""
+
+    def __init__(
+        self,
+        stubs: Mapping[Key, Any],
+        fail: Mapping[Key, list[Exception]],
+        *,
+        networked: bool,
+    ) -> None:
+        self._stubs = {name_of(key): value for key, value in stubs.items()}
+        self._fail = {name_of(key): list(errors) for key, errors in fail.items()}
+        self._networked = networked
+        self.done: dict[str, list[Done]] = {}
+        self.mistakes: list[HalflapError] = []
+
+    async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Run an action as a step."""
+        step = running.step.get()
+        assert step is not None
+        inputs = {
+            each.name: arguments[each.name]
+            for each in action.shape.inputs
+            if each.name in arguments and arguments[each.name] is not UNSET
+        }
+        tries = self.done.setdefault(step.path, [])
+        tries.append(Done(action, inputs, idempotency_key(step.root, step.path, 1)))
+        if self._fail.get(action.name):
+            raise self._fail[action.name].pop(0)
+        try:
+            return await self._answer(action, inputs, arguments)
+        except DefinitionError as error:
+            self.mistakes.append(error)
+            raise
+
+    async def _answer(
+        self, action: Action[..., Any], inputs: dict[str, Any], arguments: Mapping[str, Any]
+    ) -> Any:
+        stub: Any = self._stubs.get(action.name, MISSING)
+        if stub is MISSING:
+            if self._networked or action.pure or not action.component:
+                return await action.invoke(**arguments)
+            raise DefinitionError(
+                f"no network in tests: stub {action.name} (stubs={{{action.name}: …}}), or give "
+                "fake=… and register what the app answers"
+            )
+        if isinstance(stub, list) and not fits(action, cast(Any, stub)):
+            stub = in_turn(*cast(list[Any], stub))
+        stub = cast(Any, stub)
+        if isinstance(stub, in_turn):
+            stub = stub.next(action, self.times(action.name))
+        if callable(stub) and not isinstance(stub, type):
+            stub = stub(**inputs)
+            if inspect.isawaitable(stub):
+                stub = await stub
+        if isinstance(stub, Exception):
+            raise stub
+        if isinstance(stub, type) and issubclass(stub, Exception):
+            raise stub
+        return checked(action, stub)
+
+    def times(self, action: str) -> int:
+        """How often an action was run."""
+        return sum(each.action.name == action for tries in self.done.values() for each in tries)
+
+
+def name_of(key: Key) -> str:
+    """An action's dotted name."""
+    return key if isinstance(key, str) else key.name
+
+
+def fits(action: Action[..., Any], value: Any) -> bool:
+    """Whether a value is what the action returns."""
+    try:
+        action.shape.output_adapter.validate_python(value)
+    except ValueError:
+        return False
+    return True
+
+
+def checked(action: Action[..., Any], value: Any) -> Any:
+    """A stub's answer; one that the action could not return is a mistake of the test."""
+    try:
+        return action.shape.output_adapter.validate_python(value)
+    except ValueError as error:
+        raise DefinitionError(
+            f"the stub of {action.name} is not what it returns: {first_line(error)}"
+        ) from error
