@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli.new import new
+from halflap.cli.test import run_tests
 
 DEV = """
 import sys
@@ -22,13 +23,32 @@ try:
 except HalflapError as error:
     sys.exit(error.message)
 """
-TICK = """
+STOCK = """
+from halflap import Config, Connection, Context, Integration, schedule, webhook
+from pydantic import SecretStr
+
+
+class Shop(Connection):
+    base_url: str = "https://shop.example"
+    api_key: SecretStr
+
+
+class Settings(Config):
+    shop: Shop
+
+
+integration = Integration("warehouse", config=Settings)
+
+
+@integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))
+async def stock(ctx: Context[Settings], event: dict) -> None:
+    ctx.log.info("ignored", event=event["event"])
+
 
 @integration.flow(trigger=schedule.every(seconds=1))
 async def tick(ctx: Context[Settings], event: object) -> None:
     pass
 """
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Dev:
@@ -45,10 +65,12 @@ class Dev:
 
     async def shows(self, pattern: str, after: int = 0) -> re.Match[str]:
         """Wait until a pattern is shown."""
-        async with asyncio.timeout(20):
-            while (found := re.search(pattern, self.shown[after:])) is None:
-                assert self.process.returncode is None, self.shown
-                await asyncio.sleep(0.02)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 20
+        while (found := re.search(pattern, self.shown[after:])) is None:
+            assert self.process.returncode is None, self.shown
+            assert loop.time() < end, f"{pattern!r} is not shown, but:\n{self.shown}"
+            await asyncio.sleep(0.02)
         return found
 
 
@@ -138,17 +160,11 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
 
 
 async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file(tmp_path):
-    for name in ("acme.py", "warehouse.py"):
-        (tmp_path / name).write_text((EXAMPLES / name).read_text())
-    (tmp_path / "acme.py").write_text(
-        (tmp_path / "acme.py").read_text().replace('await self.get("/me")', "pass")
-    )
-    with (tmp_path / "warehouse.py").open("a") as source:
-        source.write("from halflap import schedule\n" + TICK)
+    (tmp_path / "warehouse.py").write_text(STOCK)
     async with dev_in(tmp_path) as dev:
-        await dev.shows(r"warehouse  version 1  not active yet\n.*\.env:\n    ACME_API_KEY=")
+        await dev.shows(r"warehouse  version 1  not active yet\n.*\.env:\n    SHOP_API_KEY=")
         await dev.shows("Watching")
-        (tmp_path / ".env").write_text("ACME_API_KEY=k\n")
+        (tmp_path / ".env").write_text("SHOP_API_KEY=k\n")
         url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
 
         async with aiohttp.ClientSession() as http:
@@ -158,8 +174,35 @@ async def test_what_the_config_lacks_is_told_and_taken_from_the_environment_file
                     assert response.status == 200
             async with http.post(url, data=b"x", headers={"content-encoding": "gzip"}) as response:
                 assert response.status == 415
-        await dev.shows("│ ignored  event=OTHER")
+        await dev.shows(r"│ ignored +event=OTHER")
         await dev.shows("duplicate of exe_")
         await dev.shows("refused with 415: ")
         await dev.shows(r"tick +← tick +exe_")
     assert dev.process.returncode == 0
+
+
+async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(project):
+    async with dev_in(project) as dev:
+        url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
+        await send(url, {"id": "1", "customer": "Ada", "total": 1.50, "password": "hunter22"})
+        await dev.shows("succeeded")
+        recording = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from halflap.cli.test import test; test()"),
+            *("record", "last", "--name", "first"),
+            cwd=project,
+            env={"PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asyncio.wait_for(recording.communicate(), 20)
+    assert b"tests/fixtures/first.json" in said
+    fixture = json.loads((project / "tests" / "fixtures" / "first.json").read_text())
+    assert fixture["flow"] == "order_received"
+    assert "hunter22" not in str(fixture)
+
+    only = project / "tests" / "test_recorded.py"
+    assert await asyncio.to_thread(run_tests, only, ("-q",)) == 0
+    source = project / "order_sync.py"
+    source.write_text(
+        source.read_text().replace("order.customer, order.total", "order.id, order.total")
+    )
+    assert await asyncio.to_thread(run_tests, only, ("-q",)) == 1

@@ -1,0 +1,172 @@
+"""`halflap test`: run a project's tests, and make a test of what really happened."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output
+from halflap.cli.project import Project, find_root
+from halflap.cli.reach import speaks
+from halflap.errors import ConfigError
+from halflap.model import ENDED
+from halflap.sdk import codec
+
+NEEDED = {"pytest": "pytest", "pytest_asyncio": "pytest-asyncio"}
+ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+NO_TESTS = 5
+"""What pytest ends with where it found no test."""
+
+RECORDED = '''"""What really happened, again: `halflap test record` adds a fixture to `fixtures/`."""
+
+from pathlib import Path
+
+import pytest
+
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+async def test_what_was_recorded_happens_again(run, path):
+    await run.fixture(path)
+'''
+
+
+class Test(click.Group):
+    """A group that runs the tests where no command of it is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take everything as a call of `run`, unless it names a command or asks for help."""
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
+            at = args.index("--") if "--" in args else len(args)
+            before, after = args[:at], args[at + 1 :]
+            if len(before) > 1 or any(each.startswith("-") for each in before):
+                ctx.fail("pytest's own arguments come after --: halflap test [PATH] -- -x -k name")
+            places = [f"--path={each}" for each in before]
+            args = ["run", *places, "--", *after]
+        return super().parse_args(ctx, args)
+
+
+@click.group("test", cls=Test, subcommand_metavar="[PATH] [-- PYTEST ARGUMENTS]")
+def test() -> None:
+    """Run a project's tests, with no network.
+
+    `halflap test` runs all of the project's tests, `halflap test tests/test_orders.py` those of one
+    file, and `halflap test -- -k name -x` hands the rest to pytest. `halflap test record` makes a
+    test of an execution.
+    """
+
+
+@test.command("run", hidden=True)
+@click.option("--path", "place", type=click.Path(exists=True, path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run_command(place: Path | None, arguments: tuple[str, ...]) -> None:
+    """Run tests by pytest."""
+    sys.exit(run_tests(place, arguments))
+
+
+@test.command("record")
+@click.argument("execution", default="last")
+@click.option("--name", help="The fixture's name; the flow's and the execution's otherwise.")
+@click.option("--force", is_flag=True, help="Replace a fixture of that name.")
+@speaks()
+async def record(
+    api: Client, output: Output, execution: str, name: str | None, force: bool
+) -> None:
+    """Make a fixture of an execution (the last one, where none is named).
+
+    It holds the event, the config, the steps and the outcome, with what is named as a secret
+    redacted; look it over before you commit it. tests/test_recorded.py runs all fixtures.
+    """
+    check_installed()
+    project = Project.read()
+    fixture, id = await fetch(api, execution)
+    written = write(project, fixture, name or f"{fixture['flow']}-{id[-8:]}", force=force)
+    if output.json:
+        output.emit({"execution": id, "path": str(written.path)})
+        return
+    output.line("Recorded ", id, " as ", (str(written.path.relative_to(project.root)), "bold"))
+    if written.lacks:
+        output.line("Add to tests/test_recorded.py: ", (written.lacks, "bold"))
+    output.line("Look it over before you commit it, then run it: ", ("halflap test", "bold"))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A fixture that was written, and the import that its test lacks."""
+
+    path: Path
+    lacks: str
+
+
+def run_tests(place: Path | None, arguments: tuple[str, ...]) -> int:
+    """Run a project's tests in a process of their own; pytest's exit code."""
+    root = find_root(place or Path.cwd())
+    check_installed()
+    chosen = [str(place.resolve())] if place is not None and place.resolve() != root else []
+    places = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    code = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "pytest", *ASYNC, *chosen, *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        check=False,
+    ).returncode
+    if code == NO_TESTS:
+        click.echo(
+            "There is no test here yet. One of what really happened: halflap test record last"
+        )
+    return code
+
+
+def check_installed() -> None:
+    """Make sure that pytest is here."""
+    missing = [name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"tests are run by pytest, and {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not installed here: "
+            f"{sys.executable} -m pip install {' '.join(missing)}"
+        )
+
+
+async def fetch(api: Client, execution: str) -> tuple[dict[str, Any], str]:
+    """A fixture of an execution, and its id."""
+    from halflap.testing import make_fixture  # it imports pytest, which is not always installed
+
+    found = await api.get(path("executions", execution))
+    if found["state"] not in ENDED:
+        raise ConfigError(f"{found['id']} is {found['state']}; wait until it has ended")
+    instance = await api.get(path("instances", found["instance"]))
+    return make_fixture(found, config=instance["config"]), found["id"]
+
+
+def write(project: Project, fixture: Mapping[str, Any], name: str, *, force: bool) -> Written:
+    """Write a fixture, and the test that runs all of them where it is missing."""
+    entry = project.integration(fixture["integration"])
+    folder = project.root / "tests" / "fixtures"
+    file = folder / f"{name}.json"
+    if Path(name).name != name:
+        raise ConfigError(f"{name!r} is no name of a file; give one without folders")
+    if file.exists() and not force:
+        raise ConfigError(f"{file} is there already; give another --name, or replace it by --force")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = msgspec.json.format(codec.encode(dict(fixture)), indent=2)
+    file.write_bytes(text + b"\n")
+    runner = project.root / "tests" / "test_recorded.py"
+    imported = f"import {entry.entry.partition(':')[0]}  # noqa: F401 (its flows are found by name)"
+    if not runner.exists():
+        head, _, rest = RECORDED.partition("\nFIXTURES")
+        runner.write_text(f"{head}\n{imported}\n\nFIXTURES{rest}", encoding="utf-8")
+        return Written(file, "")
+    known = imported.partition("  #")[0] in runner.read_text(encoding="utf-8")
+    return Written(file, "" if known else imported.partition("  #")[0])
