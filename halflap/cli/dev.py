@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,12 @@ import click
 import structlog
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
 
-from halflap.cli.answers import read_environment
 from halflap.cli.feed import Feed
 from halflap.cli.host import Host, address_file
 from halflap.cli.project import ENVIRONMENT, SKIPPED, Project
+from halflap.cli.reach import settings_here
 from halflap.cli.screen import Screen
-from halflap.cli.settings import PREFIX, Settings
+from halflap.cli.settings import Settings
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
 from halflap.engine.protocol import Engine
@@ -61,15 +61,9 @@ def dev(path: Path | None, port: int | None, public_url: str | None, tunnelled: 
 
 def settings_of(project: Project, **given: Any) -> Settings:
     """The settings of a dev server: the project's own store, `.env`, and calls to this machine."""
-    file = read_environment(project.environment)
-    environment: Mapping[str, str] = {
-        name: value for name, value in (file | os.environ).items() if name.startswith(PREFIX)
-    }
-    if f"{PREFIX}DIR" not in environment:
-        given["dir"] = project.store
-    if f"{PREFIX}DRAIN_SECONDS" not in environment:
-        given["drain_seconds"] = DRAIN_SECONDS
-    settings = Settings.read(environment, **given)
+    settings = settings_here(project.root, **given)
+    if settings.drain_seconds == Settings().drain_seconds:
+        settings = replace(settings, drain_seconds=DRAIN_SECONDS)
     return replace(settings, egress_allow=(*settings.egress_allow, *LOOPBACK))
 
 

@@ -11,7 +11,9 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from halflap.cli.dev import LOOPBACK, settings_of
 from halflap.cli.new import new
+from halflap.cli.project import Project
 from halflap.cli.test import run_tests
 
 DEV = """
@@ -105,6 +107,16 @@ def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     CliRunner().invoke(new, ["integration", "order-sync"], catch_exceptions=False)
     return tmp_path / "order-sync"
+
+
+def test_a_dev_server_has_the_projects_own_store_and_may_call_this_machine(project, monkeypatch):
+    (project / ".env").write_text("HALFLAP_PORT=8499\nHALFLAP_EGRESS_ALLOW=10.0.0.1\n")
+    settings = settings_of(Project.read(project), port=None)
+    assert (settings.dir, settings.port) == (project / ".halflap", 8499)
+    assert settings.egress_allow == ("10.0.0.1", *LOOPBACK)
+    monkeypatch.setenv("HALFLAP_PORT", "8498")
+    assert settings_of(Project.read(project)).port == 8498
+    assert settings_of(Project.read(project), port=1).port == 1
 
 
 async def test_from_nothing_to_a_running_flow_that_follows_every_change(project):
