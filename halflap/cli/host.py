@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,13 @@ from halflap.engine.deployment import Lifecycle
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine, Room
 from halflap.engine.library import Library
+from halflap.engine.line import Begin
+from halflap.engine.probation import Probation
+from halflap.engine.process import memory_of_machine
 from halflap.engine.pruner import Pruner
 from halflap.engine.resolver import Resolver
 from halflap.engine.scheduler import Scheduler
+from halflap.engine.watchdog import Watchdog
 from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
@@ -30,22 +32,28 @@ from halflap.gateway.route import Route
 from halflap.gateway.server import Server
 from halflap.model import FlowKey, wall_clock
 from halflap.sdk.egress import Egress, Policy
-from halflap.store.store import Store
+from halflap.store.once import write_once
+from halflap.store.store import KEY, Store
 from halflap.store.vault import Vault
 
 log = structlog.get_logger("halflap.host")
+
+LEAST_MEMORY = 2 * 1024**3
+"""What a child process may have of memory, on however small a machine."""
 
 
 class Host:
     """The rooms of one process, and how an event walks from one to the next."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, *, probation: bool = True) -> None:
         self.settings = settings
         self.store = store
         self.clock = wall_clock
         self.port = settings.port
         self.egress = Egress(Policy(allow=settings.egress_allow))
-        self.engine = JournalEngine(store.journal, clock=self.clock, room=Room(settings.room))
+        self.engine = JournalEngine(
+            store.journal, clock=self.clock, room=Room(settings.room), suspects=not probation
+        )
         self.library = Library(store.catalogue, settings.dir / "bundles")
         self.resolver = Resolver(
             store.catalogue,
@@ -57,6 +65,7 @@ class Host:
         lifecycle = Lifecycle(store.catalogue, self.library.integration, self.resolver.config)
         self.resolver.system_flow = lifecycle.flow
         self.executor = Executor(self.resolver.work)
+        self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None
         self.deployer = Deployer(store.catalogue, self.engine, self.library, self.clock)
         self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
         self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)
@@ -82,10 +91,13 @@ class Host:
         self._failed: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings) -> Host:
-        """Open the store (its OS lock admits one server) and put the rooms together."""
+    async def open(cls, settings: Settings, *, probation: bool = True) -> Host:
+        """Open the store (its OS lock admits one server) and put the rooms together.
+
+        Without `probation`, what an earlier process was running when it ended runs in this one.
+        """
         vault = Vault.from_text(settings.keys) if settings.keys else None
-        return cls(settings, await Store.open(settings.dir, vault=vault))
+        return cls(settings, await Store.open(settings.dir, vault=vault), probation=probation)
 
     @property
     def base_url(self) -> str:
@@ -93,7 +105,17 @@ class Host:
         return self.settings.public_url or f"http://{self.settings.host}:{self.port}"
 
     async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
-        """Void what an earlier process left, then listen and run until `stop`."""
+        """Void what an earlier process left, then listen and run until `stop`.
+
+        Where the loop is blocked for too long meanwhile, the watchdog ends the process.
+        """
+        watched = Watchdog(
+            self.settings.watchdog_seconds, self.engine.running_ids, self.settings.dir
+        )
+        with watched:
+            await self._serve(ready)
+
+    async def _serve(self, ready: Callable[[int], object] | None) -> None:
         self._failed = asyncio.get_running_loop().create_future()
         self.store.on_failure = self._fail
         suspects = await self.store.journal.void()
@@ -104,6 +126,8 @@ class Host:
             asyncio.create_task(self.scheduler.run(), name="scheduler"),
             asyncio.create_task(self.pruner.run(), name="pruner"),
         ]
+        if self.probation is not None:
+            self._tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
         await self.deployer.resume()
         limits = EdgeLimits(
             header_bytes=self.settings.header_bytes,
@@ -132,11 +156,16 @@ class Host:
     async def stop(self, grace: float | None = None) -> None:
         """Take no more, let running executions end, close the store."""
         grace = self.settings.drain_seconds if grace is None else grace
+        self.operations.stop()
         await self._server.stop(min(grace, 10.0))
         self.scheduler.stop()
         self.pruner.stop()
         await self.deployer.stop()
+        if self.probation is not None:
+            self.probation.stop()
         await self.engine.stop(grace)
+        if self.probation is not None:
+            await self.probation.close()
         for each in self._tasks:
             with contextlib.suppress(Exception):
                 await each
@@ -194,6 +223,18 @@ class Host:
             settled=instance.state == "active",
         )
 
+    def _begin(self) -> Begin:
+        """What a child process is told, to run flows as this one would."""
+        settings = self.settings
+        return Begin(
+            folder=str(settings.dir.absolute()),
+            base_url=self.base_url,
+            allow=settings.egress_allow,
+            keys=settings.keys or (settings.dir / KEY).read_text("ascii"),
+            watchdog_seconds=settings.watchdog_seconds,
+            memory=max(LEAST_MEMORY, memory_of_machine() // 2),
+        )
+
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
@@ -205,11 +246,7 @@ def token_of(settings: Settings) -> str:
         return settings.token
     path = settings.dir / "token"
     if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        shutil.move(draft, path)
+        write_once(path, secrets.token_urlsafe(32))
     return path.read_text().strip()
 
 

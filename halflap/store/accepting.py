@@ -11,14 +11,14 @@ import msgspec
 
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
-from halflap.store.protocol import Accepted, Claim, Lease
+from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
     replay_of, record_key, accepted_at, state, attempt, fence, started_at, claimed_at, due_at,
-    lease_until, held)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    lease_until, held, probation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -103,11 +103,12 @@ def accept(
                 answers.append(Accepted(start.execution, duplicate_of=first))
                 continue
         held = not start.flow.flow.startswith(SYSTEM) and is_held(connection, start.flow.instance)
-        runs = room > 0 and not held
+        suspect = was_set_aside(connection, start.replay_of)
+        runs = room > 0 and not held and not suspect
         state = (
-            ("running", 1, 1, now, now, None, until, 0)
+            ("running", 1, 1, now, now, None, until, 0, 0)
             if runs
-            else ("queued", 0, 0, None, None, now, None, int(held))
+            else ("queued", 0, 0, None, None, now, None, int(held), int(suspect))
         )
         inserted = connection.execute(INSERT_EXECUTION, (*each.execution, *state)).rowcount
         if not inserted:
@@ -138,6 +139,14 @@ def first_of(
         return None
     connection.execute("UPDATE executions SET duplicates = duplicates + 1 WHERE id = ?", (first,))
     return first
+
+
+def was_set_aside(connection: sqlite3.Connection, replayed: str | None) -> bool:
+    """Whether what is replayed ended its process until it was set aside."""
+    if replayed is None:
+        return False
+    row = connection.execute("SELECT crashes FROM executions WHERE id = ?", (replayed,)).fetchone()
+    return row is not None and row[0] >= MOST_CRASHES
 
 
 def is_held(connection: sqlite3.Connection, instance: str) -> bool:

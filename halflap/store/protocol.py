@@ -24,6 +24,9 @@ from halflap.model import (
     StateWrite,
 )
 
+MOST_CRASHES = 3
+"""How often an execution may end its process, running alone in it, before it is set aside."""
+
 
 class Written(Enum):
     """What became of a write."""

@@ -1,0 +1,180 @@
+"""A child process that runs executions on probation, so that one that ends its process ends this.
+
+It is started by a `Probation` as `python -m halflap.engine.child <file descriptor>`, runs the same
+`Executor` as the server, and asks its parent for everything else. It ends when the line does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from halflap.engine.deployment import Lifecycle
+from halflap.engine.executor import Executor
+from halflap.engine.library import Library
+from halflap.engine.line import (
+    Answer,
+    Begin,
+    Done,
+    Drop,
+    Line,
+    News,
+    Ready,
+    Take,
+    ToChild,
+    trouble_of,
+)
+from halflap.engine.process import die_with, limit_memory, volunteer
+from halflap.engine.protocol import Ended
+from halflap.engine.remote import Desk, RemoteCatalogue
+from halflap.engine.resolver import Resolver
+from halflap.engine.watchdog import Watchdog
+from halflap.model import LogLine, Micros, Record, Start, StateWrite, wall_clock
+from halflap.sdk.egress import Egress, Policy
+from halflap.store.catalogue import Catalogue
+from halflap.store.vault import Vault
+
+
+class RemoteTurn:
+    """A turn whose journal is the parent's (see `Turn`)."""
+
+    def __init__(self, take: Take, desk: Desk) -> None:
+        self._desk = desk
+        self._take = take
+        self.until = take.until
+        self.cancelling = take.cancelling
+
+    @property
+    def start(self) -> Start:
+        return self._take.start
+
+    @property
+    def attempt(self) -> int:
+        return self._take.attempt
+
+    @property
+    def history(self) -> Sequence[Record]:
+        return self._take.history
+
+    @property
+    def accepted_at(self) -> Micros:
+        return self._take.accepted_at
+
+    def now(self) -> Micros:
+        return wall_clock()
+
+    def alive(self) -> bool:
+        return time.monotonic() < self.until
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+    ) -> bool:
+        id = self.start.execution
+        return await self._desk.ask("commit", records, logs, write, execution=id)
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self._desk.ask("read_state", scope, key, execution=self.start.execution)
+
+    async def take_signal(self, name: str) -> bytes | None:
+        return await self._desk.ask("take_signal", name, execution=self.start.execution)
+
+
+class Child:
+    """Runs the turns that come over the line, all at once, and sends their verdicts back."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._desk = Desk(line)
+        self._catalogue = RemoteCatalogue(self._desk)
+        self._running: dict[str, tuple[RemoteTurn, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Run until the line ends."""
+        begin = await self._line.receive()
+        if not isinstance(begin, Begin):
+            return
+        if begin.memory is not None:
+            limit_memory(begin.memory)
+        executor = self._executor(begin)
+        folder = Path(begin.folder)
+        with Watchdog(begin.watchdog_seconds, lambda: list(self._running), folder):
+            self._line.send(Ready())
+            while (message := await self._line.receive()) is not None:
+                match message:
+                    case Take():
+                        self._take(message, executor)
+                    case Answer():
+                        self._desk.answered(message)
+                    case News():
+                        self._hear(message)
+                    case Drop(execution) if execution in self._running:
+                        self._running[execution][1].cancel()
+                    case _:
+                        pass
+
+    def _executor(self, begin: Begin) -> Executor:
+        catalogue = cast(Catalogue, self._catalogue)
+        library = Library(catalogue, Path(begin.folder) / "bundles")
+        resolver = Resolver(
+            catalogue,
+            Vault.from_text(begin.keys),
+            library,
+            base_url=lambda: begin.base_url,
+            egress=Egress(Policy(allow=begin.allow)),
+        )
+        resolver.system_flow = Lifecycle(catalogue, library.integration, resolver.config).flow
+        return Executor(resolver.work)
+
+    def _take(self, take: Take, executor: Executor) -> None:
+        turn = RemoteTurn(take, self._desk)
+        task = asyncio.get_running_loop().create_task(self._run(turn, executor))
+        self._running[turn.start.execution] = turn, task
+
+    def _hear(self, news: News) -> None:
+        self._catalogue.changed = news.changed
+        for name, (turn, _) in self._running.items():
+            turn.until = news.until.get(name, turn.until)
+            turn.cancelling = news.cancelling.get(name, turn.cancelling)
+
+    async def _run(self, turn: RemoteTurn, executor: Executor) -> None:
+        id = turn.start.execution
+        try:
+            verdict = await executor(turn)
+        except asyncio.CancelledError:
+            done = Done(id, dropped=True)
+        except Exception as error:
+            done = Done(id, trouble=trouble_of(error))
+        else:
+            if isinstance(verdict, Ended):
+                done = Done(id, ended=verdict)
+            else:
+                done = Done(id, again=verdict)
+        del self._running[id]
+        self._line.send(done)
+
+
+async def live(descriptor: int) -> None:
+    """Run as the child at the other end of a socket."""
+    line_socket = socket.socket(fileno=descriptor)
+    reader, writer = await asyncio.open_unix_connection(sock=line_socket)
+    await Child(Line(reader, writer, ToChild)).run()
+
+
+def main() -> None:
+    """Run until the parent hangs up; an author's threads do not keep the process."""
+    die_with(int(sys.argv[2]))
+    volunteer()
+    asyncio.run(live(int(sys.argv[1])))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

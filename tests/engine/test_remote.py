@@ -1,0 +1,94 @@
+"""What a child reads and writes over the line is what its parent's store has."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+
+from halflap.engine.line import Answer, Ask, Line, encode, error_of, trouble_of
+from halflap.engine.remote import Clerk, Desk, RemoteCatalogue
+from halflap.errors import Fenced, NotFound
+from halflap.model import LogLine
+from halflap.store.store import Store
+
+
+@asynccontextmanager
+async def both_ends(store: Store) -> AsyncIterator[tuple[RemoteCatalogue, Desk, Clerk]]:
+    """A clerk over a store, and a desk that asks it through a socket."""
+    mine, its = socket.socketpair()
+    parent = Line(*await asyncio.open_unix_connection(sock=mine), Ask)
+    child = Line(*await asyncio.open_unix_connection(sock=its), Answer)
+    clerk, desk = Clerk(store.catalogue, {}), Desk(child)
+    answering: set[asyncio.Task[None]] = set()
+
+    async def answer(ask: Ask) -> None:
+        parent.send(await clerk.answer(ask))
+
+    async def serve() -> None:
+        while (ask := await parent.receive()) is not None:
+            answering.add(asyncio.create_task(answer(ask)))
+
+    async def listen() -> None:
+        while (found := await child.receive()) is not None:
+            desk.answered(found)
+
+    tasks = [asyncio.create_task(serve()), asyncio.create_task(listen())]
+    yield RemoteCatalogue(desk), desk, clerk
+    child.close()
+    parent.close()
+    await clerk.close()
+    await asyncio.gather(*tasks, *answering)
+
+
+async def test_a_connection_is_refreshed_once_by_whoever_holds_its_lock() -> None:
+    store = await Store.memory()
+    customer = await store.catalogue.customers.add("Initech")
+    fields = {"exact": Decimal("1.10"), "large": 2**70, "list": [1, None]}
+    kept = await store.catalogue.connections.save(customer.id, "acme", "acme", fields, {"key": "k"})
+    async with both_ends(store) as (remote, _, clerk):
+        found = await remote.connections.get(kept.id)
+        assert found == await store.catalogue.connections.get(kept.id)
+        assert await remote.connections.open_secrets(kept.id) == {"key": "k"}
+        async with remote.connections.refreshing(kept.id):
+            fresh = await remote.connections.refresh(
+                kept.id, found.generation, {"key": "new"}, found.fields
+            )
+            assert fresh is not None
+            late = await remote.connections.refresh(kept.id, found.generation, {"key": "x"}, {})
+            assert late is None
+        assert await store.catalogue.connections.open_secrets(kept.id) == {"key": "new"}
+
+        await remote.connections.refreshing(kept.id).__aenter__()
+        await clerk.close()  # a child that dies holds nothing
+        async with asyncio.timeout(5), store.catalogue.connections.refreshing(kept.id):
+            pass
+    await store.close()
+
+
+async def test_errors_cross_the_line_as_what_they_are() -> None:
+    store = await Store.memory()
+    async with both_ends(store) as (remote, desk, _):
+        with pytest.raises(NotFound, match="ins_none"):
+            await remote.instances.get("ins_none")
+        with pytest.raises(Fenced):
+            await desk.ask("commit", [], [], None, execution="exe_of_somebody_else")
+        with pytest.raises(RuntimeError, match="KeyError"):
+            raise error_of(trouble_of(KeyError("x")))
+    await store.close()
+
+
+def test_text_that_utf_8_cannot_hold_is_escaped_and_bytes_stay() -> None:
+    line = LogLine(1, "info", "lone \ud800", b"\xff\x00")
+    assert encode(line) == encode(LogLine(1, "info", "lone \\ud800", b"\xff\x00"))
+
+
+async def test_a_line_that_breaks_off_ends() -> None:
+    mine, its = socket.socketpair()
+    line = Line(*await asyncio.open_unix_connection(sock=mine), Ask)
+    its.sendall(b"\x00\x00\x00\x05\x01")
+    its.close()
+    assert await line.receive() is None
+    line.close()

@@ -1,0 +1,74 @@
+"""A blocked loop ends its process, and what blocked it is on record."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from halflap.engine.process import BLOCKED, spelled
+from halflap.engine.watchdog import FILE, Watchdog
+
+PROGRAM = """
+import asyncio, re, sys, time
+from pathlib import Path
+from halflap.engine.watchdog import Watchdog
+
+def spin():
+    while True:
+        pass
+
+def hold_the_interpreter():
+    re.fullmatch("(a+)+b", "a" * 60)
+
+async def main():
+    with Watchdog(0.5, lambda: ["exe_1", "exe_2"], Path(sys.argv[2])):
+        await asyncio.sleep(0.1)
+        globals()[sys.argv[1]]()
+
+asyncio.run(main())
+"""
+
+
+async def end_of(block: str, folder: Path) -> tuple[int, str]:
+    """How a process ends whose loop is blocked so; and what it wrote to stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, block, str(folder), stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, told.decode()
+
+
+async def test_a_blocked_loop_ends_its_process_and_leaves_its_stack(tmp_path: Path) -> None:
+    code, told = await end_of("spin", tmp_path)
+    assert code == BLOCKED
+    for text in (told, (tmp_path / FILE).read_text()):
+        assert "exe_1" in text
+        assert "exe_2" in text
+        assert re.search(r"line \d+ in spin", text)
+        assert "blocked for" in text
+
+
+async def test_code_that_keeps_the_interpreters_lock_is_ended_too(tmp_path: Path) -> None:
+    code, _ = await end_of("hold_the_interpreter", tmp_path)
+    assert code not in (0, BLOCKED)  # by the timer in C: the thread could not run
+    assert "in hold_the_interpreter" in (tmp_path / FILE).read_text()
+
+
+async def test_a_loop_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    with Watchdog(0.3, list, tmp_path):
+        for _ in range(10):
+            await asyncio.sleep(0.1)  # longer, together, than it may be blocked
+    assert (tmp_path / FILE).read_text() == ""
+
+
+async def test_no_seconds_switch_the_watchdog_off(tmp_path: Path) -> None:
+    with Watchdog(0, list, tmp_path):
+        await asyncio.sleep(0)
+    assert not (tmp_path / FILE).exists()
+
+
+def test_how_a_process_ended_is_said_in_words() -> None:
+    assert spelled(-9) == "SIGKILL"
+    assert spelled(3) == "exit code 3"
+    assert "blocked" in spelled(BLOCKED)
