@@ -1,0 +1,125 @@
+"""The parent of `halflap serve`: starts the server, and starts it again when it dies.
+
+A server may be ended by an author's code, by its watchdog, by the kernel, or by itself where it
+cannot know what is on disk. What it was doing is in its store, so the mend is always the same:
+start another. The supervisor opens nothing, runs nobody's code, and so has no reason to die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+
+import structlog
+
+from halflap.cli.settings import Settings
+from halflap.engine.process import die_with, spelled
+from halflap.errors import InDoubt
+
+log = structlog.get_logger("halflap.supervisor")
+
+STOPPED = 0
+"""The server was asked to stop, and did."""
+USAGE = 2
+"""The command line was wrong, says click."""
+AGAIN = 75
+"""The server ended although it had started: start it again (EX_TEMPFAIL)."""
+CANNOT_START = 78
+"""The server cannot start as it is set up: another try would end the same (EX_CONFIG)."""
+
+FINAL = frozenset({STOPPED, USAGE, CANNOT_START})
+SHORTEST_REST = 0.1
+LONGEST_REST = 5.0
+HEALTHY_SECONDS = 60.0
+PATIENCE = 10.0
+"""How much longer than its drain a server that was asked to stop may take."""
+
+
+def exit_code(error: BaseException, *, started: bool) -> int:
+    """The exit code of a server that ends with an error; `started` says that it had listened.
+
+    What it meets before it listens (settings, a locked store, an address in use) it would meet
+    again; a commit in doubt is always mended by starting again.
+    """
+    return AGAIN if started or isinstance(error, InDoubt) else CANNOT_START
+
+
+def supervise(argv: Sequence[str], settings: Settings) -> int:
+    """Run a server's command line until it is stopped or cannot start; returns its exit code.
+
+    SIGTERM and SIGINT are passed on, and the server drains; a second one ends it at once. The
+    server ends when the supervisor does, even where that is killed (on Linux).
+    """
+    return asyncio.run(Supervisor(argv, settings).run())
+
+
+class Supervisor:
+    """Keeps one server running."""
+
+    def __init__(self, argv: Sequence[str], settings: Settings) -> None:
+        self._argv = argv
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+        self._asked = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start the server, again and again, until it need not be."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self._ask)
+        rest = SHORTEST_REST
+        try:
+            while True:
+                started_at = loop.time()
+                code = await self._serve()
+                if code in FINAL or self._asked.is_set():
+                    return code if code >= 0 else 128 - code
+                if loop.time() - started_at >= HEALTHY_SECONDS:
+                    rest = SHORTEST_REST
+                log.error("the server ended; it is started again", how=spelled(code), rest=rest)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest):
+                        await self._asked.wait()
+                        return STOPPED
+                rest = min(rest * 2, LONGEST_REST)
+        finally:
+            for each in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(each)
+
+    async def _serve(self) -> int:
+        """Run the server once; returns its exit code, negative for a signal."""
+        parent = os.getpid()
+        # A session of its own, so that the terminal's Ctrl-C comes once, through the supervisor.
+        process = await asyncio.create_subprocess_exec(
+            *self._argv,
+            start_new_session=True,
+            preexec_fn=lambda: die_with(parent),
+        )
+        self._process = process
+        if self._asked.is_set():
+            process.terminate()
+        ended = asyncio.create_task(process.wait())
+        asked = asyncio.create_task(self._asked.wait())
+        await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not ended.done():
+            patience = self._settings.drain_seconds + PATIENCE
+            await asyncio.wait([ended], timeout=patience)
+            if not ended.done():
+                log.error("the server did not stop; it is killed", seconds=patience)
+                process.kill()
+        self._process = None
+        return await ended
+
+    def _ask(self) -> None:
+        again = self._asked.is_set()
+        self._asked.set()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if again:
+                    self._process.kill()
+                else:
+                    self._process.terminate()

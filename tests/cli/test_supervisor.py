@@ -1,0 +1,145 @@
+"""A server that dies is started again; one that cannot start, or was stopped, is not."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from halflap.cli.supervisor import AGAIN, CANNOT_START, exit_code
+from halflap.engine.watchdog import FILE
+from halflap.errors import ConfigError, InDoubt, StoreLocked
+from halflap.store.store import Store
+from tests.served import served, until
+
+SUPERVISED = """
+import sys
+from halflap.cli.settings import Settings
+from halflap.cli.supervisor import supervise
+sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1.0)))
+"""
+
+
+async def supervised(program: str, **more: int) -> asyncio.subprocess.Process:
+    """A supervisor over a server that is this program."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SUPERVISED, program, stdout=asyncio.subprocess.PIPE, **more
+    )
+
+
+async def line_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        return (await process.stdout.readline()).decode().strip()
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def test_a_server_that_dies_is_started_again_until_it_ends_well(tmp_path: Path) -> None:
+    notes = tmp_path / "starts"
+    program = f"""
+import os, pathlib
+notes = pathlib.Path({str(notes)!r})
+starts = int(notes.read_text()) if notes.exists() else 0
+notes.write_text(str(starts + 1))
+if starts == 0: os.kill(os.getpid(), 9)
+if starts == 1: os._exit({AGAIN})
+if starts == 2: os._exit(70)
+"""
+    process = await supervised(program)
+    assert await process.wait() == 0
+    assert notes.read_text() == "4"
+
+
+async def test_a_server_that_cannot_start_is_not_started_again(tmp_path: Path) -> None:
+    notes = tmp_path / "starts"
+    program = f"open({str(notes)!r}, 'a').write('x'); import os; os._exit({CANNOT_START})"
+    process = await supervised(program)
+    assert await process.wait() == CANNOT_START
+    assert notes.read_text() == "x"
+
+
+async def test_a_locked_store_ends_the_supervisor(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "store")
+    try:
+        async with served(tmp_path / "store") as server:
+            assert await server.process.wait() == CANNOT_START
+    finally:
+        await store.close()
+
+
+async def test_being_asked_to_stop_is_passed_on_and_ends_well(tmp_path: Path) -> None:
+    async with served(tmp_path / "store") as server:
+        await server.started(1)
+        server.process.terminate()
+        assert await server.process.wait() == 0
+        assert len(server.ports) == 1
+
+
+async def test_ctrl_c_asks_the_server_to_stop_too() -> None:
+    program = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("up", flush=True)
+while True: time.sleep(60)
+"""
+    process = await supervised(program)
+    assert await line_of(process) == "up"
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0
+
+
+async def test_a_second_time_of_asking_ends_the_server_at_once() -> None:
+    program = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+print("up", flush=True)
+while True: time.sleep(60)
+"""
+    process = await supervised(program)
+    assert await line_of(process) == "up"
+    process.terminate()
+    assert await line_of(process) == "asked"
+    process.terminate()
+    assert await process.wait() == 128 + signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent")
+async def test_the_server_ends_when_its_supervisor_is_killed() -> None:
+    process = await supervised("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)")
+    pid = int(await line_of(process))
+    assert is_there(pid)
+    process.kill()
+    await process.wait()
+
+    async def gone() -> bool:
+        return not is_there(pid)
+
+    await until(gone, 10)
+
+
+async def test_a_blocked_server_is_ended_by_its_watchdog_and_started_again(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path / "store", watchdog_seconds=1.0, block=True) as server:
+        await server.started(2)
+        assert (await server.get("/health"))["status"] == "ok"
+    assert "in block" in (tmp_path / "store" / FILE).read_text()
+
+
+def test_what_cannot_start_and_what_may_try_again_have_codes_of_their_own() -> None:
+    assert exit_code(StoreLocked("locked"), started=False) == CANNOT_START
+    assert exit_code(ConfigError("wrong"), started=False) == CANNOT_START
+    assert exit_code(OSError("address in use"), started=False) == CANNOT_START
+    assert exit_code(InDoubt("in doubt"), started=False) == AGAIN
+    assert exit_code(RuntimeError("broke"), started=True) == AGAIN
+    assert os.EX_TEMPFAIL == AGAIN
+    assert os.EX_CONFIG == CANNOT_START

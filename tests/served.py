@@ -1,0 +1,167 @@
+"""A server in processes of its own, supervised like `halflap serve`, for tests that let it die.
+
+`python tests/served.py <settings as JSON>` is the server itself; `supervise` in front of that, its
+supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from halflap.cli.host import Host
+from halflap.cli.settings import Settings
+from halflap.cli.supervisor import exit_code, supervise
+
+TOKEN = "the-token-of-these-tests"
+DEADLINE = 60.0
+
+
+def block() -> None:
+    """Never come back."""
+    while True:
+        pass
+
+
+async def serve(settings: Settings, *, probation: bool, blocks: bool) -> int:
+    started = False
+
+    def ready(port: int) -> None:
+        nonlocal started
+        started = True
+        print(f"ready {port}", flush=True)
+        if blocks and not (settings.dir / "blocked").exists():
+            (settings.dir / "blocked").touch()
+            loop.call_soon(block)
+
+    loop = asyncio.get_running_loop()
+    try:
+        host = await Host.open(settings, probation=probation)
+    except Exception as error:
+        print(repr(error), file=sys.stderr)
+        return exit_code(error, started=False)
+    stopping: list[asyncio.Task[None]] = []
+    loop.add_signal_handler(signal.SIGTERM, lambda: stopping.append(loop.create_task(host.stop())))
+    try:
+        await host.serve(ready=ready)
+        await asyncio.gather(*stopping)
+    except Exception as error:
+        print(repr(error), file=sys.stderr)
+        return exit_code(error, started=started)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    given = json.loads(arguments[-1])
+    probation = given.pop("probation", True)
+    memory = given.pop("memory", None)
+    blocks = given.pop("block", False)
+    settings = Settings(
+        **given | {"dir": Path(given["dir"]), "token": TOKEN, "egress_allow": ("127.0.0.1",)}
+    )
+    if arguments[0] == "supervise":
+        return supervise([sys.executable, __file__, arguments[-1]], settings)
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    return asyncio.run(serve(settings, probation=probation, blocks=blocks))
+
+
+@dataclass
+class Served:
+    """A running supervisor: where its server listens now, and how often it was started."""
+
+    process: asyncio.subprocess.Process
+    http: aiohttp.ClientSession
+    ports: list[int] = field(default_factory=list)
+
+    async def get(self, path: str) -> Any:
+        """Read from the management API, waiting where the server is being started again."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+
+        async def ask() -> Any:
+            if not self.ports:
+                return None
+            try:
+                async with self.http.get(
+                    f"http://127.0.0.1:{self.ports[-1]}/api{path}", headers=headers
+                ) as response:
+                    return await response.json()
+            except aiohttp.ClientError:
+                return None
+
+        return await until(ask)
+
+    async def post(self, path: str, body: Any) -> str:
+        """Post to the server; returns the execution that it names."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://127.0.0.1:{self.ports[-1]}{path}"
+        async with self.http.post(url, json=body, headers=headers) as response:
+            assert response.status < 300, await response.text()
+            found = response.headers.get("halflap-execution")
+            return found or (await response.json())["execution"]
+
+    async def started(self, times: int) -> None:
+        """Wait until the server was started so often."""
+
+        async def enough() -> bool:
+            return len(self.ports) >= times
+
+        await until(enough)
+
+    async def ended(self, execution: str) -> dict[str, Any]:
+        """Wait until an execution has ended."""
+
+        async def look() -> dict[str, Any] | None:
+            found = await self.get(f"/executions/{execution}")
+            return found if found["state"] in ("succeeded", "failed") else None
+
+        return await until(look)
+
+
+async def until(look: Callable[[], Awaitable[Any]], seconds: float = DEADLINE) -> Any:
+    """Look again and again until there is something to see."""
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return found
+
+
+@asynccontextmanager
+async def served(directory: Path, **given: Any) -> AsyncIterator[Served]:
+    """Run a supervised server; it is stopped, and has to end well, at the end."""
+    arguments = json.dumps({"dir": str(directory), "port": 0, "drain_seconds": 5.0, **given})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "supervise", arguments, stdout=asyncio.subprocess.PIPE
+    )
+    async with aiohttp.ClientSession() as http:
+        server = Served(process, http)
+        reading = asyncio.create_task(_read(process.stdout, server.ports))
+        try:
+            yield server
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            async with asyncio.timeout(30):
+                await process.wait()
+            await reading
+
+
+async def _read(lines: asyncio.StreamReader | None, ports: list[int]) -> None:
+    assert lines is not None
+    async for line in lines:
+        if line.startswith(b"ready "):
+            ports.append(int(line.split()[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
