@@ -25,6 +25,7 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, State
 from halflap.sdk.egress import Limits, Response
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
 from halflap.sdk.request import Request, header, pointer, query
 from halflap.sdk.schema import (
     UNSET,
@@ -75,11 +76,13 @@ from halflap.components.instance import Deployment
 
 __all__ = [
     "Action",
+    "ApiKey",
     "BasicAuth",
     "BearerToken",
     "BoundTrigger",
     "CalendlySignature",
     "Cancel",
+    "ClientCredentials",
     "Component",
     "Config",
     "ConfigError",
@@ -103,10 +106,12 @@ __all__ = [
     "Integration",
     "InvalidEvent",
     "Json",
+    "JwtBearer",
     "Limits",
     "MailgunSignature",
     "Model",
     "Nondeterminism",
+    "OAuth2Code",
     "RateLimited",
     "Rejected",
     "Reply",

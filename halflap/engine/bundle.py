@@ -22,7 +22,7 @@ import msgspec
 from halflap.engine.lock import Lock, imports, lock_of
 from halflap.errors import DefinitionError
 
-MOST_BYTES = 10 * 1024 * 1024
+MOST_BYTES = 4 * 1024 * 1024
 """The most bytes that the files of a bundle may have together."""
 
 MOST_FILES = 2_000

@@ -1,0 +1,306 @@
+"""Ways into an app: what they ask for, what they keep, and that many workers refresh once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from pydantic import SecretStr
+
+from halflap.errors import ConfigError, RateLimited, Unauthorized, UpstreamError
+from halflap.sdk import codec
+from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+from tests.world import host_on, publish
+
+
+@dataclass
+class Provider:
+    """A token endpoint that rotates its refresh tokens: an old one is worth nothing."""
+
+    url: str = ""
+    asked: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    refresh: str = "refresh-0"
+    access: str = "access-0"
+    refusal: tuple[int, dict[str, Any]] | None = None
+    slow: float = 0.0
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.asked.append(form)
+        await asyncio.sleep(self.slow)
+        if self.refusal is not None:
+            status, body = self.refusal
+            return web.json_response(body, status=status, headers={"Retry-After": "7"})
+        if form["grant_type"] == "refresh_token" and form["refresh_token"] != self.refresh:
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        number = len(self.asked)
+        self.access, self.refresh = f"access-{number}", f"refresh-{number}"
+        return web.json_response(
+            {"access_token": self.access, "refresh_token": self.refresh, "expires_in": 3600}
+        )
+
+    async def thing(self, request: web.Request) -> web.Response:
+        allowed = request.headers.get("Authorization") == f"Bearer {self.access}"
+        return web.json_response({"ok": allowed}, status=200 if allowed else 401)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    made = Provider()
+    app = web.Application()
+    app.router.add_post("/token", made.token)
+    app.router.add_get("/thing", made.thing)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def egress() -> AsyncIterator[Egress]:
+    client = Egress(Policy(allow=("127.0.0.1",)))
+    yield client
+    await client.close()
+
+
+def code_flow(provider: Provider, **more: Any) -> OAuth2Code:
+    return OAuth2Code(
+        authorize_url="https://app.example/authorize?tenant=1",
+        token_url=f"{provider.url}/token",
+        client_id="client",
+        client_secret=SecretStr("hunter2"),
+        scopes=("read", "write"),
+        **more,
+    )
+
+
+async def test_an_authorization_binds_the_browser_by_state_and_pkce(
+    provider: Provider, egress: Egress
+) -> None:
+    auth = code_flow(provider)
+    begun = auth.authorization("http://127.0.0.1:9/callback")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(begun.url).query).items()}
+    digest = hashlib.sha256(begun.verifier.encode()).digest()
+    assert asked == {
+        "tenant": "1",
+        "response_type": "code",
+        "client_id": "client",
+        "redirect_uri": "http://127.0.0.1:9/callback",
+        "state": begun.state,
+        "scope": "read write",
+        "code_challenge_method": "S256",
+        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+    }
+    assert begun.verifier not in begun.url
+    assert len(base64.urlsafe_b64decode(begun.state + "==")) >= 32
+    begun.check_state(begun.state)
+    with pytest.raises(ConfigError, match="another sign-in"):
+        begun.check_state(auth.authorization("http://127.0.0.1:9/callback").state)
+    signed_in = await auth.exchange(egress, "the-code", begun)
+    assert provider.asked[0]["code_verifier"] == begun.verifier
+    assert provider.asked[0]["redirect_uri"] == begun.redirect_uri
+    assert signed_in.headers() == {"Authorization": "Bearer access-1"}
+    assert not signed_in.is_stale()
+    assert auth.headers() == {}
+
+
+async def test_a_refresh_replaces_both_tokens(provider: Provider, egress: Egress) -> None:
+    auth = code_flow(
+        provider,
+        access_token=SecretStr("old"),
+        refresh_token=SecretStr("refresh-0"),
+        expires_at=datetime.now(UTC) + timedelta(seconds=10),
+    )
+    assert auth.is_stale()
+    fresh = await auth.refresh(egress)
+    assert fresh.access_token == SecretStr("access-1")
+    assert fresh.refresh_token == SecretStr("refresh-1")
+    assert not fresh.is_stale()
+
+
+async def test_a_way_in_that_cannot_refresh_says_to_connect_again(
+    provider: Provider, egress: Egress
+) -> None:
+    with pytest.raises(Unauthorized, match="connect again"):
+        await code_flow(provider, access_token=SecretStr("old")).refresh(egress)
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error", "message"),
+    [
+        ((400, {"error": "invalid_grant", "error_description": "gone"}), Unauthorized, "gone"),
+        ((200, {"error": "bad_verification_code"}), Unauthorized, "bad_verification_code"),
+        ((200, {}), Unauthorized, "connect again"),
+        ((429, {}), RateLimited, "429"),
+        ((503, {}), UpstreamError, "503"),
+    ],
+)
+async def test_a_refusal_says_what_the_app_said(
+    provider: Provider,
+    egress: Egress,
+    refusal: tuple[int, dict[str, Any]],
+    error: type[UpstreamError],
+    message: str,
+) -> None:
+    provider.refusal = refusal
+    auth = code_flow(provider, refresh_token=SecretStr("refresh-0"))
+    with pytest.raises(error, match=message) as caught:
+        await auth.refresh(egress)
+    assert "hunter2" not in str(caught.value)
+    assert "refresh-0" not in str(caught.value)
+
+
+async def test_client_credentials_ask_for_a_token_by_themselves(
+    provider: Provider, egress: Egress
+) -> None:
+    auth = ClientCredentials(
+        token_url=f"{provider.url}/token",
+        client_id="client",
+        client_secret=SecretStr("hunter2"),
+        scopes=("all",),
+    )
+    assert auth.is_stale()
+    fresh = await auth.refresh(egress)
+    assert provider.asked == [
+        {
+            "grant_type": "client_credentials",
+            "client_id": "client",
+            "client_secret": "hunter2",
+            "scope": "all",
+        }
+    ]
+    assert fresh.headers() == {"Authorization": "Bearer access-1"}
+
+
+async def test_a_jwt_bearer_signs_its_assertion(provider: Provider, egress: Egress) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    auth = JwtBearer(
+        token_url=f"{provider.url}/token",
+        client_id="client",
+        subject="user@example.com",
+        audience="https://login.example",
+        private_key=SecretStr(pem),
+    )
+    await auth.refresh(egress)
+    head, claims, signature = provider.asked[0]["assertion"].split(".")
+    key.public_key().verify(
+        unpadded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256()
+    )
+    assert codec.decode(unpadded(head)) == {"alg": "RS256", "typ": "JWT"}
+    said = codec.decode(unpadded(claims))
+    assert (said["iss"], said["sub"], said["aud"]) == (
+        "client",
+        "user@example.com",
+        "https://login.example",
+    )
+    wrong = auth.model_copy(update={"private_key": SecretStr("hunter2")})
+    with pytest.raises(ConfigError, match="PEM") as caught:
+        await wrong.refresh(egress)
+    assert "hunter2" not in str(caught.value)
+
+
+def unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def test_a_key_is_a_bearer_and_hidden_from_repr() -> None:
+    auth = ApiKey(key=SecretStr("hunter2"))
+    assert auth.headers() == {"Authorization": "Bearer hunter2"}
+    assert "hunter2" not in repr(auth)
+
+
+PROJECT = '''
+from halflap import ApiKey, Component, Config, Connection, Context, Integration, Json, OAuth2Code, webhook
+
+
+class App(Connection):
+    base_url: str
+    auth: OAuth2Code | ApiKey
+
+
+component = Component("app", connection=App)
+
+
+@component.action
+async def read(app: App) -> Json:
+    """Read a thing."""
+    return await app.get("/thing")
+
+
+class Settings(Config):
+    app: App
+
+
+integration = Integration("reader", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def flow(ctx: Context[Settings], event: Json) -> Json:
+    return await read(ctx.config.app)
+'''
+
+
+async def test_fifty_executions_with_an_expired_token_refresh_it_once(
+    tmp_path: Path, provider: Provider
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "reader.py").write_text(PROJECT)
+    provider.slow = 0.05
+    provider.access = "something-else"
+    async with host_on(tmp_path / "store") as (host, _):
+        catalogue = host.store.catalogue
+        version = await publish(host, folder, "reader:integration")
+        customer = await catalogue.customers.add("Initech")
+        auth = {
+            "kind": "oauth2_code",
+            "authorize_url": "https://app.example/authorize",
+            "token_url": f"{provider.url}/token",
+            "client_id": "client",
+        }
+        connection = await catalogue.connections.save(
+            customer.id,
+            "app",
+            "app",
+            {"base_url": provider.url, "auth": auth},
+            {"auth.access_token": "expired", "auth.refresh_token": "refresh-0"},
+        )
+        instance = await catalogue.instances.add(customer.id, "reader", "reader", version.hash)
+        await catalogue.instances.set_revision(instance.id, {}, {"app": connection.id})
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).error is None
+        urls = await host.resolver.urls(instance.id)
+        import aiohttp
+
+        async with aiohttp.ClientSession() as http:
+
+            async def send() -> str:
+                async with http.post(urls["flow"], json={}) as answer:
+                    return answer.headers["halflap-execution"]
+
+            sent = await asyncio.gather(*(send() for _ in range(50)))
+        outcomes = [await host.engine.outcome(each, 20) for each in sent]
+        assert [each.state for each in outcomes if each] == ["succeeded"] * 50
+        assert len(provider.asked) == 1
+        kept = await catalogue.connections.open_secrets(connection.id)
+        assert kept["auth.refresh_token"] == "refresh-1"
