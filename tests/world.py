@@ -112,7 +112,7 @@ async def host_on(
 ) -> AsyncIterator[tuple[Host, Mortal | None]]:
     """A serving host; with `dies_at`, its process dies at that write and is swept away."""
     settings = Settings(dir=directory, port=port, egress_allow=("127.0.0.1",), drain_seconds=2.0)
-    host = await Host.open(settings)
+    host = await Host.open(settings, probation=False)  # a child for every death would take minutes
     mortal = Mortal(host.store, dies_at, after=after) if dies_at else None
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(host.serve(ready=lambda port: ready.set_result(port)))

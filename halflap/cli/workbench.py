@@ -230,7 +230,6 @@ class Workbench:
         else:
             return instance, False
         settled = await deployer.settled(instance.id, SETTLES)
-        self._host.scheduler.nudge()
         if settled.state == "active":
             await self._note_address(instance)
         return settled, True

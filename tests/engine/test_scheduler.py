@@ -203,6 +203,16 @@ async def test_an_engine_that_refuses_a_tick_gets_it_again(world: World) -> None
         assert await world.until(1, scheduler) == ["10:01"]
 
 
+async def test_a_server_looks_at_once_when_the_catalogue_changes(world: World) -> None:
+    scheduler = world.scheduler()
+    world.store.catalogue.on_change(scheduler.nudge)
+    async with running(scheduler):
+        await world.instance()
+        async with asyncio.timeout(10):
+            while scheduler.seen != world.store.catalogue.changed:
+                await asyncio.sleep(0.005)
+
+
 async def read(world: World, *schedulers: Scheduler) -> None:
     """Wait until the schedulers have read what there is to schedule."""
     for each in schedulers:

@@ -6,6 +6,8 @@ with `ConfigError`, what is missing with `NotFound`, and a lost compare-and-set 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from halflap.model import Clock
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
@@ -43,6 +45,10 @@ class Catalogue:
         stale.
         """
         return self._writer.changed
+
+    def on_change(self, call: Callable[[], object]) -> None:
+        """Have something called after every write that a cache may depend on; it must not block."""
+        self._writer.on_change = call
 
     async def settled(self) -> None:
         """Wait until what was noted (rejections, counts) is written."""

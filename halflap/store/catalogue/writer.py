@@ -20,6 +20,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.changed = 0
+        self.on_change: Callable[[], object] | None = None
 
     async def change(self, job: Callable[[sqlite3.Connection], T | Refused]) -> T:
         """Run a job that changes what caches depend on, and count it once it is on disk.
@@ -42,6 +43,8 @@ class Writer:
 
     def _count(self, _: object) -> None:
         self.changed += 1
+        if self.on_change is not None:
+            self.on_change()
 
 
 def granted(result: T | Refused) -> T:

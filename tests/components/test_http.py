@@ -1,0 +1,58 @@
+"""HTTP: any API, as its customer describes it."""
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+
+import pytest
+from pydantic import SecretStr
+
+from halflap import Unauthorized, UpstreamError, http
+from halflap.testing import Fake
+
+
+async def test_each_way_in_is_shown_to_the_api(fake: Fake) -> None:
+    fake.get("/me", answers={})
+    await http.get(fake.connection(http.Http, token=SecretStr("t")), "/me")
+    await http.get(fake.connection(http.Http, username="u", password=SecretStr("p:1")), "/me")
+    await http.get(fake.connection(http.Http, header="X-Key", key=SecretStr("k")), "/me")
+    sent = [each.headers for each in fake.requests]
+    assert sent[0]["Authorization"] == "Bearer t"
+    assert sent[1]["Authorization"] == f"Basic {base64.b64encode(b'u:p:1').decode()}"
+    assert sent[2]["X-Key"] == "k"
+    assert "Authorization" not in sent[2]
+
+
+async def test_numbers_keep_every_digit_both_ways(fake: Fake) -> None:
+    fake.post("/echo", answers=lambda sent: sent.json)
+    value = {"id": 2**63 + 1, "price": Decimal("0.10000000000000000001")}
+    assert await http.post(fake.connection(http.Http), "/echo", json=value) == value
+
+
+async def test_the_whole_answer_of_a_request(fake: Fake) -> None:
+    fake.delete("/things/1", status=409, json={"why": "in use"})
+    api = fake.connection(http.Http)
+    answer = await http.request(api, "DELETE", "/things/1", fail=False)
+    assert (answer.status, answer.body) == (409, {"why": "in use"})
+    with pytest.raises(UpstreamError, match="409") as caught:
+        await http.request(api, "DELETE", "/things/1")
+    assert caught.value.status == 409
+
+
+async def test_a_connection_is_tested_where_it_names_a_probe(fake: Fake) -> None:
+    fake.get("/health", status=401, json={})
+    with pytest.raises(Unauthorized):
+        await fake.connection(http.Http, probe="/health").test()
+    await fake.connection(http.Http).test()
+
+
+async def test_pages_are_followed_to_the_end(fake: Fake) -> None:
+    fake.get("/list", answers=lambda sent: {"items": [1, 2] if "page" not in sent.params else [3]})
+    assert await http.pages(fake.connection(http.Http), "/list", items="items") == [1, 2]
+
+
+async def test_credentials_are_not_sent_to_another_host(fake: Fake) -> None:
+    with pytest.raises(Unauthorized, match="not the app of this connection"):
+        await http.get(fake.connection(http.Http, token=SecretStr("t")), "https://evil.example/x")
+    assert fake.requests == []
