@@ -1,0 +1,168 @@
+"""What the type checker knows of an author's code; `make check` runs it over this file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any, assert_type
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from halflap import (
+    Action,
+    BoundTrigger,
+    Component,
+    Config,
+    Connection,
+    Context,
+    Deployment,
+    File,
+    Flow,
+    Ignore,
+    Integration,
+    Model,
+    Request,
+    Response,
+    Trigger,
+    http,
+    instance,
+    schedule,
+    step,
+    webhook,
+)
+from halflap.testing import Fake, Receive, Received, Result, Run
+
+
+class Shop(Connection):
+    key: SecretStr
+
+
+class Order(Model):
+    id: str
+
+
+class Settings(Config):
+    shop: Shop
+    api: http.Http
+    limit: int = 3
+
+
+shop = Component("shop", connection=Shop)
+integration = Integration("typed", config=Settings)
+assert_type(integration, Integration[Settings])
+
+
+@shop.action
+async def find(shop: Shop, id: str) -> Order | None:
+    """Find an order."""
+    response = await shop.request("GET", f"/orders/{id}")
+    assert_type(response, Response)
+    return Order.model_validate(response.json())
+
+
+@shop.action(pure=True, title="Count")
+def count(orders: list[Order]) -> int:
+    """Count orders, in a thread."""
+    return len(orders)
+
+
+@step
+async def draw(most: int) -> int:
+    """Draw a number."""
+    return most
+
+
+@step(title="Read a file")
+def read(name: str) -> File:
+    """Read a file."""
+    return File(name.encode())
+
+
+@shop.trigger()
+async def placed(request: Request, kinds: list[str]) -> Order | Ignore:
+    """An order was placed."""
+    return Order(id=request.text)
+
+
+assert_type(placed(kinds=["a"]), BoundTrigger[Order])
+assert_type(schedule.every(hours=1), BoundTrigger[schedule.Tick])
+
+
+@integration.flow(trigger=placed(kinds=["new"]))
+async def sync(ctx: Context[Settings], order: Order) -> int:
+    """Use everything that has a type."""
+    config = ctx.config
+    assert_type(config, Settings)
+    assert_type(config.limit, int)
+    assert_type(ctx.now(), datetime)
+    assert_type(ctx.uuid(), UUID)
+    assert_type(ctx.url(raw), str)
+    assert_type(ctx.secret("tick"), SecretStr)
+    found = await assert_type(find(config.shop, id="1"), Coroutine[Any, Any, Order | None])
+    assert_type(found, Order | None)
+    assert_type(await find.titled("Look for it")(config.shop, "1"), Order | None)
+    assert_type(await count([order]), int)
+    assert_type(await draw(most=3), int)
+    assert_type(await read("a"), File)
+    assert_type(
+        await ctx.gather(["a", "b"], lambda each: find(config.shop, each)), list[Order | None]
+    )
+    assert_type((await http.request(config.api, "GET", "/")).status, int)
+    return 1
+
+
+@integration.flow(trigger=schedule.every(minutes=5))
+async def tick(ctx: Context[Settings], due: schedule.Tick) -> str | Ignore:
+    """Tell the time."""
+    assert_type(due.local, datetime)
+    return Ignore("night") if due.local.hour < 6 else "day"
+
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], deployment: Deployment) -> None:
+    """Say why."""
+    assert_type(deployment.previous_version, str | None)
+
+
+@integration.flow(trigger=webhook.raw())
+async def raw(ctx: Context[Settings], request: Request) -> None:
+    """Take a request as it is."""
+    assert_type(request.params, dict[str, str])
+
+
+assert_type(sync, Flow[Settings, Order, int])
+assert_type(tick, Flow[Settings, schedule.Tick, str | Ignore])
+
+
+async def uses(run: Run, fake: Fake, receive: Receive) -> None:
+    """The plugin's fixtures, as a test has them."""
+    result = await run(sync, Order(id="1"), stubs={find: None, "shop.count": 3}, fake=fake)
+    assert_type(result, Result)
+    assert_type(result.ran(find), int)
+    assert_type(fake.connection(Shop, key="k"), Shop)
+    assert_type(await receive(placed(kinds=[]), {}), Received)
+
+
+def test_what_is_typed_is_what_is_there() -> None:
+    assert isinstance(find, Action)
+    assert isinstance(count, Action)
+    assert isinstance(placed, Trigger)
+    assert isinstance(sync, Flow)
+    assert inspect.iscoroutinefunction(uses)
+
+
+async def test_the_typed_flow_runs(run: Run) -> None:
+    result = await run(
+        sync,
+        Order(id="1"),
+        stubs={find: None, http.request: {"status": 200, "headers": {}, "body": 1}},
+    )
+    result.raise_for_failure()
+    assert [each.title for each in result.steps if each.action == "shop.find"] == [
+        "Find",
+        "Look for it",
+        "Find",
+        "Find",
+    ]
