@@ -14,6 +14,7 @@ from halflap.model import Clock, wall_clock
 from halflap.store.catalogue import Catalogue
 from halflap.store.journal import SqliteJournal
 from halflap.store.migrate import migrate
+from halflap.store.once import make_folder
 from halflap.store.schema import MIGRATIONS
 from halflap.store.sqlite import Database
 from halflap.store.vault import KEY_SIZE, Vault
@@ -100,7 +101,7 @@ def _prepare(directory: Path) -> Vault:
 
 def _make(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(directory)
     except OSError as error:
         raise StoreError(
             f"{directory}: the store's directory cannot be made ({error.strerror}); "

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from halflap.errors import StoreError
+from halflap.store.once import write_once
 
 VERSION = 1
 KEY_SIZE = 32
@@ -234,23 +234,5 @@ def _names(keys: Mapping[str, object]) -> str:
 
 
 def _create(path: Path) -> None:
-    """Write a new key beside `path` and link it there: whoever comes first wins, and whole."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     key = base64.b64encode(secrets.token_bytes(KEY_SIZE)).decode()
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"k{secrets.token_hex(4)}:{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_once(path, f"k{secrets.token_hex(4)}:{key}\n")
