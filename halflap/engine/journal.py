@@ -14,7 +14,7 @@ import structlog
 from halflap.engine.failure import after_error
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.engine.replay import with_copies
-from halflap.errors import Fenced, StoreError
+from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
     Clock,
     ExecutionState,
@@ -41,6 +41,10 @@ class Room:
     """How many executions this process runs at once."""
 
     turns: int = 500
+
+
+GIVE_BACK_SECONDS = 1.0
+"""How often what a failing store stopped is given back to it, until it can write again."""
 
 
 class Blamed(Exception):
@@ -366,10 +370,10 @@ class JournalEngine:
             log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):
-                drained = Release("drained", self._clock())
-                await self.journal.release(turn.claim.lease, (), (), drained)
+                await self._release(turn)
         except StoreError as error:
             log.warning("stopped: the store failed", execution=execution, error=str(error))
+            await self._give_back(turn)
         except Exception as error:
             log.exception("the executor failed", execution=execution)
             self._errors[execution] += 1
@@ -382,6 +386,24 @@ class JournalEngine:
                 del self._running[execution]
                 self._apart -= running.apart
             self._freed()
+
+    async def _release(self, turn: JournalTurn) -> None:
+        drained = Release("drained", self._clock())
+        await self.journal.release(turn.claim.lease, (), (), drained)
+
+    async def _give_back(self, turn: JournalTurn) -> None:
+        """Queue it again as soon as the store can write: a full disk ends when there is room."""
+        while turn.alive() and not self._stopping:
+            try:
+                await self._release(turn)
+            except InDoubt:
+                return  # this process writes no more
+            except StoreError:
+                await asyncio.sleep(GIVE_BACK_SECONDS)
+            else:
+                self._tell(turn.start, "queued", None, turn.attempt)
+                self._wake.set()
+                return
 
     async def _settle(self, turn: JournalTurn, verdict: Verdict) -> None:
         lease = turn.claim.lease

@@ -1,0 +1,102 @@
+"""Disks that fail: one whose power is cut, and one that is full."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tests.faults.process import eventually
+
+SCRIPT = Path(__file__).parent / "lossyfs.py"
+
+
+class LossyDisk:
+    """A mounted file system of `lossyfs.py`."""
+
+    def __init__(self, path: Path, process: asyncio.subprocess.Process) -> None:
+        self.path = path
+        self._process = process
+
+    async def cut(self, keep: float, seed: int) -> None:
+        """Cut the power: what was not fsynced is gone, but for a share that happens to stay."""
+        await self._tell(f"cut {keep} {seed}")
+
+    async def on(self) -> None:
+        """Give it power again."""
+        await self._tell("on")
+
+    async def synced(self) -> int:
+        """How many files and directories were fsynced so far."""
+        return int(await self._ask("synced"))
+
+    async def _tell(self, command: str) -> None:
+        said = await self._ask(command)
+        assert said == "done", said
+
+    async def _ask(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        return (await self._process.stdout.readline()).decode().strip()
+
+
+@asynccontextmanager
+async def lossy_disk(path: Path) -> AsyncIterator[LossyDisk]:
+    """A disk at `path` whose power can be cut."""
+    path.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(SCRIPT), str(path)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        await eventually(
+            lambda: process.returncode is not None or os.path.ismount(path), 20, lambda: "no mount"
+        )
+        assert process.returncode is None, "the file system was not mounted"
+        yield LossyDisk(path, process)
+    finally:
+        if os.path.ismount(path):
+            unmount = await asyncio.create_subprocess_exec("umount", "--lazy", str(path))
+            await unmount.wait()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def can_mount_fuse() -> bool:
+    """Whether this machine has what a file system in user space takes."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or shutil.which("umount") is None:
+        return False
+    try:
+        import mfusepy  # noqa: F401
+    except (ImportError, OSError):  # it loads libfuse
+        return False
+    return True
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
+    """A disk at `path` with so much room."""
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
+    subprocess.run(mount, check=True, capture_output=True, timeout=20)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True, timeout=20)
+
+
+def can_mount(trial: Path) -> bool:
+    """Whether this machine lets us mount a disk."""
+    try:
+        with small_disk(trial, 1):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False

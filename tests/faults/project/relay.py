@@ -1,0 +1,89 @@
+"""What the fault runs serve: one flow that has one effect, and flows that read hostile bodies."""
+
+from email import message_from_bytes, policy
+from typing import Any
+
+from halflap import Component, Config, Context, Integration, Model, Request, http, webhook
+
+component = Component("post", title="Post", description="XML, mail and compressed bodies.")
+
+
+class Settings(Config):
+    sink: http.Http
+
+
+class Numbered(Model):
+    n: int
+
+
+@component.trigger()
+async def xml(request: Request) -> dict[str, Any]:
+    """An XML document."""
+    root = request.xml()
+    return {"tag": root.tag, "children": len(root), "text": (root.text or "")[:100]}
+
+
+@component.trigger()
+async def mail(request: Request) -> dict[str, Any]:
+    """A mail, as its sender wrote it."""
+    message = message_from_bytes(request.body, policy=policy.default)
+    parts = [part.get_filename() for part in message.walk() if not part.is_multipart()]
+    return {"subject": str(message["subject"]), "files": [name for name in parts if name]}
+
+
+@component.trigger(decompress=True, body_limit=1_000_000)
+async def packed(request: Request) -> dict[str, int]:
+    """A body that may be compressed."""
+    return {"length": len(request.body)}
+
+
+@component.trigger()
+async def upload(request: Request) -> dict[str, Any]:
+    """A form with files."""
+    files = [[each.name, each.data.decode("latin-1")] for each in request.files()]
+    return {"fields": request.form(), "files": files}
+
+
+integration = Integration("relay", config=Settings, title="Fault runs")
+
+
+@integration.flow(trigger=webhook.request())
+async def numbered(ctx: Context[Settings], event: Numbered) -> None:
+    """Hand an event on: one POST."""
+    await http.post(ctx.config.sink, "/", json={"n": event.n})
+
+
+@integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))
+async def once(ctx: Context[Settings], event: Numbered) -> None:
+    """Hand an event on, but each delivery once."""
+    await http.post(ctx.config.sink, "/", json={"n": event.n})
+
+
+@integration.flow(trigger=webhook.request())
+async def anything(ctx: Context[Settings], event: Any) -> Any:
+    """Return whatever came."""
+    return event
+
+
+@integration.flow(trigger=xml())
+async def documents(ctx: Context[Settings], event: Any) -> Any:
+    """Return what an XML document says."""
+    return event
+
+
+@integration.flow(trigger=mail())
+async def mails(ctx: Context[Settings], event: Any) -> Any:
+    """Return what a mail says."""
+    return event
+
+
+@integration.flow(trigger=packed())
+async def archives(ctx: Context[Settings], event: Any) -> Any:
+    """Return how long a body is, once it is unpacked."""
+    return event
+
+
+@integration.flow(trigger=upload())
+async def uploads(ctx: Context[Settings], event: Any) -> Any:
+    """Return what a form holds."""
+    return event

@@ -1,0 +1,124 @@
+"""The server of the fault runs: a whole one, in a process of its own that may be killed.
+
+Its first line on stdout is JSON: the port, and the URL of each flow. On its first start in a
+directory it publishes the integration of `project/` and activates it for one customer. The flags
+make the controls: servers that break a promise, whose loss a fault run has to notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from halflap.cli.host import Host
+from halflap.cli.settings import Settings
+from halflap.engine.bundle import pack
+from halflap.errors import HalflapError
+from halflap.gateway.server import run_loop
+from halflap.model import Start, Started
+from halflap.store.store import Store
+
+PROJECT = Path(__file__).parent / "project"
+DOUBT = 75
+"""The exit code after a COMMIT whose outcome is unknown: start me again."""
+
+
+class EarlyIntake:
+    """The control's intake: it says that events are accepted, then accepts them."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        task = asyncio.create_task(self._engine.start(starts))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return [Started(each.execution) for each in starts]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+async def urls(host: Host, sink: str) -> dict[str, str]:
+    """The URL of each flow; makes customer, connection and instance where there are none."""
+    catalogue = host.store.catalogue
+    known = await catalogue.instances.list()
+    if known:
+        instance = known[0]
+    else:
+        bundle = pack(PROJECT, "relay:integration")
+        await catalogue.versions.publish("relay", bundle.hash, bundle.to_bytes(), "fault runs")
+        customer = await catalogue.customers.add("Initech")
+        saved = await catalogue.connections.save(
+            customer.id, "http", "sink", {"base_url": sink}, {}
+        )
+        instance = await catalogue.instances.add(customer.id, "relay", "relay", bundle.hash)
+        await catalogue.instances.set_revision(instance.id, {}, {"sink": saved.id})
+    if instance.state != "active":
+        await host.deployer.activate(instance.id)
+        instance = await host.deployer.settled(instance.id)
+        if instance.state != "active":
+            raise HalflapError(f"the instance is {instance.state}: {instance.error}")
+    return dict(await host.resolver.urls(instance.id))
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    settings = Settings(
+        dir=options.directory,
+        port=options.port,
+        egress_allow=("127.0.0.1",),
+        room=options.room,
+        drain_seconds=5.0,
+    )
+    host = Host(settings, await Store.open(settings.dir, synchronous=options.synchronous))
+    if options.ack_early:
+        host.gateway._engine = EarlyIntake(host.engine)
+    loop = asyncio.get_running_loop()
+    bound: asyncio.Future[int] = loop.create_future()
+    stopping = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    serving = asyncio.create_task(host.serve(ready=bound.set_result))
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            told = {"port": bound.result(), "urls": await urls(host, options.sink)}
+            print(json.dumps(told), flush=True)
+            await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            await host.stop()
+        await serving
+    except Exception:
+        if host.store.database.failed is None:
+            raise
+        return DOUBT
+    finally:
+        stop.cancel()
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """What the process was told."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--sink", default="http://127.0.0.1:9")
+    parser.add_argument("--room", type=int, default=32)
+    parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")
+    parser.add_argument("--ack-early", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    raise SystemExit(run_loop(main(arguments())))

@@ -1,0 +1,82 @@
+"""Kill -9 at random moments under load: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.engine.probation import CHILDREN, MOST_TOGETHER
+from tests.faults.conftest import Note
+from tests.faults.process import ServerProcess, server_on
+from tests.faults.senders import History
+from tests.faults.sink import Sink
+from tests.faults.verdict import SEED, all_ended, check, figures, lost
+
+SENDERS = 16
+ROOM = 32
+IN_FLIGHT = ROOM + CHILDREN * MOST_TOGETHER
+"""How many executions one server may have under way: its own room, and those on probation."""
+
+
+async def killed_again_and_again(
+    server: ServerProcess,
+    history: History,
+    *,
+    kills: int,
+    acknowledged: int = 0,
+    seconds: float = 0.0,
+) -> None:
+    """Kill and restart it under load, at least for so long; it is up when this returns."""
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")
+    end = time.monotonic() + seconds
+    async with history.sending(server.urls["numbered"], SENDERS):
+        while (
+            server.kills < kills
+            or len(history.acknowledged) < acknowledged
+            or time.monotonic() < end
+        ):
+            moment = chance.uniform(0.3, 1.5)
+            await asyncio.sleep(moment)
+            await server.kill()
+            print(f"kill {server.kills} after {moment:.3f} s, {len(history.acknowledged)} acked")
+            await server.start()
+
+
+async def kill_loop(directory: Path, sink: Sink, note: Note, run: str, **bounds: Any) -> None:
+    history = History()
+    async with server_on(directory, sink.url, "--room", str(ROOM)) as server:
+        await killed_again_and_again(server, history, **bounds)
+        await all_ended(server)
+    check(server, history, sink)
+    assert sink.duplicates <= server.kills * IN_FLIGHT
+    note(run, faults=server.kills, **figures(history, sink), seed=SEED)
+
+
+async def test_what_was_acknowledged_survives_kill_9_of_the_server(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    await kill_loop(tmp_path / "store", sink, note, "kill -9", kills=8, acknowledged=3_000)
+
+
+async def test_a_control_that_acknowledges_before_the_commit_loses(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    history = History()
+    async with server_on(tmp_path / "store", sink.url, "--ack-early") as server:
+        await killed_again_and_again(server, history, kills=2)
+        await all_ended(server)
+    note("kill -9, control", faults=server.kills, **figures(history, sink), seed=SEED)
+    assert lost(history, sink) > 0
+
+
+@pytest.mark.soak
+async def test_what_was_acknowledged_survives_hundreds_of_kills(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    await kill_loop(tmp_path / "store", sink, note, "kill -9, long", kills=500, seconds=1_500)

@@ -1,0 +1,45 @@
+"""What a fault run has to show in the end: nothing lost, nothing without an outcome."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from tests.faults import checker
+from tests.faults.process import ServerProcess, eventually
+from tests.faults.senders import History
+from tests.faults.sink import Sink
+
+SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**6)))
+"""The seed of all chance in a run; it is printed, and given by FAULT_SEED to see a run again."""
+
+
+def lost(history: History, sink: Sink) -> int:
+    """How many acknowledged events were not delivered."""
+    return len(history.acknowledged - sink.arrived)
+
+
+async def all_ended(server: ServerProcess, within: float = 60.0) -> None:
+    """Wait until every execution has an outcome, then stop the server in good order."""
+    await eventually(lambda: checker.live(server.directory) == 0, within, lambda: "still running")
+    assert await server.stop() == 0
+
+
+def check(server: ServerProcess, history: History, sink: Sink) -> None:
+    """Nothing lost, nothing invented, nothing without an outcome, no repeat under another key."""
+    rows = checker.executions(server.directory)
+    assert lost(history, sink) == 0
+    assert history.executions <= rows.keys()
+    assert {row.state for row in rows.values()} == {"succeeded"}
+    assert sink.arrived <= history.acknowledged | history.unknown
+    assert sink.keys_changed == 0
+    assert checker.problems(server.directory) == []
+
+
+def figures(history: History, sink: Sink) -> dict[str, int]:
+    """What a run is told by."""
+    return {
+        "acknowledged": len(history.acknowledged),
+        "lost": lost(history, sink),
+        "repeated": sink.duplicates,
+    }
