@@ -161,12 +161,18 @@ class ServerProcess:
                 return answer.status == 200
         return False
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self.process is not None
+        return self.process.pid
+
     async def kill(self) -> int:
         """kill -9."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
-        return self.process.pid
+        return self.pid
 
     async def stop(self) -> None:
         """Stop it as an operator would."""

@@ -1,0 +1,32 @@
+"""The demo: all its checks hold here, and one that does not hold is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from halflap.cli.demo.checks import Checks
+
+
+def test_the_demo_passes_from_a_clone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "halflap", "demo"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+    )
+    last = done.stdout.strip().splitlines()[-1]
+    passed, _, total = last.removeprefix("demo: ").removesuffix(" checks passed").partition(" of ")
+    assert (done.returncode, passed) == (0, total), done.stdout + done.stderr
+    assert int(total) >= 25
+
+
+def test_a_check_that_does_not_hold_is_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = Checks()
+    checks.check(True, "this holds")
+    checks.check(False, "this does not")
+    assert checks.close() == 1
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "demo: 1 of 2 checks passed"
+    assert "✗ this does not" in said

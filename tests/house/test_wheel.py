@@ -1,0 +1,91 @@
+"""From the built wheel alone, in a fresh virtual environment: no clone, no Node, no compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def halflap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The `halflap` command of a fresh environment that has only the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv = [sys.executable, "-m", "uv"]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    quiet(build, cwd=ROOT)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "venv"
+    quiet([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)])
+    locked = folder / "constraints.txt"
+    locked.write_text(pinned((ROOT / "requirements" / "dev.txt").read_text()))
+    python = environment / "bin" / "python"
+    quiet([*uv, "pip", "install", "--quiet", "-p", str(python), "-c", str(locked), str(wheel)])
+    yield environment / "bin" / "halflap"
+    shutil.rmtree(environment)
+
+
+def pinned(requirements: str) -> str:
+    """The pins of a requirements file, without their hashes: constraints for a newcomer's install."""
+    lines = [each.split(" \\")[0] for each in requirements.splitlines()]
+    return "\n".join(each for each in lines if "==" in each and not each.startswith((" ", "#")))
+
+
+def quiet(command: list[str], cwd: Path | None = None) -> None:
+    """Run a command; what it said is shown where it failed."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def bare(folder: Path) -> dict[str, str]:
+    """An environment without this checkout, Node or a compiler on the PATH."""
+    return {"PATH": "/nowhere", "HOME": str(folder), "LANG": "C.UTF-8"}
+
+
+def test_the_demo_passes_every_check(halflap: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(halflap), "demo"],
+        cwd=tmp_path,
+        env=bare(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    last = done.stdout.strip().splitlines()[-1]
+    passed, _, total = last.removeprefix("demo: ").removesuffix(" checks passed").partition(" of ")
+    assert (done.returncode, passed) == (0, total), done.stdout + done.stderr
+    assert int(total) >= 15
+
+
+def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
+    env = bare(tmp_path)
+    new = [str(halflap), "new", "integration", "first-steps"]
+    made = subprocess.run(new, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "first-steps"
+    log = (tmp_path / "dev.log").open("w+")
+    dev = subprocess.Popen(
+        [str(halflap), "dev", "--port", "0"], cwd=project, env=env, stdout=log, stderr=log
+    )
+    try:
+        end = time.monotonic() + 60
+        while "/hooks/" not in (said := Path(log.name).read_text()):
+            assert dev.poll() is None, said
+            assert time.monotonic() < end, said
+            time.sleep(0.05)
+    finally:
+        dev.send_signal(signal.SIGINT)
+        code = dev.wait(timeout=30)
+        log.close()
+    assert code in (0, 130)
+    assert os.listdir(project / "tests")
