@@ -143,6 +143,11 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
         connections=(
             {field: name_of(kind) for field, kind in loaded.connections().items()} if loaded else {}
         ),
+        forms=(
+            {field: schema(kind.model_json_schema) for field, kind in loaded.connections().items()}
+            if loaded
+            else {}
+        ),
         entry=entry,
         files=files,
         error=error,

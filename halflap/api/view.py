@@ -197,6 +197,8 @@ class VersionView(VersionSummary):
     """JSON Schema of the plain fields."""
     connections: dict[str, str]
     """By config field: the component, or the type, of the connection that it wants."""
+    forms: Json
+    """By config field: JSON Schema of what that connection is made of."""
     entry: str
     files: dict[str, str]
     error: str | None = None

@@ -18,6 +18,7 @@ from halflap.errors import (
     ConfigError,
     Conflict,
     DefinitionError,
+    EgressRefused,
     HalflapError,
     NotFound,
     StoreError,
@@ -74,6 +75,10 @@ def show(error: HalflapError) -> None:
         lines += [
             f"  {name}: {what}" for name, what in error.fields.items() if name not in error.message
         ]
+    if isinstance(error, EgressRefused):
+        lines.append(
+            "  to allow it: HALFLAP_EGRESS_ALLOW=HOST,… in the server's environment or .env"
+        )
     if isinstance(error, UpstreamError) and (body := error.body.strip()):
         lines.append(f"  the app said: {body[:MOST_SAID]}{'…' if len(body) > MOST_SAID else ''}")
     write("\n".join(lines))
@@ -111,6 +116,8 @@ def from_problem(status: int, problem: Mapping[str, Any], where: str) -> Halflap
     if issubclass(found, ConfigError):
         fields: object = problem.get("fields")
         return ConfigError(detail, fields=cast(dict[str, str] | None, fields))
+    if issubclass(found, EgressRefused):
+        return EgressRefused(detail)
     if issubclass(found, UpstreamError):
         upstream = cast(dict[str, Any], problem.get("upstream") or {})
         return UpstreamError(

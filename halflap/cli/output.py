@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -67,6 +68,16 @@ class Output:
         sys.stdout.write(codec.encode(value).decode() + "\n")
         sys.stdout.flush()
 
+    def emit_all(self, values: Iterable[Any]) -> None:
+        """Values as JSON, one a line."""
+        for each in values:
+            self.emit(each)
+
+    def next(self, *commands: str) -> None:
+        """What may be done next, on stderr."""
+        for at, command in enumerate(commands):
+            self.note(("next: " if not at else "      ", "dim"), clean(command))
+
     def line(self, *parts: Part) -> None:
         """A line of an answer; a part is a text, or (text, style)."""
         self.console.print(text(*parts), soft_wrap=True)
@@ -96,7 +107,10 @@ class Output:
                 made.columns[at].min_width = max(text(row[at]).cell_len for row in rows)
         for row in rows:
             made.add_row(*(text(cell) for cell in row))
-        self.console.print(made)
+        with self.console.capture() as captured:
+            self.console.print(made)
+        for line in captured.get().splitlines():
+            self.console.file.write(line.rstrip() + "\n")
 
     def pairs(self, rows: Mapping[str, Part | None], indent: int = 2) -> None:
         """Names and values, one a line; those that are None or empty are left out."""
@@ -191,3 +205,8 @@ def inline(value: Any, most: int = 72) -> str:
     """A value as JSON in one line, cut where it is too long."""
     said = codec.encode(value).decode()
     return said if len(said) <= most else f"{said[: most - 1]}…"
+
+
+def quoted(said: str) -> str:
+    """A word as a shell takes it."""
+    return shlex.quote(clean(said))

@@ -17,6 +17,8 @@ from halflap.cli.settings import PREFIX, Settings
 
 Call = Callable[..., Coroutine[Any, Any, None]]
 
+customer_option = click.option("--customer", metavar="NAME", help="The customer, by name or id.")
+
 
 def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Callable[..., None]]:
     """Make a command of an `async def` whose first arguments are the API's client and the output.
@@ -83,3 +85,11 @@ def settings_here(start: Path | None = None, **given: Any) -> Settings:
     if given.get("dir") is None and f"{PREFIX}DIR" not in environment:
         given["dir"] = root / STORE
     return Settings.read(environment, **given)
+
+
+def sure(yes: bool, question: str) -> None:
+    """Ask before what cannot be taken back; `yes` is the answer where nobody is asked."""
+    from halflap.cli.output import clean
+
+    if not yes and not click.confirm(clean(question), err=True):
+        raise click.exceptions.Exit(1)

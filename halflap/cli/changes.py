@@ -1,0 +1,143 @@
+"""What a new version changes: its flows, its config, its files."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from halflap.api.integrations import config_schema, flow_view
+from halflap.api.operations.kinds import name_of
+from halflap.api.operations.versions import check_definition
+from halflap.cli.output import Output
+from halflap.engine.bundle import Bundle
+from halflap.engine.loader import load, unload
+from halflap.errors import DefinitionError
+from halflap.sdk.integration import Integration
+
+MOST_LINES = 60
+"""So many lines of a diff are shown, unless all of it is asked for."""
+
+Outline = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The difference of two versions: words about flows and config, and a unified diff of files."""
+
+    flows: tuple[str, ...]
+    config: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]
+    """By path, the lines of its diff."""
+
+    @classmethod
+    def between(cls, before: Outline | None, after: Outline, bundle: Bundle) -> Changes:
+        """What changes from a version, as the API shows it, to a bundle; all of it for none."""
+        old_files: Mapping[str, str] = before["files"] if before is not None else {}
+        new_files = {path: text.decode(errors="replace") for path, text in bundle.files}
+        return cls(
+            tuple(differences("flow", flows(before), flows(after))),
+            tuple(differences("field", fields(before), fields(after))),
+            dict(diffs(old_files, new_files)),
+        )
+
+    def show(self, output: Output, *, every_line: bool) -> None:
+        """Show them, the files last."""
+        for each in (*self.flows, *self.config):
+            style = {"+": "green", "-": "red"}.get(each[0], "yellow")
+            output.line("  ", (each, style))
+        lines = [line for each in self.files.values() for line in each]
+        if not lines:
+            output.line("  no file changes, only what they were locked with")
+        output.line()
+        shown = lines if every_line else lines[:MOST_LINES]
+        for line in shown:
+            style = "green" if line.startswith("+") else "red" if line.startswith("-") else ""
+            bold = line.startswith(("+++", "---"))
+            output.line((line, "bold" if bold else "dim" if line.startswith("@@") else style))
+        if len(lines) > len(shown):
+            output.line(
+                (f"… and {len(lines) - len(shown)} more lines; all of them with --dry-run", "dim")
+            )
+        output.line()
+
+    def plain(self) -> Mapping[str, Any]:
+        """For machines."""
+        return {
+            "flows": list(self.flows),
+            "config": list(self.config),
+            "files": {path: "\n".join(lines) for path, lines in self.files.items()},
+        }
+
+
+def outline(bundle: Bundle, cache: Path) -> Outline:
+    """A bundle's flows and config, as the API would show them; loads it, and says what is wrong."""
+    loaded: Any = load(bundle, cache).entry
+    try:
+        if not isinstance(loaded, Integration):
+            raise DefinitionError("this is no Integration", where=bundle.entry)
+        integration = cast("Integration[Any]", loaded)
+        check_definition(integration)
+        return {
+            "flows": [flow_view(each).model_dump() for each in integration.flows.values()],
+            "config": config_schema(integration),
+            "connections": {
+                field: name_of(kind) for field, kind in integration.connections().items()
+            },
+        }
+    finally:
+        unload(bundle.hash)
+
+
+def flows(version: Outline | None) -> dict[str, str]:
+    """The flows of a version, each with its trigger."""
+    found: list[Outline] = version["flows"] if version is not None else []
+    return {each["name"]: each["trigger"] for each in found}
+
+
+def fields(version: Outline | None) -> dict[str, str]:
+    """The fields of a version's config, each with what it takes."""
+    if version is None:
+        return {}
+    config: Mapping[str, Any] = version["config"] or {}
+    required = config.get("required") or ()
+    found = {name: f"connection to {kind}" for name, kind in version["connections"].items()}
+    properties: Mapping[str, Outline] = config.get("properties") or {}
+    for name, each in properties.items():
+        kind = each.get("type") or ("one of several" if "anyOf" in each else "object")
+        rest = {key: each[key] for key in sorted(each) if key not in ("title", "type")}
+        limits = f" {json.dumps(rest, default=str, ensure_ascii=False)}" if rest else ""
+        found[name] = f"{'' if name in required else 'optional '}{kind}{limits}"
+    return found
+
+
+def differences(noun: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """What was added, removed and changed, in words."""
+    for name in sorted({*before, *after}):
+        if name not in before:
+            yield f"+ {noun} {name}: {after[name]}"
+        elif name not in after:
+            yield f"- {noun} {name}: {before[name]}"
+        elif before[name] != after[name]:
+            yield f"~ {noun} {name}: {before[name]} → {after[name]}"
+
+
+def diffs(
+    before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """A unified diff of each file that differs."""
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old == new:
+            continue
+        lines = difflib.unified_diff(
+            (old or "").splitlines(),
+            (new or "").splitlines(),
+            f"a/{path}" if old is not None else "/dev/null",
+            f"b/{path}" if new is not None else "/dev/null",
+            lineterm="",
+        )
+        yield path, tuple(lines)

@@ -1,0 +1,73 @@
+"""`halflap customers`: the tenants of your product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output, ago, quoted
+from halflap.cli.reach import speaks
+
+
+@click.group("customers")
+def customers() -> None:
+    """The tenants of your product.
+
+    Example: halflap customers add Initech
+    """
+
+
+@customers.command("list")
+@speaks()
+async def list_customers(api: Client, output: Output) -> None:
+    """List all customers, by name.
+
+    Example: halflap customers list --json
+    """
+    found: list[dict[str, Any]] = await api.get("/api/customers")
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("name", "id", "external id", "added"),
+        [
+            (each["name"], each["id"], each["external_id"] or "", (ago(each["created_at"]), "dim"))
+            for each in found
+        ],
+        "no customers yet; the first: halflap customers add NAME",
+    )
+
+
+@customers.command("add")
+@click.argument("name")
+@click.option("--external-id", metavar="ID", help="Its id in your own product.")
+@speaks(make=True)
+async def add_customer(api: Client, output: Output, name: str, external_id: str | None) -> None:
+    """Add a customer.
+
+    Example: halflap customers add Initech --external-id 4711
+    """
+    made = await api.post("/api/customers", {"name": name, "external_id": external_id})
+    if output.json:
+        output.emit(made)
+        return
+    output.line("added customer ", (made["name"], "bold"), (f"  {made['id']}", "dim"))
+    output.next(f"halflap instances add {quoted(made['name'])} INTEGRATION")
+
+
+@customers.command("remove")
+@click.argument("customer")
+@speaks()
+async def remove_customer(api: Client, output: Output, customer: str) -> None:
+    """Remove a customer that has no instances and no connections left.
+
+    Example: halflap customers remove Initech
+    """
+    found = await api.get(path("customers", customer))
+    await api.delete(path("customers", found["id"]))
+    if output.json:
+        output.emit({"removed": found["id"]})
+        return
+    output.line(f"removed customer {found['name']}")

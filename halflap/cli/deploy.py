@@ -1,0 +1,302 @@
+"""`halflap deploy`: publish a project's integration to a target; one definition, promoted.
+
+What a target has is compared with what this checkout last saw there (`.halflap/deployed.json`), so
+that nobody overwrites what somebody else deployed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from halflap.cli.changes import Changes, outline
+from halflap.cli.client import Client, path
+from halflap.cli.moves import BETWEEN
+from halflap.cli.output import Output, ago, quoted
+from halflap.cli.project import STORE, Entry, Project
+from halflap.cli.reach import speaks
+from halflap.cli.settings import Settings
+from halflap.engine.bundle import Bundle, pack
+from halflap.errors import Conflict, HalflapError
+
+OWN = "dev"
+"""The target that `halflap dev` moves as well, in the project's own store."""
+LOOKS_EVERY = 0.3
+UPGRADES_WITHIN = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be deployed where: a bundle, the target, and what that has now."""
+
+    entry: Entry
+    bundle: Bundle
+    target: str
+    listed: Mapping[str, Any] | None
+    """The integration at the server; None where it is not there yet."""
+    changes: Changes
+
+    @property
+    def now(self) -> str | None:
+        """The hash that the target has."""
+        return self.listed["targets"].get(self.target) if self.listed is not None else None
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The version that the target has, in short."""
+        assert self.listed is not None
+        return next(each for each in self.listed["versions"] if each["hash"] == self.now)
+
+
+@click.command("deploy")
+@click.argument("integration", required=False)
+@click.option("--to", "target", default="dev", show_default=True, help="dev, staging, production …")
+@click.option("--note", default="", help="What is new, in a sentence.")
+@click.option("--overwrite", is_flag=True, help="Deploy although the target has what is newer.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option(
+    "--upgrade-instances", "upgrades", is_flag=True, help="Move the target's instances to it, too."
+)
+@click.option(
+    "--path",
+    "start",
+    type=click.Path(exists=True, path_type=Path),
+    help="The project's folder; the one you are in, where it is not given.",
+)
+@speaks(connects=False)
+async def deploy(
+    settings: Settings,
+    output: Output,
+    integration: str | None,
+    target: str,
+    note: str,
+    overwrite: bool,
+    dry_run: bool,
+    upgrades: bool,
+    start: Path | None,
+) -> None:
+    """Publish a project's integration to a target, and show what changes.
+
+    A target is a name at a server: the one of this project, or the one that HALFLAP_SERVER_STAGING
+    and HALFLAP_TOKEN_STAGING (in .env) name for --to staging. Instances stay on their version until
+    they are upgraded; their connections are their server's own.
+
+    Example: halflap deploy --to staging --note "books returns too"
+    """
+    project = Project.read(start)
+    entries = (project.integration(integration),) if integration else project.needed()
+    if not settings.server and target in settings.remotes:
+        settings = replace(settings, server=target)
+    elif not settings.server and target != OWN:
+        output.progress(
+            (f"HALFLAP_SERVER_{target.upper().replace('-', '_')} is not set: ", "dim"),
+            (f"{target} is a target of this project's own server", "dim"),
+        )
+    ledger = Ledger(project, settings)
+    async with Client.connect(settings, make=not dry_run) as api:
+        for entry in entries:
+            plan = await prepare(api, project, entry, target)
+            show(output, api, plan, every_line=dry_run)
+            seen = ledger.seen(plan)
+            if plan.now not in (None, plan.bundle.hash, seen) and not overwrite:
+                refusal = newer(plan, seen)
+                if not dry_run:
+                    raise refusal
+                output.progress((f"\n{refusal.message}", "yellow"))
+            if dry_run:
+                if output.json:
+                    output.emit(report(plan, None))
+                continue
+            made = await publish(api, plan, seen, note, overwrite=overwrite)
+            ledger.saw(plan)
+            if output.json:
+                output.emit(report(plan, made["number"]))
+            elif plan.now != plan.bundle.hash:
+                output.line(
+                    ("deployed ", "green"), (entry.name, "bold"),
+                    f" version {made['number']} to {target}", (f"  {plan.bundle.hash[:12]}", "dim"),
+                )  # fmt: skip
+            await follow_up(api, output, plan, made["number"], upgrades=upgrades)
+    if dry_run:
+        output.progress(("\nnothing was deployed: this was a dry run", "dim"))
+
+
+async def prepare(api: Client, project: Project, entry: Entry, target: str) -> Plan:
+    """Pack an integration, load it as the server will, and compare it with what the target has."""
+    bundle = await asyncio.to_thread(pack, project.root, entry.entry)
+    with tempfile.TemporaryDirectory(prefix="halflap-deploy-") as cache:
+        after = await asyncio.to_thread(outline, bundle, Path(cache))
+    listed: list[dict[str, Any]] = await api.get("/api/integrations")
+    found = next((each for each in listed if each["name"] == entry.name), None)
+    now = found["targets"].get(target) if found is not None else None
+    before = None
+    if now is not None:
+        before = await api.get(path("integrations", entry.name, "versions", now))
+    return Plan(entry, bundle, target, found, Changes.between(before, after, bundle))
+
+
+def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
+    """Show what a deployment changes."""
+    if output.json:
+        return
+    output.line((plan.entry.name, "bold"), f" → {plan.target}", (f"  at {api.where}", "dim"))
+    if plan.now is None:
+        files = len(plan.bundle.files)
+        output.line(f"  the target has none yet; {files} {'file' if files == 1 else 'files'}")
+    elif plan.now == plan.bundle.hash:
+        output.line(f"  {plan.target} has exactly this: version {plan.summary['number']}")
+    else:
+        plan.changes.show(output, every_line=every_line)
+
+
+def newer(plan: Plan, seen: str | None) -> Conflict:
+    """Says that the target has what this checkout does not know."""
+    now = plan.summary
+    note = f" ({now['note']})" if now["note"] else ""
+    knows = "has never seen" if seen is None else "did not deploy, and has not seen"
+    return Conflict(
+        f"{plan.target} has version {now['number']} of {plan.entry.name}, published "
+        f"{ago(now['published_at'])}{note}, which this checkout {knows}. Bring its changes here "
+        "first (git pull), or look at the difference with --dry-run; then deploy with --overwrite",
+        key=str(plan.now),
+    )
+
+
+async def publish(
+    api: Client, plan: Plan, seen: str | None, note: str, *, overwrite: bool
+) -> Mapping[str, Any]:
+    """Send the bundle, and point the target at it."""
+    return await api.post(
+        "/api/versions",
+        data=plan.bundle.to_bytes(),
+        target=plan.target,
+        expect=seen or plan.now,
+        note=note,
+        overwrite=overwrite,
+    )
+
+
+async def follow_up(
+    api: Client, output: Output, plan: Plan, number: int, *, upgrades: bool
+) -> None:
+    """Upgrade the target's instances, or say which ones stay where they are."""
+    name = plan.entry.name
+    found: list[dict[str, Any]] = await api.get("/api/instances", integration=name)
+    others = others_versions(plan)
+    behind = [
+        each
+        for each in found
+        if each["version"]["hash"] not in {plan.bundle.hash, *others} and each["name"]
+    ]
+    if upgrades and behind:
+        await upgrade(api, output, plan, [each["id"] for each in behind])
+        return
+    if not behind:
+        if not found:
+            output.progress(("next: ", "dim"), f"halflap instances add CUSTOMER {quoted(name)}")
+        return
+    many = f"{len(behind)} {'instance stays on its' if len(behind) == 1 else 'instances stay on their'}"
+    output.progress(f"{many} version; to move to version {number}:")
+    output.progress(f"  halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances")
+
+
+def others_versions(plan: Plan) -> set[str]:
+    """The versions that other targets have at the same server: their instances are not ours."""
+    if plan.listed is None:
+        return set()
+    targets: Mapping[str, str] = plan.listed["targets"]
+    return {hash for name, hash in targets.items() if name != plan.target and hash != plan.now}
+
+
+async def upgrade(api: Client, output: Output, plan: Plan, instances: list[str]) -> None:
+    """Upgrade instances, all at once; tells how far they are, and raises where one failed."""
+    name = plan.entry.name
+    results: list[dict[str, Any]] = await api.post(
+        path("integrations", name, "upgrade"),
+        {"version": plan.bundle.hash, "instances": instances},
+    )
+    refused = {each["instance"]: str(each["error"]) for each in results if each["error"]}
+    waiting = set(instances) - set(refused)
+    end = asyncio.get_running_loop().time() + UPGRADES_WITHIN
+    total, told = len(instances), -1
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        listed: list[dict[str, Any]] = await api.get("/api/instances", integration=name)
+        found = {each["id"]: each for each in listed}
+        waiting = {each for each in waiting if each in found and found[each]["state"] in BETWEEN}
+        done = total - len(waiting)
+        if done != told:
+            output.progress((f"upgrading: {done} of {total}", "dim"))
+            told = done
+        if not waiting or asyncio.get_running_loop().time() > end:
+            break
+        await asyncio.sleep(LOOKS_EVERY)
+    for each in instances:
+        if each in found and found[each]["state"] == "failed" and each not in refused:
+            refused[each] = str(found[each]["error"])
+    refused |= dict.fromkeys(waiting, "is still upgrading; it goes on at the server")
+    if refused:
+        lines = [f"{len(refused)} of {total} instances are not on the new version:"]
+        for id, why in refused.items():
+            named = f"{found[id]['customer_name']}/{found[id]['name']}" if id in found else id
+            lines.append(f"  {named}: {why}")
+        lines.append("Mend that, then for each: halflap instances upgrade CUSTOMER/NAME")
+        raise HalflapError("\n".join(lines))
+    output.progress(f"upgraded {total} {'instance' if total == 1 else 'instances'}")
+
+
+def report(plan: Plan, number: int | None) -> Mapping[str, Any]:
+    """A deployment, or what it would be, for machines."""
+    return {
+        "integration": plan.entry.name,
+        "target": plan.target,
+        "hash": plan.bundle.hash,
+        "number": number,
+        "before": plan.now,
+        "changed": plan.now != plan.bundle.hash,
+        **plan.changes.plain(),
+    }
+
+
+class Ledger:
+    """What this checkout last saw at each server's targets."""
+
+    def __init__(self, project: Project, settings: Settings) -> None:
+        self._path = project.root / STORE / "deployed.json"
+        own = not settings.server and settings.dir.resolve() == project.store.resolve()
+        self._own = own
+        remote = settings.remotes.get(settings.server)
+        self._where = (remote.url if remote else settings.server).rstrip("/") or (
+            "here" if own else str(settings.dir.resolve())
+        )
+
+    def seen(self, plan: Plan) -> str | None:
+        """The hash that this checkout last saw at a target."""
+        if self._own and plan.target == OWN:
+            return plan.now  # a project's own store has nobody else's work in it
+        return self._read().get(self._key(plan))
+
+    def saw(self, plan: Plan) -> None:
+        """Note that the target has the plan's version now."""
+        known = {**self._read(), self._key(plan): plan.bundle.hash}
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        draft = self._path.with_suffix(".new")
+        draft.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+        draft.replace(self._path)
+
+    def _key(self, plan: Plan) -> str:
+        return f"{self._where} {plan.target} {plan.entry.name}"
+
+    def _read(self) -> dict[str, str]:
+        try:
+            found: Any = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cast(dict[str, str], found) if isinstance(found, dict) else {}

@@ -1,0 +1,343 @@
+"""`halflap doctor`: looks at this machine, the store and the settings, and says what to mend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import click
+
+import halflap
+from halflap.cli.client import Client, Http, has_store, local, path
+from halflap.cli.output import Output, state
+from halflap.cli.reach import settings_here
+from halflap.cli.settings import Settings
+from halflap.cli.tunnel import PROGRAMS
+from halflap.errors import ConfigError, DefinitionError, HalflapError
+from halflap.sdk import codec, registry
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_SQLITE = (3, 35)
+LITTLE_ROOM = 1_000_000_000
+NO_ROOM = 100_000_000
+IMPLAUSIBLE = 0.000_02
+"""A commit that is this fast did not wait for any disk."""
+SLOW = 0.05
+PROBES = 20
+IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: how it is, and what mends it."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    said: str
+    mend: str = ""
+
+
+@click.command("doctor")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The server's directory; the project's .halflap, where it is not given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON, for machines.")
+def doctor(directory: Path | None, as_json: bool) -> None:
+    """Check this machine, the store and the settings.
+
+    Every line is ok, warn or fail, and says what mends it; the exit code is 1 where one fails.
+
+    Example: halflap doctor
+    """
+    output = Output(json=as_json)
+    checks: list[Check] = [*machine()]
+    try:
+        settings = settings_here(dir=directory)
+    except ConfigError as error:
+        checks.append(Check("settings", "fail", error.message, "mend or remove the variable"))
+    else:
+        checks.append(Check("settings", "ok", f"read; the server's directory is {settings.dir}"))
+        checks += asyncio.run(examine(settings))
+    failed = any(each.state == "fail" for each in checks)
+    if as_json:
+        output.emit({"ok": not failed, "checks": [asdict(each) for each in checks]})
+    else:
+        show(output, checks)
+    sys.exit(1 if failed else 0)
+
+
+def show(output: Output, checks: list[Check]) -> None:
+    """Show the checks, and how many are not well."""
+    width = max(len(each.name) for each in checks)
+    for each in checks:
+        shown = state(each.state)
+        shown.pad_right(4 - len(each.state))
+        output.line(shown, f"  {each.name:<{width}}  {each.said}")
+        if each.mend and each.state != "ok":
+            output.line(" " * (width + 8), ("→ ", "bold"), each.mend)
+    bad = {kind: sum(each.state == kind for each in checks) for kind in ("fail", "warn")}
+    said = ", ".join(f"{count} {kind}" for kind, count in bad.items() if count)
+    output.line()
+    output.line((said or "all is well", "bold"))
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Everything that depends on the settings."""
+    checks = [*disk(settings.dir), *clock(settings.dir), *keys(settings)]
+    server = await local(settings)
+    try:
+        checks.append(await store(settings, server))
+        checks.append(port(settings, server))
+        checks.append(await public_url(settings, server))
+    finally:
+        if server is not None:
+            await server.close()
+    usable = not any(each.state == "fail" and each.name in ("store", "key") for each in checks)
+    checks += components()
+    checks.append(await versions(settings, usable=usable))
+    checks.append(tunnels())
+    return checks
+
+
+def machine() -> Iterator[Check]:
+    """Halflap, Python, SQLite."""
+    yield Check("halflap", "ok", f"{halflap.__version__} in {Path(halflap.__file__).parent}")
+    found = platform.python_version()
+    good = sys.version_info >= OLDEST_PYTHON
+    yield Check("python", "ok" if good else "fail", found, "install Python 3.11 or newer")
+    good = sqlite3.sqlite_version_info >= OLDEST_SQLITE
+    mend = "install a Python with SQLite 3.35 or newer (python.org, uv and conda have it)"
+    yield Check("sqlite", "ok" if good else "fail", sqlite3.sqlite_version, mend)
+
+
+def disk(directory: Path) -> Iterator[Check]:
+    """Room, the kind of file system, and whether a commit waits for the disk."""
+    there = existing(directory)
+    free = shutil.disk_usage(there).free
+    how = "ok" if free > LITTLE_ROOM else "warn" if free > NO_ROOM else "fail"
+    mend = "free some room: a full disk refuses every event with 503"
+    yield Check("disk", how, f"{free / 1e9:.1f} GB free at {there}", mend)
+    kind = file_system(there)
+    if kind in REMOTE:
+        mend = "put the store on a local disk: SQLite's log is not safe on this one"
+        yield Check("file system", "fail", f"{kind}, which is on another machine", mend)
+    try:
+        seconds = commit_seconds(there)
+    except OSError as error:
+        mend = "let this user write there, or name another directory with HALFLAP_DIR"
+        yield Check("commit", "fail", f"{there} cannot be written: {error.strerror}", mend)
+        return
+    said = f"{seconds * 1e3:.2f} ms for a write and fsync, on {kind or 'an unknown file system'}"
+    if kind in IN_MEMORY:
+        mend = "keep it on a disk: what is in memory is gone when the machine stops"
+        yield Check("commit", "warn", f"{said}, which is in memory", mend)
+    elif seconds < IMPLAUSIBLE:
+        mend = "does this disk really write on fsync? Acknowledged events may be lost at power loss"
+        yield Check("commit", "warn", f"{said}: faster than a disk can be", mend)
+    elif seconds > SLOW:
+        mend = "a faster disk makes every acknowledgement faster"
+        yield Check("commit", "warn", f"{said}: slow", mend)
+    else:
+        yield Check("commit", "ok", said)
+
+
+def clock(directory: Path) -> Iterator[Check]:
+    """Whether the clock went back since the store was written."""
+    written = [
+        each.stat().st_mtime
+        for each in (directory / "halflap.db", directory / "halflap.db-wal")
+        if each.exists()
+    ]
+    ahead = max(written, default=0.0) - time.time()
+    mend = "set the clock (NTP): what is due, and what is too old, is judged by it"
+    if ahead > 5:
+        yield Check("clock", "fail", f"it is {ahead:.0f} s behind the store's last write", mend)
+    elif time.gmtime().tm_year < 2025:
+        yield Check("clock", "fail", f"it says {time.strftime('%F %T')}", mend)
+    else:
+        yield Check("clock", "ok", time.strftime("%F %T %Z"))
+
+
+def keys(settings: Settings) -> Iterator[Check]:
+    """Who may read the key of the secrets, and the token."""
+    if not has_store(settings.dir):
+        return
+    for name, what, given in (
+        ("halflap.key", "key", settings.keys),
+        ("token", "token", settings.token),
+    ):
+        file = settings.dir / name
+        if given:
+            yield Check(what, "ok", f"from HALFLAP_{'KEYS' if what == 'key' else 'TOKEN'}")
+        elif not file.exists():
+            if what == "key":
+                mend = "put its copy back; without it, the store's secrets cannot be read"
+                yield Check(what, "fail", f"{file} is missing", mend)
+        elif file.stat().st_mode & 0o077:
+            yield Check(what, "fail", f"others may read {file}", f"chmod 600 {file}")
+        else:
+            yield Check(what, "ok", f"only its owner may read {file}")
+
+
+async def store(settings: Settings, server: Http | None) -> Check:
+    """Whether the store opens, or who has it."""
+    if server is not None:
+        health = await server.health()
+        said = f"open in the server at {server.where}, version {health['version']}"
+        if health["version"] != halflap.__version__:
+            return Check("store", "warn", said, f"restart it: this is {halflap.__version__}")
+        return Check("store", "ok", said)
+    if not has_store(settings.dir):
+        return Check("store", "ok", "none yet; halflap dev or halflap serve makes it")
+    if holder := locked_by(settings.dir):
+        mend = f"is it a server that hangs? Look at process {holder}, or stop it"
+        return Check("store", "fail", f"process {holder} has it open, and does not answer", mend)
+    database = settings.dir / "halflap.db"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+        ) as reading:
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        mend = "put a backup back; do not delete its -wal file, it holds the newest commits"
+        return Check("store", "fail", f"{database} cannot be read: {error}", mend)
+    return Check("store", "ok", f"{database}, {database.stat().st_size / 1e6:.1f} MB")
+
+
+def port(settings: Settings, server: Http | None) -> Check:
+    """Whether the server's port is free, or ours."""
+    if server is not None:
+        return Check("port", "ok", f"the server listens at {server.where}")
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            mend = "stop what uses it, or choose another with HALFLAP_PORT"
+            said = f"{settings.host}:{settings.port} cannot be used: {error.strerror}"
+            return Check("port", "fail", said, mend)
+    return Check("port", "ok", f"{settings.host}:{settings.port} is free")
+
+
+async def public_url(settings: Settings, server: Http | None) -> Check:
+    """Whether senders reach this server where they are told to."""
+    name, url = "public url", settings.public_url
+    if not url:
+        said = "none: senders on this machine only. halflap dev --tunnel opens one"
+        return Check(name, "ok", said)
+    if server is None:
+        return Check(name, "ok", f"{url}; it is tried while a server runs")
+    line = Http.opened(url, "")
+    try:
+        await line.health()
+    except (HalflapError, codec.NotJson) as error:
+        said = error.message if isinstance(error, HalflapError) else f"{url} is another server"
+        mend = "does the proxy or the tunnel lead here? Senders get this address"
+        return Check(name, "warn", said, mend)
+    finally:
+        await line.close()
+    return Check(name, "ok", f"{url} leads to a Halflap server")
+
+
+def components() -> Iterator[Check]:
+    """Whether the installed components load."""
+    good: list[str] = []
+    for each in registry.names():
+        try:
+            registry.component(each)
+            good.append(each)
+        except DefinitionError as error:
+            mend = "update it, or remove its package"
+            yield Check("components", "fail", f"{each}: {error.message}", mend)
+    yield Check("components", "ok", ", ".join(good))
+
+
+async def versions(settings: Settings, *, usable: bool) -> Check:
+    """Whether what is deployed loads here: its distributions are installed, in their versions."""
+    name = "versions"
+    if not usable or not has_store(settings.dir):
+        return Check(name, "ok", "none to look at")
+    try:
+        async with Client.connect(settings) as api:
+            wrong: list[str] = []
+            count = 0
+            listed: list[dict[str, Any]] = await api.get("/api/integrations")
+            for each in listed:
+                wanted = dict.fromkeys([each["versions"][0]["hash"], *each["targets"].values()])
+                for hash in wanted:
+                    count += 1
+                    found = await api.get(path("integrations", each["name"], "versions", hash))
+                    if found["error"]:
+                        said = " ".join(str(found["error"]).split())
+                        wrong.append(f"{each['name']} version {found['number']}: {said}")
+    except HalflapError as error:
+        return Check(name, "fail", error.message, "mend that, then look again")
+    if wrong:
+        return Check(name, "fail", "; ".join(wrong), "install what it needs, or deploy it again")
+    return Check(name, "ok", f"{count} deployed and loadable")
+
+
+def tunnels() -> Check:
+    """What `halflap dev --tunnel` may use."""
+    there = [each.name for each in PROGRAMS if shutil.which(each.name)]
+    said = ", ".join(there) or "neither cloudflared nor ngrok; only halflap dev --tunnel needs one"
+    return Check("tunnels", "ok", said)
+
+
+def existing(directory: Path) -> Path:
+    """A directory, or the nearest above it that exists."""
+    whole = directory.absolute()
+    return next(each for each in (whole, *whole.parents) if each.is_dir())
+
+
+def file_system(directory: Path) -> str:
+    """The kind of file system that a directory is on; nothing where it is not known."""
+    whole, best, kind = directory.resolve(), "", ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+            _, mount, name, *_ = line.split(" ")
+            mount = mount.replace("\\040", " ")
+            if whole.is_relative_to(mount) and len(mount) >= len(best):
+                best, kind = mount, name
+    return kind
+
+
+def commit_seconds(directory: Path) -> float:
+    """How long a write takes until it is on disk."""
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        times: list[float] = []
+        for _ in range(PROBES):
+            began = time.perf_counter()
+            file.write(b"." * 4096)
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def locked_by(directory: Path) -> str:
+    """The process that has the store open; nothing where none has."""
+    lock = directory / "halflap.lock"
+    with contextlib.suppress(FileNotFoundError), lock.open("r", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read(20).strip() or "another"
+    return ""

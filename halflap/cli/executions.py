@@ -1,0 +1,337 @@
+"""`halflap executions` and `halflap events`: what happened, why, and again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, get_args
+
+import click
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output, ago, state, took, when
+from halflap.cli.reach import customer_option, speaks
+from halflap.cli.record import event_lines, execution_lines, has_steps, log_line, name_of
+from halflap.errors import ConfigError, HalflapError
+from halflap.model import ENDED, ExecutionState
+
+LOOKS_EVERY = 0.3
+STATES = get_args(ExecutionState)
+
+execution_argument = click.argument("execution", metavar="EXECUTION")
+instance_option = click.option("--instance", metavar="NAME", help="The instance, by name or id.")
+
+
+@click.group("executions")
+def executions() -> None:
+    """Runs of flows: what happened, why, and again.
+
+    EXECUTION is an id, or last.
+
+    Example: halflap executions show last
+    """
+
+
+@executions.command("list")
+@customer_option
+@instance_option
+@click.option("--flow", metavar="NAME", help="Only those of a flow.")
+@click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
+@click.option("--key", metavar="ID", help="Only those of a record.")
+@click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+@speaks()
+async def list_executions(
+    api: Client,
+    output: Output,
+    customer: str | None,
+    instance: str | None,
+    flow: str | None,
+    states: str | None,
+    key: str | None,
+    failed: bool,
+    limit: int,
+) -> None:
+    """List executions, newest first.
+
+    Example: halflap executions list --customer Initech --failed
+    """
+    customer, instance = apart(customer, instance)
+    found: list[dict[str, Any]] = []
+    before: str | None = None
+    while len(found) < limit:
+        answer = await api.get(
+            "/api/executions",
+            customer=customer,
+            instance=instance,
+            flow=flow,
+            state=states,
+            key=key,
+            dead_letters=failed or None,
+            limit=min(limit - len(found), 200),
+            before=before,
+        )
+        found += answer["executions"]
+        before = answer["next"]
+        if before is None:
+            break
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("id", "flow", "instance", "state!", "accepted!", "took!", "why"),
+        [
+            (
+                each["id"],
+                each["flow"],
+                name_of(each),
+                state(each["state"]),
+                (ago(each["accepted_at"]), "dim"),
+                took(each["duration_ms"]),
+                (" ".join((each["reason"] or each["waiting_for"]).split()), "dim"),
+            )
+            for each in found
+        ],
+        "no executions; an event that arrives starts one",
+    )
+    if before is not None:
+        output.note((f"these are the newest {len(found)}; more with --limit", "dim"))
+
+
+@executions.command("show")
+@execution_argument
+@speaks()
+async def show_execution(api: Client, output: Output, execution: str) -> None:
+    """Show an execution: its event, its steps, why it failed, what to do next.
+
+    Example: halflap executions show last
+    """
+    found = await api.get(path("executions", execution))
+    if output.json:
+        output.emit(found)
+        return
+    logs: list[dict[str, Any]] = await api.get(path("executions", found["id"], "logs"))
+    execution_lines(output, found, logs)
+
+
+@executions.command("logs")
+@execution_argument
+@click.option("--follow", is_flag=True, help="Go on until it has ended.")
+@speaks()
+async def show_logs(api: Client, output: Output, execution: str, follow: bool) -> None:
+    """Show what the author's code logged.
+
+    Example: halflap executions logs last --follow
+    """
+    found = await api.get(path("executions", execution))
+    after = 0
+    while True:
+        lines: list[dict[str, Any]] = await api.get(
+            path("executions", found["id"], "logs"), after=after
+        )
+        for each in lines:
+            after = each["id"]
+            if output.json:
+                output.emit(each)
+            else:
+                log_line(output, each)
+        if not follow or found["state"] in ENDED:
+            break
+        await asyncio.sleep(LOOKS_EVERY)
+        found = await api.get(path("executions", found["id"]))
+    if after == 0:
+        output.progress(("nothing was logged", "dim"))
+
+
+@executions.command("tail")
+@customer_option
+@instance_option
+@speaks()
+async def tail_executions(
+    api: Client, output: Output, customer: str | None, instance: str | None
+) -> None:
+    """Follow executions as they happen, until Ctrl-C.
+
+    Example: halflap executions tail --instance Initech/warehouse
+    """
+    customer, instance = apart(customer, instance)
+    changes = api.stream("/api/follow", customer=customer, instance=instance)
+    names = {each["id"]: each for each in await api.get("/api/instances")}
+    async for change in changes:
+        if change is None:
+            output.progress((f"following {api.where}; Ctrl-C ends it", "dim"))
+        elif output.json:
+            output.emit(change)
+        else:
+            await tell(api, output, change, names)
+    raise HalflapError(f"the server at {api.where} stopped")
+
+
+@executions.command("cancel")
+@execution_argument
+@click.option("--reason", default="cancelled by hand", show_default=True, help="Why.")
+@speaks()
+async def cancel_execution(api: Client, output: Output, execution: str, reason: str) -> None:
+    """Cancel an execution: at once where it waits, at its next step where it runs.
+
+    Example: halflap executions cancel last --reason "a test"
+    """
+    found = await api.post(path("executions", execution, "cancel"), {"reason": reason})
+    if output.json:
+        output.emit(found)
+        return
+    said = state(found["state"]) if found["state"] in ENDED else "ends at its next step"
+    output.line(f"{found['id']}  ", said)
+
+
+@executions.command("replay")
+@click.argument("executions_", metavar="EXECUTION…", nargs=-1, required=True)
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["start", "failed"]),
+    help="The whole of it, or from the step that failed; asked of what failed: failed.",
+)
+@click.option("--version", "number", help="On this version; its instance's otherwise.")
+@click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
+@speaks()
+async def replay_execution(
+    api: Client,
+    output: Output,
+    executions_: tuple[str, ...],
+    start: str | None,
+    number: str | None,
+    wait: bool,
+) -> None:
+    """Run executions again: those that failed from the failed step, others from the start.
+
+    From the failed step, what succeeded is not done again, and idempotency keys stay the same.
+
+    Example: halflap executions replay last --from start --wait
+    """
+    if wait and not api.runs:
+        raise ConfigError(
+            "no server runs, so there is nothing to wait for; start one with halflap serve, or leave "
+            "out --wait: it runs once a server does"
+        )
+    for execution in executions_:
+        found = await api.get(path("executions", execution))
+        again = start or ("failed" if found["state"] == "failed" and has_steps(found) else "start")
+        draft = {"from": again, "version": number}
+        made = await api.post(path("executions", found["id"], "replay"), draft)
+        if wait:
+            await ended(api, output, made["execution"])
+        elif output.json:
+            output.emit(made)
+        else:
+            how = "from the failed step" if again == "failed" else "from the start"
+            output.line(f"{found['id']} is run again {how}: ", (made["execution"], "bold"))
+            if not api.runs:
+                output.note(("It runs once a server does: halflap serve", "yellow"))
+
+
+@executions.command("dismiss")
+@click.argument("executions_", metavar="EXECUTION…", nargs=-1, required=True)
+@speaks()
+async def dismiss_execution(api: Client, output: Output, executions_: tuple[str, ...]) -> None:
+    """Take failed executions off the dead letters.
+
+    Example: halflap executions dismiss last
+    """
+    for execution in executions_:
+        found = await api.get(path("executions", execution))
+        await api.post(path("executions", found["id"], "dismiss"))
+        if output.json:
+            output.emit({"dismissed": found["id"]})
+        else:
+            output.line(f"dismissed {found['id']}")
+
+
+@click.group("events")
+def events() -> None:
+    """What arrived.
+
+    Example: halflap events last
+    """
+
+
+@events.command("last")
+@customer_option
+@instance_option
+@click.option("--flow", metavar="NAME", help="Of a flow.")
+@click.option("--body", is_flag=True, help="Only its body, byte for byte.")
+@speaks()
+async def last_event(
+    api: Client,
+    output: Output,
+    customer: str | None,
+    instance: str | None,
+    flow: str | None,
+    body: bool,
+) -> None:
+    """Show the newest event: its request, its headers, its body.
+
+    Example: halflap events last --flow stock --body > sample.json
+    """
+    customer, instance = apart(customer, instance)
+    found = await api.get("/api/events/last", customer=customer, instance=instance, flow=flow)
+    if body:
+        raw = await api.bytes(path("executions", found["execution"], "body"))
+        if sys.stdout.isatty():
+            output.line(raw.decode(errors="replace"))
+        else:
+            sys.stdout.buffer.write(raw)
+    elif output.json:
+        output.emit(found)
+    else:
+        event_lines(output, found, whole=True)
+        output.next(f"halflap executions show {found['execution']}")
+
+
+def apart(customer: str | None, instance: str | None) -> tuple[str | None, str | None]:
+    """A customer and an instance; an instance may be named CUSTOMER/NAME."""
+    owner, slash, name = (instance or "").rpartition("/")
+    return (owner, name) if slash else (customer, instance)
+
+
+async def tell(
+    api: Client, output: Output, change: dict[str, Any], names: dict[str, dict[str, Any]]
+) -> None:
+    """A change in one line; of what failed, why."""
+    instance = names.get(change["instance"])
+    where = f"{instance['customer_name']}/{instance['name']}" if instance else change["instance"]
+    why = f"  {change['reason']}" if change["reason"] else ""
+    tries = f"  attempt {change['attempt']}" if change["attempt"] > 1 else ""
+    length = ""
+    if change["state"] in ENDED:
+        found = await api.get(path("executions", change["execution"]))
+        length = f"  {took(found['duration_ms'])}"
+    output.line(
+        (f"{clock(change['at'])}  ", "dim"),
+        f"{where} {change['flow']}  ",
+        state(change["state"]),
+        (f"{length}{tries}", "dim"),
+        (" ".join(why.split(" ")), "yellow"),
+        (f"  {change['execution']}", "dim"),
+    )
+
+
+def clock(at: str) -> str:
+    """A time of the API as the time of day, here."""
+    moment = when(at)
+    return f"{moment.astimezone():%H:%M:%S}" if moment is not None else ""
+
+
+async def ended(api: Client, output: Output, execution: str) -> None:
+    """Wait until an execution has ended, and show it; one that failed is an error."""
+    found = await api.get(path("executions", execution))
+    output.progress((f"running {execution} …", "dim"))
+    while found["state"] not in ENDED:
+        await asyncio.sleep(LOOKS_EVERY)
+        found = await api.get(path("executions", execution))
+    if output.json:
+        output.emit(found)
+    else:
+        execution_lines(output, found, [])
+    if found["state"] == "failed":
+        raise click.exceptions.Exit(1)

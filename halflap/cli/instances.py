@@ -1,0 +1,405 @@
+"""`halflap instances`: integrations activated for customers, and their life."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from halflap.cli import ask
+from halflap.cli.client import Client, path
+from halflap.cli.moves import Move, settle
+from halflap.cli.output import Output, ago, inline, quoted, state, version
+from halflap.cli.reach import customer_option, speaks, sure
+from halflap.errors import ConfigError, NotFound
+
+instance_argument = click.argument("instance", metavar="INSTANCE")
+patience_option = click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for it."
+)
+
+
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that answer an integration's config."""
+    function = click.option(
+        "--connection", "links", multiple=True, metavar="FIELD=NAME", help="A field's connection."
+    )(function)
+    return click.option(
+        "--config", "answers", multiple=True, metavar="NAME=VALUE", help="A field's value."
+    )(function)
+
+
+@click.group("instances")
+def instances() -> None:
+    """Integrations activated for customers: their life.
+
+    INSTANCE is an instance's id, its name, or CUSTOMER/NAME where several customers have one.
+
+    Example: halflap instances add Initech warehouse --activate
+    """
+
+
+@instances.command("list")
+@customer_option
+@click.option("--integration", metavar="NAME", help="Only those of an integration.")
+@speaks()
+async def list_instances(
+    api: Client, output: Output, customer: str | None, integration: str | None
+) -> None:
+    """List instances, oldest first.
+
+    Example: halflap instances list --customer Initech
+    """
+    found: list[dict[str, Any]] = await api.get(
+        "/api/instances", customer=customer, integration=integration
+    )
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("customer", "name", "integration", "version!", "state!", "id", "changed!"),
+        [
+            (
+                each["customer_name"],
+                each["name"],
+                each["integration"],
+                version(each["version"]),
+                state(each["state"]),
+                each["id"],
+                (ago(each["changed_at"]), "dim"),
+            )
+            for each in found
+        ],
+        "no instances yet; the first: halflap instances add CUSTOMER INTEGRATION",
+    )
+    for each in found:
+        if each["error"]:
+            output.line(f"\n{each['customer_name']}/{each['name']}: ", (str(each["error"]), "red"))
+
+
+@instances.command("show")
+@instance_argument
+@customer_option
+@click.option("--secrets", "shows_secrets", is_flag=True, help="Show what senders sign with, too.")
+@speaks()
+async def show_instance(
+    api: Client, output: Output, instance: str, customer: str | None, shows_secrets: bool
+) -> None:
+    """Show an instance: its URLs, its config, what it made at apps, what was refused.
+
+    Example: halflap instances show Initech/warehouse
+    """
+    found = await find(api, instance, customer)
+    secrets: dict[str, str] = {}
+    if shows_secrets:
+        secrets = await api.get(path("instances", found["id"], "secrets"))
+    refused: list[dict[str, Any]] = await api.get("/api/rejections", instance=found["id"])
+    if output.json:
+        output.emit({**found, "rejections": refused, **({"secrets": secrets} if secrets else {})})
+        return
+    output.line((f"{found['customer_name']}/{found['name']}", "bold"), "  ", state(found["state"]))
+    if found["error"]:
+        output.line("  ", (str(found["error"]), "red"))
+    output.pairs(
+        {
+            "id": found["id"],
+            "integration": f"{found['integration']}, version {version(found['version'])}",
+            "config": f"revision {found['revision']}" if found["revision"] else "none yet",
+            "added": ago(found["created_at"]),
+            "changed": ago(found["changed_at"]),
+            "last move": found["deployment"],
+        }
+    )
+    part(output, "URLs", found["urls"])
+    part(output, "Secrets", secrets)
+    part(output, "Config", {name: inline(each) for name, each in found["config"].items()})
+    part(output, "Connections", found["connections"])
+    made = {each["flow"]: f"webhook {each['remote_id']}" for each in found["subscriptions"]}
+    part(output, "Made at apps", made)
+    counted = {
+        flow: ", ".join(f"{count} {what}" for what, count in each.items())
+        for flow, each in found["counters"].items()
+    }
+    part(output, "Counted, not kept", counted)
+    if refused:
+        output.line(("\nRefused requests", "bold"), "  newest first")
+        for each in refused[:5]:
+            said = f"{each['status']} {each['reason']}"
+            output.line("  ", (f"{ago(each['at']):<12} ", "dim"), f"{each['flow']}: {said}")
+
+
+@instances.command("add")
+@click.argument("customer")
+@click.argument("integration")
+@click.option("--name", help="What to call it; the integration's name, where it is not given.")
+@click.option("--version", "number", help="A version's number or hash.")
+@click.option("--target", help="Start on the version that this target has; dev at first.")
+@config_options
+@click.option("--activate", "activates", is_flag=True, help="Activate it at once.")
+@patience_option
+@speaks()
+async def add_instance(
+    api: Client,
+    output: Output,
+    customer: str,
+    integration: str,
+    name: str | None,
+    number: str | None,
+    target: str | None,
+    answers: tuple[str, ...],
+    links: tuple[str, ...],
+    activates: bool,
+    timeout: float,
+) -> None:
+    """Configure an integration for a customer; asks for what its config needs.
+
+    Example: halflap instances add Initech warehouse --connection acme=acme --activate
+    """
+    wanted = await version_of(api, integration, number, target)
+    config, chosen = await filled(api, output, customer, wanted, answers, links)
+    draft = {
+        "customer": customer,
+        "integration": integration,
+        "name": name,
+        "config": config,
+        "connections": chosen,
+        "version": wanted["hash"],
+    }
+    await configured(api, output, draft, activates, timeout)
+
+
+@instances.command("configure")
+@instance_argument
+@customer_option
+@config_options
+@click.option("--activate", "activates", is_flag=True, help="Let it take effect at once.")
+@patience_option
+@speaks()
+async def configure_instance(
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    answers: tuple[str, ...],
+    links: tuple[str, ...],
+    activates: bool,
+    timeout: float,
+) -> None:
+    """Change an instance's config: what is not given stays.
+
+    Example: halflap instances configure Initech/warehouse --config greeting=Hello --activate
+    """
+    found = await find(api, instance, customer)
+    wanted = await version_of(api, found["integration"], found["version"]["hash"], None)
+    config, chosen = await filled(
+        api, output, found["customer"], wanted, answers, links, known=found
+    )
+    draft = {
+        "customer": found["customer"],
+        "integration": found["integration"],
+        "name": found["name"],
+        "config": config,
+        "connections": chosen,
+    }
+    await configured(api, output, draft, activates, timeout)
+
+
+@instances.command("activate")
+@instance_argument
+@customer_option
+@patience_option
+@speaks()
+async def activate_instance(
+    api: Client, output: Output, instance: str, customer: str | None, timeout: float
+) -> None:
+    """Activate an instance: runs its deploy flow, subscribes its triggers, then takes events.
+
+    Of an active or failed one it does so again, with its newest config; nothing is made twice.
+
+    Example: halflap instances activate Initech/warehouse
+    """
+    found = await find(api, instance, customer)
+    await settle(api, output, found, Move("activate", "activating", "active"), timeout)
+
+
+@instances.command("upgrade")
+@instance_argument
+@customer_option
+@click.option("--version", "number", help="A number, a hash or a target; the newest otherwise.")
+@patience_option
+@speaks()
+async def upgrade_instance(
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    number: str | None,
+    timeout: float,
+) -> None:
+    """Move an instance to another version of its integration.
+
+    Example: halflap instances upgrade Initech/warehouse --version 3
+    """
+    found = await find(api, instance, customer)
+    wanted = await version_of(api, found["integration"], number, None)
+    if wanted["hash"] == found["version"]["hash"]:
+        if output.json:
+            output.emit(found)
+        else:
+            output.line(f"{found['name']} has version {wanted['number']} already")
+        return
+    move = Move("upgrade", "upgrading", "active", {"version": wanted["hash"]})
+    await settle(api, output, found, move, timeout)
+
+
+@instances.command("disable")
+@instance_argument
+@customer_option
+@patience_option
+@speaks()
+async def disable_instance(
+    api: Client, output: Output, instance: str, customer: str | None, timeout: float
+) -> None:
+    """Disable an instance: closes its URLs, ends what runs, takes down what it made at apps.
+
+    Example: halflap instances disable Initech/warehouse
+    """
+    found = await find(api, instance, customer)
+    await settle(api, output, found, Move("disable", "disabling", "disabled"), timeout)
+
+
+@instances.command("remove")
+@instance_argument
+@customer_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@speaks()
+async def remove_instance(
+    api: Client, output: Output, instance: str, customer: str | None, yes: bool
+) -> None:
+    """Remove an instance that is disabled, or was never activated.
+
+    Example: halflap instances remove Initech/warehouse
+    """
+    found = await find(api, instance, customer)
+    named = f"{found['customer_name']}/{found['name']}"
+    if found["state"] not in ("disabled", "configured"):
+        raise ConfigError(
+            f"{named} is {found['state']}; disable it first, so that its webhooks are taken down: "
+            f"halflap instances disable {quoted(named)}"
+        )
+    sure(yes, f"Remove {named} ({found['id']}), its URLs and its config?")
+    await api.delete(path("instances", found["id"]))
+    if output.json:
+        output.emit({"removed": found["id"]})
+        return
+    output.line(f"removed {named}")
+
+
+async def find(api: Client, named: str, customer: str | None) -> dict[str, Any]:
+    """An instance by its id, its name, or CUSTOMER/NAME."""
+    owner, slash, name = named.rpartition("/")
+    if slash:
+        named, customer = name, owner
+    return await api.get(path("instances", named), customer=customer)
+
+
+async def version_of(
+    api: Client, integration: str, number: str | None, target: str | None
+) -> dict[str, Any]:
+    """A version in full: the one that is named, or that a target has, else the newest."""
+    if number is None and target is None:
+        listed: list[dict[str, Any]] = await api.get("/api/integrations")
+        known = {each["name"]: each for each in listed}
+        if integration not in known:
+            raise NotFound(
+                f"no integration {integration!r} is deployed at {api.where}; there are: "
+                f"{', '.join(known) or 'none yet'}. In its project: halflap deploy --to dev"
+            )
+        number = str(known[integration]["versions"][0]["hash"])
+    return await api.get(path("integrations", integration, "versions", number or target or ""))
+
+
+async def filled(
+    api: Client,
+    output: Output,
+    customer: str,
+    wanted: Mapping[str, Any],
+    answers: tuple[str, ...],
+    links: tuple[str, ...],
+    known: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config's plain fields and connections: given, known already, or asked for."""
+    if wanted["error"]:
+        raise ConfigError(
+            f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
+            f"{wanted['error']}"
+        )
+    asks = sys.stdin.isatty() and not output.json
+    before: Mapping[str, Any] = known["config"] if known is not None else {}
+    given = ask.pairs(answers, "--config")
+    form = ask.Form(wanted["config"])
+    stay = set(before) - {each.partition(".")[0] for each in given}
+    if known is not None:
+        stay |= set(wanted["config"].get("properties") or {}) - set(given)
+    config = {**before, **form.fill(given, ask=asks, known=stay, flag="--config")}
+    chosen: dict[str, str] = dict(known["connections"]) if known is not None else {}
+    chosen |= ask.pairs(links, "--connection")
+    for field, kind in wanted["connections"].items():
+        if field not in chosen:
+            chosen[field] = await choose(api, output, customer, wanted["integration"], field, kind)
+    return config, chosen
+
+
+async def choose(
+    api: Client, output: Output, customer: str, integration: str, field: str, kind: str
+) -> str:
+    """The customer's connection for a field: the only one that fits, or which one is asked."""
+    found: list[dict[str, Any]] = await api.get("/api/connections", customer=customer)
+    fitting = [each for each in found if each["component"] == kind]
+    if len(fitting) == 1:
+        output.progress((f"{field}: the connection {fitting[0]['name']}", "dim"))
+        return fitting[0]["id"]
+    if not fitting:
+        raise ConfigError(
+            f"{field} needs a connection to {kind}, and {customer} has none. Add one: "
+            f"halflap connections add {integration}.{field} --customer {quoted(customer)}"
+        )
+    names = ", ".join(str(each["name"]) for each in fitting)
+    if not sys.stdin.isatty() or output.json:
+        raise ConfigError(
+            f"{field} may be one of several connections ({names}): say --connection {field}=NAME"
+        )
+    return click.prompt(
+        f"{field}: which connection ({names})",
+        type=click.Choice([str(each["name"]) for each in fitting]),
+        show_choices=False,
+        err=True,
+    )
+
+
+async def configured(
+    api: Client, output: Output, draft: Mapping[str, Any], activates: bool, timeout: float
+) -> None:
+    """Save a config, and activate the instance where that is wanted."""
+    found = await api.post("/api/instances", draft)
+    named = f"{found['customer_name']}/{found['name']}"
+    output.progress(f"configured {named}, revision {found['revision']}")
+    if activates:
+        await settle(api, output, found, Move("activate", "activating", "active"), timeout)
+        return
+    if output.json:
+        output.emit(found)
+        return
+    output.line((named, "bold"), "  ", state(found["state"]), (f"  {found['id']}", "dim"))
+    if found["state"] == "active":
+        output.note("It runs with its old config until it is activated again.")
+    output.next(f"halflap instances activate {quoted(named)}")
+
+
+def part(output: Output, title: str, rows: Mapping[str, Any]) -> None:
+    """A part of what is shown, where there is something in it."""
+    if rows:
+        output.line((f"\n{title}", "bold"))
+        output.pairs({name: str(each) for name, each in rows.items()})

@@ -1,0 +1,117 @@
+"""Waiting for an instance that moves from one state to another, and showing what it does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output, quoted, state, took, version
+from halflap.errors import HalflapError, NotFound
+
+BETWEEN = frozenset({"activating", "upgrading", "disabling"})
+LOOKS_EVERY = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A move of an instance: the verb of the API, the state on its way, the state it should reach."""
+
+    verb: str
+    way: str
+    reaches: str
+    draft: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+async def settle(
+    api: Client, output: Output, instance: Mapping[str, Any], move: Move, within: float
+) -> None:
+    """Begin a move and wait for its end; one that fails raises what was wrong and what to do."""
+    named = f"{instance['customer_name']}/{instance['name']}"
+    where = path("instances", instance["id"])
+    found = await api.post(f"{where}/{move.verb}", dict(move.draft) if move.draft else ...)
+    output.progress((f"{found['state']} {named} …", "dim"))
+    steps = Steps(api, output)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while found["state"] in BETWEEN:
+        await steps.show(found["deployment"], instance["deployment"])
+        if loop.time() > end:
+            raise HalflapError(
+                f"{named} is still {found['state']} after {within:.0f} s; it goes on at the server. "
+                f"See: halflap instances show {quoted(named)}"
+            )
+        await asyncio.sleep(LOOKS_EVERY)
+        found = await api.get(where)
+    await steps.show(found["deployment"], instance["deployment"])
+    if found["state"] == "failed":
+        raise HalflapError(failed(named, move, found))
+    if output.json:
+        output.emit(found)
+        return
+    shown(api, output, named, found)
+
+
+class Steps:
+    """The steps of a deployment, each shown once."""
+
+    def __init__(self, api: Client, output: Output) -> None:
+        self._api = api
+        self._output = output
+        self._seen: set[tuple[str, str, int]] = set()
+
+    async def show(self, deployment: str | None, before: str | None) -> None:
+        """Show what is new; `before` is the deployment of the move before this one."""
+        if deployment is None or deployment == before or self._output.json:
+            return
+        try:
+            execution = await self._api.get(path("executions", deployment))
+        except NotFound:
+            return  # it has its id, and is started in a moment
+        for each in execution["steps"]:
+            seen = (each["path"], each["status"], each["tries"])
+            if seen in self._seen or each["kind"] == "trigger" or each["name"] == "subscriptions":
+                continue
+            self._seen.add(seen)
+            good = each["status"] == "succeeded"
+            mark = self._output.mark("✓", "+") if good else self._output.mark("✗", "x")
+            why = f"  {each['failure']['message']}" if each["failure"] else ""
+            self._output.note(
+                "  ",
+                (mark, "green" if good else "red"),
+                f" {each['title'] or each['name']}",
+                (f"  {took(each['duration_ms'])}", "dim"),
+                (why, "yellow" if each["status"] == "retrying" else "red"),
+            )
+
+
+def shown(api: Client, output: Output, named: str, found: Mapping[str, Any]) -> None:
+    """Say how an instance is now, and where it is reached."""
+    about = f"version {version(found['version'])}"
+    output.line((named, "bold"), "  ", state(found["state"]), (f"  {about}", "dim"))
+    if found["state"] != "active":
+        return
+    output.pairs(found["urls"], indent=4)
+    if not api.runs:
+        output.note(
+            ("No server runs, so nothing arrives there yet: start one with halflap serve", "yellow")
+        )
+
+
+def failed(named: str, move: Move, found: Mapping[str, Any]) -> str:
+    """Why a move failed, and what to do."""
+    lines = [f"{named} could not be {past(move.verb)}: {found['error']}"]
+    if found["deployment"]:
+        lines.append(f"  what happened:  halflap executions show {found['deployment']}")
+    again = (
+        f"halflap instances {move.verb if move.verb != 'upgrade' else 'activate'} {quoted(named)}"
+    )
+    lines.append(f"  mend it, then:  {again}   (what was done is not done twice)")
+    return "\n".join(lines)
+
+
+def past(verb: str) -> str:
+    """A verb's participle."""
+    return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
