@@ -105,6 +105,7 @@ def make_fixture(
         raise DefinitionError(
             f"the event of {detail.get('id')} is gone or was cut; record another execution"
         )
+    secrets: set[str] = set()
     steps: list[dict[str, Any]] = []
     state: dict[str, Any] = {}
     touched: set[str] = set()
@@ -118,7 +119,7 @@ def make_fixture(
         "flow": detail["flow"],
         "root": detail.get("root"),
         "accepted_at": detail.get("accepted_at"),
-        "event": _event(event),
+        "event": _event(event, secrets),
         "config": dict(config or {}),
         "state": state,
         "steps": steps,
@@ -128,7 +129,6 @@ def make_fixture(
             "result": detail.get("result"),
         },
     }
-    secrets: set[str] = set()
     safe = redacted(made, emails=emails, found=secrets)
     return without(safe, secrets)
 
@@ -278,10 +278,10 @@ def _note_state(step: Mapping[str, Any], state: dict[str, Any], touched: set[str
     touched.add(key)
 
 
-def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+def _event(event: Mapping[str, Any], secrets: set[str]) -> dict[str, Any]:
     headers = [[name, value] for name, value in event.get("headers", ())]
     made = {name: event.get(name, "") for name in ("method", "path", "query", "url")}
-    made["query"] = _form(made["query"])
+    made["query"] = _form(made["query"], secrets)
     # The endpoint's id in its URL is what lets anybody send to it.
     made["url"] = re.sub("/hooks/[^/]+", "/hooks/test", made["url"].partition("?")[0])
     if event.get("encoding") == "base64":
@@ -289,12 +289,12 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     body: str = event["body"]
     kind = {name.lower(): value for name, value in headers}.get("content-type", "")
     if kind.startswith(FORM):
-        return {**made, "headers": headers, "body": _form(body)}
+        return {**made, "headers": headers, "body": _form(body, secrets)}
     try:
         whole = codec.decode(body)
     except ValueError:
         return {**made, "headers": headers, "body": body}
-    safe = redacted(whole)
+    safe = redacted(whole, found=secrets)
     return {
         **made,
         "headers": headers,
@@ -302,10 +302,12 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _form(text: str) -> str:
+def _form(text: str, secrets: set[str]) -> str:
     fields = parse_qsl(text, keep_blank_values=True)
-    if not any(is_secret(name, value) for name, value in fields):
+    hidden = {value for name, value in fields if is_secret(name, value)}
+    if not hidden:
         return text
+    secrets |= hidden
     return urlencode([(n, HIDDEN if is_secret(n, v) else v) for n, v in fields])
 
 

@@ -30,7 +30,7 @@ from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
 from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
 from halflap.testing.result import Result, Step, logged
-from halflap.testing.stub import Key, Stubs
+from halflap.testing.stub import Stubs
 
 SOURCE = "https://app.example"
 
@@ -62,10 +62,10 @@ class Run:
         *,
         headers: Mapping[str, str] | None = None,
         config: Config | Mapping[str, Any] | None = None,
-        stubs: Mapping[Key, Any] | None = None,
+        stubs: Mapping[Any, Any] | None = None,
         fake: Fake | None = None,
-        fail: Mapping[Key, list[Exception]] | None = None,
-        fail_once: Mapping[Key, Exception] | None = None,
+        fail: Mapping[Any, list[Exception]] | None = None,
+        fail_once: Mapping[Any, Exception] | None = None,
         state: Mapping[str, Any] | None = None,
         customer: CustomerInfo | str | None = None,
         now: datetime | None = None,

@@ -14,7 +14,6 @@ from halflap.sdk.schema import UNSET
 from halflap.sdk.trigger import first_line
 from halflap.testing.result import Done
 
-Key = Action[..., Any] | str
 MISSING: Any = object()
 
 
@@ -42,8 +41,8 @@ class Stubs:
 
     def __init__(
         self,
-        stubs: Mapping[Key, Any],
-        fail: Mapping[Key, list[Exception]],
+        stubs: Mapping[Any, Any],
+        fail: Mapping[Any, list[Exception]],
         *,
         networked: bool,
     ) -> None:
@@ -103,9 +102,11 @@ class Stubs:
         return sum(each.action.name == action for tries in self.done.values() for each in tries)
 
 
-def name_of(key: Key) -> str:
-    """An action's dotted name."""
-    return key if isinstance(key, str) else key.name
+def name_of(key: Any) -> str:
+    """An action's dotted name; what is stubbed is an action, or the name of one."""
+    if isinstance(key, str | Action):
+        return key if isinstance(key, str) else cast(Action[..., Any], key).name
+    raise DefinitionError(f"{key!r} is no action; stub an action (acme.find_account) or its name")
 
 
 def fits(action: Action[..., Any], value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from halflap import (
     Connection,
@@ -153,3 +153,17 @@ def test_a_connection_that_cannot_be_made_up_says_what_to_give(fake: Fake) -> No
     with pytest.raises(DefinitionError, match=r"too low.*fake\.connection\(Odd, …\)"):
         fake.connection(Odd)
     assert fake.connection(Odd, port=8080).port == 8080
+
+
+def test_a_made_up_field_need_not_keep_a_rule_but_a_given_one_does(fake: Fake) -> None:
+    class Ruled(Connection):
+        repository: str = Field(pattern="^[a-z]+/[a-z]+$")
+        tenant: str = Field(pattern="^t-")
+        token: SecretStr
+
+    assert fake.connection(Ruled).token.get_secret_value() == "secret-token"
+    assert fake.connection(Ruled, repository="octo/hello").repository == "octo/hello"
+    with pytest.raises(DefinitionError, match="repository: String should match"):
+        fake.connection(Ruled, repository="octo")
+    with pytest.raises(DefinitionError, match="no Ruled can be made up"):
+        fake.connection(Ruled, other=1)

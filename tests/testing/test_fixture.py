@@ -1,0 +1,206 @@
+"""Recorded fixtures: an execution of the API becomes a test, without its secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from halflap import Component, Config, Connection, Context, DefinitionError, Integration, webhook
+from halflap.sdk import codec
+from halflap.testing import Fixture, Run, load_fixture, make_fixture
+
+
+class Bank(Connection):
+    key: SecretStr
+
+
+class Settings(Config):
+    bank: Bank
+    currency: str = "EUR"
+
+
+bank = Component("bank", connection=Bank)
+integration = Integration("recorded-payments", config=Settings)
+TOKEN = "tok_4111111111"
+
+
+@bank.action
+async def pay(bank: Bank, to: str, currency: str, note: str = "") -> dict[str, Any]:
+    """Pay somebody."""
+    return await bank.post("/payments", json={"to": to})
+
+
+@bank.action
+async def notify(bank: Bank, email: str, at: str) -> None:
+    """Tell somebody."""
+
+
+@integration.flow(trigger=webhook.request())
+async def paid(ctx: Context[Settings], event: dict[str, Any]) -> str:
+    """Pay, tell, count."""
+    count: int = await ctx.state.get("count", 0)
+    try:
+        made = await pay(ctx.config.bank, event["to"], ctx.config.currency, note=event["token"])
+    except Exception as error:
+        return f"failed: {type(error).__name__}"
+    await notify(ctx.config.bank, event["email"], at=ctx.now().isoformat())
+    await ctx.state.put("count", count + 1)
+    return f"{made['id']} is number {count + 1}"
+
+
+def step(name: str, inputs: Any, result: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "path": name,
+        "kind": "action",
+        "name": name,
+        "title": name,
+        "status": "succeeded",
+        "inputs": inputs,
+        "result": result,
+        "failure": None,
+        "ended_at": "2026-03-01T12:00:05.000000Z",
+        **more,
+    }
+
+
+def detail(**changes: Any) -> dict[str, Any]:
+    """An execution as the API shows it."""
+    body = {"to": "Ada", "token": TOKEN, "email": "ada@ada.example", "amount": 1}
+    payment = {"to": "Ada", "currency": "USD", "note": TOKEN, "$connection": "bank"}
+    told = {"email": "ada@ada.example", "at": "2026-03-01T12:00:05+00:00", "$connection": "bank"}
+    return {
+        "id": "exe_1",
+        "root": "exe_1",
+        "integration": "recorded-payments",
+        "flow": "paid",
+        "state": "succeeded",
+        "reason": "",
+        "result": "p1 is number 8",
+        "accepted_at": "2026-03-01T12:00:00.000000Z",
+        "event": {
+            "method": "POST",
+            "path": "",
+            "query": "api_key=abc12345&page=1",
+            "url": "https://us.example/hooks/hk_0123456789",
+            "headers": [
+                ["Content-Type", "application/json"],
+                ["Authorization", "•••"],
+                ["X-Api-Key", "key-123456"],
+            ],
+            "body": codec.encode(body).decode(),
+            "encoding": "utf-8",
+            "note": None,
+        },
+        "steps": [
+            step("trigger", None, None, kind="trigger"),
+            step("state.get(count)", None, 7, kind="state", title="Read count"),
+            step("bank.pay", payment, {"id": "p1", "access_token": "at-998877"}),
+            step("bank.notify", told, None),
+            step("state.put(count)", 8, True, kind="state", title="Write count"),
+        ],
+        **changes,
+    }
+
+
+def written(tmp_path: Path, fixture: dict[str, Any]) -> Path:
+    path = tmp_path / "paid.json"
+    path.write_bytes(codec.encode(fixture))
+    return path
+
+
+@pytest.fixture
+def recorded() -> dict[str, Any]:
+    return make_fixture(detail(), config={"currency": "USD"})
+
+
+async def test_a_recorded_execution_runs_again_the_same_way(
+    run: Run, tmp_path: Path, recorded: dict[str, Any]
+) -> None:
+    result = await run.fixture(written(tmp_path, recorded))
+    assert result.result == "p1 is number 8"
+    assert [each.action for each in result.steps] == ["bank.pay", "bank.notify"]
+    assert result.stored == {"count": 8}
+
+
+def test_no_secret_is_left_in_a_fixture(recorded: dict[str, Any]) -> None:
+    text = codec.encode(recorded).decode()
+    for secret in (TOKEN, "key-123456", "abc12345", "at-998877", "hk_0123456789", "$connection"):
+        assert secret not in text
+    assert recorded["event"]["query"].endswith("page=1")
+    assert recorded["config"] == {"currency": "USD"}
+    assert "ada@ada.example" in text
+
+
+async def test_addresses_are_taken_out_on_request(run: Run, tmp_path: Path) -> None:
+    fixture = make_fixture(detail(), config={"currency": "USD"}, emails=False)
+    assert "ada.example" not in codec.encode(fixture).decode()
+    assert (await run.fixture(written(tmp_path, fixture), paid)).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {"currency": "CHF"}}, r"step 1 was bank\.pay\(.*USD.* and is bank\.pay\(.*CHF"),
+        ({"outcome": {"state": "failed"}}, "it was failed and is succeeded"),
+        ({"outcome": {"state": "succeeded", "result": "other"}}, "it returned 'other', now 'p1"),
+        ({"state": {}}, "it returned 'p1 is number 8', now 'p1 is number 1'"),
+    ],
+)
+async def test_what_goes_another_way_is_an_assertion_that_shows_it(
+    run: Run, tmp_path: Path, recorded: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        await run.fixture(written(tmp_path, {**recorded, **change}))
+
+
+async def test_a_step_too_many_or_too_few_is_shown(
+    run: Run, tmp_path: Path, recorded: dict[str, Any]
+) -> None:
+    steps = recorded["steps"]
+    with pytest.raises(DefinitionError, match=r"bank\.notify more often than when it was recorded"):
+        await run.fixture(written(tmp_path, {**recorded, "steps": steps[:1]}))
+    with pytest.raises(AssertionError, match=r"no longer calls bank\.notify"):
+        await run.fixture(written(tmp_path, {**recorded, "steps": [*steps, steps[1]]}))
+
+
+async def test_a_recorded_failure_fails_again(run: Run, tmp_path: Path) -> None:
+    failure = {"kind": "UpstreamError", "message": "no", "status": 422, "where": "", "trace": ""}
+    payment = {"to": "Ada", "currency": "EUR", "note": TOKEN}
+    failed = step("bank.pay", payment, None, status="failed", failure=failure)
+    fixture = make_fixture(detail(steps=[failed], result="failed: StepFailed"))
+    result = await run.fixture(written(tmp_path, fixture))
+    assert result.steps[0].failure is not None
+    assert (result.steps[0].failure.kind, result.steps[0].failure.status) == ("UpstreamError", 422)
+
+
+def test_what_is_cut_or_gone_is_not_made_a_fixture() -> None:
+    with pytest.raises(DefinitionError, match="gone or was cut"):
+        make_fixture(detail(event=None))
+    cut = step("bank.pay", {"$cut": {"size": 1}}, None)
+    with pytest.raises(DefinitionError, match=r"inputs of bank\.pay are too large"):
+        make_fixture(detail(steps=[cut]))
+
+
+def test_binary_bodies_and_forms_come_back_as_they_were(tmp_path: Path) -> None:
+    event = {**detail()["event"], "body": "/w==", "encoding": "base64"}
+    fixture = load_fixture(written(tmp_path, make_fixture(detail(event=event))))
+    assert isinstance(fixture, Fixture)
+    assert fixture.request().body == b"\xff"
+    form = {**event, "body": "a=1&password=hunter22", "encoding": "utf-8"}
+    form["headers"] = [["content-type", "application/x-www-form-urlencoded"]]
+    read = load_fixture(written(tmp_path, make_fixture(detail(event=form)))).request()
+    assert read.form() == {"a": ["1"], "password": ["•••"]}
+
+
+async def test_a_file_that_is_no_fixture_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="halflap test record last"):
+        load_fixture(tmp_path / "missing.json")
+    (tmp_path / "other.json").write_text("[1]")
+    with pytest.raises(DefinitionError, match="this is no fixture"):
+        load_fixture(tmp_path / "other.json")
+    stranger: dict[str, Any] = {"integration": "nowhere", "flow": "a", "event": {}}
+    with pytest.raises(DefinitionError, match="import its module in the test, or give the flow"):
+        await run.fixture(written(tmp_path, stranger))
