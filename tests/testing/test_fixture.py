@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from pydantic import SecretStr
 
 from halflap import Component, Config, Connection, Context, DefinitionError, Integration, webhook
+from halflap.api.recorded import event_view, step_view
+from halflap.engine.clock import ManualClock
 from halflap.sdk import codec
-from halflap.testing import Fixture, Run, load_fixture, make_fixture
+from halflap.testing import Fixture, Run, load_fixture, make_fixture, make_request
+from halflap.testing.runner import start_of
 
 
 class Bank(Connection):
@@ -204,3 +208,26 @@ async def test_a_file_that_is_no_fixture_says_what_to_do(run: Run, tmp_path: Pat
     stranger: dict[str, Any] = {"integration": "nowhere", "flow": "a", "event": {}}
     with pytest.raises(DefinitionError, match="import its module in the test, or give the flow"):
         await run.fixture(written(tmp_path, stranger))
+
+
+async def test_what_the_api_shows_of_a_run_is_a_fixture_that_passes(
+    run: Run, tmp_path: Path
+) -> None:
+    event = {"to": "Ada", "token": TOKEN, "email": "a@b.example"}
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    ran = await run(
+        paid, event, stubs={pay: {"id": "p1"}, notify: None}, now=now, config={"currency": "CHF"}
+    )
+    start = start_of(paid, integration, make_request(event, received_at=now), {}, ManualClock())
+    shown = detail(
+        root=ran.execution,
+        result=ran.result,
+        accepted_at=now.isoformat(),
+        steps=[step_view(each).model_dump() for each in ran.records],
+        event=event_view(start.event).model_dump(),
+    )
+    fixture = written(tmp_path, make_fixture(shown, config={"currency": "CHF"}))
+    again = await run.fixture(fixture)
+    assert again.result == ran.result == "p1 is number 1"
+    with pytest.raises(AssertionError, match="CHF"):
+        await run.fixture(fixture, config={"currency": "EUR"})
