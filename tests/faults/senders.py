@@ -38,9 +38,9 @@ class Line:
         self._path = parts.path
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def connect(self) -> None:
+    async def connect(self, within: float = CONNECTED) -> None:
         """Be connected; waits for a server that is being started."""
-        async with asyncio.timeout(CONNECTED):
+        async with asyncio.timeout(within):
             while self._streams is None:
                 try:
                     self._streams = await asyncio.open_connection(self._host, self._port)

@@ -80,7 +80,8 @@ async def main(options: argparse.Namespace) -> int:
         room=options.room,
         drain_seconds=5.0,
     )
-    host = Host(settings, await Store.open(settings.dir, synchronous=options.synchronous))
+    store = await Store.open(settings.dir, synchronous=options.synchronous)
+    host = Host(settings, store, probation=not options.trusting)
     if options.ack_early:
         host.gateway._engine = EarlyIntake(host.engine)
     loop = asyncio.get_running_loop()
@@ -116,6 +117,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--room", type=int, default=32)
     parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")
     parser.add_argument("--ack-early", action="store_true")
+    parser.add_argument("--trusting", action="store_true", help="run suspects in the server")
     return parser.parse_args()
 
 

@@ -71,3 +71,18 @@ async def test_a_full_disk_refuses_and_recovers_without_a_restart(
             assert sink.keys_changed == 0
             assert server.process.returncode is None
             note("full disk", faults=full, acknowledged=len(history.acknowledged), lost=0)
+
+
+async def test_a_control_that_acknowledges_before_the_commit_has_no_rows_for_it(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    history = History()
+    with small_disk(tmp_path / "disk", MEGABYTES) as disk:
+        store, log = disk / "store", tmp_path / "server.log"
+        async with server_on(store, sink.url, "--ack-early", log=log) as server:
+            (disk / "ballast").write_bytes(bytes(BALLAST << 20))
+            await send(history, server.urls["numbered"], acknowledged=1_000)
+            await server.kill()
+        gone = len(history.executions - checker.executions(store).keys())
+    note("full disk, control", faults=gone, acknowledged=len(history.acknowledged), lost=gone)
+    assert gone > 0

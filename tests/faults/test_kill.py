@@ -30,6 +30,7 @@ async def killed_again_and_again(
     kills: int,
     acknowledged: int = 0,
     seconds: float = 0.0,
+    longest: float = 1.5,
 ) -> None:
     """Kill and restart it under load, at least for so long; it is up when this returns."""
     chance = random.Random(SEED)
@@ -41,7 +42,7 @@ async def killed_again_and_again(
             or len(history.acknowledged) < acknowledged
             or time.monotonic() < end
         ):
-            moment = chance.uniform(0.3, 1.5)
+            moment = chance.uniform(0.3, longest)
             await asyncio.sleep(moment)
             await server.kill()
             print(f"kill {server.kills} after {moment:.3f} s, {len(history.acknowledged)} acked")
@@ -61,7 +62,9 @@ async def kill_loop(directory: Path, sink: Sink, note: Note, run: str, **bounds:
 async def test_what_was_acknowledged_survives_kill_9_of_the_server(
     tmp_path: Path, sink: Sink, note: Note
 ):
-    await kill_loop(tmp_path / "store", sink, note, "kill -9", kills=8, acknowledged=3_000)
+    await kill_loop(
+        tmp_path / "store", sink, note, "kill -9", kills=8, acknowledged=3_000, longest=1.0
+    )
 
 
 async def test_a_control_that_acknowledges_before_the_commit_loses(
@@ -69,7 +72,7 @@ async def test_a_control_that_acknowledges_before_the_commit_loses(
 ):
     history = History()
     async with server_on(tmp_path / "store", sink.url, "--ack-early") as server:
-        await killed_again_and_again(server, history, kills=2)
+        await killed_again_and_again(server, history, kills=2, longest=1.0)
         await all_ended(server)
     note("kill -9, control", faults=server.kills, **figures(history, sink), seed=SEED)
     assert lost(history, sink) > 0

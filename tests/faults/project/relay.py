@@ -1,6 +1,9 @@
 """What the fault runs serve: one flow that has one effect, and flows that read hostile bodies."""
 
+import gzip
+import os
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any
 
 from halflap import Component, Config, Context, Integration, Model, Request, http, webhook
@@ -42,6 +45,14 @@ async def upload(request: Request) -> dict[str, Any]:
     """A form with files."""
     files = [[each.name, each.data.decode("latin-1")] for each in request.files()]
     return {"fields": request.form(), "files": files}
+
+
+@component.trigger()
+async def naive(request: Request) -> dict[str, Any]:
+    """What no trigger should do: trust the body. The control of the hostile bodies."""
+    if request.body.startswith(b"\x1f\x8b"):
+        return {"length": len(gzip.decompress(request.body))}
+    return {"filepath": Path(request.json()["files"]["x"]["filepath"]).read_text()}
 
 
 integration = Integration("relay", config=Settings, title="Fault runs")
@@ -87,3 +98,15 @@ async def archives(ctx: Context[Settings], event: Any) -> Any:
 async def uploads(ctx: Context[Settings], event: Any) -> Any:
     """Return what a form holds."""
     return event
+
+
+@integration.flow(trigger=naive())
+async def naive_bodies(ctx: Context[Settings], event: Any) -> Any:
+    """Return what a naive trigger read."""
+    return event
+
+
+@integration.flow(trigger=webhook.request())
+async def poison(ctx: Context[Settings], event: Any) -> None:
+    """End the process that runs it."""
+    os._exit(9)

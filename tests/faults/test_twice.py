@@ -1,0 +1,50 @@
+"""The same delivery many times at once: one execution, and everybody is told which."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults import checker
+from tests.faults.conftest import Note
+from tests.faults.process import eventually, server_on
+from tests.faults.senders import Answer, Line
+from tests.faults.sink import Sink
+
+TIMES = 100
+
+
+async def post_at_once(url: str) -> list[Answer]:
+    """Send one delivery on many connections at the same moment."""
+    lines = [Line(url) for _ in range(TIMES)]
+    await asyncio.gather(*(line.connect() for line in lines))
+    headers = {"x-delivery-id": "d-1"}
+    answers = await asyncio.gather(*(line.post(b'{"n": 1}', headers) for line in lines))
+    for line in lines:
+        line.close()
+    return [answer for answer in answers if answer is not None]
+
+
+async def test_a_delivery_that_comes_a_hundred_times_at_once_is_one_execution(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    store = tmp_path / "store"
+    async with server_on(store, sink.url) as server:
+        answers = await post_at_once(server.urls["once"])
+        assert [answer.status for answer in answers] == [200] * TIMES
+        assert len({answer.execution for answer in answers}) == 1
+        await server.kill()
+        await server.start()
+        again = await post_at_once(server.urls["once"])
+        assert {answer.execution for answer in again} == {answers[0].execution}
+        await eventually(lambda: checker.live(store, "once") == 0, 30)
+        assert [*checker.executions(store, "once")] == [answers[0].execution]
+        assert sink.keys_changed == 0
+
+        # The control: a flow that names no delivery id takes each of them.
+        control = await post_at_once(server.urls["numbered"])
+        assert len({answer.execution for answer in control}) == TIMES
+        await eventually(lambda: checker.live(store) == 0, 30)
+        assert len(checker.executions(store)) == TIMES
+        note("same delivery", faults=2 * TIMES, executions=1)
+        note("same delivery, control", faults=TIMES, executions=TIMES)
