@@ -1,0 +1,361 @@
+"""Render the reference pages that follow from the code: `python docs/generate.py` writes them.
+
+A test compares the committed pages with what is rendered, so they cannot fall behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import click
+
+import halflap
+from halflap import Component, HalflapError
+from halflap.cli import main
+from halflap.cli.settings import PREFIX, Settings
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
+VALUES = {
+    "UNSET": "An input that was left alone, where `None` would clear it. See `Unset`.",
+    "Json": "A value of JSON: what an app sent, before it has a type. Fractions are `Decimal`.",
+}
+
+
+def pages() -> dict[str, str]:
+    """Every generated page, by its path below docs/."""
+    return {
+        "reference/cli.md": cli(),
+        "reference/settings.md": settings(),
+        "reference/components.md": components(),
+        "reference/python.md": python(),
+    }
+
+
+# The command line -----------------------------------------------------------------------------
+
+
+def commands(
+    command: click.Command, context: click.Context
+) -> Iterator[tuple[click.Command, click.Context]]:
+    """A command and all commands below it, hidden ones left out."""
+    yield command, context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from commands(below, click.Context(below, info_name=name, parent=context))
+
+
+def cli() -> str:
+    """The page of the command line."""
+    context = click.Context(main, info_name="halflap", max_content_width=100)
+    parts = [
+        NOTE,
+        "# Command line\n\n",
+        "What `halflap --help` and the help of every command below it say, on one page.\n\n",
+    ]
+    for command, ctx in commands(main, context):
+        depth = ctx.command_path.count(" ")
+        parts.append(f"{'#' * min(depth + 2, 4)} `{ctx.command_path}`\n\n")
+        parts.append(f"```text\n{' '.join([ctx.command_path, *pieces(command, ctx)])}\n```\n\n")
+        parts.append(f"{prose(command.help or '')}\n\n")
+        parts.append(options(command, ctx))
+        if isinstance(command, click.Group):
+            parts.append(below(command, ctx))
+    return "".join(parts).rstrip() + "\n"
+
+
+def pieces(command: click.Command, ctx: click.Context) -> list[str]:
+    """The rest of a usage line."""
+    return [each for each in command.collect_usage_pieces(ctx) if each]
+
+
+def options(command: click.Command, ctx: click.Context) -> str:
+    """The table of a command's options."""
+    rows = [
+        f"| `{shown}` | {cell(text)} |\n"
+        for each in command.get_params(ctx)
+        if isinstance(each, click.Option)
+        and "--help" not in each.opts
+        and (record := each.get_help_record(ctx)) is not None
+        for shown, text in [record]
+    ]
+    return f"| option | |\n| --- | --- |\n{''.join(rows)}\n" if rows else ""
+
+
+def below(group: click.Group, ctx: click.Context) -> str:
+    """The list of a group's commands."""
+    rows: list[str] = []
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if command is not None and not command.hidden:
+            path = f"{ctx.command_path} {name}"
+            rows.append(
+                f"| [`{path}`](#{path.replace(' ', '-')}) | {command.get_short_help_str(200)} |\n"
+            )
+    return f"| command | |\n| --- | --- |\n{''.join(rows)}\n"
+
+
+# Settings -------------------------------------------------------------------------------------
+
+
+def settings() -> str:
+    """The page of the settings."""
+    told = described(Settings)
+    rows = [
+        f"| `{PREFIX}{each.name.upper()}` | {shown_default(each)} | {cell(told[each.name])} |\n"
+        for each in dataclasses.fields(Settings)
+        if each.name in told and each.default is not dataclasses.MISSING
+    ]
+    others = [
+        f"- {told[each.name]}\n"
+        for each in dataclasses.fields(Settings)
+        if each.name in told and each.default is dataclasses.MISSING
+    ]
+    return (
+        f"{NOTE}# Settings\n\n"
+        f"{inspect.getdoc(Settings).splitlines()[0]} They come from the environment; "  # pyright: ignore[reportOptionalMemberAccess]
+        "`halflap dev` also reads them from the project's `.env`. What is given on the command line "
+        "stands above both. A `HALFLAP_…` variable that is no setting, and a value that cannot be "
+        "read, are errors.\n\n"
+        f"| variable | default | what it is |\n| --- | --- | --- |\n{''.join(rows)}\n"
+        f"{''.join(others)}"
+    ).rstrip() + "\n"
+
+
+def described(kind: type[Any]) -> dict[str, str]:
+    """What a docstring of `name, other: text.` says of each field."""
+    names = {each.name for each in dataclasses.fields(kind)}
+    text = " ".join((inspect.getdoc(kind) or "").split())
+    found: dict[str, str] = {}
+    marks = [
+        each
+        for each in re.finditer(r"(?<![\w`])([a-z_]+(?:, [a-z_]+)*): ", text)
+        if set(each[1].split(", ")) <= names
+    ]
+    for mark, after in zip(marks, [*marks[1:], None], strict=True):
+        said = text[mark.end() : after.start() if after else len(text)].strip()
+        for name in mark[1].split(", "):
+            found[name] = said[:1].upper() + said[1:]
+    return found
+
+
+def shown_default(field: dataclasses.Field[Any]) -> str:
+    """A default as it would be written in the environment."""
+    value = field.default
+    if value == "" or value == ():
+        return ""
+    return f"`{value}`"
+
+
+# Components -----------------------------------------------------------------------------------
+
+
+def components() -> str:
+    """The page of the components that come with Halflap."""
+    parts = [
+        NOTE,
+        "# Built-in components\n\n",
+        "They use the public door, as yours do. `from halflap import http, webhook, schedule, "
+        "instance`.\n\n",
+    ]
+    for module in (halflap.http, halflap.webhook, halflap.schedule, halflap.instance):
+        component: Component = cast(Any, module).component
+        parts.append(f"## {component.title}\n\n")
+        parts.append(f"{component.description or summary(module)}\n\n")
+        if component.connection is not None:
+            parts.append(connection(component.connection))
+        for kind, found in (("action", component.actions), ("trigger", component.triggers)):
+            for each in found.values():
+                parts.append(f"### `{each.name}`\n\nA{'n' if kind == 'action' else ''} {kind}. ")
+                parts.append(f"{prose(inspect.getdoc(each.function) or '')}\n\n")
+                parts.append(inputs(each))
+    return "".join(parts).rstrip() + "\n"
+
+
+def connection(kind: type[Any]) -> str:
+    """The fields of a connection."""
+    rows = [
+        f"| `{name}` | {'required' if field.is_required() else ''} "
+        f"| {cell(field.description or '')} |\n"
+        for name, field in kind.model_fields.items()
+    ]
+    return (
+        f"The connection `{kind.__name__}`: {prose(inspect.getdoc(kind) or '')}\n\n"
+        f"| field | | |\n| --- | --- | --- |\n{''.join(rows)}\n"
+    )
+
+
+def inputs(each: Any) -> str:
+    """The table of the inputs of an action or a trigger."""
+    written: Mapping[str, Any] = each.function.__annotations__
+    rows = [
+        f"| `{one.name}` | `{cell(str(written[one.name]))}` "
+        f"| {'required' if one.required else f'`{default(one.default)}`'} |\n"
+        for one in each.shape.inputs
+    ]
+    return f"| input | type | default |\n| --- | --- | --- |\n{''.join(rows)}\n" if rows else ""
+
+
+# Names of Python ------------------------------------------------------------------------------
+
+
+def python() -> str:
+    """The page of every public name."""
+    parts = [
+        NOTE,
+        "# Names\n\nEverything that `from halflap import …` offers, with its signature.\n\n",
+    ]
+    for name in sorted(halflap.__all__, key=str.lower):
+        value = getattr(halflap, name)
+        if isinstance(value, ModuleType):
+            text = f"The component `{name}`: {summary(value)} See [built-in components](components.md)."
+            parts.append(f"## `{name}`\n\n{text}\n\n")
+            continue
+        parts.append(f"## `{name}`\n\n")
+        if name in VALUES:
+            parts.append(f"{VALUES[name]}\n\n")
+            continue
+        parts.append(signature(name, value))
+        parts.append(f"{prose(own_doc(value))}\n\n")
+        if inspect.isclass(value):
+            parts.append(members(value))
+    return "".join(parts).rstrip() + "\n"
+
+
+def own_doc(value: Any) -> str:
+    """A docstring that was written for this very name."""
+    return inspect.cleandoc(value.__doc__ or "") if value.__doc__ else ""
+
+
+def signature(name: str, value: Any) -> str:
+    """How a name is called; nothing where nobody calls it."""
+    if inspect.isclass(value):
+        silent = issubclass(value, BaseException) and "__init__" not in vars(value)
+        if silent or hasattr(value, "model_fields") or getattr(value, "_is_protocol", False):
+            return ""
+    try:
+        found = inspect.signature(value)
+    except (TypeError, ValueError):
+        return ""
+    shown = ", ".join(listed(found))
+    result = found.return_annotation
+    ending = "" if inspect.isclass(value) or result is found.empty else f" -> {annotated(result)}"
+    whole = f"{name}({shown}){ending}"
+    if len(whole) > 96:
+        lines = "".join(f"    {each},\n" for each in listed(found))
+        whole = f"{name}(\n{lines}){ending}"
+    return f"```text\n{whole}\n```\n\n"
+
+
+def listed(signature: inspect.Signature) -> list[str]:
+    """Parameters as they are written in a source, with the bare `*` where it stands."""
+    written: list[str] = []
+    starred = False
+    for each in signature.parameters.values():
+        if each.kind is each.VAR_POSITIONAL:
+            starred = True
+        elif each.kind is each.KEYWORD_ONLY and not starred:
+            starred = True
+            written.append("*")
+        mark = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+        text = f"{mark}{each.name}"
+        if each.annotation is not each.empty:
+            text += f": {annotated(each.annotation)}"
+        if each.default is not each.empty:
+            text += f" = {default(each.default)}"
+        written.append(text)
+    return written
+
+
+def annotated(annotation: Any) -> str:
+    """An annotation as it is written."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return text.strip('"')
+
+
+def default(value: Any) -> str:
+    """A default value as it is written."""
+    if value is ...:
+        return "..."
+    text = re.sub(r"datetime\.timedelta\(seconds=(\d+)\)", r"timedelta(seconds=\1)", repr(value))
+    text = re.sub(r"datetime\.timedelta\(days=(\d+)\)", r"timedelta(days=\1)", text)
+    return "..." if text.startswith("<") else text
+
+
+def members(kind: type[Any]) -> str:
+    """The public methods and properties that a class defines itself, one a line."""
+    rows: list[str] = []
+    for name, member in vars(kind).items():
+        if name.startswith(("_", "model_")) or (
+            issubclass(kind, HalflapError) and name != "message"
+        ):
+            continue
+        held: Any = getattr(member, "__func__", member)
+        if isinstance(held, property):
+            rows.append(f"- `{name}`: {first_sentence(held)}\n")
+        elif inspect.isfunction(held):
+            rows.append(f"- `{name}({', '.join(parameters(held))})`: {first_sentence(held)}\n")
+    return f"{''.join(rows)}\n" if rows else ""
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """The names of a method's parameters."""
+    found = inspect.signature(function).parameters.values()
+    return [each.name for each in found if each.name not in ("self", "cls")]
+
+
+# Text -----------------------------------------------------------------------------------------
+
+
+def prose(text: str) -> str:
+    """A docstring as Markdown: what is indented below a line stands as it is."""
+    cleaned = inspect.cleandoc(text.replace("\b", ""))
+    if re.search(r"^[├└│]", cleaned, re.MULTILINE):
+        return f"```text\n{cleaned}\n```"
+    return escaped(re.sub(r"\n {4,}", "\n", cleaned))
+
+
+def escaped(text: str) -> str:
+    """Text in which angle brackets and stars outside of code are themselves."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        part if part.startswith("`") else part.replace("<", "&lt;").replace("|", "\\|")
+        for part in parts
+    )
+
+
+def cell(text: str) -> str:
+    """Text in a table."""
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))
+
+
+def summary(module: Any) -> str:
+    """The first sentence of a module's docstring."""
+    return (inspect.getdoc(module) or "").splitlines()[0]
+
+
+def first_sentence(value: Any) -> str:
+    """The first sentence of a docstring."""
+    text = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    return escaped(text)
+
+
+def write() -> None:
+    """Write the pages."""
+    for name, text in pages().items():
+        path = HERE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"docs/{name}")
+
+
+if __name__ == "__main__":
+    write()
