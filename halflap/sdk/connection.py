@@ -34,10 +34,10 @@ class Link:
 class Connection(BaseModel):
     """How to reach one account of an app. Subclass it with the fields that its customer fills in.
 
-    Secret fields are `SecretStr`: write-only, sealed at rest, never logged. Override `headers` (or
-    `authorize`) to sign requests and `test` to check the account before it is saved. Several ways in
-    stand under one type as a field `auth: OAuth2Code | ApiKey`, told apart by a `kind`. A field
-    `base_url` is where the app's paths begin.
+    Secret fields are `SecretStr`: write-only, sealed at rest, never logged. Override `headers` to sign
+    requests and `test` to check the account before it is saved. Several ways in stand under one type
+    as a field `auth: OAuth2Code | ApiKey`, told apart by a `kind`. A field `base_url` is where the
+    app's paths begin.
     """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
