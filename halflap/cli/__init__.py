@@ -92,11 +92,15 @@ SECTIONS = {
         "dev": Entry(
             "dev", "dev", "Run a project's working copy: reload on change, show every event."
         ),
-        "test": Entry("test", "test", "Run a project's tests; make tests of what happened."),
+        "test": Entry("test", "test", "Run a project's tests, with no network."),
         "lint": Entry(
             "lint", "lint", "Find what would break a replay, by reading a project's sources."
         ),
-        "deploy": Entry("deploy", "deploy", "Publish a project's integration to a target."),
+        "deploy": Entry(
+            "deploy",
+            "deploy",
+            "Publish a project's integration to a target, and show what changes.",
+        ),
     },
     "Run it for customers": {
         "serve": Entry("serve", "serve", "Run the server: webhooks in, executions, the API."),
@@ -117,7 +121,9 @@ SECTIONS = {
         "demo": Entry("demo", "demo", "Show all of it working, with nothing to set up."),
         "sandbox": Entry("sandbox", "sandbox", "Run a small real app to develop against."),
         "bench": Entry(
-            "bench", "command", "Measure this installation: webhook → branch → map → one POST."
+            "bench",
+            "command",
+            "Measure this installation: webhook → branch → map → one POST, every step on disk.",
         ),
     },
     "This command": {

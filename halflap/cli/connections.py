@@ -39,7 +39,7 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
         return
     names = {each["id"]: each["name"] for each in await api.get("/api/customers")}
     output.table(
-        ("name", "customer", "to", "status", "id", "added"),
+        ("name", "customer", "to", "status", "id", "added?"),
         [
             (
                 each["name"],

@@ -31,7 +31,7 @@ async def list_customers(api: Client, output: Output) -> None:
         output.emit_all(found)
         return
     output.table(
-        ("name", "id", "external id", "added"),
+        ("name", "id", "external id", "added?"),
         [
             (each["name"], each["id"], each["external_id"] or "", (ago(each["created_at"]), "dim"))
             for each in found

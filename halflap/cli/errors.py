@@ -39,8 +39,8 @@ def told(run: Callable[[], Any]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return aborted()
+    except click.Abort as error:
+        return aborted(error)
     except HalflapError as error:
         show(error)
         return FAILED
@@ -60,9 +60,9 @@ def told(run: Callable[[], Any]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def aborted() -> int:
-    """A question that was not answered: by Ctrl-C, or because there is nobody to ask."""
-    if sys.stdin.isatty():
+def aborted(error: click.Abort) -> int:
+    """What Ctrl-C ended, or a question that there is nobody to answer."""
+    if not isinstance(error.__cause__ or error.__context__, EOFError):
         return INTERRUPTED
     write("a question was asked and there is nobody to answer it; give the answer as an option")
     return FAILED

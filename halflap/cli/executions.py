@@ -79,7 +79,7 @@ async def list_executions(
         output.emit_all(found)
         return
     output.table(
-        ("id", "flow", "instance", "state!", "accepted!", "took!", "why"),
+        ("id", "flow", "instance", "state!", "accepted!", "took!", "why?"),
         [
             (
                 each["id"],

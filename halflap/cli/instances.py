@@ -59,7 +59,7 @@ async def list_instances(
         output.emit_all(found)
         return
     output.table(
-        ("customer", "name", "integration", "version!", "state!", "id", "changed!"),
+        ("customer", "name", "integration", "version!", "state!", "id", "changed?"),
         [
             (
                 each["customer_name"],

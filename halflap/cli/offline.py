@@ -43,7 +43,7 @@ class Offline:
         """Open the store, which takes its lock; `StoreLocked` where another process has it."""
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(QUIET),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         )
         return cls(await Host.open(settings))
 

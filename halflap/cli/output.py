@@ -23,6 +23,9 @@ from halflap.sdk import codec
 
 UNLIMITED = 100_000
 """The width of what is no terminal: nothing is cut there."""
+GAP = 2
+LEAST = 10
+"""So much room has to be left for columns that may be left out."""
 
 # Control characters, and those of Unicode that turn a line's direction or hide text.
 _CONTROL = re.compile(
@@ -92,21 +95,33 @@ class Output:
             self.note(*parts)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Part]], empty: str) -> None:
-        """A table; columns named `id`, or ending in `!`, are never cut. `empty` is said of no rows."""
+        """A table; `empty` is said where there are no rows.
+
+        Columns named `id`, or ending in `!`, are never cut; those ending in `?` are left out where
+        the terminal is too narrow.
+        """
         if not rows:
             self.note((empty, "dim"))
             return
-        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for name in columns:
-            whole = name == "id" or name.endswith("!")
-            made.add_column(
-                name.removesuffix("!"), no_wrap=True, overflow="ignore" if whole else "ellipsis"
-            )
-            if whole:
-                at = len(made.columns) - 1
-                made.columns[at].min_width = max(text(row[at]).cell_len for row in rows)
-        for row in rows:
-            made.add_row(*(text(cell) for cell in row))
+        cells = [[text(cell) for cell in row] for row in rows]
+        widths = [
+            max(len(name.rstrip("!?")), *(row[at].cell_len for row in cells)) + GAP
+            for at, name in enumerate(columns)
+        ]
+        needed = sum(
+            width for name, width in zip(columns, widths, strict=True) if not name.endswith("?")
+        )
+        roomy = needed + LEAST <= self.console.width
+        kept = [at for at, name in enumerate(columns) if roomy or not name.endswith("?")]
+        made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+        for at in kept:
+            whole = columns[at] == "id" or columns[at].endswith("!")
+            width = widths[at] - GAP if whole else None
+            made.add_column(columns[at].rstrip("!?"), no_wrap=whole, min_width=width)
+        for row in cells:
+            for cell in row:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+            made.add_row(*(row[at] for at in kept))
         with self.console.capture() as captured:
             self.console.print(made)
         for line in captured.get().splitlines():

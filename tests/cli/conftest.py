@@ -1,0 +1,48 @@
+"""A server in a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Serve = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, Any]]]
+
+
+@asynccontextmanager
+async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
+    """A `halflap serve` in a process of its own, once it listens, and what it said of itself."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "halflap.cli", "serve", "--dir", str(folder), "--port", "0"),
+        *("--json", *more),
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            line = await process.stdout.readline()
+            if not line:
+                assert process.stderr is not None
+                raise AssertionError((await process.stderr.read()).decode())
+        yield process, json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await process.wait()
+
+
+@pytest.fixture(name="served")
+def serve_fixture() -> Serve:
+    """Runs `halflap serve` on a directory: `async with served(folder) as (process, said)`."""
+    return served

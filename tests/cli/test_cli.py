@@ -1,0 +1,200 @@
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from halflap.cli import SECTIONS, main
+from halflap.cli.errors import from_problem, told
+from halflap.errors import (
+    ConfigError,
+    Conflict,
+    EgressRefused,
+    HalflapError,
+    NotFound,
+    UpstreamError,
+)
+
+ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
+TO_COME = {"demo"}
+
+
+def commands(command: click.Command, name: str):
+    """A command and all below it, by the name that one types."""
+    if isinstance(command, click.Group):
+        for each, below in command.commands.items():
+            yield from commands(below, f"{name} {each}")
+    yield name, command
+
+
+def loaded(name: str) -> click.Command:
+    entry = ENTRIES[name]
+    return getattr(import_module(f"halflap.cli.{entry.module}"), entry.attribute)
+
+
+MINE = {
+    "customers", "connections", "instances", "executions", "events", "deploy", "serve", "doctor",
+    "completion", "version",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - TO_COME))
+def test_the_list_of_commands_says_what_each_says_of_itself(name):
+    assert ENTRIES[name].help == loaded(name).get_short_help_str(200)
+
+
+@pytest.mark.parametrize("name", sorted(MINE))
+def test_every_command_has_a_sentence_and_an_example(name):
+    for full, command in commands(loaded(name), name):
+        help = command.help or ""
+        assert help.partition("\n")[0].endswith((".", ":")), full
+        assert "Example: halflap " in help or name == "completion", full
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{full} {option.opts}"
+
+
+def test_help_lists_every_command_and_loads_none():
+    said = (
+        "import sys; from halflap.cli import main\n"
+        "try: main(['--help'], prog_name='halflap')\n"
+        "finally: print([each for each in sys.modules if each.startswith('halflap.cli.')])"
+    )
+    shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    for name in ENTRIES:
+        assert f"\n  {name} " in shown.stdout
+    assert shown.stdout.rstrip().endswith("['halflap.cli.errors']")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(shell):
+    printed = CliRunner().invoke(main, ["completion", shell])
+    assert printed.exit_code == 0
+    assert "_HALFLAP_COMPLETE" in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("halflap cust", {"customers"}), ("halflap customers ", {"list", "add", "remove"})],
+)
+def test_a_shell_completes_commands(words, found):
+    typed = words.split(" ")
+    environment = {
+        "_HALFLAP_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    program = "from halflap.cli import main; main(prog_name='halflap')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == found
+
+
+def test_a_wrong_command_is_answered_with_the_nearest():
+    answer = CliRunner().invoke(main, ["custmers"])
+    assert answer.exit_code == 2
+    assert "did you mean customers?" in answer.stderr
+
+
+def test_version_is_json_for_machines():
+    answer = CliRunner().invoke(main, ["version", "--json"])
+    assert set(json.loads(answer.stdout)) == {"halflap", "python", "sqlite"}
+
+
+def raises(error: BaseException):
+    def run() -> None:
+        raise error
+
+    return run
+
+
+def test_an_error_is_one_message_on_stderr(capsys):
+    error = ConfigError("two are wrong: name", fields={"name": "is long", "port": "is no number"})
+    assert told(raises(error)) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "error: two are wrong: name\n  port: is no number\n"
+
+
+def test_what_an_app_said_cannot_move_the_cursor(capsys):
+    told(raises(UpstreamError("POST failed", status=500, body="\x1b[2Jgone\r\u202e")))
+    said = capsys.readouterr().err
+    assert "\\x1b[2Jgone\\x0d\\u202e" in said
+    assert "\x1b" not in said
+
+
+def test_an_address_that_may_not_be_called_is_told_with_the_setting(capsys):
+    told(raises(EgressRefused("127.0.0.1 may not be called")))
+    assert "HALFLAP_EGRESS_ALLOW" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130():
+    @click.command()
+    def waits() -> None:
+        raise KeyboardInterrupt
+
+    assert told(lambda: waits.main([], standalone_mode=False)) == 130
+
+
+def test_a_question_that_nobody_can_answer_is_told():
+    @click.command()
+    def asks() -> None:
+        told(lambda: click.prompt("Which"))
+
+    assert "nobody to answer it" in CliRunner().invoke(asks, input="").stderr
+
+
+def test_a_mistake_of_ours_is_told_as_one(capsys):
+    assert told(raises(ZeroDivisionError("division by zero"))) == 1
+    said = capsys.readouterr().err
+    assert "This is a mistake in Halflap" in said
+    assert "Traceback" in said
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    program = (
+        "from halflap.cli.errors import told\n"
+        "def run():\n    while True: print('x' * 1000)\n"
+        "raise SystemExit(told(run))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        ({"kind": "ConfigError", "detail": "wrong", "fields": {"a": "is b"}}, ConfigError),
+        ({"kind": "NotFound", "detail": "none"}, NotFound),
+        ({"kind": "Conflict", "detail": "moved on"}, Conflict),
+        ({"kind": "Unauthorized", "detail": "no", "upstream": {"status": 401}}, UpstreamError),
+        ({"kind": "EgressRefused", "detail": "no"}, EgressRefused),
+        ({"kind": "Somewhere", "detail": "else"}, HalflapError),
+        ({"kind": "told", "detail": "no class of errors"}, HalflapError),
+    ],
+)
+def test_a_problem_of_the_api_is_the_error_that_it_was(problem, kind):
+    assert isinstance(from_problem(422, problem, "http://there"), kind)
+
+
+def test_a_refused_token_says_where_the_right_one_is():
+    problem = {"kind": "TokenRefused", "detail": "Send the token"}
+    error = from_problem(401, problem, "https://there")
+    assert "https://there refused the token" in error.message
+    assert "HALFLAP_TOKEN" in error.message

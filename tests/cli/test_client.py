@@ -1,0 +1,182 @@
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+from aiohttp import web
+
+from halflap.cli.client import Client, Http, path
+from halflap.cli.offline import Offline
+from halflap.cli.settings import Remote, Settings
+from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+
+
+async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):
+    settings = Settings(dir=tmp_path)
+    async with served(tmp_path, "--no-supervisor") as (process, said):
+        assert json.loads((tmp_path / "server.json").read_text()) == {
+            "url": said["url"],
+            "pid": process.pid,
+        }
+        async with Client.connect(settings) as api:
+            assert (api.where, api.runs) == (said["url"], True)
+            await api.post("/api/customers", {"name": "Initech"})
+        process.kill()
+        await process.wait()
+    assert (tmp_path / "server.json").exists()
+    async with Client.connect(settings) as api:
+        assert (api.where, api.runs) == (str(tmp_path), False)
+        assert [each["name"] for each in await api.get("/api/customers")] == ["Initech"]
+
+
+async def test_a_supervised_server_is_started_again_and_found(tmp_path, served):
+    settings = Settings(dir=tmp_path)
+    async with served(tmp_path) as (process, said):
+        assert said["pid"] != process.pid
+        os.kill(said["pid"], signal.SIGKILL)
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            again = json.loads(await process.stdout.readline())
+        assert again["pid"] != said["pid"]
+        async with Client.connect(settings) as api:
+            assert api.where == again["url"]
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    assert not (tmp_path / "server.json").exists()
+
+
+async def test_the_port_of_a_dead_server_is_not_given_the_token(tmp_path):
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        assert "Authorization" not in request.headers
+        return web.json_response({"version": "0.1.0", "store": {"path": "/another"}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    (tmp_path / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    try:
+        async with Client.connect(Settings(dir=tmp_path), make=True) as api:
+            assert not api.runs
+            await api.get("/api/customers")
+    finally:
+        await runner.cleanup()
+    assert asked == ["/api/health"]
+
+
+async def test_no_store_is_made_by_looking(tmp_path):
+    with pytest.raises(NotFound, match="halflap dev"):
+        async with Client.connect(Settings(dir=tmp_path / "new")):
+            pass
+    assert not (tmp_path / "new").exists()
+
+
+async def test_a_locked_store_whose_server_does_not_answer_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("halflap.cli.client.LOCKED_FOR", 0.0)
+    holder = await Offline.open(Settings(dir=tmp_path))
+    try:
+        with pytest.raises(StoreLocked, match=f"process {os.getpid()} has this store open"):
+            async with Client.connect(Settings(dir=tmp_path)):
+                pass
+    finally:
+        await holder.close()
+
+
+async def test_a_command_waits_for_another_that_has_the_store(tmp_path):
+    holder = await Offline.open(Settings(dir=tmp_path))
+
+    async def reach() -> bool:
+        async with Client.connect(Settings(dir=tmp_path)) as api:
+            return api.runs
+
+    reaching = asyncio.create_task(reach())
+    await asyncio.sleep(0)
+    await holder.close()
+    assert await reaching is False
+
+
+async def test_a_server_elsewhere_is_reached_by_its_name_and_token(tmp_path, served):
+    async with served(tmp_path, "--no-supervisor") as (_, said):
+        token = (tmp_path / "token").read_text()
+        settings = Settings(server="staging", remotes={"staging": Remote(said["url"], token)})
+        async with Client.connect(settings) as api:
+            made = await api.post("/api/customers", {"name": "Ä & Co. 50%"})
+            assert await api.get(path("customers", made["name"])) == made
+            with pytest.raises(NotFound):
+                await api.get(path("customers", "nobody"))
+        wrong = Settings(server=said["url"], token="wrong")
+        async with Client.connect(wrong) as api:
+            with pytest.raises(ConfigError, match="refused the token"):
+                await api.get("/api/customers")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(server="staging"), "HALFLAP_SERVER_STAGING"),
+        (Settings(server="ftp://there", token="t"), "no http"),
+        (Settings(server="http://127.0.0.1:1"), "token is needed"),
+        (Settings(server="http://127.0.0.1:1", token="t"), "cannot be reached"),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_says_what_to_mend(settings, said):
+    with pytest.raises(HalflapError, match=said):
+        async with Client.connect(settings):
+            pass
+
+
+async def test_another_server_is_told_from_ours():
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>hello")
+
+    app = web.Application()
+    app.router.add_get("/api/health", page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    line = Http.opened(f"http://127.0.0.1:{runner.addresses[0][1]}", "t")
+    try:
+        with pytest.raises(HalflapError, match="no Halflap server"):
+            await line.check()
+    finally:
+        await line.close()
+        await runner.cleanup()
+
+
+async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, served):
+    async with (
+        served(tmp_path, "--no-supervisor"),
+        Client.connect(Settings(dir=tmp_path)) as api,
+    ):
+        async for change in api.stream("/api/follow"):
+            assert change is None
+            break
+
+
+async def test_nothing_can_be_followed_where_nothing_runs(tmp_path):
+    async with Client.connect(Settings(dir=tmp_path), make=True) as api:
+        with pytest.raises(HalflapError, match="no server runs"):
+            async for _ in api.stream("/api/follow"):
+                pass
+
+
+def test_servers_with_a_name_are_read_from_the_environment():
+    settings = Settings.read(
+        {
+            "HALFLAP_SERVER": "https://main",
+            "HALFLAP_SERVER_STAGING": "https://staging",
+            "HALFLAP_TOKEN_STAGING": "secret",
+        }
+    )
+    assert settings.server == "https://main"
+    assert settings.remotes == {"staging": Remote("https://staging", "secret")}
+    with pytest.raises(ConfigError, match="HALFLAP_REMOTES is no setting"):
+        Settings.read({"HALFLAP_REMOTES": "x"})

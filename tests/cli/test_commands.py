@@ -1,0 +1,267 @@
+"""The commands as one types them: on a store that no server has open, and with one that runs."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from click.testing import CliRunner, Result
+
+from halflap.cli import main
+
+ORDERS = '''
+"""Orders."""
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from halflap import Config, Connection, Context, Integration, step, webhook
+
+
+class Shop(Connection):
+    """A key of the shop."""
+
+    base_url: str = "https://shop.example"
+    api_key: SecretStr
+
+
+class Settings(Config):
+    """What a customer fills in."""
+
+    label: str
+    most: int = 3
+
+
+integration = Integration("orders", config=Settings)
+
+
+@step
+async def book(label: str, id: int) -> str:
+    """Book an order."""
+    if id < 0:
+        raise ValueError(f"no order has the id {id}\\x1b[31m")
+    return f"{label} {id}"
+
+
+@integration.flow(trigger=webhook.request(key="body:/id"))
+async def incoming(ctx: Context[Settings], event: Any) -> str:
+    """An order that arrived."""
+    ctx.log.info("booking", id=event["id"])
+    return await book(ctx.config.label, event["id"])
+'''
+
+
+def run(*words: str, input: str | None = None, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(main, words, input=input)
+
+
+def ok(*words: str, **environment: str) -> str:
+    done = run(*words, **environment)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def plain(*words: str) -> Any:
+    """What a command says as JSON: one value, or a list of lines."""
+    lines = [json.loads(line) for line in ok(*words, "--json").splitlines()]
+    return lines[0] if len(lines) == 1 else lines
+
+
+def refused(*words: str, code: int = 1) -> str:
+    done = run(*words)
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    (folder / "orders.py").write_text(ORDERS)
+    (folder / "pyproject.toml").write_text('[project]\nname = "orders"\n')
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def with_connection(project: Path) -> None:
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(
+        source.replace("    label: str", "    shop: Shop\n    label: str")
+    )
+
+
+def test_customers_are_added_listed_and_removed(project):
+    made = plain("customers", "add", "Initech", "--external-id", "4711")
+    assert made["external_id"] == "4711"
+    assert "Initech" in ok("customers", "list")
+    assert plain("customers", "list") == made
+    assert plain("customers", "remove", "Initech") == {"removed": made["id"]}
+    assert "no customers yet" in run("customers", "list").stderr
+    assert "Nobody" in refused("customers", "remove", "Nobody")
+
+
+def test_a_folder_without_a_store_says_how_to_begin(project):
+    assert "halflap dev" in refused("executions", "list")
+    assert not (project / ".halflap").exists()
+
+
+def test_an_instance_lives_where_no_server_runs(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    assert "--config label=" in refused("instances", "add", "Initech", "orders")
+    assert "no field 'colour'" in refused(
+        "instances", "add", "Initech", "orders", "--config", "colour=red"
+    )
+    added = run("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    assert added.exit_code == 0
+    assert "incoming  http://127.0.0.1:8400/hooks/hk_" in added.stdout
+    assert "No server runs" in added.stderr
+    changed = plain("instances", "configure", "Initech/orders", "--config", "most=5", "--activate")
+    assert (changed["state"], changed["config"]) == ("active", {"label": "A", "most": 5})
+    assert "disable it first" in refused("instances", "remove", "Initech/orders", "--yes")
+    assert plain("instances", "disable", "orders")["state"] == "disabled"
+    shown = ok("instances", "show", "Initech/orders")
+    assert "Initech/orders  disabled" in shown
+    assert run("instances", "remove", "orders", input="n\n").exit_code == 1
+    ok("instances", "remove", "orders", "--yes")
+    assert plain("instances", "list") == []
+
+
+def test_connections_are_asked_for_by_their_form(project, tmp_path):
+    with_connection(project)
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    assert "connections add orders.shop --customer Initech" in refused(
+        "instances", "add", "Initech", "orders", "--config", "label=A"
+    )
+    whose = ("orders.shop", "--customer", "Initech", "--no-test")
+    assert "there are: http, orders.shop" in refused("connections", "add", "shop")
+    assert "--secret api_key=env:NAME" in refused("connections", "add", *whose)
+    assert "is a secret" in refused("connections", "add", *whose, "--field", "api_key=1", code=2)
+    assert "says where" in refused("connections", "add", *whose, "--secret", "api_key=1", code=2)
+    (tmp_path / "key").write_text("from-a-file\n")
+    made = plain("connections", "add", *whose, "--secret", f"api_key=@{tmp_path / 'key'}")
+    assert made["secrets"] == ["api_key"]
+    assert made["fields"] == {"base_url": "https://shop.example"}
+    assert "from-a-file" not in ok("connections", "list")
+    added = plain("instances", "add", "Initech", "orders", "--config", "label=A")
+    assert added["connections"] == {"shop": made["id"]}
+    assert "orders" in refused("connections", "remove", "shop", "--yes")
+
+
+def test_deploy_shows_what_changes_and_keeps_what_others_deployed(project, tmp_path):
+    first = plain("deploy", "--to", "staging")
+    assert (first["number"], first["before"]) == (1, None)
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(source.replace("most: int = 3", "most: int = 4"))
+    dry = run("deploy", "--to", "staging", "--dry-run")
+    assert "~ field most" in dry.stdout
+    assert "-    most: int = 3\n+    most: int = 4" in dry.stdout
+    assert "nothing was deployed" in dry.stderr
+    assert plain("deploy", "--to", "staging")["before"] == first["hash"]
+
+    # Another checkout, which has never seen what staging has.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "orders.py").write_text(source + "\n# another\n")
+    elsewhere = ("deploy", "--path", str(other), "--to", "staging")
+    said = run(*elsewhere)
+    assert said.exit_code == 1
+    assert "staging has version 2" in said.stderr
+    assert "has never seen" in said.stderr
+    assert plain(*elsewhere, "--overwrite")["number"] == 3
+    assert "did not deploy, and has not seen" in run("deploy", "--to", "staging").stderr
+    # Its own store's dev target is nobody else's.
+    ok("deploy")
+    (project / "orders.py").write_text(source + "\n# more\n")
+    ok("deploy")
+
+
+def test_deploy_moves_the_targets_instances_only_when_asked(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(source + "\n# two\n")
+    stays = run("deploy")
+    assert "1 instance stays on its version" in stays.stderr
+    assert plain("instances", "list")["version"]["number"] == 1
+    moved = run("deploy", "--upgrade-instances")
+    assert "upgraded 1 instance" in moved.stderr
+    assert plain("instances", "list")["version"]["number"] == 2
+    wanted = source.replace("    label: str", "    label: str\n    missing: str", 1)
+    (project / "orders.py").write_text(wanted)
+    failed = run("deploy", "--upgrade-instances")
+    assert failed.exit_code == 1
+    assert "Initech/orders: the config of orders is not complete: missing" in failed.stderr
+
+
+def test_a_project_that_is_wrong_is_not_deployed(project):
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(source + "\nraise RuntimeError('not today')\n")
+    assert "orders.py" in run("deploy").stderr
+    assert "no integration 'orders' is deployed" in refused("instances", "add", "Initech", "orders")
+
+
+def test_doctor_says_what_to_mend(project):
+    ok("customers", "add", "Initech")
+    well = plain("doctor")
+    states = {each["name"]: each["state"] for each in well["checks"]}
+    assert well["ok"]
+    assert states["key"] == states["store"] == states["versions"] == "ok"
+    (project / ".halflap" / "halflap.key").chmod(0o644)
+    ill = run("doctor")
+    assert ill.exit_code == 1
+    assert "chmod 600" in ill.stdout
+    wrong = run("doctor", HALFLAP_PROT="8400")
+    assert wrong.exit_code == 1
+    assert "HALFLAP_PROT is no setting" in wrong.stdout
+
+
+async def test_what_happened_is_shown_and_run_again(project, served):
+    def typed(*words: str) -> Any:
+        return asyncio.to_thread(plain, *words)
+
+    await typed("customers", "add", "Initech")
+    await asyncio.to_thread(ok, "deploy")
+    async with served(project / ".halflap", "--no-supervisor"):
+        added = await typed(
+            "instances", "add", "Initech", "orders", "--config", "label=A", "--activate"
+        )
+        async with aiohttp.ClientSession() as http:
+            for body in ({"id": 1}, {"id": -1}):
+                async with http.post(added["urls"]["incoming"], json=body) as answer:
+                    assert answer.status == 200
+        async with asyncio.timeout(20):
+            while (last := await typed("executions", "show", "last"))["state"] != "failed":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        shown = await asyncio.to_thread(ok, "executions", "show", "last")
+        for line in (
+            "incoming of Initech/orders  failed",
+            '{"id": -1}',
+            "✗ Book",
+            "ValueError: no order has the id -1\\x1b[31m",
+            "orders.py:32 in book",
+            "booking  id=-1",
+        ):
+            assert line in shown
+        failed = await typed("executions", "list", "--failed", "--instance", "Initech/orders")
+        assert failed["id"] == last["id"]
+        logged = await typed("executions", "logs", "last", "--follow")
+        assert (logged["message"], logged["fields"]) == ("booking", {"id": -1})
+        event = await typed("events", "last", "--flow", "incoming")
+        assert json.loads(event["body"]) == {"id": -1}
+        body = await asyncio.to_thread(run, "events", "last", "--body")
+        assert json.loads(body.stdout_bytes) == {"id": -1}
+        good = await typed("executions", "list", "--key", "1")
+        again = await asyncio.to_thread(run, "executions", "replay", good["id"], "--wait")
+        assert again.exit_code == 0
+        assert '"A 1"' in again.stdout
+        assert await typed("executions", "dismiss", last["id"]) == {"dismissed": last["id"]}
+        done = await asyncio.to_thread(refused, "executions", "cancel", good["id"])
+        assert "has ended already" in done
+    assert "no server runs" in await asyncio.to_thread(refused, "executions", "tail")
