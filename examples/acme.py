@@ -135,9 +135,7 @@ async def update_opportunity(
 @component.action
 async def add_stock(acme: Acme, item: str, quantity: Annotated[int, Field(gt=0)]) -> Stock:
     """Add a quantity of an item to the stock."""
-    return Stock.model_validate(
-        await acme.post(f"/stock/{item}/add", json={"quantity": quantity})
-    )
+    return Stock.model_validate(await acme.post(f"/stock/{item}/add", json={"quantity": quantity}))
 
 
 @component.action

@@ -76,6 +76,7 @@ class Host:
             self.clock,
             reject=store.catalogue.rejections.note,
             count=store.catalogue.counters.count,
+            body_bytes=settings.body_bytes,
         )
         self.operations = Operations(
             store=store,

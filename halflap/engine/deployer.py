@@ -131,13 +131,14 @@ class Deployer:
         if moved is None:
             now = (await self._catalogue.instances.get(found.id)).state
             raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
+        previous = None if reason == "activate" else found.version
         await self._engine.hold(found.id)
         flows = [
             name for name, flow in integration.flows.items() if flow.trigger.declaration.methods
         ]
         await self._catalogue.endpoints.ensure(found.id, flows)
         await self._catalogue.endpoints.open_all(found.id)
-        return await self._go(moved, self._await_deploy(moved, reason, found.version))
+        return await self._go(moved, self._await_deploy(moved, reason, previous))
 
     async def _start(
         self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None

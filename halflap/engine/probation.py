@@ -15,7 +15,8 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,6 +29,8 @@ from halflap.errors import StoreError
 from halflap.model import Failure, Outcome
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import MOST_CRASHES, Claim
+
+T = TypeVar("T")
 
 log = structlog.get_logger("halflap.probation")
 
@@ -287,7 +290,7 @@ class Probation:
             group.line = None
             line.close()
             await clerk.close()
-            code = await reaped(process, kill=bool(group.left))
+            code = await uncut(reaped(process, kill=bool(group.left)))
         return ("it was done" if finished else spelled(code)), ready
 
     async def _tell(self, group: Group, line: Line) -> None:
@@ -326,6 +329,20 @@ class Probation:
                 told.update(until)
                 line.send(News(until, cancelling, changed))
                 group.cancelled.update(cancelling)
+
+
+async def uncut(ending: Coroutine[Any, Any, T]) -> T:
+    """Await something short to its end, also where the caller is cancelled meanwhile."""
+    task = asyncio.create_task(ending)
+    cut: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cut = error
+    if cut is not None:
+        raise cut
+    return task.result()
 
 
 async def reaped(process: asyncio.subprocess.Process, *, kill: bool) -> int:

@@ -37,6 +37,7 @@ class Gateway:
         *,
         reject: Callable[[Rejection], None],
         count: Callable[[str, str, str], None],
+        body_bytes: int = LARGEST_BODY,
     ) -> None:
         """`reject` and `count` note what was not accepted; they do not wait for a commit."""
         self._find = find
@@ -44,6 +45,7 @@ class Gateway:
         self._clock = clock
         self._reject = reject
         self._count = count
+        self._body_bytes = body_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -87,11 +89,12 @@ class Gateway:
 
     async def _receive(self, route: Route, request: Request) -> Answer:
         declared = route.declaration
-        if len(request.body) > (declared.body_limit or LARGEST_BODY):
+        limit = declared.body_limit or self._body_bytes
+        if len(request.body) > limit:
             raise Rejected("the body is larger than the trigger allows", status=413)
         if declared.verify is not None:
             declared.verify.verify(request, route.secrets, request.received_at)
-        request = plain(request, declared.decompress, declared.body_limit or LARGEST_BODY)
+        request = plain(request, declared.decompress, limit)
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
@@ -124,7 +127,7 @@ class Gateway:
                     flow=route.flow,
                     event=event_of(part, route, now),
                     root=execution,
-                    dedupe=dedupe_of(declared, part),
+                    dedupe=dedupe_of(declared, part, request),
                     key=pick(declared.key, part) if declared.key else None,
                 )
             )

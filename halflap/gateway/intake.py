@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from halflap.errors import InvalidEvent, Rejected
+from halflap.errors import HalflapError, InvalidEvent, Rejected
 from halflap.model import Dedupe
 from halflap.sdk import codec
 from halflap.sdk.request import Request
@@ -35,12 +35,17 @@ def pick(function: Callable[[Request], T], request: Request) -> T | None:
         return None
 
 
-def cut(split: Callable[[Request], Sequence[bytes]] | None, request: Request) -> list[Request]:
+def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> list[Request]:
     """The request's events, each as a request with its part of the body."""
     parts = pick(split, request) if split is not None else None
     if parts is None:
         return [request]
-    return [with_body(request, body, number) for number, body in enumerate(parts)]
+    try:
+        bodies = [each if isinstance(each, bytes) else codec.encode(each) for each in parts]
+    except (TypeError, ValueError, HalflapError):
+        log.exception("what a trigger split a request into is not JSON")
+        return [request]
+    return [with_body(request, body, number) for number, body in enumerate(bodies)]
 
 
 def with_body(request: Request, body: bytes, part: int = 0) -> Request:
@@ -57,13 +62,15 @@ def with_body(request: Request, body: bytes, part: int = 0) -> Request:
     )
 
 
-def dedupe_of(declared: Declaration, request: Request) -> Dedupe | None:
-    """The delivery's identity; each part of a split request has its own."""
+def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | None:
+    """The delivery's identity; a part that has none of its own is known by its place in the whole."""
     if declared.dedupe is None:
         return None
-    key = pick(declared.dedupe, request)
+    key = pick(declared.dedupe, part)
     if not key:
         return None
+    if part is not whole and key == pick(declared.dedupe, whole):
+        key = f"{key}#{part.part}"
     return Dedupe(key, int(declared.dedupe_for.total_seconds() * 1e6))
 
 

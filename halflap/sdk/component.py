@@ -101,7 +101,7 @@ class Component:
         dedupe: Pick | None = None,
         dedupe_for: timedelta = timedelta(days=7),
         key: Pick | None = None,
-        split: Callable[[Request], Sequence[bytes]] | None = None,
+        split: Callable[[Request], Sequence[Any]] | None = None,
         answer: Answer = Reply(),
         methods: tuple[str, ...] = ("POST",),
         decompress: bool = False,

@@ -84,7 +84,8 @@ class Declaration:
         it has one.
     handshake: answers a challenge or a ping at once (nothing is accepted), or returns None.
     dedupe: where the delivery's id stands. key: where the record's id stands.
-    split: cuts one request into the bodies of many events; one execution each, one answer.
+    split: cuts one request into the bodies of many events (bytes as they are, anything else as
+        JSON); one execution each, one transaction, one answer.
     answer: a static reply, a computed one, or the flow's result.
     methods: which HTTP methods it takes. ticks: for a scheduled trigger, the tick after a time.
     lifecycle: for the built-in `instance` triggers.
@@ -96,7 +97,7 @@ class Declaration:
     dedupe: Pick | None = None
     dedupe_for: timedelta = timedelta(days=7)
     key: Pick | None = None
-    split: Callable[[Request], Sequence[bytes]] | None = None
+    split: Callable[[Request], Sequence[Any]] | None = None
     answer: Answer = Reply()
     methods: tuple[str, ...] = ("POST",)
     decompress: bool = False
@@ -150,9 +151,11 @@ class Trigger(Generic[P, E]):
             )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> BoundTrigger[E]:
-        if args:
-            raise TypeError(f"{self.name}: inputs are given by name")
-        return BoundTrigger(self, self.bind(kwargs))
+        names = [each.name for each in self.shape.inputs]
+        given = dict(zip(names, args, strict=False))
+        if len(args) > len(names) or given.keys() & kwargs.keys():
+            raise TypeError(f"{self.name} takes each of its inputs once: {', '.join(names)}")
+        return BoundTrigger(self, self.bind({**given, **kwargs}))
 
     def bind(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Validate inputs by name; a wrong one is a `DefinitionError` that says what to write."""

@@ -187,7 +187,7 @@ def test_a_bundle_under_another_hash_is_refused() -> None:
 
 def test_a_project_that_is_too_large_says_what_to_do(tmp_path: Path) -> None:
     root = project(tmp_path / "big", {"a.py": "", "b.json": b" " * (room.MOST_BYTES + 1)})
-    with pytest.raises(DefinitionError, match=r"more than 10 MB.*Move what"):
+    with pytest.raises(DefinitionError, match=r"more than 4 MB.*Move what"):
         pack(root, "a:x")
     root = project(tmp_path / "many", {f"m{n}.py": "" for n in range(MOST_FILES + 1)})
     with pytest.raises(DefinitionError, match=r"more than 2,000 files.*Move what"):

@@ -139,12 +139,12 @@ def test_a_module_of_the_bundle_comes_before_an_installed_one(tmp_path: Path) ->
 def test_the_process_outside_the_bundle_stays_as_it_is(tmp_path: Path) -> None:
     before, path = dict(sys.modules), list(sys.path)
     own = vars(__import__("builtins"))["__import__"]
-    loaded = load(bundle(main="import acme\nit = acme\n", acme=""), tmp_path)
+    loaded = load(bundle(main="import own_only\nit = own_only\n", own_only=""), tmp_path)
     assert {n: m for n, m in sys.modules.items() if n not in loaded.modules} == before
     assert sys.path == path
     assert vars(__import__("builtins"))["__import__"] is own
     with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("acme")
+        importlib.import_module("own_only")
 
 
 MODELS = """

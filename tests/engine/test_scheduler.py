@@ -209,7 +209,7 @@ async def test_a_server_looks_at_once_when_the_catalogue_changes(world: World) -
     async with running(scheduler):
         await world.instance()
         async with asyncio.timeout(10):
-            while scheduler.seen != world.store.catalogue.changed:
+            while scheduler.seen != world.store.catalogue.changed:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
 

@@ -66,6 +66,7 @@ class Desk:
     route: Route
     rejected: list[Rejection] = field(default_factory=list[Rejection])
     counted: list[str] = field(default_factory=list[str])
+    body_bytes: int = 6 * 1024 * 1024
 
     async def find(self, endpoint: str) -> Route | None:
         return self.route if endpoint == "hk_open" else None
@@ -86,6 +87,7 @@ class Desk:
             wall_clock,
             reject=self.rejected.append,
             count=lambda _i, _f, what: self.counted.append(what),
+            body_bytes=self.body_bytes,
         )
         raw = [(n.encode(), v.encode()) for n, v in (headers or {}).items()]
         scope: dict[str, Any] = {
@@ -255,6 +257,20 @@ async def test_one_request_of_many_events_is_one_batch_and_one_answer() -> None:
     assert len({each.dedupe for each in shop.intake.starts}) == 100
 
 
+async def test_parts_that_share_a_delivery_id_are_known_by_their_place() -> None:
+    shop = desk(split=lambda request: request.json(), dedupe=header("x-delivery"))
+    headers = {"x-delivery": "7"}
+    first = await shop.send(b'[{"n": 1.10}, {"n": 2}, {"n": 2}]', headers=headers)
+    assert [each.event.body for each in shop.intake.starts] == [
+        b'{"n":1.10}',
+        b'{"n":2}',
+        b'{"n":2}',
+    ]
+    again = await shop.send(b'[{"n": 1.10}, {"n": 2}, {"n": 2}]', headers=headers)
+    assert again == first
+    assert len(shop.intake.starts) == 3
+
+
 async def test_a_request_that_cannot_be_cut_or_read_is_kept_whole() -> None:
     shop = desk(
         split=lambda request: [codec.encode(each) for each in request.json()],
@@ -326,6 +342,13 @@ async def test_a_body_larger_than_the_trigger_allows_is_refused() -> None:
     assert (await shop.send(b"x" * 10))[0] == 200
     assert (await shop.send(b"x" * 11))[0] == 413
     assert len(shop.intake.starts) == 1
+
+
+async def test_the_servers_body_limit_is_the_triggers_where_it_names_none() -> None:
+    shop = desk()
+    shop.body_bytes = 7_000_000
+    assert (await shop.send(bytes(6_500_000)))[0] == 200
+    assert (await shop.send(bytes(7_000_001)))[0] == 413
 
 
 async def test_a_full_store_is_never_a_2xx() -> None:
