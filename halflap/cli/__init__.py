@@ -118,7 +118,11 @@ SECTIONS = {
         "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
     },
     "Try it": {
-        "demo": Entry("demo", "demo", "Show all of it working, with nothing to set up."),
+        "demo": Entry(
+            "demo",
+            "demo",
+            "Run the main job from end to end on this machine, and check every claim.",
+        ),
         "sandbox": Entry("sandbox", "sandbox", "Run a small real app to develop against."),
         "bench": Entry(
             "bench",
