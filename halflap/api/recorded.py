@@ -11,7 +11,16 @@ from halflap.api import payload
 from halflap.api.operations import Operations, finding
 from halflap.api.view import Input, Json, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import NotFound
-from halflap.model import Event, Execution, ExecutionState, Failure, LogLine, Micros, Record
+from halflap.model import (
+    MISSING,
+    Event,
+    Execution,
+    ExecutionState,
+    Failure,
+    LogLine,
+    Micros,
+    Record,
+)
 from halflap.store.protocol import Attempt
 
 
@@ -246,9 +255,16 @@ def step_view(step: Record) -> StepView:
         ended_at=rfc3339(step.ended_at),
         duration_ms=(step.ended_at - step.started_at) / 1_000,
         inputs=payload.shown(step.inputs),
-        result=payload.shown(step.result),
+        result=step_result(step),
         failure=failure_view(step.failure),
     )
+
+
+def step_result(step: Record) -> Json:
+    """A step's result for people: a sleep's end as a time, state that was not there as null."""
+    if step.kind == "sleep" and step.result:
+        return {"until": rfc3339(int(step.result))}
+    return None if step.result == MISSING else payload.shown(step.result)
 
 
 def attempt_view(attempt: Attempt) -> AttemptView:

@@ -132,8 +132,8 @@ def step_lines(output: Output, steps: Sequence[Row]) -> None:
 
 
 def worth(result: Any) -> bool:
-    """Whether a step's result is worth a look: neither nothing nor bytes of ours."""
-    return result not in (None, True) and not (isinstance(result, dict) and "$bytes" in result)
+    """Whether a step's result is worth a look."""
+    return result not in (None, True)
 
 
 def failure_lines(output: Output, failure: Row) -> None:

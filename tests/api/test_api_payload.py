@@ -2,8 +2,13 @@
 
 import base64
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from halflap.api import payload
+from halflap.api.recorded import step_result
+from halflap.model import MISSING, Record
 from halflap.sdk import codec
 
 
@@ -59,3 +64,17 @@ def test_secrets_are_scrubbed_from_what_an_app_says() -> None:
     said = payload.scrubbed("no key abcdef, abc is short", ["abc", "abcd", "abcdef"])
 
     assert said == "no key •••, abc is short"
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "shown"),
+    [
+        ("sleep", b"1767261600000000", {"until": "2026-01-01T10:00:00.000000Z"}),
+        ("state", MISSING, None),
+        ("state", b'{"n":1}', {"n": 1}),
+        ("action", None, None),
+    ],
+)
+def test_a_steps_result_is_shown_for_people(kind: Any, result: bytes | None, shown: Any) -> None:
+    step = Record(0, "x", kind, "x", "X", "succeeded", 0, 0, result=result)
+    assert step_result(step) == shown
