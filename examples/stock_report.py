@@ -19,7 +19,7 @@ class Settings(Config):
 integration = Integration("stock-report", config=Settings, title="Stock report")
 
 
-@integration.flow(trigger=schedule.cron(expression="0 3 * * *", tz="Europe/Paris"))
+@integration.flow(trigger=schedule.cron("0 3 * * *", tz="Europe/Paris"))
 async def report(ctx: Context[Settings], tick: schedule.Tick) -> Ignore | None:
     """Tell of each item once, until there is enough of it again."""
     stock = await acme.list_stock(ctx.config.acme)
