@@ -44,7 +44,7 @@ class Room:
 
 
 GIVE_BACK_SECONDS = 1.0
-"""How often what a failing store stopped is given back to it, until it can write again."""
+"""How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
 
 
 class Blamed(Exception):
@@ -208,10 +208,18 @@ class JournalEngine:
                 # Half of what is free: events that arrive meanwhile want to be claimed at once.
                 room = (self._free() + 1) // 2
                 self._full = room == 0
-                if room and await self._claim(room) == room:
+                try:
+                    if room and await self._claim(room) == room:
+                        continue
+                    due = None if self._full else await self.journal.next_due()
+                except InDoubt:
+                    raise
+                except StoreError as error:  # a full disk, say: it goes on once there is room
+                    log.warning("nothing was claimed: the store failed", error=error.message)
+                    await asyncio.sleep(GIVE_BACK_SECONDS)
                     continue
                 if not self._wake.is_set():
-                    await self._rest(None if self._full else await self.journal.next_due())
+                    await self._rest(due)
         finally:
             renewals.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -35,7 +35,7 @@ def executions(directory: Path, flow: str = "numbered") -> dict[str, Row]:
     sql = "SELECT id, state, coalesce(failure, ''), coalesce(result, '') FROM executions"
 
     def job(connection: sqlite3.Connection) -> dict[str, Row]:
-        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        connection.text_factory = _text
         rows = connection.execute(f"{sql} WHERE flow = ?", (flow,)).fetchall()
         return {row[0]: Row(row[0], row[1], *map(_text, row[2:])) for row in rows}
 

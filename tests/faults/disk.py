@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class LossyDisk:
 
 
 @asynccontextmanager
-async def lossy_disk(path: Path) -> AsyncIterator[LossyDisk]:
+async def lossy_disk(path: Path) -> AsyncGenerator[LossyDisk]:
     """A disk at `path` whose power can be cut."""
     path.mkdir()
     process = await asyncio.create_subprocess_exec(
@@ -75,14 +76,14 @@ def can_mount_fuse() -> bool:
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or shutil.which("umount") is None:
         return False
     try:
-        import mfusepy  # noqa: F401
+        importlib.import_module("mfusepy")
     except (ImportError, OSError):  # it loads libfuse
         return False
     return True
 
 
 @contextmanager
-def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
+def small_disk(path: Path, megabytes: int) -> Generator[Path]:
     """A disk at `path` with so much room."""
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]

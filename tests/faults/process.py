@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -115,7 +115,7 @@ async def server_on(
     *flags: str,
     before: Sequence[str] = (),
     log: Path | None = None,
-) -> AsyncIterator[ServerProcess]:
+) -> AsyncGenerator[ServerProcess]:
     """A server that is up."""
     server = ServerProcess(directory, sink, *flags, before=before, log=log)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -120,7 +120,7 @@ class History:
             line.close()
 
     @asynccontextmanager
-    async def sending(self, url: str, senders: int, pause: float = 0.0) -> AsyncIterator[None]:
+    async def sending(self, url: str, senders: int, pause: float = 0.0) -> AsyncGenerator[None]:
         """Keep `senders` connections busy meanwhile; `pause` (seconds) is each one's rest."""
         tasks = [asyncio.create_task(self._send(url, pause)) for _ in range(senders)]
         try:

@@ -83,7 +83,8 @@ async def main(options: argparse.Namespace) -> int:
     store = await Store.open(settings.dir, synchronous=options.synchronous)
     host = Host(settings, store, probation=not options.trusting)
     if options.ack_early:
-        host.gateway._engine = EarlyIntake(host.engine)
+        broken: Any = host.gateway
+        broken._engine = EarlyIntake(host.engine)
     loop = asyncio.get_running_loop()
     bound: asyncio.Future[int] = loop.create_future()
     stopping = asyncio.Event()

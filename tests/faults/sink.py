@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -69,7 +69,7 @@ def read_headers(head: bytes) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving_sink() -> AsyncIterator[Sink]:
+async def serving_sink() -> AsyncGenerator[Sink]:
     """A sink that listens on loopback."""
     sink = Sink()
     loop = asyncio.get_running_loop()

@@ -53,7 +53,7 @@ async def test_a_full_disk_refuses_and_recovers_without_a_restart(
     with small_disk(tmp_path / "disk", MEGABYTES) as disk:
         ballast, store = disk / "ballast", disk / "store"
         log = tmp_path / "server.log"
-        async with server_on(store, sink.url, log=log) as server:
+        async with server_on(store, sink.url, "--room", "2", log=log) as server:
             ballast.write_bytes(bytes(BALLAST << 20))
             await send(history, server.urls["numbered"], refused=100)
             assert history.acknowledged
