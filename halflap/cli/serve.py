@@ -66,7 +66,7 @@ def serve(
         "--public-url": public_url,
         "--log": log,
     }
-    command = [sys.executable, "-m", "halflap.cli", "serve", "--no-supervisor"]
+    command = [sys.executable, "-m", "halflap", "serve", "--no-supervisor"]
     command += [str(part) for pair in given.items() if pair[1] is not None for part in pair]
     code = supervise([*command, *(["--json"] if as_json else [])], settings)
     sys.exit(errors.FAILED if code == CANNOT_START else code)

@@ -20,7 +20,7 @@ Serve = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Proce
 async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """A `halflap serve` in a process of its own, once it listens, and what it said of itself."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap.cli", "serve", "--dir", str(folder), "--port", "0"),
+        *(sys.executable, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
         *("--json", *more),
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},

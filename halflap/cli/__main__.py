@@ -1,6 +1,0 @@
-"""`python -m halflap.cli`: the same as `halflap`."""
-
-from halflap.cli import main
-
-if __name__ == "__main__":
-    main(prog_name="halflap")
