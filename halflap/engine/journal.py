@@ -1,4 +1,4 @@
-"""The engine over a store's journal: claims what is due, keeps leases, hands out turns."""
+"""The engine over a store's journal: claims what is due, hands out turns, settles their verdicts."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ from dataclasses import dataclass
 
 import structlog
 
+from halflap.engine.audience import Audience
 from halflap.engine.failure import after_error
+from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.engine.replay import with_copies
+from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
-from halflap.model import (
-    Clock,
-    ExecutionState,
-    LogLine,
-    Micros,
-    Outcome,
-    Record,
-    Start,
-    Started,
-    StateWrite,
-)
+from halflap.model import Clock, Micros, Outcome, Start, Started
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
 
-LEASE: Micros = 30_000_000
-RENEW_SECONDS = 10.0
 SHORTEST_REST = 0.5
 """How soon to look again where what is due may not be claimed (it is on probation, say)."""
+GIVE_BACK_SECONDS = 1.0
+"""How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,92 +36,8 @@ class Room:
     turns: int = 500
 
 
-GIVE_BACK_SECONDS = 1.0
-"""How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
-
-
 class Blamed(Exception):
     """Raised by a handler whose process ended: the journal has the execution back already."""
-
-
-class JournalTurn:
-    """A claimed execution; what it commits carries its lease's fence."""
-
-    __slots__ = (
-        "_clock",
-        "_journal",
-        "_taken",
-        "_valid_until",
-        "accepted_at",
-        "cancelling",
-        "claim",
-        "lost",
-    )
-
-    def __init__(self, journal: Journal, claim: Claim, clock: Clock, claimed_at: float) -> None:
-        self._journal = journal
-        self._clock = clock
-        self.claim = claim
-        self.cancelling = claim.cancelling
-        self.accepted_at = claim.accepted_at
-        self.lost = False
-        self._taken: list[str] = []
-        self._valid_until = claimed_at + LEASE / 1e6
-
-    @property
-    def start(self) -> Start:
-        return self.claim.start
-
-    @property
-    def attempt(self) -> int:
-        return self.claim.attempt
-
-    @property
-    def history(self) -> Sequence[Record]:
-        return self.claim.history
-
-    def now(self) -> Micros:
-        return self._clock()
-
-    def alive(self) -> bool:
-        return not self.lost and time.monotonic() < self._valid_until
-
-    @property
-    def until(self) -> float:
-        """When the lease ends, in monotonic seconds."""
-        return self._valid_until
-
-    def prolong(self, renewed_at: float) -> None:
-        """The lease was renewed by a request sent at `renewed_at` (monotonic seconds)."""
-        self._valid_until = renewed_at + LEASE / 1e6
-
-    async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
-    ) -> bool:
-        written = await self._journal.commit(self.claim.lease, records, logs, write)
-        if written is Written.FENCED:
-            self.lost = True
-            raise Fenced(f"{self.start.execution} was given to another worker")
-        if written is Written.CONFLICT:
-            return False
-        self._taken += [each.name for each in records if each.kind == "signal"]
-        return True
-
-    async def read_state(self, scope: str, key: str) -> bytes | None:
-        return await self._journal.read_state(scope, key)
-
-    async def take_signal(self, name: str) -> bytes | None:
-        earlier = (each.name for each in self.history if each.kind == "signal")
-        taken = [*earlier, *self._taken].count(name)
-        sent = await self._journal.signals(self.start.execution, name)
-        return sent[taken] if len(sent) > taken else None
-
-
-@dataclass(slots=True)
-class _Running:
-    turn: JournalTurn
-    task: asyncio.Task[None]
-    apart: bool
 
 
 class JournalEngine:
@@ -154,7 +63,7 @@ class JournalEngine:
         self._poll = poll
         self._runs_suspects = self._suspects = suspects
         self._handler: Handler | None = None
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._apart = 0
         self.suspected = asyncio.Event()
         self._reserved = 0
@@ -163,8 +72,7 @@ class JournalEngine:
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._listeners: list[Callable[[Change], None]] = []
-        self._waiters: dict[str, list[asyncio.Future[Outcome]]] = {}
+        self._audience = Audience(clock)
 
     @property
     def running(self) -> int:
@@ -188,7 +96,7 @@ class JournalEngine:
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
             if each.duplicate_of is None:
-                self._tell(start, "queued")
+                self._audience.tell(start, "queued")
             if each.claim is not None:
                 self._spawn(each.claim, claimed_at)
             elif each.duplicate_of is None:
@@ -201,7 +109,8 @@ class JournalEngine:
 
     async def run(self, handler: Handler) -> None:
         self._handler = handler
-        renewals = asyncio.create_task(self._renew())
+        lifeline = Lifeline(self.journal, self._running, self.nudge)
+        renewals = asyncio.create_task(lifeline.run())
         try:
             while not self._stopping:
                 self._wake.clear()
@@ -310,26 +219,10 @@ class JournalEngine:
         return await self.journal.live(instance)
 
     async def outcome(self, execution: str, within: float) -> Outcome | None:
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(execution, []).append(future)
-        try:
-            found = await self.journal.outcome(execution)
-            if found is not None or within <= 0:
-                return found
-            async with asyncio.timeout(within):
-                return await future
-        except TimeoutError:
-            return await self.journal.outcome(execution)  # another process may have ended it
-        finally:
-            waiters = self._waiters.get(execution, [])
-            if future in waiters:
-                waiters.remove(future)
-            if not waiters:
-                self._waiters.pop(execution, None)
+        return await self._audience.outcome(execution, within, self.journal.outcome)
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._audience.follow(listener)
 
     def nudge(self) -> None:
         """Look for due executions now: something outside the engine made one due."""
@@ -361,8 +254,8 @@ class JournalEngine:
         handler = apart or self._handler
         assert handler is not None
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
-        self._running[claim.start.execution] = _Running(turn, task, apart is not None)
-        self._tell(claim.start, "running", None, claim.attempt)
+        self._running[claim.start.execution] = Running(turn, task, apart is not None)
+        self._audience.tell(claim.start, "running", None, claim.attempt)
         return turn
 
     async def _hand_out(
@@ -373,7 +266,7 @@ class JournalEngine:
             verdict = await handler(turn)
             await self._settle(turn, verdict)
         except Blamed:
-            self._tell(turn.start, "queued", None, turn.attempt)
+            self._audience.tell(turn.start, "queued", None, turn.attempt)
         except Fenced:
             log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
@@ -409,7 +302,7 @@ class JournalEngine:
             except StoreError:
                 await asyncio.sleep(GIVE_BACK_SECONDS)
             else:
-                self._tell(turn.start, "queued", None, turn.attempt)
+                self._audience.tell(turn.start, "queued", None, turn.attempt)
                 self._wake.set()
                 return
 
@@ -420,14 +313,14 @@ class JournalEngine:
                 if await self.journal.end(lease, records, logs, outcome) is Written.FENCED:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
-                self._resolve(turn.start.execution, outcome)
-                self._tell(turn.start, outcome.state, outcome, turn.attempt)
+                self._audience.resolve(turn.start.execution, outcome)
+                self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
             case Again(how, at, records, logs, failure, waiting_for):
                 release = Release(how, at, waiting_for, failure)
                 if await self.journal.release(lease, records, logs, release) is Written.FENCED:
                     raise Fenced
                 state = "waiting" if how in ("sleep", "signal") else "queued"
-                self._tell(turn.start, state, None, turn.attempt)
+                self._audience.tell(turn.start, state, None, turn.attempt)
                 self._wake.set()
                 await self._cancel_if_asked(turn)
 
@@ -440,8 +333,8 @@ class JournalEngine:
 
     async def _cancelled(self, execution: str, reason: str) -> None:
         outcome = Outcome("cancelled", reason)
-        self._resolve(execution, outcome)
-        if self._listeners:
+        self._audience.resolve(execution, outcome)
+        if self._audience.listens:
             found = await self.journal.execution(execution)
             event = await self.journal.event(execution)
             if found is not None and event is not None:
@@ -453,7 +346,7 @@ class JournalEngine:
                     key=found.key,
                     replay_of=found.replay_of,
                 )
-                self._tell(start, "cancelled", outcome, max(found.attempt, 1))
+                self._audience.tell(start, "cancelled", outcome, max(found.attempt, 1))
 
     async def _rest(self, due: Micros | None) -> None:
         waits: list[float] = []
@@ -466,45 +359,3 @@ class JournalEngine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
                 await self._wake.wait()
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            held = {name: each.turn for name, each in self._running.items()}
-            sent_at = time.monotonic()
-            asked: dict[str, str] = {}
-            try:
-                if held:
-                    kept = await self.journal.renew([t.claim.lease for t in held.values()], LEASE)
-                    asked = await self.journal.cancelled(list(held))
-                    for lease in kept:
-                        held.pop(lease.execution).prolong(sent_at)
-                if await self.journal.lapse():
-                    self.nudge()
-            except StoreError:
-                continue
-            for name, reason in asked.items():
-                if name in self._running:
-                    self._running[name].turn.cancelling = reason
-            for name, turn in held.items():
-                turn.lost = True
-                running = self._running.get(name)
-                if running is not None and running.turn is turn:
-                    running.task.cancel()
-
-    def _resolve(self, execution: str, outcome: Outcome) -> None:
-        for future in self._waiters.pop(execution, ()):
-            if not future.done():
-                future.set_result(outcome)
-
-    def _tell(
-        self,
-        start: Start,
-        state: ExecutionState,
-        outcome: Outcome | None = None,
-        attempt: int = 1,
-    ) -> None:
-        if self._listeners:
-            change = Change(start.execution, start, state, self._clock(), outcome, attempt)
-            for each in list(self._listeners):
-                each(change)

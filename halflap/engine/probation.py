@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from halflap.engine.journal import Blamed, JournalEngine, JournalTurn
+from halflap.engine.journal import Blamed, JournalEngine
 from halflap.engine.line import Ask, Begin, Done, Drop, Line, News, Ready, Take, ToParent, error_of
 from halflap.engine.process import spelled
 from halflap.engine.protocol import Ended, Verdict
 from halflap.engine.remote import Clerk
+from halflap.engine.turn import JournalTurn
 from halflap.errors import StoreError
 from halflap.model import Failure, Outcome
 from halflap.store.catalogue import Catalogue

@@ -32,16 +32,16 @@ async def test_a_stream_tells_only_what_was_asked_for_and_is_forgotten_with_its_
     world: Any, instance: Any
 ) -> None:
     other = await world.instance(await world.customer("Globex"))
-    before = len(world.host.engine._listeners)
+    before = len(world.host.engine._audience._listeners)
 
     async with world.api.stream("/api/follow", customer="Globex") as stream:
         assert await stream.event() == ": following"
-        assert len(world.host.engine._listeners) == before + 1
+        assert len(world.host.engine._audience._listeners) == before + 1
         await world.send(instance, {"id": "mine", "amount": 1})
         theirs = await world.send(other, {"id": "theirs", "amount": 1})
         assert (await stream.data())["execution"] == theirs
 
-    assert len(world.host.engine._listeners) == before
+    assert len(world.host.engine._audience._listeners) == before
 
 
 async def test_a_quiet_stream_beats_and_ends_with_the_server(world: Any) -> None:

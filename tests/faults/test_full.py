@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from halflap.engine.journal import LEASE
+from halflap.engine.turn import LEASE
 from tests.faults import checker
 from tests.faults.conftest import Note, needs
 from tests.faults.disk import can_mount, small_disk

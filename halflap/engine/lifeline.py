@@ -1,0 +1,52 @@
+"""The lifeline of what runs here: renews its leases, and cuts off what lost its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from halflap.engine.turn import LEASE, Running
+from halflap.errors import StoreError
+from halflap.store.protocol import Journal
+
+RENEW_SECONDS = 10.0
+
+
+class Lifeline:
+    """Renews the leases of what is `running`, and says when other processes' have lapsed."""
+
+    def __init__(
+        self, journal: Journal, running: Mapping[str, Running], lapsed: Callable[[], None]
+    ) -> None:
+        self._journal = journal
+        self._running = running
+        self._lapsed = lapsed
+
+    async def run(self) -> None:
+        """Renew again and again, until cancelled; a store that fails is asked the next time."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(StoreError):
+                await self._renew()
+
+    async def _renew(self) -> None:
+        held = {name: each.turn for name, each in self._running.items()}
+        sent_at = time.monotonic()
+        asked: dict[str, str] = {}
+        if held:
+            kept = await self._journal.renew([each.claim.lease for each in held.values()], LEASE)
+            asked = await self._journal.cancelled(list(held))
+            for lease in kept:
+                held.pop(lease.execution).prolong(sent_at)
+        if await self._journal.lapse():
+            self._lapsed()
+        for name, reason in asked.items():
+            if name in self._running:
+                self._running[name].turn.cancelling = reason
+        for name, turn in held.items():
+            turn.lost = True
+            running = self._running.get(name)
+            if running is not None and running.turn is turn:
+                running.task.cancel()

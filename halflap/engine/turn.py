@@ -1,0 +1,96 @@
+"""A turn: an execution that this process claimed, in the hands of the handler that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from halflap.errors import Fenced
+from halflap.model import Clock, LogLine, Micros, Record, Start, StateWrite
+from halflap.store.protocol import Claim, Journal, Written
+
+LEASE: Micros = 30_000_000
+
+
+class JournalTurn:
+    """A claimed execution; what it commits carries its lease's fence."""
+
+    __slots__ = (
+        "_clock",
+        "_journal",
+        "_taken",
+        "_valid_until",
+        "accepted_at",
+        "cancelling",
+        "claim",
+        "lost",
+    )
+
+    def __init__(self, journal: Journal, claim: Claim, clock: Clock, claimed_at: float) -> None:
+        self._journal = journal
+        self._clock = clock
+        self.claim = claim
+        self.cancelling = claim.cancelling
+        self.accepted_at = claim.accepted_at
+        self.lost = False
+        self._taken: list[str] = []
+        self._valid_until = claimed_at + LEASE / 1e6
+
+    @property
+    def start(self) -> Start:
+        return self.claim.start
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt
+
+    @property
+    def history(self) -> Sequence[Record]:
+        return self.claim.history
+
+    def now(self) -> Micros:
+        return self._clock()
+
+    def alive(self) -> bool:
+        return not self.lost and time.monotonic() < self._valid_until
+
+    @property
+    def until(self) -> float:
+        """When the lease ends, in monotonic seconds."""
+        return self._valid_until
+
+    def prolong(self, renewed_at: float) -> None:
+        """The lease was renewed by a request sent at `renewed_at` (monotonic seconds)."""
+        self._valid_until = renewed_at + LEASE / 1e6
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+    ) -> bool:
+        written = await self._journal.commit(self.claim.lease, records, logs, write)
+        if written is Written.FENCED:
+            self.lost = True
+            raise Fenced(f"{self.start.execution} was given to another worker")
+        if written is Written.CONFLICT:
+            return False
+        self._taken += [each.name for each in records if each.kind == "signal"]
+        return True
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self._journal.read_state(scope, key)
+
+    async def take_signal(self, name: str) -> bytes | None:
+        earlier = (each.name for each in self.history if each.kind == "signal")
+        taken = [*earlier, *self._taken].count(name)
+        sent = await self._journal.signals(self.start.execution, name)
+        return sent[taken] if len(sent) > taken else None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A turn and the task that runs it; `apart`, where it takes no room of the others."""
+
+    turn: JournalTurn
+    task: asyncio.Task[None]
+    apart: bool
