@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -35,7 +36,51 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings(),
         "reference/components.md": components(),
         "reference/python.md": python(),
+        "performance.md": performance(),
     }
+
+
+# The figures ----------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+COLUMNS = {
+    "flows/s": "flows_per_s",
+    "acks/s": "acks_per_s",
+    "flows/s ÷ raw commits/s": "ratio_to_raw",
+    "ack p50": "ack_p50_ms",
+    "ack p99": "ack_p99_ms",
+    "at the destination p50": "delivered_p50_ms",
+    "p99": "delivered_p99_ms",
+    "CPU ms a flow": "cpu_ms_per_flow",
+    "RSS MiB": "rss_mib",
+    "bytes a flow": "stored_bytes_per_flow",
+    "lost": "lost",
+    "doubled": "doubled",
+}
+
+
+def performance() -> str:
+    """The page on performance, with the figures of the newest results that are committed."""
+    page = (HERE / "performance.md").read_text()
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{figures()}{END}{rest.partition(END)[2]}"
+
+
+def figures() -> str:
+    """The newest file of bench/results as a table."""
+    newest = max((HERE.parent / "bench" / "results").glob("*-full.jsonl"))
+    runs = [json.loads(line) for line in newest.read_text().splitlines()]
+    first = runs[0]
+    rows = [f"| | {' | '.join(each['workload'] for each in runs)} |", "| --- " * 4 + "|"]
+    for title, key in COLUMNS.items():
+        shown = ("–" if each[key] is None else f"{each[key]:,.4g}" for each in runs)
+        rows.append(f"| {title} | {' | '.join(shown)} |")
+    return (
+        f"`bench/results/{newest.name}`: medians of {first['runs']} runs on {first['cores']} cores that "
+        f"others used too, {first['filesystem']}, Python {first['python']}, SQLite "
+        f"{first['sqlite']}; times in milliseconds. The raw rate of one-row commits from 32 tasks in "
+        f"the same run was {first['raw_32_per_s']:,.0f}/s.\n\n" + "\n".join(rows) + "\n"
+    )
 
 
 # The command line -----------------------------------------------------------------------------
