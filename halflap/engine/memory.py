@@ -13,15 +13,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from halflap.engine.actors import (
-    DedupeIndex,
-    ExecutionActor,
-    Gate,
-    MemoryTurn,
-    Shared,
-    StateKeeper,
-)
 from halflap.engine.clock import ManualClock, Timers
+from halflap.engine.execution import ExecutionActor, MemoryTurn
 from halflap.engine.failure import after_error
 from halflap.engine.message import (
     Begin,
@@ -42,6 +35,7 @@ from halflap.engine.message import (
 )
 from halflap.engine.protocol import Change, Handler
 from halflap.engine.replay import with_copies
+from halflap.engine.shared import DedupeIndex, Gate, Shared, StateKeeper
 from halflap.errors import Fenced, NotFound, StoreError
 from halflap.model import ENDED, Clock, Execution, LogLine, Micros, Outcome, Record, Start, Started
 from halflap.store.protocol import Attempt

@@ -11,7 +11,7 @@ from halflap.model import Dedupe, Execution, LogLine, Outcome, Record, StateWrit
 from halflap.store.protocol import Attempt
 
 if TYPE_CHECKING:
-    from halflap.engine.actors import ExecutionActor, MemoryTurn
+    from halflap.engine.execution import ExecutionActor, MemoryTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,17 @@
-"""The actors of the engine in memory: executions, and the three that executions share.
+"""An execution in memory: an actor that keeps its journal, its timers and who holds it.
 
-Nothing here is reached into from outside: an execution's journal, the dedupe index, the state and
-the gate each belong to one actor, which changes them in answer to messages.
+Nothing of it is reached into from outside; it changes in answer to messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from halflap.engine.actor import Actor
-from halflap.engine.clock import Timer, Timers
+from halflap.engine.clock import Timer
 from halflap.engine.message import (
     Begin,
     CancelIt,
@@ -22,28 +20,21 @@ from halflap.engine.message import (
     Due,
     Duplicate,
     Finish,
-    Free,
-    Hold,
-    Join,
-    Leave,
     Lost,
     NextSignal,
     Read,
     Ready,
     Show,
     Signal,
-    Take,
     Tell,
     View,
     Worker,
 )
 from halflap.engine.protocol import Again, Change, Ended
+from halflap.engine.shared import Shared
 from halflap.errors import Fenced
 from halflap.model import (
     ENDED,
-    MISSING,
-    SYSTEM,
-    Clock,
     Execution,
     ExecutionState,
     Failure,
@@ -55,99 +46,6 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.protocol import Attempt
-
-
-class DedupeIndex(Actor):
-    """Who was first with a dedupe key."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-        self._first: dict[tuple[tuple[str, str], str], tuple[str, Micros]] = {}
-
-    async def receive(self, message: Take) -> str | None:
-        """The first one's execution; None where the key is now the asker's."""
-        place, now = (message.flow, message.dedupe.key), self._clock()
-        first, expires = self._first.get(place, ("", 0))
-        if expires <= now:
-            self._first[place] = (message.execution, now + message.dedupe.ttl)
-            return None
-        return first if first != message.execution else None
-
-
-class StateKeeper(Actor):
-    """`ctx.state`, key by key, with compare-and-set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._values: dict[tuple[str, str], bytes] = {}
-
-    async def receive(self, message: Read | StateWrite) -> Any:
-        """A value, or whether it was written."""
-        place = (message.scope, message.key)
-        if isinstance(message, Read):
-            return self._values.get(place)
-        if message.expect is not None and self._values.get(place, MISSING) != message.expect:
-            return False
-        if message.value is None:
-            self._values.pop(place, None)
-        else:
-            self._values[place] = message.value
-        return True
-
-
-class Gate(Actor):
-    """Hands executions that are ready to a worker, unless their instance is held."""
-
-    def __init__(self, chance: random.Random | None) -> None:
-        super().__init__()
-        self._chance = chance
-        self._held: set[str] = set()
-        self._workers: list[Worker] = []
-        self._ready: list[ExecutionActor] = []
-
-    async def receive(self, message: Hold | Free | Ready | Join | Leave) -> None:
-        """Change who may run, then hand out whatever may."""
-        match message:
-            case Hold(instance):
-                self._held.add(instance)
-            case Free(instance):
-                self._held.discard(instance)
-            case Ready(execution):
-                self._ready.append(execution)
-            case Join(worker):
-                self._workers.append(worker)
-            case Leave(worker):
-                if worker in self._workers:
-                    self._workers.remove(worker)
-        await self._hand_out()
-
-    async def _hand_out(self) -> None:
-        if not self._workers or not self._ready:
-            return
-        free = [each for each in self._ready if not self._holds(each)]
-        self._ready = [each for each in self._ready if self._holds(each)]
-        if self._chance is not None:
-            self._chance.shuffle(free)  # nobody is to rely on an order that is not promised
-        for each in free:
-            worker = self._workers.pop(0)
-            self._workers.append(worker)
-            await each.ask(Deliver(worker))
-
-    def _holds(self, execution: ExecutionActor) -> bool:
-        flow = execution.start.flow
-        return flow.instance in self._held and not flow.flow.startswith(SYSTEM)
-
-
-@dataclass(slots=True)
-class Shared:
-    """What executions send messages to."""
-
-    clock: Clock
-    timers: Timers
-    state: StateKeeper
-    gate: Gate
-    announce: Callable[[Change], None]
 
 
 class MemoryTurn:
