@@ -19,7 +19,6 @@ from halflap.store.store import FILE
 
 PATIENCE = 120.0
 FLOW = "orders"
-CONTROL_EVENTS = 10.0
 
 Figures = dict[str, Any]
 

@@ -11,7 +11,7 @@ import json as plain
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -373,8 +373,3 @@ def read_token(directory: Path) -> str:
         return (directory / "token").read_text().strip()
     except OSError:
         return ""
-
-
-def at_server(settings: Settings, server: str | None, token: str | None) -> Settings:
-    """The settings with another server, where one is given."""
-    return replace(settings, server=server or settings.server, token=token or settings.token)

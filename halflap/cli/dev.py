@@ -134,7 +134,7 @@ async def run(
     host = await DevHost.open(settings)
     assert isinstance(host, DevHost)
     async with AsyncExitStack() as stack:
-        serving = await stack.enter_async_context(served(host, screen))
+        serving = await stack.enter_async_context(served(host))
         if tunnelled:
             screen.note("opening a tunnel …")
             host.reach(await stack.enter_async_context(tunnel(f"http://127.0.0.1:{host.port}")))
@@ -162,7 +162,7 @@ async def run(
 
 
 @asynccontextmanager
-async def served(host: DevHost, screen: Screen) -> AsyncGenerator[asyncio.Task[None]]:
+async def served(host: DevHost) -> AsyncGenerator[asyncio.Task[None]]:
     """Serve a host in a task of its own, once it listens; its address is left for other commands."""
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 

@@ -139,7 +139,7 @@ class Workbench:
             name = await self._named(integration.name, field, kind)
             stored = await self._host.store.catalogue.connections.by_name(self._customer, name)
             if field in answers.connections:
-                links[field] = await self._save(name, kind, answers.connections[field], answers)
+                links[field] = await self._save(name, kind, answers.connections[field])
             elif stored is not None and stored.component == name_of(kind):
                 answers.lacking.pop(field, None)  # made by `halflap connections add`
                 links[field] = stored.id
@@ -153,9 +153,7 @@ class Workbench:
             field if taken is None or taken.component == name_of(kind) else f"{integration}-{field}"
         )
 
-    async def _save(
-        self, name: str, kind: type[Connection], values: Mapping[str, Any], answers: Answers
-    ) -> str:
+    async def _save(self, name: str, kind: type[Connection], values: Mapping[str, Any]) -> str:
         operations = self._host.operations.connections
         connections = self._host.store.catalogue.connections
         stored = await connections.by_name(self._customer, name)

@@ -104,9 +104,6 @@ def pack(root: Path, entry: str, needs: Iterable[str] = ()) -> Bundle:
     return seal(entry, dict(_collect(root)), needs)
 
 
-working_copy = pack
-
-
 def seal(entry: str, files: Mapping[str, bytes], needs: Iterable[str] = ()) -> Bundle:
     """Make a bundle of files that lie in no folder, such as a document from the designer."""
     ordered = tuple(sorted(files.items()))

@@ -82,7 +82,7 @@ class Lifecycle:
         known = await self._subscribed(key)()
         for name in known:
             if name not in wanted:
-                await self._unsubscribe_as_made(ctx, name, key)
+                await self._unsubscribe_as_made(name, key)
 
     async def _teardown(
         self,
@@ -95,7 +95,7 @@ class Lifecycle:
         if author is not None:
             await author.function(ctx, deployment)
         for name in await self._subscribed(key)():
-            await self._unsubscribe_as_made(ctx, name, key)
+            await self._unsubscribe_as_made(name, key)
 
     def _subscribe(
         self, trigger: BoundTrigger[Any], flow: str, key: FlowKey
@@ -122,7 +122,7 @@ class Lifecycle:
 
         return system_step(subscribed, "subscriptions", "List this instance's subscriptions")
 
-    async def _unsubscribe_as_made(self, ctx: Context[Config], flow: str, key: FlowKey) -> None:
+    async def _unsubscribe_as_made(self, flow: str, key: FlowKey) -> None:
         """Unsubscribe a flow as the version that subscribed it would."""
 
         async def unsubscribe() -> None:

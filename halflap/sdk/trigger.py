@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -305,8 +305,3 @@ def first_line(error: Exception) -> str:
     first = errors(include_url=False, include_input=False)[0]
     place = ".".join(str(each) for each in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
-def with_defaults(declaration: Declaration, **changes: Any) -> Declaration:
-    """A declaration with some of its fields changed."""
-    return replace(declaration, **changes)
