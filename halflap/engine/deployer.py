@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 import structlog
@@ -17,7 +17,7 @@ import structlog
 from halflap.engine.deployment import DEPLOY, TEARDOWN
 from halflap.engine.library import Library
 from halflap.engine.protocol import Engine
-from halflap.errors import ConfigError
+from halflap.errors import ConfigError, InDoubt, StoreError
 from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
@@ -25,6 +25,9 @@ from halflap.store.catalogue import Catalogue
 log = structlog.get_logger("halflap.deployer")
 
 DRAIN_SECONDS = 30.0
+STORE_SECONDS = 1.0
+"""How soon a move that a failing store stopped is made again."""
+
 Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
 
 
@@ -78,7 +81,7 @@ class Deployer:
         if moved is None:
             raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
         await self._catalogue.endpoints.close_all(instance)
-        return await self._go(moved, self._disable(moved, drain))
+        return await self._go(moved, lambda: self._disable(moved, drain))
 
     async def remove(self, instance: str) -> None:
         """Remove an instance that is disabled, or was never activated."""
@@ -92,15 +95,18 @@ class Deployer:
     async def resume(self) -> None:
         """Go on with every instance that is between two states (a server's start)."""
         for each in await self._catalogue.instances.list():
-            match each.state:
-                case "activating":
-                    await self._go(each, self._await_deploy(each, "activate", None))
-                case "upgrading":
-                    await self._go(each, self._await_deploy(each, "upgrade", None))
-                case "disabling":
-                    await self._go(each, self._disable(each, 0.0))
-                case _:
-                    pass
+            await self._resume(each)
+
+    async def _resume(self, found: Instance) -> None:
+        match found.state:
+            case "activating":
+                await self._go(found, lambda: self._activated(found, "activate", None))
+            case "upgrading":
+                await self._go(found, lambda: self._activated(found, "upgrade", None))
+            case "disabling":
+                await self._go(found, lambda: self._disable(found, 0.0))
+            case _:
+                pass
 
     async def settled(self, instance: str, within: float = 60.0) -> Instance:
         """The instance once it is between no two states, or as it is after `within` seconds."""
@@ -123,7 +129,7 @@ class Deployer:
         version: str,
         reason: Reason,
     ) -> Instance:
-        integration = await self._library.integration(version)
+        await self._library.integration(version)  # one that does not load moves nothing
         execution = new_id("exe", now=self._clock())
         moved = await self._catalogue.instances.move(
             found.id, states, state, error=None, version=version, deployment=execution
@@ -132,13 +138,19 @@ class Deployer:
             now = (await self._catalogue.instances.get(found.id)).state
             raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
         previous = None if reason == "activate" else found.version
-        await self._engine.hold(found.id)
+        with contextlib.suppress(StoreError):  # the move does it, too: so does a server's start
+            await self._open(moved)
+        return await self._go(moved, lambda: self._activated(moved, reason, previous))
+
+    async def _open(self, instance: Instance) -> None:
+        """Let events come in, and wait."""
+        await self._engine.hold(instance.id)
+        integration = await self._library.integration(instance.version)
         flows = [
             name for name, flow in integration.flows.items() if flow.trigger.declaration.methods
         ]
-        await self._catalogue.endpoints.ensure(found.id, flows)
-        await self._catalogue.endpoints.open_all(found.id)
-        return await self._go(moved, self._await_deploy(moved, reason, previous))
+        await self._catalogue.endpoints.ensure(instance.id, flows)
+        await self._catalogue.endpoints.open_all(instance.id)
 
     async def _start(
         self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
@@ -161,18 +173,21 @@ class Deployer:
         )
         await self._engine.start([Start(execution, key, event, root=execution)])
 
-    async def _await_deploy(self, instance: Instance, reason: Reason, previous: str | None) -> None:
+    async def _activated(self, instance: Instance, reason: Reason, previous: str | None) -> None:
         deployment = instance.deployment
         assert deployment is not None
+        await self._open(instance)
         outcome = await self._outcome(instance, deployment, DEPLOY, reason, previous)
         between = ("activating", "upgrading")
         if outcome.state == "succeeded":
-            if await self._catalogue.instances.move(instance.id, between, "active", error=None):
-                await self._engine.release(instance.id)
+            # Released first: nobody would release what an active instance still holds.
+            await self._engine.release(instance.id)
+            await self._catalogue.instances.move(instance.id, between, "active", error=None)
             return
         await self._catalogue.instances.move(instance.id, between, "failed", error=why(outcome))
 
     async def _disable(self, instance: Instance, drain: float) -> None:
+        await self._catalogue.endpoints.close_all(instance.id)
         await self._engine.release(instance.id)
         await self._drain(instance, drain)
         execution = new_id("exe", now=self._clock())
@@ -223,14 +238,29 @@ class Deployer:
             if outcome is not None:
                 return outcome
 
-    async def _go(self, instance: Instance, move: Coroutine[Any, Any, None]) -> Instance:
+    async def _go(
+        self, instance: Instance, move: Callable[[], Coroutine[Any, Any, None]]
+    ) -> Instance:
         previous = self._moves.pop(instance.id, None)
         if previous is not None:
             previous.cancel()
-        task = asyncio.create_task(move)
+        task = asyncio.create_task(self._moved(instance, move))
         self._moves[instance.id] = task
         task.add_done_callback(lambda done: self._done(instance, done))
         return instance
+
+    async def _moved(
+        self, instance: Instance, move: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Make a move; where the store failed, from its beginning, as after a crash."""
+        while True:
+            try:
+                return await move()
+            except InDoubt:
+                raise
+            except StoreError as error:
+                log.warning("a move waits for the store", instance=instance.id, error=str(error))
+                await asyncio.sleep(STORE_SECONDS)
 
     def _done(self, instance: Instance, task: asyncio.Task[None]) -> None:
         if self._moves.get(instance.id) is task:

@@ -131,6 +131,7 @@ async def test_a_move_that_is_killed_at_any_write_ends_as_if_it_had_not_been(
             await again(host, move, ours)
             instance = await host.deployer.settled(ours)
             assert instance.error is None
+            assert await taken(host, ours) == (move != "disable")
             hooks = await app.hooks(key)
             kept = await expected(host, await host.store.catalogue.instances.get(other))
             if move == "disable":
@@ -268,6 +269,16 @@ async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -
         await host.deployer.settled(ours.id)
         await host.deployer.remove(ours.id)
         assert await host.store.catalogue.instances.list() == []
+
+
+async def taken(host: Host, instance: str) -> bool:
+    """Whether all endpoints are open and events run; false where neither is so."""
+    endpoints = (await host.store.catalogue.endpoints.of_instance(instance)).values()
+    gates = await host.store.journal._rows("SELECT 1 FROM gates WHERE instance = ?", (instance,))
+    assert not gates
+    opened = {each.open for each in endpoints}
+    assert len(opened) == 1
+    return opened.pop()
 
 
 async def eventually_open(host: Host, instance: str) -> dict[str, str]:
