@@ -279,7 +279,10 @@ class StateWrite:
 MISSING = b"\x00missing"
 
 SEALED = "halflap-sealed:"
-"""What a header's value begins with where it is kept sealed (Authorization, Cookie)."""
+"""What a header's value begins with where it is kept sealed."""
+
+SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""The headers that are kept sealed, by name in lower case."""
 
 SYSTEM = "$"
 """What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them."""

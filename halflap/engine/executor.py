@@ -29,7 +29,7 @@ from halflap.errors import (
     RetryLater,
     StoreError,
 )
-from halflap.model import SEALED, Failure, FlowKey, Outcome, to_datetime
+from halflap.model import SEALED, SEALED_HEADERS, Failure, FlowKey, Outcome, to_datetime
 from halflap.sdk import connection, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
@@ -208,7 +208,7 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
     headers = event.headers
     if any(value.startswith(SEALED) for _, value in headers):
         headers = tuple(
-            (name, unseal(value.removeprefix(SEALED)) if value.startswith(SEALED) else value)
+            (name, unseal(value.removeprefix(SEALED)) if is_sealed(name, value) else value)
             for name, value in headers
         )
     return Request(
@@ -221,6 +221,11 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
         received_at=to_datetime(event.received_at),
         part=event.part,
     )
+
+
+def is_sealed(name: str, value: str) -> bool:
+    """Whether we sealed a header; another may look so, as a sender may write anything."""
+    return name.lower() in SEALED_HEADERS and value.startswith(SEALED)
 
 
 async def paused(recorder: StepRecorder) -> Again:

@@ -88,7 +88,7 @@ class StepRecorder:
             self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in turn.history if each.seq >= 0}
-        self._sealed: dict[tuple[str, str], bytes] = {}
+        self._read: dict[tuple[str, str], bytes] = {}
         self._logged = 0
         self.pauses: list[Pause] = []
         self.cancelled = False
@@ -147,6 +147,9 @@ class StepRecorder:
         if known is not None and known.status != "retrying":
             self._pass_by(scope, known)
             return self._answer(known, adapter)
+        if known is not None and (at := due_of(known)) > self._turn.now():
+            self._pass_by(scope, known)  # another branch of a gather was due before it
+            self._pause(scope, Pause("retry", at, known.failure))
         if not action.pure:
             await self._ledger.settle()
         self._check(scope)
@@ -156,7 +159,7 @@ class StepRecorder:
         try:
             value = await run_action(action, arguments, self._step(path), self._perform)
             result = encode_value(value, adapter, self._seal)
-        except (Cancel, Fenced, StoreError):
+        except (Fenced, StoreError):
             raise
         except Exception as caught:
             error, failure = caught, failure_of(caught)
@@ -264,8 +267,7 @@ class StepRecorder:
             self._pass_by(here, known)
         if known.result is None or known.result == MISSING:
             return ANY
-        if b'"$secret"' in known.result:
-            self._sealed[scope, key] = known.result
+        self._read[scope, key] = known.result
         return decode_value(known.result, None, self._unseal)
 
     async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool:
@@ -387,6 +389,8 @@ class StepRecorder:
 
     def _answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
         if record.status == "failed":
+            if record.failure is not None and record.failure.kind == "Cancel":
+                raise Cancel(record.failure.message)
             raise step_failed(record)
         return decode_value(record.result or b"null", adapter, self._unseal)
 
@@ -407,14 +411,20 @@ class StepRecorder:
         self, scope: Scope, action: Action[..., Any], record: Record, error: Exception
     ) -> NoReturn:
         """Keep a failed try, and pause until the next one; or fail, where there is none."""
+        if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
+            assert record.failure is not None
+            self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
+            raise error
         elapsed = record.ended_at - record.started_at
         decided = again(error, action.retry, record.tries, elapsed, self._chance)
         if decided is None:
             self._keep(scope, record)
             raise step_failed(record) from error
         spent = record.tries - (decided.how == "later")
-        self._keep(scope, replace(record, status="retrying", tries=spent))
-        self._pause(scope, Pause(decided.how, record.ended_at + decided.wait, record.failure))
+        at = record.ended_at + decided.wait
+        waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
+        self._keep(scope, waiting)
+        self._pause(scope, Pause(decided.how, at, record.failure))
 
     def _pause(self, scope: Scope, pause: Pause) -> NoReturn:
         self.pauses.append(pause)
@@ -426,9 +436,10 @@ class StepRecorder:
             return None
         if expect is None:
             return MISSING
-        sealed = self._sealed.get((scope, key))
-        if sealed is not None and decode_value(sealed, None, self._unseal) == expect:
-            return sealed
+        # What was read may be written in other bytes: a secret always, `1e-7` as `1E-7`.
+        read = self._read.get((scope, key))
+        if read is not None and decode_value(read, None, self._unseal) == expect:
+            return read
         return encode_value(expect, None, self._seal)
 
     def _line(
@@ -441,6 +452,11 @@ class StepRecorder:
             level, fields = "warning", {}
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
         return [line_of(self._turn.now(), level, message, fields, step, self._seal)]
+
+
+def due_of(record: Record) -> Micros:
+    """When a step that failed may be tried again; one that a replay copied, at once."""
+    return int(record.result or b"0") if record.seq >= 0 else 0
 
 
 def shortened(data: bytes | None) -> str:

@@ -15,6 +15,7 @@ from halflap.sdk.trigger import FlowResult, Reply
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
+phrases = {each.value: each.phrase for each in HTTPStatus}
 # What an app or a flow answers is never a page of ours.
 GUARDED = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 
@@ -35,8 +36,9 @@ def answer_for(
             return with_executions(encode_reply(declared), started)
         case _:
             assert request is not None
-            reply = pick(declared, request) or Reply()
-            return with_executions(encode_reply(reply), started)
+            # The event is kept by now, so an answer that cannot be made is still a yes.
+            answer = pick(lambda request: encode_reply(declared(request)), request)
+            return with_executions(answer or encode_reply(Reply()), started)
 
 
 def result_of(execution: str, outcome: Outcome | None) -> Answer:
@@ -58,9 +60,10 @@ def result_of(execution: str, outcome: Outcome | None) -> Answer:
 
 def encode_result(result: bytes) -> Answer:
     """A flow's encoded result as an answer: a `Reply` as it says, anything else as JSON."""
-    if not result.startswith(b'{"$reply"'):
+    shown = cast(Any, codec.decode(result)["$reply"]) if result.startswith(b'{"$reply"') else None
+    if not isinstance(shown, dict) or shown.keys() != {"status", "headers", "body", "kind"}:
         return 200, {"content-type": "application/json", **GUARDED}, result
-    shown = cast(dict[str, Any], codec.decode(result)["$reply"])
+    shown = cast(dict[str, Any], shown)
     body: Any = shown["body"]
     if shown["kind"] == "bytes":
         body = body.encode("latin-1")
@@ -98,7 +101,7 @@ def nothing_here() -> Answer:
 
 def problem(status: int, *, detail: str = "", retry_after: int | None = None) -> Answer:
     """A refusal; its reason stays with us."""
-    title = HTTPStatus(status).phrase
+    title = phrases.get(status, "Refused")
     shown: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
     if detail:
         shown["detail"] = detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,9 +10,19 @@ import structlog
 
 from halflap.errors import HalflapError, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import cut, dedupe_of, kept, pick, with_body
+from halflap.gateway.intake import cut, dedupe_of, kept, pick, said, wanted, with_body
 from halflap.gateway.route import Find, Intake, Route
-from halflap.model import SEALED, Clock, Event, Micros, Rejection, Start, new_id, to_datetime
+from halflap.model import (
+    SEALED,
+    SEALED_HEADERS,
+    Clock,
+    Event,
+    Micros,
+    Rejection,
+    Start,
+    new_id,
+    to_datetime,
+)
 from halflap.sdk.request import Headers, Request, decompress
 from halflap.sdk.trigger import FlowResult, Reply
 
@@ -22,8 +33,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PREFIX = "/hooks/"
-SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 LARGEST_BODY = 6 * 1024 * 1024
+A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
+NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Gateway:
@@ -73,6 +85,9 @@ class Gateway:
         except HalflapError:
             log.exception("not accepted: the integration's definition failed", endpoint=endpoint)
             return problem(503, retry_after=30)
+        except Exception:
+            log.exception("not accepted: an author's code or ours failed", endpoint=endpoint)
+            return problem(503, retry_after=30)
 
     def _request(self, route: Route, scope: Message, body: bytes, rest: str) -> Request:
         headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
@@ -100,7 +115,7 @@ class Gateway:
             if reply is not None:
                 self._count(route.flow.instance, route.flow.flow, "handshake")
                 return encode_reply(reply)
-        if route.definition.filter is not None and not pick(route.definition.filter, request):
+        if not wanted(route.definition.filter, request):
             self._count(route.flow.instance, route.flow.flow, "filtered")
             return encode_reply(Reply())
         if isinstance(declared.answer, FlowResult) and not route.settled:
@@ -128,7 +143,7 @@ class Gateway:
                     event=event_of(part, route, now),
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
-                    key=pick(declared.key, part) if declared.key else None,
+                    key=said(declared.key, part),
                 )
             )
         return starts
@@ -202,8 +217,11 @@ async def respond(send: Send, answer: Answer, *, head: bool) -> None:
 
 def encoded(headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
     """Headers as ASGI wants them, with the length."""
+    # What a flow answers may hold what a sender wrote: no line of it becomes a header of ours.
     raw = [
-        (n.lower().encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers.items()
+        (name.lower().encode(), NOT_A_VALUE.sub(" ", value).encode("latin-1", "replace"))
+        for name, value in headers.items()
+        if A_NAME(name)
     ]
     raw.append((b"content-length", str(len(body)).encode()))
     return raw

@@ -35,6 +35,20 @@ def pick(function: Callable[[Request], T], request: Request) -> T | None:
         return None
 
 
+def said(function: Callable[[Request], Any] | None, request: Request) -> str | None:
+    """What a declared function says, as text: an id may well be a number."""
+    found = pick(function, request) if function is not None else None
+    return None if found is None else str(found)
+
+
+def wanted(filter: Callable[[Request], Any] | None, request: Request) -> bool:
+    """Whether a flow wants a request; one that its filter cannot read is kept, to be seen."""
+    if filter is None:
+        return True
+    found = pick(lambda request: bool(filter(request)), request)
+    return found is None or found
+
+
 def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> list[Request]:
     """The request's events, each as a request with its part of the body."""
     parts = pick(split, request) if split is not None else None
@@ -66,10 +80,10 @@ def dedupe_of(declared: Declaration, part: Request, whole: Request) -> Dedupe | 
     """The delivery's identity; a part that has none of its own is known by its place in the whole."""
     if declared.dedupe is None:
         return None
-    key = pick(declared.dedupe, part)
+    key = said(declared.dedupe, part)
     if not key:
         return None
-    if part is not whole and key == pick(declared.dedupe, whole):
+    if part is not whole and key == said(declared.dedupe, whole):
         key = f"{key}#{part.part}"
     return Dedupe(key, int(declared.dedupe_for.total_seconds() * 1e6))
 

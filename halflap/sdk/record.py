@@ -21,6 +21,7 @@ from halflap.sdk.schema import UNSET, File, Input
 
 Seal = Callable[[str], str]
 PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
+UNSET_BYTES = b'"UNSET"'
 
 adapters: dict[int, tuple[Any, TypeAdapter[Any]]] = {}
 
@@ -45,7 +46,8 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
         value = arguments.get(action.shape.connection)
         link = value._link if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
-    return _inputs_encoder.encode(shown)
+    data = _inputs_encoder.encode(shown)
+    return _inputs_encoder.encode(without_unset(shown)) if UNSET_BYTES in data else data
 
 
 def dumped(each: Input, value: Any) -> Any:
@@ -60,11 +62,23 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     if adapter is not None:
         value = adapter.dump_python(value, by_alias=True, warnings=False)
     try:
-        return _result_encoder.encode(value)
+        data = _result_encoder.encode(value)
+        return _result_encoder.encode(without_unset(value)) if UNSET_BYTES in data else data
     except _HasSecret:
-        return msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number").encode(
-            value
-        )
+        encoder = msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number")
+        return encoder.encode(without_unset(value))
+
+
+def without_unset(value: Any) -> Any:
+    """Plain data without the fields that were left alone: what is absent comes back as `UNSET`."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(by_alias=True)
+    if isinstance(value, dict):
+        fields = cast(dict[Any, Any], value)
+        return {name: without_unset(each) for name, each in fields.items() if each is not UNSET}
+    if isinstance(value, list | tuple):
+        return [without_unset(each) for each in cast(list[Any], value)]
+    return value
 
 
 def decode_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) -> Any:
@@ -134,5 +148,8 @@ def _unsealed(value: Any, unseal: Seal) -> Any:
     return value
 
 
-_inputs_encoder = msgspec.json.Encoder(enc_hook=_show_input, decimal_format="number")
+# Sorted: a set has another order in every process, and a resumed step's inputs must be the same.
+_inputs_encoder = msgspec.json.Encoder(
+    enc_hook=_show_input, decimal_format="number", order="deterministic"
+)
 _result_encoder = msgspec.json.Encoder(enc_hook=_refuse_secret, decimal_format="number")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -22,8 +23,11 @@ from halflap.errors import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.model import SEALED, Event, FlowKey, Start, new_id
+from halflap.sdk import codec
 from halflap.sdk.action import step
 from halflap.sdk.context import Context
+from halflap.sdk.request import Request
 from halflap.sdk.schema import File, Model
 from tests.engine.flows import Runner, runner_on
 
@@ -515,3 +519,23 @@ async def test_what_no_worker_satisfies_stays_queued_and_says_so(runner: Runner)
     assert (await runner.finish(await runner.start(handle))).state == "succeeded"
     [first] = [each for each in runner.changes if each.attempt == 1 and each.state == "queued"][1:]
     assert first.outcome is None
+
+
+async def test_a_header_that_only_looks_sealed_is_what_its_sender_wrote(runner: Runner) -> None:
+    @runner.app.component.trigger()
+    async def signed(request: Request) -> Any:
+        """Read two headers."""
+        return [request.headers["authorization"], request.headers["x-note"]]
+
+    @runner.app.integration.flow(trigger=signed)
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return event
+
+    sealed = b64encode(b"terces").decode()
+    headers = (("Authorization", f"{SEALED}{sealed}"), ("X-Note", f"{SEALED}!"))
+    execution = new_id("exe")
+    key = FlowKey("cus_1", "ins_1", "shop", "flow", "v1", 1)
+    event = Event("POST", "", "", headers, b"", runner.clock())
+    await runner.engine.start([Start(execution, key, event, root=execution)])
+    outcome = await runner.finish(execution)
+    assert outcome.result == codec.encode(["secret", f"{SEALED}!"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from halflap.errors import Conflict, StepFailed, UpstreamError
+from halflap.errors import Cancel, Conflict, RateLimited, StepFailed, UpstreamError
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from tests.engine.flows import Runner, runner_on
@@ -110,6 +110,39 @@ async def test_time_does_not_move_by_what_a_crash_may_lose(runner: Runner) -> No
     assert (await runner.run(flow)).state == "succeeded"
     assert len(seen) == 2
     assert len(set(seen)) == 1
+
+
+async def test_a_step_whose_flow_caught_its_cancel_is_not_run_again(runner: Runner) -> None:
+    runner.app.errors["a"] = [Cancel("nothing to do")]
+    fail_once(runner, "b")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await runner.app.do("a")
+        except Cancel as error:
+            return [error.reason, await runner.app.do("b")]
+
+    assert (await runner.run(flow)).result == b'["nothing to do","b!"]'
+    assert runner.app.names == ["a", "b", "b"]
+
+
+async def test_a_branch_waits_its_own_time_when_another_is_due_before_it(runner: Runner) -> None:
+    runner.app.errors["a"] = [RateLimited(retry_after=timedelta(hours=1))]
+    runner.app.errors["b"] = [UpstreamError(status=503), UpstreamError(status=503)]
+    began: dict[str, list[float]] = {"a": [], "b": []}
+
+    async def look(name: str) -> None:
+        if name.startswith("before ") and name[-1] in began:
+            began[name[-1]].append(runner.clock() / 1e6)
+
+    runner.app.watch = look
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return await ctx.gather("ab", lambda item: runner.app.do(item))
+
+    assert (await runner.run(flow)).result == b'["a!","b!"]'
+    assert [len(each) for each in began.values()] == [2, 3]
+    assert began["a"][1] - began["a"][0] >= 3600
 
 
 # Sleep ---------------------------------------------------------------------------------------
@@ -327,6 +360,21 @@ async def test_updates_of_many_executions_all_count(runner: Runner) -> None:
     started = [await runner.start(handle) for _ in range(10)]
     results = [(await runner.finish(each)).result for each in started]
     assert b"10" in results
+
+
+async def test_a_value_that_is_written_in_other_digits_is_the_same_value(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await ctx.state.put("k", {"rate": 1e-7, "limit": 1e22})
+        changes: list[Any] = []
+
+        def change(held: Any) -> Any:
+            changes.append(held)
+            assert len(changes) == 1
+            return {"limit": 1}
+
+        return await ctx.state.update("k", change)
+
+    assert (await runner.run(flow)).result == b'{"limit":1}'
 
 
 async def test_a_secret_in_state_can_be_compared_and_comes_back(runner: Runner) -> None:

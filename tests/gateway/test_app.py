@@ -23,7 +23,7 @@ from halflap import (
     header,
     pointer,
 )
-from halflap.errors import StoreFull
+from halflap.errors import Rejected, StoreFull
 from halflap.gateway.app import Gateway
 from halflap.gateway.route import Route
 from halflap.model import SEALED, FlowKey, Outcome, Rejection, Start, Started, wall_clock
@@ -302,6 +302,60 @@ async def test_what_is_filtered_is_counted_and_not_kept() -> None:
     assert shop.counted == ["filtered"]
     assert (await shop.send(b'{"kind": "order"}'))[0] == 200
     assert len(shop.intake.starts) == 1
+
+
+async def test_what_a_filter_cannot_read_is_kept_to_be_seen() -> None:
+    shop = desk(filter=lambda request: request.json()["kind"] == "order")
+    for body in (b"<xml/>", b"[]", b""):
+        assert (await shop.send(body))[0] == 200
+    assert [each.event.body for each in shop.intake.starts] == [b"<xml/>", b"[]", b""]
+    assert shop.counted == []
+
+
+async def test_an_id_that_is_a_number_is_one_all_the_same() -> None:
+    shop = desk(dedupe=lambda r: r.json()["id"], key=lambda r: r.json()["order"])
+    for _ in range(2):
+        assert (await shop.send(b'{"id": 7, "order": 9}'))[0] == 200
+    [start] = shop.intake.starts
+    assert start.dedupe is not None
+    assert (start.dedupe.key, start.key) == ("7", "9")
+
+
+async def test_an_answer_that_cannot_be_made_is_still_a_yes_to_what_was_kept() -> None:
+    shop = desk(answer=lambda request: Reply(body=object()))
+    assert (await shop.send(b"{}"))[0] == 200
+    assert len(shop.intake.starts) == 1
+
+
+async def test_no_line_of_an_answer_becomes_a_header_of_ours() -> None:
+    sent = {"x-name": "a\r\nset-cookie: b\x00", "bad name": "c", "x-ö": "d"}
+    shop = desk(answer=Reply(headers=sent))
+    status, headers, _ = await shop.send(b"{}")
+    assert status == 200
+    assert headers["x-name"] == "a  set-cookie: b "
+    assert headers.keys().isdisjoint({"set-cookie", "bad name", "x-ö"})
+
+
+async def test_code_that_fails_before_the_answer_is_a_503_and_never_a_500() -> None:
+    shop = desk(handshake=lambda request: Reply(body=object()))
+    status, headers, _ = await shop.send(b"{}")
+    assert (status, "retry-after" in headers) == (503, True)
+    assert shop.intake.starts == []
+
+
+async def test_a_rejection_may_have_a_status_that_has_no_name() -> None:
+    def verify(request: Request) -> Reply | None:
+        raise Rejected("enhance your calm", status=420)
+
+    assert (await desk(handshake=verify).send(b"{}"))[0] == 420
+
+
+async def test_a_result_that_looks_like_a_reply_is_a_result() -> None:
+    shop = desk(answer=FlowResult())
+    for result in (b'{"$reply":1}', b'{"$reply":{"status":200}}', b'{"$reply":{},"a":1}'):
+        shop.intake.ends = Outcome("succeeded", result=result)
+        status, _, body = await shop.send(b"{}")
+        assert (status, body) == (200, result)
 
 
 async def test_only_the_fields_to_keep_are_stored() -> None:
