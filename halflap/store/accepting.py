@@ -21,6 +21,9 @@ INSERT INTO executions (id, customer, instance, integration, flow, version, revi
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
+DISMISS_REPLAYED = "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'"
+# Where the replay fails too, that one is the dead letter.
+
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
 INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
@@ -115,6 +118,8 @@ def accept(
             answers.append(Accepted(start.execution))
             continue
         connection.execute(INSERT_EVENT, each.event)
+        if start.replay_of is not None:
+            connection.execute(DISMISS_REPLAYED, (start.replay_of,))
         if start.copied:
             add(connection, start.execution, start.copied, ())
         claim = None

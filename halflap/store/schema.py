@@ -35,9 +35,10 @@ The journal
                 succeeded, failed, cancelled, ignored. While it is live, `due_at` says when it may
                 be claimed (NULL: not by time alone). A claim sets `fence` to a new number and
                 `lease_until`; every later write names the fence and changes nothing where it
-                differs. An ended execution changes only by being dismissed. `crashes` counts
-                unclean ends while it ran alone. `probation` is 1 from an unclean end of its claim
-                until it ends or leaves its worker cleanly; so is a replay's of one set aside.
+                differs. An ended execution changes only by being dismissed, by hand or by a replay
+                of it. `crashes` counts unclean ends while it ran alone. `probation` is 1 from an
+                unclean end of its claim until it ends or leaves its worker cleanly; so is a replay's
+                of one set aside.
                 `held` is 1 while its instance stands in `gates` (and its flow is not one of ours),
                 so that what is held costs a claim nothing.
   events        what arrived, write-once, keyed by its execution.

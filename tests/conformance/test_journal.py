@@ -867,6 +867,18 @@ async def test_a_dead_letter_is_one_until_it_is_dismissed(journal: Journal):
     assert await state(journal, claim.start.execution) == "failed"
 
 
+async def test_a_dead_letter_is_one_until_it_is_replayed(journal: Journal):
+    claim = await running(journal)
+    await journal.end(claim.lease, [], [], Outcome("failed", "no"))
+    await accepted(journal, again := start(replay_of=claim.start.execution))
+    assert await journal.executions(Filter(dead_letters=True)) == []
+    assert await state(journal, claim.start.execution) == "failed"
+    replayed = await claim_one(journal)
+    await journal.end(replayed.lease, [], [], Outcome("failed", "still no"))
+    letters = await journal.executions(Filter(dead_letters=True))
+    assert [each.id for each in letters] == [again.execution]
+
+
 async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, clock: Clock):
     old = [await running(journal, start(dedupe=Dedupe("d", ttl=SECOND))) for _ in range(1)]
     old += [await running(journal) for _ in range(2)]
