@@ -20,6 +20,7 @@ MOST_WAIT = timedelta(hours=1)
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT = 2_000  # characters of an error's body
+TOLD = 200  # characters of it in the error's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Response:
         except codec.NotJson as error:
             failure = UpstreamError(
                 f"{self.method} {shown(self.url)} answered {self.status} with a body that is not "
-                f"JSON ({error}): {self.text[:200]!r}",
+                f"JSON ({error}): {one_line(self.text) or 'it is empty'}",
                 status=self.status,
                 body=self.text[:KEPT],
             )
@@ -105,7 +106,15 @@ class Response:
                 status=status,
                 body=body,
             )
-        return UpstreamError(f"{what}: {body[:200]!r}", status=status, body=body)
+        said = f": {line}" if (line := one_line(body)) else ""
+        return UpstreamError(f"{what}{said}", status=status, body=body)
+
+
+def one_line(text: str) -> str:
+    """How a text begins, in one printable line: it is read by people, in tables and logs."""
+    words = " ".join(text[: 4 * TOLD].split())
+    begun = words if len(words) <= TOLD else f"{words[:TOLD]}…"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in begun)
 
 
 def shown(url: URL | str) -> str:

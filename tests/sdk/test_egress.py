@@ -350,6 +350,26 @@ async def test_a_status_becomes_the_error_that_it_means(
     assert "hunter2" not in error.message
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error": "not \'b\'"}', """ answered 409: {"error": "not 'b'"}"""),
+        (b"<h1>\n  Gone\n</h1>\x1b[2J", " answered 409: <h1> Gone </h1>\ufffd[2J"),
+        (b"x" * 300, f" answered 409: {'x' * 200}…"),
+        (b" \n", " answered 409"),
+    ],
+)
+async def test_what_the_app_said_is_told_in_one_line_as_it_said_it(
+    body: bytes, told: str, server: Destination, egress: Egress
+) -> None:
+    server.answer = answer(409, body=body)
+    response = await egress.request("POST", f"{server.url}/a")
+    with pytest.raises(UpstreamError) as caught:
+        response.raise_for_status()
+
+    assert caught.value.message.endswith(told)
+
+
 @pytest.mark.parametrize("status", [200, 201, 204, 304])
 async def test_a_status_that_is_fine_raises_nothing(
     status: int, server: Destination, egress: Egress
