@@ -60,7 +60,7 @@ def result_of(execution: str, outcome: Outcome | None) -> Answer:
 
 def encode_result(result: bytes) -> Answer:
     """A flow's encoded result as an answer: a `Reply` as it says, anything else as JSON."""
-    shown = cast(Any, codec.decode(result)["$reply"]) if result.startswith(b'{"$reply"') else None
+    shown = codec.decode(result)["$reply"] if result.startswith(b'{"$reply"') else None
     if not isinstance(shown, dict) or shown.keys() != {"status", "headers", "body", "kind"}:
         return 200, {"content-type": "application/json", **GUARDED}, result
     shown = cast(dict[str, Any], shown)

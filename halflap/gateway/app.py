@@ -211,6 +211,8 @@ async def read_body(receive: Receive) -> bytes | None:
 async def respond(send: Send, answer: Answer, *, head: bool) -> None:
     """Send an answer."""
     status, headers, body = answer
+    if status in (204, 304):
+        body = b""  # they have none: what followed would be read as the next answer
     await send({"type": "http.response.start", "status": status, "headers": encoded(headers, body)})
     await send({"type": "http.response.body", "body": b"" if head else body})
 

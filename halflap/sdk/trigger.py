@@ -38,12 +38,16 @@ class Ignore:
 class Reply:
     """An HTTP answer: static, computed by `answer=`, or returned by a synchronous flow.
 
-    `body` is text or bytes as they are, anything else as JSON.
+    `status` is 200 to 599; `body` is text or bytes as they are, anything else as JSON.
     """
 
     status: int = 200
     body: Any = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise DefinitionError(f"a Reply's status is 200 to 599, not {self.status!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from halflap import (
     header,
     pointer,
 )
-from halflap.errors import Rejected, StoreFull
+from halflap.errors import DefinitionError, Rejected, StoreFull
 from halflap.gateway.app import Gateway
 from halflap.gateway.route import Route
 from halflap.model import SEALED, FlowKey, Outcome, Rejection, Start, Started, wall_clock
@@ -334,6 +334,18 @@ async def test_no_line_of_an_answer_becomes_a_header_of_ours() -> None:
     assert status == 200
     assert headers["x-name"] == "a  set-cookie: b "
     assert headers.keys().isdisjoint({"set-cookie", "bad name", "x-ö"})
+
+
+async def test_a_reply_that_has_no_body_sends_none() -> None:
+    shop = desk(answer=Reply(204, "x"))
+    status, headers, body = await shop.send(b"{}")
+    assert (status, headers["content-length"], body) == (204, "0", b"")
+
+
+@pytest.mark.parametrize("status", [0, 99, 101, 600])
+def test_a_reply_has_a_status_that_ends_a_request(status: int) -> None:
+    with pytest.raises(DefinitionError, match="200 to 599"):
+        Reply(status)
 
 
 async def test_code_that_fails_before_the_answer_is_a_503_and_never_a_500() -> None:
