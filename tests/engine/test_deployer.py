@@ -6,11 +6,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from halflap.cli.host import Host
-from halflap.errors import ConfigError
+from halflap.errors import ConfigError, StoreFull
 from halflap.model import Instance
 from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
 
@@ -252,6 +253,43 @@ async def test_a_failed_deploy_says_why_and_can_be_run_again(tmp_path: Path, app
         await host.deployer.activate(ours.id)
         assert (await host.deployer.settled(ours.id)).state == "active"
         assert len(await app.hooks(key)) == 3
+
+
+@pytest.mark.parametrize("at", [2, 3, 4, 6, 9])
+async def test_a_move_goes_on_when_the_store_can_write_again(
+    tmp_path: Path, app: AcmeApp, at: int
+) -> None:
+    project(tmp_path / "first", FIRST)
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "first", "mirror:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        key = await app.workspace("Initech")
+        ours = await configured(host, customer, version, app, key)
+        failed = full_at(host, at)
+        await host.deployer.activate(ours.id)
+        assert (await host.deployer.settled(ours.id)).state == "active"
+        assert failed.is_set()
+        assert await taken(host, ours.id)
+        assert await app.hooks(key) == await expected(host, ours)
+
+
+def full_at(host: Host, at: int) -> asyncio.Event:
+    """Let the store have no room for one write, the `at`-th from now."""
+    post, failed = host.store.database.post, asyncio.Event()
+    left = at
+
+    def full(job: Any) -> asyncio.Future[Any]:
+        nonlocal left
+        left -= 1
+        if left != 0:
+            return post(job)
+        failed.set()
+        never: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        never.set_exception(StoreFull())
+        return never
+
+    host.store.database.post = full  # type: ignore[method-assign]
+    return failed
 
 
 async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -> None:
