@@ -1,4 +1,4 @@
-"""Customers: your product's tenants."""
+"""Your product's customers."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class CustomerDraft(Input):
 
 
 class CustomerView(View):
-    """One of your product's tenants."""
+    """One of your product's customers."""
 
     id: str
     name: str

@@ -104,7 +104,7 @@ SECTIONS = {
     },
     "Run it for customers": {
         "serve": Entry("serve", "serve", "Run the server: webhooks in, executions, the API."),
-        "customers": Entry("customers", "customers", "The tenants of your product."),
+        "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
@@ -112,7 +112,7 @@ SECTIONS = {
     },
     "See what happened": {
         "executions": Entry(
-            "executions", "executions", "Runs of flows: what happened, why, and again."
+            "executions", "executions", "Executions of flows: what happened, why, and again."
         ),
         "events": Entry("executions", "events", "What arrived."),
         "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
@@ -121,7 +121,7 @@ SECTIONS = {
         "demo": Entry(
             "demo",
             "demo",
-            "Run the main job from end to end on this machine, and check every claim.",
+            "Run a day of two customers on this machine, and check every claim.",
         ),
         "sandbox": Entry("sandbox", "sandbox", "Run a small real app to develop against."),
         "bench": Entry(

@@ -1,4 +1,4 @@
-"""`halflap customers`: the tenants of your product."""
+"""`halflap customers`: the customers of your product."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halflap.cli.reach import speaks
 
 @click.group("customers")
 def customers() -> None:
-    """The tenants of your product.
+    """The customers of your product.
 
     Example: halflap customers add Initech
     """

@@ -24,7 +24,7 @@ instance_option = click.option("--instance", metavar="NAME", help="The instance,
 
 @click.group("executions")
 def executions() -> None:
-    """Runs of flows: what happened, why, and again.
+    """Executions of flows: what happened, why, and again.
 
     EXECUTION is an id, or last.
 

@@ -1,4 +1,4 @@
-"""A scope: a run of steps in order, the flow itself or one branch of `ctx.gather`.
+"""A scope: steps in order, the flow itself or one branch of `ctx.gather`.
 
 A step is known by its scope, its name and its occurrence there: `gather[42]/acme.create#2`.
 """
@@ -20,7 +20,7 @@ LONGEST_KEY = 200
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """A run of steps in order, in one task.
+    """Steps in order, in one asyncio task.
 
     `recorded` are the paths that its journal has, in order; `position` is how many of them the flow
     has come by. `now` is the time of its last durable record. `lines` wait for the next record.

@@ -8,7 +8,7 @@ Times are microseconds since 1970-01-01 UTC, from the store's clock. Ids are Typ
 they sort by time. Bodies, inputs and results are bytes, never rebuilt from a parse.
 
 The catalogue
-  customers     the team's tenants. Removed only once no instance is left.
+  customers     whom the team serves. Removed only once no instance is left.
   versions      published bundles, immutable, by their content's hash; `number` counts up within an
                 integration. A bundle is kept while an execution or an instance pins it.
   targets       which version an integration has in `dev`, `staging`, `production`: what new

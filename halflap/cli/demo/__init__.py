@@ -12,7 +12,7 @@ from halflap.cli.demo.day import run_day
 @click.command("demo")
 @click.option("--keep", is_flag=True, envvar="KEEP", help="Leave all running and print the URLs.")
 def demo(keep: bool) -> None:
-    """Run the main job from end to end on this machine, and check every claim.
+    """Run a day of two customers on this machine, and check every claim.
 
     Starts the sandbox app Acme and a server, creates two customers, activates their instances, sends
     GitHub's real payloads and warehouse updates, kills the server in a burst, and looks at what

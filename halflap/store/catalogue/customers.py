@@ -1,4 +1,4 @@
-"""Customers: the team's tenants."""
+"""The team's customers."""
 
 from __future__ import annotations
 
