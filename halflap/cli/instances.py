@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from halflap.cli import ask
 from halflap.cli.client import Client, path
+from halflap.cli.config import config_options, filled, version_of
 from halflap.cli.moves import Move, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.reach import customer_option, speaks, sure
-from halflap.errors import ConfigError, NotFound
+from halflap.errors import ConfigError
 
 instance_argument = click.argument("instance", metavar="INSTANCE")
 patience_option = click.option(
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for it."
 )
-
-
-def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that answer an integration's config."""
-    function = click.option(
-        "--connection", "links", multiple=True, metavar="FIELD=NAME", help="A field's connection."
-    )(function)
-    return click.option(
-        "--config", "answers", multiple=True, metavar="NAME=VALUE", help="A field's value."
-    )(function)
 
 
 @click.group("instances")
@@ -303,80 +292,6 @@ async def find(api: Client, named: str, customer: str | None) -> dict[str, Any]:
     if slash:
         named, customer = name, owner
     return await api.get(path("instances", named), customer=customer)
-
-
-async def version_of(
-    api: Client, integration: str, number: str | None, target: str | None
-) -> dict[str, Any]:
-    """A version in full: the one that is named, or that a target has, else the newest."""
-    if number is None and target is None:
-        listed: list[dict[str, Any]] = await api.get("/api/integrations")
-        known = {each["name"]: each for each in listed}
-        if integration not in known:
-            raise NotFound(
-                f"no integration {integration!r} is deployed at {api.where}; there are: "
-                f"{', '.join(known) or 'none yet'}. In its project: halflap deploy --to dev"
-            )
-        number = str(known[integration]["versions"][0]["hash"])
-    return await api.get(path("integrations", integration, "versions", number or target or ""))
-
-
-async def filled(
-    api: Client,
-    output: Output,
-    customer: str,
-    wanted: Mapping[str, Any],
-    answers: tuple[str, ...],
-    links: tuple[str, ...],
-    known: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The config's plain fields and connections: given, known already, or asked for."""
-    if wanted["error"]:
-        raise ConfigError(
-            f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
-            f"{wanted['error']}"
-        )
-    asks = sys.stdin.isatty() and not output.json
-    before: Mapping[str, Any] = known["config"] if known is not None else {}
-    given = ask.pairs(answers, "--config")
-    form = ask.Form(wanted["config"])
-    stay = set(before) - {each.partition(".")[0] for each in given}
-    if known is not None:
-        stay |= set(wanted["config"].get("properties") or {}) - set(given)
-    config = {**before, **form.fill(given, ask=asks, known=stay, flag="--config")}
-    chosen: dict[str, str] = dict(known["connections"]) if known is not None else {}
-    chosen |= ask.pairs(links, "--connection")
-    for field, kind in wanted["connections"].items():
-        if field not in chosen:
-            chosen[field] = await choose(api, output, customer, wanted["integration"], field, kind)
-    return config, chosen
-
-
-async def choose(
-    api: Client, output: Output, customer: str, integration: str, field: str, kind: str
-) -> str:
-    """The customer's connection for a field: the only one that fits, or which one is asked."""
-    found: list[dict[str, Any]] = await api.get("/api/connections", customer=customer)
-    fitting = [each for each in found if each["component"] == kind]
-    if len(fitting) == 1:
-        output.progress((f"{field}: the connection {fitting[0]['name']}", "dim"))
-        return fitting[0]["id"]
-    if not fitting:
-        raise ConfigError(
-            f"{field} needs a connection to {kind}, and {customer} has none. Add one: "
-            f"halflap connections add {integration}.{field} --customer {quoted(customer)}"
-        )
-    names = ", ".join(str(each["name"]) for each in fitting)
-    if not sys.stdin.isatty() or output.json:
-        raise ConfigError(
-            f"{field} may be one of several connections ({names}): say --connection {field}=NAME"
-        )
-    return click.prompt(
-        f"{field}: which connection ({names})",
-        type=click.Choice([str(each["name"]) for each in fitting]),
-        show_choices=False,
-        err=True,
-    )
 
 
 async def configured(
