@@ -115,14 +115,12 @@ class Gateway:
             if reply is not None:
                 self._count(route.flow.instance, route.flow.flow, "handshake")
                 return encode_reply(reply)
-        if not wanted(route.definition.filter, request):
-            self._count(route.flow.instance, route.flow.flow, "filtered")
-            return encode_reply(Reply())
-        if isinstance(declared.answer, FlowResult) and not route.settled:
-            return problem(503, retry_after=5)
         starts = self._starts(route, request)
         if not starts:
-            return answer_for(declared.answer, request, ())
+            sync = isinstance(declared.answer, FlowResult)
+            return encode_reply(Reply()) if sync else answer_for(declared.answer, request, ())
+        if isinstance(declared.answer, FlowResult) and not route.settled:
+            return problem(503, retry_after=5)
         started = await self._engine.start(starts)
         if isinstance(declared.answer, FlowResult):
             return await self._result(
@@ -135,6 +133,9 @@ class Gateway:
         now = self._clock()
         starts: list[Start] = []
         for part in cut(declared.split, request):
+            if not wanted(route.definition.filter, part):
+                self._count(route.flow.instance, route.flow.flow, "filtered")
+                continue
             execution = new_id("exe", now=now)
             starts.append(
                 Start(

@@ -98,11 +98,11 @@ class Connection(BaseModel):
             "files": files,
             "limits": self.limits,
         }
-        response = await client.request(method, self.url(path), headers=own, **arguments)
+        response = await client.request(method, connection.url(path), headers=own, **arguments)
         if response.status == 401 and link is not None and link.refresh is not None:
             fresh = await link.refresh(connection)
             own.update(fresh.headers())
-            response = await client.request(method, self.url(path), headers=own, **arguments)
+            response = await client.request(method, fresh.url(path), headers=own, **arguments)
         if check:
             response.raise_for_status()
         return response

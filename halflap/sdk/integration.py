@@ -115,7 +115,8 @@ class Integration(Generic[C]):
     ) -> FlowDecorator[C, E]:
         """Make a flow of an `async def flow(ctx, event)`.
 
-        filter: a pure function; where it is false the request is counted and dropped.
+        filter: a pure function; where it is false the event is counted and dropped (each part of
+        a request that the trigger splits is asked about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
         timeout: of one attempt. max_age: from accepted to ended, retries and waits included.
         """

@@ -304,6 +304,24 @@ async def test_what_is_filtered_is_counted_and_not_kept() -> None:
     assert len(shop.intake.starts) == 1
 
 
+async def test_a_filter_looks_at_each_part_and_the_sender_is_answered_as_declared() -> None:
+    shop = desk(
+        split=lambda request: request.json(),
+        filter=lambda request: request.json() > 1,
+        answer=Reply(body="<Ack/>"),
+    )
+    assert (await shop.send(b"[1, 2, 3]"))[2] == b"<Ack/>"
+    assert [each.event.body for each in shop.intake.starts] == [b"2", b"3"]
+    assert (await shop.send(b"[0]"))[2] == b"<Ack/>"
+    assert shop.counted == ["filtered", "filtered"]
+
+
+async def test_a_flow_that_does_not_run_has_no_result_to_wait_for() -> None:
+    shop = desk(filter=lambda request: False, answer=FlowResult())
+    status, headers, _ = await shop.send(b"{}")
+    assert (status, "halflap-execution" in headers) == (200, False)
+
+
 async def test_what_a_filter_cannot_read_is_kept_to_be_seen() -> None:
     shop = desk(filter=lambda request: request.json()["kind"] == "order")
     for body in (b"<xml/>", b"[]", b""):

@@ -117,7 +117,7 @@ async def test_a_challenge_is_answered_and_starts_nothing(receive: Receive) -> N
 
 async def test_what_a_flow_filters_is_counted(receive: Receive) -> None:
     received = await receive(orders, {"id": "dull"})
-    assert (received.status, list(received.started), received.noted) == (200, [], ["filtered"])
+    assert (received.status, list(received.started), received.noted) == (201, [], ["filtered"])
 
 
 async def test_one_request_may_hold_many_events(receive: Receive) -> None:
