@@ -1,4 +1,4 @@
-"""The journal in SQLite: one method a verb, each a job of the shared commit."""
+"""The journal in SQLite: one method a verb, each a job of the shared commit; history.py reads it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from halflap.errors import NotFound
 from halflap.model import (
-    Event,
-    Execution,
-    ExecutionState,
     LogLine,
     Micros,
     Outcome,
@@ -21,11 +17,10 @@ from halflap.model import (
 from halflap.store import reading
 from halflap.store.accepting import accept, entry
 from halflap.store.claiming import due, next_due, take
+from halflap.store.history import History, missing
 from halflap.store.protocol import (
     Accepted,
-    Attempt,
     Claim,
-    Filter,
     Lease,
     Release,
     Written,
@@ -78,11 +73,11 @@ UPDATE executions SET held = 0 WHERE id IN (SELECT id FROM executions INDEXED BY
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
 
-class SqliteJournal:
+class SqliteJournal(History):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
         self._served = ""
 
@@ -303,24 +298,6 @@ class SqliteJournal:
         while await self._database.write(job):
             pass
 
-    async def live(self, instance: str) -> int:
-        rows = await self._rows(
-            "SELECT count(*) FROM executions INDEXED BY executions_live"
-            " WHERE instance = ? AND state IN ('queued', 'running', 'waiting')",
-            (instance,),
-        )
-        return rows[0][0]
-
-    async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.execution(execution)
-        if found is None:
-            raise missing(execution)
-        match found.state:
-            case "succeeded" | "failed" | "cancelled" | "ignored" as state:
-                return Outcome(state, found.reason, found.result, found.failure)
-            case _:
-                return None
-
     async def read_state(self, scope: str, key: str) -> bytes | None:
         def job(connection: sqlite3.Connection) -> bytes | None:
             row = connection.execute(
@@ -350,71 +327,18 @@ class SqliteJournal:
 
         return await self._database.write(job)
 
-    async def execution(self, execution: str) -> Execution | None:
-        found = await self._rows(f"{reading.EXECUTION} WHERE id = ?", (execution,))
-        return reading.execution(found[0]) if found else None
-
-    async def executions(self, which: Filter) -> list[Execution]:
-        where, values = reading.where(which)
-        rows = await self._rows(
-            f"{reading.source(which)} WHERE {where} ORDER BY id DESC LIMIT ?",
-            (*values, which.limit),
-        )
-        return [reading.execution(each) for each in rows]
-
-    async def count(self, which: Filter) -> dict[ExecutionState, int]:
-        where, values = reading.where(which)
-        rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
-        return dict(rows)
-
-    async def event(self, execution: str) -> Event | None:
-        rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))
-        return reading.event(rows[0]) if rows else None
-
-    async def steps(self, execution: str) -> list[Record]:
-        rows = await self._rows(
-            "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
-        )
-        return [reading.record(each) for each in rows]
-
-    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
-        rows = await self._rows(
-            "SELECT rowid, at, level, message, fields, step FROM logs"
-            " WHERE execution = ? AND rowid > ? ORDER BY rowid",
-            (execution, after),
-        )
-        return [(row[0], LogLine(*row[1:])) for row in rows]
-
-    async def attempts(self, execution: str) -> list[Attempt]:
-        rows = await self._rows(
-            "SELECT number, started_at, ended_at, how, failure FROM attempts"
-            " WHERE execution = ? ORDER BY number",
-            (execution,),
-        )
-        return [Attempt(*row[:4], failure=reading.failure(row[4])) for row in rows]
-
     async def dismiss(self, execution: str) -> bool:
-        changed = await self._write(
-            "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'", (execution,)
-        )
-        return changed > 0
+        def job(connection: sqlite3.Connection) -> bool:
+            changed = connection.execute(
+                "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'",
+                (execution,),
+            ).rowcount
+            return changed > 0
 
-    async def _write(self, sql: str, values: tuple[Any, ...]) -> int:
-        return await self._database.write(lambda c: c.execute(sql, values).rowcount)
-
-    async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
-        return await self._database.read(lambda c: c.execute(sql, values).fetchall())
+        return await self._database.write(job)
 
 
 def is_there(connection: sqlite3.Connection, execution: str) -> bool:
     """Whether an execution is in the journal, in whatever state."""
     row = connection.execute("SELECT 1 FROM executions WHERE id = ?", (execution,)).fetchone()
     return row is not None
-
-
-def missing(execution: str) -> NotFound:
-    """Says that an execution is not there."""
-    return NotFound(
-        f"no execution has the id {execution!r}: it was never accepted, or was pruned since; "
-        "see: halflap executions list"
-    )

@@ -1,0 +1,90 @@
+"""What the journal in SQLite holds, to look at: executions, and what each did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halflap.errors import NotFound
+from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Record
+from halflap.store import reading
+from halflap.store.protocol import Attempt, Filter
+from halflap.store.sqlite import Database
+
+
+class History:
+    """The verbs of the journal that only read (see store/protocol.py)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def execution(self, execution: str) -> Execution | None:
+        found = await self._rows(f"{reading.EXECUTION} WHERE id = ?", (execution,))
+        return reading.execution(found[0]) if found else None
+
+    async def executions(self, which: Filter) -> list[Execution]:
+        where, values = reading.where(which)
+        rows = await self._rows(
+            f"{reading.source(which)} WHERE {where} ORDER BY id DESC LIMIT ?",
+            (*values, which.limit),
+        )
+        return [reading.execution(each) for each in rows]
+
+    async def count(self, which: Filter) -> dict[ExecutionState, int]:
+        where, values = reading.where(which)
+        rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
+        return dict(rows)
+
+    async def event(self, execution: str) -> Event | None:
+        rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))
+        return reading.event(rows[0]) if rows else None
+
+    async def steps(self, execution: str) -> list[Record]:
+        rows = await self._rows(
+            "SELECT * FROM steps WHERE execution = ? ORDER BY seq", (execution,)
+        )
+        return [reading.record(each) for each in rows]
+
+    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
+        rows = await self._rows(
+            "SELECT rowid, at, level, message, fields, step FROM logs"
+            " WHERE execution = ? AND rowid > ? ORDER BY rowid",
+            (execution, after),
+        )
+        return [(row[0], LogLine(*row[1:])) for row in rows]
+
+    async def attempts(self, execution: str) -> list[Attempt]:
+        rows = await self._rows(
+            "SELECT number, started_at, ended_at, how, failure FROM attempts"
+            " WHERE execution = ? ORDER BY number",
+            (execution,),
+        )
+        return [Attempt(*row[:4], failure=reading.failure(row[4])) for row in rows]
+
+    async def live(self, instance: str) -> int:
+        rows = await self._rows(
+            "SELECT count(*) FROM executions INDEXED BY executions_live"
+            " WHERE instance = ? AND state IN ('queued', 'running', 'waiting')",
+            (instance,),
+        )
+        return rows[0][0]
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        found = await self.execution(execution)
+        if found is None:
+            raise missing(execution)
+        match found.state:
+            case "succeeded" | "failed" | "cancelled" | "ignored" as state:
+                return Outcome(state, found.reason, found.result, found.failure)
+            case _:
+                return None
+
+    async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        return await self._database.read(lambda c: c.execute(sql, values).fetchall())
+
+
+def missing(execution: str) -> NotFound:
+    """Says that an execution is not there."""
+    return NotFound(
+        f"no execution has the id {execution!r}: it was never accepted, or was pruned since; "
+        "see: halflap executions list"
+    )
