@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
@@ -71,7 +72,7 @@ class Server:
             listener = await loop.create_server(connect, host, port, backlog=2048)
         except OSError as error:
             raise HalflapError(
-                f"Cannot listen on {host}:{port}: {error.strerror or error}. "
+                f"Cannot listen on {host}:{port}: {_why(error)}. "
                 "Stop what uses the port, or choose another host or port."
             ) from error
         self._listener = listener
@@ -148,6 +149,11 @@ def _tuned() -> Generator[None]:
         sys.setswitchinterval(interval)
         gc.set_threshold(*threshold)
         gc.unfreeze()
+
+
+def _why(error: OSError) -> str:
+    """What the system says of an error; asyncio's text for it names the address a second time."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _uvicorn_config(app: ASGI3Application, limits: EdgeLimits) -> Config:

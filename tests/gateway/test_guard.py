@@ -668,7 +668,8 @@ async def test_stopping_without_grace_cancels_what_runs() -> None:
 async def test_a_port_in_use_is_an_error_that_says_so() -> None:
     async with serving(App()) as server:
         assert server.port is not None
-        with pytest.raises(HalflapError, match=f"Cannot listen on 127.0.0.1:{server.port}"):
+        why = rf"^Cannot listen on 127.0.0.1:{server.port}: Address already in use\. Stop"
+        with pytest.raises(HalflapError, match=why):
             await Server().serve(App(), "127.0.0.1", server.port)
 
 
