@@ -1,10 +1,4 @@
-"""Records what a flow does, step by step, and answers from the journal what was done before.
-
-On the same version each scope's sequence of steps must be the one that was recorded, else the flow
-is not deterministic and its execution fails. Records that a replay copied from another execution
-(their `seq` is negative) are taken while path and inputs match; from the first difference on, the
-scope runs afresh.
-"""
+"""Records what a flow does, step by step, and answers from the journal what was done before."""
 
 from __future__ import annotations
 
@@ -20,11 +14,12 @@ from pydantic import TypeAdapter
 
 from halflap.engine.failure import failure_of
 from halflap.engine.ledger import Ledger
+from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
 from halflap.engine.retry import again
-from halflap.engine.scope import Scope, current, current_scope, escaped, scope_of
+from halflap.engine.scope import Scope, current, current_scope, escaped
 from halflap.engine.step import Perform, line_of, run_action, step_failed
-from halflap.errors import Cancel, Fenced, Nondeterminism, StoreError
+from halflap.errors import Cancel, Fenced, StoreError
 from halflap.model import (
     MISSING,
     Failure,
@@ -42,7 +37,6 @@ from halflap.sdk.running import RunningStep, Suspended
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 MOST_LOG_LINES = 10_000
-PURITY = "Keep code between steps a function of the event, the config and earlier steps"
 
 
 class Cancelled(BaseException):
@@ -81,13 +75,7 @@ class StepRecorder:
         self._chance = chance
         self._perform = perform
         self._ledger = Ledger(turn)
-        self._history = {each.path: each for each in turn.history}
-        self._by_scope: dict[str, list[str]] = {}
-        self._next_seq = 0
-        for each in turn.history:
-            self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
-            self._next_seq = max(self._next_seq, each.seq + 1)
-        self._unmet = {each.path for each in turn.history if each.seq >= 0}
+        self._past = Past(turn.history)
         self._read: dict[tuple[str, str], bytes] = {}
         self._logged = 0
         self.pauses: list[Pause] = []
@@ -97,18 +85,13 @@ class StepRecorder:
 
     def open(self) -> Scope:
         """Open the flow's scope in the current task."""
-        recorded = self._by_scope.get("", [])
-        scope = Scope("", asyncio.current_task(), self._turn.accepted_at, recorded)
+        scope = self._past.whole(self._turn.accepted_at, asyncio.current_task())
         current.set(scope)
         return scope
 
     def close(self, scope: Scope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
-        for path in scope.recorded[scope.position :]:
-            if self._history[path].seq >= 0:
-                self._differs(f"ended before the step {path!r}")
-        if scope.parent is None and self._unmet:
-            self._differs(f"ended without the step {min(self._unmet)!r}")
+        self._past.close(scope)
 
     async def left(self, scope: Scope | None = None) -> tuple[Sequence[Record], Sequence[LogLine]]:
         """What has not been written: it goes with the verdict. With the flow's scope, all it logged."""
@@ -142,13 +125,13 @@ class StepRecorder:
         scope = current_scope()
         path = scope.next_path(action.name)
         inputs = encode_inputs(action, arguments)
-        known = self._recall(scope, path, inputs)
+        known = self._past.recall(scope, path, inputs)
         adapter = None if action.shape.output is Any else action.shape.output_adapter
         if known is not None and known.status != "retrying":
-            self._pass_by(scope, known)
+            self._past.pass_by(scope, known)
             return self._answer(known, adapter)
         if known is not None and (at := due_of(known)) > self._turn.now():
-            self._pass_by(scope, known)  # another branch of a gather was due before it
+            self._past.pass_by(scope, known)  # another branch of a gather was due before it
             self._pause(scope, Pause("retry", at, known.failure))
         if not action.pure:
             await self._ledger.settle()
@@ -166,7 +149,7 @@ class StepRecorder:
         else:
             error = None
         record = Record(
-            self._seq() if known is None else known.seq,
+            self._past.next_seq() if known is None else known.seq,
             path,
             "action" if action.component else "step",
             action.name,
@@ -189,9 +172,9 @@ class StepRecorder:
         """Pause until it is time; the time is fixed by the first attempt."""
         scope = current_scope()
         path = scope.next_path("sleep")
-        known = self._recall(scope, path)
+        known = self._past.recall(scope, path)
         if known is not None and known.status != "retrying":
-            self._pass_by(scope, known)
+            self._past.pass_by(scope, known)
             return
         self._check(scope)
         now = self._turn.now()
@@ -216,14 +199,14 @@ class StepRecorder:
         parent = current_scope()
         name = parent.next_path("gather")
         gate = asyncio.Semaphore(max(limit, 1))
-        scopes = [self._branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
+        scopes = [self._past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
 
         async def branch(item: Any, scope: Scope) -> Any:
             scope.task = asyncio.current_task()
             current.set(scope)
             async with gate:
                 result = await do(item)
-                self.close(scope)
+                self._past.close(scope)
                 return result
 
         loop = asyncio.get_running_loop()
@@ -255,7 +238,7 @@ class StepRecorder:
         """See `State.get`; `ANY` where there is no value."""
         here = current_scope()
         path = here.next_path(f"state.get({escaped(key)})")
-        known = self._recall(here, path)
+        known = self._past.recall(here, path)
         if known is None:
             await self._ledger.settle()
             self._check(here)
@@ -264,7 +247,7 @@ class StepRecorder:
             known = self._record(path, "state", f"Read {key}", started, result=found or MISSING)
             self._keep(here, known)
         else:
-            self._pass_by(here, known)
+            self._past.pass_by(here, known)
         if known.result is None or known.result == MISSING:
             return ANY
         self._read[scope, key] = known.result
@@ -276,9 +259,9 @@ class StepRecorder:
         path = here.next_path(f"state.put({escaped(key)})")
         encoded = None if value is ANY else encode_value(value, None, self._seal)
         sealed = encoded is not None and b'"$secret"' in encoded  # never twice the same bytes
-        known = self._recall(here, path, None if sealed else encoded)
+        known = self._past.recall(here, path, None if sealed else encoded)
         if known is not None:
-            self._pass_by(here, known)
+            self._past.pass_by(here, known)
             return known.result == b"true"
         self._check(here)
         started = self._turn.now()
@@ -289,19 +272,19 @@ class StepRecorder:
         self._ledger.keep_lines(here.lines)
         here.lines = []
         done = await self._ledger.write(record, change)
-        self._pass_by(here, record)
+        self._past.pass_by(here, record)
         return done
 
     async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
         scope = current_scope()
         path = scope.next_path("trigger")
-        known = self._recall(scope, path)
+        known = self._past.recall(scope, path)
         started = self._turn.now()
         value = await read
         if known is None:
             record = Record(
-                self._seq(),
+                self._past.next_seq(),
                 path,
                 "trigger",
                 name,
@@ -313,55 +296,17 @@ class StepRecorder:
             )
             self._keep(scope, record)
         else:
-            self._pass_by(scope, known)
+            self._past.pass_by(scope, known)
         return value
 
     # Inside ---------------------------------------------------------------------------------
-
-    def _branch(self, parent: Scope, path: str) -> Scope:
-        recorded = self._by_scope.get(path, [])
-        if parent.fresh:
-            recorded = [each for each in recorded if self._history[each].seq >= 0]
-        return Scope(path, None, parent.now, recorded, parent)
-
-    def _recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
-        """The record of the step that the flow came to; None where it is new."""
-        while scope.position < len(scope.recorded):
-            expected = scope.recorded[scope.position]
-            known = self._history[expected]
-            same = inputs is None or known.inputs is None or known.inputs == inputs
-            if expected == path and same:
-                return known
-            if known.seq < 0:
-                rest = scope.recorded[scope.position :]
-                scope.recorded[scope.position :] = [p for p in rest if self._history[p].seq >= 0]
-            elif expected != path:
-                self._differs(f"came to the step {path!r} where its journal has {expected!r}")
-            else:
-                raise Nondeterminism(
-                    f"the step {path!r} was recorded with other inputs: then "
-                    f"{shortened(known.inputs)}, now {shortened(inputs)}. {PURITY}; ctx.now(), "
-                    "ctx.uuid() and @step are for what is not"
-                )
-        return None
-
-    def _differs(self, how: str) -> NoReturn:
-        raise Nondeterminism(f"the flow {how}, which it did not do before. {PURITY}")
-
-    def _pass_by(self, scope: Scope, record: Record) -> None:
-        scope.pass_by(record)
-        self._unmet.discard(record.path)
 
     def _keep(self, scope: Scope, record: Record) -> None:
         self._ledger.keep(record)
         if scope.lines:
             self._ledger.keep_lines(scope.lines)
             scope.lines = []
-        self._pass_by(scope, record)
-
-    def _seq(self) -> int:
-        self._next_seq += 1
-        return self._next_seq - 1
+        self._past.pass_by(scope, record)
 
     def _record(
         self,
@@ -375,7 +320,7 @@ class StepRecorder:
     ) -> Record:
         name = path.rsplit("/", 1)[-1].partition("#")[0]
         return Record(
-            self._seq(),
+            self._past.next_seq(),
             path,
             kind,
             name,
@@ -452,14 +397,3 @@ class StepRecorder:
             level, fields = "warning", {}
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
         return [line_of(self._turn.now(), level, message, fields, step, self._seal)]
-
-
-def due_of(record: Record) -> Micros:
-    """When a step that failed may be tried again; one that a replay copied, at once."""
-    return int(record.result or b"0") if record.seq >= 0 else 0
-
-
-def shortened(data: bytes | None) -> str:
-    """The beginning of a value, for a message."""
-    text = (data or b"").decode(errors="replace")
-    return text if len(text) <= 200 else text[:197] + "…"

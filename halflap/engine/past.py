@@ -1,0 +1,96 @@
+"""What earlier attempts of an execution recorded, against which the flow is checked as it runs.
+
+On the same version each scope's sequence of steps must be the one that was recorded, else the flow
+is not deterministic and its execution fails. Records that a replay copied from another execution
+(their `seq` is negative) are taken while path and inputs match; from the first difference on, the
+scope runs afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from halflap.engine.scope import Scope, scope_of
+from halflap.errors import Nondeterminism
+from halflap.model import Micros, Record
+
+PURITY = "Keep code between steps a function of the event, the config and earlier steps"
+
+
+class Past:
+    """The records of earlier attempts, scope by scope."""
+
+    def __init__(self, history: Sequence[Record]) -> None:
+        self._history = {each.path: each for each in history}
+        self._by_scope: dict[str, list[str]] = {}
+        self._next_seq = 0
+        for each in history:
+            self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
+            self._next_seq = max(self._next_seq, each.seq + 1)
+        self._unmet = {each.path for each in history if each.seq >= 0}
+
+    def next_seq(self) -> int:
+        """The number of the next new record."""
+        self._next_seq += 1
+        return self._next_seq - 1
+
+    def whole(self, now: Micros, task: asyncio.Task[Any] | None) -> Scope:
+        """The flow's own scope."""
+        return Scope("", task, now, self._by_scope.get("", []))
+
+    def branch(self, parent: Scope, path: str) -> Scope:
+        """The scope of one branch of a gather."""
+        recorded = self._by_scope.get(path, [])
+        if parent.fresh:
+            recorded = [each for each in recorded if self._history[each].seq >= 0]
+        return Scope(path, None, parent.now, recorded, parent)
+
+    def recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
+        """The record of the step that the flow came to; None where it is new."""
+        while scope.position < len(scope.recorded):
+            expected = scope.recorded[scope.position]
+            known = self._history[expected]
+            same = inputs is None or known.inputs is None or known.inputs == inputs
+            if expected == path and same:
+                return known
+            if known.seq < 0:
+                rest = scope.recorded[scope.position :]
+                scope.recorded[scope.position :] = [p for p in rest if self._history[p].seq >= 0]
+            elif expected != path:
+                self._differs(f"came to the step {path!r} where its journal has {expected!r}")
+            else:
+                raise Nondeterminism(
+                    f"the step {path!r} was recorded with other inputs: then "
+                    f"{shortened(known.inputs)}, now {shortened(inputs)}. {PURITY}; ctx.now(), "
+                    "ctx.uuid() and @step are for what is not"
+                )
+        return None
+
+    def pass_by(self, scope: Scope, record: Record) -> None:
+        """Go on behind a record, recalled or new."""
+        scope.pass_by(record)
+        self._unmet.discard(record.path)
+
+    def close(self, scope: Scope) -> None:
+        """The scope ended well: nothing that it recorded may be left over."""
+        for path in scope.recorded[scope.position :]:
+            if self._history[path].seq >= 0:
+                self._differs(f"ended before the step {path!r}")
+        if scope.parent is None and self._unmet:
+            self._differs(f"ended without the step {min(self._unmet)!r}")
+
+    def _differs(self, how: str) -> NoReturn:
+        raise Nondeterminism(f"the flow {how}, which it did not do before. {PURITY}")
+
+
+def due_of(record: Record) -> Micros:
+    """When a step that failed may be tried again; one that a replay copied, at once."""
+    return int(record.result or b"0") if record.seq >= 0 else 0
+
+
+def shortened(data: bytes | None) -> str:
+    """The beginning of a value, for a message."""
+    text = (data or b"").decode(errors="replace")
+    return text if len(text) <= 200 else text[:197] + "…"
