@@ -11,13 +11,16 @@ from halflap.sdk.trigger import first_line
 MOST_ERRORS = 3
 """How often a handler may fail by itself before its execution is set aside as failed."""
 
+OURS = ("/halflap/engine/", "/halflap/sdk/", "/halflap/components/")
+"""Where a frame is of no use to an author, who can mend nothing there."""
+
 
 def failure_of(error: BaseException) -> Failure:
     """An exception as it is recorded: with its place in the author's code, without our frames."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "/halflap/engine/" not in frame.filename and "/halflap/sdk/" not in frame.filename
+        if not any(room in frame.filename for room in OURS)
     ]
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     trace = "".join(traceback.format_list(frames))[-4_000:]

@@ -1,0 +1,48 @@
+"""Failures as people see them: with the place in the author's code, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import halflap
+from halflap.engine.failure import failure_of
+from halflap.errors import InvalidEvent
+
+OURS = Path(halflap.__file__).parent
+
+
+def refuse() -> None:
+    raise InvalidEvent("no")
+
+
+def passing(file: Path, then: Callable[[], None]) -> Callable[[], None]:
+    """A function of a file that only calls another one."""
+    names: dict[str, Any] = {"then": then}
+    exec(compile("def passes():\n    then()\n", str(file), "exec"), names)
+    return names["passes"]
+
+
+def caught(act: Callable[[], None]) -> InvalidEvent:
+    try:
+        act()
+    except InvalidEvent as error:
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_a_failure_names_the_place_in_the_authors_code():
+    failure = failure_of(caught(passing(Path("/app/orders.py"), refuse)))
+    assert failure.where.startswith(f"{__file__}:")
+    assert "/app/orders.py" in failure.trace
+
+
+def test_a_failure_in_a_built_in_component_names_no_place_that_the_author_cannot_mend():
+    names: dict[str, Any] = {"InvalidEvent": InvalidEvent}
+    source = "def refuses():\n    raise InvalidEvent('no')\n"
+    exec(compile(source, str(OURS / "components" / "webhook.py"), "exec"), names)
+    assert failure_of(caught(names["refuses"])).where == ""
+    failure = failure_of(caught(passing(Path("/app/orders.py"), names["refuses"])))
+    assert failure.where == "/app/orders.py:2"
