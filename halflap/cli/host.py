@@ -87,7 +87,7 @@ class Host:
         )
         self.api = create_app(self.operations, token=token_of(settings))
         self._server = Server()
-        self._routes: dict[str, Route | None] = {}
+        self._routes: dict[str, Route] = {}
         self._routes_at = -1
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[None] | None = None
@@ -192,7 +192,7 @@ class Host:
             return self._routes[endpoint]
         at = self._routes_at
         route = await self._route(endpoint)
-        if at == catalogue.changed and len(self._routes) < 100_000:
+        if route is not None and at == catalogue.changed:
             self._routes[endpoint] = route
         return route
 

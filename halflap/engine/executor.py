@@ -166,9 +166,7 @@ class Executor:
         recorder.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
-        return Outcome(
-            "succeeded", result=None if value is None else encoded(flow, value, work.seal)
-        )
+        return Outcome("succeeded", result=None if value is None else encoded(flow, value))
 
 
 def is_cut() -> bool:
@@ -191,15 +189,20 @@ async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
     return event if isinstance(event, Ignore) else fit_event(event, flow.event_type, flow.function)
 
 
-def encoded(flow: Flow[Any, Any, Any], value: Any, seal: Seal) -> bytes:
-    """A flow's result as bytes; a `Reply` keeps its status, headers and body apart."""
+def encoded(flow: Flow[Any, Any, Any], value: Any) -> bytes:
+    """A flow's result as bytes, for whoever called it: a `Reply` keeps its parts, a secret is refused."""
     if isinstance(value, Reply):
         body = value.body.decode("latin-1") if isinstance(value.body, bytes) else value.body
         kind = "bytes" if isinstance(value.body, bytes) else "value"
         shown = {"status": value.status, "headers": dict(value.headers), "body": body, "kind": kind}
-        return encode_value({"$reply": shown}, None, seal)
+        return encode_value({"$reply": shown}, None, refuse_secret)
     adapter = None if flow.result_type is Any else adapter_of(flow.result_type)
-    return encode_value(value, adapter, seal)
+    return encode_value(value, adapter, refuse_secret)
+
+
+def refuse_secret(_: str) -> str:
+    """A flow's result leaves this place, so that no secret may be in it."""
+    raise TypeError("the flow's result holds a secret; return what the caller may see")
 
 
 def request_of(turn: Turn, unseal: Seal) -> Request:
@@ -236,14 +239,18 @@ async def paused(recorder: StepRecorder) -> Again:
 
 
 def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict) -> Verdict:
-    """An execution that would go on after its maximum age fails now instead."""
+    """An execution that would go on after its maximum age fails now instead.
+
+    The age counts from its acceptance, or from the end of its last sleep.
+    """
     if (
         not isinstance(verdict, Again)
         or verdict.how not in ("retry", "later")
         or verdict.at is None
     ):
         return verdict
-    oldest = turn.accepted_at + micros(flow.max_age)
+    woken = (int(each.result or 0) for each in turn.history if each.kind == "sleep")
+    oldest = max([turn.accepted_at, *woken]) + micros(flow.max_age)
     if verdict.at <= oldest:
         return verdict
     why = f": {verdict.failure.message}" if verdict.failure else ""

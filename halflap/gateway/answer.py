@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from halflap.gateway.intake import pick
-from halflap.model import Outcome, Started
+from halflap.model import Failure, Outcome, Started
 from halflap.sdk import codec
 from halflap.sdk.request import Request
 from halflap.sdk.trigger import Answer as Declared
@@ -51,6 +51,9 @@ def result_of(execution: str, outcome: Outcome | None) -> Answer:
             status, headers, body = encode_reply(Reply(204))
         case Outcome(state="succeeded", result=bytes() as result):
             status, headers, body = encode_result(result)
+        case Outcome(state="failed", failure=Failure(kind="InvalidEvent")):
+            detail = f"the request is not what the flow reads; see the execution {execution}"
+            status, headers, body = problem(422, detail=detail)
         case Outcome(state="failed"):
             status, headers, body = problem(500, detail=f"the execution {execution} failed")
         case Outcome(state=state):

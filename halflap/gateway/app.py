@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from halflap.errors import HalflapError, Rejected, StoreError
+from halflap.errors import HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
 from halflap.gateway.intake import cut, dedupe_of, kept, pick, said, wanted, with_body
 from halflap.gateway.route import Find, Intake, Route
@@ -150,7 +150,10 @@ class Gateway:
         return starts
 
     async def _result(self, execution: str, wanted: FlowResult) -> Answer:
-        outcome = await self._engine.outcome(execution, wanted.within.total_seconds())
+        try:
+            outcome = await self._engine.outcome(execution, wanted.within.total_seconds())
+        except NotFound:  # the first of its duplicates, and no longer kept
+            outcome = None
         return answer_for(wanted, None, (), execution=execution, outcome=outcome)
 
     def _note(self, route: Route, error: Rejected, scope: Message) -> None:

@@ -15,7 +15,7 @@ from halflap.sdk import running
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.schema import File
 
-JSON_METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None
@@ -78,17 +78,14 @@ class Connection(BaseModel):
         connection = self
         link = self._link
         method = method.upper()
+        current = running.step.get()
+        key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
         stale: Callable[[], bool] | None = getattr(self._auth(), "is_stale", None)
         if stale is not None and stale() and link is not None and link.refresh is not None:
             connection = await link.refresh(self)
         own = {**connection.headers(), **(headers or {})}
-        current = running.step.get()
-        if (
-            current is not None
-            and method in JSON_METHODS_WITH_EFFECT
-            and not any(each.lower() == "idempotency-key" for each in own)
-        ):
-            own["Idempotency-Key"] = current.next_key()
+        if key and not any(each.lower() == "idempotency-key" for each in own):
+            own["Idempotency-Key"] = key
         client = connection._client()
         arguments: dict[str, Any] = {
             "params": params,

@@ -118,7 +118,7 @@ class Integration(Generic[C]):
         filter: a pure function; where it is false the event is counted and dropped (each part of
         a request that the trigger splits is asked about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
-        timeout: of one attempt. max_age: from accepted to ended, retries and waits included.
+        timeout: of one attempt. max_age: from accepted, or from the last sleep, to ended.
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {

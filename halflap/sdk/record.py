@@ -7,6 +7,7 @@ the inputs is not recorded at all; one in a result or in state is sealed.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -61,12 +62,27 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     """A result or a value of state as bytes; `SecretStr` is sealed on the way."""
     if adapter is not None:
         value = adapter.dump_python(value, by_alias=True, warnings=False)
+    refuse_lossy(value, "$", typed=adapter is not None)
     try:
         data = _result_encoder.encode(value)
         return _result_encoder.encode(without_unset(value)) if UNSET_BYTES in data else data
     except _HasSecret:
         encoder = msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number")
         return encoder.encode(without_unset(value))
+
+
+def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
+    """Refuse what would come back as something else: NaN and infinity, and bytes without a type."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"{path}: {value!r} has no JSON; return None, or a text that says so")
+    if isinstance(value, bytes | bytearray) and not typed:
+        raise TypeError(f"{path}: bytes would come back as text; return a File")
+    if isinstance(value, dict):
+        for name, each in cast(dict[Any, Any], value).items():
+            refuse_lossy(each, f"{path}.{name}", typed=typed)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for place, each in enumerate(cast(list[Any], value)):
+            refuse_lossy(each, f"{path}[{place}]", typed=typed)
 
 
 def without_unset(value: Any) -> Any:

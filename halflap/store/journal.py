@@ -312,7 +312,8 @@ class SqliteJournal(History):
 
         def job(connection: sqlite3.Connection) -> int:
             rows = connection.execute(
-                f"{reading.ID} WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
+                f"{reading.ID} WHERE ended_at < ? AND (state <> 'failed' OR dismissed)"
+                " ORDER BY ended_at LIMIT ?",
                 (ended_before, limit),
             ).fetchall()
             for table in PRUNED:

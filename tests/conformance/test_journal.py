@@ -892,6 +892,10 @@ async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, 
     clock.move(SECOND)
     recent = await running(journal)
     await journal.end(recent.lease, [], [], DONE)
+    clock.move(-SECOND)
+    letter = await running(journal)
+    await journal.end(letter.lease, [], [], Outcome("failed", "boom"))
+    clock.move(SECOND)
     assert await journal.prune(clock.now, 2) == 2
     assert await journal.prune(clock.now, 2) == 1
     assert await journal.prune(clock.now, 2) == 0
@@ -904,7 +908,11 @@ async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, 
         assert await journal.attempts(execution) == []
         assert await journal.signals(execution, "go") == []
     left = {each.id for each in await journal.executions(Filter())}
-    assert left == {live.start.execution, recent.start.execution}
+    assert left == {each.start.execution for each in (live, recent, letter)}
+    assert await journal.execution(letter.start.execution) is not None
+    assert await journal.dismiss(letter.start.execution)
+    assert await journal.prune(clock.now, 2) == 1
+    assert await journal.execution(letter.start.execution) is None
 
 
 async def test_every_time_is_the_clocks(journal: Journal, clock: Clock):

@@ -26,7 +26,7 @@ from halflap import (
 from halflap.errors import DefinitionError, Rejected, StoreFull
 from halflap.gateway.app import Gateway
 from halflap.gateway.route import Route
-from halflap.model import SEALED, FlowKey, Outcome, Rejection, Start, Started, wall_clock
+from halflap.model import SEALED, Failure, FlowKey, Outcome, Rejection, Start, Started, wall_clock
 from halflap.sdk import codec
 from halflap.sdk.signature import new_secret
 
@@ -450,6 +450,7 @@ async def test_a_full_store_is_never_a_2xx() -> None:
         (Outcome("succeeded"), 204, b""),
         (None, 202, None),
         (Outcome("failed", "boom"), 500, None),
+        (Outcome("failed", "boom", failure=Failure("InvalidEvent", "boom")), 422, None),
         (Outcome("ignored", "a ping"), 200, b'{"outcome":"ignored"}'),
         (
             Outcome(

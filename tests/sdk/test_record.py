@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+from base64 import b64decode, b64encode
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
 from halflap.sdk.component import Component
 from halflap.sdk.record import adapter_of, decode_value, encode_inputs, encode_value
-from halflap.sdk.schema import UNSET, Model, Unset
+from halflap.sdk.schema import UNSET, File, Model, Unset
 
 
 class Change(Model):
@@ -72,3 +76,52 @@ def test_a_set_is_the_same_input_in_every_process() -> None:
         )
         shown.add(done.stdout.strip())
     assert shown == {'{"tags":["alpha","beta","delta","gamma"]}'}
+
+
+def sealed(text: str) -> str:
+    return b64encode(text[::-1].encode()).decode()
+
+
+def opened(text: str) -> str:
+    return b64decode(text, validate=True).decode()[::-1]
+
+
+class Made(Model):
+    price: Decimal
+    key: SecretStr
+    rows: dict[int, tuple[str, ...]]
+    file: File
+
+
+def test_a_typed_result_comes_back_as_it_was_and_its_secret_is_sealed() -> None:
+    adapter = TypeAdapter(Made)
+    made = Made(
+        price=Decimal("0.10000000000000000001"),
+        key=SecretStr("hunter2"),
+        rows={1: ("a", "b")},
+        file=File(b"\x00\xff", "a.bin", "application/x"),
+    )
+    data = encode_value(made, adapter, sealed)
+    assert b"hunter2" not in data
+    assert decode_value(data, adapter, opened) == made
+
+
+def test_an_untyped_result_keeps_its_digits_and_its_secrets() -> None:
+    value = {"n": 2**70, "d": Decimal("1.10"), "s": SecretStr("hunter2")}
+    assert decode_value(encode_value(value, None, sealed), None, opened) == value
+
+
+def test_what_only_looks_sealed_stays_as_the_app_sent_it() -> None:
+    sent = {"a": {"$secret": "not sealed by us"}}
+    assert decode_value(encode_value(sent, None, sealed), None, opened) == sent
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, [{"a": math.inf}]])
+def test_a_number_that_json_does_not_have_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="has no JSON"):
+        encode_value(value, None, sealed)
+
+
+def test_bytes_without_a_type_are_refused_by_their_place() -> None:
+    with pytest.raises(TypeError, match=r"\$\.rows\[1\]: bytes"):
+        encode_value({"rows": ["a", b"b"]}, None, seal)
