@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,14 +54,13 @@ async def filled(
             f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
             f"{wanted['error']}"
         )
-    asks = sys.stdin.isatty() and not output.json
     before: Mapping[str, Any] = known["config"] if known is not None else {}
     given = ask.pairs(answers, "--config")
     form = ask.Form(wanted["config"])
     stay = set(before) - {each.partition(".")[0] for each in given}
     if known is not None:
         stay |= set(wanted["config"].get("properties") or {}) - set(given)
-    config = {**before, **form.fill(given, ask=asks, known=stay, flag="--config")}
+    config = {**before, **form.fill(given, ask=output.asks, known=stay, flag="--config")}
     chosen: dict[str, str] = dict(known["connections"]) if known is not None else {}
     chosen |= ask.pairs(links, "--connection")
     for field, kind in wanted["connections"].items():
@@ -86,7 +84,7 @@ async def choose(
             f"halflap connections add {integration}.{field} --customer {quoted(customer)}"
         )
     names = ", ".join(str(each["name"]) for each in fitting)
-    if not sys.stdin.isatty() or output.json:
+    if not output.asks:
         raise ConfigError(
             f"{field} may be one of several connections ({names}): say --connection {field}=NAME"
         )

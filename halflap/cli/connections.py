@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,8 +89,7 @@ async def add_connection(
     form = ask.Form(schema)
     given = ask.pairs(fields, "--field")
     ask.refuse_open_secrets(form, given)
-    asks = sys.stdin.isatty() and not output.json
-    values = form.fill({**given, **ask.secrets(hidden)}, ask=asks)
+    values = form.fill({**given, **ask.secrets(hidden)}, ask=output.asks)
     if not no_test:
         output.progress(("testing it at the app …", "dim"))
     draft = {

@@ -20,6 +20,13 @@ INTEGRATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 COMPONENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SUFFIX = ".tmpl"
 
+directory_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="The folder to make it in; NAME, where it is not given.",
+)
+
 
 @click.group("new")
 def new() -> None:
@@ -28,12 +35,7 @@ def new() -> None:
 
 @new.command("integration")
 @click.argument("name")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="The folder to make it in; NAME, where it is not given.",
-)
+@directory_option
 def new_integration(name: str, directory: Path | None) -> None:
     """Begin an integration: a webhook that works at once, with its test."""
     if not INTEGRATION.fullmatch(name):
@@ -42,23 +44,14 @@ def new_integration(name: str, directory: Path | None) -> None:
             f"{suggested(name, '-')}, not {name!r}"
         )
     module = checked_module(name.replace("-", "_"))
-    folder = directory or Path(name)
-    written = write("integration", folder, module, {"name": name, **words(name, module)})
-    told(folder, written)
-    click.echo("Next:")
-    step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
+    begin("integration", name, module, directory or Path(name))
     step("halflap dev", "run it; change it while it runs")
     step("halflap test", "run its tests, with no network")
 
 
 @new.command("component")
 @click.argument("name")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="The folder to make it in; NAME, where it is not given.",
-)
+@directory_option
 def new_component(name: str, directory: Path | None) -> None:
     """Begin a component: a connection, two actions and a trigger, with their tests."""
     if not COMPONENT.fullmatch(name):
@@ -69,13 +62,17 @@ def new_component(name: str, directory: Path | None) -> None:
     if name in registry.names():
         raise ConfigError(f"a component {name!r} is installed already; choose another name")
     module = checked_module(name)
-    folder = directory or Path(name)
-    written = write("component", folder, module, {"name": name, **words(name, module)})
+    begin("component", name, module, directory or Path(name))
+    step("halflap test", "run its tests, with no network")
+    step("pip install --editable .", f"then an integration says: import {module}")
+
+
+def begin(kind: str, name: str, module: str, folder: Path) -> None:
+    """Write the files, say which, and where to go on."""
+    written = write(kind, folder, module, {"name": name, **words(name, module)})
     told(folder, written)
     click.echo("Next:")
     step("cd", shown(folder), skip=folder.resolve() == Path.cwd())
-    step("halflap test", "run its tests, with no network")
-    step("pip install --editable .", f"then an integration says: import {module}")
 
 
 def words(name: str, module: str) -> dict[str, str]:

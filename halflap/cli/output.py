@@ -66,6 +66,11 @@ class Output:
         self.errors = console(sys.stderr)
         self.unicode = (self.console.encoding or "").lower().startswith("utf")
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return sys.stdin.isatty() and not self.json
+
     def emit(self, value: Any) -> None:
         """A value as one line of JSON that keeps every digit."""
         sys.stdout.write(codec.encode(value).decode() + "\n")
