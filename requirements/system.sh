@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What the tests need of the system, installed where it is missing and may be: Chromium for the
-# browser tests, FUSE and strace for the fault tests. Elsewhere those tests say what they lack.
+# browser tests, FUSE and strace for the fault tests, wrk for the benchmark's. Elsewhere those tests say what they lack.
 set -uo pipefail
 missing=()
 command -v chromium >/dev/null 2>&1 || missing+=(chromium)
 command -v fusermount3 >/dev/null 2>&1 || missing+=(fuse3)
 command -v strace >/dev/null 2>&1 || missing+=(strace)
+command -v wrk >/dev/null 2>&1 || missing+=(wrk)
 [ ${#missing[@]} -eq 0 ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
   echo "setup: not here: ${missing[*]}; the tests that need them are skipped (as root on Debian: apt-get install ${missing[*]})"

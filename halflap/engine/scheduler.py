@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -130,7 +131,7 @@ class Scheduler:
         self,
         instance: Instance,
         name: str,
-        flow: Flow[object, object, object],  # pyright: ignore[reportInvalidTypeArguments]
+        flow: Flow[Any, Any, Any],
     ) -> datetime | None:
         """The next tick: the latest missed one, or the first to come."""
         ticks = flow.trigger.declaration.ticks
