@@ -153,43 +153,28 @@ def below(group: click.Group, ctx: click.Context) -> str:
 
 def settings() -> str:
     """The page of the settings."""
-    told = described(Settings)
+    plain = [each for each in dataclasses.fields(Settings) if each.name != "remotes"]
     rows = [
-        f"| `{PREFIX}{each.name.upper()}` | {shown_default(each)} | {cell(told[each.name])} |\n"
-        for each in dataclasses.fields(Settings)
-        if each.name in told and each.default is not dataclasses.MISSING
+        f"| `{PREFIX}{each.name.upper()}` | {shown_default(each)} | {cell(about(each))} |\n"
+        for each in plain
     ]
-    others = [
-        f"- {told[each.name]}\n"
-        for each in dataclasses.fields(Settings)
-        if each.name in told and each.default is dataclasses.MISSING
-    ]
+    (remotes,) = (each for each in dataclasses.fields(Settings) if each.name == "remotes")
     return (
         f"{NOTE}# Settings\n\n"
-        f"{inspect.getdoc(Settings).splitlines()[0]} They come from the environment; "  # pyright: ignore[reportOptionalMemberAccess]
-        "`halflap dev` also reads them from the project's `.env`. What is given on the command line "
-        "stands above both. A `HALFLAP_…` variable that is no setting, and a value that cannot be "
-        "read, are errors.\n\n"
+        f"{own_doc(Settings)} They come from the environment; commands in a project also read them "
+        "from its `.env`. The environment stands above `.env`, and what is given on the command "
+        "line above both. A `HALFLAP_…` variable that is no setting, and a value that is not "
+        "allowed, are errors that say what is.\n\n"
         f"| variable | default | what it is |\n| --- | --- | --- |\n{''.join(rows)}\n"
-        f"{''.join(others)}"
-    ).rstrip() + "\n"
+        f"{about(remotes)}\n"
+    )
 
 
-def described(kind: type[Any]) -> dict[str, str]:
-    """What a docstring of `name, other: text.` says of each field."""
-    names = {each.name for each in dataclasses.fields(kind)}
-    text = " ".join((inspect.getdoc(kind) or "").split())
-    found: dict[str, str] = {}
-    marks = [
-        each
-        for each in re.finditer(r"(?<![\w`])([a-z_]+(?:, [a-z_]+)*): ", text)
-        if set(each[1].split(", ")) <= names
-    ]
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        said = text[mark.end() : after.start() if after else len(text)].strip()
-        for name in mark[1].split(", "):
-            found[name] = said[:1].upper() + said[1:]
-    return found
+def about(field: dataclasses.Field[Any]) -> str:
+    """What a setting is, and its range."""
+    least, most = field.metadata.get("least"), field.metadata.get("most")
+    ending = "" if least is None or most is None else f" From {least:,} to {most:,}."
+    return field.metadata["what"] + ending
 
 
 def shown_default(field: dataclasses.Field[Any]) -> str:

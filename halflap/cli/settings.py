@@ -5,17 +5,20 @@ Nothing here needs to be set on a laptop.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from halflap.errors import ConfigError
+from halflap.errors import ConfigError, HalflapError
 
 PREFIX = "HALFLAP_"
 REMOTE = re.compile(r"HALFLAP_(SERVER|TOKEN)_([A-Z][A-Z0-9_]*)")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,47 +29,111 @@ class Remote:
     token: str = ""
 
 
+def setting(default: T, what: str, *, least: float | None = None, most: float | None = None) -> T:
+    """A setting: its default, what it is (the reference says so), and its range where it has one."""
+    return field(default=default, metadata={"what": what, "least": least, "most": most})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a server process runs with, and which server commands speak to.
+    """What a server process runs with, and which server commands speak to."""
 
-    dir: where the store, its key and its caches live.
-    host, port: where it listens. public_url: how senders reach it, where that differs.
-    token: of the management API; made and kept in `dir` where it is not given.
-    keys: master keys of the secrets, `id:base64,…`, newest first; kept in `dir` where not given.
-    egress_allow: hosts and networks that integrations may call although they are not public.
-    room: how many executions run at once. retention_days: how long ended executions are kept.
-    drain_seconds: how long a stopping server lets running executions end.
-    body_bytes, header_bytes, connections, connections_per_address: limits of the edge.
-    log: `text` for people, `json` for machines. watchdog_seconds: how long the loop may be blocked.
-    server: the URL of the server that commands speak to, where it is not the one on this machine.
-    remotes: servers that have a name, from `HALFLAP_SERVER_STAGING` and `HALFLAP_TOKEN_STAGING`.
-    """
-
-    dir: Path = Path(".halflap")
-    host: str = "127.0.0.1"
-    port: int = 8400
-    public_url: str = ""
-    token: str = ""
-    keys: str = ""
-    egress_allow: tuple[str, ...] = ()
-    room: int = 500
-    retention_days: int = 30
-    drain_seconds: float = 20.0
-    body_bytes: int = 6 * 1024 * 1024
-    header_bytes: int = 16 * 1024
-    connections: int = 10_000
-    connections_per_address: int = 1_000
-    log: str = "text"
-    watchdog_seconds: float = 30.0
-    server: str = ""
-    remotes: Mapping[str, Remote] = field(default_factory=dict[str, Remote])
+    dir: Path = setting(
+        Path(".halflap"),
+        "The directory of the store, its key and its caches; in a project, its own `.halflap`.",
+    )
+    host: str = setting(
+        "127.0.0.1",
+        "The address that the server listens on: this machine alone, or `0.0.0.0` for all.",
+    )
+    port: int = setting(
+        8400,
+        "The port that the server listens on; `0` takes any that is free.",
+        least=0,
+        most=65_535,
+    )
+    public_url: str = setting(
+        "",
+        "The http or https URL at which senders reach the server, where that is another than "
+        "`http://HOST:PORT`: of a proxy, or a tunnel.",
+    )
+    token: str = setting(
+        "",
+        "The token of the management API; where it is not given, it is made and kept in the "
+        "directory, in the file `token`.",
+    )
+    keys: str = setting(
+        "",
+        "The master keys of the secrets, `id:base64,…`, the current one first; where they are not "
+        "given, one is made and kept in the directory, in `halflap.key`.",
+    )
+    egress_allow: tuple[str, ...] = setting(
+        (),
+        "What integrations may call although it is not public: addresses, networks and host names, "
+        "each with a port where only that one is meant, with commas between.",
+    )
+    room: int = setting(500, "How many executions run at once.", least=1, most=100_000)
+    retention_days: int = setting(
+        30,
+        "How many days ended executions are kept, with their events, steps and logs.",
+        least=1,
+        most=36_500,
+    )
+    drain_seconds: float = setting(
+        20.0,
+        "How many seconds running executions get to end when the server is stopped.",
+        least=0,
+        most=86_400,
+    )
+    body_bytes: int = setting(
+        6 * 1024 * 1024,
+        "How many bytes the body of a request may have; what is larger is answered 413.",
+        least=1,
+        most=1024**3,
+    )
+    header_bytes: int = setting(
+        16 * 1024,
+        "How many bytes the head of a request may have; what is larger is answered 431.",
+        least=256,
+        most=1024**2,
+    )
+    connections: int = setting(
+        10_000, "How many connections may be open at once.", least=1, most=1_000_000
+    )
+    connections_per_address: int = setting(
+        1_000,
+        "How many connections one address may have open at once; behind a proxy, all senders have "
+        "the address of the proxy.",
+        least=1,
+        most=1_000_000,
+    )
+    log: str = setting("text", "How the log is written: `text` for people, `json` for machines.")
+    watchdog_seconds: float = setting(
+        30.0,
+        "How many seconds the event loop may be blocked before the server is ended and started "
+        "again; `0` switches the watchdog off.",
+        least=0,
+        most=86_400,
+    )
+    server: str = setting(
+        "",
+        "The server that commands speak to, where it is not the one on this machine: its URL, or "
+        "the name of one below.",
+    )
+    remotes: Mapping[str, Remote] = field(
+        default_factory=dict[str, Remote],
+        metadata={
+            "what": "Servers that have a name: `HALFLAP_SERVER_STAGING` and "
+            "`HALFLAP_TOKEN_STAGING` are the URL and the token of `--server staging`."
+        },
+    )
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
         """From the environment; what is `given` (and not None) stands above it.
 
-        A value that cannot be read, or a `HALFLAP_…` that is no setting, is a `ConfigError`.
+        A value that cannot be read or is out of its range, or a `HALFLAP_…` that is no setting, is
+        a `ConfigError` that says what is allowed.
         """
         known = {each.name: each for each in fields(cls) if each.name != "remotes"}
         values: dict[str, Any] = {}
@@ -85,14 +152,18 @@ class Settings:
                     f"{variable} is no setting of Halflap; there are: "
                     f"{', '.join(PREFIX + each.upper() for each in known)}"
                 )
-            values[name] = converted(variable, text, known[name].default)
-        values["remotes"] = remotes
-        values |= {name: value for name, value in given.items() if value is not None}
-        return cls(**values)
+            values[name] = converted(variable, text, known[name])
+            check(variable, values[name], known[name])
+        for name, value in given.items():
+            if value is not None:
+                check(f"--{name.replace('_', '-')}", value, known[name])
+                values[name] = value
+        return cls(**values, remotes=remotes)
 
 
-def converted(variable: str, text: str, default: object) -> object:
+def converted(variable: str, text: str, about: Field[Any]) -> object:
     """A variable's text as a value of its default's type."""
+    default = about.default
     try:
         if isinstance(default, Path):
             return Path(text)
@@ -102,5 +173,55 @@ def converted(variable: str, text: str, default: object) -> object:
             return int(text)
         return float(text) if isinstance(default, float) else text
     except ValueError as error:
-        kind = "whole number" if isinstance(default, int) else "number"
-        raise ConfigError(f"{variable}={text!r} is no {kind}") from error
+        raise ConfigError(f"{variable}={text!r}: it is {allowed(about)}") from error
+
+
+def allowed(about: Field[Any]) -> str:
+    """What a setting that is a number may be, in words; nothing where it is none."""
+    least, most = about.metadata.get("least"), about.metadata.get("most")
+    if least is None or most is None:
+        return ""
+    kind = "a whole number" if isinstance(about.default, int) else "a number"
+    return f"{kind} from {least} to {most}"
+
+
+def check(where: str, value: Any, about: Field[Any]) -> None:
+    """Refuse a value that no server could run with; `where` is the variable, or the option."""
+    match about.name:
+        case "public_url" if value and not is_url(value):
+            raise ConfigError(
+                f"{where}={value!r}: it is an http or https URL with a host and no query, such as "
+                "https://hooks.example.com"
+            )
+        case "log" if str(value) not in ("text", "json"):
+            raise ConfigError(f"{where}={value!r}: it is text or json")
+        case "egress_allow":
+            from halflap.sdk.egress import Policy, Rules
+
+            try:
+                Rules(Policy(allow=value))
+            except HalflapError as error:
+                raise ConfigError(f"{where}: {error.message}") from error
+        case "keys" if value:
+            from halflap.store.vault import Vault
+
+            try:
+                Vault.from_text(value, where=where)
+            except HalflapError as error:
+                raise ConfigError(error.message) from error
+        case _:
+            if said := allowed(about):
+                least, most = about.metadata["least"], about.metadata["most"]
+                if not (math.isfinite(value) and least <= value <= most):
+                    raise ConfigError(f"{where}={value}: it is {said}")
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an http or https URL that paths can be put after."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # raises where it is none
+    except ValueError:
+        return False
+    whole = not (parts.query or parts.fragment or re.search(r"\s", text))
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and whole
