@@ -49,9 +49,11 @@ def bundle(entry: str = "main:it", **files: str) -> Bundle:
 
 def failed(tmp_path: Path, entry: str = "main:it", **files: str) -> DefinitionError:
     """The error of loading such a bundle; nothing of it stays behind."""
+    before = set(sys.modules)
     with pytest.raises(DefinitionError) as caught:
         load(bundle(entry, **files), tmp_path)
-    assert not [name for name in sys.modules if name.startswith("_halflap_")]
+    left = set(sys.modules) - before
+    assert not [name for name in left if name.startswith("_halflap_")]
     return caught.value
 
 

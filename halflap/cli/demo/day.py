@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from halflap.cli.demo.burst import burst
-from halflap.cli.demo.checks import Checks
+from halflap.cli.demo.checks import Checks, eventually
 from halflap.cli.demo.customer import INTEGRATIONS, Customer, customers
 from halflap.cli.demo.export import export_day
 from halflap.cli.demo.github import github_day
@@ -86,8 +86,12 @@ async def closing(scene: Stage, checks: Checks, initech: Customer, globex: Custo
     )
     async with scene.http.post(initech.url("warehouse", "stock"), data=b"{}") as answer:
         checks.check(answer.status == 404, f"{initech.name}'s URLs answer as if they never were")
-    live = await scene.api.call("GET", "/executions?state=queued,running&limit=10")
-    checks.check(live["executions"] == [], "nothing is left running")
+
+    async def still() -> bool:
+        live = await scene.api.call("GET", "/executions?state=queued,running&limit=10")
+        return live["executions"] == []
+
+    checks.check(await eventually(still, within=60), "nothing is left running")
 
 
 async def left_running(scene: Stage) -> None:
