@@ -111,10 +111,11 @@ async def disable_instance(
 async def upgrade_instance(
     instance: str, draft: Upgrade, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:
-    """Move it to another version, for which its config has to be complete."""
+    """Move it to another version, with the config that this one needs; executions keep theirs."""
     found = await operations.instances.find(instance, customer)
     version = await operations.versions.get(found.integration, draft.version)
-    return await settled(operations, await operations.instances.upgrade(found, version), wait)
+    moved = await operations.instances.upgrade(found, version, draft.config, draft.connections)
+    return await settled(operations, moved, wait)
 
 
 @router.get("/rejections")

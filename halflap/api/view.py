@@ -308,9 +308,14 @@ class InstanceDraft(Input):
 
 
 class Upgrade(Input):
-    """The version to move to: its number, its hash, or a target."""
+    """The version to move to, and what its config needs that the instance does not have yet."""
 
     version: str
+    """Its number, its hash, or a target."""
+    config: JsonObject = Field(default_factory=dict[str, Any])
+    """What is not given stays; what the version does not have is dropped."""
+    connections: dict[str, str] = Field(default_factory=dict[str, str])
+    """By config field: a connection's id or name."""
 
 
 class InstanceSummary(View):

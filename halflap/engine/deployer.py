@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
 import structlog
@@ -29,6 +29,8 @@ STORE_SECONDS = 1.0
 """How soon a move that a failing store stopped is made again."""
 
 Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
+Revision = tuple[Mapping[str, object], Mapping[str, str]]
+"""A config's plain fields, and its connections' ids by field."""
 
 
 class Deployer:
@@ -59,15 +61,22 @@ class Deployer:
             reason,
         )
 
-    async def upgrade(self, instance: str, version: str) -> Instance:
-        """Move to another version: subscribe what was added, unsubscribe what was removed."""
+    async def upgrade(
+        self, instance: str, version: str, revision: Revision | None = None
+    ) -> Instance:
+        """Move to another version: subscribe what was added, unsubscribe what was removed.
+
+        `revision` is the config for it, with its connections' ids; the present one otherwise.
+        """
         found = await self._catalogue.instances.get(instance)
         if found.state in ("configured", "disabled"):
             moved = await self._catalogue.instances.move(
-                instance, (found.state,), found.state, version=version
+                instance, (found.state,), found.state, version=version, revision=revision
             )
             return moved or await self._catalogue.instances.get(instance)
-        return await self._deploy(found, ("active", "failed"), "upgrading", version, "upgrade")
+        return await self._deploy(
+            found, ("active", "failed"), "upgrading", version, "upgrade", revision
+        )
 
     async def disable(self, instance: str, *, drain: float = DRAIN_SECONDS) -> Instance:
         """Close the endpoints, let running executions end, run the teardown flow, unsubscribe."""
@@ -128,11 +137,18 @@ class Deployer:
         state: Literal["activating", "upgrading"],
         version: str,
         reason: Reason,
+        revision: Revision | None = None,
     ) -> Instance:
         await self._library.integration(version)  # one that does not load moves nothing
         execution = new_id("exe", now=self._clock())
         moved = await self._catalogue.instances.move(
-            found.id, states, state, error=None, version=version, deployment=execution
+            found.id,
+            states,
+            state,
+            error=None,
+            version=version,
+            deployment=execution,
+            revision=revision,
         )
         if moved is None:
             now = (await self._catalogue.instances.get(found.id)).state

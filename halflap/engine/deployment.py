@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
-from halflap.errors import UpstreamError
+from halflap.errors import ConfigError, NotFound, UpstreamError
 from halflap.model import FlowKey
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
@@ -130,7 +130,7 @@ class Lifecycle:
             if made is None:
                 return
             integration: Integration[Any] = await self._load(made.version)
-            config = await self._config(integration, key.instance, key.revision)
+            config = await self._config_for(integration, key)
             old = integration.flows[flow]
             if old.trigger.trigger.unsubscriber is not None:
                 connection = connection_of(config, integration, old)
@@ -147,6 +147,18 @@ class Lifecycle:
             await self._catalogue.subscriptions.remove(key.instance, flow)
 
         await system_step(unsubscribe, f"unsubscribe({flow})", f"Unsubscribe {flow}")()
+
+    async def _config_for(self, integration: Integration[Any], key: FlowKey) -> Config:
+        """The newest config that fits an older version: an upgrade may have dropped fields of it."""
+        refused: ConfigError | NotFound | None = None
+        for number in range(key.revision, 0, -1):
+            try:
+                return await self._config(integration, key.instance, number)
+            except (ConfigError, NotFound) as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        return await self._config(integration, key.instance, key.revision)
 
 
 def system_step(function: Callable[..., Any], name: str, title: str) -> Action[..., Any]:

@@ -133,11 +133,97 @@ async def test_an_upgrade_waits_for_the_config_that_the_new_version_needs(world:
     assert now.json["version"]["number"] == 1
 
 
+async def test_an_upgrade_takes_the_config_that_the_new_version_needs(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    sleeper = await world.send(instance, {"id": "1"}, flow="waiting")
+    await world.publish(orders_with_more(world), target="")
+    path = f"/api/instances/{instance['id']}"
+    draft = {"version": "2", "config": {"more": 7, "colour": "red"}}
+
+    refused = await world.api("POST", f"{path}/upgrade", draft, wait=9)
+    unmoved = (await world.api("GET", path)).json
+    draft["config"] = {"more": 7}
+    moved = await world.api("POST", f"{path}/upgrade", draft, wait=9)
+
+    assert (refused.status, set(refused.json["fields"])) == (422, {"colour"})
+    assert (unmoved["version"]["number"], unmoved["revision"]) == (1, 1)
+    assert (moved.status, moved.json["state"]) == (200, "active"), moved.body
+    now = moved.json
+    assert (now["version"]["number"], now["revision"]) == (2, 2)
+    assert now["config"] == {"label": "x", "more": 7}
+    assert now["connections"] == instance["connections"]
+    asleep = (await world.api("GET", f"/api/executions/{sleeper}")).json
+    assert (asleep["version"]["number"], asleep["revision"]) == (1, 1)
+    deployment = (await world.api("GET", f"/api/executions/{now['deployment']}")).json
+    assert (deployment["version"]["number"], deployment["revision"]) == (2, 2)
+    execution = await world.send(now, {"id": "2", "amount": 1})
+    ended = await world.ended(execution)
+    assert (ended["state"], ended["revision"]) == ("succeeded", 2), ended
+
+
+async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -> None:
+    await world.publish(orders_with_more(world))
+    customer = await world.customer()
+    await world.connection(customer)
+    draft = {
+        "customer": customer,
+        "integration": "orders",
+        "config": {"label": "x", "more": 7},
+        "connections": {"shop": "shop"},
+    }
+    id = (await world.api("POST", "/api/instances", draft)).json["id"]
+    active = await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+    assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
+    await world.publish(world.bundle(orders=SHOPLESS), target="")
+
+    moved = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "2"}, wait=9)
+
+    assert [(each["state"], each["error"]) for each in moved.json] == [("active", None)]
+    now = (await world.api("GET", f"/api/instances/{id}")).json
+    assert (now["config"], now["connections"]) == ({"label": "x"}, {})
+    assert (now["subscriptions"], world.shop.hooks) == ([], {})
+
+
+async def test_a_disabled_instance_is_upgraded_with_its_config(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    path = f"/api/instances/{instance['id']}"
+    await world.api("POST", f"{path}/disable", wait=9)
+    await world.publish(orders_with_more(world), target="")
+
+    draft = {"version": "2", "config": {"more": 7}}
+    moved = await world.api("POST", f"{path}/upgrade", draft)
+    active = await world.api("POST", f"{path}/activate", wait=9)
+
+    assert (moved.json["state"], moved.json["config"]["more"]) == ("disabled", 7)
+    assert (active.json["state"], active.json["version"]["number"]) == ("active", 2)
+
+
+SHOPLESS = '''
+from typing import Any
+
+from halflap import Config, Context, Integration, webhook
+
+
+class Settings(Config):
+    label: str
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Nothing of the shop."""
+'''
+
+
 def orders_with_more(world: Any) -> Any:
-    source = next(world.folder.glob("*/orders.py")).read_text()
-    return world.packed(
-        "orders:integration",
-        {"orders.py": source.replace("    label: str\n", "    label: str\n    more: int\n")},
+    world.bundle()
+    source = (world.folder / "project-0" / "orders.py").read_text()
+    return world.bundle(
+        orders=source.replace("    label: str\n", "    label: str\n    more: int\n")
     )
 
 

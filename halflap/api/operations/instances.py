@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Deployer, Library, Resolver
 from halflap.errors import ConfigError, HalflapError, NotFound
 from halflap.model import Instance, Rejection, Version
+from halflap.sdk.integration import Integration
 from halflap.store.catalogue import Catalogue, StoredSubscription
 
 
@@ -88,10 +89,24 @@ class Instances:
         await self._check(instance, instance.version)
         return await self.deployer.activate(instance.id)
 
-    async def upgrade(self, instance: Instance, version: Version) -> Instance:
-        """Move an instance to another version; its config has to be complete for that one."""
-        await self._check(instance, version.hash)
-        return await self.deployer.upgrade(instance.id, version.hash)
+    async def upgrade(
+        self,
+        instance: Instance,
+        version: Version,
+        config: Mapping[str, Any] | None = None,
+        connections: Mapping[str, str] | None = None,
+    ) -> Instance:
+        """Move an instance to another version, with its config as that one needs it.
+
+        What `config` and `connections` do not name stays; what the version does not have is
+        dropped. `ConfigError` names every field that is still wrong, and nothing is changed.
+        """
+        definition = await self.library.integration(version.hash)
+        before, linked = await self.catalogue.instances.revision(instance.id, instance.revision)
+        plain = {**fitting(before, plain_fields(definition)), **(config or {})}
+        chosen = {**fitting(linked, definition.connections()), **(connections or {})}
+        ids = await self.configs.check(definition, instance.customer, plain, chosen, signed_in=True)
+        return await self.deployer.upgrade(instance.id, version.hash, (plain, ids))
 
     async def upgrade_all(
         self, integration: str, version: Version, instances: Sequence[str] | None
@@ -193,3 +208,15 @@ class Instances:
         if found is None:
             raise NotFound(f"no version of {integration!r} is published; halflap deploy does that")
         return found
+
+
+def plain_fields(integration: Integration[Any]) -> set[str]:
+    """The names of a config's fields that are no connections."""
+    fields = integration.config.model_fields.items()
+    named = {each for name, info in fields for each in (name, info.alias) if each is not None}
+    return named - set(integration.connections())
+
+
+def fitting(before: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """What of a config a version still has."""
+    return {name: value for name, value in before.items() if name in names}

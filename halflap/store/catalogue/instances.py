@@ -112,43 +112,12 @@ class Instances:
         customer or of the team. The same config again is the same revision.
         """
         now = self._clock()
-        plain = codec.encode(dict(config), sort=True).decode()
-        links = codec.encode(dict(connections), sort=True).decode()
 
         def job(connection: sqlite3.Connection) -> int | Refused:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
-            wrong: dict[str, str] = {}
-            for field, named in connections.items():
-                row = one(connection, "SELECT customer FROM connections WHERE id = ?", named)
-                if row is None:
-                    wrong[field] = "there is no such connection"
-                elif row[0] not in (None, found.customer):
-                    wrong[field] = "this is another customer's connection"
-            if wrong:
-                told = "; ".join(f"{field}: {what}" for field, what in wrong.items())
-                return ConfigError(
-                    f"the config of {found.name!r} names connections that it cannot use: {told}",
-                    fields=wrong,
-                )
-            current = read_revision(connection, instance, found.revision)
-            if current == (plain, links):
-                return found.revision
-            number: int = one(
-                connection,
-                "SELECT ifnull(max(number), 0) + 1 FROM revisions WHERE instance = ?",
-                instance,
-            )[0]
-            connection.execute(
-                "INSERT INTO revisions VALUES (?, ?, ?, ?, ?)",
-                (instance, number, plain, links, now),
-            )
-            connection.execute(
-                "UPDATE instances SET revision = ?, changed_at = ? WHERE id = ?",
-                (number, now, instance),
-            )
-            return number
+            return revise(connection, found, config, connections, now)
 
         return await self._writer.change(job)
 
@@ -174,10 +143,13 @@ class Instances:
         error: str | None = None,
         version: str | None = None,
         deployment: str | None = None,
+        revision: tuple[Mapping[str, object], Mapping[str, str]] | None = None,
     ) -> Instance | None:
         """Move an instance from one of some states to another; None where it is in none of them.
 
         `error` replaces the one before it; `version` and `deployment` are kept where not given.
+        `revision` is a new config with its connections, as `set_revision` takes them: it is there
+        with the new version or not at all, so that no event meets one without the other.
         """
         now = self._clock()
 
@@ -191,6 +163,10 @@ class Instances:
                 unfit = unfit_version(connection, found.integration, version)
                 if unfit is not None:
                     return unfit
+            if revision is not None:
+                revised = revise(connection, found, *revision, now)
+                if not isinstance(revised, int):
+                    return revised
             connection.execute(
                 "UPDATE instances SET state = ?, error = ?, version = ifnull(?, version),"
                 " deployment = ifnull(?, deployment), changed_at = ? WHERE id = ?",
@@ -253,6 +229,45 @@ def find(connection: sqlite3.Connection, instance: str) -> Instance | None:
     """An instance in a job."""
     row = one(connection, f"{SELECT} WHERE id = ?", instance)
     return None if row is None else Instance(*row)
+
+
+def revise(
+    connection: sqlite3.Connection,
+    found: Instance,
+    config: Mapping[str, object],
+    connections: Mapping[str, str],
+    now: Micros,
+) -> int | Refused:
+    """Give an instance a config in a job, as its next revision where it is not the present one."""
+    plain = codec.encode(dict(config), sort=True).decode()
+    links = codec.encode(dict(connections), sort=True).decode()
+    wrong: dict[str, str] = {}
+    for field, named in connections.items():
+        row = one(connection, "SELECT customer FROM connections WHERE id = ?", named)
+        if row is None:
+            wrong[field] = "there is no such connection"
+        elif row[0] not in (None, found.customer):
+            wrong[field] = "this is another customer's connection"
+    if wrong:
+        told = "; ".join(f"{field}: {what}" for field, what in wrong.items())
+        return ConfigError(
+            f"the config of {found.name!r} names connections that it cannot use: {told}",
+            fields=wrong,
+        )
+    if read_revision(connection, found.id, found.revision) == (plain, links):
+        return found.revision
+    number: int = one(
+        connection,
+        "SELECT ifnull(max(number), 0) + 1 FROM revisions WHERE instance = ?",
+        found.id,
+    )[0]
+    connection.execute(
+        "INSERT INTO revisions VALUES (?, ?, ?, ?, ?)", (found.id, number, plain, links, now)
+    )
+    connection.execute(
+        "UPDATE instances SET revision = ?, changed_at = ? WHERE id = ?", (number, now, found.id)
+    )
+    return number
 
 
 def read_revision(
