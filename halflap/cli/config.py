@@ -49,11 +49,7 @@ async def filled(
     known: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The config's plain fields and connections: given, known already, or asked for."""
-    if wanted["error"]:
-        raise ConfigError(
-            f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
-            f"{wanted['error']}"
-        )
+    refuse_unloaded(api, wanted)
     before: Mapping[str, Any] = known["config"] if known is not None else {}
     given = ask.pairs(answers, "--config")
     form = ask.Form(wanted["config"])
@@ -67,6 +63,57 @@ async def filled(
         if field not in chosen:
             chosen[field] = await choose(api, output, customer, wanted["integration"], field, kind)
     return config, chosen
+
+
+async def added(
+    api: Client,
+    output: Output,
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    answers: tuple[str, ...],
+    links: tuple[str, ...],
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What an instance's upgrade to a version adds to its config: given, or asked for.
+
+    Only what that version needs and the instance does not have is asked for.
+    """
+    refuse_unloaded(api, wanted)
+    given = ask.pairs(answers, "--config")
+    form = ask.Form(wanted["config"])
+    needed = set(wanted["config"].get("required") or ())
+    named = {each.partition(".")[0] for each in given}
+    has = set(found["config"]) | (set(wanted["config"].get("properties") or {}) - needed)
+    chosen = ask.pairs(links, "--connection")
+    try:
+        config = form.fill(given, ask=output.asks, known=has - named, flag="--config")
+    except ConfigError as error:
+        if not error.fields:
+            raise
+        again = [f"--config {name}=…" for name in error.fields]
+        again += [f"--config {each}" for each in map(quoted, answers)]
+        again += [f"--connection {each}" for each in map(quoted, links)]
+        instance = f"{found['customer_name']}/{found['name']}"
+        raise ConfigError(
+            f"version {wanted['number']} of {wanted['integration']} needs what {instance} does not "
+            f"have yet: {', '.join(error.fields)}. Give it with: halflap instances upgrade "
+            f"{quoted(instance)} --version {wanted['number']} {' '.join(again)}",
+            fields=error.fields,
+        ) from error
+    for field, kind in wanted["connections"].items():
+        if field not in chosen and field not in found["connections"]:
+            chosen[field] = await choose(
+                api, output, found["customer"], wanted["integration"], field, kind
+            )
+    return config, chosen
+
+
+def refuse_unloaded(api: Client, wanted: Mapping[str, Any]) -> None:
+    """Refuse a version that does not load at the server: nobody knows what its config is."""
+    if wanted["error"]:
+        raise ConfigError(
+            f"version {wanted['number']} of {wanted['integration']} does not load at {api.where}: "
+            f"{wanted['error']}"
+        )
 
 
 async def choose(

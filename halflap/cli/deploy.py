@@ -196,7 +196,7 @@ async def follow_up(
         if each["version"]["hash"] not in {plan.bundle.hash, *others} and each["name"]
     ]
     if upgrades and behind:
-        await upgrade(api, output, plan, [each["id"] for each in behind])
+        await upgrade(api, output, plan, number, [each["id"] for each in behind])
         return
     if not behind:
         if not found:
@@ -215,7 +215,9 @@ def others_versions(plan: Plan) -> set[str]:
     return {hash for name, hash in targets.items() if name != plan.target and hash != plan.now}
 
 
-async def upgrade(api: Client, output: Output, plan: Plan, instances: list[str]) -> None:
+async def upgrade(
+    api: Client, output: Output, plan: Plan, number: int, instances: list[str]
+) -> None:
     """Upgrade instances, all at once; tells how far they are, and raises where one failed."""
     name = plan.entry.name
     results: list[dict[str, Any]] = await api.post(
@@ -247,7 +249,10 @@ async def upgrade(api: Client, output: Output, plan: Plan, instances: list[str])
         for id, why in refused.items():
             named = f"{found[id]['customer_name']}/{found[id]['name']}" if id in found else id
             lines.append(f"  {named}: {why}")
-        lines.append("Mend that, then for each: halflap instances upgrade CUSTOMER/NAME")
+        lines.append(
+            f"Mend that, then for each: halflap instances upgrade CUSTOMER/NAME --version {number}; "
+            "where its config lacks a field, with --config FIELD=VALUE or --connection FIELD=NAME"
+        )
         raise HalflapError("\n".join(lines))
     output.progress(f"upgraded {total} {'instance' if total == 1 else 'instances'}")
 

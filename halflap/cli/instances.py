@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from halflap.cli.client import Client, path
-from halflap.cli.config import config_options, filled, version_of
+from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.moves import Move, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.reach import customer_option, speaks, sure
@@ -217,6 +217,7 @@ async def activate_instance(
 @instance_argument
 @customer_option
 @click.option("--version", "number", help="A number, a hash or a target; the newest otherwise.")
+@config_options
 @patience_option
 @speaks()
 async def upgrade_instance(
@@ -225,21 +226,34 @@ async def upgrade_instance(
     instance: str,
     customer: str | None,
     number: str | None,
+    answers: tuple[str, ...],
+    links: tuple[str, ...],
     timeout: float,
 ) -> None:
-    """Move an instance to another version of its integration.
+    """Move an instance to another version of its integration; asks for what its config needs.
 
-    Example: halflap instances upgrade Initech/warehouse --version 3
+    What is not given stays, what the version no longer has is dropped. Executions that have begun
+    keep their version and their config.
+
+    Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """
     found = await find(api, instance, customer)
     wanted = await version_of(api, found["integration"], number, None)
     if wanted["hash"] == found["version"]["hash"]:
+        if answers or links:
+            named = quoted(f"{found['customer_name']}/{found['name']}")
+            raise ConfigError(
+                f"{found['name']} has version {wanted['number']} already; to change its config: "
+                f"halflap instances configure {named} --config NAME=VALUE --activate"
+            )
         if output.json:
             output.emit(found)
         else:
             output.line(f"{found['name']} has version {wanted['number']} already")
         return
-    move = Move("upgrade", "upgrading", "active", {"version": wanted["hash"]})
+    config, chosen = await added(api, output, found, wanted, answers, links)
+    draft = {"version": wanted["hash"], "config": config, "connections": chosen}
+    move = Move("upgrade", "upgrading", "active", draft)
     await settle(api, output, found, move, timeout)
 
 

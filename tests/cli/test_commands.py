@@ -200,6 +200,29 @@ def test_deploy_moves_the_targets_instances_only_when_asked(project):
     assert "Initech/orders: the config of orders is not complete: missing" in failed.stderr
 
 
+def test_an_upgrade_asks_for_what_the_new_version_needs(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--config", "most=4")
+    ok("instances", "activate", "orders")
+    source = (project / "orders.py").read_text()
+    wanted = source.replace("    label: str", "    site: str\n    label: str").replace(
+        "    most: int = 3\n", ""
+    )
+    (project / "orders.py").write_text(wanted)
+    assert run("deploy", "--upgrade-instances").exit_code == 1
+
+    said = refused("instances", "upgrade", "orders", "--version", "2")
+    assert "halflap instances upgrade Initech/orders --version 2 --config site=…" in said
+    unknown = ("instances", "upgrade", "orders", "--config", "most=4", "--config", "site=Graz")
+    assert "there is no field 'most'; there are: site, label" in refused(*unknown)
+    moved = plain("instances", "upgrade", "orders", "--config", "site=Graz")
+    assert (moved["state"], moved["version"]["number"]) == ("active", 2)
+    assert moved["config"] == {"label": "A", "site": "Graz"}
+    again = refused("instances", "upgrade", "orders", "--config", "site=Linz")
+    assert "halflap instances configure Initech/orders" in again
+
+
 def test_a_project_that_is_wrong_is_not_deployed(project):
     source = (project / "orders.py").read_text()
     (project / "orders.py").write_text(source + "\nraise RuntimeError('not today')\n")
