@@ -318,6 +318,7 @@ class Execution:
     result: bytes | None
     duplicates: int = 0
     waiting_for: str = ""
+    dismissed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

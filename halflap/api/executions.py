@@ -76,9 +76,11 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         revision=found.flow.revision,
         root=found.root,
         event=None if detail.event is None else event_view(detail.event),
-        steps=[step_view(each) for each in detail.steps],
+        steps=[step_view(each, found.replay_of) for each in detail.steps],
         attempts=[attempt_view(each) for each in detail.attempts],
         failure=failure_view(found.failure),
+        dismissed=found.dismissed,
+        replays=list(detail.replays),
         result=shown(found.result),
     )
     return exact(view)

@@ -106,6 +106,10 @@ class StepView(View):
     inputs: Json
     result: Json
     failure: FailureView | None
+    due_at: Time | None
+    """When a step that failed is tried again."""
+    copied_from: str | None
+    """The execution that ran it, where a replay took it over from there."""
 
 
 class AttemptView(View):
@@ -128,6 +132,10 @@ class ExecutionView(ExecutionSummary):
     attempts: list[AttemptView]
     failure: FailureView | None
     result: Json
+    dismissed: bool
+    """It failed, and was taken off the dead letters: by hand, or by a replay."""
+    replays: list[str]
+    """The executions that ran it again, newest first."""
 
 
 class LogView(View):
@@ -241,8 +249,8 @@ def event_view(event: Event) -> EventView:
     )
 
 
-def step_view(step: Record) -> StepView:
-    """A step as it is shown."""
+def step_view(step: Record, replay_of: str | None = None) -> StepView:
+    """A step as it is shown, of an execution that may be a replay."""
     return StepView(
         path=step.path,
         kind=step.kind,
@@ -257,14 +265,21 @@ def step_view(step: Record) -> StepView:
         inputs=payload.shown(step.inputs),
         result=step_result(step),
         failure=failure_view(step.failure),
+        due_at=rfc3339(int(step.result)) if is_due(step) and step.result else None,
+        copied_from=replay_of if step.seq < 0 else None,
     )
+
+
+def is_due(step: Record) -> bool:
+    """Whether a step waits for its next try: what is kept as its result is when."""
+    return step.status == "retrying" and step.kind != "sleep"
 
 
 def step_result(step: Record) -> Json:
     """A step's result for people: a sleep's end as a time, state that was not there as null."""
     if step.kind == "sleep" and step.result:
         return {"until": rfc3339(int(step.result))}
-    return None if step.result == MISSING else payload.shown(step.result)
+    return None if step.result == MISSING or is_due(step) else payload.shown(step.result)
 
 
 def attempt_view(attempt: Attempt) -> AttemptView:

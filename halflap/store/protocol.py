@@ -94,6 +94,7 @@ class Filter:
     states: tuple[ExecutionState, ...] = ()
     key: str | None = None
     before: str | None = None
+    replay_of: str | None = None
     dead_letters: bool = False
     limit: int = 50
 

@@ -12,7 +12,7 @@ from halflap.store.protocol import Filter
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for
+    duplicates, waiting_for, dismissed
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -40,6 +40,7 @@ def execution(row: Any) -> Execution:
         result=row[18],
         duplicates=row[19],
         waiting_for=row[20],
+        dismissed=bool(row[21]),
     )
 
 
@@ -104,6 +105,9 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     if which.before is not None:
         clauses.append("id < ?")
         values.append(which.before)
+    if which.replay_of is not None:
+        clauses.append("replay_of = ? AND id > ?")  # ids sort by time: a replay comes later
+        values += (which.replay_of, which.replay_of)
     if which.dead_letters:
         clauses.append("state = 'failed' AND dismissed = 0")
     elif set(which.states) == set(LIVE):  # spelt as in the partial index

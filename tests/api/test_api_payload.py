@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from halflap.api import payload
-from halflap.api.recorded import step_result
+from halflap.api.recorded import step_result, step_view
 from halflap.model import MISSING, Record
 from halflap.sdk import codec
 
@@ -78,3 +78,18 @@ def test_secrets_are_scrubbed_from_what_an_app_says() -> None:
 def test_a_steps_result_is_shown_for_people(kind: Any, result: bytes | None, shown: Any) -> None:
     step = Record(0, "x", kind, "x", "X", "succeeded", 0, 0, result=result)
     assert step_result(step) == shown
+
+
+def test_a_step_between_tries_says_when_it_is_due_and_has_no_result() -> None:
+    step = Record(0, "add", "action", "add", "Add", "retrying", 1, 2, result=b"1000000")
+
+    shown = step_view(step)
+
+    assert (shown.due_at, shown.result) == ("1970-01-01T00:00:01.000000Z", None)
+
+
+def test_a_step_that_a_replay_took_over_names_the_execution_that_ran_it() -> None:
+    copied = Record(-1, "add", "action", "add", "Add", "succeeded", 1, 2)
+    own = Record(0, "put", "action", "put", "Put", "succeeded", 1, 2)
+
+    assert [step_view(each, "exe_0").copied_from for each in (copied, own)] == ["exe_0", None]

@@ -37,6 +37,8 @@ class ExecutionDetail:
     event: Event | None
     steps: Sequence[Record]
     attempts: Sequence[Attempt]
+    replays: Sequence[str]
+    """The executions that ran it again, newest first."""
 
 
 @dataclass(slots=True)
@@ -83,12 +85,13 @@ class Executions:
         return page, page[-1].id if more else None
 
     async def detail(self, execution: Execution) -> ExecutionDetail:
-        """An execution with its event, its steps and its attempts."""
+        """An execution with its event, its steps, its attempts and its replays."""
         return ExecutionDetail(
             execution,
             await self.journal.event(execution.id),
             await self.journal.steps(execution.id),
             await self.journal.attempts(execution.id),
+            await self._replays(execution),
         )
 
     async def event(self, execution: Execution) -> Event:
@@ -153,6 +156,16 @@ class Executions:
         )
         await self.engine.start([start])
         return id
+
+    async def _replays(self, execution: Execution) -> list[str]:
+        # One that failed is dismissed by its first replay; the others are seldom replayed.
+        may_be = execution.dismissed if execution.state == "failed" else execution.state in ENDED
+        if not may_be:
+            return []
+        # A replay keeps the record's id, by which there are fewer to look through.
+        within = None if execution.key is not None else execution.flow.instance
+        which = Filter(instance=within, key=execution.key, replay_of=execution.id)
+        return [each.id for each in await self.journal.executions(which)]
 
     async def _instance(self, execution: Execution) -> Instance:
         if execution.flow.flow.startswith(SYSTEM):
