@@ -100,8 +100,9 @@ async def list_executions(
 
 @executions.command("show")
 @execution_argument
+@click.option("--full", is_flag=True, help="All of each step's inputs and result.")
 @speaks()
-async def show_execution(api: Client, output: Output, execution: str) -> None:
+async def show_execution(api: Client, output: Output, execution: str, full: bool) -> None:
     """Show an execution: its event, its steps, why it failed, what to do next.
 
     Example: halflap executions show last
@@ -111,7 +112,7 @@ async def show_execution(api: Client, output: Output, execution: str) -> None:
         output.emit(found)
         return
     logs: list[dict[str, Any]] = await api.get(path("executions", found["id"], "logs"))
-    execution_lines(output, found, logs)
+    execution_lines(output, found, logs, full=full)
 
 
 @executions.command("logs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from halflap.cli.screen import Screen, duration, plain_places
+from halflap.cli.screen import Screen, duration, own_place, plain_places
 from halflap.engine.protocol import Change
 from halflap.model import SYSTEM, Failure, LogLine, Micros, Record
 from halflap.store.protocol import Journal
@@ -122,7 +122,7 @@ class Feed:
 
 def innermost(failure: Failure, step: Failure | None) -> Failure:
     """The failure to show: that of the step which failed it, whose place is nearer to the cause."""
-    if step is not None and step.kind == failure.kind and "/bundles/" in step.trace:
+    if step is not None and step.kind == failure.kind and own_place(step.trace):
         return step
     return failure
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
-from halflap.cli.output import Output, ago, clean, inline, state, took, version, when
-from halflap.cli.screen import plain_places, size
+from rich.text import Text
+
+from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
+from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED
 
 Row = Mapping[str, Any]
@@ -18,19 +21,22 @@ DULL = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "host", "user-agent"}
 )
 """Headers that seldom matter."""
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)\n\s+(.+)')
-_BUNDLE = re.compile(r".*/bundles/[0-9a-f]{64}/")
+MOST_INPUTS = 2_000
+"""So many characters of a step's inputs are shown where no terminal sets a limit."""
+ASLEEP = frozenset({"sleep", "signal"})
+"""How an attempt ends that is no try: the flow itself asked to wait."""
 
 
-def execution_lines(output: Output, found: Row, logs: Sequence[Row]) -> None:
-    """An execution in full, and what to do next."""
+def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bool = False) -> None:
+    """An execution, and what to do next; `full` cuts no inputs and no results."""
     output.line(
         (f"{found['flow']}", "bold"),
         f" of {name_of(found)}  ",
         state(found["state"]),
         (f"  {took(found['duration_ms'])}", "dim"),
     )
-    tries = f"{found['attempt']} attempts" if found["attempt"] > 1 else ""
+    slept = sum(each["how"] in ASLEEP for each in found["attempts"])
+    tries = found["attempt"] - slept
     output.pairs(
         {
             "id": found["id"],
@@ -38,9 +44,12 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row]) -> None:
             "accepted": f"{ago(found['accepted_at'])}  ({found['accepted_at']})",
             "why": found["reason"] if found["failure"] is None else "",
             "waits for": waits(found),
-            "tries": tries,
+            "next try": next_try(found),
+            "tries": f"{tries} attempts" if tries > 1 else "",
             "record": found["key"],
             "replay of": found["replay_of"],
+            "replayed as": ", ".join(found["replays"]),
+            "dismissed": "it is no dead letter" if found["dismissed"] else "",
             "duplicates": f"{found['duplicates']} came and were not run"
             if found["duplicates"]
             else "",
@@ -52,14 +61,15 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row]) -> None:
     steps = [each for each in found["steps"] if each["kind"] != "trigger" or each["failure"]]
     if steps:
         output.line(("\nSteps", "bold"))
-        step_lines(output, steps)
+        step_lines(output, steps, full=full)
+    attempt_lines(output, found["attempts"])
     if logs:
         output.line(("\nLog", "bold"))
         for each in logs:
             log_line(output, each)
     if found["result"] is not None:
         output.line(("\nResult", "bold"))
-        output.line("  ", inline(found["result"], MOST_BODY))
+        output.line("  ", uncut(found["result"]) if full else inline(found["result"], MOST_BODY))
     if found["failure"] is not None or found["state"] not in ENDED:
         failure_part(output, found)
     next_steps(output, found)
@@ -74,7 +84,7 @@ def failure_part(output: Output, found: Row) -> None:
         failure = failure or (attempts[-1]["failure"] if attempts else None)
     if failure is not None:
         output.line(title)
-        failure_lines(output, nearest(found, failure))
+        failure_lines(output, failure, cause(found, failure))
 
 
 def event_lines(output: Output, event: Row, *, whole: bool = False) -> None:
@@ -102,7 +112,7 @@ def event_lines(output: Output, event: Row, *, whole: bool = False) -> None:
         output.line((f"  … cut; all of it: {more}", "dim"))
 
 
-def step_lines(output: Output, steps: Sequence[Row]) -> None:
+def step_lines(output: Output, steps: Sequence[Row], *, full: bool = False) -> None:
     """Steps as a tree: what ran side by side lies under its branch."""
     open_: list[str] = []
     titles = [str(each["title"] or each["name"]) for each in steps]
@@ -114,20 +124,66 @@ def step_lines(output: Output, steps: Sequence[Row]) -> None:
                 output.line("  " * (depth + 1), (scope, "dim"))
         open_ = scopes
         indent = "  " * (len(scopes) + 1)
-        good = each["status"] == "succeeded"
-        mark = output.mark("✓", "+") if good else output.mark("✗", "x")
-        colour = "green" if good else "yellow" if each["status"] == "retrying" else "red"
-        tries = f"  {each['tries']} tries" if each["tries"] > 1 else ""
+        output.line(indent, *step_parts(output, each, f"{title:<{width}}", full=full))
+        input_lines(output, each["inputs"], f"{indent}    ", full=full)
+
+
+def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Part]:
+    """A step in one line: how it ended, how long it took, what came out or why it failed."""
+    good = step["status"] == "succeeded"
+    if step["kind"] == "sleep":
+        until = clock(step["result"]["until"]) if step["result"] else ""
+        mark = (output.mark("✓", "+"), "green") if good else (output.mark("‖", "="), "yellow")
+        return [mark, f" Sleep until {until}", origin(step)]
+    again = step["status"] == "retrying"
+    mark = (
+        output.mark("✓", "+") if good else output.mark("↻", "~") if again else output.mark("✗", "x")
+    )
+    colour = "green" if good else "yellow" if again else "red"
+    tries = f"  {step['tries']} tries" if step["tries"] > 1 else ""
+    failure = step["failure"]
+    said = f"  {' '.join(plain_places(failure['message']).split())}" if failure else ""
+    if again and step["due_at"]:
+        said += f"; next try {clock(step['due_at'])}"
+    result = ""
+    if good and worth(step["result"]):
+        result = f"  {uncut(step['result']) if full else inline(step['result'])}"
+    length = (f"  {took(step['duration_ms']):>8}{tries}", "dim")
+    return [(mark, colour), f" {title}", length, origin(step), (result, "dim"), (said, colour)]
+
+
+def origin(step: Row) -> Part:
+    """Where a step was copied from by a replay: it did not run again."""
+    return (f"  from {step['copied_from']}", "cyan") if step["copied_from"] else ""
+
+
+def input_lines(output: Output, inputs: Any, indent: str, *, full: bool) -> None:
+    """What a step was given: one line as wide as the terminal; all of it, one a line, with `full`."""
+    if inputs is None or inputs == {}:
+        return
+    named = [uncut(inputs)]
+    if isinstance(inputs, Mapping):
+        given = cast(Mapping[str, Any], inputs)
+        named = [f"{name.removeprefix('$')}={uncut(value)}" for name, value in given.items()]
+    if full:
+        for each in named:
+            output.line(indent, (each, "dim"))
+        return
+    line = Text(clean("  ".join(named)))
+    line.truncate(max(min(output.console.width - len(indent), MOST_INPUTS), 1), overflow="ellipsis")
+    output.line(indent, (line.plain, "dim"))
+
+
+def attempt_lines(output: Output, attempts: Sequence[Row]) -> None:
+    """The attempts that did not end it, with their reasons; not those that only went to sleep."""
+    tried = [each for each in attempts if each["how"] not in ASLEEP]
+    if tried:
+        output.line(("\nAttempts", "bold"))
+    for each in tried:
         failure = each["failure"]
-        said = f"  {' '.join(plain_places(failure['message']).split())}" if failure else ""
-        result = f"  {inline(each['result'])}" if good and worth(each["result"]) else ""
+        why = f"{failure['kind']}: {plain_places(failure['message'])}" if failure else each["how"]
         output.line(
-            indent,
-            (mark, colour),
-            f" {title:<{width}}",
-            (f"  {took(each['duration_ms']):>8}{tries}", "dim"),
-            (result, "dim"),
-            (said, colour),
+            (f"  {each['number']:>2}  {clock(each['ended_at'])}  ", "dim"), " ".join(why.split())
         )
 
 
@@ -136,26 +192,36 @@ def worth(result: Any) -> bool:
     return result not in (None, True)
 
 
-def failure_lines(output: Output, failure: Row) -> None:
-    """An error, with its place in the author's code and the line that stands there."""
-    message = plain_places(str(failure["message"]))
+def uncut(value: Any) -> str:
+    """A value as JSON in one line, however long."""
+    return inline(value, sys.maxsize)
+
+
+def failure_lines(output: Output, failure: Row, step: Row | None = None) -> None:
+    """An error with its places in the author's code: that of the step, and the flow's that called it."""
+    message = plain_places(str((step or failure)["message"]))
     output.line("  ", (f"{failure['kind']}: ", "red"), message)
-    own = [each for each in _FRAME.findall(str(failure["trace"])) if _BUNDLE.match(each[0])]
-    if own:
-        file, number, function, source = own[-1]
-        output.line("  ", (f"{_BUNDLE.sub('', file)}:{number}", "bold"), f" in {function}")
-        output.line("    ", (source.strip(), "dim"))
-    elif failure["where"]:
-        output.line("  ", (plain_places(str(failure["where"])), "bold"))
+    inner = step is not None and place_lines(output, step)
+    place_lines(output, failure, "called at " if inner else "")
 
 
-def nearest(found: Row, failure: Row) -> Row:
-    """The failure nearest to the cause: that of the step which failed, where it knows its place."""
+def place_lines(output: Output, failure: Row, said: str = "") -> bool:
+    """The author's line in which something failed; whether there is one."""
+    if place := own_place(str(failure["trace"])):
+        output.line(f"  {said}", (place.where, "bold"), f" in {place.function}")
+        output.line("    ", (place.source, "dim"))
+        return True
+    if failure["where"]:
+        output.line(f"  {said}", (plain_places(str(failure["where"])), "bold"))
+    return bool(failure["where"])
+
+
+def cause(found: Row, failure: Row) -> Row | None:
+    """The failure of the step for which the flow failed; None where the flow failed by itself."""
     for each in reversed(found["steps"]):
-        inner: Row | None = each["failure"]
-        if inner is not None and inner["kind"] == failure["kind"] and "/bundles/" in inner["trace"]:
-            return inner
-    return failure
+        if each["failure"] and f" ({each['path']}) failed: " in failure["message"]:
+            return each["failure"]
+    return None
 
 
 def next_steps(output: Output, found: Row) -> None:
@@ -165,6 +231,9 @@ def next_steps(output: Output, found: Row) -> None:
         case "failed" if str(found["flow"]).startswith("$"):
             output.line()
             output.next(f"halflap instances activate {found['instance']}")
+        case "failed" if found["replays"]:
+            output.line()
+            output.next(f"halflap executions show {found['replays'][0]}  # the newest replay")
         case "failed":
             output.line()
             again = (
@@ -172,10 +241,8 @@ def next_steps(output: Output, found: Row) -> None:
                 if has_steps(found)
                 else ("  # run it again",)
             )
-            output.next(
-                *(f"halflap executions replay {id}{each}" for each in again),
-                f"halflap executions dismiss {id}  # leave it",
-            )
+            leave = () if found["dismissed"] else (f"halflap executions dismiss {id}  # leave it",)
+            output.next(*(f"halflap executions replay {id}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
             output.next(f"halflap executions logs {id} --follow", f"halflap executions cancel {id}")
@@ -190,14 +257,34 @@ def has_steps(found: Row) -> bool:
 
 def waits(found: Row) -> str:
     """What an execution waits for, and until when."""
-    due = ago(found["due_at"]) if found["due_at"] else ""
+    due = due_time(found)
     match found["state"]:
         case "waiting":
             return f"{found['waiting_for'] or 'its time'}{', due ' if due else ''}{due}"
-        case "queued" if due.startswith("in "):
-            return f"the next attempt, {due}"
+        case "queued":
+            return str(found["waiting_for"])
         case _:
             return ""
+
+
+def next_try(found: Row) -> str:
+    """When an execution that was tried is tried again."""
+    return due_time(found) if found["state"] == "queued" and found["attempt"] else ""
+
+
+def due_time(found: Row) -> str:
+    """When an execution is due: `14:05:19 (in 5 min)`; nothing where no time is set."""
+    return f"{clock(found['due_at'])} ({ago(found['due_at'])})" if found["due_at"] else ""
+
+
+def clock(at: str | None) -> str:
+    """A time of the API as the time of day, here; with its date where that is not today."""
+    moment = when(at)
+    if moment is None:
+        return ""
+    here = moment.astimezone()
+    today = here.date() == datetime.now().date()
+    return f"{here:%H:%M:%S}" if today else f"{here:%-d %b %H:%M:%S}"
 
 
 def log_line(output: Output, line: Row) -> None:

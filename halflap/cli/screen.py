@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +15,11 @@ from halflap.model import Event, Failure, LogLine, Micros, Outcome, Record, Reje
 from halflap.sdk import codec
 
 WIDEST = 72
-_FRAME = re.compile(r'File "([^"]+/bundles/[0-9a-f]{64}/([^"]+))", line (\d+), in (\S+)')
+# A version's own files stand in a trace as in the project; other files, and those of what was
+# recorded long ago, with the place on the server.
+_FRAME = re.compile(
+    r'File "(?:[^"]+/bundles/[0-9a-f]{64}/)?([^"/\\<:]+(?:/[^"]+)?)", line (\d+), in (\S+)(?:\n +(.+))?'
+)
 _PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
 # What came from outside can neither move the cursor, nor colour the screen, nor hide text.
 _CONTROL = re.compile(
@@ -147,12 +150,10 @@ class Screen:
     def failure(self, failure: Failure) -> None:
         """An error with its place in the author's code, and the line that stands there."""
         self.line("          ", (f"{failure.kind}: ", "red"), plain_places(failure.message))
-        frames = _FRAME.findall(failure.trace)
-        if frames:
-            file, shown, number, function = frames[-1]
-            self.line("          ", (f"{shown}:{number}", "bold"), (f" in {function}", "dim"))
-            if text := source_line(Path(file), int(number)):
-                self.line("            ", (text, "dim"))
+        if place := own_place(failure.trace):
+            self.line("          ", (place.where, "bold"), (f" in {place.function}", "dim"))
+            if place.source:
+                self.line("            ", (place.source, "dim"))
         elif failure.where:
             self.line("          ", (plain_places(failure.where), "bold"))
 
@@ -225,10 +226,19 @@ def plain_places(text: str) -> str:
     return _PLACE.sub("", text)
 
 
-def source_line(file: Path, number: int) -> str:
-    """A line of a source, without its indentation."""
-    try:
-        lines: Sequence[str] = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the author's: `file:line` in the project, its function, what stands there."""
+
+    where: str
+    function: str
+    source: str
+
+
+def own_place(trace: str) -> Place | None:
+    """The innermost line of the author's in a trace; None where only other code was running."""
+    frames = _FRAME.findall(trace)
+    if not frames:
+        return None
+    file, number, function, source = frames[-1]
+    return Place(f"{file}:{number}", function, source.strip())

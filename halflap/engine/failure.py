@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 
 from halflap.engine.protocol import Again, Ended, Verdict
@@ -11,19 +12,27 @@ from halflap.sdk.trigger import first_line
 MOST_ERRORS = 3
 """How often a handler may fail by itself before its execution is set aside as failed."""
 
+_UNPACKED = re.compile(r"^.*[/\\]bundles[/\\][0-9a-f]{64}[/\\]")
+_TRACED = re.compile(r'(?<=  File ")[^"\n]*[/\\]bundles[/\\][0-9a-f]{64}[/\\]')
+"""Where a version's files lie on this machine: the author knows them by their place in the project."""
+
 OURS = ("/halflap/engine/", "/halflap/sdk/", "/halflap/components/")
 """Where a frame is of no use to an author, who can mend nothing there."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An exception as it is recorded: with its place in the author's code, without our frames."""
+    """An exception as it is recorded: with its place in the author's code, without our frames.
+
+    A step that failed for good has two: that of the step is in its record, and the exception that
+    leaves the flow has the line of the flow which called it.
+    """
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not any(room in frame.filename for room in OURS)
     ]
-    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    trace = "".join(traceback.format_list(frames))[-4_000:]
+    where = _UNPACKED.sub("", f"{frames[-1].filename}:{frames[-1].lineno}") if frames else ""
+    trace = _TRACED.sub("", "".join(traceback.format_list(frames)))[-4_000:]
     status = getattr(error, "status", None)
     message = first_line(error) if isinstance(error, Exception) else str(error)
     return Failure(

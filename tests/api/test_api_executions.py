@@ -133,6 +133,36 @@ async def test_a_failed_execution_is_a_dead_letter_until_it_is_dismissed(
     assert (await world.api("POST", f"/api/executions/{id}/dismiss")).status == 204
     letters = await world.api("GET", "/api/executions", dead_letters="true")
     assert letters.json["executions"] == []
+    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert (failed["dismissed"], shown["dismissed"], shown["replays"]) == (False, True, [])
+
+
+async def test_an_execution_names_its_replays_newest_first(world: Any, instance: Any) -> None:
+    keyed = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(keyed)
+    unkeyed = await world.send(instance, {}, flow="waiting")
+    await world.api("POST", f"/api/executions/{unkeyed}/cancel")
+    await world.ended(unkeyed)
+
+    for id in (keyed, unkeyed):
+        made = [await world.api("POST", f"/api/executions/{id}/replay") for _ in range(2)]
+        shown = (await world.api("GET", f"/api/executions/{id}")).json
+        assert shown["replays"] == [each.json["execution"] for each in reversed(made)]
+        assert not shown["dismissed"]
+        newest = (await world.api("GET", f"/api/executions/{shown['replays'][0]}")).json
+        assert newest["replays"] == []
+
+
+async def test_a_failure_names_the_line_of_the_step_and_that_of_the_flow(
+    world: Any, instance: Any
+) -> None:
+    world.shop.broken = True
+    failed = await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
+
+    [step] = [each for each in failed["steps"] if each["failure"]]
+    assert step["failure"]["where"].startswith("shop.py:")
+    assert failed["failure"]["where"].startswith("orders.py:")
+    assert "bundles" not in failed["failure"]["trace"] + step["failure"]["trace"]
 
 
 async def test_only_what_failed_is_dismissed_or_replayed_from_its_failed_step(
@@ -162,6 +192,8 @@ async def test_from_the_failed_step_what_succeeded_is_copied_and_the_root_stays(
     steps = {each["name"]: each for each in failed["steps"]}
     again = {each["name"]: each for each in shown["steps"]}
     assert again["shop.find_order"]["ended_at"] == steps["shop.find_order"]["ended_at"]
+    assert again["shop.find_order"]["copied_from"] == id
+    assert again["shop.create_order"]["copied_from"] is None
     assert again["shop.create_order"]["ended_at"] != steps["shop.create_order"]["ended_at"]
     assert len(world.shop.orders) == 1
 

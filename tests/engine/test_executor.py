@@ -75,6 +75,29 @@ async def test_a_finished_step_is_not_run_again(runner: Runner) -> None:
     ]
 
 
+async def test_a_failed_step_and_its_flow_each_name_their_own_line(runner: Runner) -> None:
+    @step
+    async def breaks() -> None:
+        raise ValueError("no")
+
+    async def flow(ctx: Context[Any], event: Any) -> None:
+        await breaks()
+
+    async def branching(ctx: Context[Any], event: Any) -> None:
+        await ctx.gather([1], flow_branch)
+
+    async def flow_branch(item: Any) -> None:
+        await breaks()
+
+    for each, within in ((flow, flow), (branching, flow_branch)):
+        outcome = await runner.run(each)
+        assert outcome.failure is not None
+        assert outcome.failure.where == f"{__file__}:{within.__code__.co_firstlineno + 1}"
+        [failure] = [each.failure for each in await runner.history() if each.failure]
+        assert failure.where.startswith(f"{__file__}:")
+        assert failure.where != outcome.failure.where
+
+
 async def test_a_flow_with_one_effect_commits_once_with_its_outcome(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         text = await runner.app.double(await runner.app.double("a"))

@@ -46,3 +46,15 @@ def test_a_failure_in_a_built_in_component_names_no_place_that_the_author_cannot
     assert failure_of(caught(names["refuses"])).where == ""
     failure = failure_of(caught(passing(Path("/app/orders.py"), names["refuses"])))
     assert failure.where == "/app/orders.py:2"
+
+
+def test_a_place_in_a_version_is_that_in_the_project_not_on_the_server():
+    folder = Path("/srv/my store/bundles") / ("a" * 64)
+    failure = failure_of(caught(passing(folder / "acme" / "orders.py", refuse)))
+    assert "/bundles/" not in failure.trace
+    assert '  File "acme/orders.py", line 2, in passes' in failure.trace
+
+    names: dict[str, Any] = {"InvalidEvent": InvalidEvent}
+    source = "def refuses():\n    raise InvalidEvent('no')\n"
+    exec(compile(source, str(folder / "acme.py"), "exec"), names)
+    assert failure_of(caught(names["refuses"])).where == "acme.py:2"

@@ -1,0 +1,188 @@
+"""An execution as a support person reads it."""
+
+import re
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from halflap.api.recorded import AttemptView, ExecutionView, FailureView, StepView
+from halflap.cli.output import Output
+from halflap.cli.record import clock, execution_lines
+
+AT = "2026-03-01T10:00:00.000000Z"
+LATER = "2126-03-01T10:05:00.000000Z"
+
+
+def step(name: str, **more: Any) -> StepView:
+    given: dict[str, Any] = {
+        "path": name,
+        "kind": "step",
+        "name": name,
+        "title": name.title(),
+        "status": "succeeded",
+        "tries": 1,
+        "pure": False,
+        "started_at": AT,
+        "ended_at": AT,
+        "duration_ms": 0.0,
+        "inputs": None,
+        "result": None,
+        "failure": None,
+        "due_at": None,
+        "copied_from": None,
+    }
+    return StepView(**{**given, **more})
+
+
+def failure(message: str, place: str = "", source: str = "") -> FailureView:
+    file, _, number = place.partition(":")
+    trace = f'  File "{file}", line {number}, in {source}\n    {source}()\n' if place else ""
+    return FailureView(kind="ValueError", message=message, where=place, status=None, trace=trace)
+
+
+def attempt(number: int, how: str, why: FailureView | None = None) -> AttemptView:
+    return AttemptView(number=number, started_at=AT, ended_at=AT, how=how, failure=why)
+
+
+def execution(*steps: StepView, **more: Any) -> ExecutionView:
+    given: dict[str, Any] = {
+        "id": "exe_1",
+        "customer": "cus_1",
+        "customer_name": "Initech",
+        "instance": "ins_1",
+        "instance_name": "stock",
+        "integration": "stock",
+        "flow": "move",
+        "attempt": 1,
+        "version": {"hash": "a" * 64, "number": 1},
+        "state": "succeeded",
+        "reason": "",
+        "accepted_at": AT,
+        "started_at": AT,
+        "ended_at": AT,
+        "duration_ms": 0.0,
+        "key": None,
+        "replay_of": None,
+        "duplicates": 0,
+        "waiting_for": "",
+        "due_at": None,
+        "revision": 1,
+        "root": "exe_1",
+        "event": None,
+        "attempts": [],
+        "failure": None,
+        "result": None,
+        "dismissed": False,
+        "replays": [],
+        "steps": list(steps),
+    }
+    return ExecutionView(**{**given, **more})
+
+
+def drawn(found: ExecutionView, *, full: bool = False, width: int = 200) -> str:
+    """What is shown, and what is offered next."""
+    with CliRunner().isolation() as (out, err, _):
+        output = Output()
+        output.console = Console(file=output.console.file, width=width, color_system=None)
+        execution_lines(output, found.model_dump(), [], full=full)
+        return re.sub(r" +\n", "\n", (out.getvalue() + err.getvalue()).decode())
+
+
+def test_each_step_says_what_it_was_given():
+    shown = drawn(
+        execution(
+            step("add", inputs={"sku": "A-1", "count": 2, "$connection": "shop"}),
+            step("add#2", inputs={"sku": "B-2", "count": 1}),
+            step("put", kind="state", inputs=[1, 2]),
+        )
+    )
+    assert 'sku="A-1"  count=2  connection="shop"' in shown
+    assert 'sku="B-2"  count=1' in shown
+    assert "[1,2]" in shown
+
+
+def test_inputs_are_cut_to_the_terminals_width_unless_all_is_asked_for():
+    found = execution(step("add", inputs={"note": "x" * 300, "last": "here"}, result="y" * 300))
+    [line] = [each for each in drawn(found, width=60).splitlines() if "note=" in each]
+    assert (len(line), line[-1]) == (60, "…")
+    full = drawn(found, full=True, width=60)
+    for said in ("x" * 300, 'last="here"', "y" * 300):
+        assert said in full
+
+
+def test_a_failed_step_is_shown_with_its_own_line_and_the_flows():
+    inner = failure("none left", "acme.py:145", "remove_stock")
+    outer = failure("Remove (remove) failed: none left", "warehouse.py:41", "moved")
+    found = execution(step("remove", status="failed", failure=inner), state="failed", failure=outer)
+    lines = [each.strip() for each in drawn(found).splitlines()]
+    start = lines.index("Failed")
+    assert lines[start + 1 : start + 6] == [
+        "ValueError: none left",
+        "acme.py:145 in remove_stock",
+        "remove_stock()",
+        "called at warehouse.py:41 in moved",
+        "moved()",
+    ]
+
+
+def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():
+    outer = failure("Get (get) failed: no", "warehouse.py:41", "moved")
+    found = execution(
+        step("get", status="failed", failure=failure("no")), state="failed", failure=outer
+    )
+    shown = drawn(found)
+    assert "  warehouse.py:41 in moved" in shown
+    assert "called at" not in shown
+
+
+def test_between_tries_it_says_when_the_next_is_and_why_the_others_failed():
+    waiting = step("add", status="retrying", failure=failure("busy"), due_at=LATER)
+    attempts = [attempt(1, "retry", failure("away")), attempt(2, "retry", failure("busy"))]
+    shown = drawn(execution(waiting, state="queued", attempt=2, attempts=attempts, due_at=LATER))
+    assert re.search(rf"next try +{clock(LATER)} ", shown)
+    assert re.search(rf"[↻~] Add .* busy; next try {clock(LATER)}", shown)
+    assert re.search(r" 1  .*  ValueError: away\n +2  .*  ValueError: busy\n", shown)
+    assert "2 attempts" in shown
+
+
+def test_a_new_execution_that_is_queued_has_no_next_try():
+    shown = drawn(execution(state="queued", attempt=0, due_at=AT))
+    assert "next try" not in shown
+    assert "Attempts" not in shown
+
+
+@pytest.mark.parametrize(("status", "mark"), [("retrying", "[‖=]"), ("succeeded", "[✓+]")])
+def test_a_sleep_says_until_when_and_is_no_try(status, mark):
+    asleep = step("sleep", kind="sleep", status=status, result={"until": LATER})
+    found = execution(asleep, attempt=2, attempts=[attempt(1, "sleep")])
+    shown = drawn(found)
+    assert re.search(rf"{mark} Sleep until {clock(LATER)}\n", shown)
+    assert "attempts" not in shown.lower()
+
+
+def test_what_a_replay_took_over_is_not_shown_as_run_again():
+    shown = drawn(execution(step("add", copied_from="exe_0"), step("remove"), replay_of="exe_0"))
+    assert re.search(r"Add .* from exe_0\n", shown)
+    assert not re.search(r"Remove .* from", shown)
+
+
+@pytest.mark.parametrize(
+    ("more", "offered", "left_out"),
+    [
+        ({}, ["replay exe_1", "dismiss exe_1"], ["show"]),
+        ({"dismissed": True}, ["it is no dead letter", "replay exe_1"], ["dismiss exe_1"]),
+        (
+            {"dismissed": True, "replays": ["exe_3", "exe_2"]},
+            ["exe_3, exe_2", "executions show exe_3"],
+            ["replay exe_1", "dismiss exe_1"],
+        ),
+    ],
+)
+def test_of_what_failed_only_what_makes_sense_is_offered(more, offered, left_out):
+    shown = drawn(execution(state="failed", failure=failure("no"), **more))
+    for each in offered:
+        assert each in shown
+    for each in left_out:
+        assert each not in shown
