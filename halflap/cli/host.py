@@ -91,6 +91,9 @@ class Host:
         self._routes_at = -1
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[None] | None = None
+        self._booting: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Settings, *, probation: bool = True) -> Host:
@@ -99,7 +102,12 @@ class Host:
         Without `probation`, what an earlier process was running when it ended runs in this one.
         """
         vault = Vault.from_text(settings.keys) if settings.keys else None
-        return cls(settings, await Store.open(settings.dir, vault=vault), probation=probation)
+        store = await Store.open(settings.dir, vault=vault)
+        try:
+            return cls(settings, store, probation=probation)
+        except BaseException:
+            await store.close()
+            raise
 
     @property
     def base_url(self) -> str:
@@ -109,7 +117,8 @@ class Host:
     async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
         """Void what an earlier process left, then listen and run until `stop`.
 
-        Where the loop is blocked for too long meanwhile, the watchdog ends the process.
+        `ready` is called with the port once it listens, unless it is stopped before that. Where the
+        loop is blocked for too long meanwhile, the watchdog ends the process.
         """
         watched = Watchdog(
             self.settings.watchdog_seconds, self.engine.running_ids, self.settings.dir
@@ -120,6 +129,18 @@ class Host:
     async def _serve(self, ready: Callable[[int], object] | None) -> None:
         self._failed = asyncio.get_running_loop().create_future()
         self.store.on_failure = self._fail
+        if self._stopping is None:
+            self._booting = asyncio.create_task(self._boot(), name="boot")
+            await self._until_one_ends(self._booting)
+        if self._stopping is None:
+            self._listening = asyncio.create_task(self._listen(ready), name="listener")
+            await self._until_one_ends(self._listening, *self._tasks)
+        await self.stop()
+        if self._failed.done():
+            self._failed.result()  # a commit in doubt while it stopped: the next start mends it
+
+    async def _boot(self) -> None:
+        """Void what an earlier process left, start what runs beside the gateway, resume moves."""
         suspects = await self.store.journal.void()
         if suspects:
             log.info("executions of an earlier process are run again", count=suspects)
@@ -131,6 +152,8 @@ class Host:
         if self.probation is not None:
             self._tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
         await self.deployer.resume()
+
+    async def _listen(self, ready: Callable[[int], object] | None) -> None:
         limits = EdgeLimits(
             header_bytes=self.settings.header_bytes,
             body_bytes=self.settings.body_bytes,
@@ -140,26 +163,46 @@ class Host:
 
         def bound(port: int) -> None:
             self.port = port
-            if ready is not None:
+            if ready is not None and self._stopping is None:
                 ready(port)
 
-        serving = asyncio.create_task(
-            self._server.serve(self, self.settings.host, self.settings.port, limits, ready=bound)  # pyright: ignore[reportArgumentType]
+        await self._server.serve(
+            self,  # pyright: ignore[reportArgumentType]
+            self.settings.host,
+            self.settings.port,
+            limits,
+            ready=bound,
         )
-        done, _ = await asyncio.wait(
-            [serving, self._failed, *self._tasks], return_when=asyncio.FIRST_COMPLETED
-        )
+
+    async def _until_one_ends(self, *tasks: asyncio.Task[Any]) -> None:
+        """Wait for the first of these, or for a failure; what ends in an error stops the server."""
+        assert self._failed is not None
+        done, _ = await asyncio.wait([self._failed, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for each in done:
-            if (error := each.exception()) is not None:
+            error = None if each.cancelled() else each.exception()
+            if error is not None and self._stopping is None:
                 await self.stop(0)
                 raise error
-        await serving
 
     async def stop(self, grace: float | None = None) -> None:
-        """Take no more, let running executions end, close the store."""
-        grace = self.settings.drain_seconds if grace is None else grace
+        """Take no more, let running executions end, close the store.
+
+        At any time, before `serve` and while it begins too. Who asks again waits for the same end.
+        """
+        if self._stopping is None:
+            grace = self.settings.drain_seconds if grace is None else grace
+            self._stopping = asyncio.create_task(self._stop(grace), name="stopping")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, grace: float) -> None:
         self.operations.stop()
-        await self._server.stop(min(grace, 10.0))
+        if self._booting is not None:
+            await cut(self._booting)
+        if self._listening is not None:
+            if self._server.port is None:  # it does not listen yet, so has nobody to take leave of
+                await cut(self._listening)
+            await self._server.stop(min(grace, 10.0))
+            await asyncio.wait([self._listening])
         self.scheduler.stop()
         self.pruner.stop()
         await self.deployer.stop()
@@ -171,6 +214,7 @@ class Host:
         for each in self._tasks:
             with contextlib.suppress(Exception):
                 await each
+        await self.deployer.stop()  # what ended in the engine meanwhile may have moved an instance
         await self.egress.close()
         with contextlib.suppress(HalflapError):
             await self.store.close()
@@ -240,6 +284,12 @@ class Host:
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
+
+
+async def cut(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and wait for its end, whatever it is."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def token_of(settings: Settings) -> str:

@@ -8,19 +8,21 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
 import halflap
 from halflap.cli import errors
-from halflap.cli.host import Host, address_file
 from halflap.cli.output import Output
 from halflap.cli.reach import settings_here
 from halflap.cli.settings import Settings
-from halflap.errors import ConfigError, HalflapError
-from halflap.gateway.server import run_loop
+from halflap.errors import HalflapError
+
+if TYPE_CHECKING:
+    from halflap.cli.host import Host
 
 
 @click.command("serve")
@@ -52,6 +54,8 @@ def serve(
 
     Example: halflap serve --port 8400 --public-url https://hooks.example.com
     """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stopped_early)
     settings = settings_here(dir=directory, host=host, port=port, public_url=public_url, log=log)
     configure_log(settings)
     if no_supervisor:
@@ -74,7 +78,10 @@ def serve(
 
 def run(settings: Settings, output: Output) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
+    # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
+    from halflap.cli import host as _  # noqa: F401
     from halflap.cli.supervisor import exit_code
+    from halflap.gateway.server import run_loop
 
     server = Running(settings, output)
     try:
@@ -84,13 +91,19 @@ def run(settings: Settings, output: Output) -> None:
         sys.exit(exit_code(error, started=server.listened))
 
 
+def stopped_early(number: int, frame: FrameType | None) -> None:
+    """A signal before the event loop runs: nothing is open yet, so nothing has to end."""
+    os.write(sys.stderr.fileno(), b"stopped before it had started\n")
+    os._exit(0)
+
+
 class Running:
     """A server from its start to its end, its address left for other commands meanwhile."""
 
     def __init__(self, settings: Settings, output: Output) -> None:
         self._settings = settings
         self._output = output
-        self._address = address_file(settings.dir)
+        self._address: Path | None = None
         self._stop = asyncio.Event()
         self.listened = False
 
@@ -99,6 +112,10 @@ class Running:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self._asked, each)
+        from halflap.cli.host import Host
+
+        if self._stop.is_set():
+            return
         host = await Host.open(self._settings)
         asked = asyncio.create_task(self._stop.wait(), name="stop")
         serving = asyncio.create_task(
@@ -114,7 +131,8 @@ class Running:
                 )
         finally:
             asked.cancel()
-            self._address.unlink(missing_ok=True)
+            if self._address is not None:
+                self._address.unlink(missing_ok=True)
             await host.stop()
             await serving
         self._output.progress("stopped")
@@ -125,12 +143,15 @@ class Running:
         self._stop.set()
 
     def _listens(self, host: Host, port: int) -> None:
+        from halflap.cli.host import address_file
+
         self.listened = True
         url = f"http://{reachable(self._settings.host)}:{port}"
         left = {"url": url, "pid": os.getpid()}
-        draft = self._address.with_suffix(f".{os.getpid()}")
+        address = self._address = address_file(self._settings.dir)
+        draft = address.with_suffix(f".{os.getpid()}")
         draft.write_text(json.dumps(left))
-        draft.replace(self._address)
+        draft.replace(address)
         store = self._settings.dir.absolute()
         if self._output.json:
             self._output.emit(
@@ -161,8 +182,6 @@ def reachable(host: str) -> str:
 
 def configure_log(settings: Settings) -> None:
     """Write the log to stderr: for people, or as JSON lines."""
-    if settings.log not in ("text", "json"):
-        raise ConfigError(f"HALFLAP_LOG={settings.log!r}: it is text or json")
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     last: Any = (
         structlog.processors.JSONRenderer()

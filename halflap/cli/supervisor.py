@@ -75,6 +75,8 @@ class Supervisor:
             while True:
                 started_at = loop.time()
                 code = await self._serve()
+                if self._asked.is_set() and code == -signal.SIGTERM:
+                    return STOPPED  # it was asked before it could listen to anybody
                 if code in FINAL or self._asked.is_set():
                     return code if code >= 0 else 128 - code
                 if loop.time() - started_at >= HEALTHY_SECONDS:

@@ -1,0 +1,91 @@
+"""A server may be stopped at any moment, and ends well: the next one opens its store."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from halflap.cli.host import Host
+from halflap.cli.settings import Settings
+from halflap.store.store import Store
+from tests.served import until
+
+ROOT = Path(__file__).parents[2]
+
+
+async def hears(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = (each.split()[1] for each in status.splitlines() if each.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+async def start(folder: Path, *more: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
+        *("--json", *more),
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads from /proc who hears a signal")
+@pytest.mark.parametrize("more", [(), ("--no-supervisor",)], ids=["supervised", "alone"])
+async def test_sigterm_ends_a_server_well_at_every_moment_of_its_start(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    for moment in (0.0, 0.2, 0.4, 0.7, 1.0):
+        process = await start(tmp_path, *more)
+        await until(lambda pid=process.pid: hears(pid), 20)
+        await asyncio.sleep(moment)  # the moment itself, not a wait for something
+        process.terminate()
+        async with asyncio.timeout(15):
+            _, said = await process.communicate()
+        assert process.returncode == 0, (moment, said.decode())
+        assert b"error" not in said, (moment, said.decode())
+        assert not (tmp_path / "server.json").exists()
+    await (await Store.open(tmp_path)).close()
+
+
+async def test_a_host_may_be_stopped_at_every_step_of_its_start(tmp_path: Path) -> None:
+    for steps in (*range(12), *range(12, 200, 12)):
+        ports: list[int] = []
+        host = await Host.open(Settings(dir=tmp_path, port=0))
+        serving = asyncio.create_task(host.serve(ready=ports.append))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        before = list(ports)
+        async with asyncio.timeout(10):
+            await asyncio.gather(host.stop(), host.stop(0))
+            await serving
+        assert ports == before, "it said that it listens after it was asked to stop"
+    host = await Host.open(Settings(dir=tmp_path, port=0))
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(host.serve(ready=ready.set_result))
+    async with asyncio.timeout(10):
+        assert await ready
+        await host.stop()
+        await host.stop()
+        await serving
+
+
+async def test_a_host_that_was_never_served_closes_its_store(tmp_path: Path) -> None:
+    host = await Host.open(Settings(dir=tmp_path, port=0))
+    await host.stop()
+    ports: list[int] = []
+    await host.serve(ready=ports.append)
+    assert not ports
+    await (await Store.open(tmp_path)).close()
+
+
+async def test_a_host_that_cannot_be_put_together_lets_go_of_its_store(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    with pytest.raises(OSError, match="token"):
+        await Host.open(Settings(dir=tmp_path))
+    (tmp_path / "token").rmdir()
+    await (await Store.open(tmp_path)).close()
