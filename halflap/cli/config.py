@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import click
@@ -57,12 +57,8 @@ async def filled(
     if known is not None:
         stay |= set(wanted["config"].get("properties") or {}) - set(given)
     config = {**before, **form.fill(given, ask=output.asks, known=stay, flag="--config")}
-    chosen: dict[str, str] = dict(known["connections"]) if known is not None else {}
-    chosen |= ask.pairs(links, "--connection")
-    for field, kind in wanted["connections"].items():
-        if field not in chosen:
-            chosen[field] = await choose(api, output, customer, wanted["integration"], field, kind)
-    return config, chosen
+    kept: dict[str, str] = dict(known["connections"]) if known is not None else {}
+    return config, kept | await linked(api, output, customer, wanted, links, kept)
 
 
 async def added(
@@ -83,7 +79,6 @@ async def added(
     needed = set(wanted["config"].get("required") or ())
     named = {each.partition(".")[0] for each in given}
     has = set(found["config"]) | (set(wanted["config"].get("properties") or {}) - needed)
-    chosen = ask.pairs(links, "--connection")
     try:
         config = form.fill(given, ask=output.asks, known=has - named, flag="--config")
     except ConfigError as error:
@@ -93,18 +88,35 @@ async def added(
         again += [f"--config {each}" for each in map(quoted, answers)]
         again += [f"--connection {each}" for each in map(quoted, links)]
         instance = f"{found['customer_name']}/{found['name']}"
+        command = output.command(
+            f"halflap instances upgrade {quoted(instance)} --version {wanted['number']} "
+            f"{' '.join(again)}"
+        )
         raise ConfigError(
             f"version {wanted['number']} of {wanted['integration']} needs what {instance} does not "
-            f"have yet: {', '.join(error.fields)}. Give it with: halflap instances upgrade "
-            f"{quoted(instance)} --version {wanted['number']} {' '.join(again)}",
+            f"have yet: {', '.join(error.fields)}. Give it with: {command}",
             fields=error.fields,
         ) from error
+    known = set(found["connections"])
+    return config, await linked(api, output, found["customer_name"], wanted, links, known)
+
+
+async def linked(
+    api: Client,
+    output: Output,
+    customer: str,
+    wanted: Mapping[str, Any],
+    links: tuple[str, ...],
+    known: Collection[str],
+) -> dict[str, str]:
+    """The connections that were given, and those that a version needs besides the known ones."""
+    chosen = ask.pairs(links, "--connection")
     for field, kind in wanted["connections"].items():
-        if field not in chosen and field not in found["connections"]:
+        if field in chosen or field not in known:
             chosen[field] = await choose(
-                api, output, found["customer"], wanted["integration"], field, kind
+                api, output, customer, wanted["integration"], field, kind, chosen.get(field)
             )
-    return config, chosen
+    return chosen
 
 
 def refuse_unloaded(api: Client, wanted: Mapping[str, Any]) -> None:
@@ -117,18 +129,28 @@ def refuse_unloaded(api: Client, wanted: Mapping[str, Any]) -> None:
 
 
 async def choose(
-    api: Client, output: Output, customer: str, integration: str, field: str, kind: str
+    api: Client,
+    output: Output,
+    customer: str,
+    integration: str,
+    field: str,
+    kind: str,
+    named: str | None = None,
 ) -> str:
-    """The customer's connection for a field: the only one that fits, or which one is asked."""
+    """The customer's connection for a field: the named, the only one that fits, or it is asked."""
     found: list[dict[str, Any]] = await api.get("/api/connections", customer=customer)
     fitting = [each for each in found if each["component"] == kind]
+    if named is not None and fitting:
+        return named
     if len(fitting) == 1:
         output.progress((f"{field}: the connection {fitting[0]['name']}", "dim"))
         return fitting[0]["id"]
     if not fitting:
-        raise ConfigError(
-            f"{field} needs a connection to {kind}, and {customer} has none. Add one: "
+        command = output.command(
             f"halflap connections add {integration}.{field} --customer {quoted(customer)}"
+        )
+        raise ConfigError(
+            f"{field} needs a connection to {kind}, and {customer} has none. Add one: {command}"
         )
     names = ", ".join(str(each["name"]) for each in fitting)
     if not output.asks:

@@ -9,6 +9,7 @@ import click
 
 from halflap.cli import ask
 from halflap.cli.client import Client, path
+from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import NotFound
@@ -16,7 +17,7 @@ from halflap.errors import NotFound
 name_argument = click.argument("connection", metavar="CONNECTION")
 
 
-@click.group("connections")
+@click.group("connections", cls=Group)
 def connections() -> None:
     """Accounts of apps, and their secrets.
 
@@ -50,7 +51,8 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
             )
             for each in found
         ],
-        "no connections yet; the first: halflap connections add TYPE --customer NAME",
+        "no connections yet; the first: "
+        + output.command("halflap connections add TYPE --customer NAME"),
     )
 
 

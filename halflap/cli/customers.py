@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from halflap.cli.client import Client, path
+from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.reach import speaks
 
 
-@click.group("customers")
+@click.group("customers", cls=Group)
 def customers() -> None:
     """The customers of your product.
 

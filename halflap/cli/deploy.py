@@ -21,13 +21,15 @@ from halflap.cli.client import Client, path
 from halflap.cli.moves import BETWEEN
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Entry, Project
-from halflap.cli.reach import speaks
+from halflap.cli.reach import speaks, sure
 from halflap.cli.settings import Settings
 from halflap.engine.bundle import Bundle, pack
-from halflap.errors import Conflict, HalflapError
+from halflap.errors import Conflict, HalflapError, NotFound
 
 OWN = "dev"
 """The target that `halflap dev` moves as well, in the project's own store."""
+USUAL = (OWN, "staging", "production")
+"""The targets that need not be there yet."""
 LOOKS_EVERY = 0.3
 UPGRADES_WITHIN = 600.0
 
@@ -94,6 +96,7 @@ async def deploy(
     entries = (project.integration(integration),) if integration else project.needed()
     if not settings.server and target in settings.remotes:
         settings = replace(settings, server=target)
+        output.place = f"--server {quoted(target)}"
     elif not settings.server and target != OWN:
         output.progress(
             (f"HALFLAP_SERVER_{target.upper().replace('-', '_')} is not set: ", "dim"),
@@ -103,6 +106,7 @@ async def deploy(
     async with Client.connect(settings, make=not dry_run) as api:
         for entry in entries:
             plan = await prepare(api, project, entry, target)
+            known_target(output, settings, plan)
             show(output, api, plan, every_line=dry_run)
             seen = ledger.seen(plan)
             if plan.now not in (None, plan.bundle.hash, seen) and not overwrite:
@@ -140,6 +144,20 @@ async def prepare(api: Client, project: Project, entry: Entry, target: str) -> P
     if now is not None:
         before = await api.get(path("integrations", entry.name, "versions", now))
     return Plan(entry, bundle, target, found, Changes.between(before, after, bundle))
+
+
+def known_target(output: Output, settings: Settings, plan: Plan) -> None:
+    """Refuse a target that nobody knows, which is most often one that is misspelt, or ask."""
+    there = plan.listed["targets"] if plan.listed is not None else ()
+    known = sorted({*USUAL, *settings.remotes, *there})
+    if plan.target in known:
+        return
+    unknown = f"there is no target {plan.target!r}; there are: {', '.join(known)}"
+    if output.asks:
+        sure(False, f"{unknown}. Make it?")
+        return
+    variable = f"HALFLAP_SERVER_{plan.target.upper().replace('-', '_')}"
+    raise NotFound(f"{unknown}. A server of that name is known once {variable} is set in .env")
 
 
 def show(output: Output, api: Client, plan: Plan, *, every_line: bool) -> None:
@@ -200,11 +218,14 @@ async def follow_up(
         return
     if not behind:
         if not found:
-            output.progress(("next: ", "dim"), f"halflap instances add CUSTOMER {quoted(name)}")
+            at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
+            if not output.json:
+                output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
         return
     many = f"{len(behind)} {'instance stays on its' if len(behind) == 1 else 'instances stay on their'}"
     output.progress(f"{many} version; to move to version {number}:")
-    output.progress(f"  halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances")
+    again = f"halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances"
+    output.progress(f"  {output.command(again)}")
 
 
 def others_versions(plan: Plan) -> set[str]:
@@ -249,8 +270,9 @@ async def upgrade(
         for id, why in refused.items():
             named = f"{found[id]['customer_name']}/{found[id]['name']}" if id in found else id
             lines.append(f"  {named}: {why}")
+        again = output.command(f"halflap instances upgrade CUSTOMER/NAME --version {number}")
         lines.append(
-            f"Mend that, then for each: halflap instances upgrade CUSTOMER/NAME --version {number}; "
+            f"Mend that, then for each: {again}; "
             "where its config lacks a field, with --config FIELD=VALUE or --connection FIELD=NAME"
         )
         raise HalflapError("\n".join(lines))

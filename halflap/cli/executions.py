@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from halflap.cli.client import Client, path
+from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
 from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, has_steps, log_line, name_of
@@ -22,7 +23,7 @@ execution_argument = click.argument("execution", metavar="EXECUTION")
 instance_option = click.option("--instance", metavar="NAME", help="The instance, by name or id.")
 
 
-@click.group("executions")
+@click.group("executions", cls=Group)
 def executions() -> None:
     """Executions of flows: what happened, why, and again.
 
@@ -92,7 +93,7 @@ async def list_executions(
             )
             for each in found
         ],
-        "no executions; an event that arrives starts one",
+        "no dead letters" if failed else "no executions; an event that arrives starts one",
     )
     if before is not None:
         output.note((f"these are the newest {len(found)}; more with --limit", "dim"))
@@ -248,7 +249,7 @@ async def dismiss_execution(api: Client, output: Output, executions_: tuple[str,
             output.line(f"dismissed {found['id']}")
 
 
-@click.group("events")
+@click.group("events", cls=Group)
 def events() -> None:
     """What arrived.
 

@@ -9,6 +9,7 @@ import click
 
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
+from halflap.cli.group import Group
 from halflap.cli.moves import Move, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.reach import customer_option, speaks, sure
@@ -20,7 +21,7 @@ patience_option = click.option(
 )
 
 
-@click.group("instances")
+@click.group("instances", cls=Group)
 def instances() -> None:
     """Integrations activated for customers: their life.
 
@@ -61,7 +62,7 @@ async def list_instances(
             )
             for each in found
         ],
-        "no instances yet; the first: halflap instances add CUSTOMER INTEGRATION",
+        f"no instances yet; the first: {output.command('halflap instances add CUSTOMER INTEGRATION')}",
     )
     for each in found:
         if each["error"]:
@@ -183,7 +184,7 @@ async def configure_instance(
     found = await find(api, instance, customer)
     wanted = await version_of(api, found["integration"], found["version"]["hash"], None)
     config, chosen = await filled(
-        api, output, found["customer"], wanted, answers, links, known=found
+        api, output, found["customer_name"], wanted, answers, links, known=found
     )
     draft = {
         "customer": found["customer"],
@@ -244,7 +245,9 @@ async def upgrade_instance(
             named = quoted(f"{found['customer_name']}/{found['name']}")
             raise ConfigError(
                 f"{found['name']} has version {wanted['number']} already; to change its config: "
-                f"halflap instances configure {named} --config NAME=VALUE --activate"
+                + output.command(
+                    f"halflap instances configure {named} --config NAME=VALUE --activate"
+                )
             )
         if output.json:
             output.emit(found)
@@ -290,7 +293,7 @@ async def remove_instance(
     if found["state"] not in ("disabled", "configured"):
         raise ConfigError(
             f"{named} is {found['state']}; disable it first, so that its webhooks are taken down: "
-            f"halflap instances disable {quoted(named)}"
+            + output.command(f"halflap instances disable {quoted(named)}")
         )
     sure(yes, f"Remove {named} ({found['id']}), its URLs and its config?")
     await api.delete(path("instances", found["id"]))

@@ -41,13 +41,13 @@ async def settle(
         if loop.time() > end:
             raise HalflapError(
                 f"{named} is still {found['state']} after {within:.0f} s; it goes on at the server. "
-                f"See: halflap instances show {quoted(named)}"
+                f"See: {output.command(f'halflap instances show {quoted(named)}')}"
             )
         await asyncio.sleep(LOOKS_EVERY)
         found = await api.get(where)
     await steps.show(found["deployment"], instance["deployment"])
     if found["state"] == "failed":
-        raise HalflapError(failed(named, move, found))
+        raise HalflapError(failed(output, named, move, found))
     if output.json:
         output.emit(found)
         return
@@ -100,15 +100,16 @@ def shown(api: Client, output: Output, named: str, found: Mapping[str, Any]) -> 
         )
 
 
-def failed(named: str, move: Move, found: Mapping[str, Any]) -> str:
+def failed(output: Output, named: str, move: Move, found: Mapping[str, Any]) -> str:
     """Why a move failed, and what to do."""
     lines = [f"{named} could not be {past(move.verb)}: {found['error']}"]
     if found["deployment"]:
-        lines.append(f"  what happened:  halflap executions show {found['deployment']}")
+        show = output.command(f"halflap executions show {found['deployment']}")
+        lines.append(f"  what happened:  {show}")
     again = (
         f"halflap instances {move.verb if move.verb != 'upgrade' else 'activate'} {quoted(named)}"
     )
-    lines.append(f"  mend it, then:  {again}   (what was done is not done twice)")
+    lines.append(f"  mend it, then:  {output.command(again)}   (what was done is not done twice)")
     return "\n".join(lines)
 
 

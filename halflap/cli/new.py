@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 import halflap
+from halflap.cli.group import Group
 from halflap.errors import ConfigError
 from halflap.sdk import registry
 
@@ -28,7 +29,7 @@ directory_option = click.option(
 )
 
 
-@click.group("new")
+@click.group("new", cls=Group)
 def new() -> None:
     """Begin an integration or a component."""
 

@@ -60,8 +60,10 @@ Part = str | tuple[str, str] | Text
 class Output:
     """Where a command's answer goes; with `json`, only `emit` prints to stdout."""
 
-    def __init__(self, *, json: bool = False) -> None:
+    def __init__(self, *, json: bool = False, place: str = "") -> None:
         self.json = json
+        self.place = place
+        """The options by which a next command reaches the same server: `--server production`."""
         self.console = console(sys.stdout)
         self.errors = console(sys.stderr)
         self.unicode = (self.console.encoding or "").lower().startswith("utf")
@@ -84,7 +86,12 @@ class Output:
     def next(self, *commands: str) -> None:
         """What may be done next, on stderr."""
         for at, command in enumerate(commands):
-            self.note(("next: " if not at else "      ", "dim"), clean(command))
+            self.note(("next: " if not at else "      ", "dim"), clean(self.command(command)))
+
+    def command(self, command: str) -> str:
+        """A command as it has to be typed to reach the server that this one spoke to."""
+        said, mark, why = command.partition("  #")
+        return f"{said} {self.place}{mark}{why}" if self.place else command
 
     def line(self, *parts: Part) -> None:
         """A line of an answer; a part is a text, or (text, style)."""

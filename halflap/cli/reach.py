@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,20 @@ def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Cal
                 settings = replace(
                     settings, server=server or settings.server, token=token or settings.token
                 )
-            asyncio.run(run(settings, as_json, given))
+            places = {"--dir": directory, "--server": server}
+            asyncio.run(run(settings, as_json, places, given))
 
-        async def run(settings: Settings, as_json: bool, given: dict[str, Any]) -> None:
+        async def run(
+            settings: Settings,
+            as_json: bool,
+            places: Mapping[str, Path | str | None],
+            given: dict[str, Any],
+        ) -> None:
             from halflap.cli.client import Client
-            from halflap.cli.output import Output
+            from halflap.cli.output import Output, quoted
 
-            output = Output(json=as_json)
+            place = [f"{name} {quoted(str(each))}" for name, each in places.items() if each]
+            output = Output(json=as_json, place=" ".join(place))
             if not connects:
                 await call(settings, output, **given)
                 return

@@ -9,6 +9,7 @@ import signal
 
 import click
 
+from halflap.cli.group import Group
 from halflap.errors import ConfigError, HalflapError
 from halflap.sandbox import acme
 
@@ -16,7 +17,7 @@ PORT = 8500
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
-@click.group("sandbox")
+@click.group("sandbox", cls=Group)
 def sandbox() -> None:
     """Run a small real app to develop against."""
 

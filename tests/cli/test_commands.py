@@ -223,6 +223,47 @@ def test_an_upgrade_asks_for_what_the_new_version_needs(project):
     assert "halflap instances configure Initech/orders" in again
 
 
+def test_where_nothing_failed_there_are_no_dead_letters(project):
+    ok("deploy")
+    assert "no dead letters" in run("executions", "list", "--failed").stderr
+    assert "no executions" in run("executions", "list").stderr
+
+
+def test_a_misspelt_target_is_not_made(project):
+    for _ in range(2):
+        said = run("deploy", "--to", "stagign")
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert "no target 'stagign'; there are: dev, production, staging." in said.stderr
+        assert "HALFLAP_SERVER_STAGIGN" in said.stderr
+        ok("deploy")
+
+
+def test_what_may_be_done_next_is_said_for_the_same_server(project, tmp_path):
+    elsewhere = ("--dir", str(tmp_path / "else where"))
+    added = run("customers", "add", "Initech", *elsewhere)
+    place = f"--dir '{tmp_path / 'else where'}'"
+    assert f"next: halflap instances add Initech INTEGRATION {place}\n" in added.stderr
+    deployed = run("deploy", "--to", "staging")
+    assert "next: halflap instances add CUSTOMER orders --target staging\n" in deployed.stderr
+
+
+def test_an_instance_without_a_connection_that_fits_names_the_command(project):
+    with_connection(project)
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    add = ("instances", "add", "Initech", "orders", "--config", "label=A")
+    command = "halflap connections add orders.shop --customer Initech"
+    assert command in refused(*add)
+    assert command in refused(*add, "--connection", "shop=shop")
+
+
+@pytest.mark.parametrize("group", ["connections", "customers", "executions", "instances", "new"])
+def test_what_a_command_is_for_is_not_cut(group):
+    listed = ok(group, "--help").partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
 def test_a_project_that_is_wrong_is_not_deployed(project):
     source = (project / "orders.py").read_text()
     (project / "orders.py").write_text(source + "\nraise RuntimeError('not today')\n")
