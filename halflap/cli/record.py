@@ -49,7 +49,9 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "record": found["key"],
             "replay of": found["replay_of"],
             "replayed as": ", ".join(found["replays"]),
-            "dismissed": "it is no dead letter" if found["dismissed"] else "",
+            "dismissed": "it is no dead letter"
+            if found["dismissed"] and not found["replays"]
+            else "",
             "duplicates": f"{found['duplicates']} came and were not run"
             if found["duplicates"]
             else "",
