@@ -27,8 +27,11 @@ from halflap.cli.output import Output, state
 from halflap.cli.reach import settings_here
 from halflap.cli.settings import Settings
 from halflap.cli.tunnel import PROGRAMS
-from halflap.errors import ConfigError, DefinitionError, HalflapError
+from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
 from halflap.sdk import codec, registry
+from halflap.store import canary
+from halflap.store.store import FILE, KEY
+from halflap.store.vault import Vault
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 35)
@@ -177,7 +180,7 @@ def clock(directory: Path) -> Iterator[Check]:
 
 
 def keys(settings: Settings) -> Iterator[Check]:
-    """Who may read the key of the secrets, and the token."""
+    """Who may read the key of the secrets, whether it is this store's, and the token."""
     if not has_store(settings.dir):
         return
     for name, what, given in (
@@ -185,7 +188,9 @@ def keys(settings: Settings) -> Iterator[Check]:
         ("token", "token", settings.token),
     ):
         file = settings.dir / name
-        if given:
+        if what == "key" and (said := foreign(settings)):
+            yield Check(what, "fail", said, "the server does not start with another store's key")
+        elif given:
             yield Check(what, "ok", f"from HALFLAP_{'KEYS' if what == 'key' else 'TOKEN'}")
         elif not file.exists():
             if what == "key":
@@ -195,6 +200,24 @@ def keys(settings: Settings) -> Iterator[Check]:
             yield Check(what, "fail", f"others may read {file}", f"chmod 600 {file}")
         else:
             yield Check(what, "ok", f"only its owner may read {file}")
+
+
+def foreign(settings: Settings) -> str:
+    """What the store says of keys that are not its own; nothing where they are."""
+    key, database = settings.dir / KEY, settings.dir / FILE
+    if not settings.keys and (not key.exists() or key.stat().st_mode & 0o077):
+        return ""
+    try:
+        vault = Vault.from_text(settings.keys) if settings.keys else Vault.from_file(key)
+        with contextlib.closing(
+            sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+        ) as reading:
+            canary.check(reading, vault)
+    except StoreError as error:
+        return error.message
+    except sqlite3.Error:  # the store's own check says what is wrong with it
+        return ""
+    return ""
 
 
 async def store(settings: Settings, server: Http | None) -> Check:

@@ -27,7 +27,7 @@ The catalogue
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
-  settings      a few facts of this store: its id, its schema's phase.
+  settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
   executions    one row per execution, written when its event is accepted, in the same transaction

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import anyio.to_thread
 
 from halflap.errors import StoreError
 from halflap.model import Clock, wall_clock
+from halflap.store import canary
 from halflap.store.catalogue import Catalogue
 from halflap.store.journal import SqliteJournal
 from halflap.store.migrate import migrate
@@ -47,7 +49,8 @@ class Store:
 
         Takes the lock on it, and brings an older schema up to this code's. Without a `vault`, the
         master key is the file `halflap.key` there, made with the store. Raises `StoreLocked` while
-        another process has it open, and `StoreError` where the key of an existing store is missing.
+        another process has it open, and `StoreError` where the key of an existing store is missing,
+        or is another than its secrets are sealed with.
         """
         if vault is None:
             vault = await anyio.to_thread.run_sync(_prepare, directory)
@@ -64,8 +67,12 @@ class Store:
 
     @classmethod
     async def _migrated(cls, database: Database, vault: Vault, clock: Clock) -> Store:
+        def prepare(connection: sqlite3.Connection) -> None:
+            migrate(connection, MIGRATIONS, clock=clock)
+            canary.keep(connection, vault)
+
         try:
-            await database.alone(lambda connection: migrate(connection, MIGRATIONS, clock=clock))
+            await database.alone(prepare)
         except BaseException:
             await database.close()
             raise

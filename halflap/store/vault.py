@@ -119,6 +119,11 @@ class Vault:
         """The key id that new envelopes are sealed with."""
         return self._current
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The key ids of all master keys."""
+        return tuple(self._masters)
+
     def seal(self, plaintext: str, aad: tuple[str, ...]) -> bytes:
         """Put a secret into an envelope for one place: `(customer, connection, field)`."""
         key = secrets.token_bytes(KEY_SIZE)

@@ -1,3 +1,4 @@
+import secrets
 import stat
 from pathlib import Path
 
@@ -110,3 +111,42 @@ async def test_who_is_told_of_a_failure_can_be_set():
         await store.database.write(lambda c: c.execute("COMMIT").rowcount)
     assert len(told) == 1
     await store.close()
+
+
+def a_vault(name: str) -> Vault:
+    return Vault.from_keys({name: secrets.token_bytes(32)}, name)
+
+
+async def test_a_store_is_not_opened_with_the_keys_of_another(tmp_path: Path):
+    own, other = a_vault("mine"), a_vault("theirs")
+    await (await Store.open(tmp_path, vault=own)).close()
+    with pytest.raises(StoreError, match=r"'mine'.*not among those given: 'theirs'.*back"):
+        await Store.open(tmp_path, vault=other)
+    with pytest.raises(StoreError, match=r"'mine'.*only their names are the same"):
+        await Store.open(tmp_path, vault=a_vault("mine"))
+    await (await Store.open(tmp_path, vault=own)).close()
+
+
+async def test_a_key_is_rotated_by_putting_another_before_it(tmp_path: Path):
+    old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+    store = await Store.open(tmp_path, vault=Vault.from_keys({"k1": old}, "k1"))
+    customer = await store.catalogue.customers.add("Ada")
+    made = await store.catalogue.connections.save(
+        customer.id, "acme", "Acme", {}, {"key": "s3cret"}
+    )
+    await store.close()
+    store = await Store.open(tmp_path, vault=Vault.from_keys({"k2": new, "k1": old}, "k2"))
+    assert await store.catalogue.connections.open_secrets(made.id) == {"key": "s3cret"}
+    await store.close()
+    with pytest.raises(StoreError, match=r"'k1', which is not among those given: 'k2'"):
+        await Store.open(tmp_path, vault=Vault.from_keys({"k2": new}, "k2"))
+
+
+async def test_the_secrets_of_a_store_without_a_canary_tell_its_keys(tmp_path: Path):
+    store = await Store.open(tmp_path, vault=a_vault("mine"))
+    customer = await store.catalogue.customers.add("Ada")
+    await store.catalogue.connections.save(customer.id, "acme", "Acme", {}, {"key": "s3cret"})
+    await store.database.write(lambda db: db.execute("DELETE FROM settings").rowcount)
+    await store.close()
+    with pytest.raises(StoreError, match=r"'mine'.*'theirs'"):
+        await Store.open(tmp_path, vault=a_vault("theirs"))

@@ -1,0 +1,41 @@
+"""`halflap doctor` names what is wrong with keys and settings."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from halflap.cli import main
+from halflap.store.store import Store
+
+
+@pytest.fixture(name="checks")
+def checks_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What doctor says of each thing in a directory, with these settings."""
+    monkeypatch.chdir(tmp_path)
+
+    def checks(**settings: str) -> dict[str, tuple[str, str]]:
+        environment = {"HALFLAP_DIR": str(tmp_path / "store"), "HALFLAP_PORT": "0", **settings}
+        done = CliRunner(env=environment).invoke(main, ["doctor", "--json"])
+        said = json.loads(done.stdout)
+        assert done.exit_code == (0 if said["ok"] else 1)
+        return {each["name"]: (each["state"], each["said"]) for each in said["checks"]}
+
+    return checks
+
+
+async def test_the_key_of_another_store_is_shown(checks: Any, tmp_path: Path) -> None:
+    await (await Store.open(tmp_path / "store")).close()
+    assert (await asyncio.to_thread(checks))["key"][0] == "ok"
+    state, said = (await asyncio.to_thread(checks, HALFLAP_KEYS=f"theirs:{'A' * 43}="))["key"]
+    assert state == "fail"
+    assert "not among those given: 'theirs'" in said
+
+
+def test_a_setting_out_of_its_range_is_shown(checks: Any) -> None:
+    state, said = checks(HALFLAP_PORT="99999")["settings"]
+    assert state == "fail"
+    assert "HALFLAP_PORT=99999: it is a whole number from 0 to 65535" in said
