@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from halflap.cli import main
+
+ROOT = Path(__file__).parents[2]
 
 ORDERS = '''
 """Orders."""
@@ -227,6 +232,51 @@ def test_where_nothing_failed_there_are_no_dead_letters(project):
     ok("deploy")
     assert "no dead letters" in run("executions", "list", "--failed").stderr
     assert "no executions" in run("executions", "list").stderr
+
+
+def test_on_a_terminal_an_upgrade_asks_only_for_what_is_missing(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A")
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(
+        source.replace("    label: str", "    site: str\n    label: str")
+    )
+    ok("deploy")
+
+    moved = typed(project, "Graz\n", "instances", "upgrade", "orders")
+
+    assert moved.returncode == 0, moved.stderr
+    assert "Site" in moved.stderr
+    assert "Label" not in moved.stderr
+    shown = plain("instances", "show", "orders")
+    assert shown["config"] == {"label": "A", "site": "Graz"}
+
+
+def test_on_a_terminal_a_target_that_nobody_knows_is_asked_about(project):
+    assert typed(project, "n\n", "deploy", "--to", "qa").returncode == 1
+    assert typed(project, "y\n", "deploy", "--to", "qa").returncode == 0
+    assert "there are: dev, production, qa, staging." in run("deploy", "--to", "aq").stderr
+
+
+def typed(project: Path, keys: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which a terminal's keys answer."""
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, keys.encode())
+        return subprocess.run(
+            (sys.executable, "-m", "halflap", *words),
+            cwd=project,
+            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
 
 
 def test_a_misspelt_target_is_not_made(project):
