@@ -7,8 +7,9 @@ connection's name before it: `acme.api_key` is `ACME_API_KEY`, `acme.auth.client
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -16,6 +17,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from halflap.cli.settings import PREFIX
 from halflap.errors import ConfigError
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
@@ -71,6 +73,33 @@ def answered(integration: Integration[Any], environment: Mapping[str, str]) -> A
         if lacking:
             answers.lacking[name] = lacking
     return answers
+
+
+def expected(integration: Integration[Any]) -> frozenset[str]:
+    """Every variable that `.env` may answer an integration's config with."""
+    connections = integration.connections()
+    found: set[str] = set()
+    for name in integration.config.model_fields:
+        found |= (
+            _variables(connections[name], name.upper()) if name in connections else {name.upper()}
+        )
+    return frozenset(found)
+
+
+def stray(environment: Mapping[str, str], wanted: Set[str]) -> dict[str, str]:
+    """The variables that are neither wanted nor for Halflap, and for each the nearest that is."""
+    found = [each for each in environment if each not in wanted and not each.startswith(PREFIX)]
+    return {each: next(iter(get_close_matches(each, wanted, 1)), "") for each in found}
+
+
+def _variables(kind: type[BaseModel], prefix: str) -> set[str]:
+    found: set[str] = set()
+    for name, info in kind.model_fields.items():
+        variable = f"{prefix}_{name.upper()}"
+        found.add(variable)
+        for model in _models(info.annotation):
+            found |= {f"{variable}_KIND", *_variables(model, variable)}
+    return found
 
 
 def _model(

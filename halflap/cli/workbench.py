@@ -11,11 +11,12 @@ import anyio.to_thread
 import msgspec
 
 from halflap.api.operations.kinds import name_of
-from halflap.cli.answers import Answers, answered, read_environment
+from halflap.cli.answers import Answers, answered, expected, read_environment, stray
 from halflap.cli.feed import Feed
 from halflap.cli.host import Host
 from halflap.cli.project import Entry, Project
 from halflap.cli.screen import Screen
+from halflap.cli.settings import PREFIX, Settings
 from halflap.engine.bundle import pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
 from halflap.model import Instance, Version
@@ -35,6 +36,7 @@ class Bench:
 
     version: str = ""
     told: str = ""
+    expected: frozenset[str] | None = None
 
 
 class Workbench:
@@ -47,6 +49,8 @@ class Workbench:
         self._feed = feed
         self._benches: dict[str, Bench] = {}
         self._customer = ""
+        self._strays: dict[str, str] = {}
+        self._settings: dict[str, str] | None = None
 
     async def open(self) -> None:
         """Make the customer "dev", and bring everything to the working copy."""
@@ -84,6 +88,47 @@ class Workbench:
                 self._stays(entry, bench, error)
             except HalflapError as error:
                 self._screen.problem(entry.name, error.message)
+        self._tell_of_strays(environment)
+        self._tell_of_settings(environment)
+
+    def _tell_of_strays(self, environment: Mapping[str, str]) -> None:
+        """Name the lines of `.env` that nothing reads, once each."""
+        wanted: set[str] = set()
+        try:
+            entries = Project.read(self._project.root).integrations  # a file may be all that runs
+        except DefinitionError:
+            return
+        for entry in entries:
+            bench = self._benches.get(entry.name)
+            if bench is None or bench.expected is None:
+                return
+            wanted |= bench.expected
+        strays = stray(environment, wanted)
+        for name, near in strays.items():
+            if name not in self._strays:
+                hint = f"did you mean {near}?" if near else "nothing reads it"
+                self._screen.note(
+                    f"{self._project.environment.name}: {name} is no field of any config; {hint}",
+                    "yellow",
+                )
+        self._strays = strays
+
+    def _tell_of_settings(self, environment: Mapping[str, str]) -> None:
+        """Say of changed settings when they count, or what is wrong with them."""
+        settings = {name: text for name, text in environment.items() if name.startswith(PREFIX)}
+        before, self._settings = self._settings, settings
+        if before is None or before == settings:
+            return
+        names = sorted(name for name, _ in before.items() ^ settings.items())
+        try:
+            Settings.read(settings)
+        except HalflapError as error:
+            self._screen.problem(self._project.environment.name, error.message)
+            return
+        verb = "takes" if len(set(names)) == 1 else "take"
+        self._screen.note(
+            f"{', '.join(dict.fromkeys(names))} {verb} effect at the next start", "yellow"
+        )
 
     def stays(self, error: DefinitionError) -> None:
         """Say that the project cannot be read, and what runs on."""
@@ -105,6 +150,7 @@ class Workbench:
             bundle.to_bytes(), target=TARGET, expect=None, note="halflap dev", overwrite=True
         )
         integration = await self._host.library.integration(version.hash)
+        bench.expected = expected(integration)
         answers = answered(integration, environment)
         links = await self._connections(integration, answers)
         if answers.lacking:

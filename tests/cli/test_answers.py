@@ -5,7 +5,7 @@ import pytest
 from pydantic import Field, SecretStr
 
 from halflap import Config, Connection, Integration
-from halflap.cli.answers import answered, read_environment
+from halflap.cli.answers import answered, expected, read_environment, stray
 from halflap.sdk.oauth import ApiKey, OAuth2Code
 
 
@@ -97,3 +97,17 @@ def test_an_empty_line_answers_nothing_and_a_dollar_stays(tmp_path):
     assert read_environment(path) == {}
     path.write_text("SHOP_API_KEY=\nA='x${HOME}'\nB=1  # why\n")
     assert read_environment(path) == {"A": "x${HOME}", "B": "1"}
+
+
+def test_a_line_that_answers_nothing_is_found_with_what_may_be_meant():
+    wanted = expected(shop) | expected(mail)
+    lines = {
+        "GREETINGG": "x",
+        "GREETING": "Hi",
+        "SHOP_API_KEY": "k",
+        "MAIL_AUTH_KIND": "api_key",
+        "MAIL_AUTH_CLIENT_ID": "c",
+        "HALFLAP_PORT": "1",
+        "QQ": "x",
+    }
+    assert stray(lines, wanted) == {"GREETINGG": "GREETING", "QQ": ""}

@@ -218,3 +218,16 @@ async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(pr
         source.read_text().replace("order.customer, order.total", "order.id, order.total")
     )
     assert await asyncio.to_thread(run_tests, only, ("-q",)) == 1
+
+
+async def test_lines_of_the_environment_that_nothing_reads_are_named(project):
+    lines = project / ".env"
+    before = lines.read_text() if lines.exists() else ""
+    lines.write_text(f"{before}\nGREETINGG=x\n")
+    async with dev_in(project) as dev:
+        await dev.shows(r"GREETINGG is no field of any config; did you mean GREETING\?")
+        await dev.shows("Watching")
+        lines.write_text(f"{before}\nHALFLAP_ROOM=7\n")
+        await dev.shows("HALFLAP_ROOM takes effect at the next start")
+        lines.write_text(f"{before}\nHALFLAP_ROOM=0\n")
+        await dev.shows("HALFLAP_ROOM=0: it is a whole number from 1")
