@@ -67,11 +67,12 @@ def performance() -> str:
 
 
 def figures() -> str:
-    """The newest file of bench/results as a table."""
+    """The newest run of the newest file of bench/results as a table."""
     newest = max((HERE.parent / "bench" / "results").glob("*-full.jsonl"))
-    runs = [json.loads(line) for line in newest.read_text().splitlines()]
+    lines = [json.loads(line) for line in newest.read_text().splitlines()]
+    runs = [each for each in lines if each["at"] == lines[-1]["at"]]
     first = runs[0]
-    rows = [f"| | {' | '.join(each['workload'] for each in runs)} |", "| --- " * 4 + "|"]
+    rows = [f"| | {' | '.join(each['workload'] for each in runs)} |", "| --- " * (1 + len(runs)) + "|"]
     for title, key in COLUMNS.items():
         shown = ("–" if each[key] is None else f"{each[key]:,.4g}" for each in runs)
         rows.append(f"| {title} | {' | '.join(shown)} |")
