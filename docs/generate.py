@@ -72,7 +72,10 @@ def figures() -> str:
     lines = [json.loads(line) for line in newest.read_text().splitlines()]
     runs = [each for each in lines if each["at"] == lines[-1]["at"]]
     first = runs[0]
-    rows = [f"| | {' | '.join(each['workload'] for each in runs)} |", "| --- " * (1 + len(runs)) + "|"]
+    rows = [
+        f"| | {' | '.join(each['workload'] for each in runs)} |",
+        "| --- " * (1 + len(runs)) + "|",
+    ]
     for title, key in COLUMNS.items():
         shown = ("–" if each[key] is None else f"{each[key]:,.4g}" for each in runs)
         rows.append(f"| {title} | {' | '.join(shown)} |")
