@@ -1,0 +1,1 @@
+"""Salesforce: several orgs behind one address, with the real one's protocols."""

@@ -1,0 +1,27 @@
+"""What a test may want otherwise: clock, sessions, page sizes, the patience of outbound messages."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this Salesforce keeps time, how long sessions last and how outbound messages are retried.
+
+    `clock` gives Unix seconds: it stamps records, ends sessions and drops messages that are too old.
+    `session_lasts` and `code_lasts` are seconds: of a session (an access token), of an OAuth code.
+    `page` is how many records a query answers with where the request does not say (at most 2,000).
+    `backoff` holds the seconds between one message's tries, the last one repeating; a message is
+    dropped when it is older than `message_lasts`. `delivery_timeout` is how long one try may take.
+    `kept` bounds the list of deliveries that the backstage shows.
+    """
+
+    clock: Callable[[], float] = time.time
+    session_lasts: float = 7200.0
+    code_lasts: float = 900.0
+    page: int = 2000
+    backoff: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+    message_lasts: float = 24 * 3600.0
+    delivery_timeout: float = 10.0
+    kept: int = 10_000
