@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from starlette.requests import Request
 
-from halflap.sandbox.acme.call import Answer, Refused, Shape, answer, invalid, not_found, parse
 from halflap.sandbox.acme.inputs import (
     AccountChange,
     Input,
@@ -37,6 +36,7 @@ from halflap.sandbox.acme.model import (
     new_id,
 )
 from halflap.sandbox.acme.webhooks import Deliverer
+from halflap.sandbox.answer import Answer, Refused, Shape, answer, invalid, not_found, parse
 
 PAGE, LONGEST_PAGE = 50, 500
 

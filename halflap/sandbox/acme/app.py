@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-import re
-import socket
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from halflap.sandbox.acme.api import ROUTES, Call, Handler
 from halflap.sandbox.acme.backstage import Backstage
-from halflap.sandbox.acme.call import Answer, Cut, Refused
-from halflap.sandbox.acme.faults import FaultBoard, FaultPlan
+from halflap.sandbox.acme.faults import Faults
 from halflap.sandbox.acme.model import Workspace, World
 from halflap.sandbox.acme.settings import Settings
 from halflap.sandbox.acme.webhooks import Deliverer
+from halflap.sandbox.answer import Answer, Refused
+from halflap.sandbox.faults import Exceeded, FaultBoard, FaultPlan, Injected
+from halflap.sandbox.server import Cut, Endpoint, page, read_body, run, suffer
 
-Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 LARGEST_BODY = 4 * 1024 * 1024
 PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
@@ -38,7 +31,7 @@ def create_app(
 ) -> Starlette:
     """Make an Acme of its own, with these workspaces (name → API key) to begin with."""
     settings = settings or Settings()
-    world, faults = World(clock=settings.clock, kept=settings.kept), FaultBoard()
+    world, faults = World(clock=settings.clock, kept=settings.kept), FaultBoard(Faults)
     deliverer = Deliverer(settings, faults)
     for name, api_key in (workspaces or {}).items():
         if world.create(name, api_key=api_key) is None:
@@ -65,7 +58,7 @@ def create_app(
             ("GET", "/overview", back.overview),
         )
     ]
-    routes.append(Route("/", _page, methods=["GET"]))
+    routes.append(Route("/", page(PAGE), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -75,7 +68,12 @@ def create_app(
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={HTTPException: _plain_error, Refused: _refused},
+        exception_handlers={
+            HTTPException: _plain_error,
+            Refused: _refused,
+            Injected: _injected,
+            Exceeded: _exceeded,
+        },
     )
 
 
@@ -95,11 +93,11 @@ class Front:
 
         async def answer_request(request: Request) -> Response:
             workspace = self._authenticate(request)
-            body = await _body(request)
+            body = await read_body(request, LARGEST_BODY)
             call = Call(request, workspace, body, self._world.now(), self._deliverer)
             plan = self._faults.of(workspace.id)
             if request.method == "GET":
-                cut = await self._delay(request, plan)
+                cut = await suffer(request, plan, self._settings.clock())
                 return cut or handler(call).response()
             return await self._change(call, plan, handler)
 
@@ -113,20 +111,10 @@ class Front:
         )
         effects = call.workspace.effects
         effect = effects.asked(key, method, path)
-        if cut := await self._delay(call.request, plan):
+        if cut := await suffer(call.request, plan, self._settings.clock()):
             return cut
         done = effects.apply(effect, method, path, call.body, lambda: handler(call))
         return Cut() if plan.loses_answer() else done.response()
-
-    async def _delay(self, request: Request, plan: FaultPlan) -> Cut | None:
-        plan.limit(self._settings.clock())
-        if plan.hang:
-            await _gone(request, plan.hang)
-            return Cut()
-        if latency := plan.latency():
-            await asyncio.sleep(latency)
-        plan.fail()
-        return None
 
     def _authenticate(self, request: Request) -> Workspace:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -137,17 +125,6 @@ class Front:
         return found
 
 
-async def _body(request: Request) -> bytes:
-    if request.method == "GET":
-        return b""
-    body = b""
-    async for chunk in request.stream():
-        body = body + chunk if body else chunk
-        if len(body) > LARGEST_BODY:
-            raise Refused(413, "too_large", f"A body has at most {LARGEST_BODY:,} bytes.")
-    return body
-
-
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= 255:
@@ -156,49 +133,18 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def _gone(request: Request, seconds: float) -> None:
-    """Wait until the client has gone, `seconds` at most."""
-
-    async def disconnected() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    await asyncio.wait([waiting := asyncio.ensure_future(disconnected())], timeout=seconds)
-    waiting.cancel()
-
-
 def _backstage(handler: Callable[[Request, bytes], Answer]) -> Endpoint:
     async def answer_request(request: Request) -> Response:
-        return handler(request, await _body(request)).response()
+        return handler(request, await read_body(request, LARGEST_BODY)).response()
 
     return answer_request
 
 
-def _hashes(tag: str) -> str:
-    inline = re.findall(rf"<{tag}>(.*?)</{tag}>", PAGE, re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()) for each in inline]
-    return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
-
-
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-
-
-async def _page(_: Request) -> Response:
-    return Response(PAGE, media_type="text/html", headers=PAGE_HEADERS)
-
-
 async def _plain_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "error")
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+        error.status_code, "error"
+    )
     return Refused(error.status_code, code, error.detail, headers=error.headers).answer.response()
 
 
@@ -207,45 +153,15 @@ async def _refused(_: Request, error: Exception) -> Response:
     return error.answer.response()
 
 
-class CuttableProtocol(HttpToolsProtocol):
-    """HTTP that hands the app a way to cut the connection without an answer."""
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self.scope["extensions"] = {"acme.cut": self.transport.abort}  # type: ignore[typeddict-item]
+async def _injected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Injected)
+    return Refused(error.status, "injected", str(error)).answer.response()
 
 
-class Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to the program and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, listens: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._listens = listens
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
-        await super().startup(sockets)
-        self._listens()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle off only where the protocol is named; with it an answer takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+async def _exceeded(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Exceeded)
+    headers = {"Retry-After": str(error.retry_after)}
+    return Refused(429, "rate_limited", str(error), headers=headers).answer.response()
 
 
 async def serve(
@@ -260,25 +176,4 @@ async def serve(
 
     Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
     """
-    listener = _listen(host, port)
-    taken = listener.getsockname()[1]
-    config = uvicorn.Config(
-        create_app(settings, workspaces=workspaces),
-        http=CuttableProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = Server(config, lambda: ready(taken) if ready else None)
-    serving = asyncio.create_task(server.serve([listener]), name="acme")
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise
-    finally:
-        listener.close()
+    await run(create_app(settings, workspaces=workspaces), host=host, port=port, ready=ready)

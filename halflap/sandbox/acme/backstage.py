@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from halflap.sandbox.acme.call import Answer, Refused, answer, not_found, parse
-from halflap.sandbox.acme.faults import FaultBoard, Faults
+from halflap.sandbox.acme.faults import Faults
 from halflap.sandbox.acme.model import Opportunity, Webhook, Workspace, World
 from halflap.sandbox.acme.webhooks import Deliverer
+from halflap.sandbox.answer import Answer, Refused, answer, not_found, parse
+from halflap.sandbox.faults import FaultBoard
 
 SHOWN = 10
 """How many records of each kind the page shows."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from halflap.sandbox.acme.call import Answer, Refused
+from halflap.sandbox.answer import Answer, Refused
 
 
 @dataclass(slots=True)

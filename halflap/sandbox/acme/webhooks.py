@@ -20,10 +20,10 @@ from itertools import count
 
 import aiohttp
 
-from halflap.sandbox.acme.call import dump
-from halflap.sandbox.acme.faults import FaultBoard
 from halflap.sandbox.acme.model import EventName, Json, Webhook, Workspace, new_id, timestamp
 from halflap.sandbox.acme.settings import Settings
+from halflap.sandbox.answer import dump
+from halflap.sandbox.faults import FaultBoard
 
 PREFIX = "whsec_"
 
@@ -261,11 +261,11 @@ class Deliverer:
             lane = Lane(webhook, self._settings, self._open_session, record)
             self._lanes[webhook.id] = lane
         plan, message = self._faults.of(workspace.id), new_id("msg")
-        if plan.drops_webhook():
+        if plan.drops():
             lane.drop(message, body)
             return
-        for _ in range(2 if plan.doubles_webhook() else 1):
-            lane.send(message, body, held_back=plan.holds_webhook_back())
+        for _ in range(2 if plan.doubles() else 1):
+            lane.send(message, body, held_back=plan.holds_back())
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -1,4 +1,4 @@
-"""A request as the routes see it, and what they answer: JSON in, JSON out, every digit kept."""
+"""What a sandbox reads and answers: JSON in, JSON out, every digit kept; and how it says no."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -35,7 +34,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """Acme says no: with a status, a code for programs, and a message for people."""
+    """The sandbox says no: with a status, a code for programs, and a message for people."""
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class Refused(Exception):
 
 
 def not_found(what: str, id: str) -> Refused:
-    """Say that there is no such thing in this workspace."""
+    """Say that there is no such thing."""
     return Refused(404, "not_found", f"There is no {what} {id!r}.")
 
 
@@ -97,21 +96,3 @@ def parse(request: Request, body: bytes, shape: type[Shape]) -> Shape:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
-
-
-class Cut(Response):
-    """No answer: the connection is closed without one.
-
-    `serve()` gives the app the means to (the extension `acme.cut`); under another server the answer
-    breaks off before its body instead.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cut = scope.get("extensions", {}).get("acme.cut")
-        if cut is None:
-            headers = [(b"content-length", b"1")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            return
-        cut()
-        while (await receive())["type"] != "http.disconnect":
-            pass
