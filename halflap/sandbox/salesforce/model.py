@@ -221,6 +221,16 @@ class WorkflowRule:
         return f"{self.object}.{self.name}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Who made and who last changed a piece of metadata, and when."""
+
+    created_at: str
+    created_by: User
+    modified_at: str
+    modified_by: User
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A saved record: its values before (None: it is new) and after (None: it was deleted)."""
@@ -237,7 +247,9 @@ class Org:
     """One customer's Salesforce.
 
     `saved` are called, in order, after each record that was created, updated or deleted; all the
-    changes of one request (one transaction) come in one call.
+    changes of one request (one transaction) come in one call. `outbound_messages` and `rules` are
+    held by full name (`Opportunity.Tell`), `flows` by developer name. `stamps` tells of each piece of
+    metadata, by id, who made and changed it; `deployments` holds what was deployed and retrieved.
     """
 
     def __init__(self, *, name: str, production: bool, clock: Callable[[], float]) -> None:
@@ -254,6 +266,8 @@ class Org:
         self.outbound_messages: dict[str, OutboundMessage] = {}
         self.flows: dict[str, FlowDefinition] = {}
         self.rules: dict[str, WorkflowRule] = {}
+        self.stamps: dict[str, Stamp] = {}
+        self.deployments: dict[str, object] = {}
         self.api_requests = 0
         self.daily_api_requests = 15_000
         self.saved: list[Callable[[list[Change]], None]] = []
