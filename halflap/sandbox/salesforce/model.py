@@ -7,6 +7,7 @@ the real one: what a request may see is told by its session alone.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,14 @@ def with_checksum(id15: str) -> str:
         bits = sum(1 << i for i, c in enumerate(id15[start : start + 5]) if c.isupper())
         suffix += ALPHABET[bits]
     return id15 + suffix
+
+
+def full_id(text: str) -> str | None:
+    """Give the 18-character form of an id of 15 or 18 characters; None where it is no id."""
+    if not (text.isascii() and text.isalnum() and len(text) in (15, 18)):
+        return None
+    whole = with_checksum(text[:15])
+    return whole if len(text) == 15 or whole == text[:15] + text[15:].upper() else None
 
 
 def timestamp(seconds: float) -> str:
@@ -133,6 +142,19 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a user allowed a connected app: behind an OAuth code or a refresh token."""
+
+    org: Org
+    user: User
+    client_id: str
+    scope: str
+    redirect_uri: str = ""
+    challenge: str | None = None
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
     """A workflow outbound message: which fields of a record are sent to which URL."""
 
@@ -147,6 +169,7 @@ class OutboundMessage:
     integration_user: str
     protected: bool = False
     use_dead_letter_queue: bool = False
+    label: str = ""
 
     @property
     def full_name(self) -> str:
@@ -243,6 +266,22 @@ class Change:
     by: User
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One write of a record, as the backstage lists it.
+
+    `by` is `api`, or `person` for an edit at the backstage; `values` are the fields that changed.
+    """
+
+    at: str
+    object: str
+    id: str
+    kind: Literal["created", "updated", "deleted"]
+    by: str
+    user: str
+    values: Values
+
+
 class Org:
     """One customer's Salesforce.
 
@@ -268,9 +307,12 @@ class Org:
         self.rules: dict[str, WorkflowRule] = {}
         self.stamps: dict[str, Stamp] = {}
         self.deployments: dict[str, object] = {}
+        self.cursors: dict[str, Any] = {}
+        self.jobs: dict[str, Any] = {}
         self.api_requests = 0
         self.daily_api_requests = 15_000
         self.saved: list[Callable[[list[Change]], None]] = []
+        self.effects: deque[Effect] = deque(maxlen=100_000)
 
     def new_id(self, prefix: str) -> str:
         """Make an 18-character id: its prefix, the instance, a serial number, the checksum."""
@@ -299,6 +341,8 @@ class World:
         self.clock = clock
         self.orgs: dict[str, Org] = {}
         self.sessions: dict[str, Session] = {}
+        self.codes: dict[str, Grant] = {}
+        self.refresh_tokens: dict[str, Grant] = {}
 
     def add(self, org: Org) -> None:
         """Add an org."""
