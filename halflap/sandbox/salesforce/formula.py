@@ -35,7 +35,7 @@ class Formula:
     constant: bool = True
     parts: tuple[Formula, ...] = ()
 
-    def holds(self, before: Mapping[str, Value] | None, after: Mapping[str, Value]) -> bool:
+    def __call__(self, before: Mapping[str, Value] | None, after: Mapping[str, Value]) -> bool:
         """Evaluate it for a saved record; `before` is None where the record is new."""
         match self.kind:
             case "changed":
@@ -45,11 +45,11 @@ class Formula:
             case "constant":
                 return self.constant
             case "and":
-                return all(part.holds(before, after) for part in self.parts)
+                return all(part(before, after) for part in self.parts)
             case "or":
-                return any(part.holds(before, after) for part in self.parts)
+                return any(part(before, after) for part in self.parts)
             case "not":
-                return not self.parts[0].holds(before, after)
+                return not self.parts[0](before, after)
 
     def changed_fields(self) -> set[str]:
         """Tell which fields it asks about whether they changed."""
@@ -57,8 +57,11 @@ class Formula:
         return own.union(*(part.changed_fields() for part in self.parts))
 
 
-def read_formula(text: str) -> Formula:
-    """Read a formula. Raises WrongFormula."""
+def parse(text: str) -> Formula:
+    """Read a formula: called with a record before and after, it says whether it holds.
+
+    Raises WrongFormula.
+    """
     reader = _Reader(list(_tokens(text)))
     formula = reader.any_of()
     if (left := reader.peek()) is not None:
@@ -119,19 +122,19 @@ class _Reader:
         finally:
             self._depth -= 1
 
-    def _read(self, token: str) -> Formula:
-        if token == "!":
+    def _read(self, part: str) -> Formula:
+        if part == "!":
             return Formula("not", parts=(self._one(),))
-        if token == "(":
+        if part == "(":
             inner = self.any_of()
             self._take(")")
             return inner
-        word = token.upper()
+        word = part.upper()
         if word in CONSTANTS:
             return Formula("constant", constant=CONSTANTS[word])
         if word not in {"ISCHANGED", "ISNEW", *JOINS}:
             known = "ISCHANGED, ISNEW, TRUE, FALSE, AND, OR and NOT"
-            raise WrongFormula(f"Unknown function or value {token}; this sandbox knows {known}")
+            raise WrongFormula(f"Unknown function or value {part}; this sandbox knows {known}")
         self._take("(")
         if word == "ISNEW":
             self._take(")")
