@@ -14,6 +14,7 @@ class Settings:
     `page` is how many records a query answers with where the request does not say (at most 2,000).
     `backoff` holds the seconds between one message's tries, the last one repeating; a message is
     dropped when it is older than `message_lasts`. `delivery_timeout` is how long one try may take.
+    `batch` is how many notifications one message holds at most.
     `kept` bounds the list of deliveries that the backstage shows.
     """
 
@@ -24,4 +25,5 @@ class Settings:
     backoff: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
     message_lasts: float = 24 * 3600.0
     delivery_timeout: float = 10.0
+    batch: int = 100
     kept: int = 10_000
