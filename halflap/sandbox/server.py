@@ -94,8 +94,14 @@ async def _gone(request: Request, seconds: float) -> None:
     waiting.cancel()
 
 
-def page(html: str) -> Endpoint:
-    """Make the route of a page that may run and load only what is written in it."""
+def page(path: Path) -> Endpoint:
+    """Make the route of a page that may run and load only what is written in it.
+
+    What all sandboxes' pages share, `page.css` and `page.js`, is put into it.
+    """
+    html = path.read_text(encoding="utf-8")
+    for name, mark in (("page.css", "/* page.css */"), ("page.js", "// page.js")):
+        html = html.replace(mark, (Path(__file__).parent / name).read_text(encoding="utf-8"))
 
     def hashes(tag: str) -> str:
         inline = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)

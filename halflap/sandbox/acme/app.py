@@ -23,7 +23,7 @@ from halflap.sandbox.faults import Exceeded, FaultBoard, FaultPlan, Injected
 from halflap.sandbox.server import Cut, Endpoint, page, read_body, run, suffer
 
 LARGEST_BODY = 4 * 1024 * 1024
-PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+PAGE = Path(__file__).parent / "page.html"
 
 
 def create_app(
