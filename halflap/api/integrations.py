@@ -171,7 +171,7 @@ def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
         title=flow.title,
         description=flow.description,
         trigger=flow.trigger.name,
-        subscribes=flow.trigger.trigger.subscriber is not None,
+        subscribes=flow.trigger.subscribes,
         has_url=bool(flow.trigger.declaration.methods),
     )
 

@@ -319,7 +319,7 @@ class Workbench:
         if declared.ticks is not None:
             due = declared.ticks(datetime.now(UTC))
             return f"next at {due.astimezone():%d %b %H:%M:%S}" if due is not None else "never due"
-        if flow.trigger.trigger.subscriber is not None:
+        if flow.trigger.subscribes:
             return f"subscribed at {flow.trigger.trigger.component}"
         if declared.verify is not None and not isinstance(declared.verify, Unsigned):
             return "takes signed requests only"

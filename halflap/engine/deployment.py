@@ -71,7 +71,7 @@ class Lifecycle:
         wanted = {
             name: flow
             for name, flow in integration.flows.items()
-            if flow.trigger.trigger.subscriber is not None
+            if flow.trigger.subscribes
         }
         for name, flow in wanted.items():
             connection = connection_of(ctx.config, integration, flow)

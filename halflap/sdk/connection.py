@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -43,6 +43,7 @@ class Connection(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     limits: ClassVar[Limits] = Limits()
+    _component: ClassVar[str] = ""
 
     _link: Link | None = PrivateAttr(default=None)
 
@@ -54,6 +55,16 @@ class Connection(BaseModel):
 
     async def test(self) -> None:
         """Check that the account can be reached; raise what is wrong. Called before it is saved."""
+
+    async def current(self, kind: str, id: str, fields: Sequence[str]) -> Mapping[str, Any] | None:
+        """A record as it is at the app now, by the app's names; None where it is gone.
+
+        Override it, so that flows with `pairs=` see what is true now and not what an event that
+        came late says, and so that the master's newer values are seen before they are overwritten.
+        More fields than were asked for are fine. Raises `NotImplementedError` where the app cannot
+        be asked: then events are taken as they come.
+        """
+        raise NotImplementedError
 
     async def request(
         self,
@@ -103,6 +114,20 @@ class Connection(BaseModel):
         if check:
             response.raise_for_status()
         return response
+
+    async def refreshed(self) -> Self:
+        """The same connection with new credentials, got once for all workers.
+
+        For an app that does not say by a 401 that it refuses the old ones; after a 401, `request`
+        does this by itself. `Unauthorized` where the connection cannot.
+        """
+        link = self._link
+        if link is None or link.refresh is None:
+            raise Unauthorized(
+                f"{type(self).__name__}: the credentials were refused, and there is nothing to "
+                "refresh them with; connect again"
+            )
+        return cast(Self, await link.refresh(self))
 
     async def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """GET, as the parsed body."""

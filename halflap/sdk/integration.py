@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from halflap.errors import DefinitionError
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
+from halflap.sdk.pairs import Pairs, checked_pairs
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Config, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Trigger
@@ -37,6 +38,7 @@ class Flow(Generic[C, E, R]):
         keep: Sequence[str] | None,
         timeout: timedelta,
         max_age: timedelta,
+        pairs: Pairs | None = None,
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -48,6 +50,7 @@ class Flow(Generic[C, E, R]):
         self.keep = None if keep is None else tuple(keep)
         self.timeout = timeout
         self.max_age = max_age
+        self.pairs = pairs
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) != 2 or not inspect.iscoroutinefunction(function):
             raise DefinitionError(
@@ -102,6 +105,25 @@ class Integration(Generic[C]):
         self.description = description
         self.config = config
         self.flows: dict[str, Flow[C, Any, Any]] = {}
+        self.paired: dict[str, Pairs] = {}
+
+    def pairs(self, name: str, /, *, master: str | None = None, **sides: str) -> Pairs:
+        """Say that the records of two apps belong together.
+
+            accounts = integration.pairs("accounts", salesforce="Account", acme="account")
+
+        Each side is a connection's field of the config, and the kind of its records. Flows of
+        both directions name it, `@integration.flow(trigger=…, pairs=accounts)`: then what happens
+        to one record, on either side, is worked off one after another; an event that tells of
+        nothing new is ignored; and a record that such a flow makes at the other app is paired.
+        `master` names the side that wins where a field was edited on both at once.
+        """
+        if name in self.paired:
+            raise DefinitionError(f"the pairs {name!r} are defined twice")
+        components = {field: kind._component for field, kind in self.connections().items()}
+        made = checked_pairs(name, sides, self.connections(), components, master)
+        self.paired[name] = made
+        return made
 
     def flow(
         self,
@@ -112,6 +134,7 @@ class Integration(Generic[C]):
         keep: Sequence[str] | None = None,
         timeout: timedelta = timedelta(minutes=15),
         max_age: timedelta = timedelta(days=3),
+        pairs: Pairs | None = None,
     ) -> FlowDecorator[C, E]:
         """Make a flow of an `async def flow(ctx, event)`.
 
@@ -119,6 +142,7 @@ class Integration(Generic[C]):
         a request that the trigger splits is asked about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
         timeout: of one attempt. max_age: from accepted, or from the last sleep, to ended.
+        pairs: which record at the other app the event's record belongs to (see `pairs`).
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {
@@ -127,6 +151,7 @@ class Integration(Generic[C]):
             "keep": keep,
             "timeout": timeout,
             "max_age": max_age,
+            "pairs": pairs,
         }
         return FlowDecorator(self, bound, options)
 
@@ -137,7 +162,39 @@ class Integration(Generic[C]):
         lifecycle = flow.trigger.declaration.lifecycle
         if lifecycle and self.lifecycle_flow(lifecycle):
             raise DefinitionError(f"there are two {lifecycle} flows", where=flow.where)
+        if flow.pairs is not None:
+            self._check_pairs(flow, flow.pairs)
         self.flows[flow.name] = flow
+
+    def side_of(self, flow: Flow[C, Any, Any]) -> str | None:
+        """The side of its pairs that a flow's events come from."""
+        if flow.pairs is None:
+            return None
+        component = flow.trigger.trigger.component
+        sides = [each for each in flow.pairs.sides if flow.pairs.components[each] == component]
+        reads = flow.trigger.declaration.reads
+        kinds = [each for each in sides if reads and flow.pairs.sides[each] == reads.kind]
+        return (kinds or sides or [None])[0]
+
+    def _check_pairs(self, flow: Flow[C, Any, Any], pairs: Pairs) -> None:
+        if self.paired.get(pairs.name) is not pairs:
+            raise DefinitionError(
+                f"the flow {flow.name} has pairs of another integration, {pairs.name!r}",
+                where=flow.where,
+            )
+        declared = flow.trigger.declaration
+        if declared.reads is None or declared.key is None:
+            raise DefinitionError(
+                f"the flow {flow.name} has pairs, and its trigger {flow.trigger.name} does not say "
+                "which record an event tells of: declare key= and reads= on it",
+                where=flow.where,
+            )
+        if self.side_of(flow) is None:
+            raise DefinitionError(
+                f"the flow {flow.name} starts at {flow.trigger.trigger.component}, which is neither "
+                f"side of the pairs {pairs.name!r}: {', '.join(pairs.sides)}",
+                where=flow.where,
+            )
 
     def lifecycle_flow(self, lifecycle: str) -> Flow[C, Any, Any] | None:
         """The deploy or teardown flow, where there is one."""
@@ -164,7 +221,7 @@ class Integration(Generic[C]):
         if wanted is None:
             return None
         names = [name for name, kind in self.connections().items() if issubclass(kind, wanted)]
-        if len(names) != 1 and flow.trigger.trigger.subscriber is not None:
+        if len(names) != 1 and flow.trigger.subscribes:
             raise DefinitionError(
                 f"the flow {flow.name} subscribes at {flow.trigger.trigger.component}, so the "
                 f"config needs exactly one connection of its type, and has {len(names)}",

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlencode
@@ -79,7 +80,11 @@ class Tokens(Auth):
         }
         if answer.get("refresh_token"):
             update["refresh_token"] = SecretStr(str(answer["refresh_token"]))
-        return self.model_copy(update=update)
+        return self.model_copy(update={**update, **self.keep(answer)})
+
+    def keep(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What else of a token endpoint's answer is kept, by field: the address of the API, say."""
+        return {}
 
 
 class OAuth2Code(Tokens):

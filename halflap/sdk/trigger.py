@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
+from halflap.sdk.pairs import Reads
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Shape, adapter_for, hints_of, read_signature, where
 from halflap.sdk.signature import Verifier
@@ -93,6 +94,8 @@ class Declaration:
     answer: a static reply, a computed one, or the flow's result.
     methods: which HTTP methods it takes. ticks: for a scheduled trigger, the tick after a time.
     lifecycle: for the built-in `instance` triggers.
+    reads: which record the event tells of, so that an echo of our own write is known.
+    subscribes: whether the trigger, with its inputs, makes its webhook at the app by itself.
     """
 
     verify: Verifier | None = None
@@ -108,6 +111,8 @@ class Declaration:
     body_limit: int | None = None
     ticks: Callable[[datetime], datetime | None] | None = None
     lifecycle: Literal["deploy", "teardown"] | None = None
+    reads: Reads | None = None
+    subscribes: bool = True
 
 
 class Trigger(Generic[P, E]):
@@ -215,6 +220,11 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
+
+    @property
+    def subscribes(self) -> bool:
+        """Whether it makes its webhook at the app by itself, when an instance is activated."""
+        return self.trigger.subscriber is not None and self.declaration.subscribes
 
     async def parse(self, request: Request) -> E | Ignore:
         """Run the trigger's body: the typed event, or `Ignore`."""

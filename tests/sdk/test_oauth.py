@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from halflap.errors import ConfigError, RateLimited, Unauthorized, UpstreamError
 from halflap.sdk import codec
+from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
 from tests.world import host_on, publish
@@ -163,6 +164,49 @@ async def test_a_refusal_says_what_the_app_said(
         await auth.refresh(egress)
     assert "hunter2" not in str(caught.value)
     assert "refresh-0" not in str(caught.value)
+
+
+class Tenant(OAuth2Code):
+    instance_url: str = ""
+
+    def keep(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        return {"instance_url": answer["instance_url"]} if "instance_url" in answer else {}
+
+
+async def test_a_way_in_keeps_what_else_it_is_told_with_the_token(
+    provider: Provider, egress: Egress
+) -> None:
+    auth = Tenant(
+        authorize_url="https://app.example/authorize",
+        token_url=f"{provider.url}/token",
+        client_id="client",
+        refresh_token=SecretStr("refresh-0"),
+    )
+    provider.refusal = (200, {"access_token": "a", "instance_url": "https://eu7.app.example"})
+    fresh = await auth.refresh(egress)
+    assert fresh.instance_url == "https://eu7.app.example"
+    provider.refusal = (200, {"access_token": "b"})
+    again = await fresh.refresh(egress)
+    assert (again.instance_url, again.access_token) == (fresh.instance_url, SecretStr("b"))
+
+
+class App(Connection):
+    base_url: str
+    auth: ApiKey
+
+
+async def test_a_connection_gets_new_credentials_where_the_app_hides_its_refusal() -> None:
+    app = App(base_url="https://app.example", auth=ApiKey(key=SecretStr("old")))
+    with pytest.raises(Unauthorized, match="App: the credentials were refused.*connect again"):
+        await app.refreshed()
+
+    async def renewed(current: Connection) -> Connection:
+        assert current is app
+        return app.model_copy(update={"auth": ApiKey(key=SecretStr("new"))})
+
+    app._link = Link("app", refresh=renewed)
+    fresh = await app.refreshed()
+    assert fresh.headers() == {"Authorization": "Bearer new"}
 
 
 async def test_client_credentials_ask_for_a_token_by_themselves(
