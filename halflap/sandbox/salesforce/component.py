@@ -25,6 +25,10 @@ class Problem(Refused):
         self.line = line
 
 
+class Misplaced(Problem):
+    """An element that is unknown, or not where the XSD has it; SOAP refuses the whole request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A piece of metadata in a list: its full name, its id, its file."""
@@ -129,7 +133,7 @@ def check_elements(given: Element, order: tuple[str, ...], *, ordered: bool) -> 
     for child in given.children:
         if child.name not in order or (ordered and order.index(child.name) < at):
             message = f"Element {child.name} invalid at this location in type {given.type}"
-            raise Problem("INVALID_INPUT", message, line=child.line)
+            raise Misplaced("INVALID_INPUT", message, line=child.line)
         at = order.index(child.name)
 
 

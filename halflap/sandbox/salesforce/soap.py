@@ -22,15 +22,17 @@ class Envelope:
 
     operation: Element
     session_id: str | None
+    all_or_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An operation that somebody signed in asks for."""
+    """An operation that somebody signed in asks for; with `all_or_none` all of it or nothing."""
 
     call: Call
     session: Session
     operation: Element
+    all_or_none: bool = False
 
 
 Operation = Callable[[Asked], list[Element]]
@@ -56,7 +58,9 @@ def read(body: bytes) -> Envelope:
         raise _client_error("The SOAP body is empty")
     header = root.child("Header")
     session = header.child("SessionHeader") if header else None
-    return Envelope(content.children[0], session.get("sessionId") if session else None)
+    whole = header.child("AllOrNoneHeader") if header else None
+    session_id = session.get("sessionId") if session else None
+    return Envelope(content.children[0], session_id, bool(whole and whole.true("allOrNone")))
 
 
 def authenticate(call: Call, envelope: Envelope) -> Session:
@@ -84,7 +88,11 @@ def serve(
         if (operation := operations.get(name)) is None:
             raise _client_error(f"No operation available for request {{{namespace}}}{name}")
         session = authenticate(call, envelope)
-        return answer(name, operation(Asked(call, session, envelope.operation)), namespace)
+        return answer(
+            name,
+            operation(Asked(call, session, envelope.operation, envelope.all_or_none)),
+            namespace,
+        )
     except Refused as refused:
         return fault(refused, faults or namespace)
 
