@@ -161,6 +161,34 @@ def delete_version(org: Org, flow: FlowDefinition, version: FlowVersion) -> str:
     return version.id
 
 
+def find_version(org: Org, id: str) -> tuple[FlowDefinition, FlowVersion]:
+    """Find a version, and the flow it is of, by its id."""
+    for flow in org.flows.values():
+        for version in flow.versions.values():
+            if version.id == id:
+                return flow, version
+    raise none_found("Flow", id)
+
+
+def change_version(
+    author: Author, flow: FlowDefinition, version: FlowVersion, given: Element
+) -> None:
+    """Change a version in place: its status, and where it is not active its content."""
+    status, label = _status(given), required(given, "label")
+    if _content(given) != _content(parse(version.source)):
+        if version.status == "Active":
+            message = "An active version of a flow can't be changed; save a new version."
+            raise Problem("FIELD_INTEGRITY_EXCEPTION", message)
+        version.trigger = read_trigger(author.org, given)
+        version.label = label
+        version.source = document(given.without("fullName").named("Flow"))
+    if status == "Active":
+        activate(flow, version.number)
+    else:
+        version.status = status
+    author.stamp(version.id)
+
+
 def write_flow(full_name: str, version: FlowVersion) -> Element:
     """Write a version as metadata, with the status that it has now."""
     content = parse(version.source).without("status").children
