@@ -80,7 +80,7 @@ InstanceState = Literal[
 ]
 
 StepStatus = Literal["succeeded", "failed", "retrying"]
-StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal"]
+StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal", "check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,24 @@ class Dedupe:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Executions of one order run one at a time, as they were accepted, each until it has an outcome.
+
+    Which order that is, the state says: where it has a value under (`scope`, `key`) when the
+    execution is accepted, the order's name is (`scope`, that value as text), else (`scope`, `key`).
+    """
+
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """An execution to be started; starting the same id twice starts it once.
 
     `root` is the first of its lineage: idempotency keys are derived from it, so that resuming and
     replaying from a failed step keep them. `key` is the record's id: what support searches by.
+    `order` says which others it waits for.
     """
 
     execution: str
@@ -205,6 +218,7 @@ class Start:
     key: str | None = None
     replay_of: str | None = None
     copied: tuple[Record, ...] = ()
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +282,28 @@ class StateWrite:
     `scope` is `flow:<instance>:<flow>`, `instance:<instance>` or `integration:<name>`; a `value` of
     None deletes; `expect` is the encoded value that was read, `MISSING` where there was none, and
     None writes whatever is there.
+
+    With `merge`, the value is a JSON object whose members replace those of the stored object (one
+    level deep; null removes a member), and numbers keep every digit. What is stored and is no
+    object counts as an empty one.
+
+    With `orders`, live executions whose order's name is (`scope`, `key`) move to the order named
+    (`scope`, value as text); a value of None moves none.
     """
 
     scope: str
     key: str
     value: bytes | None
     expect: bytes | None = None
+    merge: bool = False
+    orders: bool = False
+
+    def __post_init__(self) -> None:
+        if self.merge and (self.value is None or self.expect is not None or self.orders):
+            raise ValueError(
+                f"the write to {self.key!r} merges, so it needs a value, and can neither expect one "
+                "nor move orders; write the whole value, or leave out `expect` and `orders`"
+            )
 
 
 MISSING = b"\x00missing"
@@ -319,6 +349,7 @@ class Execution:
     duplicates: int = 0
     waiting_for: str = ""
     dismissed: bool = False
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)

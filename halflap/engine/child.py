@@ -73,13 +73,16 @@ class RemoteTurn:
         return time.monotonic() < self.until
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
         id = self.start.execution
-        return await self._desk.ask("commit", records, logs, write, execution=id)
+        return await self._desk.ask("commit", records, logs, writes, execution=id)
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._desk.ask("read_state", scope, key, execution=self.start.execution)
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        return await self._desk.ask("list_state", scope, execution=self.start.execution)
 
     async def take_signal(self, name: str) -> bytes | None:
         return await self._desk.ask("take_signal", name, execution=self.start.execution)

@@ -19,16 +19,22 @@ from halflap.engine.message import (
     Deliver,
     Due,
     Duplicate,
+    Enter,
     Finish,
+    ListScope,
     Lost,
     NextSignal,
+    Pause,
+    Quit,
     Read,
     Ready,
+    Run,
     Show,
     Signal,
     Tell,
     View,
     Worker,
+    Write,
 )
 from halflap.engine.protocol import Again, Change, Ended
 from halflap.engine.shared import Shared
@@ -73,11 +79,12 @@ class MemoryTurn:
         return not self.lost
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
-        """Keep records, together with a write to state (see `Turn`)."""
+        """Keep records, together with writes to state (see `Turn`)."""
         try:
-            return await self.actor.ask(Commit(self.fence, tuple(records), tuple(logs), write))
+            commit = Commit(self.fence, tuple(records), tuple(logs), tuple(writes))
+            return await self.actor.ask(commit)
         except Fenced:
             self.lost = True
             raise
@@ -85,6 +92,10 @@ class MemoryTurn:
     async def read_state(self, scope: str, key: str) -> bytes | None:
         """A value of the state."""
         return await self._shared.state.ask(Read(scope, key))
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        """Every key of a scope, with its value."""
+        return await self._shared.state.ask(ListScope(scope))
 
     async def take_signal(self, name: str) -> bytes | None:
         """The oldest signal of that name that was not taken by an earlier step."""
@@ -130,18 +141,17 @@ class ExecutionActor(Actor):
     async def receive(self, message: Any) -> Any:
         """Handle one message."""
         match message:
-            case Commit(fence, records, logs, write):
-                return await self._commit(fence, records, logs, write)
+            case Commit(fence, records, logs, writes):
+                return await self._commit(fence, records, logs, writes)
             case Finish(fence, verdict):
-                self._finish(fence, verdict)
+                await self._finish(fence, verdict)
             case Begin():
-                self._announce()
-                self._shared.gate.tell(Ready(self))
+                await self._begin()
             case Deliver(worker):
-                self._deliver(worker)
+                await self._deliver(worker)
             case Due(number):
                 if number == self._timers and self._life.state in ("queued", "waiting"):
-                    self._shared.gate.tell(Ready(self))
+                    self._ready()
             case Lost(fence, how):
                 self._lose(fence, how)
             case CancelIt(reason):
@@ -164,21 +174,36 @@ class ExecutionActor(Actor):
                 raise TypeError(f"an execution knows no {message!r}")
         return None
 
+    async def _begin(self) -> None:
+        if self._life.state in ENDED:  # it was cancelled meanwhile
+            return
+        if self.start.order is not None:
+            await self._shared.orders.ask(Enter(self, self.start.order))
+        self._announce()
+        self._ready()
+
+    def _ready(self) -> None:
+        """Ask for a turn: of the order first, which asks the gate."""
+        keeper = self._shared.gate if self.start.order is None else self._shared.orders
+        keeper.tell(Ready(self))
+
     async def _commit(
         self,
         fence: int,
         records: tuple[Record, ...],
         logs: tuple[LogLine, ...],
-        write: StateWrite | None,
+        writes: tuple[StateWrite, ...],
     ) -> bool:
         self._check(fence)
-        if write is not None and not await self._shared.state.ask(write):
+        if writes and not await self._shared.state.ask(Write(writes)):
             return False
         self._keep(records, logs)
         return True
 
-    def _finish(self, fence: int, verdict: Ended | Again) -> None:
+    async def _finish(self, fence: int, verdict: Ended | Again) -> None:
         self._check(fence)
+        if isinstance(verdict, Ended) and verdict.writes:
+            await self._shared.state.ask(Write(tuple(verdict.writes)))
         self._keep(verdict.records, verdict.logs)
         self._turn = None
         match verdict:
@@ -186,6 +211,7 @@ class ExecutionActor(Actor):
                 self._end(outcome)
             case Again(how, at, _, _, failure, waiting_for):
                 life = self._life
+                self._pause()
                 self._note(how, failure)
                 life.state = "waiting" if how in ("sleep", "signal") else "queued"
                 life.failure, life.waiting_for = failure, waiting_for
@@ -211,9 +237,15 @@ class ExecutionActor(Actor):
                 )
         self._logs += logs
 
-    def _deliver(self, worker: Worker) -> None:
+    def _pause(self) -> None:
+        if self.start.order is not None:
+            self._shared.orders.tell(Pause(self))
+
+    async def _deliver(self, worker: Worker) -> None:
         life = self._life
         if life.state not in ("queued", "waiting"):
+            return
+        if self.start.order is not None and not await self._shared.orders.ask(Run(self)):
             return
         life.state = "running"
         life.attempt += 1
@@ -231,6 +263,7 @@ class ExecutionActor(Actor):
         if self._turn is None or fence not in (None, self._life.fence):
             return
         self._turn = None
+        self._pause()
         self._life.fence += 1
         self._life.state = "queued"
         self._note(how, None)
@@ -252,6 +285,8 @@ class ExecutionActor(Actor):
         life.state, life.outcome, life.failure = outcome.state, outcome, outcome.failure
         life.ended_at, life.due_at, life.waiting_for = self._shared.clock(), None, ""
         self._stop_timer()
+        if self.start.order is not None:
+            self._shared.orders.tell(Quit(self))
         self._announce()
         self._resolve()
 
@@ -325,5 +360,6 @@ class ExecutionActor(Actor):
             result=outcome.result if outcome else None,
             duplicates=life.duplicates,
             waiting_for=life.waiting_for,
+            order=start.order,
         )
         return View(execution, self._records(), tuple(self._logs), tuple(self._attempts))

@@ -185,6 +185,7 @@ class JournalEngine:
         if done == "asked" and (running := self._running.get(execution)) is not None:
             running.turn.cancelling = reason
         if done == "ended":
+            self.nudge()  # the next one of its order may run
             await self._cancelled(execution, reason)
         return done != "over"
 
@@ -309,12 +310,14 @@ class JournalEngine:
     async def _settle(self, turn: JournalTurn, verdict: Verdict) -> None:
         lease = turn.claim.lease
         match verdict:
-            case Ended(outcome, records, logs):
-                if await self.journal.end(lease, records, logs, outcome) is Written.FENCED:
+            case Ended(outcome, records, logs, writes):
+                if await self.journal.end(lease, records, logs, outcome, writes) is Written.FENCED:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
                 self._audience.resolve(turn.start.execution, outcome)
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
+                if lease.ordered:
+                    self.nudge()
             case Again(how, at, records, logs, failure, waiting_for):
                 release = Release(how, at, waiting_for, failure)
                 if await self.journal.release(lease, records, logs, release) is Written.FENCED:
@@ -345,6 +348,7 @@ class JournalEngine:
                     found.root,
                     key=found.key,
                     replay_of=found.replay_of,
+                    order=found.order,
                 )
                 self._audience.tell(start, "cancelled", outcome, max(found.attempt, 1))
 

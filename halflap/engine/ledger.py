@@ -39,17 +39,17 @@ class Ledger:
         target = self._kept
         while self._durable < target:
             if self._writing is None:
-                self._begin(None, None)
+                self._begin(None, ())
             await self._written()
 
-    async def write(self, record: Record, write: StateWrite) -> bool:
-        """Write to state together with its record (and all that is due); false where it conflicts.
+    async def write(self, record: Record, writes: Sequence[StateWrite]) -> bool:
+        """Write to state together with its record (and all that is due); false where one conflicts.
 
-        Where it does, the record is kept with the result `false`.
+        Where one does, the record is kept with the result `false`.
         """
         while self._writing is not None:
             await self._written()
-        return await asyncio.shield(self._begin(record, write))
+        return await asyncio.shield(self._begin(record, writes))
 
     async def left(self) -> tuple[Sequence[Record], Sequence[LogLine]]:
         """What has not been written: it goes with the verdict."""
@@ -60,8 +60,8 @@ class Ledger:
         self._durable = self._kept
         return records, logs
 
-    def _begin(self, record: Record | None, write: StateWrite | None) -> asyncio.Task[bool]:
-        task = asyncio.get_running_loop().create_task(self._write(record, write))
+    def _begin(self, record: Record | None, writes: Sequence[StateWrite]) -> asyncio.Task[bool]:
+        task = asyncio.get_running_loop().create_task(self._write(record, writes))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._writing = task
         return task
@@ -70,14 +70,14 @@ class Ledger:
         assert self._writing is not None
         await asyncio.shield(self._writing)
 
-    async def _write(self, record: Record | None, write: StateWrite | None) -> bool:
+    async def _write(self, record: Record | None, writes: Sequence[StateWrite]) -> bool:
         records, logs, kept = self._records, self._logs, self._kept
         self._records, self._logs = [], []
         try:
             if record is None:
                 done = await self._turn.commit(records, logs)
             else:
-                done = await self._turn.commit([*records, record], logs, write)
+                done = await self._turn.commit([*records, record], logs, writes)
                 if not done:
                     record = replace(record, result=b"false")
                     await self._turn.commit([*records, record], logs)

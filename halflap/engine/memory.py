@@ -25,6 +25,7 @@ from halflap.engine.message import (
     Hold,
     Join,
     Leave,
+    ListScope,
     Lost,
     Read,
     Show,
@@ -33,6 +34,7 @@ from halflap.engine.message import (
     Tell,
     View,
 )
+from halflap.engine.order import OrderKeeper
 from halflap.engine.protocol import Change, Handler
 from halflap.engine.replay import with_copies
 from halflap.engine.shared import DedupeIndex, Gate, Shared, StateKeeper
@@ -51,10 +53,18 @@ class Memory:
         self.timers = Timers(self.clock)
         self.directory: dict[str, ExecutionActor] = {}
         self.dedupe = DedupeIndex(self.clock)
-        self.state = StateKeeper()
+        self.state = StateKeeper(lambda move: self.orders.tell(move))
         self.gate = Gate(chance)
+        self.orders = OrderKeeper(self.state, self.gate)
         self.listeners: list[Callable[[Change], None]] = []
-        self.shared = Shared(self.clock, self.timers, self.state, self.gate, self._announce)
+        self.shared = Shared(
+            self.clock, self.timers, self.state, self.gate, self.orders, self._announce
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether what executions share has mail."""
+        return any(each.busy for each in (self.dedupe, self.state, self.gate, self.orders))
 
     def _announce(self, change: Change) -> None:
         for each in list(self.listeners):
@@ -197,7 +207,7 @@ class MemoryEngine:
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
             busy = [each for each in self.memory.directory.values() if each.busy]
-            if not busy and not self.memory.gate.busy and not self._tasks:
+            if not busy and not self.memory.busy and not self._tasks:
                 return
             await asyncio.sleep(0)
 
@@ -233,6 +243,10 @@ class MemoryEngine:
     async def read_state(self, scope: str, key: str) -> bytes | None:
         """A value of the state."""
         return await self.memory.state.ask(Read(scope, key))
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        """Every key of a scope of the state, with its value."""
+        return await self.memory.state.ask(ListScope(scope))
 
     async def next_due(self) -> Micros | None:
         """When the next execution becomes due by time; None where none does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from halflap.engine.protocol import Again, Ended
-from halflap.model import Dedupe, Execution, LogLine, Outcome, Record, StateWrite
+from halflap.model import Dedupe, Execution, LogLine, Order, Outcome, Record, StateWrite
 from halflap.store.protocol import Attempt
 
 if TYPE_CHECKING:
@@ -32,6 +32,57 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class ListScope:
+    """Read every key of a scope of the state."""
+
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write to the state: all of it, or nothing where one conflicts."""
+
+    writes: tuple[StateWrite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Take the last place in an order."""
+
+    execution: ExecutionActor
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """May this execution run now? If so, it does."""
+
+    execution: ExecutionActor
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """This execution runs no more, and keeps its place in its order."""
+
+    execution: ExecutionActor
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """This execution has ended: its order goes on without it."""
+
+    execution: ExecutionActor
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Put the executions of one order among those of another."""
+
+    old: tuple[str, str]
+    new: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Hold an instance's executions back."""
 
@@ -47,7 +98,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An execution may be handed out."""
+    """An execution may be handed out, as far as it or its order is concerned."""
 
     execution: ExecutionActor
 
@@ -85,7 +136,7 @@ class Commit:
     fence: int
     records: tuple[Record, ...]
     logs: tuple[LogLine, ...]
-    write: StateWrite | None
+    writes: tuple[StateWrite, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,20 @@ class Turn(Protocol):
         ...
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
-        """Make records durable, together with a write to state.
+        """Make records durable, together with writes to state.
 
-        False where the write's compare-and-set failed (nothing was written). Raises `Fenced` where
-        the execution is no longer this worker's.
+        Every `expect` is compared with what stood before; False where one differs (nothing was
+        written). Raises `Fenced` where the execution is no longer this worker's.
         """
         ...
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        """Every key of a scope, with its value."""
+        ...
 
     async def take_signal(self, name: str) -> bytes | None:
         """The oldest signal of that name that was not taken by an earlier step."""
@@ -76,11 +80,23 @@ class Turn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The execution ended; its last records and its outcome are one commit."""
+    """The execution ended; its last records, its writes to state and its outcome are one commit.
+
+    What has an outcome cannot be refused, so its writes expect nothing.
+    """
 
     outcome: Outcome
     records: Sequence[Record] = ()
     logs: Sequence[LogLine] = ()
+    writes: Sequence[StateWrite] = ()
+
+    def __post_init__(self) -> None:
+        for each in self.writes:
+            if each.expect is not None:
+                raise ValueError(
+                    f"the write to {each.key!r} expects a value, which an end cannot be refused for; "
+                    "commit it before the end, or leave out `expect`"
+                )
 
 
 @dataclass(frozen=True, slots=True)

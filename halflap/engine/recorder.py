@@ -271,7 +271,7 @@ class StepRecorder:
         change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
         self._ledger.keep_lines(here.lines)
         here.lines = []
-        done = await self._ledger.write(record, change)
+        done = await self._ledger.write(record, [change])
         self._past.pass_by(here, record)
         return done
 

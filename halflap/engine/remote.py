@@ -33,8 +33,9 @@ from halflap.store.catalogue import Catalogue, StoredSubscription
 Shown = tuple[StoredSubscription, bytes]
 
 VERBS: dict[str, tuple[Any, Any]] = {
-    "commit": (tuple[list[Record], list[LogLine], StateWrite | None], bool),
+    "commit": (tuple[list[Record], list[LogLine], list[StateWrite]], bool),
     "read_state": (tuple[str, str], bytes | None),
+    "list_state": (tuple[str], dict[str, bytes]),
     "take_signal": (tuple[str], bytes | None),
     "bundle": (tuple[str], bytes),
     "customer": (tuple[str], Customer),
@@ -97,6 +98,8 @@ class Clerk:
                 return await turn.commit(*arguments)
             case "read_state":
                 return await turn.read_state(*arguments)
+            case "list_state":
+                return await turn.list_state(*arguments)
             case _:
                 return await turn.take_signal(*arguments)
 

@@ -1,12 +1,14 @@
 """What executions in memory share: the dedupe index, the state and the gate, each an actor.
 
+Their orders have one too (order.py).
+
 Nothing of them is reached into from outside; they change in answer to messages.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,13 @@ from halflap.engine.message import (
     Hold,
     Join,
     Leave,
+    ListScope,
+    Move,
     Read,
     Ready,
     Take,
     Worker,
+    Write,
 )
 from halflap.engine.protocol import Change
 from halflap.model import (
@@ -31,9 +36,12 @@ from halflap.model import (
     Micros,
     StateWrite,
 )
+from halflap.store.merge import StateChange, changes, merged
+from halflap.store.ordering import text_of
 
 if TYPE_CHECKING:
     from halflap.engine.execution import ExecutionActor
+    from halflap.engine.order import OrderKeeper
 
 
 class DedupeIndex(Actor):
@@ -55,23 +63,40 @@ class DedupeIndex(Actor):
 
 
 class StateKeeper(Actor):
-    """`ctx.state`, key by key, with compare-and-set."""
+    """`ctx.state`, key by key, with compare-and-set; `moved` hears what moves from order to order."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Callable[[Move], None]) -> None:
         super().__init__()
         self._values: dict[tuple[str, str], bytes] = {}
+        self._moved = moved
 
-    async def receive(self, message: Read | StateWrite) -> Any:
-        """A value, or whether it was written."""
-        place = (message.scope, message.key)
-        if isinstance(message, Read):
-            return self._values.get(place)
-        if message.expect is not None and self._values.get(place, MISSING) != message.expect:
-            return False
-        if message.value is None:
-            self._values.pop(place, None)
-        else:
-            self._values[place] = message.value
+    async def receive(self, message: Read | ListScope | StateWrite | Write) -> Any:
+        """A value, those of a scope, or whether it was written."""
+        match message:
+            case Read(scope, key):
+                return self._values.get((scope, key))
+            case ListScope(scope):
+                return {key: each for (of, key), each in self._values.items() if of == scope}
+            case StateWrite():
+                return self._write(changes([message]))
+            case Write(writes):
+                return self._write(changes(writes))
+
+    def _write(self, writes: Sequence[StateChange]) -> bool:
+        for each, _ in writes:
+            found = self._values.get((each.scope, each.key), MISSING)
+            if each.expect is not None and found != each.expect:
+                return False
+        for each, patch in writes:
+            place, value = (each.scope, each.key), each.value
+            if patch is not None:
+                value = merged(self._values.get(place), patch)
+            if value is None:
+                self._values.pop(place, None)
+                continue
+            self._values[place] = value
+            if each.orders:
+                self._moved(Move(place, (each.scope, text_of(value))))
         return True
 
 
@@ -126,4 +151,5 @@ class Shared:
     timers: Timers
     state: StateKeeper
     gate: Gate
+    orders: OrderKeeper
     announce: Callable[[Change], None]

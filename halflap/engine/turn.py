@@ -66,9 +66,9 @@ class JournalTurn:
         self._valid_until = renewed_at + LEASE / 1e6
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
-        written = await self._journal.commit(self.claim.lease, records, logs, write)
+        written = await self._journal.commit(self.claim.lease, records, logs, writes)
         if written is Written.FENCED:
             self.lost = True
             raise Fenced(f"{self.start.execution} was given to another worker")
@@ -79,6 +79,9 @@ class JournalTurn:
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._journal.read_state(scope, key)
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        return await self._journal.list_state(scope)
 
     async def take_signal(self, name: str) -> bytes | None:
         earlier = (each.name for each in self.history if each.kind == "signal")

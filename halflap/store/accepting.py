@@ -11,14 +11,15 @@ import msgspec
 
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
+from halflap.store import ordering
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
     replay_of, record_key, accepted_at, state, attempt, fence, started_at, claimed_at, due_at,
-    lease_until, held, probation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    lease_until, held, probation, order_scope, order_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 DISMISS_REPLAYED = "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'"
@@ -45,10 +46,12 @@ class Entry:
 
 def entry(start: Start, now: Micros) -> Entry:
     """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
-    flow, event = start.flow, start.event
+    flow, event, order = start.flow, start.event, start.order
     try:
         headers = msgspec.json.encode(event.headers)
         f"{event.method}{event.path}{event.query}{event.url}{start.key}".encode()
+        if order is not None:
+            f"{order.scope}{order.key}".encode()
     except UnicodeEncodeError as error:
         raise Rejected(
             f"execution {start.execution}: its event has text that UTF-8 cannot hold ({error}); "
@@ -107,17 +110,23 @@ def accept(
                 continue
         held = not start.flow.flow.startswith(SYSTEM) and is_held(connection, start.flow.instance)
         suspect = was_set_aside(connection, start.replay_of)
-        runs = room > 0 and not held and not suspect
+        name = None if start.order is None else ordering.name_of(connection, start.order)
+        behind = name is not None and ordering.has_any(connection, name)
+        runs = room > 0 and not (held or suspect or behind)
         state = (
             ("running", 1, 1, now, now, None, until, 0, 0)
             if runs
-            else ("queued", 0, 0, None, None, now, None, int(held), int(suspect))
+            else ("queued", 0, 0, None, None, now, None, held | behind << 1, int(suspect))
         )
-        inserted = connection.execute(INSERT_EXECUTION, (*each.execution, *state)).rowcount
+        order = (None, None) if start.order is None else (start.order.scope, start.order.key)
+        values = (*each.execution, *state, *order)
+        inserted = connection.execute(INSERT_EXECUTION, values).rowcount
         if not inserted:
             answers.append(Accepted(start.execution))
             continue
         connection.execute(INSERT_EVENT, each.event)
+        if name is not None:
+            ordering.join(connection, name, start.execution)
         if start.replay_of is not None:
             connection.execute(DISMISS_REPLAYED, (start.replay_of,))
         if start.copied:
@@ -125,7 +134,7 @@ def accept(
         claim = None
         if runs:
             room -= 1
-            lease = Lease(start.execution, 1, until)
+            lease = Lease(start.execution, 1, until, name is not None)
             claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
         answers.append(Accepted(start.execution, claim=claim))
     return answers

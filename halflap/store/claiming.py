@@ -98,7 +98,8 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
     """An execution that was just taken, with its event and its journal."""
     row = connection.execute(
         "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
-        " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes"
+        " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
+        " order_scope, order_key"
         " FROM executions WHERE id = ?",
         (execution,),
     ).fetchone()
@@ -113,10 +114,11 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         root=row[6],
         replay_of=row[7],
         key=row[8],
+        order=reading.order(row[16], row[17]),
     )
     return Claim(
         start=start,
-        lease=Lease(execution, fence=row[10], until=row[11]),
+        lease=Lease(execution, fence=row[10], until=row[11], ordered=row[16] is not None),
         attempt=row[9],
         accepted_at=row[12],
         cancelling=row[13],

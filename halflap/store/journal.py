@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from halflap.model import (
@@ -14,10 +15,11 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store import reading
+from halflap.store import ordering, reading
 from halflap.store.accepting import accept, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
+from halflap.store.merge import changes
 from halflap.store.protocol import (
     Accepted,
     Claim,
@@ -59,16 +61,17 @@ WHERE id = ?
 CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
     waiting_for = '', probation = 0, fence = fence + 1
-WHERE id = ? AND state IN ('queued', 'waiting')
+WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope
 """
 HOLD = """
-UPDATE executions SET held = 1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
-    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 0
+UPDATE executions SET held = held | 1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
+    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held & 1 = 0
         AND substr(flow, 1, 1) <> '$' LIMIT ?)
 """
 LET_GO = """
-UPDATE executions SET held = 0 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
-    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held = 1 LIMIT ?)
+UPDATE executions SET held = held & ~1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
+    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held & 1 = 1
+    LIMIT ?)
 """
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
@@ -113,7 +116,7 @@ class SqliteJournal(History):
                     (until, each.execution, each.fence),
                 ).rowcount
                 if changed:
-                    kept.append(Lease(each.execution, each.fence, until))
+                    kept.append(replace(each, until=until))
             return kept
 
         return await self._database.write(job)
@@ -123,14 +126,15 @@ class SqliteJournal(History):
         lease: Lease,
         records: Sequence[Record],
         logs: Sequence[LogLine],
-        write: StateWrite | None,
+        writes: Sequence[StateWrite] = (),
     ) -> Written:
         now = self._clock()
+        changed = changes(writes)
 
         def job(connection: sqlite3.Connection) -> Written:
             if connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone() is None:
                 return Written.FENCED
-            if write is not None and not write_state(connection, write, now):
+            if changed and not write_state(connection, changed, now):
                 return Written.CONFLICT
             add(connection, lease.execution, records, logs)
             return Written.DONE
@@ -138,14 +142,25 @@ class SqliteJournal(History):
         return await self._database.post(job)
 
     async def end(
-        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], outcome: Outcome
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        outcome: Outcome,
+        writes: Sequence[StateWrite] = (),
     ) -> Written:
         now = self._clock()
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
+        changed = changes(writes)
 
         def job(connection: sqlite3.Connection) -> Written:
-            changed = connection.execute(
+            if changed:
+                if connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone() is None:
+                    return Written.FENCED
+                if not write_state(connection, changed, now):
+                    return Written.CONFLICT
+            ended = connection.execute(
                 END_EXECUTION,
                 (
                     outcome.state,
@@ -157,9 +172,11 @@ class SqliteJournal(History):
                     lease.fence,
                 ),
             ).rowcount
-            if not changed:
+            if not ended:
                 return Written.FENCED
             add(connection, lease.execution, records, logs)
+            if lease.ordered:
+                ordering.leave(connection, lease.execution)
             return Written.DONE
 
         return await self._database.post(job)
@@ -181,6 +198,8 @@ class SqliteJournal(History):
                 return Written.FENCED
             add(connection, lease.execution, records, logs)
             note_attempt(connection, lease.execution, now, how.how, failure)
+            if lease.ordered:
+                ordering.pause(connection, lease.execution)
             if how.how == "signal":
                 wake_on_kept_signal(connection, lease.execution, waiting_for, now)
             return Written.DONE
@@ -203,10 +222,13 @@ class SqliteJournal(History):
         now = self._clock()
 
         def job(connection: sqlite3.Connection) -> int:
-            found = connection.execute(f"{reading.ID} WHERE {where}", values).fetchall()
-            for (execution,) in found:
+            found = connection.execute(f"{reading.ID_AND_ORDER} WHERE {where}", values).fetchall()
+            for execution, _ in found:
                 note_attempt(connection, execution, now, "crashed", None)
-            connection.executemany(VOID, [(now, crashes, execution) for (execution,) in found])
+            connection.executemany(VOID, [(now, crashes, execution) for execution, _ in found])
+            for execution, ordered in found:
+                if ordered is not None:
+                    ordering.pause(connection, execution)
             return len(found)
 
         return await self._database.write(job)
@@ -233,7 +255,10 @@ class SqliteJournal(History):
             ).rowcount
             if asked:
                 return "asked"
-            if connection.execute(CANCEL_WAITING, (reason, now, execution)).rowcount:
+            ended = connection.execute(CANCEL_WAITING, (reason, now, execution)).fetchone()
+            if ended is not None:
+                if ended[0] is not None:
+                    ordering.leave(connection, execution)
                 return "ended"
             return "over" if is_there(connection, execution) else None
 
@@ -304,6 +329,13 @@ class SqliteJournal(History):
                 "SELECT value FROM state WHERE scope = ? AND key = ?", (scope, key)
             ).fetchone()
             return None if row is None else row[0]
+
+        return await self._database.read(job)
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        def job(connection: sqlite3.Connection) -> dict[str, bytes]:
+            found = connection.execute("SELECT key, value FROM state WHERE scope = ?", (scope,))
+            return dict(found.fetchall())
 
         return await self._database.read(job)
 

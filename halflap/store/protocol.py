@@ -40,12 +40,14 @@ class Written(Enum):
 class Lease:
     """The right to write to an execution.
 
-    `fence` is its number, `until` its end by the store's clock.
+    `fence` is its number, `until` its end by the store's clock; `ordered` says that others may wait
+    for it in its order.
     """
 
     execution: str
     fence: int
     until: Micros
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +135,27 @@ class Journal(Protocol):
         lease: Lease,
         records: Sequence[Record],
         logs: Sequence[LogLine],
-        write: StateWrite | None,
-    ) -> Written: ...
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        """Add records and log lines, with writes to state.
+
+        Every `expect` is compared with what stood before; a conflict writes nothing.
+        """
+        ...
 
     async def end(
-        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], outcome: Outcome
-    ) -> Written: ...
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        outcome: Outcome,
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        """End an execution with its outcome, its last records and writes to state.
+
+        A conflict writes nothing, and does not end it. Frees the next one of its order.
+        """
+        ...
 
     async def release(
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
@@ -188,6 +205,10 @@ class Journal(Protocol):
     async def outcome(self, execution: str) -> Outcome | None: ...
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        """Every key of a scope, with its value."""
+        ...
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         """Remove up to `limit` executions that ended before a time, and expired dedupe keys."""

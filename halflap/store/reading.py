@@ -6,16 +6,17 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import Event, Execution, Failure, FlowKey, Record
+from halflap.model import Event, Execution, Failure, FlowKey, Order, Record
 from halflap.store.protocol import Filter
 
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed
+    duplicates, waiting_for, dismissed, order_scope, order_key
 FROM executions
 """
 ID = "SELECT id FROM executions"
+ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling FROM executions"
 COUNT = "SELECT state, count(*) FROM executions"
 LIVE = ("queued", "running", "waiting")
@@ -41,7 +42,13 @@ def execution(row: Any) -> Execution:
         duplicates=row[19],
         waiting_for=row[20],
         dismissed=bool(row[21]),
+        order=order(row[22], row[23]),
     )
+
+
+def order(scope: str | None, key: str | None) -> Order | None:
+    """The order that an execution was started in, where it has one."""
+    return None if scope is None or key is None else Order(scope, key)
 
 
 def event(row: Any) -> Event:

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import msgspec
 
-from halflap.model import MISSING, Failure, LogLine, Micros, Record, StateWrite
+from halflap.model import MISSING, Failure, LogLine, Micros, Record
+from halflap.store.merge import StateChange, merged
+from halflap.store.ordering import move
 
 UPSERT_STEP = """
 INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -64,25 +66,38 @@ def add(
         )
 
 
-def write_state(connection: sqlite3.Connection, write: StateWrite, now: Micros) -> bool:
-    """Write one key; False where the compare-and-set failed."""
-    if write.expect is not None:
-        row = connection.execute(
-            "SELECT value FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
-        ).fetchone()
-        if (MISSING if row is None else row[0]) != write.expect:
-            return False
-    if write.value is None:
-        connection.execute(
-            "DELETE FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
-        )
-    else:
-        connection.execute(
-            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE"
-            " SET value = excluded.value, changed_at = excluded.changed_at",
-            (write.scope, write.key, write.value, now),
-        )
+def write_state(connection: sqlite3.Connection, writes: Sequence[StateChange], now: Micros) -> bool:
+    """Write keys of the state; False, with nothing written, where a compare-and-set failed."""
+    for write, _ in writes:
+        if write.expect is not None:
+            found = read_state(connection, write.scope, write.key)
+            if (MISSING if found is None else found) != write.expect:
+                return False
+    for write, patch in writes:
+        value = write.value
+        if patch is not None:
+            value = merged(read_state(connection, write.scope, write.key), patch)
+        if value is None:
+            connection.execute(
+                "DELETE FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
+            )
+        else:
+            connection.execute(
+                "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE"
+                " SET value = excluded.value, changed_at = excluded.changed_at",
+                (write.scope, write.key, value, now),
+            )
+            if write.orders:
+                move(connection, (write.scope, write.key), value)
     return True
+
+
+def read_state(connection: sqlite3.Connection, scope: str, key: str) -> bytes | None:
+    """The value of one key."""
+    row = connection.execute(
+        "SELECT value FROM state WHERE scope = ? AND key = ?", (scope, key)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def note_attempt(

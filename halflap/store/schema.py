@@ -39,8 +39,9 @@ The journal
                 of it. `crashes` counts unclean ends while it ran alone. `probation` is 1 from an
                 unclean end of its claim until it ends or leaves its worker cleanly; so is a replay's
                 of one set aside.
-                `held` is 1 while its instance stands in `gates` (and its flow is not one of ours),
-                so that what is held costs a claim nothing.
+                `held` has bit 1 while its instance stands in `gates` (and its flow is not one of
+                ours), and bit 2 while another one is before it in its order; what is held costs a
+                claim nothing. `order_scope` and `order_key` say what order it was started in.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -49,6 +50,11 @@ The journal
   attempts      attempts that did not end the execution: when, how, why.
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
   state         `ctx.state`, key by key.
+  orders        who waits for whom: one row per live execution that has an order, until its end.
+                `name` is the order, `place` when it was accepted. Of each name the first may run,
+                and runs until it has an outcome; the others have bit 2 of `held`. Where orders were
+                put together, one may be running that is not the first: it has `ahead` until it runs
+                no more, and the first waits for it with bit 2.
   signals       what was sent to an execution, kept until it asks.
   gates         instances whose executions are held back (activating, upgrading).
 
@@ -200,6 +206,8 @@ CREATE TABLE executions (
     held INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     probation INTEGER NOT NULL DEFAULT 0,
+    order_scope TEXT,
+    order_key TEXT,
     cancelling TEXT,
     reason TEXT NOT NULL DEFAULT '',
     failure BLOB,
@@ -286,6 +294,15 @@ CREATE TABLE state (
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (scope, key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE orders (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    execution TEXT NOT NULL UNIQUE,
+    ahead INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX orders_by_name ON orders (name, place);
+CREATE INDEX orders_ahead ON orders (name) WHERE ahead = 1;
 
 CREATE TABLE signals (
     id INTEGER PRIMARY KEY,

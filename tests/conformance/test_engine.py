@@ -406,9 +406,9 @@ async def test_an_old_turn_writes_nothing_any_more(bench: Bench) -> None:
         turns.append(turn)
         if turn.attempt == 1:
             await lost.wait()
-            for write in (None, StateWrite("flow:x", "k", b"1")):
+            for writes in ([], [StateWrite("flow:x", "k", b"1")]):
                 with pytest.raises(Fenced):
-                    await turn.commit([record_of("old")], [LogLine(1, "info", "old")], write)
+                    await turn.commit([record_of("old")], [LogLine(1, "info", "old")], writes)
             assert not turn.alive()
             fenced.set()
             return Ended(Outcome("failed", "old"), [record_of("old")])
@@ -516,7 +516,7 @@ async def test_state_is_written_where_it_is_still_what_was_expected(bench: Bench
     async def handler(turn: Turn) -> Verdict:
         async def write(value: bytes | None, expect: bytes | None, path: str) -> None:
             change = StateWrite("flow:ins_1:orders", "k", value, expect)
-            answers.append(await turn.commit([record_of(path)], [], change))
+            answers.append(await turn.commit([record_of(path)], [], [change]))
             answers.append(await turn.read_state("flow:ins_1:orders", "k"))
 
         await write(b"1", MISSING, "a")
@@ -550,7 +550,7 @@ async def test_of_concurrent_writers_exactly_one_wins(bench: Bench) -> None:
     async def handler(turn: Turn) -> Verdict:
         await ready.wait()
         value = turn.start.event.body
-        if await turn.commit([], [], StateWrite("instance:ins_1", "k", value, MISSING)):
+        if await turn.commit([], [], [StateWrite("instance:ins_1", "k", value, MISSING)]):
             won.append(value)
         return Ended(DONE)
 

@@ -344,7 +344,7 @@ async def test_what_ran_when_its_instance_was_held_does_not_come_back(
     crashed = await running(journal)
     instance = claim.start.flow.instance
     await journal.hold(instance)
-    assert await journal.commit(claim.lease, [record()], [], None) is Written.DONE
+    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
     await journal.release(claim.lease, [], [], Release("retry", clock.now))
     assert await journal.claim(10, LEASE) == []
     await journal.void()
@@ -392,7 +392,7 @@ async def test_a_renewed_lease_lasts_longer_and_a_lost_one_is_not_renewed(
     assert await state(journal, lost.start.execution) == "queued"
     renewed = await journal.renew([kept.lease, lost.lease], LEASE)
     assert [each.execution for each in renewed] == [kept.start.execution]
-    assert await journal.commit(kept.lease, [], [], None) is Written.DONE
+    assert await journal.commit(kept.lease, [], [], []) is Written.DONE
 
 
 @pytest.mark.parametrize("how", ["lapse", "void", "blame", "released", "claimed again", "ended"])
@@ -420,7 +420,7 @@ async def test_a_lost_fence_writes_nothing(journal: Journal, clock: Clock, how: 
         await journal.next_due(),
     )
     line, write = LogLine(1, "info", "x"), StateWrite("flow:a:b", "k", b"1")
-    assert await journal.commit(lease, [record()], [line], write) is Written.FENCED
+    assert await journal.commit(lease, [record()], [line], [write]) is Written.FENCED
     assert await journal.end(lease, [record()], [line], DONE) is Written.FENCED
     release = Release("retry", 0)
     assert await journal.release(lease, [record()], [line], release) is Written.FENCED
@@ -443,7 +443,7 @@ async def test_a_lost_fence_in_a_shared_commit_disturbs_no_other(journal: Journa
         *(
             journal.end(each.lease, [record()], [], DONE)
             if number % 2
-            else journal.commit(each.lease, [record()], [], None)
+            else journal.commit(each.lease, [record()], [], [])
             for number, each in enumerate(claims)
         )
     )
@@ -514,7 +514,7 @@ async def test_records_come_back_as_they_were_written(journal: Journal):
         record("gather-1[ü/☃]/a#2", "failed", seq=2, failure=failure, result=None, tries=7),
         record("a#1", seq=0, inputs=b"\x00\xff", result=b"", kind="trigger"),
     ]
-    assert await journal.commit(claim.lease, records, [], None) is Written.DONE
+    assert await journal.commit(claim.lease, records, [], []) is Written.DONE
     assert await journal.steps(claim.start.execution) == sorted(records, key=lambda r: r.seq)
     await journal.void()
     again = await claim_one(journal, probation=True)
@@ -527,7 +527,7 @@ async def test_a_retrying_record_is_overwritten_by_its_next_try(journal: Journal
     second = replace(first, failure=Failure("X", "2"), tries=2, ended_at=30)
     third = record(tries=3, ended_at=40, result=b'"third"')
     for each in (first, second, third):
-        assert await journal.commit(claim.lease, [each], [], None) is Written.DONE
+        assert await journal.commit(claim.lease, [each], [], []) is Written.DONE
         assert await journal.steps(claim.start.execution) == [each]
 
 
@@ -535,10 +535,10 @@ async def test_a_retrying_record_is_overwritten_by_its_next_try(journal: Journal
 async def test_a_final_record_never_changes(journal: Journal, status: str):
     claim = await running(journal)
     final = record(status=status)
-    await journal.commit(claim.lease, [final], [], None)
+    await journal.commit(claim.lease, [final], [], [])
     other = record(status="retrying", result=b'"other"', tries=9)
-    assert await journal.commit(claim.lease, [other], [], None) is Written.DONE
-    await journal.commit(claim.lease, [replace(other, status="succeeded")], [], None)
+    assert await journal.commit(claim.lease, [other], [], []) is Written.DONE
+    await journal.commit(claim.lease, [replace(other, status="succeeded")], [], [])
     assert await journal.steps(claim.start.execution) == [final]
 
 
@@ -549,8 +549,8 @@ async def test_log_lines_keep_their_order_and_can_be_followed(journal: Journal):
         LogLine(4, "error", "two \x00 ☃", b"\xff"),
         LogLine(6, "debug", "three"),
     ]
-    await journal.commit(claim.lease, [], lines[:1], None)
-    await journal.commit(other.lease, [], [LogLine(1, "info", "other")], None)
+    await journal.commit(claim.lease, [], lines[:1], [])
+    await journal.commit(other.lease, [], [LogLine(1, "info", "other")], [])
     await journal.end(claim.lease, [], lines[1:], DONE)
     found = await journal.logs(claim.start.execution)
     assert [line for _, line in found] == lines
@@ -562,7 +562,7 @@ async def test_text_that_utf8_cannot_hold_is_escaped_where_people_read_it(journa
     failure = Failure("X", "bad \ud800", "f.py", None, "\udfff")
     line = LogLine(1, "info", "lone \udc80 ☃")
     failed = record(status="failed", title="t\ud800", failure=failure)
-    await journal.commit(claim.lease, [failed], [line], None)
+    await journal.commit(claim.lease, [failed], [line], [])
     ended = await journal.end(claim.lease, [], [], Outcome("failed", "\ud800", failure=failure))
     assert ended is Written.DONE
     found = await journal.execution(claim.start.execution)
@@ -581,7 +581,9 @@ async def test_state_is_written_by_compare_and_set(journal: Journal):
     scope = "instance:ins_1"
 
     async def write(value: bytes | None, expect: bytes | None) -> Written:
-        return await journal.commit(claim.lease, [], [], StateWrite(scope, "cursor", value, expect))
+        return await journal.commit(
+            claim.lease, [], [], [StateWrite(scope, "cursor", value, expect)]
+        )
 
     async def read() -> bytes | None:
         return await journal.read_state(scope, "cursor")
@@ -606,7 +608,7 @@ async def test_a_commit_whose_compare_and_set_fails_writes_nothing(journal: Jour
     claim = await running(journal)
     write = StateWrite("flow:i:f", "k", b"1", b"0")
     line = LogLine(1, "info", "x")
-    assert await journal.commit(claim.lease, [record()], [line], write) is Written.CONFLICT
+    assert await journal.commit(claim.lease, [record()], [line], [write]) is Written.CONFLICT
     assert await journal.steps(claim.start.execution) == []
     assert await journal.logs(claim.start.execution) == []
 
@@ -615,7 +617,7 @@ async def test_of_many_compare_and_sets_at_once_one_wins(journal: Journal):
     claims = [await running(journal) for _ in range(20)]
     write = StateWrite("flow:i:f", "k", b"1", MISSING)
     written = await asyncio.gather(
-        *(journal.commit(each.lease, [record()], [], write) for each in claims)
+        *(journal.commit(each.lease, [record()], [], [write]) for each in claims)
     )
     assert written.count(Written.DONE) == 1
     assert written.count(Written.CONFLICT) == 19
@@ -728,7 +730,7 @@ async def test_what_runs_is_asked_to_end(journal: Journal, clock: Clock):
     assert await journal.cancelled([execution]) == {}
     assert await journal.cancel(execution, "stop") == "asked"
     assert await journal.cancelled([execution, "exe_other"]) == {execution: "stop"}
-    assert await journal.commit(claim.lease, [record()], [], None) is Written.DONE
+    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
     await journal.void()
     again = await claim_one(journal, probation=True)
     assert again.cancelling == "stop"

@@ -174,7 +174,7 @@ class JournalMachine(RuleBasedStateMachine):
     )
     def commit(self, lease: Lease, path: str, status: str) -> None:
         record = self.record(path, status)
-        written = self.run(self.journal.commit(lease, [record], [], None))
+        written = self.run(self.journal.commit(lease, [record], [], []))
         assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
         if written is Written.DONE:
             self.add(self.known[lease.execution], record)

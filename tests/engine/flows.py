@@ -129,16 +129,19 @@ class WatchedTurn:
         return self._turn.alive()
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
         await self._runner.point("before commit")
         self._runner.commits.append([each.path for each in records])
-        done = await self._turn.commit(records, logs, write)
+        done = await self._turn.commit(records, logs, writes)
         await self._runner.point("after commit")
         return done
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._turn.read_state(scope, key)
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        return await self._turn.list_state(scope)
 
     async def take_signal(self, name: str) -> bytes | None:
         return await self._turn.take_signal(name)

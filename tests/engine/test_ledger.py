@@ -24,12 +24,12 @@ class Disk:
         self.conflicts = False
 
     async def commit(
-        self, records: Sequence[Record], logs: Sequence[LogLine], write: StateWrite | None = None
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
     ) -> bool:
         await self.open.wait()
         if self.refusals:
             raise self.refusals.pop()
-        if write is not None and self.conflicts:
+        if writes and self.conflicts:
             return False
         self.commits.append([f"{each.path}={(each.result or b'').decode()}" for each in records])
         self.lines += [each.message for each in logs]
@@ -106,6 +106,6 @@ async def test_a_conflict_is_recorded_together_with_what_was_due() -> None:
     ledger = ledger_on(disk)
     disk.conflicts = True
     ledger.keep(record_of("a"))
-    assert not await ledger.write(record_of("put"), StateWrite("s", "k", b"1", b"0"))
+    assert not await ledger.write(record_of("put"), [StateWrite("s", "k", b"1", b"0")])
     await ledger.settle()
     assert disk.commits == [["a=1", "put=false"]]

@@ -74,7 +74,7 @@ async def test_errors_cross_the_line_as_what_they_are() -> None:
         with pytest.raises(NotFound, match="ins_none"):
             await remote.instances.get("ins_none")
         with pytest.raises(Fenced):
-            await desk.ask("commit", [], [], None, execution="exe_of_somebody_else")
+            await desk.ask("commit", [], [], [], execution="exe_of_somebody_else")
         with pytest.raises(RuntimeError, match="KeyError"):
             raise error_of(trouble_of(KeyError("x")))
     await store.close()

@@ -153,6 +153,7 @@ class Executions:
             key=execution.key,
             replay_of=execution.id,
             copied=copied,
+            order=execution.order,
         )
         await self.engine.start([start])
         return id
