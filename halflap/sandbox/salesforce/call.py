@@ -6,13 +6,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from halflap.sandbox.salesforce.model import Json, Org, Session, User, World
 from halflap.sandbox.salesforce.settings import Settings
+
+if TYPE_CHECKING:
+    from halflap.sandbox.salesforce.records import Transaction
 
 
 class Refused(Exception):
@@ -59,13 +62,17 @@ def not_found(message: str = "The requested resource does not exist") -> Refused
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its body, the data, and the session that it opened, if any."""
+    """One request: its body, the data, and the session that it opened, if any.
+
+    `saving` is the transaction that it is part of, where it is one of several requests in one.
+    """
 
     request: Request
     body: bytes
     world: World
     settings: Settings
     session: Session | None = None
+    saving: Transaction | None = None
 
     @property
     def org(self) -> Org:
@@ -85,6 +92,11 @@ class Call:
     def path(self) -> dict[str, str]:
         """The parameters of the path."""
         return self.request.path_params
+
+    @property
+    def base(self) -> str:
+        """The path of the REST API in the version that the request asks for."""
+        return f"/services/data/v{self.path['version']}"
 
     @property
     def instance_url(self) -> str:

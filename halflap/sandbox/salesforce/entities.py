@@ -243,9 +243,28 @@ def _user() -> Entity:
     return entity
 
 
+def _organization() -> Entity:
+    read_only: dict[str, Any] = {"createable": False, "updateable": False}
+    fields = (
+        _field("Id", "Organization ID", "id", 18, **read_only),
+        _text("Name", "Name", 80, **read_only),
+        _text("OrganizationType", "Edition", 40, **read_only),
+        _text("InstanceName", "Instance Name", 5, **read_only),
+        _field("IsSandbox", "Is Sandbox", "boolean", default=False, **read_only),
+    )
+    return Entity(
+        name="Organization",
+        label="Organization",
+        plural="Organizations",
+        prefix="00D",
+        fields={f.name: f for f in fields},
+    )
+
+
 def standard_objects() -> list[Entity]:
     """Make the objects that every org has."""
-    return [_account(), _opportunity(), _contact(), _lead(), _task(), _user()]
+    records = [_account(), _opportunity(), _contact(), _lead(), _task()]
+    return [*records, _user(), _organization()]
 
 
 def work_out(object: str, values: Values, given: Collection[str]) -> None:
@@ -307,6 +326,13 @@ def new_org(
     for entity in standard_objects():
         org.entities[entity.name] = entity
         org.tables[entity.name] = {}
+    org.tables["Organization"][org.id] = {
+        "Id": org.id,
+        "Name": name,
+        "OrganizationType": "Developer Edition",
+        "InstanceName": "SBX",
+        "IsSandbox": not production,
+    }
     slug = name.lower().replace(" ", "-")
     admin = add_user(org, f"admin@{slug}.example", first="Ada", last="Admin")
     org.apps[f"halflap-{slug}"] = ConnectedApp(

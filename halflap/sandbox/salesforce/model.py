@@ -133,12 +133,13 @@ class ConnectedApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a session id (an access token) opens."""
+    """What a session id (an access token) opens, and the refresh token that it came of, if any."""
 
     token: str
     org: Org
     user: User
     expires_at: float
+    refresh_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,10 +349,14 @@ class World:
         """Add an org."""
         self.orgs[org.id] = org
 
-    def open(self, org: Org, user: User, *, lasts: float = 7200) -> Session:
+    def open(
+        self, org: Org, user: User, *, lasts: float = 7200, refresh_token: str | None = None
+    ) -> Session:
         """Sign a user in: a new session."""
-        token = f"{org.id[:15]}!{secrets.token_urlsafe(48)}"
-        session = Session(token=token, org=org, user=user, expires_at=self.clock() + lasts)
+        token, ends = f"{org.id[:15]}!{secrets.token_urlsafe(48)}", self.clock() + lasts
+        session = Session(
+            token=token, org=org, user=user, expires_at=ends, refresh_token=refresh_token
+        )
         self.sessions[token] = session
         return session
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from halflap.sandbox.salesforce.call import Refused
+from halflap.sandbox.salesforce.call import Call, Refused
 from halflap.sandbox.salesforce.entities import work_out
 from halflap.sandbox.salesforce.model import (
     Change,
@@ -65,7 +65,7 @@ def find(org: Org, of: Entity, id: str) -> Values:
     record = org.tables[of.name].get(whole)
     if record is None:
         raise Refused(404, "NOT_FOUND", "The requested resource does not exist")
-    if record["IsDeleted"]:
+    if record.get("IsDeleted"):
         raise Refused(404, "ENTITY_IS_DELETED", "entity is deleted", ())
     return record
 
@@ -280,6 +280,21 @@ class Ambiguous(Refused):
         message = f"{key}: more than one record found for external id field: [{', '.join(ids)}]"
         super().__init__(300, "DUPLICATE_EXTERNAL_ID", message, ())
         self.ids = ids
+
+
+@contextmanager
+def saving(call: Call) -> Generator[Transaction]:
+    """Save as part of the call's transaction, or as one of its own."""
+    if call.saving is None:
+        with transaction(call.org, call.user) as own:
+            yield own
+        return
+    mark = call.saving.mark()
+    try:
+        yield call.saving
+    except BaseException:
+        call.saving.roll_back(mark)
+        raise
 
 
 @contextmanager

@@ -84,6 +84,13 @@ class Found:
         """Give the rows as REST does, parents inside; `url` makes an address of table and id."""
         return [] if self.counts else [self._record(row, url) for row in self.rows]
 
+    def header(self) -> list[str]:
+        """Name the fields that were asked for, a parent's as `Account.Name`."""
+        return [
+            ".".join((*(name for name, _ in column.steps), column.field.name))
+            for column in self.columns
+        ]
+
     def _record(self, row: Row, url: Callable[[str, str], str]) -> Json:
         record = _shell(self.table.name, row, url)
         for column in self.columns:
