@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 import re
 import signal
+import ssl
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
 
 import click
 
 from halflap.cli.group import Group
 from halflap.errors import ConfigError, HalflapError
-from halflap.sandbox import acme
+from halflap.sandbox import acme, salesforce
+from halflap.sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 
 PORT = 8500
+SALESFORCE_PORT = 8600
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -36,15 +41,59 @@ def acme_command(port: int, workspaces: tuple[str, ...]) -> None:
 
     Each workspace is a customer's, with an API key of its own. All is in memory.
     """
-    names = workspaces or ("demo",)
+    names = checked(workspaces or ("demo",), "a workspace")
+    keys = {name: api_key(name) for name in names}
+    serving = acme.serve(port=port, workspaces=keys, ready=lambda bound: show(bound, keys))
+    asyncio.run(serve(port, serving))
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@sandbox.command("salesforce")
+@click.option(
+    "--port", type=int, default=SALESFORCE_PORT, show_default=True, help="Where to listen."
+)
+@click.option(
+    "--org",
+    "orgs",
+    multiple=True,
+    metavar="NAME",
+    help="An org to begin with; may be given more than once. One named demo otherwise.",
+)
+@click.option("--certificate", type=FILE, help="A certificate in PEM: serve https with it.")
+@click.option("--private-key", type=FILE, help="Its private key, where it is in another file.")
+def salesforce_command(
+    port: int, orgs: tuple[str, ...], certificate: Path | None, private_key: Path | None
+) -> None:
+    """Salesforce: OAuth, REST, SOQL, bulk, metadata, flows and outbound messages, faults.
+
+    Each org is a customer's, with a user and a connected app of its own. All is in memory.
+    """
+    names = checked(orgs or ("demo",), "an org")
+    if private_key is not None and certificate is None:
+        raise ConfigError("--private-key belongs to a --certificate; give that too")
+    scheme = "https" if certificate else "http"
+    serving = salesforce.serve(
+        port=port,
+        orgs=names,
+        certificate=certificate,
+        private_key=private_key,
+        ready=lambda bound: show_salesforce(f"{scheme}://127.0.0.1:{bound}", names),
+    )
+    asyncio.run(serve(port, serving))
+
+
+def checked(names: Sequence[str], what: str) -> Sequence[str]:
+    """Refuse names that are none, and one that is given twice."""
     for name in names:
         if not NAME.fullmatch(name):
             raise ConfigError(
-                f"{name!r} cannot name a workspace; use lower-case letters, digits and hyphens"
+                f"{name!r} cannot name {what}; use lower-case letters, digits and hyphens"
             )
     if len(set(names)) < len(names):
-        raise ConfigError("two workspaces have the same name; give each another one")
-    asyncio.run(serve(port, {name: api_key(name) for name in names}))
+        raise ConfigError(f"{what} was given twice; give each another name")
+    return names
 
 
 def api_key(workspace: str) -> str:
@@ -52,17 +101,20 @@ def api_key(workspace: str) -> str:
     return f"acme-{workspace}-key"
 
 
-async def serve(port: int, workspaces: dict[str, str]) -> None:
-    """Run an Acme until a signal."""
-    serving = asyncio.ensure_future(
-        acme.serve(port=port, workspaces=workspaces, ready=lambda bound: show(bound, workspaces))
-    )
+async def serve(port: int, app: Coroutine[None, None, None]) -> None:
+    """Run a sandbox until a signal."""
+    serving = asyncio.ensure_future(app)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, serving.cancel)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"The certificate cannot be used: {error.reason or error}. "
+            "Give one in PEM, and the private key that belongs to it."
+        ) from error
     except OSError as error:
         raise HalflapError(
             f"Cannot listen on port {port}: {error.strerror or error}. "
@@ -72,12 +124,34 @@ async def serve(port: int, workspaces: dict[str, str]) -> None:
 
 
 def show(port: int, workspaces: dict[str, str]) -> None:
-    """Say where it is and what to put into `.env`."""
+    """Say where Acme is and what to put into `.env`."""
     address = f"http://127.0.0.1:{port}"
     click.echo(click.style("Acme", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
     for name, key in workspaces.items():
         click.echo(f"  workspace {name:<12}  API key {key}")
+    show_environment(ACME_BASE_URL=f"{address}/v1", ACME_API_KEY=next(iter(workspaces.values())))
+
+
+def show_salesforce(address: str, orgs: Sequence[str]) -> None:
+    """Say where Salesforce is, how to sign in, and what to put into `.env`."""
+    click.echo(click.style("Salesforce", bold=True) + f"  {click.style(address + '/', fg='cyan')}")
+    for name in orgs:
+        click.echo(
+            f"  org {name:<12}  user admin@{name}.example  password {PASSWORD}"
+            f"  security token {SECURITY_TOKEN}\n"
+            f"  {'':<16}  client id halflap-{name}  client secret secret-{name}"
+        )
+    show_environment(
+        SALESFORCE_LOGIN_URL=address,
+        SALESFORCE_AUTH_KIND="client_credentials",
+        SALESFORCE_AUTH_CLIENT_ID=f"halflap-{orgs[0]}",
+        SALESFORCE_AUTH_CLIENT_SECRET=f"secret-{orgs[0]}",
+    )
+
+
+def show_environment(**variables: str) -> None:
+    """Say what to put into `.env`."""
     click.echo("\nFor your .env:")
-    click.echo(click.style(f"  ACME_BASE_URL={address}/v1", bold=True))
-    click.echo(click.style(f"  ACME_API_KEY={next(iter(workspaces.values()))}", bold=True))
+    for name, value in variables.items():
+        click.echo(click.style(f"  {name}={value}", bold=True))
     click.echo("\nAll is in memory. Ctrl-C stops.")

@@ -5,10 +5,11 @@ knows nothing of Halflap. What a real app does on a bad day (it is slow, it fail
 and loses the answer, it sends a webhook twice or out of order) it does here when asked, from a
 seed, so that a test can repeat it.
 
-`acme` is a sample SaaS app: accounts, opportunities, stock, activities, signed webhooks, and a page
-to look at. `create_app()` is the app, `serve()` runs it.
+`acme` is a sample SaaS app: accounts, opportunities, stock, activities, signed webhooks. `salesforce`
+speaks the real one's protocols, for several orgs. Both have a page to look and edit in. In each,
+`create_app()` is the app and `serve()` runs it.
 """
 
-from halflap.sandbox import acme
+from halflap.sandbox import acme, salesforce
 
-__all__ = ["acme"]
+__all__ = ["acme", "salesforce"]

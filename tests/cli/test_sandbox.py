@@ -14,9 +14,10 @@ from halflap.errors import ConfigError
 RUN = "from halflap.cli.sandbox import sandbox; sandbox()"
 
 
-async def test_acme_runs_with_what_it_printed_until_ctrl_c():
+async def started(*arguments):
+    """A sandbox that runs, and the lines for `.env` that it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", RUN, "acme", "--port", "0", "--workspace", "bolts"),
+        *(sys.executable, "-c", RUN, *arguments, "--port", "0"),
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=asyncio.subprocess.PIPE,
     )
@@ -24,8 +25,14 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     shown = ""
     async with asyncio.timeout(15):
         while "Ctrl-C" not in shown:
-            shown += (await process.stdout.readline()).decode()
-    settings = dict(re.findall(r"  (ACME_\w+)=(\S+)", shown))
+            line = await process.stdout.readline()
+            assert line, f"it ended: {shown}"
+            shown += line.decode()
+    return process, dict(re.findall(r"  ([A-Z_]+)=(\S+)", shown))
+
+
+async def test_acme_runs_with_what_it_printed_until_ctrl_c():
+    process, settings = await started("acme", "--workspace", "bolts")
     headers = {"Authorization": f"Bearer {settings['ACME_API_KEY']}"}
     async with (
         aiohttp.ClientSession() as http,
@@ -36,8 +43,38 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
+async def test_a_salesforce_lets_in_whom_it_printed():
+    process, settings = await started("salesforce", "--org", "globex", "--org", "initech")
+    address, form = (
+        settings["SALESFORCE_LOGIN_URL"],
+        {
+            "grant_type": settings["SALESFORCE_AUTH_KIND"],
+            "client_id": settings["SALESFORCE_AUTH_CLIENT_ID"],
+            "client_secret": settings["SALESFORCE_AUTH_CLIENT_SECRET"],
+        },
+    )
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{address}/services/oauth2/token", data=form) as response:
+            token = (await response.json())["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with http.get(f"{address}/services/oauth2/userinfo", headers=headers) as response:
+            assert (await response.json())["preferred_username"] == "admin@globex.example"
+        async with http.get(f"{address}/sandbox/orgs") as response:
+            assert [each["name"] for each in await response.json()] == ["globex", "initech"]
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 @pytest.mark.parametrize("names", [["No Name"], ["a", "a"]])
 def test_workspaces_have_names_of_their_own(names):
     arguments = [each for name in names for each in ("--workspace", name)]
     with pytest.raises(ConfigError):
         CliRunner().invoke(sandbox, ["acme", *arguments], catch_exceptions=False)
+
+
+def test_a_certificate_has_to_fit(tmp_path):
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("nothing")
+    for arguments in (["--private-key", str(wrong)], ["--port", "0", "--certificate", str(wrong)]):
+        with pytest.raises(ConfigError, match="certificate"):
+            CliRunner().invoke(sandbox, ["salesforce", *arguments], catch_exceptions=False)
