@@ -12,20 +12,23 @@ from halflap.errors import (
     HalflapError,
     InvalidEvent,
     Nondeterminism,
+    Overruled,
     RateLimited,
     Rejected,
     RetryLater,
     StepFailed,
+    TooManyHops,
     Unauthorized,
     UpstreamError,
 )
-from halflap.sdk.action import Action, Retry, Writes, step
+from halflap.sdk.action import Action, Retry, step
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, State
 from halflap.sdk.egress import Limits, Response
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+from halflap.sdk.pairs import Pairs, Reads, Writes
 from halflap.sdk.request import Request, header, pointer, query
 from halflap.sdk.schema import (
     UNSET,
@@ -112,7 +115,10 @@ __all__ = [
     "Model",
     "Nondeterminism",
     "OAuth2Code",
+    "Overruled",
+    "Pairs",
     "RateLimited",
+    "Reads",
     "Rejected",
     "Reply",
     "Request",
@@ -128,6 +134,7 @@ __all__ = [
     "StepFailed",
     "StripeSignature",
     "Subscription",
+    "TooManyHops",
     "SvixSignature",
     "Trigger",
     "TwilioSignature",

@@ -13,6 +13,8 @@ HalflapError
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
+├─ Overruled                the other app's newer value stands (pairs' master)  → ignored, visibly
+├─ TooManyHops              writes of integrations cause each other            → failed; break the loop
 ├─ Nondeterminism           a replay met another step than it recorded         → failed; keep code between steps pure
 ├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
 │  ├─ StoreLocked           another server has this store open                 → use its API
@@ -170,6 +172,14 @@ class Conflict(HalflapError):
     def __init__(self, message: str | None = None, *, key: str = "") -> None:
         super().__init__(message)
         self.key = key
+
+
+class Overruled(HalflapError):
+    """The record was edited at the master meanwhile: nothing is written, and that edit comes."""
+
+
+class TooManyHops(HalflapError):
+    """The event was caused by a chain of our own writes that is too long to be meant."""
 
 
 class Nondeterminism(HalflapError):

@@ -68,11 +68,7 @@ class Lifecycle:
         author = integration.lifecycle_flow("deploy")
         if author is not None:
             await author.function(ctx, deployment)
-        wanted = {
-            name: flow
-            for name, flow in integration.flows.items()
-            if flow.trigger.subscribes
-        }
+        wanted = {name: flow for name, flow in integration.flows.items() if flow.trigger.subscribes}
         for name, flow in wanted.items():
             connection = connection_of(ctx.config, integration, flow)
             endpoint = Endpoint(url=ctx.url(name), secret=ctx.secret(name), flow=name)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
+from halflap.engine.doing import Cancelled, Pause
 from halflap.engine.failure import failure_of
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
-from halflap.engine.recorder import Cancelled, Pause, StepRecorder
+from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
 from halflap.engine.scope import Scope
 from halflap.engine.step import Perform
+from halflap.engine.twoway import Current, Partner, ask
 from halflap.errors import (
     Cancel,
     DefinitionError,
@@ -25,16 +27,27 @@ from halflap.errors import (
     HalflapError,
     InvalidEvent,
     NotFound,
+    Overruled,
     RateLimited,
     RetryLater,
     StoreError,
+    TooManyHops,
 )
-from halflap.model import SEALED, SEALED_HEADERS, Failure, FlowKey, Outcome, to_datetime
+from halflap.model import (
+    SEALED,
+    SEALED_HEADERS,
+    Failure,
+    FlowKey,
+    Outcome,
+    StateWrite,
+    to_datetime,
+)
 from halflap.sdk import connection, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
+from halflap.sdk.pairs import plain_fields, read_of
 from halflap.sdk.record import Seal, adapter_of, encode_value
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.running import Suspended
@@ -57,6 +70,8 @@ class Work:
     seal: Seal
     unseal: Seal
     egress: Egress | None = None
+    partner: Partner | None = None
+    ask: Current = ask
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -96,9 +111,11 @@ class Executor:
         running.recorder.set(None)
         running.step.set(None)
         deadline = asyncio.timeout(work.flow.timeout.total_seconds())
+        news: Sequence[StateWrite] = ()
         try:
             async with deadline:
                 outcome = await self._attempt(turn, work, recorder, scope)
+                news = recorder.two_way.ended()
         except asyncio.CancelledError:
             outcome = None
         except (Fenced, StoreError):
@@ -107,6 +124,8 @@ class Executor:
             outcome = None
         except (Suspended, Cancelled):
             outcome = None
+        except Overruled as error:
+            outcome, news = Outcome("ignored", error.message), ()
         except Cancel as error:
             outcome = Outcome("cancelled", error.reason)
         except (RetryLater, RateLimited) as error:
@@ -131,10 +150,10 @@ class Executor:
             failure = Failure("Timeout", message, where=work.flow.where)
             outcome = Outcome("failed", message, failure=failure)
         elif recorder.pauses:
-            return await paused(recorder)
+            return await paused(turn, recorder)
         assert outcome is not None
-        records, logs = await recorder.left(scope)
-        return Ended(outcome, records, logs)
+        records, logs, writes = await recorder.left(scope)
+        return Ended(outcome, records, logs, [*writes, *news])
 
     async def _attempt(
         self, turn: Turn, work: Work, recorder: StepRecorder, scope: Scope
@@ -142,9 +161,21 @@ class Executor:
         flow, start = work.flow, turn.start
         request = request_of(turn, work.unseal)
         trigger = flow.trigger
-        event = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
-        if isinstance(event, Ignore):
-            return Outcome("ignored", event.reason)
+        found = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
+        if isinstance(found, Ignore):
+            return Outcome("ignored", found.reason)
+        told, event = found
+        reads = trigger.declaration.reads
+        record = None if reads is None else read_of(reads, trigger.trigger.component, told)
+        if record is not None:
+            recorder.two_way.partner, recorder.two_way.ask = work.partner, work.ask
+            news = await recorder.check(record)
+            if news.how == "loop":
+                raise TooManyHops(news.reason)
+            if news.how != "run":
+                return Outcome("ignored", f"{news.how}: {news.reason}")
+            if news.current is not None:
+                event = fitted(flow, {**plain_fields(told), **news.current})
         running.recorder.set(recorder)
         ctx: Context[Any] = Context(
             config=work.config,
@@ -175,8 +206,8 @@ def is_cut() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
-    """The flow's event, read from the request by its trigger; misshapen is `InvalidEvent`."""
+async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[Any, Any]:
+    """What the trigger reads of the request, and that as the flow's event; or `InvalidEvent`."""
     try:
         event = await flow.trigger.parse(request)
     except InvalidEvent:
@@ -186,7 +217,12 @@ async def read(flow: Flow[Any, Any, Any], request: Request) -> Any:
         raise InvalidEvent(
             f"{flow.trigger.name} could not read the request: {reason.message}"
         ) from error
-    return event if isinstance(event, Ignore) else fit_event(event, flow.event_type, flow.function)
+    return event if isinstance(event, Ignore) else (event, fitted(flow, event))
+
+
+def fitted(flow: Flow[Any, Any, Any], event: Any) -> Any:
+    """An event as the flow's second parameter says."""
+    return fit_event(event, flow.event_type, flow.function)
 
 
 def encoded(flow: Flow[Any, Any, Any], value: Any) -> bytes:
@@ -231,10 +267,13 @@ def is_sealed(name: str, value: str) -> bool:
     return name.lower() in SEALED_HEADERS and value.startswith(SEALED)
 
 
-async def paused(recorder: StepRecorder) -> Again:
+async def paused(turn: Turn, recorder: StepRecorder) -> Again:
     """The earliest of what the flow waits for."""
     first = min(recorder.pauses, key=lambda each: (each.at is None, each.at))
-    records, logs = await recorder.left()
+    records, logs, writes = await recorder.left()
+    if writes:
+        await turn.commit(records, logs, writes)
+        records, logs = (), ()
     return Again(first.how, first.at, records, logs, first.failure, first.waiting_for)
 
 

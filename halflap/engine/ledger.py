@@ -1,4 +1,4 @@
-"""What an attempt has to write down: records and log lines that are not on disk yet."""
+"""What an attempt has to write down: records, log lines, state that are not on disk yet."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ class Ledger:
         self._turn = turn
         self._records: list[Record] = []
         self._logs: list[LogLine] = []
+        self._writes: list[StateWrite] = []
         self._writing: asyncio.Task[bool] | None = None
         self._kept = 0  # how many records that are not pure there have been
         self._durable = 0  # how many of them are on disk
 
-    def keep(self, record: Record) -> None:
-        """Keep a record; unless it is pure, it is on disk before the next effect starts."""
+    def keep(self, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        """Keep a record; unless it is pure, it is on disk before the next effect starts.
+
+        `writes` to state, which expect nothing, are one commit with it.
+        """
         self._records.append(record)
+        self._writes += writes
         if not record.pure:
             self._kept += 1
 
@@ -34,8 +39,14 @@ class Ledger:
         """Keep log lines; they ride along with records."""
         self._logs += lines
 
-    async def settle(self) -> None:
-        """Return once every record that was kept until now, and is not pure, is on disk."""
+    async def settle(self, writes: Sequence[StateWrite] = ()) -> None:
+        """Return once every record that was kept until now, and is not pure, is on disk.
+
+        So are `writes` to state, which expect nothing, then.
+        """
+        if writes:
+            self._writes += writes
+            self._kept += 1
         target = self._kept
         while self._durable < target:
             if self._writing is None:
@@ -51,14 +62,14 @@ class Ledger:
             await self._written()
         return await asyncio.shield(self._begin(record, writes))
 
-    async def left(self) -> tuple[Sequence[Record], Sequence[LogLine]]:
+    async def left(self) -> tuple[Sequence[Record], Sequence[LogLine], Sequence[StateWrite]]:
         """What has not been written: it goes with the verdict."""
         while self._writing is not None:
             await self._written()
-        records, logs = self._records, self._logs
-        self._records, self._logs = [], []
+        records, logs, writes = self._records, self._logs, self._writes
+        self._records, self._logs, self._writes = [], [], []
         self._durable = self._kept
-        return records, logs
+        return records, logs, writes
 
     def _begin(self, record: Record | None, writes: Sequence[StateWrite]) -> asyncio.Task[bool]:
         task = asyncio.get_running_loop().create_task(self._write(record, writes))
@@ -71,20 +82,20 @@ class Ledger:
         await asyncio.shield(self._writing)
 
     async def _write(self, record: Record | None, writes: Sequence[StateWrite]) -> bool:
-        records, logs, kept = self._records, self._logs, self._kept
-        self._records, self._logs = [], []
+        records, logs, due, kept = self._records, self._logs, self._writes, self._kept
+        self._records, self._logs, self._writes = [], [], []
         try:
             if record is None:
-                done = await self._turn.commit(records, logs)
+                done = await self._turn.commit(records, logs, due)
             else:
-                done = await self._turn.commit([*records, record], logs, writes)
+                done = await self._turn.commit([*records, record], logs, [*due, *writes])
                 if not done:
                     record = replace(record, result=b"false")
-                    await self._turn.commit([*records, record], logs)
+                    await self._turn.commit([*records, record], logs, due)
             self._durable = kept
             return done
         except BaseException:
-            self._records[:0], self._logs[:0] = records, logs
+            self._records[:0], self._logs[:0], self._writes[:0] = records, logs, due
             raise
         finally:
             self._writing = None

@@ -7,6 +7,7 @@ them, and tests of flows run on it. With a manual clock, retries and sleeps take
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -264,24 +265,20 @@ class MemoryEngine:
         assert self._handler is not None
         execution = turn.start.execution
         try:
-            verdict = await self._handler(turn)
+            await turn.actor.ask(Finish(turn.fence, await self._handler(turn)))
             self._errors.pop(execution, None)
         except Fenced:
-            return
+            log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
             turn.actor.tell(Lost(turn.fence, "drained"))
-            return
         except StoreError:
             turn.actor.tell(Lost(turn.fence, "crashed"))
-            return
         except Exception as error:
             log.exception("the executor failed", execution=execution)
             self._errors[execution] += 1
             verdict = after_error(error, self._errors[execution], turn.now())
-        try:
-            await turn.actor.ask(Finish(turn.fence, verdict))
-        except Fenced:
-            log.info("execution lost to another worker", execution=execution)
+            with contextlib.suppress(Fenced):
+                await turn.actor.ask(Finish(turn.fence, verdict))
 
     async def _first(self, start: Start) -> str | None:
         if start.dedupe is None:

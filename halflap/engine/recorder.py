@@ -3,103 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, NoReturn
+from typing import Any
 from uuid import UUID, uuid5
 
-from pydantic import TypeAdapter
-
-from halflap.engine.failure import failure_of
-from halflap.engine.ledger import Ledger
-from halflap.engine.past import Past, due_of
-from halflap.engine.protocol import Turn
-from halflap.engine.retry import again
+from halflap.engine.doing import Cancelled, Doing, Pause, Steps
 from halflap.engine.scope import Scope, current, current_scope, escaped
-from halflap.engine.step import Perform, line_of, run_action, step_failed
-from halflap.errors import Cancel, Fenced, StoreError
-from halflap.model import (
-    MISSING,
-    Failure,
-    LogLine,
-    Micros,
-    Record,
-    StateWrite,
-    StepKind,
-    to_datetime,
-)
-from halflap.sdk.action import Action
+from halflap.engine.step import as_step, run_action
+from halflap.engine.twoway import News, inputs_of
+from halflap.errors import Fenced, Overruled, StoreError
+from halflap.model import MISSING, Record, StateWrite, to_datetime
+from halflap.sdk.action import Action, Retry
+from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY
-from halflap.sdk.record import Seal, decode_value, encode_inputs, encode_value
-from halflap.sdk.running import RunningStep, Suspended
+from halflap.sdk.pairs import Pairs, RecordState, without, written_by
+from halflap.sdk.record import decode_value, encode_inputs, encode_value
+from halflap.sdk.running import Suspended
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
-MOST_LOG_LINES = 10_000
+COMPARE = Doing("check", "$check", "Compare with what is known", Retry())
+LOOK = Doing("check", "$standing", "Look at what the master has", Retry())
 
 
-class Cancelled(BaseException):
-    """Unwinds a flow whose execution somebody cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why the execution leaves memory, and until when."""
-
-    how: Literal["retry", "later", "sleep", "signal"]
-    at: Micros | None
-    failure: Failure | None = None
-    waiting_for: str = ""
-
-
-class StepRecorder:
-    """The `Recorder` of one attempt of one execution.
-
-    `pauses` and `cancelled` say that the flow is being unwound, even where its author's code
-    swallowed what unwinds it.
-    """
-
-    def __init__(
-        self,
-        turn: Turn,
-        *,
-        seal: Seal,
-        unseal: Seal,
-        chance: random.Random,
-        perform: Perform | None = None,
-    ) -> None:
-        self._turn = turn
-        self._seal = seal
-        self._unseal = unseal
-        self._chance = chance
-        self._perform = perform
-        self._ledger = Ledger(turn)
-        self._past = Past(turn.history)
-        self._read: dict[tuple[str, str], bytes] = {}
-        self._logged = 0
-        self.pauses: list[Pause] = []
-        self.cancelled = False
-
-    # The flow's own scope -------------------------------------------------------------------
-
-    def open(self) -> Scope:
-        """Open the flow's scope in the current task."""
-        scope = self._past.whole(self._turn.accepted_at, asyncio.current_task())
-        current.set(scope)
-        return scope
-
-    def close(self, scope: Scope) -> None:
-        """The scope ended well: nothing that it recorded may be left over."""
-        self._past.close(scope)
-
-    async def left(self, scope: Scope | None = None) -> tuple[Sequence[Record], Sequence[LogLine]]:
-        """What has not been written: it goes with the verdict. With the flow's scope, all it logged."""
-        if scope is not None:
-            self._ledger.keep_lines(scope.lines)
-        return await self._ledger.left()
-
-    # Recorder -------------------------------------------------------------------------------
+class StepRecorder(Steps):
+    """The `Recorder` of one attempt of one execution: its verbs, each of them a step."""
 
     def now(self) -> datetime:
         """See `Context.now`."""
@@ -112,61 +41,71 @@ class StepRecorder:
         place = f"{scope.path}{scope.position}/{scope.uuids}"
         return uuid5(NAMESPACE, f"{self._turn.start.root}/{place}")
 
-    def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Keep a line of the flow: it is written with the scope's next record, so never twice."""
-        scope = current.get()
-        if scope is None:
-            self._ledger.keep_lines(self._line(level, message, fields, ""))
-        elif not scope.replaying:
-            scope.lines += self._line(level, message, fields, "")
-
     async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run an action as a step, or answer from the journal."""
         scope = current_scope()
+        asked = None
+        if action.writes is not None:
+            arguments, asked = await self._allowed(scope, action, arguments)
         path = scope.next_path(action.name)
-        inputs = encode_inputs(action, arguments)
-        known = self._past.recall(scope, path, inputs)
-        adapter = None if action.shape.output is Any else action.shape.output_adapter
-        if known is not None and known.status != "retrying":
-            self._past.pass_by(scope, known)
-            return self._answer(known, adapter)
-        if known is not None and (at := due_of(known)) > self._turn.now():
-            self._past.pass_by(scope, known)  # another branch of a gather was due before it
-            self._pause(scope, Pause("retry", at, known.failure))
-        if not action.pure:
-            await self._ledger.settle()
-        self._check(scope)
-        started = self._turn.now()
-        failure: Failure | None = None
-        result: bytes | None = None
-        try:
-            value = await run_action(action, arguments, self._step(path), self._perform)
-            result = encode_value(value, adapter, self._seal)
-        except (Fenced, StoreError):
-            raise
-        except Exception as caught:
-            error, failure = caught, failure_of(caught)
-        else:
-            error = None
-        record = Record(
-            self._past.next_seq() if known is None else known.seq,
-            path,
+        doing = Doing(
             "action" if action.component else "step",
             action.name,
             action.title,
-            "succeeded" if failure is None else "failed",
-            started if known is None else known.started_at,
-            self._turn.now(),
-            inputs,
-            result,
-            failure,
-            1 if known is None else known.tries + 1,
+            action.retry,
             action.pure,
+            None if action.shape.output is Any else action.shape.output_adapter,
+            action.writes,
+            asked,
         )
-        if error is not None:
-            self._failed(scope, action, record, error)
-        self._keep(scope, record)
-        return self._answer(record, adapter)
+        inputs = encode_inputs(action, arguments)
+        return await self._do(
+            scope,
+            path,
+            doing,
+            inputs,
+            lambda: run_action(action, arguments, self._step(path), self._perform),
+        )
+
+    async def check(self, told: RecordState) -> News:
+        """Compare what an event tells with what is known of its record: a step like any other."""
+        scope = current_scope()
+        path = scope.next_path("$check")
+        answer = await self._do(
+            scope,
+            path,
+            COMPARE,
+            inputs_of(told),
+            lambda: as_step(self._step(path), lambda: self.two_way.check(told)),
+        )
+        return self.two_way.found(told, answer)
+
+    async def _allowed(
+        self, scope: Scope, action: Action[..., Any], arguments: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], RecordState]:
+        """An action's arguments without what would overrule the master; what is left is written."""
+        assert action.writes is not None
+        asked = written_by(action.writes, action.component, arguments)
+        connection = arguments.get(action.shape.connection or "")
+        if not isinstance(connection, Connection) or not self.two_way.is_masters(asked):
+            return arguments, asked
+        path = scope.next_path("$standing")
+        standing = await self._do(
+            scope,
+            path,
+            LOOK,
+            inputs_of(asked),
+            lambda: as_step(self._step(path), lambda: self.two_way.standing(asked, connection)),
+        )
+        if not standing:
+            return arguments, asked
+        shown = ", ".join(f"{name} {value!r}" for name, value in standing.items())
+        stands = f"{asked} was edited meanwhile, and it is the master's: {shown} stands"
+        if standing.keys() >= asked.fields.keys():
+            raise Overruled(f"conflict: {stands}")
+        self.log("warning", f"{stands}; that part is not written", {})
+        fewer = without(action.writes, arguments, standing)
+        return fewer, written_by(action.writes, action.component, fewer)
 
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""
@@ -269,11 +208,48 @@ class StepRecorder:
             path, "state", f"Write {key}", started, inputs=encoded, result=b"true"
         )
         change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
-        self._ledger.keep_lines(here.lines)
-        here.lines = []
-        done = await self._ledger.write(record, [change])
-        self._past.pass_by(here, record)
-        return done
+        return await self._write(here, record, [change])
+
+    async def read_pair(self, pairs: Pairs, side: str, id: str) -> str | None:
+        """See `Context.paired`."""
+        here = current_scope()
+        name = f"{pairs.name} of {side} {id}"
+        path = here.next_path(f"paired({escaped(name)})")
+        known = self._past.recall(here, path)
+        if known is None:
+            await self._ledger.settle()
+            self._check(here)
+            started = self._turn.now()
+            found = await self.two_way.echo.pair(pairs, pairs.record(side, id))
+            other = found.get(pairs.other(side))
+            result = MISSING if other is None else encode_value(other, None, self._seal)
+            known = self._record(path, "state", f"Read {name}", started, result=result)
+            self._keep(here, known)
+        else:
+            self._past.pass_by(here, known)
+        if known.result is None or known.result == MISSING:
+            return None
+        return str(decode_value(known.result, None, self._unseal))
+
+    async def write_pair(self, pairs: Pairs, ids: Mapping[str, str], *, remove: bool) -> bool:
+        """See `Context.pair` and `Context.unpair`."""
+        here = current_scope()
+        shown = " and ".join(f"{side} {id}" for side, id in ids.items())
+        path = here.next_path(f"{'unpair' if remove else 'pair'}({escaped(shown)})")
+        known = self._past.recall(here, path)
+        if known is not None:
+            self._past.pass_by(here, known)
+            return known.result == b"true"
+        self._check(here)
+        started = self._turn.now()
+        echo = self.two_way.echo
+        found = [await echo.pair(pairs, pairs.record(side, id)) for side, id in ids.items()]
+        title = f"{'Forget' if remove else 'Write'} {pairs.name}: {shown}"
+        record = self._record(path, "state", title, started, result=b"true")
+        if remove:
+            return await self._write(here, record, echo.parting(pairs, found[0] or ids))
+        done = all(each == ids for each in found)
+        return await self._write(here, record, [] if done else echo.pairing(pairs, ids))
 
     async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
@@ -299,83 +275,6 @@ class StepRecorder:
             self._past.pass_by(scope, known)
         return value
 
-    # Inside ---------------------------------------------------------------------------------
-
-    def _keep(self, scope: Scope, record: Record) -> None:
-        self._ledger.keep(record)
-        if scope.lines:
-            self._ledger.keep_lines(scope.lines)
-            scope.lines = []
-        self._past.pass_by(scope, record)
-
-    def _record(
-        self,
-        path: str,
-        kind: StepKind,
-        title: str,
-        started: Micros,
-        *,
-        inputs: bytes | None = None,
-        result: bytes | None = None,
-    ) -> Record:
-        name = path.rsplit("/", 1)[-1].partition("#")[0]
-        return Record(
-            self._past.next_seq(),
-            path,
-            kind,
-            name,
-            title,
-            "succeeded",
-            started,
-            self._turn.now(),
-            inputs,
-            result,
-        )
-
-    def _answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
-        if record.status == "failed":
-            if record.failure is not None and record.failure.kind == "Cancel":
-                raise Cancel(record.failure.message)
-            raise step_failed(record)
-        return decode_value(record.result or b"null", adapter, self._unseal)
-
-    def _check(self, scope: Scope) -> None:
-        if self._turn.cancelling is not None:
-            self.cancelled = scope.unwinding = True
-            raise Cancelled
-        if not self._turn.alive():
-            raise Fenced(f"the lease on {self._turn.start.execution} has run out")
-
-    def _step(self, path: str) -> RunningStep:
-        def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
-            self._ledger.keep_lines(self._line(level, message, fields, path))
-
-        return RunningStep(path, self._turn.start.root, log=log)
-
-    def _failed(
-        self, scope: Scope, action: Action[..., Any], record: Record, error: Exception
-    ) -> NoReturn:
-        """Keep a failed try, and pause until the next one; or fail, where there is none."""
-        if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
-            assert record.failure is not None
-            self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
-            raise error
-        elapsed = record.ended_at - record.started_at
-        decided = again(error, action.retry, record.tries, elapsed, self._chance)
-        if decided is None:
-            self._keep(scope, record)
-            raise step_failed(record) from error
-        spent = record.tries - (decided.how == "later")
-        at = record.ended_at + decided.wait
-        waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
-        self._keep(scope, waiting)
-        self._pause(scope, Pause(decided.how, at, record.failure))
-
-    def _pause(self, scope: Scope, pause: Pause) -> NoReturn:
-        self.pauses.append(pause)
-        scope.unwinding = True
-        raise Suspended
-
     def _expected(self, scope: str, key: str, expect: Any) -> bytes | None:
         if expect is ANY:
             return None
@@ -387,13 +286,9 @@ class StepRecorder:
             return read
         return encode_value(expect, None, self._seal)
 
-    def _line(
-        self, level: str, message: str, fields: Mapping[str, Any], step: str
-    ) -> list[LogLine]:
-        self._logged += 1
-        if self._logged > MOST_LOG_LINES:
-            return []
-        if self._logged == MOST_LOG_LINES:
-            level, fields = "warning", {}
-            message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
-        return [line_of(self._turn.now(), level, message, fields, step, self._seal)]
+    async def _write(self, here: Scope, record: Record, writes: list[StateWrite]) -> bool:
+        self._ledger.keep_lines(here.lines)
+        here.lines = []
+        done = await self._ledger.write(record, writes)
+        self._past.pass_by(here, record)
+        return done

@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.engine.executor import Work
 from halflap.engine.library import Library
+from halflap.engine.twoway import Partner
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection
 from halflap.sdk.connection import Connection, Link
@@ -63,9 +64,11 @@ class Resolver:
         instance = await self._catalogue.instances.get(key.instance)
         secrets = await self._endpoint_secrets(key.instance)
         seal, unseal = self.seals(key.customer)
+        flow = self._flow(integration, key)
+        config = await self.config(integration, key.instance, key.revision)
         return Work(
-            flow=self._flow(integration, key),
-            config=await self.config(integration, key.instance, key.revision),
+            flow=flow,
+            config=config,
             customer=CustomerInfo(customer.id, customer.name, customer.external_id),
             instance=InstanceInfo(instance.id, instance.name),
             urls=await self.urls(key.instance),
@@ -73,6 +76,7 @@ class Resolver:
             seal=seal,
             unseal=unseal,
             egress=self.egress,
+            partner=partner_of(flow, config),
         )
 
     def _flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
@@ -191,3 +195,11 @@ def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:
         return integration.config.model_validate(values)
     except ValidationError as error:
         raise config_error(f"the config of {integration.name} is not complete", error) from error
+
+
+def partner_of(flow: Flow[Any, Any, Any], config: Config) -> Partner | None:
+    """What a flow with pairs is part of; None where it has none, or its app is not connected."""
+    connection = None if flow.side is None else getattr(config, flow.side, None)
+    if flow.pairs is None or flow.side is None or not isinstance(connection, Connection):
+        return None
+    return Partner(flow.pairs, flow.side, connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from halflap.errors import DefinitionError, StepFailed
 from halflap.model import Failure, LogLine, Micros, Record
@@ -15,6 +15,8 @@ from halflap.sdk.running import RunningStep
 from halflap.sdk.trigger import first_line
 
 LONGEST_LINE = 10_000
+
+T = TypeVar("T")
 
 Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
 """What runs an action instead of the action itself: a test's fake."""
@@ -31,18 +33,15 @@ async def run_action(
     for each in action.shape.inputs:
         if each.name in given:
             given[each.name] = each.adapter.validate_python(given[each.name])
-    recorder_before = running.recorder.set(None)
-    step_before = running.step.set(step)
-    try:
+
+    async def call() -> Any:
         called = action.invoke(**given) if perform is None else perform(action, given)
         if action.timeout is None:
-            value = await called
-        else:
-            async with asyncio.timeout(action.timeout.total_seconds()):
-                value = await called
-    finally:
-        running.step.reset(step_before)
-        running.recorder.reset(recorder_before)
+            return await called
+        async with asyncio.timeout(action.timeout.total_seconds()):
+            return await called
+
+    value = await as_step(step, call)
     if action.shape.output is Any:
         return value
     try:
@@ -52,6 +51,17 @@ async def run_action(
             f"{action.name} returned what its annotation does not say: {first_line(error)}",
             where=action.where,
         ) from error
+
+
+async def as_step(step: RunningStep, do: Callable[[], Awaitable[T]]) -> T:
+    """Do something as a step: what it calls is no step of its own, and its requests are the step's."""
+    recorder_before = running.recorder.set(None)
+    step_before = running.step.set(step)
+    try:
+        return await do()
+    finally:
+        running.step.reset(step_before)
+        running.recorder.reset(recorder_before)
 
 
 def step_failed(record: Record) -> StepFailed:

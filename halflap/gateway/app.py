@@ -18,11 +18,13 @@ from halflap.model import (
     Clock,
     Event,
     Micros,
+    Order,
     Rejection,
     Start,
     new_id,
     to_datetime,
 )
+from halflap.sdk.pairs import order_of
 from halflap.sdk.request import Headers, Request, decompress
 from halflap.sdk.trigger import FlowResult, Reply
 
@@ -137,6 +139,7 @@ class Gateway:
                 self._count(route.flow.instance, route.flow.flow, "filtered")
                 continue
             execution = new_id("exe", now=now)
+            key = said(declared.key, part)
             starts.append(
                 Start(
                     execution=execution,
@@ -144,17 +147,18 @@ class Gateway:
                     event=event_of(part, route, now),
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
-                    key=said(declared.key, part),
+                    key=key,
+                    order=order_by(route, key),
                 )
             )
         return starts
 
-    async def _result(self, execution: str, wanted: FlowResult) -> Answer:
+    async def _result(self, execution: str, awaited: FlowResult) -> Answer:
         try:
-            outcome = await self._engine.outcome(execution, wanted.within.total_seconds())
+            outcome = await self._engine.outcome(execution, awaited.within.total_seconds())
         except NotFound:  # the first of its duplicates, and no longer kept
             outcome = None
-        return answer_for(wanted, None, (), execution=execution, outcome=outcome)
+        return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
     def _note(self, route: Route, error: Rejected, scope: Message) -> None:
         headers = tuple(
@@ -163,6 +167,14 @@ class Gateway:
             if name.lower().decode("latin-1") not in SEALED_HEADERS
         )
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
+
+
+def order_by(route: Route, key: str | None) -> Order | None:
+    """The order of a paired record's events: those of either side come one after another."""
+    pairs, side = route.definition.pairs, route.definition.side
+    if pairs is None or side is None or key is None:
+        return None
+    return order_of(route.flow.instance, pairs, side, key)
 
 
 def plain(request: Request, allowed: bool, cap: int) -> Request:

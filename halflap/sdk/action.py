@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from halflap.errors import DefinitionError
 from halflap.sdk import running
+from halflap.sdk.pairs import Writes
 from halflap.sdk.schema import Shape, read_signature, summary, where
 
 P = ParamSpec("P")
@@ -45,17 +46,6 @@ class Retry:
 
 
 NEVER = Retry(attempts=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Writes:
-    """Which record of the app an action writes, and which of its fields (for the echo).
-
-    `record` names the input that holds the record's id, `fields` the inputs that are written.
-    """
-
-    record: str
-    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

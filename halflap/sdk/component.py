@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from halflap.errors import DefinitionError
-from halflap.sdk.action import Action, ActionDecorator, Retry, Writes
+from halflap.sdk.action import Action, ActionDecorator, Retry
 from halflap.sdk.connection import Connection
+from halflap.sdk.pairs import Reads, Writes
 from halflap.sdk.request import Request
 from halflap.sdk.signature import Verifier
 from halflap.sdk.trigger import Answer, Declaration, Pick, Reply, Trigger, TriggerDecorator
@@ -36,6 +37,8 @@ class Component:
         self.title = title or name.replace("_", " ").capitalize()
         self.description = description
         self.connection = connection
+        if connection is not None:
+            connection._component = name
         self.actions: dict[str, Action[..., Any]] = {}
         self.triggers: dict[str, Trigger[..., Any]] = {}
 
@@ -108,6 +111,7 @@ class Component:
         body_limit: int | None = None,
         ticks: Callable[[datetime], datetime | None] | None = None,
         lifecycle: Literal["deploy", "teardown"] | None = None,
+        reads: Reads | None = None,
     ) -> TriggerDecorator:
         """Make a trigger of a function that reads a `Request` (see `Declaration` for the rest)."""
         declaration = Declaration(
@@ -124,6 +128,7 @@ class Component:
             body_limit=body_limit,
             ticks=ticks,
             lifecycle=lifecycle,
+            reads=reads,
         )
 
         def decorate(function: Callable[..., Any]) -> Trigger[..., Any]:

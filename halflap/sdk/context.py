@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from halflap.errors import Conflict, DefinitionError
+from halflap.sdk.pairs import Pairs
 from halflap.sdk.running import Recorder
 from halflap.sdk.schema import Config
 
@@ -187,6 +188,40 @@ class Context(Generic[C_co]):
                 "give key="
             )
         return await self._recorder.gather(values, keys, do, limit)
+
+    async def paired(self, pairs: Pairs, **known: str) -> str | None:
+        """The id of the record at the other app, or None where it is paired with none.
+
+            known = await ctx.paired(accounts, salesforce=changed.id)
+
+        A recorded step, so it is the same on every attempt.
+        """
+        ids = pairs.ids(known)
+        if len(ids) != 1:
+            raise DefinitionError(
+                f"ctx.paired: give the id of one side of {pairs.name}: {', '.join(pairs.sides)}"
+            )
+        side, id = next(iter(ids.items()))
+        return await self._recorder.read_pair(pairs, side, id)
+
+    async def pair(self, pairs: Pairs, **ids: str) -> None:
+        """Say that two records belong together, as where one was found at the other app.
+
+        What a flow with `pairs=` makes is paired by itself. `Conflict` where either is paired with
+        another record; `unpair` it first.
+        """
+        given = pairs.ids(ids)
+        if len(given) != 2:
+            raise DefinitionError(
+                f"ctx.pair: give the ids of both sides of {pairs.name}: {', '.join(pairs.sides)}"
+            )
+        if not await self._recorder.write_pair(pairs, given, remove=False):
+            shown = " and ".join(f"{side} {id}" for side, id in given.items())
+            raise Conflict(f"{shown} cannot be paired: one of them is paired with another record")
+
+    async def unpair(self, pairs: Pairs, **known: str) -> None:
+        """Forget with which record one is paired; one that is paired with none is fine."""
+        await self._recorder.write_pair(pairs, pairs.ids(known), remove=True)
 
     def url(self, flow: Flow[Any, Any, Any] | str) -> str:
         """The URL of a sibling flow of this instance; stable through redeploys and versions."""

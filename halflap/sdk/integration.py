@@ -51,6 +51,7 @@ class Flow(Generic[C, E, R]):
         self.timeout = timeout
         self.max_age = max_age
         self.pairs = pairs
+        self.side: str | None = None
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) != 2 or not inspect.iscoroutinefunction(function):
             raise DefinitionError(
@@ -163,36 +164,30 @@ class Integration(Generic[C]):
         if lifecycle and self.lifecycle_flow(lifecycle):
             raise DefinitionError(f"there are two {lifecycle} flows", where=flow.where)
         if flow.pairs is not None:
-            self._check_pairs(flow, flow.pairs)
+            self._take_side(flow, flow.pairs)
         self.flows[flow.name] = flow
 
-    def side_of(self, flow: Flow[C, Any, Any]) -> str | None:
-        """The side of its pairs that a flow's events come from."""
-        if flow.pairs is None:
-            return None
-        component = flow.trigger.trigger.component
-        sides = [each for each in flow.pairs.sides if flow.pairs.components[each] == component]
-        reads = flow.trigger.declaration.reads
-        kinds = [each for each in sides if reads and flow.pairs.sides[each] == reads.kind]
-        return (kinds or sides or [None])[0]
-
-    def _check_pairs(self, flow: Flow[C, Any, Any], pairs: Pairs) -> None:
+    def _take_side(self, flow: Flow[C, Any, Any], pairs: Pairs) -> None:
+        """Find the side of its pairs that a flow's events come from."""
         if self.paired.get(pairs.name) is not pairs:
             raise DefinitionError(
                 f"the flow {flow.name} has pairs of another integration, {pairs.name!r}",
                 where=flow.where,
             )
-        declared = flow.trigger.declaration
+        declared, component = flow.trigger.declaration, flow.trigger.trigger.component
         if declared.reads is None or declared.key is None:
             raise DefinitionError(
                 f"the flow {flow.name} has pairs, and its trigger {flow.trigger.name} does not say "
                 "which record an event tells of: declare key= and reads= on it",
                 where=flow.where,
             )
-        if self.side_of(flow) is None:
+        flow.side = pairs.side_of(component, declared.reads.kind) or next(
+            (side for side in pairs.sides if pairs.components[side] == component), None
+        )
+        if flow.side is None:
             raise DefinitionError(
-                f"the flow {flow.name} starts at {flow.trigger.trigger.component}, which is neither "
-                f"side of the pairs {pairs.name!r}: {', '.join(pairs.sides)}",
+                f"the flow {flow.name} starts at {component}, which is neither side of the pairs "
+                f"{pairs.name!r}: {', '.join(pairs.sides)}",
                 where=flow.where,
             )
 

@@ -17,6 +17,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from halflap.sdk.component import Action
     from halflap.sdk.connection import Connection, Link
+    from halflap.sdk.pairs import Pairs
 
 
 class Recorder(Protocol):
@@ -43,6 +44,10 @@ class Recorder(Protocol):
     async def read_state(self, scope: str, key: str) -> Any: ...
 
     async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool: ...
+
+    async def read_pair(self, pairs: Pairs, side: str, id: str) -> str | None: ...
+
+    async def write_pair(self, pairs: Pairs, ids: Mapping[str, str], *, remove: bool) -> bool: ...
 
     def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None: ...
 

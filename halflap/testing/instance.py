@@ -10,12 +10,13 @@ from typing import Any, cast, get_args
 from pydantic import SecretStr
 
 from halflap.engine.executor import Work
-from halflap.engine.resolver import validated
+from halflap.engine.resolver import partner_of, validated
 from halflap.errors import DefinitionError
 from halflap.model import FlowKey
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.pairs import RecordState
 from halflap.sdk.schema import Config, hints_of
 from halflap.testing.fake import Fake, FakeEgress
 from halflap.testing.sample import sample_connection
@@ -40,6 +41,7 @@ class TestInstance:
     ) -> None:
         self.integration = integration
         self.network = fake or Fake()
+        self.records: Mapping[str, Mapping[str, Any]] | None = None
         self._before = len(self.network.mistakes)
         self.config = self._filled(config)
         self.customer = (
@@ -71,12 +73,20 @@ class TestInstance:
             seal=self.seal,
             unseal=self.unseal,
             egress=FakeEgress(self.network),
+            partner=partner_of(flow, self.config),
+            ask=self.ask,
         )
 
         async def find(key: FlowKey) -> Work:
             return work
 
         return find
+
+    async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:
+        """A record as the test says that it is at the app; where it says nothing, as the event is."""
+        if self.records is None or record.name not in self.records:
+            raise NotImplementedError
+        return self.records[record.name]
 
     def seal(self, text: str) -> str:
         """A secret as a record of a test keeps it: hidden from the eye, no more."""

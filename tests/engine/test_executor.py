@@ -135,7 +135,7 @@ async def test_an_effects_result_is_durable_before_the_next_effect_starts(runner
 async def test_the_control_without_settling_is_caught(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def settle_nothing(self: Ledger) -> None: ...
+    async def settle_nothing(self: Ledger, writes: object = ()) -> None: ...
 
     monkeypatch.setattr(Ledger, "settle", settle_nothing)
     assert await two_effects(runner) == [[], []]

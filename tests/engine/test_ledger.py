@@ -98,7 +98,7 @@ async def test_a_settle_that_is_cancelled_still_writes_once() -> None:
         await settling
     disk.open.set()
     left: Any = await ledger.left()
-    assert (disk.commits, left) == ([["a=1"]], ([], []))
+    assert (disk.commits, left) == ([["a=1"]], ([], [], []))
 
 
 async def test_a_conflict_is_recorded_together_with_what_was_due() -> None:

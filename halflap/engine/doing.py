@@ -1,0 +1,256 @@
+"""How a step is done: recalled, or run, recorded, paused, failed. What the recorder's verbs share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NoReturn
+
+from pydantic import TypeAdapter
+
+from halflap.engine.failure import failure_of
+from halflap.engine.ledger import Ledger
+from halflap.engine.past import Past, due_of
+from halflap.engine.protocol import Turn
+from halflap.engine.retry import again
+from halflap.engine.scope import Scope, current
+from halflap.engine.step import Perform, line_of, step_failed
+from halflap.engine.twoway import TwoWay
+from halflap.errors import Cancel, Fenced, StoreError
+from halflap.model import Failure, LogLine, Micros, Record, StateWrite, StepKind
+from halflap.sdk.action import Retry
+from halflap.sdk.pairs import RecordState, Writes
+from halflap.sdk.record import Seal, decode_value, encode_value
+from halflap.sdk.running import RunningStep, Suspended
+
+MOST_LOG_LINES = 10_000
+
+
+class Cancelled(BaseException):
+    """Unwinds a flow whose execution somebody cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why the execution leaves memory, and until when."""
+
+    how: Literal["retry", "later", "sleep", "signal"]
+    at: Micros | None
+    failure: Failure | None = None
+    waiting_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a step does, as its record says it. `asked` is what it writes, where that is declared."""
+
+    kind: StepKind
+    name: str
+    title: str
+    retry: Retry
+    pure: bool = False
+    adapter: TypeAdapter[Any] | None = None
+    writes: Writes | None = None
+    asked: RecordState | None = None
+
+
+class Steps:
+    """The steps of one attempt of one execution.
+
+    `pauses` and `cancelled` say that the flow is being unwound, even where its author's code
+    swallowed what unwinds it.
+    """
+
+    def __init__(
+        self,
+        turn: Turn,
+        *,
+        seal: Seal,
+        unseal: Seal,
+        chance: random.Random,
+        perform: Perform | None = None,
+    ) -> None:
+        self._turn = turn
+        self._seal = seal
+        self._unseal = unseal
+        self._chance = chance
+        self._perform = perform
+        self._ledger = Ledger(turn)
+        self._past = Past(turn.history)
+        self._read: dict[tuple[str, str], bytes] = {}
+        self._logged = 0
+        self.two_way = TwoWay.of(turn)
+        self.pauses: list[Pause] = []
+        self.cancelled = False
+
+    # The flow's own scope -------------------------------------------------------------------
+
+    def open(self) -> Scope:
+        """Open the flow's scope in the current task."""
+        scope = self._past.whole(self._turn.accepted_at, asyncio.current_task())
+        current.set(scope)
+        return scope
+
+    def close(self, scope: Scope) -> None:
+        """The scope ended well: nothing that it recorded may be left over."""
+        self._past.close(scope)
+
+    async def left(
+        self, scope: Scope | None = None
+    ) -> tuple[Sequence[Record], Sequence[LogLine], Sequence[StateWrite]]:
+        """What has not been written: it goes with the verdict. With the flow's scope, all it logged."""
+        if scope is not None:
+            self._ledger.keep_lines(scope.lines)
+        return await self._ledger.left()
+
+    def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Keep a line of the flow: it is written with the scope's next record, so never twice."""
+        scope = current.get()
+        if scope is None:
+            self._ledger.keep_lines(self._line(level, message, fields, ""))
+        elif not scope.replaying:
+            scope.lines += self._line(level, message, fields, "")
+
+    async def _do(
+        self,
+        scope: Scope,
+        path: str,
+        doing: Doing,
+        inputs: bytes,
+        run: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """Do something as the step at `path`, or answer from the journal."""
+        known = self._past.recall(scope, path, inputs)
+        if known is not None and known.status != "retrying":
+            self._past.pass_by(scope, known)
+            if doing.asked is not None and doing.writes is not None and known.failure is None:
+                self.two_way.recalled(doing.asked, doing.writes, known)
+            return self._answer(known, doing.adapter)
+        if known is not None and (at := due_of(known)) > self._turn.now():
+            self._past.pass_by(scope, known)  # another branch of a gather was due before it
+            self._pause(scope, Pause("retry", at, known.failure))
+        if not doing.pure:
+            asked = doing.asked
+            await self._ledger.settle(() if asked is None else self.two_way.before(asked, path))
+        self._check(scope)
+        started = self._turn.now()
+        failure: Failure | None = None
+        result: bytes | None = None
+        try:
+            result = encode_value(await run(), doing.adapter, self._seal)
+        except (Fenced, StoreError):
+            raise
+        except Exception as caught:
+            error, failure = caught, failure_of(caught)
+        else:
+            error = None
+        record = Record(
+            self._past.next_seq() if known is None else known.seq,
+            path,
+            doing.kind,
+            doing.name,
+            doing.title,
+            "succeeded" if failure is None else "failed",
+            started if known is None else known.started_at,
+            self._turn.now(),
+            inputs,
+            result,
+            failure,
+            1 if known is None else known.tries + 1,
+            doing.pure,
+        )
+        if error is not None:
+            self._failed(scope, doing, record, error)
+        writes: Sequence[StateWrite] = ()
+        if doing.asked is not None and doing.writes is not None:
+            writes = await self.two_way.after(doing.asked, doing.writes, record)
+        self._keep(scope, record, writes)
+        return self._answer(record, doing.adapter)
+
+    def _keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        self._ledger.keep(record, writes)
+        if scope.lines:
+            self._ledger.keep_lines(scope.lines)
+            scope.lines = []
+        self._past.pass_by(scope, record)
+
+    def _record(
+        self,
+        path: str,
+        kind: StepKind,
+        title: str,
+        started: Micros,
+        *,
+        inputs: bytes | None = None,
+        result: bytes | None = None,
+    ) -> Record:
+        name = path.rsplit("/", 1)[-1].partition("#")[0]
+        return Record(
+            self._past.next_seq(),
+            path,
+            kind,
+            name,
+            title,
+            "succeeded",
+            started,
+            self._turn.now(),
+            inputs,
+            result,
+        )
+
+    def _answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
+        if record.status == "failed":
+            if record.failure is not None and record.failure.kind == "Cancel":
+                raise Cancel(record.failure.message)
+            raise step_failed(record)
+        return decode_value(record.result or b"null", adapter, self._unseal)
+
+    def _check(self, scope: Scope) -> None:
+        if self._turn.cancelling is not None:
+            self.cancelled = scope.unwinding = True
+            raise Cancelled
+        if not self._turn.alive():
+            raise Fenced(f"the lease on {self._turn.start.execution} has run out")
+
+    def _step(self, path: str) -> RunningStep:
+        def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
+            self._ledger.keep_lines(self._line(level, message, fields, path))
+
+        return RunningStep(path, self._turn.start.root, log=log)
+
+    def _failed(self, scope: Scope, doing: Doing, record: Record, error: Exception) -> NoReturn:
+        """Keep a failed try, and pause until the next one; or fail, where there is none."""
+        if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
+            assert record.failure is not None
+            self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
+            raise error
+        elapsed = record.ended_at - record.started_at
+        decided = again(error, doing.retry, record.tries, elapsed, self._chance)
+        if decided is None:
+            asked = doing.asked
+            gone = () if asked is None else self.two_way.refused(asked, record.path, error)
+            self._keep(scope, record, gone)
+            raise step_failed(record) from error
+        spent = record.tries - (decided.how == "later")
+        at = record.ended_at + decided.wait
+        waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
+        self._keep(scope, waiting)
+        self._pause(scope, Pause(decided.how, at, record.failure))
+
+    def _pause(self, scope: Scope, pause: Pause) -> NoReturn:
+        self.pauses.append(pause)
+        scope.unwinding = True
+        raise Suspended
+
+    def _line(
+        self, level: str, message: str, fields: Mapping[str, Any], step: str
+    ) -> list[LogLine]:
+        self._logged += 1
+        if self._logged > MOST_LOG_LINES:
+            return []
+        if self._logged == MOST_LOG_LINES:
+            level, fields = "warning", {}
+            message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
+        return [line_of(self._turn.now(), level, message, fields, step, self._seal)]

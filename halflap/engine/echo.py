@@ -1,0 +1,209 @@
+"""Echoes: telling an event that a write of ours caused from somebody's edit.
+
+The state keeps, beside what authors put there:
+
+`records:<instance>`, by record: each field's last value seen or written (`=price` → value, execution
+that wrote it), and the writes under way (`~<execution>/<path>` → fields).
+`making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
+`writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
+`pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from halflap.engine.protocol import Turn
+from halflap.errors import RetryLater
+from halflap.model import MISSING, Micros, StateWrite
+from halflap.sdk import codec
+from halflap.sdk.pairs import Pairs, RecordState, pairs_scope, same
+
+MOST_HOPS = 10
+"""How many of our own writes may cause one another before it is taken for a loop."""
+MAKING_LASTS: Micros = 120_000_000
+"""How long an event of an unknown record waits for a step that may be making it."""
+SOON = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an instance knows of a record.
+
+    fields: value and the execution that wrote it, empty where it was only seen. pending: the fields
+    of writes whose answer is not known, by step.
+    """
+
+    fields: Mapping[str, tuple[Any, str]] = field(default_factory=dict[str, tuple[Any, str]])
+    pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+    def __bool__(self) -> bool:
+        return bool(self.fields or self.pending)
+
+    def is_new(self, name: str, value: Any) -> bool:
+        """Whether a field's value is neither the known one nor one that we may have written."""
+        if name in self.fields and same(self.fields[name][0], value):
+            return False
+        return not any(name in each and same(each[name], value) for each in self.pending.values())
+
+    def news(self, fields: Mapping[str, Any]) -> list[str]:
+        """The fields whose values are new."""
+        return [name for name, value in fields.items() if self.is_new(name, value)]
+
+    def writer(self, fields: Iterable[str]) -> str:
+        """The execution of ours that wrote one of these fields, empty where none did."""
+        for name in fields:
+            if name in self.fields and self.fields[name][1]:
+                return self.fields[name][1]
+            for step, each in self.pending.items():
+                if name in each:
+                    return step.partition("/")[0]
+        return ""
+
+
+class Echo:
+    """What one execution reads and writes of this; the steps that call it are the recorder's."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        start = turn.start
+        self._execution = start.execution
+        self._instance = start.flow.instance
+        self._customer = start.flow.customer
+        self._records = f"records:{start.flow.instance}"
+        self._writes = f"writes:{start.flow.customer}"
+
+    # An event -------------------------------------------------------------------------------
+
+    async def known(self, record: RecordState) -> Known:
+        """What the instance knows of a record."""
+        row = parsed(await self._turn.read_state(self._records, record.name))
+        return Known(
+            {name[1:]: (held[0], held[1]) for name, held in row.items() if name[0] == "="},
+            {name[1:]: held for name, held in row.items() if name[0] == "~"},
+        )
+
+    async def hops(self, told: RecordState) -> int:
+        """How many of our writes, one causing the next, led to an event; 0 for somebody's edit."""
+        row = parsed(await self._turn.read_state(self._writes, told.name))
+        if not row:
+            making = await self._turn.list_state(self._making(told))
+            rows = [parsed(each) for each in making.values()]
+        else:
+            rows = [row]
+        caused = [int(each["hops"]) + 1 for each in rows if covers(told.fields, each["fields"])]
+        return max(caused, default=0)
+
+    async def made_by(self, told: RecordState) -> str:
+        """The execution that is making a record which an event tells of, empty where none is.
+
+        Raises `RetryLater` where one may be: its answer will say.
+        """
+        found = await self._turn.list_state(self._making(told))
+        making = {step: parsed(each) for step, each in found.items()}
+        ours = {step: each for step, each in making.items() if each["instance"] == self._instance}
+        for step, each in ours.items():
+            if covers(told.fields, each["fields"]):
+                return step.partition("/")[0]
+        recent = self._turn.now() - MAKING_LASTS
+        if any(not each["over"] and each["at"] > recent for each in ours.values()):
+            raise RetryLater(
+                SOON, f"{told} is not known yet, and another execution is making a {told.kind}"
+            )
+        return ""
+
+    def seen(self, told: RecordState, known: Iterable[str], besides: Iterable[str]) -> StateWrite:
+        """Keep what an event told, but for fields `besides`; it clears the writes named `known`."""
+        left = set(besides)
+        fields = {f"={n}": [v, ""] for n, v in told.fields.items() if n not in left}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in known}})
+
+    # A write --------------------------------------------------------------------------------
+
+    def before(self, asked: RecordState, path: str, hops: int) -> list[StateWrite]:
+        """What is written before the call, so that its echo is known whenever it comes."""
+        if not asked.id:
+            return [self._make(asked, path, hops, over=False)]
+        pending = self._merged(asked, {f"~{self._execution}/{path}": asked.fields})
+        return [pending, self._last_write(asked, hops)]
+
+    def after(
+        self, asked: RecordState, saved: RecordState, path: str, hops: int
+    ) -> list[StateWrite]:
+        """What is written with the call's result."""
+        writes: list[StateWrite] = []
+        if not asked.id:
+            writes.append(StateWrite(self._making(asked), f"{self._execution}/{path}", None))
+        if saved.id:
+            fields = {f"={n}": [v, self._execution] for n, v in saved.fields.items()}
+            done = {f"~{self._execution}/{path}": None}
+            writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
+        return writes
+
+    def refused(
+        self, asked: RecordState, path: str, hops: int, *, definite: bool
+    ) -> list[StateWrite]:
+        """What is written with a final failure: the call did nothing, or nobody knows."""
+        if asked.id:
+            step = {f"~{self._execution}/{path}": None}
+            return [self._merged(asked, step)] if definite else []
+        if definite:
+            return [StateWrite(self._making(asked), f"{self._execution}/{path}", None)]
+        return [self._make(asked, path, hops, over=True)]
+
+    # Pairs ----------------------------------------------------------------------------------
+
+    async def pair(self, pairs: Pairs, record: RecordState) -> dict[str, str]:
+        """The ids of a record's pair by side, empty where it has none."""
+        found = await self._turn.read_state(pairs_scope(self._instance, pairs), record.name)
+        return cast("dict[str, str]", parsed(found))
+
+    def pairing(self, pairs: Pairs, ids: Mapping[str, str]) -> list[StateWrite]:
+        """Pair two records; a conflict where one is paired already."""
+        value = codec.encode({side: ids[side] for side in pairs.sides})
+        scope = pairs_scope(self._instance, pairs)
+        return [
+            StateWrite(scope, pairs.record(side, ids[side]).name, value, MISSING, orders=True)
+            for side in pairs.sides
+        ]
+
+    def parting(self, pairs: Pairs, ids: Mapping[str, str]) -> list[StateWrite]:
+        """Pair two records no more."""
+        scope = pairs_scope(self._instance, pairs)
+        return [StateWrite(scope, pairs.record(s, i).name, None) for s, i in ids.items()]
+
+    # Inside ---------------------------------------------------------------------------------
+
+    def _making(self, record: RecordState) -> str:
+        return f"making:{self._customer}:{record.component}/{record.kind}"
+
+    def _make(self, asked: RecordState, path: str, hops: int, *, over: bool) -> StateWrite:
+        value = {
+            "fields": asked.fields,
+            "hops": hops,
+            "instance": self._instance,
+            "at": self._turn.now(),
+            "over": over,
+        }
+        return StateWrite(self._making(asked), f"{self._execution}/{path}", codec.encode(value))
+
+    def _merged(self, record: RecordState, members: Mapping[str, Any]) -> StateWrite:
+        return StateWrite(self._records, record.name, codec.encode(dict(members)), merge=True)
+
+    def _last_write(self, record: RecordState, hops: int) -> StateWrite:
+        value = {"fields": dict(record.fields), "hops": hops, "execution": self._execution}
+        return StateWrite(self._writes, record.name, codec.encode(value))
+
+
+def covers(told: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
+    """Whether an event says of each field that a write wrote, and that it tells, the same value."""
+    common = [name for name in written if name in told]
+    return bool(common) and all(same(told[name], written[name]) for name in common)
+
+
+def parsed(row: bytes | None) -> dict[str, Any]:
+    """A row of the state as an object."""
+    return {} if row is None or row == MISSING else codec.decode(row)
