@@ -1,0 +1,185 @@
+"""The trigger of outbound messages: one SOAP message, up to 100 records, one acknowledgement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hmac import compare_digest
+from typing import Annotated, Any
+
+from halflap import (
+    Declaration,
+    Endpoint,
+    Ignore,
+    InvalidEvent,
+    Reads,
+    Rejected,
+    Reply,
+    Request,
+    Source,
+    Subscription,
+    pointer,
+)
+from halflap.components.salesforce.connection import Salesforce, component
+from halflap.components.salesforce.description import list_objects
+from halflap.components.salesforce.models import Writing
+from halflap.components.salesforce.outbound import delete_outbound_message, ensure_outbound_message
+
+ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
+OUTBOUND = "http://soap.sforce.com/2005/09/outbound"
+INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+TYPE, NIL = f"{{{INSTANCE}}}type", f"{{{INSTANCE}}}nil"
+
+ACKNOWLEDGED = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
+    '<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack>'
+    "</notificationsResponse></soapenv:Body></soapenv:Envelope>"
+)
+
+
+STAMPS = (
+    "LastModifiedById",
+    "LastModifiedDate",
+    "LastReferencedDate",
+    "LastViewedDate",
+    "SystemModstamp",
+)
+"""Fields that say who wrote a record, and when: no edit of somebody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationCheck:
+    """Takes a message only from the org of the connection.
+
+    Salesforce signs nothing: the endpoint's URL is secret, and the message must name the org whose
+    id is the secret that this compares with. Everything else that it says of itself is not used.
+    """
+
+    def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
+        """Return where the message is whole and of a known org; raise `Rejected` otherwise."""
+        known = [each for each in secrets if each.strip()]
+        if not known:
+            raise Rejected(
+                "The connection does not know its Salesforce org yet, so no message can be checked; "
+                "test the connection, or sign in again."
+            )
+        found = read(request)
+        organization = text(found, "OrganizationId")
+        if not any(same_org(organization, each) for each in known):
+            raise Rejected(
+                f"The message is of the Salesforce org {organization[:18]!r}, which is not the "
+                "connection's."
+            )
+        events(found)
+
+    def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
+        """Nothing: Salesforce adds no header."""
+        return {}
+
+
+def same_org(one: str, other: str) -> bool:
+    """Whether two ids are of one org; the last three of 18 characters are a checksum."""
+    return len(one) in (15, 18) and compare_digest(one[:15].encode(), other.strip()[:15].encode())
+
+
+def read(request: Request) -> Any:
+    """The notifications of a message."""
+    try:
+        root = request.xml()
+    except InvalidEvent as error:
+        raise Rejected(f"This is no outbound message of Salesforce. {error}", status=400) from error
+    found = root.find(f"{{{ENVELOPE}}}Body/{{{OUTBOUND}}}notifications")
+    if root.tag != f"{{{ENVELOPE}}}Envelope" or found is None:
+        raise Rejected(
+            "This is no outbound message of Salesforce: there are no notifications in it.",
+            status=400,
+        )
+    return found
+
+
+def events(notifications: Any) -> list[dict[str, Any]]:
+    """Each notification: its id, the action that sent it, and the record as it is now."""
+    action = text(notifications, "ActionId")
+    found: list[dict[str, Any]] = []
+    for each in notifications.findall(f"{{{OUTBOUND}}}Notification"):
+        id, record = text(each, "Id"), each.find(f"{{{OUTBOUND}}}sObject")
+        fields: dict[str, Any] = {} if record is None else fields_of(record)
+        if record is None or not id or not fields.get("Id"):
+            raise Rejected("A notification has no id, or its record has none.", status=400)
+        kind = str(record.get(TYPE, "")).rpartition(":")[2]
+        found.append({"Id": id, "ActionId": action, "sObject": {"type": kind, **fields}})
+    return found
+
+
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of a record by API name: text, or the fields of what is nested."""
+    fields: dict[str, Any] = {}
+    for each in record:
+        if each.get(NIL) not in ("true", "1"):
+            name = str(each.tag).rpartition("}")[2]
+            fields[name] = fields_of(each) if len(each) else each.text or ""
+    return fields
+
+
+def text(element: Any, name: str) -> str:
+    """The text of an element right below one."""
+    return str(element.findtext(f"{{{OUTBOUND}}}{name}") or "").strip()
+
+
+def split(request: Request) -> list[bytes]:
+    """One event for each notification; the session id and the addresses stay behind."""
+    # In ASCII, so that the charset which the message's header names is right for the part as well.
+    return [json.dumps(each).encode() for each in events(read(request))]
+
+
+DECLARED = Declaration(
+    verify=OrganizationCheck(),
+    secret="connection.organization_id",  # noqa: S106
+    split=split,
+    dedupe=pointer("/Id"),
+    key=pointer("/sObject/Id"),
+    reads=Reads(kind="{type}", record="Id", ignore=STAMPS),
+    answer=Reply(200, ACKNOWLEDGED, {"Content-Type": "text/xml; charset=utf-8"}),
+)
+
+
+@component.trigger()
+async def outbound_message(
+    request: Request,
+    object: Annotated[str | None, Source(list_objects)] = None,
+    fields: list[str] | None = None,
+    on: Writing = "create_and_update",
+) -> Any:
+    """A record was created or changed in Salesforce.
+
+    The event is the record as it was when Salesforce sent it: take it as `salesforce.Record`, or as a
+    typed one (`Account`, `Opportunity`, `Contact`, a `TypedRecord` of your own). With an `object`, the
+    trigger makes its outbound message when an instance is activated, and removes it afterwards;
+    without, a deploy flow does (`ensure_outbound_message`).
+    """
+    record: dict[str, Any] = request.json()["sObject"]
+    if object is not None and record["type"] != object:
+        return Ignore(f"it is a record of {record['type']}, and this flow is for {object}")
+    return record
+
+
+@outbound_message.declare
+def _(object: str | None, fields: list[str] | None, on: Writing) -> Declaration:
+    return replace(DECLARED, subscribes=object is not None)
+
+
+@outbound_message.subscribe
+async def _(
+    sf: Salesforce, endpoint: Endpoint, object: str | None, fields: list[str] | None, on: Writing
+) -> Subscription:
+    assert object is not None
+    made = await ensure_outbound_message(sf, object, endpoint.url, fields, on=on)
+    return Subscription(id=made.id, data={"name": made.name, "object": object})
+
+
+@outbound_message.unsubscribe
+async def _(sf: Salesforce, subscription: Subscription) -> None:
+    await delete_outbound_message(sf, subscription.id)
