@@ -70,7 +70,6 @@ class Deployment:
     completed_at: str | None = None
     reports: list[Report] = field(default_factory=list[Report])
     error: str | None = None
-    asked: int = 0
 
     @property
     def done(self) -> bool:

@@ -140,9 +140,11 @@ class _Reader:
             self._take(")")
             return Formula("new")
         if word == "ISCHANGED":
-            field = self._take()
+            field = self._take().removeprefix("$")
+            if not field.isidentifier():
+                raise WrongFormula(f"Syntax error. ISCHANGED takes a field, not {field!r}")
             self._take(")")
-            return Formula("changed", field=field.removeprefix("$"))
+            return Formula("changed", field=field)
         parts = [self.any_of()]
         while self.peek() == ",":
             self._take()

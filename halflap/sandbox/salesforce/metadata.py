@@ -26,8 +26,6 @@ from halflap.sandbox.salesforce.soap import Asked, serve
 T = TypeVar("T")
 MOST = 10
 MOST_QUERIES = 3
-TAKES = 0.05
-"""Seconds that a deploy or a retrieve takes."""
 
 
 async def metadata(call: Call) -> Response:
@@ -204,7 +202,7 @@ def _deploy(asked: Asked) -> list[Element]:
         created_at=org.now(),
     )
     org.deployments[deployment.id] = deployment
-    asyncio.get_running_loop().call_later(TAKES, deployment.run)
+    _run_later(asked, deployment.run)
     return [_queued(deployment.id)]
 
 
@@ -233,7 +231,7 @@ def _retrieve(asked: Asked) -> list[Element]:
         single=request.true("singlePackage"),
     )
     org.deployments[retrieval.id] = retrieval
-    asyncio.get_running_loop().call_later(TAKES, retrieval.run)
+    _run_later(asked, retrieval.run)
     return [_queued(retrieval.id)]
 
 
@@ -336,6 +334,10 @@ def _message(name: str, report: Report, at: str) -> Element:
         element("problemType", kind) if report.problem else None,
         element("success", report.success),
     )
+
+
+def _run_later(asked: Asked, run: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(asked.call.settings.deploy_takes, run)
 
 
 def _queued(id: str) -> Element:

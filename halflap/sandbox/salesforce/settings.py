@@ -16,6 +16,7 @@ class Settings:
     dropped when it is older than `message_lasts`. `delivery_timeout` is how long one try may take.
     `batch` is how many notifications one message holds at most.
     `kept` bounds the list of deliveries that the backstage shows.
+    `deploy_takes` is the seconds that a deploy or a retrieve of metadata is in progress.
     """
 
     clock: Callable[[], float] = time.time
@@ -27,3 +28,4 @@ class Settings:
     delivery_timeout: float = 10.0
     batch: int = 100
     kept: int = 10_000
+    deploy_takes: float = 0.05

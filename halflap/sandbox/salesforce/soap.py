@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from halflap.sandbox.salesforce.markup import XSI, Element, Malformed, element, 
 from halflap.sandbox.salesforce.model import Session
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
-SESSION_ID = re.compile(rb"<(?:\w+:)?sessionId\s*>\s*([^<\s]+)\s*<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,6 @@ class Asked:
 
 Operation = Callable[[Asked], list[Element]]
 """What an operation does: it gives the children of its answer."""
-
-
-def peek_session_id(body: bytes) -> str | None:
-    """Find the session id of a SOAP request without reading the whole of it."""
-    found = SESSION_ID.search(body[:8192])
-    return found[1].decode("ascii", "replace") if found else None
 
 
 def read(body: bytes) -> Envelope:
@@ -72,6 +64,10 @@ def authenticate(call: Call, envelope: Envelope) -> Session:
             "missing session key"
         )
         raise Refused(500, "INVALID_SESSION_ID", message)
+    org = session.org
+    if org.api_requests >= org.daily_api_requests:
+        raise Refused(500, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+    org.api_requests += 1
     return session
 
 

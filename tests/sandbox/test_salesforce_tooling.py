@@ -1,0 +1,198 @@
+"""The Tooling API of a sandbox Salesforce."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.sandbox.metadata_calls import Caller, Salesforce, package, problems, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MESSAGES = "/sobjects/WorkflowOutboundMessage"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def salesforce() -> AsyncIterator[Salesforce]:
+    async with running() as salesforce:
+        yield salesforce
+
+
+@pytest.fixture
+def caller(salesforce: Salesforce) -> Caller:
+    return salesforce.sign_in()
+
+
+def message(
+    caller: Caller, name: str = "Opportunity.Tell", label: str = "Tell", **metadata: Any
+) -> dict[str, Any]:
+    # In no order: only XML has one.
+    return {
+        "FullName": name,
+        "Metadata": {
+            "protected": False,
+            "name": label,
+            "fields": ["Id", "Amount"],
+            "endpointUrl": "https://example.com/1",
+            "apiVersion": 63.0,
+            "includeSessionId": False,
+            "integrationUser": caller.user.username,
+            **metadata,
+        },
+    }
+
+
+async def deployed(caller: Caller, **of_flow: Any) -> None:
+    result = await caller.deploy(package(caller.user.username, **of_flow))
+    assert result.get("status") == "Succeeded", problems(result)
+
+
+def refused(answer: tuple[int, Any]) -> tuple[int, str]:
+    status, (error,) = answer
+    assert error["message"]
+    return status, error["errorCode"]
+
+
+async def test_an_outbound_message_is_created_read_changed_and_deleted(caller: Caller) -> None:
+    status, made = await caller.rest("POST", MESSAGES, message(caller))
+    assert (status, made["success"], made["errors"]) == (201, True, [])
+    path = f"{MESSAGES}/{made['id']}"
+    status, read = await caller.rest("GET", path)
+    assert (status, read["Id"], read["FullName"]) == (200, made["id"], "Opportunity.Tell")
+    assert read["EntityDefinitionId"] == "Opportunity"
+    metadata = read["Metadata"]
+    assert (metadata["fields"], metadata["apiVersion"]) == (["Id", "Amount"], 63.0)
+    assert (metadata["protected"], metadata["description"]) == (False, None)
+    metadata["endpointUrl"] = "https://example.com/2"
+    assert await caller.rest("PATCH", path, {"Metadata": metadata}) == (204, None)
+    kept = caller.org.outbound_messages["Opportunity.Tell"]
+    assert (kept.endpoint_url, kept.id) == ("https://example.com/2", made["id"])
+    assert await caller.rest("PATCH", path, {"FullName": "Opportunity.Told"}) == (204, None)
+    assert await caller.rest("DELETE", path) == (204, None)
+    assert refused(await caller.rest("GET", path)) == (404, "NOT_FOUND")
+    assert not caller.org.outbound_messages
+
+
+async def test_what_is_wrong_has_the_code_of_salesforce(caller: Caller) -> None:
+    async def post(body: object, path: str = MESSAGES) -> tuple[int, str]:
+        return refused(await caller.rest("POST", path, body))
+
+    assert await post({"FullName": "Opportunity.Tell"}) == (400, "REQUIRED_FIELD_MISSING")
+    assert await post({"Metadata": {}}) == (400, "REQUIRED_FIELD_MISSING")
+    unknown = message(caller, fields=["Amont"])
+    assert await post(unknown) == (400, "INVALID_CROSS_REFERENCE_KEY")
+    assert await post(message(caller, secret=1)) == (400, "INVALID_INPUT")
+    assert await post(message(caller), "/sobjects/Nothing") == (404, "NOT_FOUND")
+    assert (await caller.rest("POST", MESSAGES, message(caller)))[0] == 201
+    assert await post(message(caller)) == (400, "DUPLICATE_DEVELOPER_NAME")
+    for id in ("04k000000000001", "nonsense"):
+        assert refused(await caller.rest("GET", f"{MESSAGES}/{id}")) == (404, "NOT_FOUND")
+
+
+async def test_full_name_and_metadata_are_given_for_one_row_only(caller: Caller) -> None:
+    for name in ("Opportunity.A", "Opportunity.B"):
+        await caller.rest("POST", MESSAGES, message(caller, name, label=name[-1]))
+    found = await caller.query("SELECT Id, Name, EntityDefinitionId FROM WorkflowOutboundMessage")
+    assert [(f["Name"], f["EntityDefinitionId"]) for f in found] == [
+        ("A", "Opportunity"),
+        ("B", "Opportunity"),
+    ]
+    text = "SELECT FullName, Metadata FROM WorkflowOutboundMessage"
+    (one,) = await caller.query(f"{text} WHERE Name = 'A'")
+    assert one["FullName"] == "Opportunity.A"
+    assert one["Metadata"]["fields"] == ["Id", "Amount"]
+    assert (await caller.query(f"{text} LIMIT 1"))[0]["FullName"] == "Opportunity.A"
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    url = f"{caller.base}/services/data/v63.0/tooling/query"
+    async with caller.http.get(url, params={"q": text}, headers=headers) as got:
+        (error,) = await got.json()
+    assert (got.status, error["errorCode"]) == (400, "MALFORMED_QUERY")
+    assert "Result size: 2" in error["message"]
+
+
+async def test_flows_and_their_versions_are_queried(caller: Caller) -> None:
+    await deployed(caller)
+    await deployed(caller, label="Changed")
+    found = await caller.query(
+        "SELECT Id, DefinitionId, Definition.DeveloperName, MasterLabel, ProcessType, Status, "
+        "VersionNumber FROM Flow WHERE Definition.DeveloperName = 'Tell' ORDER BY VersionNumber"
+    )
+    assert [(f["VersionNumber"], f["Status"], f["MasterLabel"]) for f in found] == [
+        (1, "Obsolete", "Tell them"),
+        (2, "Active", "Changed"),
+    ]
+    assert {f["ProcessType"] for f in found} == {"AutoLaunchedFlow"}
+    (definition,) = await caller.query(
+        "SELECT Id, DeveloperName, ActiveVersion.VersionNumber, LatestVersionId, FullName, Metadata "
+        "FROM FlowDefinition WHERE DeveloperName = 'Tell'"
+    )
+    assert definition["Id"] == found[0]["DefinitionId"]
+    assert definition["ActiveVersion"]["VersionNumber"] == 2
+    assert definition["LatestVersionId"] == found[1]["Id"]
+    assert definition["Metadata"]["activeVersionNumber"] == 2
+    _, version = await caller.rest("GET", f"/sobjects/Flow/{found[0]['Id']}")
+    assert version["FullName"] == "Tell-1"
+    assert version["Metadata"]["actionCalls"][0]["actionName"] == "Opportunity.Tell"
+    assert version["Metadata"]["start"]["recordTriggerType"] == "Update"
+
+
+@pytest.mark.parametrize("number", [0, None])
+async def test_a_flow_is_switched_off_then_its_versions_deleted(
+    caller: Caller, number: int | None
+) -> None:
+    await deployed(caller)
+    flow = caller.org.flows["Tell"]
+    version = f"/sobjects/Flow/{flow.versions[1].id}"
+    definition = f"/sobjects/FlowDefinition/{flow.id}"
+    no_access = (400, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY")
+    assert refused(await caller.rest("DELETE", version)) == no_access
+    off = {"Metadata": {"activeVersionNumber": number}}
+    assert await caller.rest("PATCH", definition, off) == (204, None)
+    assert flow.active is None
+    message = f"{MESSAGES}/{caller.org.outbound_messages['Opportunity.Tell'].id}"
+    assert refused(await caller.rest("DELETE", message)) == (400, "DELETE_FAILED")
+    assert refused(await caller.rest("DELETE", definition)) == no_access
+    assert await caller.rest("DELETE", version) == (204, None)
+    assert not caller.org.flows
+    assert await caller.rest("DELETE", message) == (204, None)
+    assert refused(await caller.rest("PATCH", definition, off)) == (404, "NOT_FOUND")
+
+
+async def test_a_flow_is_created_and_its_draft_changed_but_not_what_is_active(
+    caller: Caller,
+) -> None:
+    await deployed(caller)
+    _, read = await caller.rest("GET", f"/sobjects/Flow/{caller.org.flows['Tell'].versions[1].id}")
+    metadata = read["Metadata"] | {"status": "Draft"}
+    body = {"FullName": "Other", "Metadata": metadata}
+    status, made = await caller.rest("POST", "/sobjects/Flow", body)
+    assert status == 201
+    path = f"/sobjects/Flow/{made['id']}"
+    changed = {"Metadata": metadata | {"label": "Changed", "status": "Active"}}
+    assert await caller.rest("PATCH", path, changed) == (204, None)
+    other = caller.org.flows["Other"]
+    assert [(v.label, v.status) for v in other.versions.values()] == [("Changed", "Active")]
+    again = {"Metadata": metadata | {"label": "Again"}}
+    assert refused(await caller.rest("PATCH", path, again)) == (400, "FIELD_INTEGRITY_EXCEPTION")
+    assert other.versions[1].label == "Changed"
+
+
+async def test_the_objects_are_described(caller: Caller) -> None:
+    status, described = await caller.rest("GET", "/sobjects")
+    assert status == 200
+    names = {each["name"] for each in described["sobjects"]}
+    assert {"WorkflowOutboundMessage", "Flow", "FlowDefinition", "WorkflowRule"} <= names
+    status, described = await caller.rest("GET", "/sobjects/Flow/describe")
+    assert (status, described["keyPrefix"]) == (200, "301")
+    assert described["urls"]["sobject"] == "/services/data/v63.0/tooling/sobjects/Flow"
+    assert "VersionNumber" in {field["name"] for field in described["fields"]}
+    status, described = await caller.rest("GET", "/sobjects/Flow")
+    assert described["objectDescribe"]["name"] == "Flow"
+
+
+async def test_nothing_is_told_without_a_session(caller: Caller) -> None:
+    caller.token = "nonsense"
+    assert refused(await caller.rest("GET", "/sobjects")) == (401, "INVALID_SESSION_ID")
+    assert refused(await caller.rest("POST", MESSAGES, {})) == (401, "INVALID_SESSION_ID")
