@@ -223,11 +223,77 @@ async def test_an_opportunity_keeps_every_digit(acme: Client) -> None:
     _, changed, _ = await acme.ask("PATCH", path, {"price": "22.00"})
     assert (changed["price"], Decimal(changed["price"]) * 3) == ("22.00", Decimal("66.00"))
     _, changed, _ = await acme.ask("PATCH", path, b'{"price": 1e3}')
-    assert changed["price"] == "1000"
+    assert changed["price"] == "1000.00"
     assert await acme.see(path) == changed
     assert await acme.see("/v1/opportunities?external_id=006") == [changed]
     assert (await acme.ask("DELETE", path))[0] == 204
     assert (await acme.ask("GET", path))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("22", "22.00"),
+        ("0.005", "0.01"),
+        ("0.0049", "0.00"),
+        ("2.675", "2.68"),
+        ("-0", "0.00"),
+        ("9" * 38, "9" * 38 + ".00"),
+        ("9" * 35 + ".995", "1" + "0" * 35 + ".00"),
+    ],
+)
+async def test_a_price_is_kept_with_two_decimals_rounded_half_up(
+    acme: Client, sent: str, kept: str
+) -> None:
+    made = await acme.make("/opportunities", name="Suit", price=sent)
+    assert made["price"] == kept
+    path = f"/v1/opportunities/{made['id']}"
+    await acme.ask("PATCH", path, {"price": "1"})
+    assert (await acme.ask("PATCH", path, {"price": sent}))[1]["price"] == kept
+    assert (await acme.see(path))["price"] == kept
+
+
+async def test_a_contact_is_created_found_changed_and_deleted(acme: Client) -> None:
+    account = await acme.make("/accounts", name="Stark")
+    made = await acme.make("/contacts", name="Pepper", external_id="003", account_id=account["id"])
+    fields = {"id", "external_id", "name", "email", "account_id", "created_at", "updated_at"}
+    assert set(made) == fields
+    assert (made["email"], made["account_id"]) == (None, account["id"])
+    assert await acme.see("/v1/contacts?external_id=003") == [made]
+    path = f"/v1/contacts/{made['id']}"
+    _, changed, _ = await acme.ask("PATCH", path, {"email": "pepper@stark.example"})
+    assert (changed["name"], changed["email"]) == ("Pepper", "pepper@stark.example")
+    assert await acme.see(path) == changed
+    cleared = (await acme.ask("PATCH", path, {"email": None, "account_id": None}))[1]
+    assert (cleared["name"], cleared["email"], cleared["account_id"]) == ("Pepper", None, None)
+    assert (await acme.ask("DELETE", path))[0] == 204
+    assert (await acme.ask("GET", path))[0] == 404
+    assert await acme.see("/v1/contacts") == []
+
+
+async def test_a_contacts_name_and_email_are_tidied(acme: Client) -> None:
+    untidy = {"name": " Ada \t\n King\u00a0 Lovelace ", "email": "  Ada.King@Example.COM\n"}
+    made = await acme.make("/contacts", **untidy)
+    assert (made["name"], made["email"]) == ("Ada King Lovelace", "ada.king@example.com")
+    path = f"/v1/contacts/{made['id']}"
+    await acme.ask("PATCH", path, {"name": "x", "email": "x@x"})
+    _, changed, _ = await acme.ask("PATCH", path, untidy)
+    assert (changed["name"], changed["email"]) == (made["name"], made["email"])
+
+
+async def test_a_contact_outlives_its_account(acme: Client, receiver: Receiver) -> None:
+    account = await acme.make("/accounts", name="Stark")
+    made = await acme.make("/contacts", name="Pepper", account_id=account["id"])
+    await subscribe(acme, receiver, "contact.changed")
+    await acme.ask("DELETE", f"/v1/accounts/{account['id']}")
+    freed = await acme.see(f"/v1/contacts/{made['id']}")
+    assert freed["account_id"] is None
+    await until(lambda: len(receiver.got) == 1)
+    assert json.loads(receiver.got[0][1])["data"] == freed
+    for method, path in (("POST", "/v1/contacts"), ("PATCH", f"/v1/contacts/{made['id']}")):
+        body = {"name": "Happy", "account_id": account["id"]}
+        status, answer, _ = await acme.ask(method, path, body)
+        assert (status, list(answer["error"]["fields"])) == (422, ["account_id"])
 
 
 async def test_an_opportunity_outlives_its_account(acme: Client) -> None:
@@ -309,6 +375,9 @@ async def test_a_webhook_is_listed_without_its_secret_and_may_be_registered_twic
         ("/opportunities", {"name": "x", "seats": -1, "price": "-1"}, ["seats", "price"]),
         ("/opportunities", {"name": "x", "price": "1e999999999"}, ["price"]),
         ("/opportunities", {"name": "x", "price": "NaN"}, ["price"]),
+        ("/contacts", {"email": "x@x"}, ["name"]),
+        ("/contacts", {"name": " \t ", "email": "nobody"}, ["name", "email"]),
+        ("/contacts", {"name": "x" * 256, "email": "a b@x"}, ["name", "email"]),
         ("/activities", {"title": "x"}, ["kind"]),
         ("/webhooks", {"event": "x", "url": "ftp://x", "secret": "x"}, ["event", "url", "secret"]),
         (
@@ -405,7 +474,7 @@ async def subscribe(acme: Client, receiver: Receiver, event: str = "account.crea
 
 async def test_every_change_is_told_signed_and_in_order(acme: Client, receiver: Receiver) -> None:
     events = ["account.created", "account.updated", "opportunity.created", "opportunity.updated"]
-    events += ["stock.changed", "activity.created"]
+    events += ["stock.changed", "activity.created", "contact.changed"]
     for event in events:
         await subscribe(acme, receiver, event)
     account = await acme.make("/accounts", name="Stark")
@@ -414,16 +483,27 @@ async def test_every_change_is_told_signed_and_in_order(acme: Client, receiver: 
     _, sold, _ = await acme.ask("PATCH", f"/v1/opportunities/{sale['id']}", {"stage": "won"})
     stock = await acme.make("/stock/bolt/add", quantity=5)
     note = await acme.make("/activities", kind="note", title="Hello")
-    await until(lambda: len(receiver.got) == 6)
+    person = await acme.make("/contacts", name="Pepper")
+    await until(lambda: len(receiver.got) == 7)
 
     told = dict[str, Any]()
     for headers, body in receiver.got:
         verified = Webhook(SECRET).verify(body, headers)
         told[verified["type"]] = verified["data"]
         assert headers["webhook-id"].startswith("msg_")
-    records = [account, changed, sale, sold, stock, note]
+    records = [account, changed, sale, sold, stock, note, person]
     assert told == dict(zip(events, records, strict=True))
-    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 6
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 7
+
+
+async def test_one_event_tells_of_new_and_of_changed_contacts(
+    acme: Client, receiver: Receiver
+) -> None:
+    await subscribe(acme, receiver, "contact.changed")
+    made = await acme.make("/contacts", name="Pepper")
+    await acme.ask("PATCH", f"/v1/contacts/{made['id']}", {"name": "Pepper Potts"})
+    await until(lambda: len(receiver.got) == 2)
+    assert receiver.names() == ["Pepper", "Pepper Potts"]
 
 
 async def test_one_webhook_gets_its_events_in_order(acme: Client, receiver: Receiver) -> None:
@@ -695,6 +775,13 @@ async def test_the_page_shows_records_inertly_and_edits_them(
         await page.get_by_label("Name").fill("Wayne")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_role("cell", name="Wayne").wait_for()
+        await page.get_by_role("button", name="Add to contacts").click()
+        await page.get_by_label("Name").fill("Pepper")
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("button", name="Edit Pepper").click()
+        await page.get_by_label("Email").fill(" Pepper@Stark.example")
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("cell", name="pepper@stark.example", exact=True).wait_for()
         await acme.make("/accounts", name="From outside")
         await page.get_by_role("cell", name="From outside").wait_for()
         assert [text for text in wrong if "422" not in text] == []

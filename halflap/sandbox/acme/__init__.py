@@ -1,4 +1,4 @@
-"""Acme, a sample SaaS app: accounts, opportunities, stock, activities and signed webhooks.
+"""Acme, a sample SaaS app: accounts, contacts, opportunities, stock, activities and signed webhooks.
 
 Customers' data lives in workspaces, each behind an API key of its own. `/v1` is the app's API,
 `/sandbox` its backstage (workspaces, faults, what was applied, what was delivered), and `/` a page

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
 from starlette.requests import Request
 
 from halflap.sandbox.acme.inputs import (
     AccountChange,
+    ContactChange,
     Input,
     NewAccount,
     NewActivity,
+    NewContact,
     NewOpportunity,
     NewWebhook,
     OpportunityChange,
@@ -25,6 +26,7 @@ from halflap.sandbox.acme.inputs import (
 from halflap.sandbox.acme.model import (
     Account,
     Activity,
+    Contact,
     EventName,
     Json,
     Opportunity,
@@ -67,6 +69,7 @@ class Call:
 
 Handler = Callable[[Call], Answer]
 R = TypeVar("R", bound=Record)
+C = TypeVar("C", Contact, Opportunity)
 
 
 def me(call: Call) -> Answer:
@@ -161,12 +164,37 @@ def _changed_account(call: Call, known: Account) -> Account:
     return replace(known, **_fields(call, AccountChange))
 
 
-def _free_opportunities(call: Call, gone: Account) -> None:
-    table = call.workspace.opportunities
+def _free_of_account(call: Call, gone: Account) -> None:
+    _free(call, contacts, gone)
+    _free(call, opportunities, gone)
+
+
+def _free(call: Call, kind: Resource[C], gone: Account) -> None:
+    table = kind.table(call.workspace)
     for each in [each for each in table if each.account_id == gone.id]:
         freed = replace(each, account_id=None, updated_at=call.now)
         table.put(freed)
-        call.publish("opportunity.updated", freed.json())
+        call.publish(kind.updated, freed.json())
+
+
+def _new_contact(call: Call) -> Contact:
+    new = call.read(NewContact)
+    _check_account(call, new.account_id)
+    return Contact(
+        id=new_id("con"),
+        external_id=new.external_id,
+        name=new.name,
+        email=new.email,
+        account_id=new.account_id,
+        created_at=call.now,
+        updated_at=call.now,
+    )
+
+
+def _changed_contact(call: Call, known: Contact) -> Contact:
+    fields = _fields(call, ContactChange)
+    _check_account(call, fields.get("account_id"))
+    return replace(known, **fields)
 
 
 def _new_opportunity(call: Call) -> Opportunity:
@@ -178,7 +206,7 @@ def _new_opportunity(call: Call) -> Opportunity:
         name=new.name,
         stage=new.stage,
         seats=new.seats,
-        price=_plain(new.price),
+        price=new.price,
         account_id=new.account_id,
         created_at=call.now,
         updated_at=call.now,
@@ -188,8 +216,6 @@ def _new_opportunity(call: Call) -> Opportunity:
 def _changed_opportunity(call: Call, known: Opportunity) -> Opportunity:
     fields = _fields(call, OpportunityChange)
     _check_account(call, fields.get("account_id"))
-    if "price" in fields:
-        fields["price"] = _plain(fields["price"])
     return replace(known, **fields)
 
 
@@ -202,10 +228,6 @@ def _check_account(call: Call, id: str | None) -> None:
         raise invalid({"account_id": f"there is no account {id!r}"})
 
 
-def _plain(price: Decimal) -> Decimal:
-    return price.copy_abs()  # "-0" is no price
-
-
 accounts = Resource(
     what="account",
     created="account.created",
@@ -213,7 +235,16 @@ accounts = Resource(
     table=lambda of: of.accounts,
     make=_new_account,
     changed=_changed_account,
-    removed=_free_opportunities,
+    removed=_free_of_account,
+)
+contacts = Resource(
+    what="contact",
+    created="contact.changed",
+    updated="contact.changed",
+    table=lambda of: of.contacts,
+    make=_new_contact,
+    changed=_changed_contact,
+    removed=lambda call, gone: None,
 )
 opportunities = Resource(
     what="opportunity",
@@ -335,6 +366,11 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/accounts/{id}", accounts.read),
     ("PATCH", "/accounts/{id}", accounts.update),
     ("DELETE", "/accounts/{id}", accounts.delete),
+    ("GET", "/contacts", contacts.list),
+    ("POST", "/contacts", contacts.create),
+    ("GET", "/contacts/{id}", contacts.read),
+    ("PATCH", "/contacts/{id}", contacts.update),
+    ("DELETE", "/contacts/{id}", contacts.delete),
     ("GET", "/opportunities", opportunities.list),
     ("POST", "/opportunities", opportunities.create),
     ("GET", "/opportunities/{id}", opportunities.read),

@@ -119,6 +119,7 @@ class Backstage:
             **of.json(),
             "faults": plan.json() if plan.active else None,
             "accounts": [each.json() for each in of.accounts.newest(SHOWN)],
+            "contacts": [each.json() for each in of.contacts.newest(SHOWN)],
             "opportunities": [_exact(each) for each in of.opportunities.newest(SHOWN)],
             "stock": [{**each.json(), "quantity": str(each.quantity)} for each in stock],
             "activities": [{**each.json(), "body": None} for each in of.activities.newest(SHOWN)],

@@ -1,16 +1,21 @@
-"""What the routes of `/v1` read: the fields of each body, their limits and their names."""
+"""What the routes of `/v1` read: the fields of each body, their limits and their names.
+
+Like many an app, Acme tidies some of what it is sent: what it keeps and shows is not always that.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     ConfigDict,
     Field,
     StrictInt,
+    StringConstraints,
     TypeAdapter,
     field_validator,
 )
@@ -18,10 +23,26 @@ from pydantic import (
 from halflap.sandbox.acme.model import EventName
 from halflap.sandbox.acme.webhooks import signing_key
 
+
+def _in_cents(price: Decimal) -> Decimal:
+    return price.quantize(Decimal("0.01"), ROUND_HALF_UP, Context(prec=50)).copy_abs()  # "-0"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 ExternalId = Annotated[str, Field(min_length=1, max_length=255)]
 Seats = Annotated[StrictInt, Field(ge=0, le=10**30)]
-Price = Annotated[Decimal, Field(ge=0, max_digits=38)]
+Price = Annotated[Decimal, Field(ge=0, max_digits=38), AfterValidator(_in_cents)]
+PersonName = Annotated[str, AfterValidator(_on_one_line), Field(min_length=1, max_length=255)]
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, max_length=255, pattern=r"^[^@\s]+@[^@\s]+$"
+    ),
+]
 Quantity = Annotated[StrictInt, Field(gt=0, le=10**30)]
 
 _url = TypeAdapter(AnyHttpUrl)
@@ -49,6 +70,24 @@ class AccountChange(Input):
 
     name: Name = ""
     external_id: ExternalId | None = None
+
+
+class NewContact(Input):
+    """A contact to create."""
+
+    name: PersonName
+    external_id: ExternalId | None = None
+    email: Email | None = None
+    account_id: str | None = None
+
+
+class ContactChange(Input):
+    """What to change in a contact; fields left out stay as they are."""
+
+    name: PersonName = ""
+    external_id: ExternalId | None = None
+    email: Email | None = None
+    account_id: str | None = None
 
 
 class NewOpportunity(Input):

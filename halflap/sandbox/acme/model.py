@@ -1,4 +1,4 @@
-"""The data: workspaces, and in each its accounts, opportunities, stock, activities and webhooks."""
+"""The data: workspaces, and in each its accounts, contacts, opportunities, stock and more."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Json = dict[str, Any]
 EventName = Literal[
     "account.created",
     "account.updated",
+    "contact.changed",
     "opportunity.created",
     "opportunity.updated",
     "stock.changed",
@@ -60,6 +61,31 @@ class Account:
             "id": self.id,
             "external_id": self.external_id,
             "name": self.name,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A person, most often at an account."""
+
+    id: str
+    external_id: str | None
+    name: str
+    email: str | None
+    account_id: str | None
+    created_at: str
+    updated_at: str
+
+    def json(self) -> Json:
+        """Give the record as the API shows it."""
+        return {
+            "id": self.id,
+            "external_id": self.external_id,
+            "name": self.name,
+            "email": self.email,
+            "account_id": self.account_id,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
@@ -212,6 +238,7 @@ class Workspace:
         self.api_key = api_key
         self.effects = Effects(kept=kept, replays=idempotency)
         self.accounts: Table[Account] = Table()
+        self.contacts: Table[Contact] = Table()
         self.opportunities: Table[Opportunity] = Table()
         self.activities: Table[Activity] = Table()
         self.stock: dict[str, Stock] = {}
@@ -226,6 +253,7 @@ class Workspace:
             "idempotency": self.effects.replays,
             "counts": {
                 "accounts": len(self.accounts),
+                "contacts": len(self.contacts),
                 "opportunities": len(self.opportunities),
                 "stock": len(self.stock),
                 "activities": len(self.activities),
