@@ -77,7 +77,7 @@ def find_by(org: Org, of: Entity, key: Field, value: object) -> list[Values]:
         return []
     table = org.tables[of.name].values()
     folded = _folded(wanted)
-    return [r for r in table if not r["IsDeleted"] and _folded(r[key.name]) == folded]
+    return [r for r in table if not r.get("IsDeleted") and _folded(r.get(key.name)) == folded]
 
 
 def external_id(of: Entity, name: str) -> Field:
@@ -142,7 +142,8 @@ class Transaction:
         """Change a record; fields left out stay as they are."""
         before = find(self.org, of, id)
         given = self._given(of, values, new=False)
-        self._save(of, before, before | given, given)
+        # A field that was added later is not in the older records.
+        self._save(of, before, dict.fromkeys(of.fields) | before | given, given)
 
     def upsert(
         self, of: Entity, key: Field, value: object, values: Mapping[str, Any]

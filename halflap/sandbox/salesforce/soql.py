@@ -250,7 +250,9 @@ class _Run:
         if sign == "LIKE":
             pattern = comparison.literals[0].pattern
             assert pattern is not None
-            return lambda row: isinstance(v := get(row), str) and bool(pattern.fullmatch(v))
+            return lambda row: (
+                isinstance(v := get(row), str) and bool(pattern.fullmatch(_folded(v)))
+            )
         values = [self._value(column.field, each) for each in comparison.literals]
         if sign in ("IN", "NOT IN"):
             tests = [_compare("=", each) for each in values]

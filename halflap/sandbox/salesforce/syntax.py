@@ -27,7 +27,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value in a query: `value` as it is stored, `pattern` for LIKE, `days` for LAST_N_DAYS."""
+    """A value in a query: `value` as it is stored, `pattern` (folded) for LIKE, `days` for LAST_N_DAYS."""
 
     kind: Kind
     value: str | bool | Decimal | None
@@ -311,8 +311,8 @@ class _Parser:
                 if bare in "%_":
                     plain, pattern = plain + bare, pattern + (".*" if bare == "%" else ".")
                     continue
-            plain, pattern = plain + each, pattern + re.escape(each)
-        like = re.compile(pattern, re.DOTALL | re.IGNORECASE)
+            plain, pattern = plain + each, pattern + re.escape(each.casefold())
+        like = re.compile(pattern, re.DOTALL)
         return Constant("string", plain, token.at, pattern=like)
 
     def _order(self) -> Order:
@@ -342,7 +342,7 @@ class _Parser:
 
     def _name(self, what: str) -> Token:
         if self._now.kind != "name" or self._now.text.upper() in _RESERVED:
-            self._fail(f"expecting {what}, found '{self._now.text}'")
+            self._fail(f"expecting {what}, found '{self._now.text or '<EOF>'}'")
         return self._take()
 
     def _word(self, text: str) -> bool:
