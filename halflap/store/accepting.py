@@ -18,8 +18,8 @@ from halflap.store.recording import add
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
     replay_of, record_key, accepted_at, state, attempt, fence, started_at, claimed_at, due_at,
-    lease_until, held, probation, order_scope, order_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    lease_until, held, probation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 DISMISS_REPLAYED = "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'"
@@ -118,15 +118,13 @@ def accept(
             if runs
             else ("queued", 0, 0, None, None, now, None, held | behind << 1, int(suspect))
         )
-        order = (None, None) if start.order is None else (start.order.scope, start.order.key)
-        values = (*each.execution, *state, *order)
-        inserted = connection.execute(INSERT_EXECUTION, values).rowcount
+        inserted = connection.execute(INSERT_EXECUTION, (*each.execution, *state)).rowcount
         if not inserted:
             answers.append(Accepted(start.execution))
             continue
         connection.execute(INSERT_EVENT, each.event)
-        if name is not None:
-            ordering.join(connection, name, start.execution)
+        if start.order is not None and name is not None:
+            ordering.join(connection, start.order, name, start.execution)
         if start.replay_of is not None:
             connection.execute(DISMISS_REPLAYED, (start.replay_of,))
         if start.copied:

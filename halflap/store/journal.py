@@ -129,7 +129,7 @@ class SqliteJournal(History):
         writes: Sequence[StateWrite] = (),
     ) -> Written:
         now = self._clock()
-        changed = changes(writes)
+        changed = changes(writes) if writes else None
 
         def job(connection: sqlite3.Connection) -> Written:
             if connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone() is None:
@@ -152,7 +152,7 @@ class SqliteJournal(History):
         now = self._clock()
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
-        changed = changes(writes)
+        changed = changes(writes) if writes else None
 
         def job(connection: sqlite3.Connection) -> Written:
             if changed:

@@ -42,9 +42,13 @@ def has_any(connection: sqlite3.Connection, name: str) -> bool:
     return connection.execute(FIRST, (name,)).fetchone() is not None
 
 
-def join(connection: sqlite3.Connection, name: str, execution: str) -> None:
+def join(connection: sqlite3.Connection, order: Order, name: str, execution: str) -> None:
     """Take the last place in an order."""
     connection.execute("INSERT INTO orders (name, execution) VALUES (?, ?)", (name, execution))
+    connection.execute(
+        "UPDATE executions SET order_scope = ?, order_key = ? WHERE id = ?",
+        (order.scope, order.key, execution),
+    )
 
 
 def leave(connection: sqlite3.Connection, execution: str) -> None:

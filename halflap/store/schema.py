@@ -206,14 +206,14 @@ CREATE TABLE executions (
     held INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     probation INTEGER NOT NULL DEFAULT 0,
-    order_scope TEXT,
-    order_key TEXT,
     cancelling TEXT,
     reason TEXT NOT NULL DEFAULT '',
     failure BLOB,
     result BLOB,
     dismissed INTEGER NOT NULL DEFAULT 0,
-    duplicates INTEGER NOT NULL DEFAULT 0
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    order_scope TEXT,
+    order_key TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (customer, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from halflap.model import Order, Start, new_id
+
 LARGE = 300 * 1024
 
 
@@ -218,6 +220,23 @@ async def test_a_whole_replay_has_a_new_root_and_runs_on_the_version_of_now(
     )
     assert (await world.ended(then.json["execution"]))["version"]["number"] == 1
     assert len(world.shop.orders) == 3
+
+
+async def test_a_replay_takes_its_place_in_the_order_of_what_it_replays(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    journal = world.host.store.journal
+    found, event = await journal.execution(id), await journal.event(id)
+    start = Start(new_id("exe"), found.flow, event, id, order=Order("pairs", "1"))
+    await world.host.engine.start([start])
+    await world.ended(start.execution)
+
+    for of, order in ((id, None), (start.execution, Order("pairs", "1"))):
+        again = await world.api("POST", f"/api/executions/{of}/replay")
+        await world.ended(again.json["execution"])
+        assert (await journal.execution(again.json["execution"])).order == order
 
 
 async def test_an_instance_that_is_off_or_gone_replays_nothing(world: Any, instance: Any) -> None:

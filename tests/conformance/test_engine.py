@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from halflap.model import (
     Failure,
     FlowKey,
     LogLine,
+    Order,
     Outcome,
     Record,
     Start,
@@ -126,7 +128,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def running(engine: Engine, handler: Handler) -> AsyncIterator[None]:
+async def running(engine: Engine, handler: Handler) -> AsyncGenerator[None]:
     task = asyncio.create_task(engine.run(handler))
     try:
         yield
@@ -563,6 +565,67 @@ async def test_of_concurrent_writers_exactly_one_wins(bench: Bench) -> None:
     assert await bench.read_state("instance:ins_1", "k") == won[0]
 
 
+async def test_several_writes_are_one_and_those_of_an_end_come_with_its_outcome(
+    bench: Bench,
+) -> None:
+    engine, answers, listed = bench.engine(), list[bool](), list[dict[str, bytes]]()
+
+    async def handler(turn: Turn) -> Verdict:
+        both = [StateWrite("s", "a", b"1.10", MISSING), StateWrite("s", "b", b'{"x":1.10,"y":2}')]
+        answers.append(await turn.commit([record_of("a")], [], both))
+        answers.append(await turn.commit([record_of("b")], [], [both[1], both[0]]))
+        patch = StateWrite("s", "b", b'{"y":null,"z":2.00}', merge=True)
+        answers.append(await turn.commit([], [], [StateWrite("t", "a", b"t"), patch]))
+        listed.append(await turn.list_state("s"))
+        done = [StateWrite("s", "a", None), StateWrite("s", "b", b'{"z":3}', merge=True)]
+        return Ended(DONE, [record_of("c")], writes=done)
+
+    start = start_of()
+    async with running(engine, handler):
+        await engine.start([start])
+        assert await outcome_of(engine, start) == DONE
+    assert answers == [True, False, True]
+    assert listed == [{"a": b"1.10", "b": b'{"x":1.10,"z":2.00}'}]
+    assert await bench.read_state("s", "a") is None
+    assert await bench.read_state("s", "b") == b'{"x":1.10,"z":3}'
+    assert [each.path for each in await bench.history(start.execution)] == ["a", "c"]
+
+
+async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Bench) -> None:
+    engine, lost, start = bench.engine(), asyncio.Event(), start_of()
+    turns: list[int] = []
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.attempt)
+        if turn.attempt == 1:
+            await lost.wait()
+            return Ended(DONE, writes=[StateWrite("s", "a", b"old")])
+        if turn.attempt == 2:
+            await eventually(lost.is_set)
+            wrong = StateWrite("s", "b", b"[1]", merge=True)
+            return Ended(DONE, [record_of("no")], writes=[StateWrite("s", "a", b"2"), wrong])
+        return Ended(DONE, writes=[StateWrite("s", "c", b"3")])
+
+    with pytest.raises(ValueError, match="expects"):
+        Ended(DONE, writes=[StateWrite("s", "a", b"1", MISSING)])
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: turns)
+        await bench.lose(start.execution)
+        await eventually(lambda: len(turns) == 2)
+        lost.set()
+        await eventually(lambda: bench.attempts(start.execution))
+
+        async def retries() -> bool:
+            return len(await bench.attempts(start.execution)) == 2
+
+        await eventually(retries)
+        bench.clock.advance(2)
+        assert await outcome_of(engine, start) == DONE
+    assert [await bench.read_state("s", key) for key in "abc"] == [None, None, b"3"]
+    assert list(await bench.history(start.execution)) == []
+
+
 # Signals -------------------------------------------------------------------------------------
 
 
@@ -720,6 +783,283 @@ async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: 
     ]
     assert await outcome_of(engine, ended) == DONE
     assert await engine.outcome(others.execution, within=0) is None
+
+
+# Order ---------------------------------------------------------------------------------------
+
+
+def ordered(pair: str = "1", **more: Any) -> Start:
+    return start_of(order=Order("pairs", pair), **more)
+
+
+class Lane:
+    """A handler that notes who runs, and checks that it is one of each order at a time.
+
+    What it does with a turn stands in `plans`; by default it ends. One whose plan is `wait` runs
+    until `go`.
+    """
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.plans: dict[str, list[Verdict | str]] = {}
+        self.go = asyncio.Event()
+        self.active: dict[Order | None, str] = {}
+
+    async def __call__(self, turn: Turn) -> Verdict:
+        id, order = turn.start.execution, turn.start.order
+        assert order is not None
+        assert order not in self.active
+        self.active[order] = id
+        self.begun.append(id)
+        await asyncio.sleep(0)
+        plans = self.plans.get(id)
+        plan = plans.pop(0) if plans else Ended(DONE)
+        if isinstance(plan, str):
+            await self.go.wait()
+            plan = Ended(DONE)
+        del self.active[order]
+        return plan
+
+
+def ids(*starts: Start) -> list[str]:
+    return [each.execution for each in starts]
+
+
+async def test_executions_of_one_order_run_one_after_another_as_they_were_accepted(
+    bench: Bench,
+) -> None:
+    engine, lane = bench.engine(), Lane()
+    starts = [ordered() for _ in range(5)]
+    await engine.start(starts[:2])
+    async with running(engine, lane):
+        await engine.start(starts[2:])
+        for each in starts:
+            assert await outcome_of(engine, each) == DONE
+    assert lane.begun == ids(*starts)
+
+
+async def test_orders_do_not_wait_for_each_other(bench: Bench) -> None:
+    engine, lane = bench.engine(), Lane()
+    head, behind, other = ordered("1"), ordered("1"), ordered("2")
+    lane.plans[head.execution] = ["wait"]
+    async with running(engine, lane):
+        await engine.start([head, behind, other])
+        assert await outcome_of(engine, other) == DONE
+        assert behind.execution not in lane.begun
+        lane.go.set()
+        assert await outcome_of(engine, behind) == DONE
+
+
+@pytest.mark.parametrize("how", ["retry", "sleep", "signal"])
+async def test_a_head_that_waits_blocks_its_order_until_it_ends(bench: Bench, how: Any) -> None:
+    engine, lane = bench.engine(), Lane()
+    head, behind, other = ordered(), ordered(), ordered("2")
+    at = None if how == "signal" else bench.clock() + 60_000_000
+    waiting_for = "signal:go:0" if how == "signal" else ""
+    lane.plans[head.execution] = [Again(how, at, waiting_for=waiting_for)]
+    async with running(engine, lane):
+        await engine.start([head, behind, other])
+        assert await outcome_of(engine, other) == DONE
+        bench.clock.advance(30)
+        another = ordered("3")
+        await engine.start([another])
+        assert await outcome_of(engine, another) == DONE
+        assert lane.begun.count(head.execution) == 1
+        assert behind.execution not in lane.begun
+        if how == "signal":
+            await engine.signal(head.execution, "go", b"")
+        bench.clock.advance(31)
+        assert await outcome_of(engine, behind) == DONE
+    assert [each for each in lane.begun if each in ids(head, behind)] == ids(head, head, behind)
+
+
+async def test_a_cancelled_execution_blocks_nobody(bench: Bench) -> None:
+    engine, lane = bench.engine(), Lane()
+    head, middle, last = ordered(), ordered(), ordered()
+    lane.plans[head.execution] = [Again("sleep", bench.clock() + 60_000_000)]
+    async with running(engine, lane):
+        await engine.start([head, middle, last])
+        await eventually(lambda: lane.begun)
+        assert await engine.cancel(middle.execution, "stop")
+        assert (await outcome_of(engine, middle)).state == "cancelled"
+        assert await engine.outcome(last.execution, within=0) is None
+        await eventually(lambda: not lane.active)
+        await engine.cancel(head.execution, "stop")
+        assert (await outcome_of(engine, head)).state == "cancelled"
+        assert await outcome_of(engine, last) == DONE
+    assert lane.begun == ids(head, last)
+
+
+async def test_a_crashed_execution_stays_the_first_of_its_order(bench: Bench) -> None:
+    engine, begun, lost = bench.engine(), list[str](), asyncio.Event()
+    head, behind = ordered(), ordered()
+
+    async def handler(turn: Turn) -> Verdict:
+        begun.append(turn.start.execution)
+        if len(begun) == 1:
+            await lost.wait()
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([head, behind])
+        await eventually(lambda: begun)
+        await bench.lose(head.execution)
+        await eventually(lambda: len(begun) == 3)
+        lost.set()
+        assert await outcome_of(engine, behind) == DONE
+    assert begun == ids(head, head, behind)
+
+
+async def test_an_order_goes_through_held_instances_in_its_order(bench: Bench) -> None:
+    engine, lane = bench.engine(), Lane()
+    first, second = ordered(instance="ins_2"), ordered(instance="ins_1")
+    other = ordered("2")
+    async with running(engine, lane):
+        await engine.hold("ins_2")
+        await engine.start([first, second, other])
+        assert await outcome_of(engine, other) == DONE
+        assert lane.begun == ids(other)
+        await engine.release("ins_2")
+        assert await outcome_of(engine, second) == DONE
+    assert lane.begun == ids(other, first, second)
+
+
+async def test_a_duplicate_takes_no_place_in_an_order(bench: Bench) -> None:
+    engine, lane = bench.engine(), Lane()
+    head, same, behind = ordered(key="d"), ordered(key="d"), ordered()
+    lane.plans[head.execution] = ["wait"]
+    async with running(engine, lane):
+        await engine.start([head])
+        await engine.start([same, head, behind])
+        lane.go.set()
+        assert await outcome_of(engine, behind) == DONE
+    assert lane.begun == ids(head, behind)
+
+
+async def test_the_state_names_the_order(bench: Bench) -> None:
+    engine, begun, go = bench.engine(), list[str](), asyncio.Event()
+    writer, one, two, itself = start_of(), ordered("1"), ordered("2"), ordered("p")
+
+    async def handler(turn: Turn) -> Verdict:
+        begun.append(turn.start.execution)
+        if turn.start.order is None:
+            links = [StateWrite("pairs", "1", b"p"), StateWrite("pairs", "2", b"p")]
+            return Ended(DONE, writes=links)
+        await go.wait()
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([writer])
+        await outcome_of(engine, writer)
+        last = start_of()
+        await engine.start([one, two, itself, last])
+        await outcome_of(engine, last)
+        assert two.execution not in begun
+        assert itself.execution not in begun
+        go.set()
+        await outcome_of(engine, itself)
+    assert [each for each in begun if each in ids(one, two, itself)] == ids(one, two, itself)
+
+
+async def test_orders_that_are_put_together_go_on_as_one(bench: Bench) -> None:
+    engine, begun = bench.engine(), list[str]()
+    go = {each: asyncio.Event() for each in ("a1", "b1")}
+    a1, b1, a2, b2 = ordered("a"), ordered("b"), ordered("a"), ordered("b")
+    waits = {a1.execution: go["a1"], b1.execution: go["b1"]}
+
+    async def handler(turn: Turn) -> Verdict:
+        begun.append(turn.start.execution)
+        if turn.start.execution == b1.execution:
+            assert await turn.commit([], [], [StateWrite("pairs", "a", b"b", orders=True)])
+            await turn.commit([record_of("linked")], [])
+        if turn.start.execution in waits:
+            await waits[turn.start.execution].wait()
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([a1, b1, a2, b2])
+        await eventually(lambda: bench.history(b1.execution))
+        a3, other = ordered("a"), start_of()
+        await engine.start([a3, other])
+        go["a1"].set()  # the first of both ends, and the other that ran is still at it
+        await outcome_of(engine, a1)
+        await outcome_of(engine, other)
+        again = start_of()
+        await engine.start([again])
+        await outcome_of(engine, again)
+        assert a2.execution not in begun
+        go["b1"].set()
+        await outcome_of(engine, a3)
+    order = [each for each in begun if each not in ids(other, again)]
+    assert sorted(order[:2]) == sorted(ids(a1, b1))
+    assert order[2:] == ids(a2, b2, a3)
+
+
+async def test_a_head_that_slept_waits_for_one_that_was_put_behind_it(bench: Bench) -> None:
+    engine, begun, go = bench.engine(), list[str](), asyncio.Event()
+    head, moved, other = ordered("b"), ordered("a"), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        begun.append(turn.start.execution)
+        if turn.start.execution == head.execution and turn.attempt == 1:
+            return Again("sleep", turn.now() + 1_000_000)
+        if turn.start.execution == moved.execution and turn.attempt == 1:
+            await turn.commit([], [], [StateWrite("pairs", "a", b"b", orders=True)])
+            await turn.commit([record_of("linked")], [])
+            await go.wait()
+            return Again("retry", turn.now())
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([head])
+        await eventually(lambda: begun)
+        await engine.start([moved])
+        await eventually(lambda: bench.history(moved.execution))
+        bench.clock.advance(2)
+        await engine.start([other])
+        await outcome_of(engine, other)
+        assert begun == ids(head, moved, other)
+        go.set()
+        await outcome_of(engine, moved)
+    assert begun == ids(head, moved, other, head, moved)
+
+
+async def test_many_orders_keep_theirs_through_crashes_retries_and_cancels(bench: Bench) -> None:
+    engine, chance = bench.engine(), random.Random(7)
+    starts = [ordered(str(number % 5)) for number in range(200)]
+    cancelled = set(ids(*chance.sample(starts[20:], 20)))
+    active: dict[Order | None, str] = {}
+    finished: dict[Order | None, list[str]] = {}
+
+    async def handler(turn: Turn) -> Verdict:
+        id, order = turn.start.execution, turn.start.order
+        assert order not in active
+        active[order] = id
+        for _ in range(chance.randint(0, 3)):
+            await asyncio.sleep(0)
+        del active[order]
+        what = chance.random()
+        if what < 0.15:
+            await bench.lose(id)
+            raise Fenced("crashed")
+        if what < 0.3:
+            return Again("retry", turn.now())
+        finished.setdefault(order, []).append(id)
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        for first in range(0, 200, 20):
+            await engine.start(starts[first : first + 20])
+            for each in starts[first : first + 20]:
+                if each.execution in cancelled:
+                    await engine.cancel(each.execution, "stop")
+        for each in starts:
+            assert await outcome_of(engine, each)
+    for number in range(5):
+        expected = ids(*starts[number::5])
+        done = finished[Order("pairs", str(number))]
+        assert [each for each in expected if each in done] == done
+        assert set(expected) - set(done) <= cancelled
 
 
 # Hold, live, follow --------------------------------------------------------------------------

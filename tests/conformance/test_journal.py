@@ -1,6 +1,7 @@
 """What every journal keeps, whatever it stands on. SQLite passes it, on a file and in memory."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from halflap.model import (
     FlowKey,
     LogLine,
     Micros,
+    Order,
     Outcome,
     Record,
     Start,
@@ -621,6 +623,337 @@ async def test_of_many_compare_and_sets_at_once_one_wins(journal: Journal):
     )
     assert written.count(Written.DONE) == 1
     assert written.count(Written.CONFLICT) == 19
+
+
+async def test_of_several_writes_all_are_made_or_none(journal: Journal):
+    claim = await running(journal)
+    a, b = StateWrite("s", "a", b"1"), StateWrite("s", "b", b"2", MISSING)
+    assert await journal.commit(claim.lease, [record()], [], [a, b]) is Written.DONE
+    assert await journal.list_state("s") == {"a": b"1", "b": b"2"}
+    again = StateWrite("s", "a", b"9")
+    late = record("late#1")
+    assert await journal.commit(claim.lease, [late], [], [again, b]) is Written.CONFLICT
+    assert await journal.commit(claim.lease, [late], [], [b, again]) is Written.CONFLICT
+    assert await journal.list_state("s") == {"a": b"1", "b": b"2"}
+    assert await journal.steps(claim.start.execution) == [record()]
+
+
+async def test_a_scope_is_listed_with_all_its_keys_and_no_others(journal: Journal):
+    claim = await running(journal)
+    writes = [
+        StateWrite("echo:i:acme", key, value) for key, value in (("1", b"a"), ("\u2603", b"\xff"))
+    ]
+    other = StateWrite("echo:i", "1", b"other")
+    await journal.commit(claim.lease, [], [], [*writes, other])
+    assert await journal.list_state("echo:i:acme") == {"1": b"a", "\u2603": b"\xff"}
+    assert await journal.list_state("echo:") == {}
+
+
+@pytest.mark.parametrize(
+    ("stored", "patch", "merged"),
+    [
+        (None, b'{"a":1}', b'{"a":1}'),
+        (b'{"a":1,"b":2}', b'{"b":3,"c":4}', b'{"a":1,"b":3,"c":4}'),
+        (b'{"a":1,"b":2}', b'{"a":null,"z":null}', b'{"b":2}'),
+        (b'{"a":1}', b'{"a":null}', b"{}"),
+        (b'{"a":{"x":1,"y":2}}', b'{"a":{"y":null}}', b'{"a":{"y":null}}'),
+        (
+            b'{"a":1.10,"n":12345678901234567890123}',
+            b'{"b":2.00}',
+            b'{"a":1.10,"n":12345678901234567890123,"b":2.00}',
+        ),
+        (b"[1]", b'{"a":1}', b'{"a":1}'),
+        (b"\x00\xff", b'{"a":1}', b'{"a":1}'),
+    ],
+)
+async def test_a_merge_puts_members_over_those_that_are_stored(
+    journal: Journal, stored: bytes | None, patch: bytes, merged: bytes
+):
+    claim = await running(journal)
+    writes = [StateWrite("s", "k", stored), StateWrite("s", "k", patch, merge=True)]
+    assert await journal.commit(claim.lease, [], [], writes) is Written.DONE
+    assert await journal.read_state("s", "k") == merged
+
+
+async def test_merges_at_once_lose_nothing(journal: Journal):
+    claims = [await running(journal) for _ in range(20)]
+    await asyncio.gather(
+        *(
+            journal.commit(
+                each.lease, [], [], [StateWrite("s", "k", b'{"m%d":1}' % number, merge=True)]
+            )
+            for number, each in enumerate(claims)
+        )
+    )
+    found = await journal.read_state("s", "k")
+    assert found is not None
+    assert sorted(json.loads(found)) == sorted(f"m{number}" for number in range(20))
+
+
+async def test_what_cannot_be_merged_is_refused(journal: Journal):
+    claim = await running(journal)
+    with pytest.raises(ValueError, match="no JSON object"):
+        await journal.commit(claim.lease, [], [], [StateWrite("s", "k", b"[1]", merge=True)])
+    for more in ({"expect": MISSING}, {"orders": True}, {"value": None}):
+        values: dict[str, Any] = {"value": b"{}", **more}
+        with pytest.raises(ValueError, match="merges"):
+            StateWrite("s", "k", merge=True, **values)
+    assert await journal.list_state("s") == {}
+
+
+async def test_the_writes_of_an_end_are_made_with_its_outcome(journal: Journal):
+    claim = await running(journal)
+    writes = [StateWrite("s", "a", b"1"), StateWrite("s", "b", b'{"c":1}', merge=True)]
+    fenced = replace(claim.lease, fence=7)
+    assert await journal.end(fenced, [record()], [], DONE, writes) is Written.FENCED
+    refused = [*writes, StateWrite("s", "c", b"1", b"0")]
+    assert await journal.end(claim.lease, [record()], [], DONE, refused) is Written.CONFLICT
+    assert await journal.list_state("s") == {}
+    assert await journal.steps(claim.start.execution) == []
+    assert await state(journal, claim.start.execution) == "running"
+    assert await journal.end(claim.lease, [record()], [], DONE, writes) is Written.DONE
+    assert await state(journal, claim.start.execution) == "succeeded"
+    assert await journal.list_state("s") == {"a": b"1", "b": b'{"c":1}'}
+    assert await journal.end(claim.lease, [], [], DONE, [StateWrite("s", "a", b"2")]) is (
+        Written.FENCED
+    )
+    assert await journal.read_state("s", "a") == b"1"
+
+
+# -- order ------------------------------------------------------------------------------------
+
+
+def ordered(key: str = "1", of: FlowKey | None = None, **changes: Any) -> Start:
+    return start(of, order=Order("pairs", key), **changes)
+
+
+async def claimed(journal: Journal, room: int = 10) -> list[str]:
+    """What may be claimed now, on probation or not."""
+    claims = await journal.claim(room, LEASE)
+    claims += await journal.claim(room, LEASE, probation=True)
+    return [each.start.execution for each in claims]
+
+
+async def test_executions_of_one_order_run_one_at_a_time_as_they_were_accepted(journal: Journal):
+    starts = [ordered() for _ in range(4)]
+    answers = await journal.accept(starts[:3], claim=3, lease=LEASE)
+    assert [each.claim is not None for each in answers] == [True, False, False]
+    first = answers[0].claim
+    assert first is not None
+    for place in range(4):
+        assert first.start.execution == starts[place].execution
+        if place == 1:
+            await accepted(journal, starts[3])
+        assert (await claimed(journal), await journal.next_due()) == ([], None)
+        await journal.end(first.lease, [], [], DONE)
+        if place < 3:
+            assert await journal.next_due() is not None
+            first = await claim_one(journal)
+    assert await claimed(journal) == []
+    assert await journal.live(starts[0].flow.instance) == 0
+    await running(journal, ordered())
+
+
+async def test_orders_do_not_wait_for_each_other(journal: Journal):
+    starts = [
+        ordered("1"),
+        ordered("2", flow("cus_b")),
+        start(order=Order("others", "1")),
+        start(),
+        ordered("1", flow("cus_b")),
+    ]
+    answers = await journal.accept(starts, claim=9, lease=LEASE)
+    assert [each.claim is not None for each in answers] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("how", ["retry", "later", "drained", "sleep", "signal"])
+async def test_one_that_pauses_keeps_those_behind_it_waiting(
+    journal: Journal, clock: Clock, how: Any
+):
+    head, behind = ordered(), ordered()
+    claim = await running(journal, head)
+    await accepted(journal, behind)
+    waiting_for = "signal:go:0" if how == "signal" else ""
+    due = None if how == "signal" else clock.now + SECOND
+    await journal.release(claim.lease, [], [], Release(how, due, waiting_for))
+    assert await claimed(journal) == []
+    clock.move(SECOND)
+    if how == "signal":
+        await journal.signal(head.execution, "go", b"")
+    again = await claim_one(journal)
+    assert again.start.execution == head.execution
+    assert await claimed(journal) == []
+    await journal.end(again.lease, [], [], Outcome("failed", "no"))
+    assert await claimed(journal) == [behind.execution]
+
+
+@pytest.mark.parametrize("how", ["void", "lapse", "blame"])
+async def test_one_whose_process_ended_stays_first(journal: Journal, clock: Clock, how: str):
+    head, behind = ordered(), ordered()
+    claim = await running(journal, head)
+    await accepted(journal, behind)
+    clock.move(LEASE + 1)
+    match how:
+        case "void":
+            await journal.void()
+        case "lapse":
+            await journal.lapse()
+        case _:
+            await journal.blame([head.execution], alone=True)
+    assert await journal.claim(10, LEASE) == []
+    again = await claim_one(journal, probation=True)
+    assert again.start.execution == head.execution
+    assert await journal.end(claim.lease, [], [], DONE) is Written.FENCED
+    assert await claimed(journal) == []
+    await journal.end(again.lease, [], [], DONE)
+    assert await claimed(journal) == [behind.execution]
+
+
+async def test_one_that_is_cancelled_keeps_nobody_waiting(journal: Journal, clock: Clock):
+    head, middle, third, last = starts = [ordered() for _ in range(4)]
+    claim = await running(journal, head)
+    await accepted(journal, *starts[1:])
+    await journal.release(claim.lease, [], [], Release("sleep", clock.now + SECOND))
+    assert await journal.cancel(middle.execution, "stop") == "ended"
+    assert await claimed(journal) == []
+    assert await journal.cancel(head.execution, "stop") == "ended"
+    again = await claim_one(journal)
+    assert again.start.execution == third.execution
+    assert await journal.cancel(third.execution, "stop") == "asked"
+    assert await claimed(journal) == []
+    await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
+    assert await claimed(journal) == [last.execution]
+
+
+async def test_what_is_held_and_ordered_needs_both_to_let_go(journal: Journal):
+    held, free = flow("cus_a", "ins_held"), flow("cus_a", "ins_free")
+    head, behind, third = ordered(of=free), ordered(of=held), ordered(of=held)
+    claim = await running(journal, head)
+    await accepted(journal, behind)
+    await journal.hold("ins_held")
+    await accepted(journal, third)
+    await journal.release_instance("ins_held")
+    assert await claimed(journal) == []
+    await journal.hold("ins_held")
+    await journal.end(claim.lease, [], [], DONE)
+    assert await claimed(journal) == []
+    await journal.release_instance("ins_held")
+    assert await claimed(journal) == [behind.execution]
+
+
+async def test_a_duplicate_takes_no_place_in_an_order(journal: Journal):
+    head, same = ordered(dedupe=Dedupe("d")), ordered(dedupe=Dedupe("d"))
+    claim = await running(journal, head)
+    await accepted(journal, same, head)
+    behind = ordered()
+    await accepted(journal, behind, behind)
+    await journal.end(claim.lease, [], [], DONE)
+    assert await claimed(journal) == [behind.execution]
+
+
+async def test_the_state_names_the_order(journal: Journal):
+    writer = await running(journal)
+    links = [StateWrite("pairs", "1", b"p"), StateWrite("pairs", "2", b"p")]
+    await journal.commit(writer.lease, [], [], links)
+    one, two, itself, other = ordered("1"), ordered("2"), ordered("p"), ordered("3")
+    answers = await journal.accept([one, two, itself, other], claim=9, lease=LEASE)
+    assert [each.claim is not None for each in answers] == [True, False, False, True]
+
+
+async def test_an_execution_keeps_the_order_that_it_was_started_in(journal: Journal):
+    head, behind = ordered("1"), ordered("1")
+    claim = await running(journal, head)
+    await accepted(journal, behind)
+    assert (claim.start.order, claim.lease.ordered) == (Order("pairs", "1"), True)
+    assert await journal.renew([claim.lease], LEASE) == [claim.lease]
+    await journal.end(claim.lease, [], [], DONE)
+    again = await claim_one(journal)
+    assert (again.start.order, again.lease.ordered) == (Order("pairs", "1"), True)
+    for execution, order in (
+        (head.execution, Order("pairs", "1")),
+        ((await running(journal)).start.execution, None),
+    ):
+        found = await journal.execution(execution)
+        assert found is not None
+        assert found.order == order
+
+
+async def link(
+    journal: Journal, claim: Claim, key: str, name: bytes | None, **changes: Any
+) -> Written:
+    write = StateWrite("pairs", key, name, orders=True)
+    return await journal.commit(claim.lease, [], [], [replace(write, **changes)])
+
+
+async def test_orders_that_are_put_together_keep_the_order_of_accept(journal: Journal):
+    a1, b1, a2, b2 = starts = [ordered("a"), ordered("b"), ordered("a"), ordered("b")]
+    await accepted(journal, *starts)
+    writer = await running(journal)
+    assert await link(journal, writer, "a", b"b", expect=b"no") is Written.CONFLICT
+    assert await link(journal, writer, "a", b"b") is Written.DONE
+    a3 = ordered("a")
+    await accepted(journal, a3)
+    for each in (a1, b1, a2, b2, a3):
+        claim = await claim_one(journal)
+        assert claim.start.execution == each.execution
+        assert await claimed(journal) == []
+        await journal.end(claim.lease, [], [], DONE)
+
+
+@pytest.mark.parametrize("how", ["end", "release", "lapse"])
+async def test_two_that_run_when_their_orders_are_put_together_run_on_and_no_third(
+    journal: Journal, clock: Clock, how: str
+):
+    b1, a1, b2 = ordered("b"), ordered("a"), ordered("b")
+    head, moved = await running(journal, b1), await running(journal, a1)
+    await accepted(journal, b2)
+    assert await link(journal, moved, "a", b"b") is Written.DONE
+    assert await journal.commit(moved.lease, [record()], []) is Written.DONE
+    await journal.release(head.lease, [], [], Release("retry", clock.now))
+    assert await claimed(journal) == []  # `moved` is ahead of it, and still runs
+    match how:
+        case "end":
+            await journal.end(moved.lease, [], [], DONE)
+        case "release":
+            await journal.release(moved.lease, [], [], Release("retry", clock.now))
+        case _:
+            clock.move(LEASE + 1)
+            await journal.lapse()
+    head = await claim_one(journal)
+    assert head.start.execution == b1.execution
+    assert await claimed(journal) == []
+    await journal.end(head.lease, [], [], DONE)
+    if how != "end":
+        assert await claimed(journal) == [a1.execution]
+        await journal.cancel(a1.execution, "stop")
+        await journal.blame([a1.execution], alone=False)
+        await journal.cancel(a1.execution, "stop")
+    assert await claimed(journal) == [b2.execution]
+
+
+async def test_a_head_that_waits_does_not_run_beside_one_that_was_put_behind_it(
+    journal: Journal, clock: Clock
+):
+    b1, a1 = ordered("b"), ordered("a")
+    head = await running(journal, b1)
+    await journal.release(head.lease, [], [], Release("sleep", clock.now + 1))
+    moved = await running(journal, a1)
+    await link(journal, moved, "a", b"b")
+    clock.move(2)
+    assert await claimed(journal) == []
+    await journal.end(moved.lease, [], [], DONE, [StateWrite("pairs", "b", b"c", orders=True)])
+    assert await claimed(journal) == [b1.execution]
+
+
+async def test_an_order_that_nobody_has_a_place_in_is_put_together_with_nothing(journal: Journal):
+    writer = await running(journal)
+    await link(journal, writer, "a", b"b")
+    await link(journal, writer, "b", b"b")
+    one, two = ordered("a"), ordered("b")
+    await accepted(journal, one, two)
+    assert await claimed(journal) == [one.execution]
+    await link(journal, writer, "b", None)
+    assert await claimed(journal) == []
 
 
 # -- end, release -----------------------------------------------------------------------------

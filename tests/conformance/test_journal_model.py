@@ -8,7 +8,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from halflap.model import Dedupe, Event, FlowKey, Micros, Outcome, Record, Start, new_id
+from halflap.model import (
+    Dedupe,
+    Event,
+    FlowKey,
+    Micros,
+    Order,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+    new_id,
+)
 from halflap.store.protocol import Filter, Lease, Release, Written
 from halflap.store.store import Store
 
@@ -16,6 +27,7 @@ LEASE: Micros = 100
 LIVE = ("queued", "running", "waiting")
 CUSTOMERS = st.sampled_from(["cus_a", "cus_b", "cus_c"])
 INSTANCES = st.sampled_from(["1", "2"])
+ORDERS = st.sampled_from(["o1", "o2", "o3"])
 
 
 @dataclass
@@ -32,7 +44,8 @@ class Modelled:
     cancelling: str | None = None
     duplicates: int = 0
     crashed: int = 0
-    steps: dict[str, Record] = field(default_factory=dict)
+    order: str | None = None
+    steps: dict[str, Record] = field(default_factory=dict[str, Record])
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -46,6 +59,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.known: dict[str, Modelled] = {}
         self.keys: dict[tuple[str, str], tuple[str, Micros]] = {}
         self.held: set[str] = set()
+        self.names: dict[str, bytes] = {}
         self.store = self.runner.run(Store.memory(clock=lambda: self.now))
         self.journal = self.store.journal
 
@@ -70,7 +84,19 @@ class JournalMachine(RuleBasedStateMachine):
             and each.due is not None
             and each.instance not in self.held
             and each.probation is probation
+            and self.is_its_turn(each)
         }
+
+    def is_its_turn(self, each: Modelled) -> bool:
+        """It is the first of its order, and none of that runs."""
+        order = self.living_in(each.order)
+        return not order or (order[0] is each and all(e.state != "running" for e in order))
+
+    def living_in(self, order: str | None) -> list[Modelled]:
+        """Who lives in an order, as it was accepted."""
+        if order is None:
+            return []
+        return [each for each in self.known.values() if each.order == order and each.state in LIVE]
 
     def unclean(self, each: Modelled, crashes: int = 0) -> None:
         each.state, each.due, each.probation = "queued", self.now, True
@@ -102,10 +128,19 @@ class JournalMachine(RuleBasedStateMachine):
         keys=st.lists(st.sampled_from([None, None, "k1", "k2"]), min_size=1, max_size=3),
         room=st.integers(0, 2),
         ttl=st.integers(1, 100),
+        order=st.none() | ORDERS,
     )
     def accept(
-        self, customer: str, instance: str, keys: list[str | None], room: int, ttl: int
+        self,
+        customer: str,
+        instance: str,
+        keys: list[str | None],
+        room: int,
+        ttl: int,
+        order: str | None,
     ) -> Any:
+        name = None if order is None else self.names.get(order, order.encode()).decode()
+        places = 0 if self.living_in(name) else 1
         where = f"ins_{customer}_{instance}"
         starts: list[Start] = []
         expected: list[str | None] = []
@@ -114,7 +149,8 @@ class JournalMachine(RuleBasedStateMachine):
             flow = FlowKey(customer, where, "shop", "orders", "v", 1)
             event = Event("POST", "", "", (), b"%d" % self.count, self.now)
             dedupe = None if key is None else Dedupe(key, ttl)
-            starts.append(Start(id, flow, event, id, dedupe))
+            within = None if order is None else Order("pairs", order)
+            starts.append(Start(id, flow, event, id, dedupe, order=within))
             first, expires = self.keys.get((where, key or ""), (id, 0))
             if key is not None and expires > self.now:
                 self.known[first].duplicates += 1
@@ -122,12 +158,14 @@ class JournalMachine(RuleBasedStateMachine):
                 continue
             if key is not None:
                 self.keys[where, key] = (id, self.now + ttl)
-            self.known[id] = Modelled(customer, where, due=self.now)
+            self.known[id] = Modelled(customer, where, due=self.now, order=name)
             expected.append(None)
         answers = self.run(self.journal.accept(starts, claim=room, lease=LEASE))
         assert [each.duplicate_of for each in answers] == expected
         claims = [each.claim for each in answers if each.claim is not None]
         fresh = expected.count(None)
+        if order is not None:
+            fresh = min(fresh, places)
         assert len(claims) == (0 if where in self.held else min(room, fresh))
         return self.took(claims)
 
@@ -158,10 +196,12 @@ class JournalMachine(RuleBasedStateMachine):
     def took(self, claims: list[Any]) -> Any:
         for claim in claims:
             each = self.known[claim.start.execution]
+            assert self.is_its_turn(each)
             each.state, each.due, each.until = "running", None, self.now + LEASE
             each.fence += 1
             each.attempt += 1
-            assert claim.lease == Lease(claim.start.execution, each.fence, each.until)
+            ordered = each.order is not None
+            assert claim.lease == Lease(claim.start.execution, each.fence, each.until, ordered)
             assert (claim.attempt, claim.probation) == (each.attempt, each.probation)
             assert (claim.crashes, claim.cancelling) == (each.crashes, each.cancelling)
             assert {step.path: step for step in claim.history} == each.steps
@@ -178,6 +218,16 @@ class JournalMachine(RuleBasedStateMachine):
         assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
         if written is Written.DONE:
             self.add(self.known[lease.execution], record)
+
+    @rule(lease=leases, order=ORDERS, name=ORDERS)
+    def put_together(self, lease: Lease, order: str, name: str) -> None:
+        write = StateWrite("pairs", order, name.encode(), orders=True)
+        written = self.run(self.journal.commit(lease, [], [], [write]))
+        assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
+        if written is Written.DONE:
+            for each in self.living_in(order):
+                each.order = name
+            self.names[order] = name.encode()
 
     @rule(lease=leases, outcome=st.sampled_from(["succeeded", "failed", "cancelled", "ignored"]))
     def end(self, lease: Lease, outcome: Any) -> None:
@@ -263,6 +313,30 @@ class JournalMachine(RuleBasedStateMachine):
         else:
             self.run(self.journal.release_instance(where))
             self.held.discard(where)
+
+    @rule()
+    def all_come_to_an_end(self) -> None:
+        """Nothing is stuck: whatever is due is claimed and ended, until nothing lives."""
+        for where in sorted(self.held):
+            self.run(self.journal.release_instance(where))
+        self.held.clear()
+        self.void()
+        self.now += 100
+        while living := {id: each for id, each in self.known.items() if each.state in LIVE}:
+            for id, each in living.items():
+                if each.due is None:
+                    assert self.run(self.journal.cancel(id, "stop")) == "ended"
+                    each.state, each.probation = "cancelled", False
+            ended = [id for id, each in living.items() if each.state not in LIVE]
+            for probation in (False, True):
+                claims = self.run(self.journal.claim(10, LEASE, probation=probation))
+                self.took(claims)
+                for each in claims:
+                    self.run(self.journal.end(each.lease, [], [], Outcome("succeeded")))
+                    ended.append(each.start.execution)
+                    self.known[ended[-1]].state = "succeeded"
+                    self.known[ended[-1]].probation = False
+            assert ended
 
     # -- what always holds ---------------------------------------------------------------------
 

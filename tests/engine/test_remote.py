@@ -2,26 +2,42 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from halflap.engine.line import Answer, Ask, Line, encode, error_of, trouble_of
+from halflap.engine.child import RemoteTurn
+from halflap.engine.line import Answer, Ask, Done, Line, Take, encode, error_of, trouble_of
+from halflap.engine.protocol import Ended, Turn
 from halflap.engine.remote import Clerk, Desk, RemoteCatalogue
+from halflap.engine.turn import JournalTurn
 from halflap.errors import Fenced, NotFound
-from halflap.model import LogLine
+from halflap.model import (
+    Event,
+    FlowKey,
+    LogLine,
+    Order,
+    Outcome,
+    Start,
+    StateWrite,
+    wall_clock,
+)
 from halflap.store.store import Store
 
 
 @asynccontextmanager
-async def both_ends(store: Store) -> AsyncIterator[tuple[RemoteCatalogue, Desk, Clerk]]:
+async def both_ends(
+    store: Store, turns: Mapping[str, Turn] = {}
+) -> AsyncGenerator[tuple[RemoteCatalogue, Desk, Clerk]]:
     """A clerk over a store, and a desk that asks it through a socket."""
     mine, its = socket.socketpair()
     parent = Line(*await asyncio.open_unix_connection(sock=mine), Ask)
     child = Line(*await asyncio.open_unix_connection(sock=its), Answer)
-    clerk, desk = Clerk(store.catalogue, {}), Desk(child)
+    clerk, desk = Clerk(store.catalogue, turns), Desk(child)
     answering: set[asyncio.Task[None]] = set()
 
     async def answer(ask: Ask) -> None:
@@ -77,6 +93,29 @@ async def test_errors_cross_the_line_as_what_they_are() -> None:
             await desk.ask("commit", [], [], [], execution="exe_of_somebody_else")
         with pytest.raises(RuntimeError, match="KeyError"):
             raise error_of(trouble_of(KeyError("x")))
+    await store.close()
+
+
+async def test_writes_to_state_cross_the_line() -> None:
+    store = await Store.memory()
+    flow = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
+    event = Event("POST", "", "", (), b"", 1)
+    start = Start("exe_1", flow, event, "exe_1", order=Order("pairs", "1"))
+    (accepted,) = await store.journal.accept([start], claim=1, lease=60_000_000)
+    assert accepted.claim is not None
+    turn = JournalTurn(store.journal, accepted.claim, wall_clock, time.monotonic())
+    async with both_ends(store, {"exe_1": turn}) as (_, desk, _):
+        take = Take(start, 1, 1, [], None, 1.0)
+        assert msgspec.msgpack.decode(encode(take), type=Take) == take
+        remote = RemoteTurn(take, desk)
+        a, b = StateWrite("s", "a", b"1"), StateWrite("s", "b", b'{"x":1.10}', merge=True)
+        assert await remote.commit([], [], [a, b])
+        assert not await remote.commit([], [], [StateWrite("s", "a", b"2", b"0")])
+        assert await remote.list_state("s") == {"a": b"1", "b": b'{"x":1.10}'}
+    done = Done("exe_1", ended=Ended(Outcome("succeeded"), writes=[a, b]))
+    told = msgspec.msgpack.decode(encode(done), type=Done).ended
+    assert told is not None
+    assert told.writes == [a, b]
     await store.close()
 
 
