@@ -1,7 +1,8 @@
-"""Acme: its accounts, opportunities and stock, its activities, and a webhook for what changes in them."""
+"""Acme: accounts, contacts, opportunities, stock, activities, and a webhook for what changes."""
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
@@ -11,13 +12,18 @@ from halflap import (
     Connection,
     Endpoint,
     Model,
+    Reads,
     Request,
     StandardWebhooks,
     Subscription,
     Unset,
+    UpstreamError,
+    Writes,
     header,
     pointer,
 )
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 
 class Acme(Connection):
@@ -32,11 +38,35 @@ class Acme(Connection):
     async def test(self) -> None:
         await self.get("/me")
 
+    async def record(self, model: type[ModelT], path: str) -> ModelT | None:
+        """Get a record; None where it is gone."""
+        try:
+            return model.model_validate(await self.get(path))
+        except UpstreamError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def current(self, kind: str, id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+        if kind not in KINDS:
+            raise NotImplementedError
+        path, model = KINDS[kind]
+        record = await self.record(model, f"{path}/{id}")
+        return record.model_dump() if record else None
+
 
 class Account(Model):
     id: str
     external_id: str | None = None
     name: str
+
+
+class Contact(Model):
+    id: str
+    external_id: str | None = None
+    name: str
+    email: str | None = None
+    account_id: str | None = None
 
 
 class Opportunity(Model):
@@ -70,13 +100,33 @@ class Webhook(Model):
 EventName = Literal[
     "account.created",
     "account.updated",
+    "contact.changed",
     "opportunity.created",
     "opportunity.updated",
     "stock.changed",
     "activity.created",
 ]
 
+KINDS: dict[str, tuple[str, type[Model]]] = {
+    "account": ("/accounts", Account),
+    "contact": ("/contacts", Contact),
+    "opportunity": ("/opportunities", Opportunity),
+}
+"""What Acme calls a record → where it is, and what it looks like."""
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that were not left alone."""
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
 component = Component("acme", title="Acme", connection=Acme)
+
+
+@component.action
+async def get_account(acme: Acme, id: str) -> Account | None:
+    """Get an account; None where it is gone."""
+    return await acme.record(Account, f"/accounts/{id}")
 
 
 @component.action
@@ -86,7 +136,7 @@ async def find_account(acme: Acme, external_id: str) -> Account | None:
     return Account.model_validate(found[0]) if found else None
 
 
-@component.action
+@component.action(writes=Writes("account", fields=("external_id", "name")))
 async def create_account(
     acme: Acme,
     external_id: str,
@@ -97,10 +147,55 @@ async def create_account(
     return Account.model_validate(await acme.post("/accounts", json=body))
 
 
-@component.action
+@component.action(writes=Writes("account", fields=("name",)))
 async def update_account(acme: Acme, id: str, name: str) -> Account:
     """Change an account's name."""
     return Account.model_validate(await acme.patch(f"/accounts/{id}", json={"name": name}))
+
+
+@component.action
+async def get_contact(acme: Acme, id: str) -> Contact | None:
+    """Get a contact; None where it is gone."""
+    return await acme.record(Contact, f"/contacts/{id}")
+
+
+@component.action
+async def find_contact(acme: Acme, external_id: str) -> Contact | None:
+    """Find the contact that stands for another system's record."""
+    found = await acme.get("/contacts", params={"external_id": external_id})
+    return Contact.model_validate(found[0]) if found else None
+
+
+@component.action(writes=Writes("contact", fields=("external_id", "name", "email", "account_id")))
+async def create_contact(
+    acme: Acme,
+    external_id: str,
+    name: str,
+    email: str | None = None,
+    account_id: str | None = None,
+) -> Contact:
+    """Create a contact."""
+    body = {"external_id": external_id, "name": name, "email": email, "account_id": account_id}
+    return Contact.model_validate(await acme.post("/contacts", json=body))
+
+
+@component.action(writes=Writes("contact", fields=("name", "email", "account_id")))
+async def update_contact(
+    acme: Acme,
+    id: str,
+    name: str | Unset = UNSET,
+    email: str | Unset | None = UNSET,
+    account_id: str | Unset | None = UNSET,
+) -> Contact:
+    """Change a contact; what is left alone stays as it is."""
+    body = given(name=name, email=email, account_id=account_id)
+    return Contact.model_validate(await acme.patch(f"/contacts/{id}", json=body))
+
+
+@component.action
+async def get_opportunity(acme: Acme, id: str) -> Opportunity | None:
+    """Get an opportunity; None where it is gone."""
+    return await acme.record(Opportunity, f"/opportunities/{id}")
 
 
 @component.action
@@ -110,14 +205,14 @@ async def find_opportunity(acme: Acme, external_id: str) -> Opportunity | None:
     return Opportunity.model_validate(found[0]) if found else None
 
 
-@component.action
+@component.action(writes=Writes("opportunity", fields=("external_id", "name", "stage")))
 async def create_opportunity(acme: Acme, external_id: str, name: str, stage: str) -> Opportunity:
     """Create an opportunity."""
     body = {"external_id": external_id, "name": name, "stage": stage}
     return Opportunity.model_validate(await acme.post("/opportunities", json=body))
 
 
-@component.action
+@component.action(writes=Writes("opportunity", fields=("name", "stage", "seats", "price")))
 async def update_opportunity(
     acme: Acme,
     id: str,
@@ -127,8 +222,7 @@ async def update_opportunity(
     price: Decimal | Unset = UNSET,
 ) -> Opportunity:
     """Change an opportunity; what is left alone stays as it is."""
-    given = {"name": name, "stage": stage, "seats": seats, "price": price}
-    body = {field: value for field, value in given.items() if value is not UNSET}
+    body = given(name=name, stage=stage, seats=seats, price=price)
     return Opportunity.model_validate(await acme.patch(f"/opportunities/{id}", json=body))
 
 
@@ -193,6 +287,29 @@ async def delete_webhook(acme: Acme, id: str) -> None:
     verify=StandardWebhooks(),
     dedupe=header("webhook-id"),
     key=pointer("/data/id"),
+    reads=Reads("contact", fields=("name", "email")),
+)
+async def contact_changed(request: Request) -> Contact:
+    """A contact was created or changed in Acme."""
+    return Contact.model_validate(request.json()["data"])
+
+
+@contact_changed.subscribe
+async def _(acme: Acme, endpoint: Endpoint) -> Subscription:
+    webhook = await ensure_webhook(acme, "contact.changed", endpoint.url, endpoint.secret)
+    return Subscription(id=webhook.id)
+
+
+@contact_changed.unsubscribe
+async def _(acme: Acme, subscription: Subscription) -> None:
+    await delete_webhook(acme, subscription.id)
+
+
+@component.trigger(
+    verify=StandardWebhooks(),
+    dedupe=header("webhook-id"),
+    key=pointer("/data/id"),
+    reads=Reads("opportunity", fields=("name", "stage", "seats", "price")),
 )
 async def opportunity_updated(request: Request) -> Opportunity:
     """An opportunity changed in Acme."""
