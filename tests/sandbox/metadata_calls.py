@@ -20,7 +20,6 @@ from halflap.sandbox.salesforce import Settings, automation, create_app
 from halflap.sandbox.salesforce.entities import new_org
 from halflap.sandbox.salesforce.markup import Element, parse
 from halflap.sandbox.salesforce.model import Org, World
-from halflap.sandbox.salesforce.package import manifest
 from halflap.sandbox.server import run
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
@@ -249,7 +248,7 @@ def definition(number: int | None) -> str:
 
 
 def zipped(files: Mapping[str, bytes | str]) -> bytes:
-    """Make a zip; names without a manifest get one that names them all."""
+    """Make a zip."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -259,7 +258,12 @@ def zipped(files: Mapping[str, bytes | str]) -> bytes:
 
 def listing(**members: str) -> bytes:
     """Write a manifest; several members of a type are separated by blanks."""
-    return manifest({type: names.split() for type, names in members.items()})
+    types = ""
+    for type, names in members.items():
+        inside = "".join(f"<members>{name}</members>" for name in names.split())
+        types += f"<types>{inside}<name>{type}</name></types>"
+    package = f'<Package xmlns="{NAMESPACE}">{types}<version>63.0</version></Package>'
+    return package.encode()
 
 
 def problems(result: Element) -> list[str]:

@@ -424,6 +424,35 @@ async def test_a_workflow_rule_is_deployed_and_holds_its_message(caller: Caller)
     assert not caller.org.outbound_messages
 
 
+async def test_a_field_is_deployed_in_the_file_of_its_object_and_taken_back(caller: Caller) -> None:
+    field = "<fullName>Region__c</fullName><label>Region</label><length>9</length><type>Text</type>"
+    files = package(caller.user.username)
+    files["package.xml"] = listing(CustomObject="Opportunity", Workflow="Opportunity", Flow="Tell")
+    files["objects/Opportunity.object"] = f"<CustomObject><fields>{field}</fields></CustomObject>"
+    fields = ("Id", "Region__c")
+    files["workflows/Opportunity.workflow"] = workflow(
+        message(caller.user.username, "Tell", fields=fields)
+    )
+    opportunity = caller.org.entities["Opportunity"]
+    wrong = files | {"flows/Tell.flow": flow("Opportunity.Gone")}
+    await fail(caller, wrong)
+    assert "Region__c" not in opportunity.fields
+    await succeed(caller, files)
+    assert opportunity.fields["Region__c"].length == 9
+    assert caller.org.outbound_messages["Opportunity.Tell"].fields == fields
+    assert "Opportunity.Region__c" in await caller.listed("CustomField")
+
+
+async def test_only_the_last_hundred_deploys_are_kept(caller: Caller) -> None:
+    first = await caller.start(zipped({"package.xml": listing()}))
+    last = first
+    for _ in range(100):
+        last = await caller.start(zipped({"package.xml": listing()}))
+    assert (await caller.finish(last)).get("success") == "true"
+    with pytest.raises(Fault, match="INVALID_ID_FIELD"):
+        await caller.check(first)
+
+
 async def retrieve(caller: Caller, types: str) -> tuple[dict[str, bytes], list[str]]:
     request = (
         "<retrieve><retrieveRequest><apiVersion>63.0</apiVersion><singlePackage>true</singlePackage>"

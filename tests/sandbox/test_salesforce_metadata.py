@@ -54,6 +54,12 @@ async def test_what_is_no_request_is_a_fault_of_the_client(caller: Caller, body:
         assert "root:" not in caught.value.text
 
 
+async def test_a_version_that_there_is_not_is_a_fault(caller: Caller) -> None:
+    for version in ("v63.0", "63", "163.0", "latest"):
+        with pytest.raises(Fault, match="UNSUPPORTED_API_VERSION"):
+            await caller.soap("<describeMetadata/>", path=f"m/{version}")
+
+
 @pytest.mark.parametrize(
     ("kind", "namespace"), [("u", PARTNER), ("c", "urn:enterprise.soap.sforce.com")]
 )

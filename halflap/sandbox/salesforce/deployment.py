@@ -10,6 +10,7 @@ from typing import Literal
 from halflap.sandbox.salesforce.catalog import KINDS, find_kind, snapshot
 from halflap.sandbox.salesforce.component import Author, Problem
 from halflap.sandbox.salesforce.markup import Element
+from halflap.sandbox.salesforce.model import Org
 from halflap.sandbox.salesforce.package import (
     MANIFEST,
     BadPackage,
@@ -21,6 +22,7 @@ from halflap.sandbox.salesforce.package import (
 )
 
 Status = Literal["Pending", "InProgress", "Succeeded", "SucceededPartial", "Failed", "Canceled"]
+MOST_KEPT = 100
 DELETION_ORDER = ["Flow", "FlowDefinition", "WorkflowRule", "WorkflowOutboundMessage"]
 
 
@@ -95,6 +97,12 @@ class Deployment:
                     type="", full_name=bad.file, file=bad.file, problem=bad.message, line=bad.line
                 )
             )
+        except Exception as error:
+            # Who waits for the end of it must see one.
+            restore()
+            self.status, self.error = "Failed", f"UNKNOWN_EXCEPTION: {error!r}"
+            raise
+        self.data = b""
         failed = bool(self.failures)
         if self.options.check_only or (failed and self.options.rollback_on_error):
             restore()
@@ -190,6 +198,13 @@ class Retrieval:
         found = write_package(self.author.org, self.wanted, single=self.single)
         self.zip, self.parts, self.messages = found
         self.status = "Succeeded"
+
+
+def keep(org: Org, work: Deployment | Retrieval) -> None:
+    """Remember a deploy or a retrieve, and forget the oldest."""
+    org.deployments[work.id] = work
+    for id in list(org.deployments)[:-MOST_KEPT]:
+        del org.deployments[id]
 
 
 def decode_zip(text: str) -> bytes:

@@ -26,7 +26,7 @@ async def enterprise(call: Call) -> Response:
 def _serve(call: Call, namespace: str, kind: str) -> Response:
     faults = namespace.replace("urn:", "urn:fault.")
     try:
-        operation = read(call.body).operation
+        operation = read(call).operation
     except Refused as refused:
         return fault(refused, faults)
     if operation.name != "login":

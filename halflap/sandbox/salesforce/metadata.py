@@ -18,6 +18,7 @@ from halflap.sandbox.salesforce.deployment import (
     Report,
     Retrieval,
     decode_zip,
+    keep,
 )
 from halflap.sandbox.salesforce.markup import METADATA, Element, element, nil, optional
 from halflap.sandbox.salesforce.model import Org, User
@@ -201,8 +202,7 @@ def _deploy(asked: Asked) -> list[Element]:
         data=decode_zip(asked.operation.get("ZipFile") or ""),
         created_at=org.now(),
     )
-    org.deployments[deployment.id] = deployment
-    _run_later(asked, deployment.run)
+    _start(asked, deployment)
     return [_queued(deployment.id)]
 
 
@@ -230,8 +230,7 @@ def _retrieve(asked: Asked) -> list[Element]:
         wanted=request.child("unpackaged") or element("unpackaged"),
         single=request.true("singlePackage"),
     )
-    org.deployments[retrieval.id] = retrieval
-    _run_later(asked, retrieval.run)
+    _start(asked, retrieval)
     return [_queued(retrieval.id)]
 
 
@@ -336,8 +335,9 @@ def _message(name: str, report: Report, at: str) -> Element:
     )
 
 
-def _run_later(asked: Asked, run: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_later(asked.call.settings.deploy_takes, run)
+def _start(asked: Asked, work: Deployment | Retrieval) -> None:
+    keep(asked.session.org, work)
+    asyncio.get_running_loop().call_later(asked.call.settings.deploy_takes, work.run)
 
 
 def _queued(id: str) -> Element:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from halflap.sandbox.salesforce.catalog import FILES, KINDS, Described
 from halflap.sandbox.salesforce.component import Problem
 from halflap.sandbox.salesforce.markup import Element, Malformed, document, element, parse
-from halflap.sandbox.salesforce.model import API_VERSION, Org
+from halflap.sandbox.salesforce.model import Org
 
 MOST_FILES = 10_000
 LARGEST = 64 * 1024 * 1024
@@ -271,12 +271,3 @@ def _files(parts: list[Part]) -> dict[str, Element]:
             content = replace(content, name=described.name, type=None)
         files[part.file] = content
     return files
-
-
-def manifest(members: Mapping[str, list[str]], version: str = API_VERSION) -> bytes:
-    """Write a package.xml that names these members by type."""
-    types = [
-        element("types", *(element("members", m) for m in names), element("name", type))
-        for type, names in members.items()
-    ]
-    return document(element("Package", *types, element("version", version)))

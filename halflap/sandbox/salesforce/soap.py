@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -37,10 +38,13 @@ Operation = Callable[[Asked], list[Element]]
 """What an operation does: it gives the children of its answer."""
 
 
-def read(body: bytes) -> Envelope:
-    """Read a request. Raises Refused where it is no SOAP envelope."""
+def read(call: Call) -> Envelope:
+    """Read a request. Raises Refused where it is no SOAP envelope, or of no version that there is."""
+    if not re.fullmatch(r"[1-9][0-9]\.0", call.path["version"]):
+        message = f"Invalid Api version specified on URL: {call.path['version']}"
+        raise Refused(500, "UNSUPPORTED_API_VERSION", message)
     try:
-        root = parse(body)
+        root = parse(call.body)
     except Malformed as error:
         raise _client_error(error.message) from error
     content = root.child("Body")
@@ -79,7 +83,7 @@ def serve(
     `namespace` is that of the answer, `faults` that of the faults where it is another.
     """
     try:
-        envelope = read(call.body)
+        envelope = read(call)
         name = envelope.operation.name
         if (operation := operations.get(name)) is None:
             raise _client_error(f"No operation available for request {{{namespace}}}{name}")
