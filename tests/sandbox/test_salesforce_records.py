@@ -250,3 +250,34 @@ def test_text_that_is_stored_stays_when_it_is_saved_again(text: str) -> None:
     stored = normal(name, text)
     assert stored is None or (isinstance(stored, str) and stored)
     assert normal(name, stored) == stored
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["a", "A", "b", None, "del", "undo"])))
+)
+def test_an_external_id_finds_the_records_that_have_it_now(steps: list[tuple[int, Any]]) -> None:
+    org = new_org(World(clock=Clock()), "north")
+    user, account = next(iter(org.users.values())), org.entities["Account"]
+    key, ids = account.fields["Legacy_Id__c"], dict[int, str]()
+    for number, value in steps:
+        with records.transaction(org, user) as saving:
+            mark, id = saving.mark(), ids.get(number)
+            if id is None:
+                ids[number] = saving.create(account, {"Name": "x", "Legacy_Id__c": value})
+            elif value == "del":
+                saving.delete(account, ids.pop(number))
+            else:
+                saving.update(account, id, {"Legacy_Id__c": value})
+            if value == "undo":
+                saving.roll_back(mark)
+                if id is None:
+                    del ids[number]
+        for wanted in ("A", "b", "del"):
+            found = [each["Id"] for each in records.find_by(org, account, key, wanted)]
+            has = [
+                each["Id"]
+                for each in org.tables["Account"].values()
+                if str(each["Legacy_Id__c"]).casefold() == wanted.casefold()
+                and not each["IsDeleted"]
+            ]
+            assert found == has

@@ -79,8 +79,12 @@ async def test_a_record_lives_from_creation_to_the_bin(client: Client) -> None:
     assert (await client.ask("DELETE", path))[0] == 204
     for method in ("GET", "PATCH", "DELETE"):
         status, said, _ = await client.ask(method, path, {} if method == "PATCH" else None)
-        error = {"message": "entity is deleted", "errorCode": "ENTITY_IS_DELETED", "fields": []}
-        assert (status, said) == (404, [error])
+        assert (status, len(said)) == (404, 1)
+        assert said[0] == {
+            "message": "entity is deleted",
+            "errorCode": "ENTITY_IS_DELETED",
+            "fields": [],
+        }
     assert [len(each) for each in client.told] == [1, 1, 1]
 
 

@@ -308,6 +308,7 @@ class Org:
         self.rules: dict[str, WorkflowRule] = {}
         self.stamps: dict[str, Stamp] = {}
         self.deployments: dict[str, object] = {}
+        self.lookups: dict[tuple[str, str], dict[object, set[str]]] = {}
         self.cursors: dict[str, Any] = {}
         self.jobs: dict[str, Any] = {}
         self.api_requests = 0

@@ -75,9 +75,14 @@ def find_by(org: Org, of: Entity, key: Field, value: object) -> list[Values]:
     wanted = normal(key, value)
     if wanted is None:
         return []
-    table = org.tables[of.name].values()
-    folded = _folded(wanted)
-    return [r for r in table if not r.get("IsDeleted") and _folded(r.get(key.name)) == folded]
+    table, folded = org.tables[of.name], _folded(wanted)
+    if (lookup := org.lookups.get((of.name, key.name))) is None:
+        lookup = org.lookups[of.name, key.name] = {}
+        for id, record in table.items():
+            lookup.setdefault(_folded(record.get(key.name)), set()).add(id)
+    # Ids stay in a lookup when the record's value has gone: the record itself tells.
+    found = [r for id in sorted(lookup.get(folded, ())) if (r := table.get(id))]
+    return [r for r in found if not r.get("IsDeleted") and _folded(r.get(key.name)) == folded]
 
 
 def external_id(of: Entity, name: str) -> Field:
@@ -256,6 +261,9 @@ class Transaction:
         self._stamp(record)
         id = str(record["Id"])
         self.org.tables[of.name][id] = record
+        for name in given:
+            if (lookup := self.org.lookups.get((of.name, name))) is not None:
+                lookup.setdefault(_folded(record[name]), set()).add(id)
         was = None if before is None else dict(before)
         self._changes.append(Change(self.org, of.name, id, was, dict(record), self.user))
 

@@ -27,7 +27,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value in a query: `value` as it is stored, `pattern` (folded) for LIKE, `days` for LAST_N_DAYS."""
+    """A value in a query: as it is stored, as a pattern of folded text, with LAST_N_DAYS's days."""
 
     kind: Kind
     value: str | bool | Decimal | None
