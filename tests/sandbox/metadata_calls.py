@@ -173,9 +173,9 @@ class Salesforce:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Salesforce]:
+async def running(deploy_takes: float = 0.001) -> AsyncIterator[Salesforce]:
     """Run a Salesforce."""
-    app = create_app(Settings(clock=lambda: 1_750_000_000.0, **settings))
+    app = create_app(Settings(clock=lambda: 1_750_000_000.0, deploy_takes=deploy_takes))
     async with serving(app) as base, aiohttp.ClientSession() as http:
         yield Salesforce(http, base, app)
 
