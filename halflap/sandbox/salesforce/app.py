@@ -21,6 +21,7 @@ from halflap.sandbox.salesforce import (
     bulk_query,
     collection,
     composite,
+    identity,
     login,
     metadata,
     oauth,
@@ -42,7 +43,7 @@ OLDEST, NEWEST = 20, 66
 _SOAP_SESSION = re.compile(rb"<(?:\w+:)?sessionId[^>]*>\s*([^<\s]+)\s*<")
 _DATA_PATH = re.compile(r"/services/data/v([^/]*)")
 _DATA = (bulk, bulk_query, query, collection, composite, tooling, rest)
-_OTHERS = (oauth, metadata, login)
+_OTHERS = (oauth, identity, metadata, login)
 
 
 def create_app(settings: Settings | None = None, *, orgs: Sequence[str] = ()) -> Starlette:

@@ -12,14 +12,13 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.responses import Response
 
-from halflap.sandbox.salesforce import assertion, signin
+from halflap.sandbox.salesforce import assertion, identity, signin
 from halflap.sandbox.salesforce.call import Call, Route, answer
-from halflap.sandbox.salesforce.model import ConnectedApp, Grant, Json, Org, User
+from halflap.sandbox.salesforce.model import ConnectedApp, Grant, Json, Org
 
 FULL_SCOPE = "full refresh_token"
 Form = Mapping[str, str]
@@ -129,66 +128,9 @@ async def introspect(call: Call) -> Response:
             "scope": grant.scope if grant else FULL_SCOPE,
             "client_id": app.client_id,
             "username": user.username,
-            "sub": _identity(call, org, user),
+            "sub": identity.address(call, org, user),
             "token_type": kind,
             **({} if ends is None else {"exp": ends}),
-        }
-    )
-
-
-async def user_info(call: Call) -> Response:
-    """Tell who is signed in, in OpenID's words."""
-    if call.session is None:
-        return Response("Bad_OAuth_Token", 403, media_type="text/html")
-    org, user = call.org, call.user
-    first, _, last = user.display_name.rpartition(" ")
-    return answer(
-        {
-            "sub": _identity(call, org, user),
-            "user_id": user.id,
-            "organization_id": org.id,
-            "preferred_username": user.username,
-            "nickname": user.username.partition("@")[0],
-            "name": user.display_name,
-            "given_name": first,
-            "family_name": last,
-            "email": user.email,
-            "email_verified": True,
-            "zoneinfo": "Europe/Berlin",
-            "locale": "en_US",
-            "language": "en_US",
-            "user_type": "STANDARD",
-            "active": True,
-            "utcOffset": 3600000,
-            "urls": _urls(call, org, user),
-        }
-    )
-
-
-async def identity(call: Call) -> Response:
-    """Tell who is signed in, at the address that a token's answer names."""
-    if call.session is None:
-        return Response("Bad_OAuth_Token", 403, media_type="text/html")
-    org, user = call.org, call.user
-    if call.path["org"][:15] != org.id[:15] or call.path["user"][:15] != user.id[:15]:
-        return Response("Wrong_Org", 403, media_type="text/html")
-    return answer(
-        {
-            "id": _identity(call, org, user),
-            "asserted_user": True,
-            "user_id": user.id,
-            "organization_id": org.id,
-            "username": user.username,
-            "nick_name": user.username.partition("@")[0],
-            "display_name": user.display_name,
-            "email": user.email,
-            "email_verified": True,
-            "urls": _urls(call, org, user),
-            "active": True,
-            "user_type": "STANDARD",
-            "language": "en_US",
-            "locale": "en_US",
-            "utcOffset": 3600000,
         }
     )
 
@@ -300,16 +242,16 @@ def _signed_in(
     session = call.world.open(
         grant.org, grant.user, lasts=call.settings.session_lasts, refresh_token=refresh
     )
-    identity = _identity(call, grant.org, grant.user)
+    who = identity.address(call, grant.org, grant.user)
     issued_at = str(int(call.settings.clock() * 1000))
-    signed = hmac.digest(app.client_secret.encode(), (identity + issued_at).encode(), "sha256")
+    signed = hmac.digest(app.client_secret.encode(), (who + issued_at).encode(), "sha256")
     return {
         "access_token": session.token,
         **({"refresh_token": refresh} if refresh and tells_refresh else {}),
         "signature": base64.b64encode(signed).decode(),
         "scope": grant.scope,
         "instance_url": call.instance_url,
-        "id": identity,
+        "id": who,
         "token_type": "Bearer",
         "issued_at": issued_at,
     }
@@ -394,25 +336,6 @@ def _form(call: Call) -> dict[str, str]:
         return {}
 
 
-def _identity(call: Call, org: Org, user: User) -> str:
-    return f"{call.instance_url}/id/{org.id}/{user.id}"
-
-
-def _urls(call: Call, org: Org, user: User) -> dict[str, Any]:
-    soap, data = f"{call.instance_url}/services/Soap", "/services/data/v{version}/"
-    return {
-        "enterprise": f"{soap}/c/{{version}}/{org.id}",
-        "metadata": f"{soap}/m/{{version}}/{org.id}",
-        "partner": f"{soap}/u/{{version}}/{org.id}",
-        "rest": f"{call.instance_url}{data}",
-        "sobjects": f"{call.instance_url}{data}sobjects/",
-        "query": f"{call.instance_url}{data}query/",
-        "tooling_rest": f"{call.instance_url}{data}tooling/",
-        "profile": f"{call.instance_url}/{user.id}",
-        "custom_domain": call.instance_url,
-    }
-
-
 _OAUTH = "/services/oauth2"
 ROUTES: tuple[Route, ...] = (
     ("GET", f"{_OAUTH}/authorize", authorize),
@@ -421,7 +344,4 @@ ROUTES: tuple[Route, ...] = (
     ("GET", f"{_OAUTH}/revoke", revoke),
     ("POST", f"{_OAUTH}/revoke", revoke),
     ("POST", f"{_OAUTH}/introspect", introspect),
-    ("GET", f"{_OAUTH}/userinfo", user_info),
-    ("POST", f"{_OAUTH}/userinfo", user_info),
-    ("GET", "/id/{org}/{user}", identity),
 )
