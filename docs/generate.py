@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Annotated, Any, cast, get_args, get_origin
 
 import click
 
@@ -20,6 +20,7 @@ import halflap
 from halflap import Component, HalflapError
 from halflap.cli import main
 from halflap.cli.settings import PREFIX, Settings
+from halflap.components import salesforce
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
@@ -198,9 +199,9 @@ def components() -> str:
         NOTE,
         "# Built-in components\n\n",
         "They use the public door, as yours do. `from halflap import http, webhook, schedule, "
-        "instance`.\n\n",
+        "instance`, `from halflap.components import salesforce`.\n\n",
     ]
-    for module in (halflap.http, halflap.webhook, halflap.schedule, halflap.instance):
+    for module in (halflap.http, halflap.webhook, halflap.schedule, halflap.instance, salesforce):
         component: Component = cast(Any, module).component
         parts.append(f"## {component.title}\n\n")
         parts.append(f"{component.description or summary(module)}\n\n")
@@ -231,11 +232,19 @@ def inputs(each: Any) -> str:
     """The table of the inputs of an action or a trigger."""
     written: Mapping[str, Any] = each.function.__annotations__
     rows = [
-        f"| `{one.name}` | `{cell(str(written[one.name]))}` "
+        f"| `{one.name}` | `{cell(type_of(str(written[one.name]), one.annotation))}` "
         f"| {'required' if one.required else f'`{default(one.default)}`'} |\n"
         for one in each.shape.inputs
     ]
     return f"| input | type | default |\n| --- | --- | --- |\n{''.join(rows)}\n" if rows else ""
+
+
+def type_of(written: str, annotation: Any) -> str:
+    """An input's type as it is written, and not the name that a component gives to it."""
+    if not written.isidentifier() or isinstance(annotation, type) or annotation is Any:
+        return written
+    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return inspect.formatannotation(inner).replace("typing.", "")
 
 
 # Names of Python ------------------------------------------------------------------------------

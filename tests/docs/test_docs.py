@@ -24,6 +24,7 @@ from markdown.extensions.toc import slugify
 import halflap
 from halflap import errors
 from halflap.cli import main
+from halflap.components import salesforce
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -284,7 +285,13 @@ def test_every_setting_is_documented() -> None:
 def test_every_built_in_action_and_trigger_is_documented() -> None:
     parts = [
         each.name
-        for module in (halflap.http, halflap.webhook, halflap.schedule, halflap.instance)
+        for module in (
+            halflap.http,
+            halflap.webhook,
+            halflap.schedule,
+            halflap.instance,
+            salesforce,
+        )
         for each in (*module.component.actions.values(), *module.component.triggers.values())
     ]
     assert not [each for each in parts if f"`{each}`" not in CODE_OF_ALL]
