@@ -3,99 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from halflap import Connection, Unauthorized, UpstreamError
+from halflap import Response, Unauthorized, UpstreamError
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
-from halflap.sandbox import salesforce as sandbox
-from halflap.sdk.connection import Link
-from halflap.sdk.egress import Egress, Policy
+from halflap.sandbox.salesforce import syntax
+from halflap.sdk.egress import Egress
+from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 
 HOOK = "https://halflap.example/hooks/hk_1"
 OTHER = "https://halflap.example/hooks/hk_2"
 
 
-class App:
-    """The sandbox on loopback, a look behind its counter, and connections to its orgs."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
-        self.refreshed = 0
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json(content_type=None)
-
-    async def org(self, name: str, **more: Any) -> dict[str, Any]:
-        return await self.post("/orgs", {"name": name, **more})
-
-    def connection(self, auth: dict[str, Any]) -> salesforce.Salesforce:
-        sf = salesforce.Salesforce.model_validate({"login_url": self.url, "auth": auth})
-        return self.link(sf)
-
-    def link(self, sf: salesforce.Salesforce) -> salesforce.Salesforce:
-        can_refresh = not isinstance(sf.auth, salesforce.SessionId)
-        sf._link = Link("salesforce", None, self.egress, self._refresh if can_refresh else None)
-        return sf
-
-    async def _refresh(self, current: Connection) -> Connection:
-        auth: Any = getattr(current, "auth")  # noqa: B009
-        self.refreshed += 1
-        return current.model_copy(update={"auth": await auth.refresh(self.egress)})
-
-    async def client(self, org: dict[str, Any]) -> salesforce.Salesforce:
-        """A connection that is signed in already."""
-        auth = {"kind": "client_credentials"}
-        sf = self.connection(auth | {name: org[name] for name in ("client_id", "client_secret")})
-        return await sf.refreshed()
+@pytest.fixture
+async def app() -> AsyncIterator[SalesforceApp]:
+    async with salesforce_app(page=3, deploy_takes=0.0) as running:
+        yield running
 
 
 @pytest.fixture
-async def app() -> AsyncIterator[App]:
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        sandbox.serve(settings=sandbox.Settings(page=3), ready=ready.set_result)
-    )
-    port = await asyncio.wait_for(ready, 10)
-    egress = Egress(Policy(allow=("127.0.0.1",)))
-    async with aiohttp.ClientSession() as http:
-        yield App(f"http://127.0.0.1:{port}", http, egress)
-    await egress.close()
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-
-
-@pytest.fixture
-async def org(app: App) -> dict[str, Any]:
+async def org(app: SalesforceApp) -> dict[str, Any]:
     return await app.org("initech")
 
 
 @pytest.fixture
-async def sf(app: App, org: dict[str, Any]) -> salesforce.Salesforce:
+async def sf(app: SalesforceApp, org: dict[str, Any]) -> salesforce.Salesforce:
     return await app.client(org)
 
 
 # Ways in
 
 
-async def test_a_person_signs_in_in_the_browser(app: App, org: dict[str, Any]) -> None:
+async def test_a_person_signs_in_in_the_browser(app: SalesforceApp, org: dict[str, Any]) -> None:
     client = {name: org[name] for name in ("client_id", "client_secret")}
     sf = app.connection({"kind": "oauth2_code", **client})
     assert isinstance(sf.auth, salesforce.SignIn)
@@ -110,12 +64,12 @@ async def test_a_person_signs_in_in_the_browser(app: App, org: dict[str, Any]) -
     sf = app.link(sf.model_copy(update={"auth": auth}))
     assert (sf.base_url, sf.organization_id) == (app.url, org["id"])
     await sf.test()
-    await end_session(app, sf)
+    await app.end_session(sf)
     assert (await salesforce.get_current_user(sf)).username == org["username"]
     assert app.refreshed == 1
 
 
-async def test_a_key_pair_signs_in_by_itself(app: App) -> None:
+async def test_a_key_pair_signs_in_by_itself(app: SalesforceApp) -> None:
     key, certificate = key_pair()
     org = await app.org("globex", certificate=certificate)
     sf = app.connection(
@@ -136,19 +90,23 @@ async def test_a_key_pair_signs_in_by_itself(app: App) -> None:
         await app.link(wrong).refreshed()
 
 
-async def test_client_credentials_sign_in_by_themselves(app: App, org: dict[str, Any]) -> None:
+async def test_client_credentials_sign_in_by_themselves(
+    app: SalesforceApp, org: dict[str, Any]
+) -> None:
     sf = await app.client(org)
     user = await salesforce.get_current_user(sf)
     assert (user.username, user.organization_id) == (org["username"], org["id"])
     assert (sf.organization_id, sf.base_url) == (org["id"], app.url)
 
 
-async def test_a_session_id_is_good_until_it_ends(app: App, sf: salesforce.Salesforce) -> None:
+async def test_a_session_id_is_good_until_it_ends(
+    app: SalesforceApp, sf: salesforce.Salesforce
+) -> None:
     auth = {"kind": "session_id", "instance_url": app.url, "session_id": sf.token}
     by_session = app.connection(auth)
     assert by_session.organization_id == sf.organization_id[:15]
     await by_session.test()
-    await end_session(app, by_session)
+    await app.end_session(by_session)
     with pytest.raises(Unauthorized, match="connect again"):
         await salesforce.get_limits(by_session)
     with pytest.raises(Unauthorized, match="connect again"):
@@ -168,9 +126,9 @@ async def test_a_session_id_is_good_until_it_ends(app: App, sf: salesforce.Sales
     ids=["REST", "identity", "SOAP", "query"],
 )
 async def test_a_session_that_ended_is_renewed(
-    app: App, sf: salesforce.Salesforce, call: Callable[[Any], Any]
+    app: SalesforceApp, sf: salesforce.Salesforce, call: Callable[[Any], Any]
 ) -> None:
-    await end_session(app, sf)
+    await app.end_session(sf)
     before = app.refreshed
     await call(sf)
     assert app.refreshed == before + 1
@@ -255,6 +213,14 @@ async def test_hostile_names_are_found_and_nothing_else(sf: salesforce.Salesforc
     assert {each["Name"] for each in listed} == {*HOSTILE[:3]}
 
 
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
+def test_whatever_a_text_is_a_query_asks_for_just_that(text: str) -> None:
+    query = syntax.read(salesforce.soql("SELECT Id FROM Account WHERE Name = {} LIMIT 1", text))
+    assert isinstance(query.where, syntax.Comparison)
+    assert [each.value for each in query.where.literals] == [text]
+    assert query.limit == 1
+
+
 async def test_an_upsert_makes_one_record_however_often(sf: salesforce.Salesforce) -> None:
     described = await salesforce.describe(sf, "Account")
     external = [each.name for each in described.fields if each.external_id]
@@ -293,23 +259,6 @@ async def test_objects_and_fields_fill_pickers_and_forms(sf: salesforce.Salesfor
 
 
 # Outbound messages
-
-
-@dataclass(frozen=True)
-class Automation:
-    messages: list[salesforce.OutboundMessage]
-    flows: list[dict[str, Any]]
-
-    @property
-    def versions(self) -> set[str]:
-        return {each["ActiveVersionId"] for each in self.flows}
-
-
-async def automation(sf: salesforce.Salesforce) -> Automation:
-    flows = await outbound.tooling(
-        sf, "SELECT Id, DeveloperName, ActiveVersionId FROM FlowDefinition"
-    )
-    return Automation(await salesforce.list_outbound_messages(sf), flows)
 
 
 async def test_a_message_and_its_flow_are_made_once(sf: salesforce.Salesforce) -> None:
@@ -394,6 +343,88 @@ async def test_a_message_is_removed_from_wherever_a_removal_stopped(
         assert await automation(sf) == Automation([], [])
 
 
+class Losing(Egress):
+    """Carries requests out, and loses the answer of one of them."""
+
+    def __init__(self, inner: Egress, at: int) -> None:
+        self._inner, self._left = inner, at
+
+    async def request(self, method: str, url: str, **more: Any) -> Response:
+        answer = await self._inner.request(method, url, **more)
+        self._left -= 1
+        if self._left == 0:
+            raise UpstreamError("the answer is lost")
+        return answer
+
+    @property
+    def has_lost(self) -> bool:
+        return self._left <= 0
+
+
+async def test_whichever_answer_is_lost_a_second_try_ends_as_if_it_was_not(
+    app: SalesforceApp, sf: salesforce.Salesforce
+) -> None:
+    kept = await salesforce.ensure_outbound_message(sf, "Account", OTHER, ["Name"])
+    before = await automation(sf)
+    link = sf._link
+    assert link is not None
+
+    async def with_a_lost_answer(at: int, action: Callable[[], Awaitable[Any]]) -> bool:
+        losing = Losing(app.egress, at)
+        link.egress = losing
+        try:
+            await action()
+        except UpstreamError:
+            link.egress = app.egress
+            await action()
+        finally:
+            link.egress = app.egress
+        return losing.has_lost
+
+    for at in range(1, 100):
+        lost = await with_a_lost_answer(
+            at, lambda: salesforce.ensure_outbound_message(sf, "Account", HOOK, ["Name"])
+        )
+        made = await automation(sf)
+        assert len(made.messages) == len(made.flows) == 2
+        assert all(each["ActiveVersionId"] for each in made.flows)
+        (ours,) = (each for each in made.messages if each.id != kept.id)
+        lost |= await with_a_lost_answer(
+            at, functools.partial(salesforce.delete_outbound_message, sf, ours.id)
+        )
+        assert await automation(sf) == before
+        if not lost:
+            break
+    assert at > 6
+
+
+async def test_instances_that_are_activated_at_once_get_their_messages(
+    sf: salesforce.Salesforce,
+) -> None:
+    made = await asyncio.gather(
+        *(
+            salesforce.ensure_outbound_message(sf, object, url, ["Name"])
+            for url in (HOOK, OTHER)
+            for object in ("Account", "Opportunity")
+            for _ in range(2)
+        )
+    )
+    assert len({each.id for each in made}) == 4
+    found = await automation(sf)
+    assert len(found.messages) == len(found.flows) == 4
+
+
+async def test_a_flow_that_was_deployed_as_inactive_is_activated(
+    sf: salesforce.Salesforce,
+) -> None:
+    made = await salesforce.ensure_outbound_message(sf, "Account", HOOK)
+    before = await automation(sf)
+    await outbound.set_active(sf, before.flows[0]["Id"], None)
+    assert (await automation(sf)).versions == {None}
+    await outbound.activate(sf, made.name)
+    assert await automation(sf) == before
+
+
 async def test_a_flow_that_somebody_switched_off_is_switched_on_again(
     sf: salesforce.Salesforce,
 ) -> None:
@@ -418,12 +449,6 @@ async def test_the_urls_of_more_messages_than_one_call_reads_are_listed(
     assert {each.url for each in listed} == {f"{HOOK}?a=1&b={number}" for number in range(11)}
     with pytest.raises(UpstreamError, match="DUPLICATE_DEVELOPER_NAME"):
         await salesforce.create_outbound_message(sf, "Account", "M1", HOOK, ["Name"])
-
-
-async def end_session(app: App, sf: salesforce.Salesforce) -> None:
-    url = f"{app.url}/services/oauth2/revoke"
-    async with app.http.post(url, data={"token": sf.token}) as answer:
-        assert answer.status == 200
 
 
 def key_pair() -> tuple[str, str]:

@@ -16,6 +16,7 @@ from halflap import (
     ConfigError,
     Connection,
     JwtBearer,
+    Limits,
     OAuth2Code,
     Response,
 )
@@ -127,6 +128,8 @@ class SessionId(BaseModel):
 
 class Salesforce(Connection):
     """A Salesforce org, as one of its users."""
+
+    limits: ClassVar[Limits] = Limits(total=120.0, response_bytes=100 * 1024 * 1024)
 
     login_url: str = Field("https://login.salesforce.com", pattern=r"^https?://[^/?#]+/?$")
     """Where its users sign in: a sandbox's are at https://test.salesforce.com, or at My Domain."""

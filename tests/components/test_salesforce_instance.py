@@ -1,0 +1,197 @@
+"""Salesforce: an instance's life and events, with a whole Salesforce on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.cli.host import Host
+from halflap.components import salesforce
+from halflap.model import Execution, Instance
+from halflap.sdk import codec
+from halflap.store.protocol import Filter
+from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
+from tests.world import host_on, publish
+
+PROJECT = """
+from halflap import Config, Context, Deployment, Integration, instance
+from halflap.components import salesforce
+
+
+class Settings(Config):
+    salesforce: salesforce.Salesforce
+
+
+integration = Integration("deals", config=Settings)
+
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], _: Deployment) -> None:
+    sf = ctx.config.salesforce
+    user = await salesforce.get_current_user(sf)
+    outbound_message = salesforce.ensure_outbound_message
+    await outbound_message(sf, "Account", ctx.url(account), username=user.username)
+
+
+@integration.flow(trigger=salesforce.outbound_message)
+async def account(ctx: Context[Settings], changed: salesforce.Account) -> str:
+    return changed.name
+
+
+@integration.flow(trigger=salesforce.outbound_message(object="Opportunity", fields=["Name", "Amount"]))
+async def opportunity(ctx: Context[Settings], changed: salesforce.Record) -> str:
+    return changed["Name"]
+
+
+@integration.flow(trigger=instance.teardown)
+async def teardown(ctx: Context[Settings], _: Deployment) -> None:
+    for message in await salesforce.list_outbound_messages(ctx.config.salesforce):
+        if message.url in ctx.urls:
+            await salesforce.delete_outbound_message(ctx.config.salesforce, message.id)
+"""
+
+
+async def instance_of(
+    host: Host, folder: Path, app: SalesforceApp, org: dict[str, Any]
+) -> Instance:
+    """An instance of the project, with a connection to an org, that is not active yet."""
+    version = await publish(host, folder, "deals:integration")
+    catalogue = host.store.catalogue
+    customer = await catalogue.customers.add(org["name"])
+    auth = {"kind": "client_credentials", "client_id": org["client_id"]}
+    connection = await catalogue.connections.save(
+        customer.id,
+        "salesforce",
+        "salesforce",
+        {"login_url": app.url, "auth": auth},
+        {"auth.client_secret": org["client_secret"]},
+    )
+    made = await catalogue.instances.add(customer.id, "deals", org["name"], version.hash)
+    await catalogue.instances.set_revision(made.id, {}, {"salesforce": connection.id})
+    return await catalogue.instances.get(made.id)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "deals.py").write_text(PROJECT)
+    return folder
+
+
+async def ended(host: Host, instance: Instance, flow: str, number: int) -> list[Execution]:
+    """A flow's executions, once there are so many and all have ended."""
+    async with asyncio.timeout(10):
+        while True:
+            which = Filter(instance=instance.id, flow=flow, limit=500)
+            found = await host.store.journal.executions(which)
+            if len(found) >= number and all(each.ended_at for each in found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+def returned(executions: list[Execution]) -> list[Any]:
+    return sorted(codec.decode(each.result or b"null") for each in executions)
+
+
+async def test_an_instance_subscribes_runs_and_leaves_nothing_behind(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        sf = await app.client(org)
+        alone = await salesforce.create_outbound_message(
+            sf, "Account", "By_Hand", "https://else.example/", ["Name"]
+        )
+        instance = await instance_of(host, project, app, org)
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).error is None
+        urls = await host.resolver.urls(instance.id)
+        made = await automation(sf)
+        assert {each.url for each in made.messages} == {
+            alone.url,
+            urls["account"],
+            urls["opportunity"],
+        }
+        assert len(made.flows) == 2
+
+        for name in ("Initech", "Globex"):
+            await app.edit(org, "create", "Account", values={"Name": name})
+        deal = {"Name": "Seats", "StageName": "Prospecting", "CloseDate": "2026-01-31"}
+        opportunity = await app.edit(org, "create", "Opportunity", values=deal)
+        accounts = await ended(host, instance, "account", 2)
+        assert returned(accounts) == ["Globex", "Initech"]
+        (seen,) = await ended(host, instance, "opportunity", 1)
+        assert (seen.state, seen.key) == ("succeeded", opportunity["Id"])
+
+        steps = [each.flow.flow for each in await deployments(host, instance)]
+        assert steps == ["$deploy"]
+        titles = [each.title for each in await steps_of(host, instance)]
+        assert "Subscribe opportunity at salesforce" in titles
+        assert "Subscribe account at salesforce" not in titles
+
+        await host.deployer.disable(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "disabled"
+        assert await automation(sf) == Automation([alone], [])
+
+
+async def deployments(host: Host, instance: Instance) -> list[Execution]:
+    which = Filter(instance=instance.id, flow="$deploy")
+    return await host.store.journal.executions(which)
+
+
+async def steps_of(host: Host, instance: Instance) -> list[Any]:
+    (deployed,) = await deployments(host, instance)
+    return list(await host.store.journal.steps(deployed.id))
+
+
+async def test_a_message_of_another_org_does_not_reach_an_instance(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        ours, theirs = await app.org("initech"), await app.org("globex")
+        instance = await instance_of(host, project, app, ours)
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).error is None
+        urls = await host.resolver.urls(instance.id)
+        stranger = await app.client(theirs)
+        await salesforce.ensure_outbound_message(stranger, "Account", urls["account"], ["Name"])
+        await app.edit(theirs, "create", "Account", values={"Name": "Trojan"})
+        assert (await first_delivery(app, theirs))["status"] == 401
+        await app.edit(ours, "create", "Account", values={"Name": "Initech"})
+        assert returned(await ended(host, instance, "account", 1)) == ["Initech"]
+
+
+async def first_delivery(app: SalesforceApp, org: dict[str, Any]) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while True:
+            if tried := await app.look("/deliveries", org=org["id"]):
+                return tried[0]
+            await asyncio.sleep(0.02)
+
+
+async def test_many_changes_at_once_arrive_once_each(tmp_path: Path, project: Path) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        sf = await app.client(org)
+        instance = await instance_of(host, project, app, org)
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).error is None
+        await app.post("/faults", {"org": org["id"], "duplicate_rate": 1.0})
+        rows = [{"Name": f"A{number:03}"} for number in range(250)]
+        made = await sf.post(
+            sf.data("composite", "sobjects"),
+            json={"records": [{"attributes": {"type": "Account"}, **each} for each in rows[:200]]},
+        )
+        assert all(each["success"] for each in made)
+        for each in rows[200:]:
+            await salesforce.create_record(sf, "Account", each)
+        found = await ended(host, instance, "account", 250)
+        assert returned(found) == [each["Name"] for each in rows]
+        largest = max(
+            len(each["notifications"]) for each in await app.look("/deliveries", org=org["id"])
+        )
+        assert 1 < largest <= 100

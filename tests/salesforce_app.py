@@ -1,0 +1,111 @@
+"""A Salesforce of the sandbox on loopback, a look behind its counter, and connections to its orgs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from halflap import Connection
+from halflap.components import salesforce
+from halflap.components.salesforce import outbound
+from halflap.sandbox import salesforce as sandbox
+from halflap.sdk.connection import Link
+from halflap.sdk.egress import Egress, Policy
+
+
+class SalesforceApp:
+    """The sandbox on loopback."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
+        self.url, self.http, self.egress = url, http, egress
+        self.refreshed = 0
+
+    async def post(self, path: str, body: Any) -> Any:
+        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
+            assert response.status < 300, await response.text()
+            return await response.json(content_type=None)
+
+    async def look(self, path: str, **params: str) -> Any:
+        """Look behind the counter."""
+        async with self.http.get(f"{self.url}/sandbox{path}", params=params) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def edit(self, org: dict[str, Any], action: str, object: str, **more: Any) -> Any:
+        """Edit a record as a person does."""
+        body = {"action": action, "object": object, **more}
+        return await self.post(f"/orgs/{org['id']}/records", body)
+
+    async def org(self, name: str, **more: Any) -> dict[str, Any]:
+        return await self.post("/orgs", {"name": name, **more})
+
+    def connection(self, auth: dict[str, Any]) -> salesforce.Salesforce:
+        sf = salesforce.Salesforce.model_validate({"login_url": self.url, "auth": auth})
+        return self.link(sf)
+
+    def link(self, sf: salesforce.Salesforce) -> salesforce.Salesforce:
+        can_refresh = not isinstance(sf.auth, salesforce.SessionId)
+        sf._link = Link("salesforce", None, self.egress, self._refresh if can_refresh else None)
+        return sf
+
+    async def _refresh(self, current: Connection) -> Connection:
+        auth: Any = getattr(current, "auth")  # noqa: B009
+        self.refreshed += 1
+        return current.model_copy(update={"auth": await auth.refresh(self.egress)})
+
+    async def client(self, org: dict[str, Any]) -> salesforce.Salesforce:
+        """A connection that is signed in already."""
+        auth = {"kind": "client_credentials"}
+        sf = self.connection(auth | {name: org[name] for name in ("client_id", "client_secret")})
+        return await sf.refreshed()
+
+    async def end_session(self, sf: salesforce.Salesforce) -> None:
+        """Let a connection's session end, as time does."""
+        url = f"{self.url}/services/oauth2/revoke"
+        async with self.http.post(url, data={"token": sf.token}) as answer:
+            assert answer.status == 200
+
+
+@asynccontextmanager
+async def salesforce_app(**settings: Any) -> AsyncIterator[SalesforceApp]:
+    """Run the sandbox."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
+    )
+    port = await asyncio.wait_for(ready, 10)
+    egress = Egress(Policy(allow=("127.0.0.1",)))
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield SalesforceApp(f"http://127.0.0.1:{port}", http, egress)
+    finally:
+        await egress.close()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+@dataclass(frozen=True)
+class Automation:
+    """The outbound messages and the flows of an org."""
+
+    messages: list[salesforce.OutboundMessage]
+    flows: list[dict[str, Any]]
+
+    @property
+    def versions(self) -> set[str]:
+        return {each["ActiveVersionId"] for each in self.flows}
+
+
+async def automation(sf: salesforce.Salesforce) -> Automation:
+    """What an org has."""
+    flows = await outbound.tooling(
+        sf, "SELECT Id, DeveloperName, ActiveVersionId FROM FlowDefinition"
+    )
+    return Automation(await salesforce.list_outbound_messages(sf), flows)
