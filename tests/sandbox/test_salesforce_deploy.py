@@ -222,6 +222,12 @@ async def test_a_changed_flow_makes_a_version_and_an_unchanged_one_none(caller: 
     assert versions(caller) == {3: "Active"}
 
 
+async def test_what_is_active_stays_so_when_it_is_deployed_as_a_draft(caller: Caller) -> None:
+    await succeed(caller, package(caller.user.username))
+    await succeed(caller, package(caller.user.username, status="Draft"))
+    assert versions(caller) == {1: "Active", 2: "Draft"}
+
+
 async def test_a_definition_activates_any_version_that_there_is(caller: Caller) -> None:
     user = caller.user.username
     await succeed(caller, package(user))
@@ -493,10 +499,14 @@ async def test_a_field_is_deployed_in_the_file_of_its_object_and_taken_back(call
         message(caller.user.username, "Tell", fields=fields)
     )
     opportunity = caller.org.entities["Opportunity"]
+    values = {"Name": "Oak", "StageName": "Prospecting", "CloseDate": "2026-01-01"}
+    id = records.create(caller.org, caller.user, "Opportunity", values)
     wrong = files | {"flows/Tell.flow": flow("Opportunity.Gone")}
     await fail(caller, wrong)
     assert "Region__c" not in opportunity.fields
+    assert "Region__c" not in caller.org.tables["Opportunity"][id]
     await succeed(caller, files)
+    assert caller.org.tables["Opportunity"][id]["Region__c"] is None
     assert opportunity.fields["Region__c"].length == 9
     assert caller.org.outbound_messages["Opportunity.Tell"].fields == fields
     assert "Opportunity.Region__c" in await caller.listed("CustomField")
