@@ -166,6 +166,16 @@ async def test_a_record_is_made_read_changed_and_removed(sf: salesforce.Salesfor
         await salesforce.update_record(sf, "Opportunity", made.id, {"Name": "x"})
 
 
+async def test_a_record_is_read_as_it_is_now(sf: salesforce.Salesforce) -> None:
+    made = await salesforce.create_record(sf, "Account", {"Name": "Initech"})
+    now = await sf.current("Account", made.id, ("Name", "Phone"))
+    assert now == {"Id": made.id, "Name": "Initech", "Phone": None}
+    with pytest.raises(UpstreamError, match="INVALID_FIELD"):
+        await sf.current("Account", made.id, ("Nope",))
+    await salesforce.delete_record(sf, "Account", made.id)
+    assert await sf.current("Account", made.id, ("Name",)) is None
+
+
 async def test_a_refused_record_says_which_field_is_wrong(sf: salesforce.Salesforce) -> None:
     with pytest.raises(UpstreamError, match=r"REQUIRED_FIELD_MISSING.*Name") as caught:
         await salesforce.create_record(sf, "Account", {})

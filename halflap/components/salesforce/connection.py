@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -19,8 +19,15 @@ from halflap import (
     Limits,
     OAuth2Code,
     Response,
+    UpstreamError,
 )
-from halflap.components.salesforce._answer import ApiUsage, is_bad_token, observed, raise_for_status
+from halflap.components.salesforce._answer import (
+    ApiUsage,
+    is_bad_token,
+    is_gone,
+    observed,
+    raise_for_status,
+)
 
 
 class Granted(BaseModel):
@@ -180,6 +187,16 @@ class Salesforce(Connection):
         if check:
             raise_for_status(response)
         return response
+
+    async def current(self, kind: str, id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+        names = ",".join(dict.fromkeys(["Id", *fields]))
+        try:
+            found = await self.get(self.data("sobjects", kind, id), params={"fields": names})
+        except UpstreamError as error:
+            if is_gone(error):
+                return None
+            raise
+        return {name: value for name, value in found.items() if name != "attributes"}
 
     async def test(self) -> None:
         user = await self.get("/services/oauth2/userinfo")
