@@ -12,8 +12,9 @@ from typing import Any
 
 from halflap import DefinitionError, UpstreamError
 from halflap.components.salesforce.connection import Salesforce, component
+from halflap.components.salesforce.description import Object
 from halflap.components.salesforce.models import BulkResult, Refused, Saved
-from halflap.components.salesforce.records import FieldName, Object
+from halflap.components.salesforce.records import FieldName
 
 MOST_BYTES = 100_000_000
 """What one job takes: Salesforce's 150 MB is of the base64 that it makes of it."""

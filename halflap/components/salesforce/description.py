@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from halflap import FieldSpec
+from halflap import FieldSpec, Source
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.models import (
     Limit,
@@ -48,20 +48,23 @@ async def list_objects(sf: Salesforce) -> list[ObjectName]:
     return [ObjectName.model_validate(each) for each in found["sobjects"]]
 
 
-@component.action
-async def describe(sf: Salesforce, object: str) -> ObjectDescription:
+Object = Annotated[str, Source(list_objects)]
+
+
+@component.action(title="Describe object")
+async def describe(sf: Salesforce, object: Object) -> ObjectDescription:
     """Describe an object and its fields."""
     return ObjectDescription.model_validate(await sf.get(sf.data("sobjects", object, "describe")))
 
 
 @component.action
-async def list_fields(sf: Salesforce, object: str) -> list[tuple[str, str]]:
+async def list_fields(sf: Salesforce, object: Object) -> list[tuple[str, str]]:
     """List an object's fields: the API name and the label of each."""
     return [(each.name, each.label) for each in (await describe(sf, object)).fields]
 
 
 @component.action
-async def describe_fields(sf: Salesforce, object: str) -> list[FieldSpec]:
+async def describe_fields(sf: Salesforce, object: Object) -> list[FieldSpec]:
     """Describe the fields of an object that can be written."""
     found = await describe(sf, object)
     return [spec(each) for each in found.fields if writable(each)]

@@ -16,10 +16,10 @@ from halflap.components.salesforce import soap
 from halflap.components.salesforce._answer import is_gone
 from halflap.components.salesforce._archive import archive
 from halflap.components.salesforce.connection import Salesforce, component
-from halflap.components.salesforce.description import NOT_SENT, describe, get_current_user
+from halflap.components.salesforce.description import NOT_SENT, Object, describe, get_current_user
 from halflap.components.salesforce.models import TYPED, OutboundMessage, Writing
 from halflap.components.salesforce.quoting import soql
-from halflap.components.salesforce.records import Object, next_page
+from halflap.components.salesforce.records import next_page
 from halflap.components.salesforce.soap import many, text
 
 MESSAGE = "WorkflowOutboundMessage"

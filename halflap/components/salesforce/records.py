@@ -7,11 +7,10 @@ from typing import Annotated, Any, cast
 from halflap import DynamicFields, Response, Source, UpstreamError, Writes
 from halflap.components.salesforce._answer import is_gone
 from halflap.components.salesforce.connection import Salesforce, component
-from halflap.components.salesforce.description import describe_fields, list_fields, list_objects
+from halflap.components.salesforce.description import Object, describe_fields, list_fields
 from halflap.components.salesforce.models import Record, Saved
 from halflap.components.salesforce.quoting import filled
 
-Object = Annotated[str, Source(list_objects)]
 FieldName = Annotated[str, Source(list_fields, depends=("object",))]
 Fields = Annotated[dict[str, Any], DynamicFields(describe_fields, depends=("object",))]
 
