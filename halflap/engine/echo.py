@@ -86,24 +86,23 @@ class Echo:
             {name[1:]: held for name, held in row.items() if name[0] == "~"},
         )
 
-    async def hops(self, told: RecordState) -> int:
+    async def making(self, told: RecordState) -> dict[str, dict[str, Any]]:
+        """The steps, of any instance, that make records of a kind and do not know their id yet."""
+        found = await self._turn.list_state(self._making(told))
+        return {step: parsed(row) for step, row in found.items()}
+
+    async def hops(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> int:
         """How many of our writes, one causing the next, led to an event; 0 for somebody's edit."""
         row = parsed(await self._turn.read_state(self._writes, told.name))
-        if not row:
-            making = await self._turn.list_state(self._making(told))
-            rows = [parsed(each) for each in making.values()]
-        else:
-            rows = [row]
+        rows = [row] if row else list(making.values())
         caused = [int(each["hops"]) + 1 for each in rows if covers(told.fields, each["fields"])]
         return max(caused, default=0)
 
-    async def made_by(self, told: RecordState) -> str:
+    def made_by(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> str:
         """The execution that is making a record which an event tells of, empty where none is.
 
         Raises `RetryLater` where one may be: its answer will say.
         """
-        found = await self._turn.list_state(self._making(told))
-        making = {step: parsed(each) for step, each in found.items()}
         ours = {step: each for step, each in making.items() if each["instance"] == self._instance}
         for step, each in ours.items():
             if covers(told.fields, each["fields"]):
@@ -115,11 +114,10 @@ class Echo:
             )
         return ""
 
-    def seen(self, told: RecordState, known: Iterable[str], besides: Iterable[str]) -> StateWrite:
-        """Keep what an event told, but for fields `besides`; it clears the writes named `known`."""
-        left = set(besides)
-        fields = {f"={n}": [v, ""] for n, v in told.fields.items() if n not in left}
-        return self._merged(told, {**fields, **{f"~{step}": None for step in known}})
+    def seen(self, told: RecordState, clears: Iterable[str], writer: str = "") -> StateWrite:
+        """Keep what an event told, and who wrote it; it clears the writes of the steps `clears`."""
+        fields = {f"={name}": [value, writer] for name, value in told.fields.items()}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}})
 
     # A write --------------------------------------------------------------------------------
 
@@ -138,7 +136,10 @@ class Echo:
         if not asked.id:
             writes.append(StateWrite(self._making(asked), f"{self._execution}/{path}", None))
         if saved.id:
-            fields = {f"={n}": [v, self._execution] for n, v in saved.fields.items()}
+            # Of a record that was there, the answer may tell somebody's edit of another field,
+            # whose event is still to come.
+            ours = {n: v for n, v in saved.fields.items() if not asked.id or n in asked.fields}
+            fields = {f"={n}": [v, self._execution] for n, v in ours.items()}
             done = {f"~{self._execution}/{path}": None}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from halflap.engine.doing import Cancelled, Doing, Pause, Steps
 from halflap.engine.scope import Scope, current, current_scope, escaped
 from halflap.engine.step import as_step, run_action
-from halflap.engine.twoway import News, inputs_of
+from halflap.engine.twoway import News, inputs_of, told_of
 from halflap.errors import Fenced, Overruled, StoreError
 from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk.action import Action, Retry
@@ -24,7 +24,7 @@ from halflap.sdk.running import Suspended
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 COMPARE = Doing("check", "$check", "Compare with what is known", Retry())
-LOOK = Doing("check", "$standing", "Look at what the master has", Retry())
+LOOK = Doing("check", "$meanwhile", "Look for edits at the other app", Retry())
 
 
 class StepRecorder(Steps):
@@ -67,45 +67,49 @@ class StepRecorder(Steps):
             lambda: run_action(action, arguments, self._step(path), self._perform),
         )
 
-    async def check(self, told: RecordState) -> News:
-        """Compare what an event tells with what is known of its record: a step like any other."""
+    async def check(self, record: RecordState) -> News:
+        """Compare what an event tells of a record with what is known: a step like any other."""
         scope = current_scope()
         path = scope.next_path("$check")
         answer = await self._do(
             scope,
             path,
             COMPARE,
-            inputs_of(told),
-            lambda: as_step(self._step(path), lambda: self.two_way.check(told)),
+            inputs_of(record),
+            lambda: as_step(self._step(path), lambda: self.two_way.check(record)),
         )
-        return self.two_way.found(told, answer)
+        return self.two_way.found(record, answer)
 
     async def _allowed(
         self, scope: Scope, action: Action[..., Any], arguments: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], RecordState]:
-        """An action's arguments without what would overrule the master; what is left is written."""
+        """An action's arguments without what is to stay as it is; and what is left to be written."""
         assert action.writes is not None
         asked = written_by(action.writes, action.component, arguments)
         connection = arguments.get(action.shape.connection or "")
-        if not isinstance(connection, Connection) or not self.two_way.is_masters(asked):
+        if not isinstance(connection, Connection) or not self.two_way.is_others(asked):
             return arguments, asked
-        path = scope.next_path("$standing")
-        standing = await self._do(
+        path = scope.next_path("$meanwhile")
+        found = await self._do(
             scope,
             path,
             LOOK,
             inputs_of(asked),
-            lambda: as_step(self._step(path), lambda: self.two_way.standing(asked, connection)),
+            lambda: as_step(self._step(path), lambda: self.two_way.meanwhile(asked, connection)),
         )
-        if not standing:
+        stands, overruled = found["stands"], found["overruled"]
+        if found["idle"]:
+            raise Overruled(f"conflict: {asked} was edited meanwhile: {told_of(stands)} stands")
+        if stands:
+            self.log("warning", f"{asked} was edited meanwhile: {told_of(stands)} stands", {})
+        if overruled:
+            self.log(
+                "warning", f"{asked} was edited meanwhile: {told_of(overruled)} is overruled", {}
+            )
+        if not stands:
             return arguments, asked
-        shown = ", ".join(f"{name} {value!r}" for name, value in standing.items())
-        stands = f"{asked} was edited meanwhile, and it is the master's: {shown} stands"
-        if standing.keys() >= asked.fields.keys():
-            raise Overruled(f"conflict: {stands}")
-        self.log("warning", f"{stands}; that part is not written", {})
-        fewer = without(action.writes, arguments, standing)
-        return fewer, written_by(action.writes, action.component, fewer)
+        left = {name: value for name, value in asked.fields.items() if name not in stands}
+        return without(action.writes, arguments, stands), replace(asked, fields=left)
 
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""

@@ -44,7 +44,9 @@ class News:
     reason: str = ""
     hops: int = 0
     current: Mapping[str, Any] | None = None
+    writer: str = ""
     clears: Sequence[str] = ()
+    known: bool = False
     paired: bool = False
 
 
@@ -73,37 +75,44 @@ class TwoWay:
         return {name: value for name in News.__slots__ if (value := getattr(news, name))}
 
     async def _check(self, told: RecordState) -> News:
-        known = await self.echo.known(told)
-        hops = 0 if self.replays else await self.echo.hops(told)
+        known, making = await self.echo.known(told), dict[str, dict[str, Any]]()
+        if not known:  # what is no longer being made when we ask is known when we ask again
+            making = await self.echo.making(told)
+            known = await self.echo.known(told)
+        hops = 0 if self.replays else await self.echo.hops(told, making)
         clears = list(known.pending)
         partner = self._partner_of(told)
         paired = bool(partner and await self.echo.pair(partner.pairs, told))
         if hops > MOST_HOPS:
             return News("loop", f"{told}: {hops} writes, each caused by the one before it", hops)
         news = known.news(told.fields) if known else list(told.fields)
-        if not known and not paired and (maker := await self.echo.made_by(told)):
-            return News("echo", f"{told} is what {maker} makes", hops)
+        if not known and not paired and (maker := self.echo.made_by(told, making)):
+            return News("echo", f"{told} is what {maker} makes", hops, writer=maker)
         if not news and told.fields and not self.replays:
             writer = known.writer(told.fields)
             if writer:
-                return News("echo", f"{told} is as {writer} wrote it", hops, clears=clears)
+                reason = f"{told} is as {writer} wrote it"
+                return News("echo", reason, hops, writer=writer, clears=clears)
             if partner is not None:
                 return News("unchanged", f"{told} is as it was seen before", hops, clears=clears)
+        run = News("run", hops=hops, clears=clears, known=bool(known), paired=paired)
         if partner is None:
-            return News("run", hops=hops, clears=clears)
+            return run
         try:
             current = await self.ask(partner.connection, told)
         except NotImplementedError:
-            return News("run", hops=hops, clears=clears, paired=paired)
+            return run
         if current is None:
             return News("gone", f"{told} is not there any more", hops)
         now = {name: current.get(name) for name in told.fields}
         if told.fields and not self.replays and known and not known.news(now):
             writer = known.writer(news)
             since = f", as {writer} wrote it" if writer else ""
-            lost = "; ".join(f"{n} is {now[n]!r}{since}, not {told.fields[n]!r}" for n in news)
-            return News("superseded", f"{told} has changed since: {lost}", hops, clears=clears)
-        return News("run", hops=hops, current=now, clears=clears, paired=paired)
+            lost = told_of({name: told.fields[name] for name in news})
+            kept = told_of({name: now[name] for name in news})
+            reason = f"{told} has changed since: it has {kept}{since}, no longer {lost}"
+            return News("superseded", reason, hops, clears=clears)
+        return replace(run, current=now)
 
     def found(self, told: RecordState, answer: Mapping[str, Any]) -> News:
         """Go on from a check, made just now or by an earlier attempt."""
@@ -113,43 +122,57 @@ class TwoWay:
 
     def ended(self) -> list[StateWrite]:
         """What is kept with an end that has dealt with the event."""
-        if self.told is None or self.news.how in ("gone", "loop"):
+        told, news = self.told, self.news
+        if told is None:
             return []
-        if self.news.how == "run":
-            if self._partner_of(self.told) is None and not self.news.clears and not self.wrote:
-                return []
-            return [self._seen(self.told)]
-        return [self._seen(replace(self.told, fields={}))] if self.news.clears else []
-
-    def _seen(self, told: RecordState) -> StateWrite:
-        ours = [name for name in told.fields if (told.name, name) in self.wrote]
-        return self.echo.seen(told, self.news.clears, ours)
+        if news.how == "echo" and news.clears:
+            return [self.echo.seen(told, news.clears, news.writer)]
+        if news.how != "run" or not (news.known or self._partner_of(told)):
+            return []
+        others = {n: v for n, v in told.fields.items() if (told.name, n) not in self.wrote}
+        return [self.echo.seen(replace(told, fields=others), news.clears)]
 
     # Its writes -----------------------------------------------------------------------------
 
-    def is_masters(self, asked: RecordState) -> bool:
-        """Whether a record is the other side's, and that side is the master."""
-        if self.partner is None or not asked.id or not asked.fields:
-            return False
-        side = self.partner.pairs.side_of(asked.component, asked.kind)
-        return side is not None and side == self.partner.pairs.master and side != self.partner.side
+    def is_others(self, asked: RecordState) -> bool:
+        """Whether what is to be written is a record of the other side, and is there already.
 
-    async def standing(self, asked: RecordState, connection: Connection) -> dict[str, Any]:
-        """The fields that were edited at the master meanwhile, with their values there."""
-        known = await self.echo.known(asked)
+        Somebody who replays an execution wants it written, so nobody else is asked then.
+        """
+        if self.replays or self.partner is None or not asked.id or not asked.fields:
+            return False
+        pairs, side = self.partner.pairs, self.partner.side
+        return pairs.side_of(asked.component, asked.kind) == pairs.other(side)
+
+    async def meanwhile(self, asked: RecordState, connection: Connection) -> dict[str, Any]:
+        """What was edited at the other app since we last knew, whose event is still to come.
+
+        `stands` are the fields that are not to be written, with their values there: those that our
+        side has not changed, and where that app is the master, all. `overruled` are those that are
+        written over. `idle` says that nothing is left that a write would change.
+        """
+        assert self.partner is not None
+        pairs, known = self.partner.pairs, await self.echo.known(asked)
         try:
             current = await self.ask(connection, asked)
         except NotImplementedError:
-            return {}
-        return {
-            name: current[name]
-            for name, value in asked.fields.items()
-            if current is not None
-            and name in current
-            and name in known.fields
-            and known.is_new(name, current[name])
-            and not same(current[name], value)
-        }
+            current = None
+        stands: dict[str, Any] = {}
+        overruled: dict[str, Any] = {}
+        idle = True
+        for name, value in asked.fields.items():
+            if current is None or name not in current or not same(current[name], value):
+                there = None if current is None else current.get(name)
+                edited = current is not None and name in known.fields and known.is_new(name, there)
+                if not edited:
+                    idle = False
+                elif pairs.master == pairs.other(self.partner.side) or not known.is_new(
+                    name, value
+                ):
+                    stands[name] = there
+                else:
+                    overruled[name], idle = there, False
+        return {"stands": stands, "overruled": overruled, "idle": idle and bool(stands)}
 
     def before(self, asked: RecordState, path: str) -> list[StateWrite]:
         """What is on disk before the call."""
@@ -193,6 +216,11 @@ class TwoWay:
         if partner is None or partner.pairs.side_of(told.component, told.kind) != partner.side:
             return None
         return partner
+
+
+def told_of(fields: Mapping[str, Any]) -> str:
+    """Fields and their values, for a message."""
+    return ", ".join(f"{name} {codec.encode(value).decode()}" for name, value in fields.items())
 
 
 def inputs_of(record: RecordState) -> bytes:

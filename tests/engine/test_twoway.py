@@ -1,0 +1,358 @@
+"""Two-way: echoes are ignored, people's edits arrive, both apps end equal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap import Conflict, Context
+from halflap.engine.echo import MOST_HOPS
+from halflap.model import Execution
+from tests.engine.twins import Twins, outcomes, twins_on
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
+    async with twins_on(request.param, tmp_path) as made:
+        yield made
+
+
+async def test_an_own_write_that_comes_back_is_ignored_visibly(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    made, echo = await twins.settle()
+    assert made.state == "succeeded"
+    assert (echo.state, echo.reason) == (
+        "ignored",
+        f"echo: right.thing right_1 is as {made.id} wrote it",
+    )
+    assert twins.equal
+    assert twins.writes == 1
+
+
+async def test_a_persons_edit_that_shares_an_event_with_our_write_arrives(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", amount="300")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    twins.right.edit("right_1", name="Initrode")  # before the app has told of our write
+    twins.right.told.pop(0)  # the app sends one event for both
+    await twins.settle()
+    assert twins.left.records["left_1"] == {"name": "Initrode", "amount": Decimal("300.00")}
+    assert twins.equal
+
+
+async def test_there_and_back_again_arrives(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    for amount in ("300", "220", "300", "220"):
+        twins.right.edit("right_1", amount=amount)
+        await twins.settle()
+        assert twins.left.records["left_1"]["amount"] == Decimal(amount)
+    assert twins.writes == 5
+
+
+async def test_rounding_and_trimming_by_the_app_cause_no_loop(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        update = twins.components["right"].actions["update"]
+        await update(ctx.config.right, "right_1", name="  Initech  ", amount=Decimal("198.005"))
+
+    twins.integration.flows["left_to_right"].function = flow
+    twins.left.edit("left_1", amount="221")
+    executions = await twins.settle()
+    assert twins.right.records["right_1"] == {"name": "Initech", "amount": Decimal("198.01")}
+    assert outcomes(executions) == {"succeeded": 1, "ignored: echo": 1}
+
+
+async def test_an_app_that_says_nothing_of_what_it_saved_causes_no_loop_either(
+    twins: Twins,
+) -> None:
+    twins.build(mute=True)
+    twins.left.edit(name="  Initech  ", amount="198.005")
+    twins.left.records["left_1"] = {"name": "  Initech  ", "amount": Decimal("198.005")}
+    twins.left.told = [{"id": "left_1", "name": "  Initech  ", "amount": "198.005"}]
+    executions = await twins.settle(most=5)
+    assert twins.equal
+    assert twins.writes <= 3
+    assert executions[-1].reason.startswith("echo: ")
+
+
+async def test_an_echo_that_is_faster_than_the_answer_is_one(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    early: list[str] = []
+
+    async def busy() -> None:
+        early.append(await twins.send(twins.right.told.pop()))
+
+    twins.left.edit("left_1", amount="300")
+    twins.right.busy = busy
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    assert (await twins.ended(early[0])).reason.startswith("echo: ")
+    assert twins.writes == 2
+
+
+async def test_an_echo_of_a_new_record_that_is_faster_than_its_id_is_one(twins: Twins) -> None:
+    early: list[str] = []
+
+    async def busy() -> None:
+        early.append(await twins.send(twins.right.told.pop()))
+
+    twins.right.busy = busy
+    twins.left.edit(name="Initech", amount="220")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    assert (await twins.ended(early[0])).reason.startswith("echo: ")
+    assert len(twins.left.records) == len(twins.right.records) == 1
+
+
+async def test_an_event_of_an_unknown_record_waits_for_the_step_that_may_make_it(
+    twins: Twins,
+) -> None:
+    early: list[str] = []
+
+    async def busy() -> None:
+        if not early:
+            early.append(await twins.send(twins.right.told.pop()))
+            for _ in range(20):  # it would run now, if it did not wait
+                assert (await twins.execution(early[0])).state in ("queued", "running")
+                await twins.point("elsewhere")
+
+    twins.right.busy = busy
+    twins.left.records["left_1"] = {"name": " Initech ", "amount": Decimal("220.001")}
+    await twins.ended(await twins.send({"id": "left_1", **twins.left.records["left_1"]}))
+    assert (await twins.ended(early[0])).reason.startswith("echo: ")
+    assert len(twins.left.records) == 1
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_a_lost_answer_makes_no_echo_run(twins: Twins, forgetful: bool) -> None:
+    twins.build(forgetful=forgetful)
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.right.lose = 1
+    twins.left.edit("left_1", amount="300")
+    executions = await twins.settle()
+    assert twins.equal
+    assert all(each.state == "ignored" for each in executions[1:])
+
+
+async def test_a_write_that_failed_for_good_may_have_been_made(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.right.lose = 10
+    twins.left.edit("left_1", amount="300")
+    failed = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert failed.state == "failed"
+    twins.right.lose = 0
+    executions = await twins.settle()
+    assert {each.reason.partition(":")[0] for each in executions} == {"echo"}
+    twins.right.edit("right_1", amount="220")
+    (lost,) = await twins.settle()  # what the master has was never dealt with, so it stands
+    assert lost.reason == ("conflict: left.thing left_1 was edited meanwhile: amount 300.00 stands")
+    event = {"id": "left_1", "name": "Initech", "amount": "300"}
+    await twins.ended(await twins.send(event, replay_of=failed.id))
+    await twins.settle()
+    assert twins.equal
+
+
+async def test_what_a_failed_execution_was_told_of_is_news_when_it_is_told_again(
+    twins: Twins,
+) -> None:
+    twins.right.refuse = 10
+    twins.left.edit(name="Initech", amount="220")
+    (failed,) = await twins.settle()
+    assert failed.state == "failed"
+    twins.right.refuse = 0
+    twins.left.edit("left_1", name="Initech")
+    assert outcomes(await twins.settle()) == {"succeeded": 1, "ignored: echo": 1}
+    assert twins.equal
+
+
+async def test_an_event_that_comes_late_says_nothing_new(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", amount="300")
+    twins.left.edit("left_1", amount="400")
+    twins.left.told.reverse()
+    first, second = [await twins.ended(await twins.send(each)) for each in twins.left.told]
+    twins.left.told.clear()
+    assert first.state == "succeeded"
+    assert second.reason.startswith("superseded: left.thing left_1 has changed since: ")
+    assert twins.right.records["right_1"]["amount"] == Decimal(400)
+
+
+async def test_a_flow_gets_the_record_as_it_is_now(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    late = twins.left.told.pop()
+    twins.left.edit("left_1", name="Initrode")
+    await twins.ended(await twins.send(late))
+    assert twins.right.records["right_1"]["name"] == "Initrode"
+
+
+async def test_a_record_that_is_gone_is_not_written_elsewhere(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    twins.left.records.clear()
+    (gone,) = await twins.settle()
+    assert (gone.state, gone.reason) == ("ignored", "gone: left.thing left_1 is not there any more")
+    assert twins.writes == 0
+
+
+@pytest.mark.parametrize("first", ["left", "right"])
+async def test_both_edited_at_once_end_as_the_master_says(twins: Twins, first: str) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", name="Of the master")
+    twins.right.edit("right_1", name="Of the other")
+    events = [twins.left.told.pop(), twins.right.told.pop()]
+    if first == "right":
+        events.reverse()
+    both = [await twins.ended(await twins.send(each)) for each in events]
+    await twins.settle()
+    assert twins.left.records["left_1"]["name"] == "Of the master"
+    assert twins.equal
+    lost = both[0] if first == "right" else both[1]
+    history = b"".join((each.inputs or b"") for each in await twins.history(lost.id))
+    assert b"Of the other" in history
+    assert "Of the master" in lost.reason
+    if first == "right":
+        assert lost.reason == (
+            'conflict: left.thing left_1 was edited meanwhile: name "Of the master" stands'
+        )
+
+
+@pytest.mark.parametrize("master", ["left", "right", None])
+async def test_edits_of_different_fields_at_once_both_arrive(
+    twins: Twins, master: str | None
+) -> None:
+    twins.build(master)
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", name="Of the master")
+    twins.right.edit("right_1", amount="300")
+    right = await twins.ended(await twins.send(twins.right.told.pop()))
+    assert right.state == "succeeded"
+    assert (await twins.lines(right.id)) == [
+        'left.thing left_1 was edited meanwhile: name "Of the master" stands'
+    ]
+    await twins.settle()
+    assert twins.left.records["left_1"] == {"name": "Of the master", "amount": Decimal(300)}
+    assert twins.equal
+
+
+async def test_without_a_master_the_last_write_wins(twins: Twins) -> None:
+    twins.build(master=None)
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.left.edit("left_1", name="A")
+    twins.right.edit("right_1", name="B")
+    await twins.ended(await twins.send(twins.right.told.pop()))
+    await twins.settle()
+    assert twins.equal
+    assert twins.left.records["left_1"]["name"] == "B"
+
+
+async def test_both_directions_of_a_record_run_one_after_another(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    running: list[str] = []
+
+    async def busy() -> None:
+        if not running:
+            running.append(await twins.send({"id": "right_1", "name": "B", "amount": 1}))
+            for _ in range(20):
+                assert (await twins.execution(running[0])).state == "queued"
+                await twins.point("elsewhere")
+
+    twins.right.busy = busy
+    twins.left.edit("left_1", name="A")
+    await twins.settle()
+    await twins.ended(running[0])
+    assert running
+
+
+async def test_two_integrations_that_answer_each_other_are_stopped(twins: Twins) -> None:
+    def counts(here: str, there: str) -> Any:
+        async def flow(ctx: Context[Any], thing: Any) -> None:
+            update = twins.components[there].actions["update"]
+            await update(getattr(ctx.config, there), f"{there}_1", amount=thing["amount"] + 1)
+
+        flow.__name__ = f"count_{there}"
+        trigger: Any = twins.components[here].triggers["changed"]
+        return twins.integration.flow(trigger=trigger)(flow)
+
+    flows = {"left": counts("left", "right"), "right": counts("right", "left")}
+    twins.right.edit("right_1", amount=0)
+    twins.right.told.clear()
+    twins.left.edit("left_1", amount=0)
+    executions: list[Execution] = []
+    while twins.left.told or twins.right.told:
+        place = twins.left if twins.left.told else twins.right
+        sent = await twins.send(
+            place.told.pop(), flow=flows[place.name], instance=f"ins_{place.name}"
+        )
+        executions.append(await twins.ended(sent))
+        assert len(executions) < 50
+    assert outcomes(executions[:-1]) == {"succeeded": MOST_HOPS + 1}
+    assert executions[-1].state == "failed"
+    assert executions[-1].failure is not None
+    assert executions[-1].failure.kind == "TooManyHops"
+    twins.left.edit("left_1", amount=0)  # somebody's edit begins anew
+    sent = await twins.send(twins.left.told.pop(), flow=flows["left"], instance="ins_left")
+    assert (await twins.ended(sent)).state == "succeeded"
+
+
+async def test_a_replay_runs_though_nothing_is_new(twins: Twins) -> None:
+    event = {"id": twins.left.edit(name="Initech", amount="220"), "name": "Initech", "amount": 220}
+    (made, _) = await twins.settle()
+    del twins.right.records["right_1"]["name"]
+    twins.right.records["right_1"]["name"] = "broken by hand"
+    replay = await twins.ended(await twins.send(event, replay_of=made.id))
+    assert replay.state == "succeeded"
+    assert twins.right.records["right_1"]["name"] == "Initech"
+
+
+async def test_records_are_paired_by_hand_and_parted_again(twins: Twins) -> None:
+    found: list[str | None] = []
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        await ctx.pair(twins.pairs, left=thing["id"], right="right_7")
+        await ctx.pair(twins.pairs, left=thing["id"], right="right_7")
+        found.append(await ctx.paired(twins.pairs, right="right_7"))
+        with pytest.raises(Conflict):
+            await ctx.pair(twins.pairs, left="left_2", right="right_7")
+        await ctx.unpair(twins.pairs, right="right_7")
+        found.append(await ctx.paired(twins.pairs, left=thing["id"]))
+        await ctx.unpair(twins.pairs, left="left_9")
+
+    twins.integration.flows["left_to_right"].function = flow
+    twins.left.edit(name="Initech")
+    (done,) = await twins.settle()
+    assert (done.state, done.reason) == ("succeeded", "")
+    assert found == ["left_1", None]
+
+
+async def test_a_crash_at_any_point_makes_no_second_record_and_no_echo(tmp_path: Path) -> None:
+    for engine in ("memory", "sqlite"):
+        crash = 0
+        while True:
+            async with twins_on(engine, tmp_path / f"{engine}{crash}") as twins:
+                twins.left.busy = twins.right.busy = lambda: twins.point("in the call")
+                twins.crash_at = crash
+                twins.left.edit(name="Initech", amount="220")
+                executions = await twins.settle()
+                twins.left.edit("left_1", amount="300")
+                executions += await twins.settle()
+                assert twins.equal, crash
+                assert len(twins.right.records) == 1, crash
+                done = [each for each in executions if each.state == "succeeded"]
+                assert len(done) == 2, crash
+                if len(twins.points) <= crash:
+                    break
+            crash += 1
+        assert crash > 8
