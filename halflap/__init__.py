@@ -74,7 +74,7 @@ from halflap.sdk.trigger import (
 __version__ = "0.1.0"
 
 # The components come last: they import the names above, as a stranger's do.
-from halflap.components import http, instance, schedule, webhook
+from halflap.components import http, instance, salesforce, schedule, webhook
 from halflap.components.instance import Deployment
 
 __all__ = [
@@ -152,6 +152,7 @@ __all__ = [
     "instance",
     "pointer",
     "query",
+    "salesforce",
     "schedule",
     "step",
     "webhook",

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halflap.engine.echo import MOST_HOPS, Echo
+from halflap.engine.echo import MOST_HOPS, Echo, Known
 from halflap.engine.protocol import Turn
 from halflap.errors import UpstreamError
 from halflap.model import Record, StateWrite
@@ -75,19 +75,20 @@ class TwoWay:
         return {name: value for name in News.__slots__ if (value := getattr(news, name))}
 
     async def _check(self, told: RecordState) -> News:
-        known, making = await self.echo.known(told), dict[str, dict[str, Any]]()
-        if not known:  # what is no longer being made when we ask is known when we ask again
-            making = await self.echo.making(told)
-            known = await self.echo.known(told)
-        hops = 0 if self.replays else await self.echo.hops(told, making)
-        clears = list(known.pending)
         partner = self._partner_of(told)
-        paired = bool(partner and await self.echo.pair(partner.pairs, told))
+        known, paired = await self._knows(told, partner)
+        making: dict[str, dict[str, Any]] = {}
+        if not known and not paired:
+            making = await self.echo.making(told)
+            # What was made between two looks is not in `making` any more: then it is known.
+            known, paired = await self._knows(told, partner)
+        hops = 0 if self.replays else await self.echo.hops(told, making)
         if hops > MOST_HOPS:
             return News("loop", f"{told}: {hops} writes, each caused by the one before it", hops)
-        news = known.news(told.fields) if known else list(told.fields)
-        if not known and not paired and (maker := self.echo.made_by(told, making)):
+        if not known and (maker := self.echo.made_by(told, making)):
             return News("echo", f"{told} is what {maker} makes", hops, writer=maker)
+        clears = list(known.pending)
+        news = known.news(told.fields) if known else list(told.fields)
         if not news and told.fields and not self.replays:
             writer = known.writer(told.fields)
             if writer:
@@ -114,6 +115,11 @@ class TwoWay:
             return News("superseded", reason, hops, clears=clears)
         return replace(run, current=now)
 
+    async def _knows(self, told: RecordState, partner: Partner | None) -> tuple[Known, bool]:
+        # In this order: what is paired as it is made is known by then.
+        paired = bool(partner and await self.echo.pair(partner.pairs, told))
+        return await self.echo.known(told), paired
+
     def found(self, told: RecordState, answer: Mapping[str, Any]) -> News:
         """Go on from a check, made just now or by an earlier attempt."""
         self.news = News(**answer)
@@ -127,7 +133,8 @@ class TwoWay:
             return []
         if news.how == "echo" and news.clears:
             return [self.echo.seen(told, news.clears, news.writer)]
-        if news.how != "run" or not (news.known or self._partner_of(told)):
+        ours = any(record == told.name for record, _ in self.wrote)
+        if news.how != "run" or not (news.known or ours or self._partner_of(told)):
             return []
         others = {n: v for n, v in told.fields.items() if (told.name, n) not in self.wrote}
         return [self.echo.seen(replace(told, fields=others), news.clears)]
