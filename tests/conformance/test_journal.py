@@ -945,6 +945,21 @@ async def test_a_head_that_waits_does_not_run_beside_one_that_was_put_behind_it(
     assert await claimed(journal) == [b1.execution]
 
 
+async def test_one_that_is_ahead_stays_so_through_a_second_putting_together(
+    journal: Journal, clock: Clock
+):
+    c1, b1, a1 = ordered("c"), ordered("b"), ordered("a")
+    claims = [await running(journal, each) for each in (c1, b1, a1)]
+    await link(journal, claims[2], "a", b"b")
+    await link(journal, claims[2], "b", b"c")
+    assert await claimed(journal) == []
+    await journal.release(claims[0].lease, [], [], Release("retry", clock.now))
+    await journal.end(claims[2].lease, [], [], DONE)
+    assert await claimed(journal) == []  # the second one runs, and is ahead of the first
+    await journal.end(claims[1].lease, [], [], DONE)
+    assert await claimed(journal) == [c1.execution]
+
+
 async def test_an_order_that_nobody_has_a_place_in_is_put_together_with_nothing(journal: Journal):
     writer = await running(journal)
     await link(journal, writer, "a", b"b")
