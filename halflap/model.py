@@ -80,7 +80,7 @@ InstanceState = Literal[
 ]
 
 StepStatus = Literal["succeeded", "failed", "retrying"]
-StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal", "check"]
+StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal", "check", "pair"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from halflap.engine.retry import again
 from halflap.engine.scope import Scope, current
 from halflap.engine.step import Perform, line_of, step_failed
 from halflap.engine.twoway import TwoWay
-from halflap.errors import Cancel, Fenced, StoreError
+from halflap.errors import Cancel, Fenced, Overruled, StoreError
 from halflap.model import Failure, LogLine, Micros, Record, StateWrite, StepKind
 from halflap.sdk.action import Retry
 from halflap.sdk.pairs import RecordState, Writes
@@ -133,7 +133,9 @@ class Steps:
             self._pause(scope, Pause("retry", at, known.failure))
         if not doing.pure:
             asked = doing.asked
-            await self._ledger.settle(() if asked is None else self.two_way.before(asked, path))
+            await self._ledger.settle(
+                () if asked is None else await self.two_way.before(asked, path)
+            )
         self._check(scope)
         started = self._turn.now()
         failure: Failure | None = None
@@ -204,6 +206,8 @@ class Steps:
         if record.status == "failed":
             if record.failure is not None and record.failure.kind == "Cancel":
                 raise Cancel(record.failure.message)
+            if record.failure is not None and record.failure.kind == "Overruled":
+                raise Overruled(record.failure.message)
             raise step_failed(record)
         return decode_value(record.result or b"null", adapter, self._unseal)
 
@@ -226,11 +230,20 @@ class Steps:
             assert record.failure is not None
             self._keep(scope, replace(record, failure=replace(record.failure, kind="Cancel")))
             raise error
+        if isinstance(error, Overruled) and doing.asked is not None:
+            self._keep(
+                scope, record, self.two_way.refused(doing.asked, record.path, error, record.tries)
+            )
+            raise error
         elapsed = record.ended_at - record.started_at
         decided = again(error, doing.retry, record.tries, elapsed, self._chance)
         if decided is None:
             asked = doing.asked
-            gone = () if asked is None else self.two_way.refused(asked, record.path, error)
+            gone = (
+                ()
+                if asked is None
+                else self.two_way.refused(asked, record.path, error, record.tries)
+            )
             self._keep(scope, record, gone)
             raise step_failed(record) from error
         spent = record.tries - (decided.how == "later")

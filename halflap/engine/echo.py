@@ -3,7 +3,7 @@
 The state keeps, beside what authors put there:
 
 `records:<instance>`, by record: each field's last value seen or written (`=price` → value, execution
-that wrote it), and the writes under way (`~<execution>/<path>` → fields).
+that wrote it), the writes under way (`~<execution>/<path>` → fields), and who wrote last (`!`).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
 `pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
@@ -34,11 +34,13 @@ class Known:
     """What an instance knows of a record.
 
     fields: value and the execution that wrote it, empty where it was only seen. pending: the fields
-    of writes whose answer is not known, by step.
+    of writes whose answer is not known, by step. last: the execution that wrote last, where nothing
+    new was told since.
     """
 
     fields: Mapping[str, tuple[Any, str]] = field(default_factory=dict[str, tuple[Any, str]])
     pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    last: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.pending)
@@ -70,7 +72,7 @@ class Echo:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         start = turn.start
-        self._execution = start.execution
+        self.execution = start.execution
         self._instance = start.flow.instance
         self._customer = start.flow.customer
         self._records = f"records:{start.flow.instance}"
@@ -84,6 +86,7 @@ class Echo:
         return Known(
             {name[1:]: (held[0], held[1]) for name, held in row.items() if name[0] == "="},
             {name[1:]: held for name, held in row.items() if name[0] == "~"},
+            row.get("!", ""),
         )
 
     async def making(self, told: RecordState) -> dict[str, dict[str, Any]]:
@@ -117,7 +120,8 @@ class Echo:
     def seen(self, told: RecordState, clears: Iterable[str], writer: str = "") -> StateWrite:
         """Keep what an event told, and who wrote it; it clears the writes of the steps `clears`."""
         fields = {f"={name}": [value, writer] for name, value in told.fields.items()}
-        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}})
+        last = {} if writer else {"!": None}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, **last})
 
     # A write --------------------------------------------------------------------------------
 
@@ -125,22 +129,27 @@ class Echo:
         """What is written before the call, so that its echo is known whenever it comes."""
         if not asked.id:
             return [self._make(asked, path, hops, over=False)]
-        pending = self._merged(asked, {f"~{self._execution}/{path}": asked.fields})
+        pending = self._merged(asked, {f"~{self.execution}/{path}": asked.fields})
         return [pending, self._last_write(asked, hops)]
 
     def after(
-        self, asked: RecordState, saved: RecordState, path: str, hops: int
+        self, asked: RecordState, saved: RecordState, path: str, hops: int, *, first: bool
     ) -> list[StateWrite]:
-        """What is written with the call's result."""
+        """What is written with the call's result; `first` says that it was the first try."""
         writes: list[StateWrite] = []
         if not asked.id:
-            writes.append(StateWrite(self._making(asked), f"{self._execution}/{path}", None))
+            writes.append(StateWrite(self._making(asked), f"{self.execution}/{path}", None))
         if saved.id:
-            # Of a record that was there, the answer may tell somebody's edit of another field,
-            # whose event is still to come.
-            ours = {n: v for n, v in saved.fields.items() if not asked.id or n in asked.fields}
-            fields = {f"={n}": [v, self._execution] for n, v in ours.items()}
-            done = {f"~{self._execution}/{path}": None}
+            # The answer may tell somebody's edit, whose event is still to come: of another field,
+            # and where this is not the first try to make a record, of any.
+            ours = {
+                name: value
+                for name, value in saved.fields.items()
+                if (first and not asked.id)
+                or (name in asked.fields and (asked.id or same(value, asked.fields[name])))
+            }
+            fields = {f"={n}": [v, self.execution] for n, v in ours.items()}
+            done = {f"~{self.execution}/{path}": None, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 
@@ -149,10 +158,10 @@ class Echo:
     ) -> list[StateWrite]:
         """What is written with a final failure: the call did nothing, or nobody knows."""
         if asked.id:
-            step = {f"~{self._execution}/{path}": None}
+            step = {f"~{self.execution}/{path}": None}
             return [self._merged(asked, step)] if definite else []
         if definite:
-            return [StateWrite(self._making(asked), f"{self._execution}/{path}", None)]
+            return [StateWrite(self._making(asked), f"{self.execution}/{path}", None)]
         return [self._make(asked, path, hops, over=True)]
 
     # Pairs ----------------------------------------------------------------------------------
@@ -164,7 +173,7 @@ class Echo:
 
     def pairing(self, pairs: Pairs, ids: Mapping[str, str]) -> list[StateWrite]:
         """Pair two records; a conflict where one is paired already."""
-        value = codec.encode({side: ids[side] for side in pairs.sides})
+        value = pairs.encoded(ids)
         scope = pairs_scope(self._instance, pairs)
         return [
             StateWrite(scope, pairs.record(side, ids[side]).name, value, MISSING, orders=True)
@@ -189,13 +198,13 @@ class Echo:
             "at": self._turn.now(),
             "over": over,
         }
-        return StateWrite(self._making(asked), f"{self._execution}/{path}", codec.encode(value))
+        return StateWrite(self._making(asked), f"{self.execution}/{path}", codec.encode(value))
 
     def _merged(self, record: RecordState, members: Mapping[str, Any]) -> StateWrite:
         return StateWrite(self._records, record.name, codec.encode(dict(members)), merge=True)
 
     def _last_write(self, record: RecordState, hops: int) -> StateWrite:
-        value = {"fields": dict(record.fields), "hops": hops, "execution": self._execution}
+        value = {"fields": dict(record.fields), "hops": hops, "execution": self.execution}
         return StateWrite(self._writes, record.name, codec.encode(value))
 
 

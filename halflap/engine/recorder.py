@@ -18,13 +18,12 @@ from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY
-from halflap.sdk.pairs import Pairs, RecordState, without, written_by
+from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import decode_value, encode_inputs, encode_value
-from halflap.sdk.running import Suspended
+from halflap.sdk.running import RunningStep, Suspended
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 COMPARE = Doing("check", "$check", "Compare with what is known", Retry())
-LOOK = Doing("check", "$meanwhile", "Look for edits at the other app", Retry())
 
 
 class StepRecorder(Steps):
@@ -44,10 +43,9 @@ class StepRecorder(Steps):
     async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run an action as a step, or answer from the journal."""
         scope = current_scope()
-        asked = None
-        if action.writes is not None:
-            arguments, asked = await self._allowed(scope, action, arguments)
         path = scope.next_path(action.name)
+        writes = action.writes
+        asked = None if writes is None else written_by(writes, action.component, arguments)
         doing = Doing(
             "action" if action.component else "step",
             action.name,
@@ -55,17 +53,17 @@ class StepRecorder(Steps):
             action.retry,
             action.pure,
             None if action.shape.output is Any else action.shape.output_adapter,
-            action.writes,
+            writes,
             asked,
         )
-        inputs = encode_inputs(action, arguments)
-        return await self._do(
-            scope,
-            path,
-            doing,
-            inputs,
-            lambda: run_action(action, arguments, self._step(path), self._perform),
-        )
+
+        async def run() -> Any:
+            given, step = arguments, self._step(path)
+            if writes is not None and asked is not None and self.two_way.is_others(asked):
+                given = await self._allowed(action, arguments, writes, asked, step)
+            return await run_action(action, given, step, self._perform)
+
+        return await self._do(scope, path, doing, encode_inputs(action, arguments), run)
 
     async def check(self, record: RecordState) -> News:
         """Compare what an event tells of a record with what is known: a step like any other."""
@@ -81,35 +79,29 @@ class StepRecorder(Steps):
         return self.two_way.found(record, answer)
 
     async def _allowed(
-        self, scope: Scope, action: Action[..., Any], arguments: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], RecordState]:
-        """An action's arguments without what is to stay as it is; and what is left to be written."""
-        assert action.writes is not None
-        asked = written_by(action.writes, action.component, arguments)
+        self,
+        action: Action[..., Any],
+        arguments: Mapping[str, Any],
+        writes: Writes,
+        asked: RecordState,
+        step: RunningStep,
+    ) -> Mapping[str, Any]:
+        """An action's arguments without what was edited at the other app, and is to stay.
+
+        Looked for at each try: the one before may be minutes ago.
+        """
         connection = arguments.get(action.shape.connection or "")
-        if not isinstance(connection, Connection) or not self.two_way.is_others(asked):
-            return arguments, asked
-        path = scope.next_path("$meanwhile")
-        found = await self._do(
-            scope,
-            path,
-            LOOK,
-            inputs_of(asked),
-            lambda: as_step(self._step(path), lambda: self.two_way.meanwhile(asked, connection)),
-        )
-        stands, overruled = found["stands"], found["overruled"]
-        if found["idle"]:
-            raise Overruled(f"conflict: {asked} was edited meanwhile: {told_of(stands)} stands")
-        if stands:
-            self.log("warning", f"{asked} was edited meanwhile: {told_of(stands)} stands", {})
-        if overruled:
-            self.log(
-                "warning", f"{asked} was edited meanwhile: {told_of(overruled)} is overruled", {}
-            )
-        if not stands:
-            return arguments, asked
-        left = {name: value for name, value in asked.fields.items() if name not in stands}
-        return without(action.writes, arguments, stands), replace(asked, fields=left)
+        if not isinstance(connection, Connection):
+            return arguments
+        found = await as_step(step, lambda: self.two_way.meanwhile(asked, step.path, connection))
+        said = f"{asked} was edited meanwhile: "
+        if found.idle:
+            raise Overruled(f"conflict: {said}{told_of(found.stands)} stands")
+        if step.log is not None and found.stands:
+            step.log("warning", f"{said}{told_of(found.stands)} stands", {})
+        if step.log is not None and found.overruled:
+            step.log("warning", f"{said}{told_of(found.overruled)} is overruled", {})
+        return without(writes, arguments, found.stands) if found.stands else arguments
 
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""
@@ -217,8 +209,8 @@ class StepRecorder(Steps):
     async def read_pair(self, pairs: Pairs, side: str, id: str) -> str | None:
         """See `Context.paired`."""
         here = current_scope()
-        name = f"{pairs.name} of {side} {id}"
-        path = here.next_path(f"paired({escaped(name)})")
+        path = here.next_path(f"paired({escaped(f'{pairs.name} {side} {id}')})")
+        inputs = encode_value({"pairs": pairs.name, side: id}, None, self._seal)
         known = self._past.recall(here, path)
         if known is None:
             await self._ledger.settle()
@@ -227,7 +219,8 @@ class StepRecorder(Steps):
             found = await self.two_way.echo.pair(pairs, pairs.record(side, id))
             other = found.get(pairs.other(side))
             result = MISSING if other is None else encode_value(other, None, self._seal)
-            known = self._record(path, "state", f"Read {name}", started, result=result)
+            title = f"Look up {pairs.name}: {side} {id}"
+            known = self._record(path, "pair", title, started, inputs=inputs, result=result)
             self._keep(here, known)
         else:
             self._past.pass_by(here, known)
@@ -248,8 +241,9 @@ class StepRecorder(Steps):
         started = self._turn.now()
         echo = self.two_way.echo
         found = [await echo.pair(pairs, pairs.record(side, id)) for side, id in ids.items()]
-        title = f"{'Forget' if remove else 'Write'} {pairs.name}: {shown}"
-        record = self._record(path, "state", title, started, result=b"true")
+        title = f"{'Unpair' if remove else 'Pair'} {pairs.name}: {shown}"
+        inputs = encode_value({"pairs": pairs.name, **ids}, None, self._seal)
+        record = self._record(path, "pair", title, started, inputs=inputs, result=b"true")
         if remove:
             return await self._write(here, record, echo.parting(pairs, found[0] or ids))
         done = all(each == ids for each in found)

@@ -1,7 +1,7 @@
 """Two-way, for one execution: is its event news, may its writes be made, what is kept of both.
 
-What needs a record of its own (`check`, `standing`) the recorder runs as steps, so that an attempt
-that resumes comes to the same answer.
+What it finds of the event is a record of its own, so that an attempt that resumes comes to the same
+answer; what it finds at the other app before a write is part of that step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from halflap.engine.echo import MOST_HOPS, Echo, Known
 from halflap.engine.protocol import Turn
-from halflap.errors import UpstreamError
+from halflap.errors import Overruled, UpstreamError
 from halflap.model import Record, StateWrite
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
@@ -50,22 +50,39 @@ class News:
     paired: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """Edits at the other app whose events are still to come.
+
+    stands: the fields that are not to be written, with their values there: those that our side has
+    not changed, and where that app is the master, all. overruled: those that are written over. idle:
+    nothing is left that a write would change.
+    """
+
+    stands: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    overruled: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    idle: bool = False
+
+
 @dataclass(slots=True)
 class TwoWay:
     """The two-way side of one execution."""
 
     echo: Echo
     replays: bool
+    attempt: int
     partner: Partner | None = None
     ask: Current = ask
     told: RecordState | None = None
     news: News = News("run")
     wrote: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    _known: dict[str, Known] = field(default_factory=dict[str, Known])
+    _left: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     @classmethod
     def of(cls, turn: Turn) -> TwoWay:
         """That of a turn's execution."""
-        return cls(Echo(turn), turn.start.replay_of is not None)
+        return cls(Echo(turn), turn.start.replay_of is not None, turn.attempt)
 
     # The event ------------------------------------------------------------------------------
 
@@ -90,9 +107,9 @@ class TwoWay:
         clears = list(known.pending)
         news = known.news(told.fields) if known else list(told.fields)
         if not news and told.fields and not self.replays:
-            writer = known.writer(told.fields)
+            writer = known.writer(told.fields) or (known.last if partner is not None else "")
             if writer:
-                reason = f"{told} is as {writer} wrote it"
+                reason = f"{told} is as {writer} left it"
                 return News("echo", reason, hops, writer=writer, clears=clears)
             if partner is not None:
                 return News("unchanged", f"{told} is as it was seen before", hops, clears=clears)
@@ -151,44 +168,47 @@ class TwoWay:
         pairs, side = self.partner.pairs, self.partner.side
         return pairs.side_of(asked.component, asked.kind) == pairs.other(side)
 
-    async def meanwhile(self, asked: RecordState, connection: Connection) -> dict[str, Any]:
-        """What was edited at the other app since we last knew, whose event is still to come.
+    async def before(self, asked: RecordState, path: str) -> list[StateWrite]:
+        """What is on disk before the call."""
+        if self.is_others(asked):
+            # With what an earlier try may have written, and before this one says that it may.
+            self._known[path] = await self.echo.known(asked)
+        return self.echo.before(asked, path, self.news.hops)
 
-        `stands` are the fields that are not to be written, with their values there: those that our
-        side has not changed, and where that app is the master, all. `overruled` are those that are
-        written over. `idle` says that nothing is left that a write would change.
-        """
+    async def meanwhile(self, asked: RecordState, path: str, connection: Connection) -> Meanwhile:
+        """What was edited at the other app since we last knew, whose event is still to come."""
         assert self.partner is not None
-        pairs, known = self.partner.pairs, await self.echo.known(asked)
+        pairs, known = self.partner.pairs, self._known[path]
         try:
             current = await self.ask(connection, asked)
         except NotImplementedError:
             current = None
+        if current is None:
+            return Meanwhile()
         stands: dict[str, Any] = {}
         overruled: dict[str, Any] = {}
-        idle = True
+        changes = False
         for name, value in asked.fields.items():
-            if current is None or name not in current or not same(current[name], value):
-                there = None if current is None else current.get(name)
-                edited = current is not None and name in known.fields and known.is_new(name, there)
-                if not edited:
-                    idle = False
-                elif pairs.master == pairs.other(self.partner.side) or not known.is_new(
-                    name, value
-                ):
-                    stands[name] = there
-                else:
-                    overruled[name], idle = there, False
-        return {"stands": stands, "overruled": overruled, "idle": idle and bool(stands)}
-
-    def before(self, asked: RecordState, path: str) -> list[StateWrite]:
-        """What is on disk before the call."""
-        return self.echo.before(asked, path, self.news.hops)
+            there = current.get(name)
+            if name in current and same(there, value):
+                continue
+            if name not in {*current} & {*known.fields} or not known.is_new(name, there):
+                changes = True
+            elif pairs.master == pairs.other(self.partner.side) or not known.is_new(name, value):
+                stands[name] = there
+            else:
+                overruled[name], changes = there, True
+        self._left[path] = {n: v for n, v in asked.fields.items() if n not in stands}
+        # What an earlier try may have written is ours, so this one has to end well, and say so.
+        again = f"{self.echo.execution}/{path}" in known.pending
+        return Meanwhile(stands, overruled, idle=bool(stands) and not changes and not again)
 
     async def after(self, asked: RecordState, writes: Writes, record: Record) -> list[StateWrite]:
         """What is kept with the call's result."""
+        asked = replace(asked, fields=self._left.get(record.path, asked.fields))
         saved = self.recalled(asked, writes, record)
-        kept = self.echo.after(asked, saved, record.path, self.news.hops)
+        first = self._is_first(record.tries)
+        kept = self.echo.after(asked, saved, record.path, self.news.hops, first=first)
         return [*kept, *await self._pairing(asked, saved)]
 
     def recalled(self, asked: RecordState, writes: Writes, record: Record) -> RecordState:
@@ -197,11 +217,18 @@ class TwoWay:
         self.wrote |= {(saved.name, name) for name in asked.fields}
         return saved
 
-    def refused(self, asked: RecordState, path: str, error: Exception) -> list[StateWrite]:
-        """What is kept with a final failure."""
+    def refused(
+        self, asked: RecordState, path: str, error: Exception, tries: int
+    ) -> list[StateWrite]:
+        """What is kept with a final failure, after so many tries."""
         status = error.status if isinstance(error, UpstreamError) else None
-        definite = isinstance(error, ValueError) or (status is not None and 400 <= status < 500)
+        refused = status is not None and 400 <= status < 500
+        definite = (refused or isinstance(error, ValueError | Overruled)) and self._is_first(tries)
         return self.echo.refused(asked, path, self.news.hops, definite=definite)
+
+    def _is_first(self, tries: int) -> bool:
+        """Whether no try can have come before, of which nobody knows what it did."""
+        return tries == 1 and self.attempt == 1
 
     async def _pairing(self, asked: RecordState, saved: RecordState) -> list[StateWrite]:
         """Pair what a flow made at the other app with the record that its event tells of."""

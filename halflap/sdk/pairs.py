@@ -232,6 +232,10 @@ class Pairs:
                 raise DefinitionError(f"the pairs {self.name}: the id of {side!r} is empty")
         return {side: str(id) for side, id in given.items()}
 
+    def encoded(self, ids: Mapping[str, str]) -> bytes:
+        """A pair as it is kept, under both of its records: the same bytes."""
+        return codec.encode({side: ids[side] for side in self.sides})
+
     def __repr__(self) -> str:
         return f"<pairs {self.name}: {' and '.join(self.sides)}>"
 

@@ -16,6 +16,8 @@ from halflap.errors import DefinitionError, StepFailed
 from halflap.model import Micros, to_datetime, to_micros
 from halflap.sdk import codec, running
 from halflap.sdk.action import Action
+from halflap.sdk.integration import Integration
+from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import encode_inputs
 from halflap.sdk.request import Headers, Request
 from halflap.testing.result import Done, Result, Step
@@ -40,6 +42,8 @@ class Fixture:
     event: Mapping[str, Any]
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     state: dict[str, Any] = field(default_factory=dict[str, Any])
+    paired: tuple[Mapping[str, str], ...] = ()
+    records: dict[str, Any] = field(default_factory=dict[str, Any])
     steps: tuple[Mapping[str, Any], ...] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict[str, Any])
     root: str | None = None
@@ -60,6 +64,20 @@ class Fixture:
             received_at=to_datetime(self.now or 0),
         )
 
+    def pairs_of(self, integration: Integration[Any]) -> dict[Pairs, list[dict[str, str]]]:
+        """The pairs that the execution looked up, as the integration has them."""
+        found: dict[Pairs, list[dict[str, str]]] = {}
+        for each in self.paired:
+            pairs = integration.paired.get(each["pairs"])
+            if pairs is None or each["side"] not in pairs.sides:
+                raise DefinitionError(
+                    f"the fixture has pairs {each['pairs']!r} with a side {each['side']!r}, and "
+                    f"{integration.name} has none such; record it again: halflap test record last"
+                )
+            ids = {each["side"]: each["id"], pairs.other(each["side"]): each["other"]}
+            found.setdefault(pairs, []).append(ids)
+        return found
+
 
 def load_fixture(path: Path | str) -> Fixture:
     """Read a fixture that `halflap test record` wrote; what is not one is a `DefinitionError`."""
@@ -72,6 +90,8 @@ def load_fixture(path: Path | str) -> Fixture:
             event=held["event"],
             config=held.get("config", {}),
             state=held.get("state", {}),
+            paired=tuple(held.get("paired", ())),
+            records=held.get("records", {}),
             steps=tuple(held.get("steps", ())),
             outcome=held.get("outcome", {}),
             root=held.get("root"),
@@ -109,9 +129,16 @@ def make_fixture(
     steps: list[dict[str, Any]] = []
     state: dict[str, Any] = {}
     touched: set[str] = set()
+    paired: list[dict[str, Any]] = []
+    records: dict[str, Any] = {}
     for each in detail.get("steps", ()):
         if each["kind"] == "state":
             _note_state(each, state, touched)
+        elif each["kind"] == "pair" and isinstance(each.get("result"), str):
+            paired.append(_pair(each))
+        elif each["kind"] == "check" and isinstance(each.get("result"), dict):
+            if current := each["result"].get("current"):
+                records[each["inputs"]["record"]] = current
         elif each["kind"] in ("action", "step"):
             steps.append(_step(each))
     made: dict[str, Any] = {
@@ -122,6 +149,8 @@ def make_fixture(
         "event": _event(event, secrets),
         "config": dict(config or {}),
         "state": state,
+        "paired": paired,
+        "records": records,
         "steps": steps,
         "outcome": {
             "state": detail["state"],
@@ -276,6 +305,13 @@ def _note_state(step: Mapping[str, Any], state: dict[str, Any], touched: set[str
     if key not in touched and step["title"].startswith("Read ") and not missing:
         state[key] = step["result"]
     touched.add(key)
+
+
+def _pair(step: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(step["inputs"])
+    name = given.pop("pairs")
+    ((side, id),) = given.items()
+    return {"pairs": name, "side": side, "id": id, "other": step["result"]}
 
 
 def _event(event: Mapping[str, Any], secrets: set[str]) -> dict[str, Any]:

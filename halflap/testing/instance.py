@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, cast, get_args
 
 from pydantic import SecretStr
@@ -38,10 +39,11 @@ class TestInstance:
         customer: CustomerInfo | str | None,
         urls: Mapping[str, str],
         fake: Fake | None,
+        records: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         self.integration = integration
         self.network = fake or Fake()
-        self.records: Mapping[str, Mapping[str, Any]] | None = None
+        self.records = dict(records)
         self._before = len(self.network.mistakes)
         self.config = self._filled(config)
         self.customer = (
@@ -84,7 +86,7 @@ class TestInstance:
 
     async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:
         """A record as the test says that it is at the app; where it says nothing, as the event is."""
-        if self.records is None or record.name not in self.records:
+        if record.name not in self.records:
             raise NotImplementedError
         return self.records[record.name]
 

@@ -85,6 +85,7 @@ class Result:
     steps: Sequence[Step]
     records: Sequence[Record]
     logs: Sequence[Log]
+    paired: dict[str, list[dict[str, str]]]
     stored: Mapping[str, Any]
     runs: Mapping[str, int] = field(repr=False)
 

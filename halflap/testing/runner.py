@@ -6,7 +6,7 @@ import asyncio
 import copy
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from halflap.model import Event, FlowKey, Record, Start, StateWrite, new_id, to_
 from halflap.sdk import codec
 from halflap.sdk.context import CustomerInfo
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.pairs import Pairs, pairs_scope
 from halflap.sdk.record import encode_value
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
@@ -67,6 +68,8 @@ class Run:
         fail: Mapping[Any, list[Exception]] | None = None,
         fail_once: Mapping[Any, Exception] | None = None,
         state: Mapping[str, Any] | None = None,
+        paired: Mapping[Pairs, Sequence[Mapping[str, str]]] | None = None,
+        current: Mapping[str, Mapping[str, Any]] | None = None,
         customer: CustomerInfo | str | None = None,
         now: datetime | None = None,
         urls: Mapping[str, str] | None = None,
@@ -82,6 +85,9 @@ class Run:
         fake: the apps; actions that are not stubbed run against it.
         fail: by action, errors that are raised first. fail_once: one such error.
         state: what `ctx.state` holds. urls: of flows, by name.
+        paired: the records that belong together: `{accounts: [{"salesforce": "001", "acme": "a1"}]}`.
+        current: records as they are at the app, by name (`acme/account/a1`); others are taken as the
+            event tells them.
         """
         integration = integration or integration_of(flow)
         clock = ManualClock(MADE_AT if now is None else to_micros(now))
@@ -89,9 +95,12 @@ class Run:
         for key, error in (fail_once or {}).items():
             failures.setdefault(key, []).append(error)
         work = Stubs(stubs or {}, failures, networked=fake is not None)
-        instance = TestInstance(integration, config or {}, customer, urls or {}, fake)
+        instance = TestInstance(
+            integration, config or {}, customer, urls or {}, fake, current or {}
+        )
         start = start_of(flow, integration, event, headers or {}, clock)
-        return await execute(given(flow, event), start, instance, work, state or {}, clock)
+        kept = {**scoped(flow, state or {}, instance), **pairing(paired or {})}
+        return await execute(given(flow, event), start, instance, work, kept, clock)
 
     async def fixture(
         self,
@@ -111,10 +120,14 @@ class Run:
         clock = ManualClock(fixture.now or MADE_AT)
         work = replayed(fixture, clock)
         instance = TestInstance(
-            integration, {**fixture.config, **dict(config or {})}, None, {}, None
+            integration, {**fixture.config, **dict(config or {})}, None, {}, None, fixture.records
         )
         start = start_of(flow, integration, fixture.request(), {}, clock, root=fixture.root)
-        result = await execute(flow, start, instance, work, fixture.state, clock)
+        kept = {
+            **scoped(flow, fixture.state, instance),
+            **pairing(fixture.pairs_of(integration)),
+        }
+        result = await execute(flow, start, instance, work, kept, clock)
         compare(fixture, result)
         return result
 
@@ -124,15 +137,13 @@ async def execute(
     start: Start,
     instance: TestInstance,
     work: Stubs,
-    state: Mapping[str, Any],
+    kept: Mapping[tuple[str, str], bytes],
     clock: ManualClock,
 ) -> Result:
-    """Run one execution on an engine of its own."""
+    """Run one execution on an engine of its own, whose state holds what is `kept` already."""
     engine = MemoryEngine(clock=clock)
-    scope = f"flow:{INSTANCE}:{flow.name}"
-    for key, value in state.items():
-        write = StateWrite(scope, key, encode_value(value, None, instance.seal))
-        await engine.memory.state.ask(write)
+    for (scope, key), value in kept.items():
+        await engine.memory.state.ask(StateWrite(scope, key, value))
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
     executor = Executor(instance.resolve(flow), chance, work.perform)
     running = asyncio.create_task(engine.run(executor))
@@ -146,11 +157,7 @@ async def execute(
         raise mistake
     execution = await engine.execution(start.execution)
     records = await engine.history(start.execution)
-    stored: dict[str, Any] = {}
-    for key in {*state, *written(records)}:
-        found = await engine.read_state(scope, key)
-        if found is not None:
-            stored[key] = codec.decode(found)
+    held = await engine.list_state(state_scope(flow))
     return Result(
         execution=start.execution,
         outcome=outcome,
@@ -159,7 +166,11 @@ async def execute(
         steps=[step_of(each, work) for each in records if each.kind in ("action", "step")],
         records=records,
         logs=[logged(each) for each in await engine.logs(start.execution)],
-        stored=stored,
+        stored={key: codec.decode(value) for key, value in held.items()},
+        paired={
+            name: pairs_in(await engine.list_state(pairs_scope(INSTANCE, pairs)))
+            for name, pairs in instance.integration.paired.items()
+        },
         runs={name: work.times(name) for name in {each.name for each in records}},
     )
 
@@ -252,13 +263,34 @@ def given(flow: Flow[Any, Any, Any], event: Any) -> Flow[Any, Any, Any]:
     return typed
 
 
-def written(records: list[Record]) -> set[str]:
-    """The keys of `ctx.state` that an execution wrote."""
+def state_scope(flow: Flow[Any, Any, Any]) -> str:
+    """Where a flow's `ctx.state` is kept."""
+    return f"flow:{INSTANCE}:{flow.name}"
+
+
+def scoped(
+    flow: Flow[Any, Any, Any], state: Mapping[str, Any], instance: TestInstance
+) -> dict[tuple[str, str], bytes]:
+    """What `ctx.state` holds, as it is kept."""
+    scope = state_scope(flow)
+    return {(scope, key): encode_value(v, None, instance.seal) for key, v in state.items()}
+
+
+def pairing(
+    paired: Mapping[Pairs, Sequence[Mapping[str, str]]],
+) -> dict[tuple[str, str], bytes]:
+    """Pairs as they are kept."""
     return {
-        each.title.removeprefix("Write ")
-        for each in records
-        if each.kind == "state" and each.title.startswith("Write ")
+        (pairs_scope(INSTANCE, pairs), pairs.record(side, id).name): pairs.encoded(ids)
+        for pairs, many in paired.items()
+        for ids in many
+        for side, id in pairs.ids(ids).items()
     }
+
+
+def pairs_in(held: Mapping[str, bytes]) -> list[dict[str, str]]:
+    """Kept pairs, each once."""
+    return [codec.decode(each) for each in dict.fromkeys(held.values())]
 
 
 def step_of(record: Record, work: Stubs) -> Step:

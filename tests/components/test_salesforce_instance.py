@@ -48,7 +48,7 @@ async def opportunity(ctx: Context[Settings], changed: salesforce.Record) -> str
 
 @integration.flow(trigger=salesforce.outbound_message(object="Contact"))
 async def contact(ctx: Context[Settings], changed: salesforce.Contact) -> None:
-    fields = {"Title": f"{changed.first_name or 'Nobody'} is known"}
+    fields = {"Title": f" {changed.first_name or 'Nobody'} is known "}  # Salesforce trims it
     await salesforce.update_record(ctx.config.salesforce, "Contact", changed.id, fields)
 
 
@@ -204,7 +204,9 @@ async def test_many_changes_at_once_arrive_once_each(tmp_path: Path, project: Pa
         assert 1 < largest <= 100
 
 
-async def test_what_a_flow_writes_comes_to_rest(tmp_path: Path, project: Path) -> None:
+async def test_what_a_flow_writes_comes_to_rest_though_salesforce_trims_it(
+    tmp_path: Path, project: Path
+) -> None:
     async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
         org = await app.org("initech")
         instance = await instance_of(host, project, app, org)

@@ -27,7 +27,7 @@ async def test_an_own_write_that_comes_back_is_ignored_visibly(twins: Twins) -> 
     assert made.state == "succeeded"
     assert (echo.state, echo.reason) == (
         "ignored",
-        f"echo: right.thing right_1 is as {made.id} wrote it",
+        f"echo: right.thing right_1 is as {made.id} left it",
     )
     assert twins.equal
     assert twins.writes == 1

@@ -40,7 +40,7 @@ from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.pairs import order_of
 from tests.engine.flows import Runner, runner_on
 
-QUICK = Retry(attempts=4, first=timedelta(milliseconds=10), jitter=0)
+QUICK = Retry(attempts=8, first=timedelta(milliseconds=10), jitter=0)
 FIELDS = ("name", "amount")
 
 

@@ -219,6 +219,42 @@ async def test_a_composite_of_all_or_none_is_one_transaction(client: Client) -> 
     assert [len(each) for each in client.told] == [2]
 
 
+async def test_a_composite_stops_where_all_stand_or_fall_together(client: Client) -> None:
+    read = ("GET", "/sobjects/Account/@{r0.id}?fields=Id,Name", None)
+    body = composite(("POST", "/sobjects/Account", {"Name": " Oak "}), read, all_or_none=True)
+    _, said, _ = await client.ask("POST", "/composite", body)
+    made, seen = said["compositeResponse"]
+    where = f"{DATA}/sobjects/Account/{made['body']['id']}"
+    assert made["httpHeaders"] == {"Location": where}
+    assert seen == {
+        "body": {
+            "attributes": {"type": "Account", "url": where},
+            "Id": made["body"]["id"],
+            "Name": "Oak",
+        },
+        "httpHeaders": {},
+        "httpStatusCode": 200,
+        "referenceId": "r1",
+    }
+    body = composite(("POST", "/sobjects/Account", {}), read, all_or_none=True)
+    _, said, _ = await client.ask("POST", "/composite", body)
+    codes = [each["body"][0]["errorCode"] for each in said["compositeResponse"]]
+    assert codes == ["REQUIRED_FIELD_MISSING", "PROCESSING_HALTED"]
+    assert "rolled back" in said["compositeResponse"][1]["body"][0]["message"]
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a-b", "c"], ["", "c"]])
+async def test_a_composite_refuses_names_that_nothing_could_refer_to(
+    client: Client, names: list[str]
+) -> None:
+    body = composite(*[("POST", "/sobjects/Account", {"Name": "Oak"})] * 2)
+    for each, name in zip(body["compositeRequest"], names, strict=True):
+        each["referenceId"] = name
+    status, _, _ = await client.ask("POST", "/composite", body)
+    assert status == 400
+    assert not client.sandbox.org(client.name).tables["Account"]
+
+
 async def job(client: Client, csv: str, **asked: str) -> dict[str, Any]:
     status, made, _ = await client.ask("POST", "/jobs/ingest", asked)
     assert (status, made["state"]) == (200, "Open"), made

@@ -15,14 +15,30 @@ Writing = Literal["create", "update", "create_and_update"]
 """Which writes of a record an outbound message tells of."""
 
 
-class Record(Model):
+class Fielded(Model):
+    """What has fields of a record by their API names: `each["Name"]`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Its fields by API name, without `Id`."""
+        return self.__pydantic_extra__ or {}
+
+    def __getitem__(self, field: str) -> Any:
+        return getattr(self, "id", None) if field == "Id" else self.fields[field]
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """A field's value; the default where it is absent."""
+        return self[field] if field == "Id" else self.fields.get(field, default)
+
+
+class Record(Fielded):
     """A record of any object: its fields by their API names, as Salesforce sent them.
 
     `record["Name"]` reads a field; one that is empty, or was not asked for, may be absent. In an
     outbound message, values are text.
     """
-
-    model_config = ConfigDict(extra="allow")
 
     type: str = ""
     """The API name of its object, such as `Account`."""
@@ -38,18 +54,6 @@ class Record(Model):
         given = dict(cast("dict[str, Any]", value))
         attributes: Any = given.pop("attributes")
         return {"type": attributes["type"], **given}
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """Its fields by API name, without `Id`."""
-        return self.__pydantic_extra__ or {}
-
-    def __getitem__(self, field: str) -> Any:
-        return self.id if field == "Id" else self.fields[field]
-
-    def get(self, field: str, default: Any = None) -> Any:
-        """A field's value; the default where it is absent."""
-        return self.id if field == "Id" else self.fields.get(field, default)
 
 
 class TypedRecord(Model):
@@ -140,8 +144,12 @@ class User(Model):
     email: str = ""
 
 
-class Saved(Model):
-    """A record that was written, and whether it was new."""
+class Saved(Fielded):
+    """A record that was written, whether it was new, and the written fields as they were saved.
+
+    `saved["Amount"]` is what Salesforce made of the amount: rounded, trimmed, changed by a flow. There
+    are no fields where they could not be read back, and none of a bulk job.
+    """
 
     id: str
     created: bool

@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from halflap import DynamicFields, Response, Source, UpstreamError, Writes
 from halflap.components.salesforce._answer import is_gone
+from halflap.components.salesforce._write import SAVED_ID, Write, written
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import Object, describe_fields, list_fields
 from halflap.components.salesforce.models import Record, Saved
@@ -14,6 +15,9 @@ from halflap.components.salesforce.quoting import filled
 FieldName = Annotated[str, Source(list_fields, depends=("object",))]
 Fields = Annotated[dict[str, Any], DynamicFields(describe_fields, depends=("object",))]
 
+UPSERT_ANSWERS_SINCE = 46
+"""The first API version in which an upsert that changes a record says which one."""
+
 WRITES = Writes(kind="{object}", record="id", fields=("fields",))
 
 
@@ -21,11 +25,12 @@ WRITES = Writes(kind="{object}", record="id", fields=("fields",))
 async def create_record(sf: Salesforce, object: Object, fields: Fields) -> Saved:
     """Create a record.
 
-    Where the answer is lost, a second try makes a second record; with an external id,
-    `upsert_record` does not.
+    The answer has the fields as Salesforce saved them. Where it is lost, a second try makes a second
+    record; with an external id, `upsert_record` does not.
     """
-    made: Any = await sf.post(sf.data("sobjects", object), json=fields)
-    return Saved(id=made["id"], created=True)
+    path = sf.data("sobjects", object)
+    made = await written(sf, Write("POST", path, fields, f"{path}/{SAVED_ID}"), fields)
+    return Saved(id=made.response.json()["id"], created=True, **made.fields)
 
 
 @component.action
@@ -43,9 +48,14 @@ async def get_record(
 
 
 @component.action(writes=WRITES)
-async def update_record(sf: Salesforce, object: Object, id: str, fields: Fields) -> None:
-    """Change fields of a record; None clears one."""
-    await sf.patch(sf.data("sobjects", object, id), json=fields)
+async def update_record(sf: Salesforce, object: Object, id: str, fields: Fields) -> Saved:
+    """Change fields of a record; None clears one.
+
+    The answer has the fields as Salesforce saved them.
+    """
+    path = sf.data("sobjects", object, id)
+    made = await written(sf, Write("PATCH", path, fields, path), fields)
+    return Saved(id=id, created=False, **made.fields)
 
 
 @component.action(writes=WRITES)
@@ -54,16 +64,19 @@ async def upsert_record(
 ) -> Saved:
     """Create or change the record that has an external id.
 
-    `external_id` names the field that holds it. Done twice, there is still one record.
+    `external_id` names the field that holds it. Done twice, there is still one record. The answer has
+    the fields as Salesforce saved them.
     """
     path = sf.data("sobjects", object, external_id, value)
     body = {name: each for name, each in fields.items() if name.lower() != external_id.lower()}
-    response = await sf.request("PATCH", path, json=body)
-    if response.body:
-        answer: Any = response.json()
-        return Saved(id=answer["id"], created=response.status == 201)
-    found: Any = await sf.get(path, params={"fields": "Id"})  # API versions before 46.0 say nothing
-    return Saved(id=found["Id"], created=response.status == 201)
+    back = f"{sf.data('sobjects', object)}/{SAVED_ID}"
+    write = Write("PATCH", path, body, back, since=UPSERT_ANSWERS_SINCE)
+    made = await written(sf, write, [*body, external_id])
+    created = made.response.status == 201
+    if made.response.body:
+        return Saved(id=made.response.json()["id"], created=created, **made.fields)
+    found: Any = await sf.get(path, params={"fields": "Id"})
+    return Saved(id=found["Id"], created=created)
 
 
 @component.action

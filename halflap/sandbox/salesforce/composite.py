@@ -20,6 +20,8 @@ from halflap.sandbox.salesforce.model import Json
 from halflap.sandbox.salesforce.records import transaction
 
 MOST = 25
+_NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
+_UNTOLD = frozenset({"content-length", "content-type"})
 _REFERENCE = re.compile(r"@\{(\w+)\.([\w.\[\]]+)\}")
 
 
@@ -34,6 +36,7 @@ async def composite(call: Call) -> Response:
     if not isinstance(asked, list) or not 1 <= len(cast("list[Any]", asked)) <= MOST:
         message = f"A composite request has 1 to {MOST} requests."
         raise Refused(400, "INVALID_INPUT", message)
+    _check_names(cast("list[Json]", asked))
     all_or_none = body.get("allOrNone") is True
     results: list[Json] = []
     together = transaction(call.org, call.user) if all_or_none else nullcontext()
@@ -41,32 +44,56 @@ async def composite(call: Call) -> Response:
         with together as saving:
             for each in cast("list[Json]", asked):
                 results.append(await _one(replace(call, saving=saving), each, results))
-            if all_or_none and any(_failed(each) for each in results):
-                raise _Failed
+                if all_or_none and _failed(results[-1]):
+                    raise _Failed
     except _Failed:
-        said = "The transaction was rolled back since another operation in the same transaction"
-        halted = [{"errorCode": "PROCESSING_HALTED", "message": f"{said} failed."}]
+        failed = results[-1]
         results = [
-            each if _failed(each) else each | {"body": halted, "httpStatusCode": 400}
-            for each in results
+            failed if each["referenceId"] == failed["referenceId"] else _halted(each)
+            for each in cast("list[Json]", asked)
         ]
     return answer({"compositeResponse": results})
 
 
+def _check_names(asked: Sequence[Json]) -> None:
+    names = [str(each.get("referenceId", "")) for each in asked]
+    for name in names:
+        if not _NAME.fullmatch(name):
+            said = "must start with a letter or a number, and it can contain only letters, numbers"
+            message = f"Provided referenceId ('{name}') {said} and underscores ('_')."
+            raise Refused(400, "JSON_PARSER_ERROR", message)
+        if names.count(name) > 1:
+            message = f"Duplicate referenceId found: {name}"
+            raise Refused(400, "INVALID_INPUT", message)
+
+
+def _halted(asked: Json) -> Json:
+    said = "The transaction was rolled back since another operation in the same transaction failed."
+    return {
+        "body": [{"errorCode": "PROCESSING_HALTED", "message": said}],
+        "httpHeaders": {},
+        "httpStatusCode": 400,
+        "referenceId": asked["referenceId"],
+    }
+
+
 async def _one(call: Call, asked: Json, before: Sequence[Json]) -> Json:
-    name = str(asked.get("referenceId"))
     try:
         url = _filled(str(asked.get("url", "")), before)
         given = _filled(asked.get("body"), before)
         response = await _answered(call, str(asked.get("method", "GET")).upper(), url, given)
     except Refused as refused:
         response = refused.response()
-    headers = {"Location": found} if (found := response.headers.get("location")) else {}
+    headers = {
+        name.title(): value
+        for name, value in response.headers.items()
+        if name.lower() not in _UNTOLD
+    }
     return {
         "body": parse(bytes(response.body)) if response.body else None,
         "httpHeaders": headers,
         "httpStatusCode": response.status_code,
-        "referenceId": name,
+        "referenceId": asked["referenceId"],
     }
 
 
