@@ -171,7 +171,7 @@ async def test_a_refused_reading_leaves_one_write(sf: salesforce.Salesforce) -> 
 
 
 async def test_what_is_written_already_is_not_written_again(fake: Fake) -> None:
-    made = {"id": "001", "success": True, "errors": []}
+    made: dict[str, Any] = {"id": "001", "success": True, "errors": []}
     fake.post(f"{DATA}/composite", answers=both((201, made), (400, UNREADABLE)))
     saved = await salesforce.create_record(connection(fake), "Account", {"Pin__c": "1"})
     assert saved == salesforce.Saved(id="001", created=True)
