@@ -11,6 +11,7 @@ that wrote it), the writes under way (`~<execution>/<path>` → fields), and who
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,8 @@ MOST_HOPS = 10
 """How many of our own writes may cause one another before it is taken for a loop."""
 MAKING_LASTS: Micros = 120_000_000
 """How long an event of an unknown record waits for a step that may be making it."""
+LONG = 200
+"""How many characters of a text are kept as they are."""
 SOON = timedelta(milliseconds=100)
 
 
@@ -47,9 +50,10 @@ class Known:
 
     def is_new(self, name: str, value: Any) -> bool:
         """Whether a field's value is neither the known one nor one that we may have written."""
-        if name in self.fields and same(self.fields[name][0], value):
-            return False
-        return not any(name in each and same(each[name], value) for each in self.pending.values())
+        known = [each[name] for each in self.pending.values() if name in each]
+        if name in self.fields:
+            known.append(self.fields[name][0])
+        return not any(same(each, short(value)) for each in known)
 
     def news(self, fields: Mapping[str, Any]) -> list[str]:
         """The fields whose values are new."""
@@ -110,8 +114,10 @@ class Echo:
         for step, each in ours.items():
             if covers(told.fields, each["fields"]):
                 return step.partition("/")[0]
-        recent = self._turn.now() - MAKING_LASTS
-        if any(not each["over"] and each["at"] > recent for each in ours.values()):
+        # What was accepted later made no record that has an event already.
+        recent, now = self._turn.now() - MAKING_LASTS, self._turn.accepted_at
+        live = [each for each in ours.values() if not each["over"] and each["at"] > recent]
+        if any(each["accepted"] <= now for each in live):
             raise RetryLater(
                 SOON, f"{told} is not known yet, and another execution is making a {told.kind}"
             )
@@ -119,7 +125,7 @@ class Echo:
 
     def seen(self, told: RecordState, clears: Iterable[str], writer: str = "") -> StateWrite:
         """Keep what an event told, and who wrote it; it clears the writes of the steps `clears`."""
-        fields = {f"={name}": [value, writer] for name, value in told.fields.items()}
+        fields = {f"={name}": [value, writer] for name, value in kept(told.fields).items()}
         last = {} if writer else {"!": None}
         return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, **last})
 
@@ -129,7 +135,7 @@ class Echo:
         """What is written before the call, so that its echo is known whenever it comes."""
         if not asked.id:
             return [self._make(asked, path, hops, over=False)]
-        pending = self._merged(asked, {f"~{self.execution}/{path}": asked.fields})
+        pending = self._merged(asked, {f"~{self.execution}/{path}": kept(asked.fields)})
         return [pending, self._last_write(asked, hops)]
 
     def after(
@@ -148,7 +154,7 @@ class Echo:
                 if (first and not asked.id)
                 or (name in asked.fields and (asked.id or same(value, asked.fields[name])))
             }
-            fields = {f"={n}": [v, self.execution] for n, v in ours.items()}
+            fields = {f"={n}": [v, self.execution] for n, v in kept(ours).items()}
             done = {f"~{self.execution}/{path}": None, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
@@ -192,9 +198,10 @@ class Echo:
 
     def _make(self, asked: RecordState, path: str, hops: int, *, over: bool) -> StateWrite:
         value = {
-            "fields": asked.fields,
+            "fields": kept(asked.fields),
             "hops": hops,
             "instance": self._instance,
+            "accepted": self._turn.accepted_at,
             "at": self._turn.now(),
             "over": over,
         }
@@ -204,14 +211,26 @@ class Echo:
         return StateWrite(self._records, record.name, codec.encode(dict(members)), merge=True)
 
     def _last_write(self, record: RecordState, hops: int) -> StateWrite:
-        value = {"fields": dict(record.fields), "hops": hops, "execution": self.execution}
+        value = {"fields": kept(record.fields), "hops": hops, "execution": self.execution}
         return StateWrite(self._writes, record.name, codec.encode(value))
 
 
 def covers(told: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
     """Whether an event says of each field that a write wrote, and that it tells, the same value."""
     common = [name for name in written if name in told]
-    return bool(common) and all(same(told[name], written[name]) for name in common)
+    return bool(common) and all(same(short(told[name]), written[name]) for name in common)
+
+
+def kept(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as they are kept for comparison: of a long text, its digest."""
+    return {name: short(value) for name, value in fields.items()}
+
+
+def short(value: Any) -> Any:
+    """A value, or what stands for a long one."""
+    if isinstance(value, str) and len(value) > LONG:
+        return "sha256:" + hashlib.sha256(value.strip().encode(errors="surrogatepass")).hexdigest()
+    return value
 
 
 def parsed(row: bytes | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from halflap import Conflict, Context
 from halflap.engine.echo import MOST_HOPS
 from halflap.model import Execution
-from tests.engine.twins import Twins, outcomes, twins_on
+from tests.engine.twins import Twins, drained, outcomes, twins_on
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -356,3 +356,60 @@ async def test_a_crash_at_any_point_makes_no_second_record_and_no_echo(tmp_path:
                     break
             crash += 1
         assert crash > 8
+
+
+async def test_an_event_does_not_wait_for_records_that_others_begin_to_make(twins: Twins) -> None:
+    hers: list[str] = []
+
+    async def busy() -> None:
+        if hers:  # in the second call, which began after her event was accepted
+            twins.right.busy = None
+            assert (await twins.ended(hers[0])).state == "succeeded"
+            return
+        twins.clock.advance(0.001)
+        twins.right.edit(name="Hers", amount="7")
+        hers.append(await twins.send(twins.right.told.pop()))
+        twins.clock.advance(0.001)
+        twins.left.edit(name="His", amount="8")
+        await twins.send(twins.left.told.pop())
+
+    twins.right.busy = busy
+    twins.left.edit(name="Initech", amount="220")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    await drained(twins)
+    assert twins.right.busy is None
+
+
+async def test_a_long_text_is_known_again(twins: Twins) -> None:
+    twins.left.edit(name="long " * 1_000, amount="220")
+    assert outcomes(await twins.settle()) == {"succeeded": 1, "ignored: echo": 1}
+    twins.left.edit("left_1", name="long " * 1_000 + "and longer")
+    assert outcomes(await twins.settle()) == {"succeeded": 1, "ignored: echo": 1}
+    assert twins.equal
+
+
+async def test_an_edit_between_two_tries_is_not_written_over(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+
+    async def busy() -> None:
+        twins.right.busy = None
+        twins.right.edit("right_1", amount="400")  # after our write, whose answer gets lost
+
+    twins.right.busy, twins.right.lose = busy, 1
+    twins.left.edit("left_1", amount="300")
+    await twins.settle()
+    assert twins.left.records["left_1"]["amount"] == Decimal(400)
+    assert twins.equal
+
+
+async def test_an_edit_before_the_second_try_to_make_a_record_arrives(twins: Twins) -> None:
+    async def busy() -> None:
+        twins.right.busy = None
+        twins.right.edit("right_1", name="Initrode")
+
+    twins.right.busy, twins.right.lose = busy, 1
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    assert twins.left.records["left_1"]["name"] == "Initrode"
+    assert twins.equal
