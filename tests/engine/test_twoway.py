@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from halflap import Conflict, Context
-from halflap.engine.echo import MOST_HOPS
+from halflap.engine.echo import MAKING_LASTS, MOST_HOPS
 from halflap.model import Execution
 from tests.engine.twins import Twins, drained, outcomes, twins_on
 
@@ -364,7 +364,9 @@ async def test_an_event_does_not_wait_for_records_that_others_begin_to_make(twin
     async def busy() -> None:
         if hers:  # in the second call, which began after her event was accepted
             twins.right.busy = None
+            began = twins.clock()
             assert (await twins.ended(hers[0])).state == "succeeded"
+            assert twins.clock() - began < MAKING_LASTS
             return
         twins.clock.advance(0.001)
         twins.right.edit(name="Hers", amount="7")
