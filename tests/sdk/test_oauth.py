@@ -197,7 +197,7 @@ class App(Connection):
 
 async def test_a_connection_gets_new_credentials_where_the_app_hides_its_refusal() -> None:
     app = App(base_url="https://app.example", auth=ApiKey(key=SecretStr("old")))
-    with pytest.raises(Unauthorized, match="App: the credentials were refused.*connect again"):
+    with pytest.raises(Unauthorized, match=r"App: the credentials were refused.*connect again"):
         await app.refreshed()
 
     async def renewed(current: Connection) -> Connection:

@@ -1,0 +1,230 @@
+"""Pairs as an author declares them, and how records are told from events, inputs and results."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import Field, SecretStr
+
+from halflap import (
+    UNSET,
+    Component,
+    Config,
+    Connection,
+    Context,
+    DefinitionError,
+    Integration,
+    Json,
+    Model,
+    Reads,
+    Request,
+    Writes,
+    pointer,
+)
+from halflap.sdk.pairs import read_of, same, saved_as, without, written_by
+
+
+class Left(Connection):
+    """One app."""
+
+
+class Right(Connection):
+    """The other."""
+
+
+class Settings(Config):
+    left: Left
+    right: Right
+
+
+left, right = Component("left", connection=Left), Component("right", connection=Right)
+
+
+@left.trigger(key=pointer("/id"), reads=Reads("thing"))
+async def told(request: Request) -> Json:
+    """A thing changed."""
+    return request.json()
+
+
+@left.trigger()
+async def untold(request: Request) -> Json:
+    """Something changed."""
+    return request.json()
+
+
+def integration() -> Integration[Settings]:
+    return Integration("two-ways", config=Settings)
+
+
+@pytest.mark.parametrize(
+    ("sides", "master", "reason"),
+    [
+        ({"left": "thing"}, None, "give two sides"),
+        ({"left": "thing", "middle": "thing"}, None, "'middle' is no connection of the config"),
+        ({"left": "thing", "right": "thing"}, "middle", "the master 'middle' is neither"),
+    ],
+)
+def test_pairs_that_cannot_be_are_refused(
+    sides: dict[str, str], master: str | None, reason: str
+) -> None:
+    with pytest.raises(DefinitionError, match=reason):
+        integration().pairs("things", master=master, **sides)
+
+
+def test_two_records_of_one_kind_cannot_be_told_apart() -> None:
+    class Both(Config):
+        one: Left
+        two: Left
+
+    with pytest.raises(DefinitionError, match=r"both sides are left\.thing"):
+        Integration("both", config=Both).pairs("things", one="thing", two="thing")
+
+
+def test_pairs_have_one_name() -> None:
+    made = integration()
+    made.pairs("things", left="thing", right="thing")
+    with pytest.raises(DefinitionError, match="defined twice"):
+        made.pairs("things", left="thing", right="thing")
+
+
+def test_a_flow_with_pairs_needs_a_trigger_that_tells_of_a_record() -> None:
+    made = integration()
+    things = made.pairs("things", left="thing", right="thing")
+
+    async def flow(ctx: Context[Settings], thing: Json) -> None: ...
+
+    with pytest.raises(DefinitionError, match="declare key= and reads= on it"):
+        made.flow(trigger=untold, pairs=things)(flow)
+    assert made.flow(trigger=told, pairs=things)(flow).side == "left"
+
+
+def test_a_flow_cannot_have_the_pairs_of_another_integration() -> None:
+    async def flow(ctx: Context[Settings], thing: Json) -> None: ...
+
+    things = integration().pairs("things", left="thing", right="thing")
+    with pytest.raises(DefinitionError, match="pairs of another integration"):
+        integration().flow(trigger=told, pairs=things)(flow)
+
+
+def test_a_flow_that_starts_at_neither_side_is_refused() -> None:
+    class Three(Config):
+        left: Left
+        right: Right
+        third: Third
+
+    async def flow(ctx: Context[Three], thing: Json) -> None: ...
+
+    made = Integration("three", config=Three)
+    things = made.pairs("things", right="thing", third="thing")
+    with pytest.raises(DefinitionError, match="starts at left, which is neither side"):
+        made.flow(trigger=told, pairs=things)(flow)
+
+
+class Third(Connection):
+    """A third one."""
+
+
+Component("third", connection=Third)
+
+
+class Thing(Model):
+    id: str = Field(alias="Id")
+    name: str = Field(alias="Name")
+    amount: Decimal | None = Field(None, alias="Amount")
+
+
+def test_an_event_tells_of_a_record_by_the_apps_names() -> None:
+    event = Thing.model_validate({"Id": "t1", "Name": "A", "Amount": "1.50"})
+    found = read_of(Reads("thing", record="Id"), "left", event)
+    assert found is not None
+    assert (found.name, found.fields) == (
+        "left/thing/t1",
+        {"Name": "A", "Amount": Decimal("1.50")},
+    )
+
+
+def test_what_is_ignored_and_what_makes_the_kind_is_not_compared() -> None:
+    reads = Reads("{type}", record="Id", ignore=("Stamp",))
+    found = read_of(reads, "left", {"type": "Thing", "Id": "t1", "Stamp": "now", "Name": "A"})
+    assert found is not None
+    assert (found.name, found.fields) == ("left/Thing/t1", {"Name": "A"})
+
+
+def test_a_field_that_an_event_omits_is_empty() -> None:
+    found = read_of(Reads("thing", fields=("name", "amount")), "left", {"id": 7, "name": "A"})
+    assert found is not None
+    assert (found.id, found.fields) == ("7", {"name": "A", "amount": None})
+
+
+@pytest.mark.parametrize("event", [{"name": "A"}, {"id": ""}, "a text", None])
+def test_an_event_without_an_id_tells_of_no_record(event: Any) -> None:
+    assert read_of(Reads("thing"), "left", event) is None
+
+
+def test_inputs_say_what_is_written() -> None:
+    writes = Writes("{object}", fields=("fields", "name", "key"))
+    inputs = {
+        "object": "Thing",
+        "id": "t1",
+        "fields": {"Amount": Decimal("1.50"), "Left": UNSET},
+        "name": UNSET,
+        "key": SecretStr("x"),
+    }
+    written = written_by(writes, "left", inputs)
+    assert (written.name, written.fields) == ("left/Thing/t1", {"Amount": Decimal("1.50")})
+
+
+def test_a_result_says_what_was_saved_and_who_it_is() -> None:
+    writes = Writes("thing", fields=("name", "amount"))
+    asked = written_by(writes, "left", {"name": " A ", "amount": Decimal("1.005")})
+    saved = saved_as(asked, writes, b'{"id":"t9","name":"A","amount":1.01}')
+    assert (saved.name, saved.fields) == (
+        "left/thing/t9",
+        {"name": "A", "amount": Decimal("1.01")},
+    )
+    assert saved_as(asked, writes, b"null") == asked
+
+
+def test_what_is_to_stay_is_taken_out_of_the_arguments() -> None:
+    writes = Writes("thing", fields=("fields", "name"))
+    given = {"id": "t1", "fields": {"a": 1, "b": 2}, "name": "mine"}
+    assert without(writes, given, {"a": 9, "name": "hers"}) == {
+        "id": "t1",
+        "fields": {"b": 2},
+        "name": "hers",
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (None, ""),
+        ("1.50", Decimal("1.5")),
+        (True, "true"),
+        (220, Decimal("220.00")),
+        ("2026-01-31T10:00:00.000+0000", "2026-01-31T10:00:00Z"),
+        ({"a": [1]}, {"a": [1]}),
+    ],
+)
+def test_values_are_the_same_however_an_app_writes_them(one: Any, other: Any) -> None:
+    assert same(one, other)
+    assert same(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (None, 0),
+        ("007", "7"),
+        ("A", "a"),
+        (1, "one"),
+        (True, 1),
+        (None, False),
+        ("1.50", "1.5"),
+        ("2026-01-31T10:00:00Z", "2026-01-31T10:00:01Z"),
+        ([1], {"a": 1}),
+    ],
+)
+def test_values_that_differ_are_not_the_same(one: Any, other: Any) -> None:
+    assert not same(one, other)
+    assert not same(other, one)
