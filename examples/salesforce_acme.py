@@ -31,7 +31,7 @@ opportunities = integration.pairs("opportunities", salesforce="Opportunity", acm
 async def deploy(ctx: Context[Settings], _: Deployment) -> None:
     """Point both apps at this instance's flows."""
     sf = ctx.config.salesforce
-    user = await salesforce.get_current_user(sf)
+    user = await salesforce.get_current_user.titled("Get Current User")(sf)
     ensure_message = salesforce.ensure_outbound_message
     await ensure_message.titled("Set Up Opportunity Outbound Message")(
         sf, "Opportunity", ctx.url(opportunity), ["Name", "StageName"], user.username

@@ -39,7 +39,7 @@ class TestInstance:
         customer: CustomerInfo | str | None,
         urls: Mapping[str, str],
         fake: Fake | None,
-        records: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        records: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({}),
     ) -> None:
         self.integration = integration
         self.network = fake or Fake()

@@ -69,7 +69,7 @@ class Run:
         fail_once: Mapping[Any, Exception] | None = None,
         state: Mapping[str, Any] | None = None,
         paired: Mapping[Pairs, Sequence[Mapping[str, str]]] | None = None,
-        current: Mapping[str, Mapping[str, Any]] | None = None,
+        current: Mapping[str, Mapping[str, Any] | None] | None = None,
         customer: CustomerInfo | str | None = None,
         now: datetime | None = None,
         urls: Mapping[str, str] | None = None,
@@ -86,8 +86,8 @@ class Run:
         fail: by action, errors that are raised first. fail_once: one such error.
         state: what `ctx.state` holds. urls: of flows, by name.
         paired: the records that belong together: `{accounts: [{"salesforce": "001", "acme": "a1"}]}`.
-        current: records as they are at the app, by name (`acme/account/a1`); others are taken as the
-            event tells them.
+        current: records as they are at the app, by name (`acme/account/a1`), None where one is gone;
+            others are taken as the event tells them.
         """
         integration = integration or integration_of(flow)
         clock = ManualClock(MADE_AT if now is None else to_micros(now))

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self, cast
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, computed_field, field_validator, model_validator
 
 from halflap import Model
 
@@ -43,7 +43,7 @@ class Record(Fielded):
     type: str = ""
     """The API name of its object, such as `Account`."""
 
-    id: str | None = Field(None, alias="Id")
+    id: str | None = Field(default=None, alias="Id")
     """None for the row of an aggregate query, which is no record."""
 
     @model_validator(mode="before")
@@ -62,6 +62,12 @@ class TypedRecord(Model):
     object: ClassVar[str] = ""
 
     id: str = Field(alias="Id")
+
+    @computed_field
+    @property
+    def type(self) -> str:
+        """The API name of its object, which its event tells as well."""
+        return self.object
 
     @model_validator(mode="before")
     @classmethod
@@ -90,15 +96,15 @@ class Account(TypedRecord):
     object: ClassVar[str] = "Account"
 
     name: str = Field(alias="Name")
-    account_type: str | None = Field(None, alias="Type")
-    industry: str | None = Field(None, alias="Industry")
-    phone: str | None = Field(None, alias="Phone")
-    website: str | None = Field(None, alias="Website")
-    number_of_employees: int | None = Field(None, alias="NumberOfEmployees")
-    annual_revenue: Decimal | None = Field(None, alias="AnnualRevenue")
-    billing_city: str | None = Field(None, alias="BillingCity")
-    billing_country: str | None = Field(None, alias="BillingCountry")
-    owner_id: str | None = Field(None, alias="OwnerId")
+    account_type: str | None = Field(default=None, alias="Type")
+    industry: str | None = Field(default=None, alias="Industry")
+    phone: str | None = Field(default=None, alias="Phone")
+    website: str | None = Field(default=None, alias="Website")
+    number_of_employees: int | None = Field(default=None, alias="NumberOfEmployees")
+    annual_revenue: Decimal | None = Field(default=None, alias="AnnualRevenue")
+    billing_city: str | None = Field(default=None, alias="BillingCity")
+    billing_country: str | None = Field(default=None, alias="BillingCountry")
+    owner_id: str | None = Field(default=None, alias="OwnerId")
 
 
 class Opportunity(TypedRecord):
@@ -108,11 +114,11 @@ class Opportunity(TypedRecord):
 
     name: str = Field(alias="Name")
     stage: str = Field(alias="StageName")
-    amount: Decimal | None = Field(None, alias="Amount")
-    close_date: date | None = Field(None, alias="CloseDate")
-    probability: Decimal | None = Field(None, alias="Probability")
-    account_id: str | None = Field(None, alias="AccountId")
-    owner_id: str | None = Field(None, alias="OwnerId")
+    amount: Decimal | None = Field(default=None, alias="Amount")
+    close_date: date | None = Field(default=None, alias="CloseDate")
+    probability: Decimal | None = Field(default=None, alias="Probability")
+    account_id: str | None = Field(default=None, alias="AccountId")
+    owner_id: str | None = Field(default=None, alias="OwnerId")
 
 
 class Contact(TypedRecord):
@@ -121,12 +127,12 @@ class Contact(TypedRecord):
     object: ClassVar[str] = "Contact"
 
     last_name: str = Field(alias="LastName")
-    first_name: str | None = Field(None, alias="FirstName")
-    email: str | None = Field(None, alias="Email")
-    phone: str | None = Field(None, alias="Phone")
-    title: str | None = Field(None, alias="Title")
-    account_id: str | None = Field(None, alias="AccountId")
-    owner_id: str | None = Field(None, alias="OwnerId")
+    first_name: str | None = Field(default=None, alias="FirstName")
+    email: str | None = Field(default=None, alias="Email")
+    phone: str | None = Field(default=None, alias="Phone")
+    title: str | None = Field(default=None, alias="Title")
+    account_id: str | None = Field(default=None, alias="AccountId")
+    owner_id: str | None = Field(default=None, alias="OwnerId")
 
 
 TYPED: Mapping[str, type[TypedRecord]] = {
@@ -184,7 +190,7 @@ class ObjectField(Model):
     defaulted: bool = Field(False, alias="defaultedOnCreate")
     external_id: bool = Field(False, alias="externalId")
     unique: bool = False
-    compound: str | None = Field(None, alias="compoundFieldName")
+    compound: str | None = Field(default=None, alias="compoundFieldName")
     choices: list[str] = Field([], alias="picklistValues")
 
     @field_validator("choices", mode="before")
