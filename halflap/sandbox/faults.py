@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Places = Annotated[list[Count], Field(max_length=1000)]
+"""Which requests, counted from 0 since the faults were turned on."""
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
@@ -46,8 +49,10 @@ class Faults(BaseModel):
     error_rate: Rate = 0
     status: Annotated[int, Field(ge=400, le=599)] = 503
     fail_next: Count = 0
+    fail_at: Places = []
     lose_answer_rate: Rate = 0
     lose_answer_next: Count = 0
+    lose_answer_at: Places = []
     rate_limit_per_s: Annotated[float, Field(ge=0)] = 0
     hang_s: Seconds = 0
     duplicate_rate: Rate = 0
@@ -69,6 +74,24 @@ HELD_BACK = 0.3
 """The longest time, in seconds, that a reordered message is held back."""
 
 
+class Turn:
+    """Tells the requests whose place is named from the others."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self._places = sorted(set(places))
+        self._asked = 0
+
+    @property
+    def left(self) -> list[int]:
+        """The places that are still to come, counted from now."""
+        return [each - self._asked for each in self._places if each >= self._asked]
+
+    def comes(self) -> bool:
+        """Count a request, and say whether it is one of those."""
+        self._asked += 1
+        return self._asked - 1 in self._places
+
+
 class FaultPlan:
     """Decides, fault by fault, whether it happens now.
 
@@ -78,14 +101,24 @@ class FaultPlan:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._fail_next = faults.fail_next
+        self._fail_at = Turn(faults.fail_at)
         self._lose_answer_next = faults.lose_answer_next
+        self._lose_answer_at = Turn(faults.lose_answer_at)
         self._streams: dict[str, random.Random] = {}
         self._tokens = max(1.0, faults.rate_limit_per_s)
         self._filled_at: float | None = None
 
     def json(self) -> dict[str, Any]:
-        """Give the faults that are on, with what is left of the counted ones."""
-        left = {"fail_next": self._fail_next, "lose_answer_next": self._lose_answer_next}
+        """Give the faults that are on, with what is left of the counted ones.
+
+        Of the places, those that are still to come, counted from now.
+        """
+        left = {
+            "fail_next": self._fail_next,
+            "fail_at": self._fail_at.left,
+            "lose_answer_next": self._lose_answer_next,
+            "lose_answer_at": self._lose_answer_at.left,
+        }
         return self._faults.model_dump(exclude={self._faults.named_by}) | left
 
     @property
@@ -121,6 +154,8 @@ class FaultPlan:
 
     def fail(self) -> None:
         """Raise Injected where it is the request's turn to fail."""
+        if self._fail_at.comes():
+            raise Injected(self._faults.status)
         if self._fail_next:
             self._fail_next -= 1
         elif not self._happens("error", self._faults.error_rate):
@@ -129,6 +164,8 @@ class FaultPlan:
 
     def loses_answer(self) -> bool:
         """Say whether this effect's answer gets lost."""
+        if self._lose_answer_at.comes():
+            return True
         if self._lose_answer_next:
             self._lose_answer_next -= 1
             return True

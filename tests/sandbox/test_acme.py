@@ -589,6 +589,23 @@ async def test_an_answer_is_lost_after_its_effect(acme: Client) -> None:
     assert [(each["times"], each["applied"]) for each in await acme.effects()] == [(2, 1)]
 
 
+async def test_just_the_named_requests_fail_and_just_the_named_answers_are_lost(
+    acme: Client,
+) -> None:
+    await acme.faults(fail_at=[3, 1], lose_answer_at=[1, 9])
+    tried = list[int]()
+    for number in range(5):
+        try:
+            tried.append((await acme.ask("POST", "/v1/accounts", {"name": str(number)}))[0])
+        except aiohttp.ServerDisconnectedError:
+            tried.append(0)
+    assert tried == [201, 503, 0, 503, 201]
+    assert sorted(each["name"] for each in await acme.see("/v1/accounts")) == ["0", "2", "4"]
+    _, listed, _ = await acme.ask("GET", "/sandbox/faults")
+    left = listed["workspaces"][acme.id]
+    assert (left["fail_at"], left["lose_answer_at"]) == ([], [6])
+
+
 async def test_answers_are_lost_at_a_rate(acme: Client) -> None:
     await acme.faults(lose_answer_rate=1)
     for _ in range(2):
