@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,8 @@ from simple_salesforce.login import SalesforceLogin
 from halflap.sandbox.salesforce import create_app
 from halflap.sandbox.salesforce.model import Org
 from tests.sandbox.metadata_calls import package, serving, zipped
+from tests.sandbox.orgs import run_node
 
-STRANGERS = Path(__file__).parent / "strangers"
 USER = "admin@trees.example"
 
 
@@ -134,23 +132,7 @@ async def test_jsforce_signs_in_and_manages_metadata(tmp_path: Path) -> None:
     (org,) = app.state.world.orgs.values()
     (tmp_path / "package.zip").write_bytes(zipped(package(USER, name="Deployed")))
     async with serving(app) as base:
-        process = await asyncio.create_subprocess_exec(
-            "node",
-            str(STRANGERS / "jsforce_metadata.mjs"),
-            base,
-            str(tmp_path / "package.zip"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"]},
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), 50)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert process.returncode == 0, err.decode()
-    seen = json.loads(out)
+        seen = await run_node("jsforce_metadata.mjs", base, str(tmp_path / "package.zip"))
     assert seen["organizationId"] == org.id
     assert seen["wrong"] == "INVALID_LOGIN"
     assert seen["created"] == {"fullName": "Opportunity.Tell", "success": True, "errors": []}

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import zlib from "node:zlib";
 
-import jsforce from "./jsforce.mjs";
+import jsforce from "jsforce";
 
 const [address, zip] = process.argv.slice(2);
 const seen = {};
