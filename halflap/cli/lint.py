@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from halflap import http
+from halflap import http, salesforce
 from halflap.api.operations.versions import check_definition
 from halflap.cli.project import entries, find_root, sources
 from halflap.engine.bundle import pack
@@ -22,6 +22,12 @@ from halflap.sdk import lint as rules
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import RULES, Finding
 
+BUILT_IN = {
+    "halflap.http": http.component,
+    "halflap.salesforce": salesforce.component,
+    "halflap.components.salesforce": salesforce.component,
+}
+"""The components that come with Halflap, by the names that sources import them by."""
 LOAD = "HF100"
 """The code of what is only found by loading the project."""
 
@@ -42,7 +48,7 @@ def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> No
         return
     root = find_root(path or Path.cwd())
     files = read(root)
-    found = rules.lint(files, known_actions())
+    found = rules.lint(files, known_actions(), known_records())
     if loads and not any(each.code == "HF000" for each in found):
         found += load_all(root)
     if path is not None and path.is_file():
@@ -71,8 +77,23 @@ def read(root: Path) -> dict[str, str]:
 
 
 def known_actions() -> frozenset[str]:
-    """The actions of components that come with Halflap, by the name that sources import."""
-    return frozenset(f"halflap.http.{name}" for name in http.component.actions)
+    """The actions of components that come with Halflap, by the names that sources import."""
+    return frozenset(
+        f"{path}.{name}" for path, component in BUILT_IN.items() for name in component.actions
+    )
+
+
+def known_records() -> dict[str, str]:
+    """What those components' actions write, and their triggers read."""
+    found: dict[str, str] = {}
+    for path, component in BUILT_IN.items():
+        for name, action in component.actions.items():
+            if action.writes is not None:
+                found[f"{path}.{name}"] = f"{component.name}/{action.writes.kind}"
+        for name, trigger in component.triggers.items():
+            if (reads := trigger().declaration.reads) is not None:
+                found[f"{path}.{name}"] = f"{component.name}/{reads.kind}"
+    return found
 
 
 def load_all(root: Path) -> list[Finding]:

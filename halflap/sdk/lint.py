@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from halflap.sdk import _purity
+from halflap.sdk import _answering, _purity
 from halflap.sdk._survey import Function, Module, Survey
 
 
@@ -105,6 +105,12 @@ RULES: tuple[Rule, ...] = (
         "`sorted(…)`, or a list",
     ),
     Rule(
+        "HF013",
+        "two flows that write what the other one reads, without pairs",
+        "each may take the other's write for somebody's edit, and pass it on",
+        "`integration.pairs(…)`, and `pairs=` on both flows",
+    ),
+    Rule(
         "HF099",
         "an `ignore` that names no rule",
         "it would hide more, or less, than was meant",
@@ -138,11 +144,16 @@ class Finding:
         return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"
 
 
-def lint(files: Mapping[str, str], actions: frozenset[str] = frozenset()) -> list[Finding]:
+def lint(
+    files: Mapping[str, str],
+    actions: frozenset[str] = frozenset(),
+    records: Mapping[str, str] | None = None,
+) -> list[Finding]:
     """Lint a project's sources by their text; nothing of them is run.
 
     `files` maps paths below the project's folder to text: its `.py` sources, and the quality.yaml of
-    its components. `actions` are dotted names of actions from elsewhere (`halflap.http.post`).
+    its components. `actions` are dotted names of actions from elsewhere (`halflap.http.post`);
+    `records` says what those and their triggers write and read (`salesforce/Contact`).
     """
     findings: list[Finding] = []
     modules: list[Module] = []
@@ -156,7 +167,10 @@ def lint(files: Mapping[str, str], actions: frozenset[str] = frozenset()) -> lis
     for module in modules:
         found = [*_component(module, _excused(files, module.path)), *_secrets(module)]
         findings += [*(_finding(module, *each) for each in found), *_ignores(module)]
-    for module, node, code, said in _purity.check(survey):
+    for module, node, code, said in (
+        *_purity.check(survey),
+        *_answering.check(survey, records or {}),
+    ):
         findings.append(_finding(module, node, code, said))
     lines = {module.path: module.lines for module in modules}
     return sorted({each for each in findings if not _ignored(each, lines)})

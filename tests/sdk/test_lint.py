@@ -1,9 +1,11 @@
+import re
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from halflap.sdk.lint import CODES, RULES, lint
+from halflap.cli.lint import known_actions, known_records
+from halflap.sdk.lint import CODES, RULES, Finding, lint
 
 HTTP = frozenset({"halflap.http.post"})
 HEAD = """\
@@ -98,6 +100,7 @@ def codes(body: str) -> list[str]:
         ("ctx.sleep(3)", "HF007"),
         ("ctx.state.put('a', 1)", "HF007"),
         ("draw()", "HF007"),
+        ("ctx.pair(things, acme='a', globex='g')", "HF007"),
         ("tasks.create_task(later(ctx))", "HF008"),
         ("loop.run_in_executor(None, work, ctx)", "HF008"),
         ("for each in {'a', 'b'}:\n    await acme.create(each)", "HF012"),
@@ -123,6 +126,7 @@ def test_what_breaks_a_replay_is_found(body, code):
         "double(3)",
         "await acme.create.titled('Create it')('a')",
         "made = await acme.create('a')",
+        "await ctx.paired(things, acme='a')",
         "later = [acme.create(each) for each in event]",
         "seen = set()\nseen.add(1)",
         "event['id'] = 1\nevent.update(a=1)",
@@ -257,9 +261,108 @@ def test_a_source_that_is_not_python_is_a_finding_and_the_others_are_still_read(
     ]
 
 
+def test_flows_that_answer_each_other_want_pairs():
+    found = answering()
+    assert [(each.file, each.line, each.code) for each in found] == [
+        ("there.py", 5, "HF013"),
+        ("there.py", 10, "HF013"),
+    ]
+    assert "the flow to_crm writes what to_acme reads" in found[0].message
+    assert [each.line for each in answering(to_acme="pairs=people")] == [5]
+    assert answering(to_acme="pairs=people", to_crm="pairs=people") == []
+    assert [each.line for each in answering(ignored="# halflap: ignore[HF013]")] == [10]
+
+
+def test_flows_that_do_not_answer_each_other_want_no_pairs():
+    assert answering(kind="'company'") == []
+    assert len(answering(kind="'{object}'")) == 2
+    assert len(answering(kind="kind")) == 2
+    assert answering(there="other") == []
+    assert answering(name="crm.look") == []
+
+
+def test_what_a_built_in_component_writes_and_reads_counts():
+    source = """\
+from halflap import Integration, salesforce
+import crm
+integration = Integration("both")
+
+@integration.flow(trigger=salesforce.outbound_message("Contact"))
+async def there(ctx, event):
+    await crm.save(event.name)
+
+@integration.flow(trigger=crm.changed)
+async def back(ctx, event):
+    await salesforce.update_record(ctx.config.salesforce, "Contact", event.id, {})
+"""
+    files = {"crm.py": app("crm"), "both.py": source}
+    assert lint(files) == []
+    assert [each.code for each in lint(files, frozenset(), known_records())] == ["HF013"] * 2
+
+
+def app(name: str, kind: str = "'person'") -> str:
+    return f"""\
+from halflap import Component, Reads, StandardWebhooks, Writes
+{name} = Component("{name}")
+
+@{name}.action(writes=Writes({kind}))
+async def save(name: str) -> None:
+    '''Save a person.'''
+
+@{name}.action
+async def look(name: str) -> None:
+    '''Look for a person.'''
+
+@{name}.trigger(verify=StandardWebhooks(), reads=Reads(kind="person", fields=("name",)))
+async def changed(request):
+    '''A person changed.'''
+"""
+
+
+def answering(
+    *,
+    kind: str = "'person'",
+    there: str = "integration",
+    name: str = "crm.save",
+    to_crm: str = "",
+    to_acme: str = "",
+    ignored: str = "",
+) -> list[Finding]:
+    """What is found in an integration of two modules, whose flows go to and fro."""
+    here = """\
+from halflap import Integration
+integration = Integration("both")
+other = Integration("other")
+
+async def hand_on(name):
+    await acme.save(name)
+"""
+    flows = f"""\
+import acme, crm
+from here import hand_on, integration, other
+
+@integration.flow(trigger=acme.changed, {to_crm})
+async def to_crm(ctx, event):  {ignored}
+    save = {name}.titled("Save")
+    await save(event.name)
+
+@{there}.flow(trigger=crm.changed, {to_acme})
+async def to_acme(ctx, event):
+    await hand_on(event.name)
+"""
+    here = "import acme\n" + here
+    files = {"acme.py": app("acme"), "crm.py": app("crm", kind), "here.py": here, "there.py": flows}
+    return lint(files)
+
+
 def test_the_examples_have_no_findings():
     folder = Path(__file__).parents[2] / "examples"
-    assert lint({each.name: each.read_text() for each in folder.glob("*.py")}, HTTP) == []
+    files = {each.name: each.read_text() for each in folder.glob("*.py")}
+    assert lint(files, known_actions(), known_records()) == []
+    bare = {name: re.sub(r"pairs=\w+,?", "", text) for name, text in files.items()}
+    found = lint(bare, known_actions(), known_records())
+    assert {each.code for each in found} == {"HF013"}
+    assert {each.file for each in found} == {"salesforce_acme.py", "salesforce_acme_contacts.py"}
 
 
 def test_the_table_of_rules_is_complete():
