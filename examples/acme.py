@@ -279,8 +279,12 @@ async def ensure_webhook(acme: Acme, event: EventName, url: str, secret: SecretS
 
 @component.action
 async def delete_webhook(acme: Acme, id: str) -> None:
-    """Stop Acme from calling a URL."""
-    await acme.delete(f"/webhooks/{id}")
+    """Stop Acme from calling a URL; one that is gone already is fine."""
+    try:
+        await acme.delete(f"/webhooks/{id}")
+    except UpstreamError as error:
+        if error.status != 404:  # an answer may have been lost, and this be the second try
+            raise
 
 
 @component.trigger(

@@ -138,6 +138,13 @@ async def test_unsubscribing_removes_the_webhook_and_no_other(fake: Fake):
     assert [(each.method, each.path) for each in fake.requests] == [("DELETE", "/webhooks/wh_1")]
 
 
+async def test_a_webhook_that_is_gone_already_is_deleted(fake: Fake):
+    fake.delete("/webhooks/wh_1", status=404).then(status=403)
+    await acme.delete_webhook(fake.connection(acme.Acme), "wh_1")
+    with pytest.raises(UpstreamError):
+        await acme.delete_webhook(fake.connection(acme.Acme), "wh_1")
+
+
 async def test_a_change_of_stock_arrives_typed_and_keyed_by_its_item(receive: Receive):
     body = {"type": "stock.changed", "data": {"item": "saw", "quantity": 3}}
     received = await receive(acme.stock_changed, body, id="msg_7")

@@ -146,7 +146,8 @@ class Front:
             if cut := await suffer(call.request, plan, self._settings.clock()):
                 return cut
         except Injected as injected:
-            raise Refused(injected.status, "SERVER_UNAVAILABLE", str(injected)) from injected
+            code = "SERVER_UNAVAILABLE" if injected.status >= 500 else "FUNCTIONALITY_NOT_ENABLED"
+            raise Refused(injected.status, code, str(injected)) from injected
         except Exceeded as exceeded:
             headers = {"Retry-After": str(exceeded.retry_after)}
             message = "ConcurrentRequests Limit exceeded."
