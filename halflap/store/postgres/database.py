@@ -1,0 +1,309 @@
+"""One PostgreSQL database and the ways into it: connections, transactions, and its time.
+
+A write is a job, a function that is given a connection in a transaction. It may be run again: after
+a deadlock, after a connection that was lost before its COMMIT, and after one that was lost *during*
+its COMMIT, where nobody knows whether it took place. That doubt is resolved, not guessed at: each
+writing connection counts its transactions in a row of `writers`, within the transaction itself. The
+job is run again only where that row does not have the new number; and looking waits for a commit
+that is still under way, because it has the row's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors, pq
+
+from halflap.errors import InDoubt, StoreError
+from halflap.model import Clock
+from halflap.store.postgres.connecting import Connection, connect, explain, where
+from halflap.store.postgres.time import DatabaseClock, measure
+
+T = TypeVar("T")
+Job = Callable[[Connection], Awaitable[T]]
+"""What runs in a transaction: it may be run again, so it has no effect but through SQL."""
+
+CONNECTIONS = 8
+PATIENCE_SECONDS = 15.0
+"""How long a write waits for a database that restarts, before it fails with `StoreError`."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+
+MARK = "UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = %s"
+ADD_WRITER = "INSERT INTO writers (id, number, seen_at) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"
+NUMBER = "SELECT number FROM writers WHERE id = %s FOR UPDATE"
+_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the writers have done since the store was opened."""
+
+    commits: int = 0
+    jobs: int = 0
+    largest_batch: int = 0
+    doubts: int = 0
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A place for one connection; the name and number of its writes outlive the connection."""
+
+    writer: str
+    connection: Connection | None = None
+    number: int = 0
+    known: bool = False
+
+
+class Database:
+    """One PostgreSQL database, shared with other processes. Use `Database.open`.
+
+    Belongs to the event loop that opened it. `clock` is the database's time, in microseconds since
+    1970, without asking it each time.
+    """
+
+    def __init__(self, url: str, clock: Clock, own_clock: DatabaseClock | None, seats: int) -> None:
+        self.url = url
+        self.name = where(url)
+        self.clock = clock
+        self.stats = Stats()
+        self.on_failure: Callable[[BaseException], object] | None = None
+        self._own_clock = own_clock
+        process = secrets.token_hex(8)
+        self._free = [_Seat(f"{process}-{number}") for number in range(seats)]
+        self._seats = tuple(self._free)
+        self._room = asyncio.Semaphore(seats)
+        self._closed = False
+        self._looking: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, url: str, *, clock: Clock | None = None, connections: int = CONNECTIONS
+    ) -> Database:
+        """Connect to the database at `url`, as `postgresql://user@host:5432/name`.
+
+        `clock` stands in for the database's own time, in tests. Raises `StoreError` where the
+        database cannot be reached, or would not keep what Halflap promises.
+        """
+        own = None if clock is not None else DatabaseClock()
+        database = cls(url, clock or own or DatabaseClock(), own, connections)
+        try:
+            async with database.connection() as connection:
+                if own is not None:
+                    own.set(await measure(connection))
+        except BaseException:
+            await database.close()
+            raise
+        if own is not None:
+            database._looking = asyncio.create_task(own.follow(database.connection))
+        return database
+
+    @property
+    def failed(self) -> BaseException | None:
+        """As a file's: None, because here a failure ends with the connection that had it."""
+        return None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """A connection outside of any transaction: each statement is one of its own.
+
+        What psycopg raises of the database or the way to it comes out as a `StoreError`.
+        """
+        async with self._seat() as seat:
+            try:
+                yield await self._connected(seat)
+            except psycopg.Error as error:
+                raise explain(error, self.name) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """A connection in a transaction, committed at the end of the block.
+
+        An exception rolls back. Raises `InDoubt` where the connection was lost during COMMIT; use
+        `write` for what is to be tried again.
+        """
+        async with self._seat() as seat:
+            connection = await self._connected(seat)
+            try:
+                await connection.execute("BEGIN")
+                yield connection
+            except psycopg.Error as error:
+                await self._roll_back(seat)
+                raise explain(error, self.name) from error
+            except BaseException:
+                await self._roll_back(seat)
+                raise
+            try:
+                await connection.execute("COMMIT")
+            except psycopg.Error as error:
+                if isinstance(error, psycopg.IntegrityError):
+                    raise  # a deferred constraint: it was rolled back, for certain
+                raise InDoubt(
+                    f"{self.name}: the connection was lost during a commit ({error}), so its "
+                    "outcome is unknown; look, then do it again where it is missing."
+                ) from error
+
+    async def write(self, job: Job[T]) -> T:
+        """Run a job in a transaction, again where need be, and return its result once committed.
+
+        The job runs in a pipeline: its statements are sent without waiting for each other, and
+        fetching waits. So it sends what it can before it fetches, and neither begins nor ends a
+        transaction. Raises `StoreError` where the database stays away; then nothing was written.
+        """
+        pause = FIRST_PAUSE
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        async with self._seat() as seat:
+            while True:
+                try:
+                    return await self._try(seat, job)
+                except (psycopg.OperationalError, psycopg.InterfaceError, StoreError) as error:
+                    if not _worth_another_try(error, seat):
+                        raise explain(error, self.name) from error
+                    late = asyncio.get_running_loop().time() + pause > deadline
+                    if late or self._closed:
+                        raise explain(error, self.name) from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of one statement that only reads, as of now."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(sql, values, binary=True)
+            return await cursor.fetchall()
+
+    async def close(self) -> None:
+        """Let go of all connections; what is under way may finish first."""
+        self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+        for _ in self._seats:
+            await self._room.acquire()
+        names = [each.writer for each in self._seats if each.known]
+        for seat in self._seats:
+            if seat.connection is not None and names:
+                with contextlib.suppress(psycopg.Error):
+                    await seat.connection.execute("DELETE FROM writers WHERE id = ANY(%s)", [names])
+                names = []
+            await self._discard(seat)
+        for _ in self._seats:
+            self._room.release()
+
+    # -- one try of a write ---------------------------------------------------------------------
+
+    async def _try(self, seat: _Seat, job: Job[T]) -> T:
+        connection = await self._connected(seat)
+        now = self.clock()
+        if not seat.known:
+            await connection.execute(ADD_WRITER, (seat.writer, now))
+            seat.known = True
+        number = seat.number
+        try:
+            async with connection.pipeline():
+                await connection.execute("BEGIN")
+                mark = await connection.execute(MARK, (number + 1, now, seat.writer, number))
+                result = await job(connection)
+            if mark.rowcount != 1:
+                raise StoreError(
+                    f"{self.name}: the row of this writer ({seat.writer}) is gone or has another "
+                    "number; was the database put back to an earlier state? Start again."
+                )
+        except BaseException:
+            await self._roll_back(seat)
+            raise
+        try:
+            await connection.execute("COMMIT")
+        except psycopg.IntegrityError:
+            raise
+        except (psycopg.Error, asyncio.CancelledError):
+            await self._discard(seat)
+            if not await asyncio.shield(self._was_committed(seat, number + 1)):
+                raise
+        seat.number = number + 1
+        self.stats.commits += 1
+        return result
+
+    async def _was_committed(self, seat: _Seat, number: int) -> bool:
+        """Find out; this waits for a COMMIT that the server is still at."""
+        self.stats.doubts += 1
+        pause, waited = FIRST_PAUSE, 0.0
+        while True:
+            try:
+                connection = await self._connected(seat)
+                row = await (await connection.execute(NUMBER, (seat.writer,))).fetchone()
+            except (psycopg.Error, StoreError) as error:
+                await self._discard(seat)
+                if waited > 2 * PATIENCE_SECONDS:
+                    raise self._doubt(error) from error
+            else:
+                return row is not None and row[0] == number
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _doubt(self, error: BaseException) -> InDoubt:
+        doubt = InDoubt(
+            f"{self.name}: the connection was lost during a commit and the database stays away "
+            f"({error}); its outcome is unknown. Start again once it can be reached."
+        )
+        if self.on_failure is not None:
+            self.on_failure(doubt)
+        return doubt
+
+    # -- connections ----------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _seat(self) -> AsyncGenerator[_Seat]:
+        async with self._room:
+            seat = self._free.pop()
+            try:
+                yield seat
+            finally:
+                if seat.connection is not None and not _is_at_rest(seat.connection):
+                    await self._discard(seat)
+                self._free.append(seat)
+
+    async def _connected(self, seat: _Seat) -> Connection:
+        if self._closed:
+            raise StoreError(f"{self.name}: the store is closed; open it again to use it.")
+        if seat.connection is None or seat.connection.closed:
+            seat.connection = await connect(self.url)
+        return seat.connection
+
+    async def _roll_back(self, seat: _Seat) -> None:
+        connection = seat.connection
+        if connection is None or connection.closed:
+            return
+        if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            with contextlib.suppress(psycopg.Error):
+                await connection.execute("ROLLBACK")
+
+    async def _discard(self, seat: _Seat) -> None:
+        connection, seat.connection = seat.connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                await connection.close()
+
+
+def _is_at_rest(connection: Connection) -> bool:
+    return (
+        not connection.closed
+        and connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
+        and connection.pgconn.pipeline_status == pq.PipelineStatus.OFF
+    )
+
+
+def _worth_another_try(error: BaseException, seat: _Seat) -> bool:
+    if isinstance(error, InDoubt):
+        return False
+    if isinstance(error, _AGAIN):
+        return True
+    lost = seat.connection is None or seat.connection.closed
+    return lost or isinstance(error, errors.AdminShutdown | errors.CannotConnectNow)

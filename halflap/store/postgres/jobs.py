@@ -1,0 +1,338 @@
+"""The two ways into PostgreSQL for jobs: a connection whose jobs write, and a few that read.
+
+SQLite admits one process, whose writer makes every job atomic. Here many processes write, each its
+jobs one by one, in a transaction each (READ COMMITTED: what is written while a job waits for a lock
+is there once it has it). What a job is refused for another process' sake, it is run again for.
+
+Where a COMMIT is not answered, the transaction's own number tells what became of it, as soon as the
+server can be asked: committed is committed, and what was not is done once more. Only where nobody
+can tell (in time, or ever) is the outcome `InDoubt`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from queue import LifoQueue
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors as sql
+from psycopg.pq import TransactionStatus
+
+from halflap.errors import InDoubt, StoreError
+from halflap.store.job import Connection, Cursor
+from halflap.store.postgres.explain import explain, where
+
+T = TypeVar("T")
+Job = Callable[[Connection], T]
+
+READERS = 4
+TRIES = 5
+DOUBT_SECONDS = 10.0
+ASK_SECONDS = 0.1
+OLDEST = 140000
+"""PostgreSQL 14."""
+
+BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL lock_timeout = '10s';
+SET LOCAL statement_timeout = '30s';
+SET LOCAL idle_in_transaction_session_timeout = '30s';
+"""
+NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
+STATUS = "SELECT pg_xact_status(%s::xid8)"
+
+# What another process' work can cause: the job looks again.
+CROSSED = (
+    sql.UniqueViolation,
+    sql.ForeignKeyViolation,
+    sql.SerializationFailure,
+    sql.DeadlockDetected,
+)
+_PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
+
+
+@dataclass(slots=True)
+class Stats:
+    """What was written since the store was opened."""
+
+    commits: int = 0
+    jobs: int = 0
+
+
+class Link:
+    """A connection as jobs know it."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+        """Run a statement with values in the places of its `?`."""
+        return self._connection.execute(placed(sql), values)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
+        """Run a statement once for each of these rows of values."""
+        cursor = self._connection.cursor()
+        cursor.executemany(placed(sql), rows)
+        return cursor
+
+
+class Line:
+    """A connection that is made when it is needed, and made anew when it was lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._open: psycopg.Connection | None = None
+
+    def connection(self) -> psycopg.Connection:
+        """The connection, which runs each statement by itself unless told otherwise."""
+        if self._open is None or self._open.closed:
+            self._open = connect(self._url)
+        return self._open
+
+    def drop(self) -> None:
+        """Close it; the next use makes another."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+class Jobs:
+    """Runs jobs on PostgreSQL.
+
+    Belongs to the event loop that opened it; call its methods from there only.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Use `Jobs.open`."""
+        self.url = url
+        self.on_failure: Callable[[BaseException], object] | None = None
+        self.stats = Stats()
+        self._where = where(url)
+        self._loop = asyncio.get_running_loop()
+        self._writer = Line(url)
+        self._writing = ThreadPoolExecutor(1, "halflap-store")
+        self._reading = ThreadPoolExecutor(READERS, "halflap-store-read")
+        self._idle: LifoQueue[Line] = LifoQueue()
+        self._lines = [Line(url) for _ in range(READERS)]
+        for each in self._lines:
+            self._idle.put(each)
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str) -> Jobs:
+        """Connect; raises `StoreError` where nothing answers, or what is too old does."""
+        jobs = cls(url)
+        try:
+            await jobs._loop.run_in_executor(jobs._writing, jobs._look)
+        except BaseException:
+            await jobs.close()
+            raise
+        return jobs
+
+    @property
+    def where(self) -> str:
+        """The store's URL, without any password."""
+        return self._where
+
+    @property
+    def failed(self) -> BaseException | None:
+        """Nothing: a failure of the server's hurts only what it was doing."""
+        return None
+
+    def post(self, job: Job[T]) -> asyncio.Future[T]:
+        """Queue a job, and return the future of its result, which is there once it is committed.
+
+        It may be run again, where another process came in between.
+        """
+        return self._on(self._writing, self._write, job)
+
+    async def write(self, job: Job[T]) -> T:
+        """Run a job, and return its result once it is committed."""
+        return await self.post(job)
+
+    async def alone(self, job: Job[T]) -> T:
+        """Run a job with no transaction open."""
+        return await self._on(self._writing, self._alone, job)
+
+    async def with_connection(self, call: Callable[[psycopg.Connection], T]) -> T:
+        """Call something with the connection that writes, with no transaction open."""
+        return await self._on(self._writing, self._lent, call)
+
+    async def read(self, job: Job[T]) -> T:
+        """Run a job that only reads; each of its statements sees what is committed by then."""
+        return await self._on(self._reading, self._read, job)
+
+    async def close(self) -> None:
+        """Commit what is queued, and hang up."""
+        self._closed = True
+        await asyncio.shield(self._loop.run_in_executor(None, self._end))
+
+    def _on(
+        self, threads: ThreadPoolExecutor, call: Callable[[Any], T], given: Any
+    ) -> asyncio.Future[T]:
+        if self._closed:
+            future: asyncio.Future[T] = self._loop.create_future()
+            future.set_exception(
+                StoreError(f"{self.where}: the store is closed; open it again to use it.")
+            )
+            return future
+        return self._loop.run_in_executor(threads, call, given)
+
+    # -- the threads' side ----------------------------------------------------------------------
+
+    def _look(self) -> None:
+        try:
+            version = self._writer.connection().info.server_version
+        except psycopg.Error as error:
+            raise explain(error, self.where) from error
+        if version < OLDEST:
+            raise StoreError(
+                f"{self.where}: this is PostgreSQL {version // 10_000}; "
+                "Halflap needs 14 or a newer one."
+            )
+
+    def _write(self, job: Job[T]) -> T:
+        for left in reversed(range(TRIES)):
+            try:
+                return self._transact(job)
+            except (*CROSSED, _Again, psycopg.OperationalError) as error:
+                lost = isinstance(error, _Again) or self._is_lost()
+                if left and (lost or isinstance(error, CROSSED)):
+                    continue
+                cause = error.__cause__ if isinstance(error, _Again) else error
+                raise explain(cause or error, self.where) from error
+            except psycopg.Error as error:
+                raise explain(error, self.where) from error
+        raise AssertionError
+
+    def _transact(self, job: Job[T]) -> T:
+        """Run and commit; raises `_Again`, or another error, where nothing was committed."""
+        connection = self._connected()
+        connection.execute(BEGIN)
+        try:
+            result = job(Link(connection))
+            row = connection.execute(NUMBER).fetchone()
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        number: str | None = row[0] if row else None
+        try:
+            connection.execute("COMMIT")
+        except psycopg.Error as error:
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                raise  # the server answered: it refused, and rolled back
+            self._writer.drop()
+            if number is not None:
+                self._find_out(number, error)
+        self.stats.commits += 1
+        self.stats.jobs += 1
+        return result
+
+    def _find_out(self, number: str, error: psycopg.Error) -> None:
+        """Return where a transaction was committed; raises `_Again` where it was not."""
+        end = time.monotonic() + DOUBT_SECONDS
+        while True:
+            with contextlib.suppress(psycopg.Error):
+                row = self._writer.connection().execute(STATUS, (number,)).fetchone()
+                match row and row[0]:
+                    case "committed":
+                        return
+                    case "aborted":
+                        raise _Again from error
+                    case _:  # in progress: the old connection's end has not been noticed
+                        pass
+            if time.monotonic() > end:
+                raise InDoubt(
+                    f"{self.where}: the server did not say whether it committed ({error}); look at "
+                    "what it says once it answers, before trying again."
+                ) from error
+            time.sleep(ASK_SECONDS)
+
+    def _connected(self) -> psycopg.Connection:
+        """The writer's connection; asked nothing yet, so one that was lost is no error."""
+        try:
+            return self._writer.connection()
+        except psycopg.OperationalError as error:
+            raise explain(error, self.where) from error
+
+    def _is_lost(self) -> bool:
+        """Whether the writer's connection is gone, and with it what was not committed."""
+        try:
+            connection = self._writer.connection()
+        except psycopg.OperationalError:
+            return True
+        if connection.info.transaction_status is TransactionStatus.UNKNOWN:
+            self._writer.drop()
+            return True
+        return False
+
+    def _roll_back(self, connection: psycopg.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._writer.drop()
+
+    def _alone(self, job: Job[T]) -> T:
+        return self._lent(lambda connection: job(Link(connection)))
+
+    def _lent(self, call: Callable[[psycopg.Connection], T]) -> T:
+        try:
+            return call(self._writer.connection())
+        except psycopg.Error as error:
+            self._writer.drop()
+            raise explain(error, self.where) from error
+
+    def _read(self, job: Job[T]) -> T:
+        line = self._idle.get()
+        try:
+            for left in (1, 0):
+                try:
+                    return job(Link(line.connection()))
+                except psycopg.Error as error:
+                    line.drop()
+                    if not (left and isinstance(error, psycopg.OperationalError)):
+                        raise explain(error, self.where) from error
+            raise AssertionError
+        finally:
+            self._idle.put(line)
+
+    def _end(self) -> None:
+        self._writing.shutdown()
+        self._reading.shutdown()
+        for each in (self._writer, *self._lines):
+            each.drop()
+
+
+class _Again(Exception):
+    """Nothing was committed, so it can be done again."""
+
+
+def connect(url: str) -> psycopg.Connection:
+    """A connection that commits each statement; a server that is gone is noticed in seconds."""
+    return psycopg.connect(url, autocommit=True, **MANNERS)
+
+
+MANNERS: dict[str, Any] = {
+    "prepare_threshold": None,  # a pooler may give each transaction another session
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "fallback_application_name": "halflap",
+}
+
+
+@lru_cache(256)
+def placed(sql: str) -> str:
+    """SQL with psycopg's places for values in the place of each `?`."""
+    there = {"?": "%s", "%": "%%"}
+    return _PLACES.sub(lambda found: there.get(found[0], found[0].replace("%", "%%")), sql)
