@@ -1,4 +1,4 @@
-"""`halflap demo`: does it work here? Two customers, real payloads, a kill -9, and a check for each."""
+"""`halflap demo`: does it work here? Two customers, two apps, two kill -9, and a check for each claim."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from halflap.cli.demo.day import run_day
 def demo(keep: bool) -> None:
     """Run a day of two customers on this machine, and check every claim.
 
-    Starts the sandbox app Acme and a server, creates two customers, activates their instances, sends
-    GitHub's real payloads and warehouse updates, kills the server in a burst, and looks at what
-    arrived. Needs no account, no network, nothing installed. Exit code 0 where every check passed.
+    Starts the sandbox apps Salesforce and Acme and a server. Two customers activate Salesforce ⇄ Acme;
+    people work in both apps, the server is killed meanwhile, one customer upgrades, both switch off.
+    Then GitHub's real payloads, warehouse updates, and a kill in a burst. Needs no account, no
+    network, nothing installed. Exit code 0 where every check passed.
     """
     from halflap.gateway.server import run_loop
 

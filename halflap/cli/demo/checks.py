@@ -21,18 +21,20 @@ class Checks:
         click.echo(f"\n{click.style(title, bold=True)}")
         self._began = time.perf_counter()
 
-    def check(self, holds: bool, claim: str, *seen: object) -> bool:
-        """Check a claim; `seen` are ids and figures to show beside it."""
+    def check(self, holds: bool, claim: str, *seen: object, timed: bool = True) -> bool:
+        """Check a claim; `seen` are ids and figures to show beside it.
+
+        Where `timed`, so is the time since the check before.
+        """
         now = time.perf_counter()
         took = (now - self._began) * 1000
         self._began = now
         self.total += 1
         self.passed += bool(holds)
         mark = click.style("✓", fg="green") if holds else click.style("✗", fg="red", bold=True)
-        details = "  ".join(str(each) for each in seen)
-        click.echo(
-            f"  {mark} {claim}  {click.style(f'{details}  {took:,.0f} ms'.strip(), dim=True)}"
-        )
+        shown = (*seen, f"{took:,.0f} ms") if timed else seen
+        details = "  ".join(str(each) for each in shown)
+        click.echo(f"  {mark} {claim}  {click.style(details, dim=True)}".rstrip())
         return bool(holds)
 
     def close(self) -> int:

@@ -7,15 +7,19 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from halflap.cli.demo.burst import burst
 from halflap.cli.demo.checks import Checks, eventually
-from halflap.cli.demo.customer import INTEGRATIONS, Customer, customers
+from halflap.cli.demo.crash import crash
+from halflap.cli.demo.customer import INTEGRATIONS, TWO_WAY, Customer, customers, meet
 from halflap.cli.demo.export import export_day
 from halflap.cli.demo.github import github_day
+from halflap.cli.demo.people import people_day
 from halflap.cli.demo.stage import Stage, stage
+from halflap.cli.demo.upgrade import switch_off, upgrade_day
 from halflap.cli.demo.warehouse import warehouse_day
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
@@ -45,9 +49,18 @@ async def run_day(*, keep: bool) -> int:
 
 
 async def acts(scene: Stage, checks: Checks) -> None:
-    """The day."""
+    """The day: Salesforce ⇄ Acme first, then the other integrations of the same customers."""
     await opening(scene, checks)
-    initech, globex = await customers(scene, checks)
+    both = await meet(scene, checks)
+    deals = await people_day(scene, checks, both)
+    await crash(scene, checks, both)
+    contacts = pack(project(), "salesforce_acme_contacts:integration")
+    await upgrade_day(scene, checks, both, contacts, deals)
+    await switch_off(scene, checks, both, deals)
+    for name in INTEGRATIONS:
+        await publish(scene, name)
+    await customers(scene, checks, both)
+    initech, globex = both
     await github_day(scene, checks, initech, globex)
     await warehouse_day(scene, checks, initech)
     await export_day(scene, checks, initech)
@@ -56,25 +69,33 @@ async def acts(scene: Stage, checks: Checks) -> None:
 
 
 async def opening(scene: Stage, checks: Checks) -> None:
-    """Acme and the server start; the integrations are published."""
-    checks.act("A server, and the sandbox app Acme")
+    """The sandbox apps and the server start; the two-way integration is published."""
+    checks.act("A server, and two sandbox apps")
     found = await scene.acme.call("GET", "/sandbox/workspaces")
     checks.check(found == [], "Acme answers", scene.acme.url)
+    checks.check(await scene.salesforce.orgs() == [], "Salesforce answers", scene.salesforce.url)
     await scene.server.start()
     checks.check(True, "the server answers", scene.server.url)
-    published: list[str] = []
-    for name in INTEGRATIONS:
-        bundle = pack(project(), f"{name}:integration")
-        version = await scene.api.call("POST", "/versions?target=production", raw=bundle.to_bytes())
-        published.append(f"{version['integration']} {version['hash'][:8]}")
-    checks.check(len(published) == len(INTEGRATIONS), "integrations published", *published)
+    version = await publish(scene, TWO_WAY)
+    checks.check(
+        version["number"] == 1,
+        "Salesforce ⇄ Acme is published, version 1",
+        version["hash"][:8],
+    )
+
+
+async def publish(scene: Stage, module: str) -> Any:
+    """Pack an example and publish it."""
+    bundle = pack(project(), f"{module}:integration")
+    return await scene.api.call("POST", "/versions?target=production", raw=bundle.to_bytes())
 
 
 async def closing(scene: Stage, checks: Checks, initech: Customer, globex: Customer) -> None:
     """One customer leaves."""
     checks.act("One customer switches off")
     before = await scene.acme.hooks(globex.key)
-    for each in initech.instances.values():
+    for module in INTEGRATIONS:
+        each = initech.instances[module.replace("_", "-")]
         await scene.api.call("POST", f"/instances/{each['id']}/disable?wait=60")
     left = await scene.acme.hooks(initech.key)
     checks.check(left == [], f"{initech.name}'s webhooks are gone at Acme")
@@ -96,8 +117,9 @@ async def closing(scene: Stage, checks: Checks, initech: Customer, globex: Custo
 
 async def left_running(scene: Stage) -> None:
     """KEEP=1: leave all running until Ctrl-C."""
-    click.echo(f"\nAcme:    {scene.acme.url}\nserver:  {scene.server.url}/api")
-    click.echo(f"store:   {scene.server.directory / 'store'}")
+    click.echo(f"\nSalesforce  {scene.salesforce.url}\nAcme        {scene.acme.url}")
+    click.echo(f"server      {scene.server.url}/api")
+    click.echo(f"store       {scene.server.directory / 'store'}")
     click.echo("Look around; Ctrl-C ends it.")
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         await asyncio.Event().wait()

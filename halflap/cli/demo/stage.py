@@ -1,4 +1,4 @@
-"""What the demo plays on: the sandbox app, a GitHub stand-in, a receiver, and a server to kill."""
+"""What the demo plays on: the sandbox apps, a GitHub stand-in, a receiver, and a server to kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from halflap.cli.demo.org import Salesforce
 from halflap.cli.host import address_file
 from halflap.errors import HalflapError
-from halflap.sandbox import acme
+from halflap.sandbox import acme, salesforce
 from halflap.sdk import codec
 
 HOST = "127.0.0.1"
@@ -49,6 +50,16 @@ class Acme:
     async def hooks(self, key: str) -> list[str]:
         """The URLs that a workspace's webhooks call."""
         return sorted(each["url"] for each in await self.call("GET", "/v1/webhooks", key))
+
+    async def pending(self, workspace: str) -> int:
+        """How many webhooks it is to deliver yet."""
+        page = await self.call("GET", f"/sandbox/overview?workspace={workspace}")
+        return sum(each["pending"] for each in page["shown"]["webhooks"])
+
+    async def written(self, workspace: str) -> list[Any]:
+        """The records that it was asked to write with an idempotency key, as people never do."""
+        effects = await self.call("GET", f"/sandbox/effects?workspace={workspace}")
+        return [each for each in effects if each["key"] and "/webhooks" not in each["path"]]
 
     async def everything(self, path: str, key: str) -> list[Any]:
         """All pages of a list."""
@@ -213,6 +224,7 @@ class Api:
 class Stage:
     """Everything that the demo plays on."""
 
+    salesforce: Salesforce
     acme: Acme
     github: GitHub
     github_url: str
@@ -226,8 +238,6 @@ class Stage:
 @asynccontextmanager
 async def stage(directory: Path) -> AsyncGenerator[Stage]:
     """Set the stage, and clear it away."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    sandbox = asyncio.create_task(acme.serve(HOST, 0, ready=ready.set_result))
     server = ServerProcess(directory)
     github, receiver = GitHub(), Receiver()
     sink = web.Application()
@@ -235,13 +245,15 @@ async def stage(directory: Path) -> AsyncGenerator[Stage]:
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         aiohttp.ClientSession(connector=connector) as http,
+        running(salesforce.serve) as salesforce_url,
+        running(acme.serve) as acme_url,
         served(github.app) as github_url,
         served(sink) as receiver_url,
     ):
-        port = await ready
         try:
             yield Stage(
-                Acme(f"http://{HOST}:{port}", http),
+                Salesforce(salesforce_url, http),
+                Acme(acme_url, http),
                 github,
                 github_url,
                 receiver,
@@ -252,9 +264,19 @@ async def stage(directory: Path) -> AsyncGenerator[Stage]:
             )
         finally:
             await server.stop()
-    sandbox.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await sandbox
+
+
+@asynccontextmanager
+async def running(serve: Callable[..., Coroutine[Any, Any, None]]) -> AsyncGenerator[str]:
+    """Run a sandbox app, in this process: it outlives the server."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    app = asyncio.create_task(serve(HOST, 0, ready=ready.set_result))
+    try:
+        yield f"http://{HOST}:{await ready}"
+    finally:
+        app.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await app
 
 
 @asynccontextmanager
