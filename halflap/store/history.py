@@ -6,7 +6,7 @@ from typing import Any
 
 from halflap.errors import NotFound
 from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Record
-from halflap.store import reading
+from halflap.store import ordering, reading
 from halflap.store.protocol import Attempt, Filter
 from halflap.store.sqlite import Database
 
@@ -59,6 +59,10 @@ class History:
             (execution,),
         )
         return [Attempt(*row[:4], failure=reading.failure(row[4])) for row in rows]
+
+    async def waits_for(self, execution: str) -> str | None:
+        rows = await self._rows(ordering.WAITS_FOR, (execution,))
+        return rows[0][0] if rows else None
 
     async def live(self, instance: str) -> int:
         rows = await self._rows(

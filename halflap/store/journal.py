@@ -1,4 +1,7 @@
-"""The journal in SQLite: one method a verb, each a job of the shared commit; history.py reads it."""
+"""The journal in SQLite: one method a verb, each a job of the shared commit.
+
+history.py has the verbs that only read, state.py those about the state alone.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ from halflap.store.recording import (
     write_state,
 )
 from halflap.store.sqlite import Database
+from halflap.store.state import State
 
 HELD_AT_ONCE = 5_000
 """How many executions one transaction holds back or lets go, so that others' writes get through."""
@@ -76,7 +80,7 @@ UPDATE executions SET held = held & ~1 WHERE id IN (SELECT id FROM executions IN
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
 
-class SqliteJournal(History):
+class SqliteJournal(History, State):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
@@ -322,22 +326,6 @@ class SqliteJournal(History):
 
         while await self._database.write(job):
             pass
-
-    async def read_state(self, scope: str, key: str) -> bytes | None:
-        def job(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(
-                "SELECT value FROM state WHERE scope = ? AND key = ?", (scope, key)
-            ).fetchone()
-            return None if row is None else row[0]
-
-        return await self._database.read(job)
-
-    async def list_state(self, scope: str) -> dict[str, bytes]:
-        def job(connection: sqlite3.Connection) -> dict[str, bytes]:
-            found = connection.execute("SELECT key, value FROM state WHERE scope = ?", (scope,))
-            return dict(found.fetchall())
-
-        return await self._database.read(job)
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         now = self._clock()

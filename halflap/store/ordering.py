@@ -21,6 +21,15 @@ Name = tuple[str, str]
 STATE = "SELECT value FROM state WHERE scope = ? AND key = ?"
 FIRST = "SELECT execution FROM orders WHERE name = ? ORDER BY place LIMIT 1"
 AHEAD = "SELECT 1 FROM orders WHERE name = ? AND ahead = 1 AND execution <> ?"
+# Whoever runs, though it is not the first, else the first.
+WAITS_FOR = """
+SELECT other.execution FROM orders AS own
+JOIN executions ON executions.id = own.execution
+JOIN orders AS other ON other.name = own.name
+WHERE own.execution = ? AND executions.held & 2 <> 0 AND executions.state <> 'running'
+    AND other.execution <> own.execution AND (other.ahead = 1 OR other.place < own.place)
+ORDER BY other.ahead DESC, other.place LIMIT 1
+"""
 HOLD_BEHIND = "UPDATE executions SET held = held | 2 WHERE id = ? AND held & 2 = 0"
 LET_FIRST_GO = "UPDATE executions SET held = held & ~2 WHERE id = ? AND held & 2 <> 0"
 # All but a few are held already, and stay so.

@@ -88,13 +88,17 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which executions to list; what is None does not matter. Newest first."""
+    """Which executions to list; what is None does not matter. Newest first.
+
+    `reason` is what the reason begins with.
+    """
 
     customer: str | None = None
     instance: str | None = None
     flow: str | None = None
     states: tuple[ExecutionState, ...] = ()
     key: str | None = None
+    reason: str | None = None
     before: str | None = None
     replay_of: str | None = None
     dead_letters: bool = False
@@ -206,8 +210,30 @@ class Journal(Protocol):
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
 
-    async def list_state(self, scope: str) -> dict[str, bytes]:
-        """Every key of a scope, with its value."""
+    async def list_state(
+        self,
+        scope: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, bytes]:
+        """The keys of a scope in their order, with their values: all, or a page of them.
+
+        after, before: only keys that come after the one, and before the other. limit: only the
+        first so many.
+        """
+        ...
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> Written:
+        """Write to state where no execution does it: by hand. All of it, or a conflict."""
+        ...
+
+    async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
+        """Remove up to `limit` keys of these scopes; returns how many it removed.
+
+        A scope that ends in `:` stands for all that begin with it.
+        """
         ...
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
@@ -227,5 +253,9 @@ class Journal(Protocol):
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]: ...
 
     async def attempts(self, execution: str) -> list[Attempt]: ...
+
+    async def waits_for(self, execution: str) -> str | None:
+        """The execution whose turn it is in the order of one that is behind it; None for others."""
+        ...
 
     async def dismiss(self, execution: str) -> bool: ...

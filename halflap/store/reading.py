@@ -109,6 +109,9 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         if value is not None:
             clauses.append(f"{column} = ?")
             values.append(value)
+    if which.reason is not None:
+        clauses.append("substr(reason, 1, ?) = ?")
+        values += (len(which.reason), which.reason)
     if which.before is not None:
         clauses.append("id < ?")
         values.append(which.before)

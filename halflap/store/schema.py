@@ -49,7 +49,8 @@ The journal
   logs          lines that an author's code wrote.
   attempts      attempts that did not end the execution: when, how, why.
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
-  state         `ctx.state`, key by key.
+  state         `ctx.state`, key by key, with what two-way keeps of records and pairs. Goes with its
+                instance or its customer.
   orders        who waits for whom: one row per live execution that has an order, until its end.
                 `name` is the order, `place` when it was accepted. Of each name the first may run,
                 and runs until it has an outcome; the others have bit 2 of `held`. Where orders were

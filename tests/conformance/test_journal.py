@@ -649,6 +649,56 @@ async def test_a_scope_is_listed_with_all_its_keys_and_no_others(journal: Journa
     assert await journal.list_state("echo:") == {}
 
 
+async def test_a_scope_is_listed_a_page_at_a_time_in_the_order_of_its_keys(journal: Journal):
+    keys = ["", "a/", "a/1", "a/10", "a/2", "a/\u2603", "a/\U0001f4a5", "a0", "b/1"]
+    writes = [StateWrite("s", key, key.encode()) for key in reversed(keys)]
+    await journal.write_state([*writes, StateWrite("t", "a/3", b"other")])
+
+    async def listed(**bounds: Any) -> list[str]:
+        found = await journal.list_state("s", **bounds)
+        assert all(value == key.encode() for key, value in found.items())
+        return list(found)
+
+    assert await listed() == keys
+    assert await listed(limit=0) == []
+    assert await listed(after="a/", before="a0") == keys[2:7]
+    pages: list[str] = ["a/"]
+    while page := await listed(after=pages[-1], before="a0", limit=2):
+        assert len(page) <= 2
+        pages += page
+    assert pages == keys[1:7]
+    assert await listed(after="b/1") == []
+
+
+async def test_state_is_written_by_hand_whole_or_not_at_all(journal: Journal):
+    both = [StateWrite("s", "a", b"1", MISSING), StateWrite("s", "b", b"1", MISSING)]
+    assert await journal.write_state(both) is Written.DONE
+    change = [StateWrite("s", "a", None), StateWrite("s", "b", None, b"0")]
+    assert await journal.write_state(change) is Written.CONFLICT
+    assert await journal.list_state("s") == {"a": b"1", "b": b"1"}
+    assert await journal.write_state([replace(each, expect=b"1") for each in change]) is (
+        Written.DONE
+    )
+    assert await journal.list_state("s") == {}
+
+
+async def test_state_is_cleared_by_scope_a_little_at_a_time(journal: Journal):
+    gone = ["records:i1", "pairs:i1:", "pairs:i1:a", "pairs:i1:\U0001f4a5"]
+    kept = ["records:i11", "records:i1:x", "pairs:i1", "pairs:i1;", "pairs:i10:a", "pairs:i0:a"]
+    writes = [StateWrite(scope, key, b"1") for scope in (*gone, *kept) for key in "xyz"]
+    await journal.write_state(writes)
+    scopes = ("records:i1", "pairs:i1:")
+    removed: list[int] = []
+    while not removed or removed[-1] == 5:
+        removed.append(await journal.clear_state(scopes, 5))
+    assert removed == [5, 5, 2]
+    assert await journal.clear_state(scopes, 5) == 0
+    for scope in gone:
+        assert await journal.list_state(scope) == {}
+    for scope in kept:
+        assert len(await journal.list_state(scope)) == 3
+
+
 @pytest.mark.parametrize(
     ("stored", "patch", "merged"),
     [
@@ -883,6 +933,40 @@ async def link(
 ) -> Written:
     write = StateWrite("pairs", key, name, orders=True)
     return await journal.commit(claim.lease, [], [], [replace(write, **changes)])
+
+
+async def test_one_that_is_behind_names_the_one_whose_turn_it_is(journal: Journal, clock: Clock):
+    starts = [ordered(), ordered(), ordered(), ordered("2")]
+    head, second = starts[:2]
+    claim = await running(journal, head)
+    await accepted(journal, *starts[1:])
+
+    async def waits() -> list[str | None]:
+        return [await journal.waits_for(each.execution) for each in starts]
+
+    assert await waits() == [None, head.execution, head.execution, None]
+    await journal.release(claim.lease, [], [], Release("sleep", clock.now))
+    assert await waits() == [None, head.execution, head.execution, None]
+    claims = await journal.claim(10, LEASE)
+    [claim] = [each for each in claims if each.start.execution == head.execution]
+    await journal.end(claim.lease, [], [], DONE)
+    assert await waits() == [None, None, second.execution, None]
+    assert await journal.waits_for("exe_nobody") is None
+
+
+async def test_where_orders_are_put_together_all_wait_for_the_one_that_runs(journal: Journal):
+    first, ahead, last = ordered("a"), ordered("b"), ordered("a")
+    await accepted(journal, first)
+    claim = await running(journal, ahead)
+    await accepted(journal, last)
+    writer = await running(journal)
+    await link(journal, writer, "a", b"b")
+    assert await journal.waits_for(first.execution) == ahead.execution
+    assert await journal.waits_for(last.execution) == ahead.execution
+    assert await journal.waits_for(ahead.execution) is None
+    await journal.end(claim.lease, [], [], DONE)
+    assert await journal.waits_for(first.execution) is None
+    assert await journal.waits_for(last.execution) == first.execution
 
 
 async def test_orders_that_are_put_together_keep_the_order_of_accept(journal: Journal):
@@ -1182,7 +1266,7 @@ async def test_executions_are_listed_newest_first_and_by_what_matters(
         claim = await running(journal, made[-1])
         state: Any = ("succeeded", "failed", "ignored")[number % 3]
         if number != 5:
-            await journal.end(claim.lease, [], [], Outcome(state))
+            await journal.end(claim.lease, [], [], Outcome(state, f"{state}: \u2603{number}"))
     ids = [each.execution for each in made]
 
     async def listed(**by: Any) -> list[int]:
@@ -1195,6 +1279,9 @@ async def test_executions_are_listed_newest_first_and_by_what_matters(
     assert await listed(instance="ins_of_cus_b", flow="orders") == [2, 0]
     assert await listed(key="order-1") == [4, 1]
     assert await listed(states=("succeeded", "ignored")) == [3, 2, 0]
+    assert await listed(reason="failed") == [4, 1]
+    assert await listed(reason="ignored: \u26032") == [2]
+    assert await listed(reason="IGNORED") == await listed(reason="%") == []
     assert await listed(states=("queued", "running", "waiting")) == [5]
     assert await listed(dead_letters=True) == [4, 1]
     assert await listed(dead_letters=True, customer="cus_a") == [1]

@@ -1,0 +1,78 @@
+"""The state in SQLite: read and listed, and changed where no execution does it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from halflap.model import Micros, StateWrite
+from halflap.store.merge import changes
+from halflap.store.protocol import Written
+from halflap.store.recording import read_state, write_state
+from halflap.store.sqlite import Database
+
+CLEAR = """
+DELETE FROM state WHERE (scope, key) IN
+    (SELECT scope, key FROM state WHERE scope = ? LIMIT ?)
+"""
+CLEAR_BELOW = """
+DELETE FROM state WHERE (scope, key) IN
+    (SELECT scope, key FROM state WHERE scope >= ? AND scope < ? LIMIT ?)
+"""
+
+
+class State:
+    """The verbs of the journal that are about its state alone (see store/protocol.py)."""
+
+    _database: Database
+    _clock: Callable[[], Micros]
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self._database.read(lambda connection: read_state(connection, scope, key))
+
+    async def list_state(
+        self,
+        scope: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, bytes]:
+        where: list[str] = ["scope = ?"]
+        values: list[str | int] = [scope]
+        for clause, bound in (("key > ?", after), ("key < ?", before)):
+            if bound is not None:
+                where.append(clause)
+                values.append(bound)
+        sql = f"SELECT key, value FROM state WHERE {' AND '.join(where)} ORDER BY key"  # noqa: S608
+        if limit is not None:
+            sql += " LIMIT ?"
+            values.append(limit)
+
+        def job(connection: sqlite3.Connection) -> dict[str, bytes]:
+            return dict(connection.execute(sql, values).fetchall())
+
+        return await self._database.read(job)
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> Written:
+        now = self._clock()
+        changed = changes(writes)
+
+        def job(connection: sqlite3.Connection) -> Written:
+            return Written.DONE if write_state(connection, changed, now) else Written.CONFLICT
+
+        return await self._database.write(job)
+
+    async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
+        def job(connection: sqlite3.Connection) -> int:
+            removed = 0
+            for scope in scopes:
+                left = limit - removed
+                if scope.endswith(":"):
+                    below = (scope, scope[:-1] + ";", left)  # `;` comes right after `:`
+                    removed += connection.execute(CLEAR_BELOW, below).rowcount
+                else:
+                    removed += connection.execute(CLEAR, (scope, left)).rowcount
+            return removed
+
+        return await self._database.write(job)
