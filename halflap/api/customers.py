@@ -37,7 +37,7 @@ async def get_customer(customer: str, operations: Ops) -> CustomerView:
 async def remove_customer(customer: str, operations: Ops) -> Response:
     """Remove a customer that has no instances and no connections."""
     found = await operations.store.catalogue.customers.get(customer)
-    await operations.store.catalogue.customers.remove(found.id)
+    await operations.deployer.remove_customer(found.id)
     return Response(status_code=204)
 
 

@@ -45,6 +45,7 @@ async def list_executions(
     flow: str | None = None,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
+    reason: Annotated[str | None, Query(description="What its reason begins with.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
@@ -57,6 +58,7 @@ async def list_executions(
         flow=flow,
         states=states(state),
         key=key,
+        reason=reason,
         before=before,
         dead_letters=dead_letters,
         limit=limit,
@@ -81,6 +83,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         failure=failure_view(found.failure),
         dismissed=found.dismissed,
         replays=list(detail.replays),
+        waits_for=detail.waits_for,
         result=shown(found.result),
     )
     return exact(view)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from halflap.api import payload
 from halflap.api.asking import ExactRoute, Ops, Wait, Whose, exact
@@ -14,6 +15,8 @@ from halflap.api.view import (
     InstanceDraft,
     InstanceSummary,
     InstanceView,
+    PairPage,
+    PairView,
     RejectionView,
     SubscriptionView,
     Upgrade,
@@ -116,6 +119,42 @@ async def upgrade_instance(
     version = await operations.versions.get(found.integration, draft.version)
     moved = await operations.instances.upgrade(found, version, draft.config, draft.connections)
     return await settled(operations, moved, wait)
+
+
+@router.get("/instances/{instance}/pairs", response_model=PairPage)
+async def list_pairs(
+    instance: str,
+    operations: Ops,
+    customer: Whose = None,
+    pairs: Annotated[str | None, Query(description="Their name in the integration.")] = None,
+    id: Annotated[str | None, Query(description="Only those of the record with this id.")] = None,
+    side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
+    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
+) -> Response:
+    """Which record here is which there, as the instance's flows have paired them."""
+    found = await operations.instances.find(instance, customer)
+    if id is None:
+        page, next = await operations.pairs.list(found, pairs, after, limit)
+    else:
+        page, next = await operations.pairs.find(found, pairs, id, side), None
+    shown = [PairView(pairs=each.pairs.name, ids=dict(each.ids)) for each in page]
+    return exact(PairPage(pairs=shown, next=next))
+
+
+@router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)
+async def forget_pair(
+    instance: str,
+    pairs: str,
+    operations: Ops,
+    id: Annotated[str, Query(min_length=1, description="The id of one of its records.")],
+    side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
+    customer: Whose = None,
+) -> Response:
+    """Forget that two records belong together, and say which; the records stay as they are."""
+    found = await operations.instances.find(instance, customer)
+    gone = await operations.pairs.forget(found, pairs, id, side)
+    return exact(PairView(pairs=gone.pairs.name, ids=dict(gone.ids)))
 
 
 @router.get("/rejections")

@@ -25,11 +25,13 @@ from halflap.errors import (
     InvalidEvent,
     Nondeterminism,
     NotFound,
+    Overruled,
     RateLimited,
     Rejected,
     RetryLater,
     StepFailed,
     StoreError,
+    TooManyHops,
     UpstreamError,
 )
 from halflap.sdk import codec
@@ -49,6 +51,8 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     RetryLater: (503, "Not ready yet"),
     StoreError: (503, "The store refused or failed"),
     Conflict: (409, "It is not in the state that this needs"),
+    Overruled: (409, "Somebody's edit stands"),
+    TooManyHops: (409, "Our own writes go on causing one another"),
     Nondeterminism: (409, "The replay took another path"),
     Fenced: (409, "The execution was given to another worker"),
     Cancel: (409, "There is nothing to do"),

@@ -136,6 +136,8 @@ class ExecutionView(ExecutionSummary):
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
     replays: list[str]
     """The executions that ran it again, newest first."""
+    waits_for: str | None
+    """The execution whose turn it is among those of the same record, where it is behind it."""
 
 
 class LogView(View):

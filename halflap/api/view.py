@@ -356,6 +356,20 @@ class InstanceView(InstanceSummary):
     counters: dict[str, dict[str, int]]
 
 
+class PairView(View):
+    """Two records that belong together: the name of their pairs, and their ids by side."""
+
+    pairs: str
+    ids: dict[str, str]
+
+
+class PairPage(View):
+    """Pairs, by the ids of their first side; `next` is the `after` of the next page."""
+
+    pairs: list[PairView]
+    next: str | None
+
+
 class RejectionView(View):
     """A request that was refused before it was accepted."""
 

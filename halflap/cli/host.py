@@ -66,7 +66,9 @@ class Host:
         self.resolver.system_flow = lifecycle.flow
         self.executor = Executor(self.resolver.work)
         self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None
-        self.deployer = Deployer(store.catalogue, self.engine, self.library, self.clock)
+        self.deployer = Deployer(
+            store.catalogue, store.journal, self.engine, self.library, self.clock
+        )
         self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
         store.catalogue.on_change(self.scheduler.nudge)
         self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)

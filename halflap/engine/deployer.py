@@ -15,12 +15,14 @@ from typing import Any, Literal
 import structlog
 
 from halflap.engine.deployment import DEPLOY, TEARDOWN
+from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
 from halflap.engine.protocol import Engine
 from halflap.errors import ConfigError, InDoubt, StoreError
 from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
+from halflap.store.protocol import Journal
 
 log = structlog.get_logger("halflap.deployer")
 
@@ -39,11 +41,13 @@ class Deployer:
     def __init__(
         self,
         catalogue: Catalogue,
+        journal: Journal,
         engine: Engine,
         library: Library,
         clock: Clock,
     ) -> None:
         self._catalogue = catalogue
+        self._leftovers = Leftovers(catalogue, journal)
         self._engine = engine
         self._library = library
         self._clock = clock
@@ -93,16 +97,21 @@ class Deployer:
         return await self._go(moved, lambda: self._disable(moved, drain))
 
     async def remove(self, instance: str) -> None:
-        """Remove an instance that is disabled, or was never activated."""
+        """Remove an instance that is disabled, or was never activated, and its state."""
         found = await self._catalogue.instances.get(instance)
         if found.state not in ("disabled", "configured"):
             raise ConfigError(
                 f"{found.name} is {found.state}; disable it first, so that its webhooks are taken down"
             )
-        await self._catalogue.instances.remove(instance)
+        await self._leftovers.remove_instance(instance)
+
+    async def remove_customer(self, customer: str) -> None:
+        """Remove a customer that has no instances and no connections, and its state."""
+        await self._leftovers.remove_customer(customer)
 
     async def resume(self) -> None:
         """Go on with every instance that is between two states (a server's start)."""
+        await self._leftovers.resume()
         for each in await self._catalogue.instances.list():
             await self._resume(each)
 

@@ -210,7 +210,8 @@ class StepRecorder(Steps):
         """See `Context.paired`."""
         here = current_scope()
         path = here.next_path(f"paired({escaped(f'{pairs.name} {side} {id}')})")
-        inputs = encode_value({"pairs": pairs.name, side: id}, None, self._seal)
+        asked = {each: id if each == side else None for each in pairs.sides}
+        inputs = encode_value({"pairs": pairs.name, **asked}, None, self._seal)
         known = self._past.recall(here, path)
         if known is None:
             await self._ledger.settle()

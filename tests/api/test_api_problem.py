@@ -21,6 +21,8 @@ STATUSES = {
     "Cancel": 409,
     "StepFailed": 502,
     "Conflict": 409,
+    "Overruled": 409,
+    "TooManyHops": 409,
     "Nondeterminism": 409,
     "StoreError": 503,
     "StoreLocked": 503,

@@ -14,6 +14,7 @@ from halflap.api.operations.following import Following
 from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Deployer, Engine, Library, Resolver
+from halflap.api.operations.pairs import Paired
 from halflap.api.operations.versions import Versions
 from halflap.store.store import Store
 
@@ -32,6 +33,7 @@ class Operations:
     versions: Versions = field(init=False)
     connections: Connections = field(init=False)
     instances: Instances = field(init=False)
+    pairs: Paired = field(init=False)
     executions: Executions = field(init=False)
     following: Following = field(init=False)
 
@@ -41,6 +43,7 @@ class Operations:
         self.versions = Versions(catalogue, self.library, kinds)
         self.connections = Connections(catalogue, self.resolver, kinds, clock)
         self.instances = Instances(catalogue, self.library, self.deployer, self.resolver, configs)
+        self.pairs = Paired(self.store.journal, self.library)
         self.executions = Executions(
             catalogue, self.store.journal, self.engine, self.library, configs, clock
         )

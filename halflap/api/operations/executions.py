@@ -39,6 +39,8 @@ class ExecutionDetail:
     attempts: Sequence[Attempt]
     replays: Sequence[str]
     """The executions that ran it again, newest first."""
+    waits_for: str | None
+    """The execution whose turn it is in its order, where it is behind it."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class Executions:
             await self.journal.steps(execution.id),
             await self.journal.attempts(execution.id),
             await self._replays(execution),
+            None if execution.order is None else await self.journal.waits_for(execution.id),
         )
 
     async def event(self, execution: Execution) -> Event:

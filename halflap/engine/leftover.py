@@ -1,0 +1,78 @@
+"""What the state keeps of instances and customers: it goes when they are removed.
+
+Before one is removed, the state says that it is about to be. A process that ends in between leaves
+that behind, and the next one goes on from there: what was removed is cleared, what was not is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from halflap.errors import ConfigError, NotFound
+from halflap.model import StateWrite
+from halflap.store.catalogue import Catalogue
+from halflap.store.protocol import Journal
+
+REMOVING = "removing"
+"""The scope that names, key by key, whom is being removed."""
+AT_ONCE = 1_000
+"""How many keys one transaction removes, so that others' writes get through."""
+
+
+class Leftovers:
+    """Removes instances and customers with what the state keeps of them."""
+
+    def __init__(self, catalogue: Catalogue, journal: Journal) -> None:
+        self._catalogue = catalogue
+        self._journal = journal
+
+    async def remove_instance(self, instance: str) -> None:
+        """Remove an instance, its echoes, its pairs and what its flows kept."""
+        await self._remove(instance, self._catalogue.instances.remove)
+
+    async def remove_customer(self, customer: str) -> None:
+        """Remove a customer that has nothing left, and what was kept of its writes."""
+        await self._remove(customer, self._catalogue.customers.remove)
+
+    async def resume(self) -> None:
+        """Go on with what an earlier process was removing."""
+        for each in await self._journal.list_state(REMOVING):
+            if await self._is_there(each):
+                await self._settle(each)
+            else:
+                await self._clear(each)
+
+    async def _remove(self, id: str, remove: Callable[[str], Awaitable[None]]) -> None:
+        await self._journal.write_state([StateWrite(REMOVING, id, b"true")])
+        try:
+            await remove(id)
+        except (ConfigError, NotFound):
+            await self._settle(id)
+            raise
+        await self._clear(id)
+
+    async def _clear(self, id: str) -> None:
+        scopes = scopes_of(id)
+        while await self._journal.clear_state(scopes, AT_ONCE) == AT_ONCE:
+            pass
+        await self._settle(id)
+
+    async def _settle(self, id: str) -> None:
+        await self._journal.write_state([StateWrite(REMOVING, id, None)])
+
+    async def _is_there(self, id: str) -> bool:
+        try:
+            if id.startswith("ins_"):
+                await self._catalogue.instances.get(id)
+            else:
+                await self._catalogue.customers.get(id)
+        except NotFound:
+            return False
+        return True
+
+
+def scopes_of(id: str) -> tuple[str, ...]:
+    """The scopes of the state that are an instance's, or a customer's, alone."""
+    if id.startswith("ins_"):
+        return (f"records:{id}", f"instance:{id}", f"pairs:{id}:", f"flow:{id}:")
+    return (f"writes:{id}", f"making:{id}:")

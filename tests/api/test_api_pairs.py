@@ -1,0 +1,215 @@
+"""Two-way through the API: pairs are shown and forgotten, echoes are found, who waits says for whom."""
+
+from typing import Any
+
+import pytest
+
+from halflap.model import StateWrite
+from halflap.sdk import codec
+from tests.paired import FILES
+
+
+@pytest.fixture
+async def people(world: Any) -> Any:
+    """An active instance that pairs contacts with customers."""
+    await world.publish(world.packed("people:integration", FILES))
+    return await activated(world, await world.customer())
+
+
+async def activated(world: Any, customer: str) -> Any:
+    links = {}
+    for field in ("crm", "till"):
+        draft = {"customer": customer, "integration": "people", "field": field, "name": field}
+        made = await world.api("POST", "/api/connections", {**draft, "test": False})
+        links[field] = made.json["id"]
+    draft = {"customer": customer, "integration": "people", "connections": links, "config": {}}
+    made = await world.api("POST", "/api/instances", draft)
+    assert made.status == 201, made.body
+    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
+    assert active.json["state"] == "active", active.body
+    return active.json
+
+
+async def told(world: Any, people: Any, id: str, name: str) -> dict[str, Any]:
+    """The execution of an event of the CRM, or of the till, once it has ended."""
+    flow = "to_till" if id.startswith("c_") else "to_crm"
+    return await world.ended(await world.send(people, {"id": id, "name": name}, flow))
+
+
+async def test_a_pair_is_listed_and_found_by_the_id_of_either_side(world: Any, people: Any) -> None:
+    await told(world, people, "c_1", "Ada")
+    await told(world, people, "t_9", "Bob")
+    path = f"/api/instances/{people['id']}/pairs"
+    ada = {"pairs": "people", "ids": {"crm": "c_1", "till": "t_Ada"}}
+    bob = {"pairs": "people", "ids": {"crm": "c_Bob", "till": "t_9"}}
+
+    everything = await world.api("GET", path)
+    assert everything.json == {"pairs": [ada, bob], "next": None}
+    for query, pairs in (
+        ({"pairs": "people"}, [ada, bob]),
+        ({"pairs": "others"}, []),
+        ({"id": "c_1"}, [ada]),
+        ({"id": "t_9", "pairs": "people"}, [bob]),
+        ({"id": "t_9", "side": "till"}, [bob]),
+        ({"id": "t_9", "side": "crm"}, []),
+        ({"id": "t_9", "pairs": "others"}, []),
+        ({"id": "nobody"}, []),
+    ):
+        assert (await world.api("GET", path, **query)).json["pairs"] == pairs, query
+    unknown = await world.api("GET", path, pairs="contacts")
+    assert (unknown.status, unknown.json["detail"].split(": ")[1]) == (404, "people, others")
+    wrong = await world.api("GET", path, id="c_1", side="shop")
+    assert (wrong.status, set(wrong.json["fields"])) == (422, {"side"})
+
+
+async def test_pairs_come_in_pages_through_all_their_names(world: Any, people: Any) -> None:
+    writes = []
+    for name, kind in (("people", "contact"), ("others", "lead")):
+        for number in range(7):
+            ids = {"crm": f"c_{number}", "till": f"t_{number}"}
+            scope, row = f"pairs:{people['id']}:{name}", codec.encode(ids)
+            writes += [
+                StateWrite(scope, f"crm/{kind}/c_{number}", row),
+                StateWrite(scope, f"till/customer/t_{number}", row),
+            ]
+    await world.host.store.journal.write_state(writes)
+    path = f"/api/instances/{people['id']}/pairs"
+    whole = (await world.api("GET", path)).json
+    wanted = [("people", f"c_{n}") for n in range(7)] + [("others", f"c_{n}") for n in range(7)]
+    assert [(each["pairs"], each["ids"]["crm"]) for each in whole["pairs"]] == wanted
+    for limit in (1, 3, 7, 13, 14):
+        found: list[Any] = []
+        query: dict[str, Any] = {}
+        while True:
+            page = (await world.api("GET", path, limit=limit, **query)).json
+            assert len(page["pairs"]) == min(limit, 14 - len(found))
+            found += page["pairs"]
+            if page["next"] is None:
+                break
+            query = {"after": page["next"]}
+        assert found == whole["pairs"]
+    some = (await world.api("GET", path, pairs="others", limit=4)).json
+    rest = (await world.api("GET", path, pairs="others", limit=4, after=some["next"])).json
+    assert some["pairs"] + rest["pairs"] == whole["pairs"][7:]
+    for after in ("c_3", "[", '["none", "x"]', some["next"]):
+        refused = await world.api("GET", path, pairs="people", after=after)
+        assert (refused.status, set(refused.json["fields"])) == (422, {"after"})
+
+
+async def test_a_forgotten_pair_is_made_anew_by_the_next_event(world: Any, people: Any) -> None:
+    await told(world, people, "c_1", "Ada")
+    path = f"/api/instances/{people['id']}/pairs"
+
+    gone = await world.api("DELETE", f"{path}/people", id="t_Ada")
+
+    assert (gone.status, gone.json["ids"]) == (200, {"crm": "c_1", "till": "t_Ada"})
+    assert (await world.api("GET", path)).json["pairs"] == []
+    scope = f"pairs:{people['id']}:people"
+    assert await world.host.store.journal.list_state(scope) == {}
+    again = await world.api("DELETE", f"{path}/people", id="t_Ada")
+    assert (again.status, again.kind) == (404, "NotFound")
+    await told(world, people, "c_1", "Ada Lovelace")
+    [pair] = (await world.api("GET", path)).json["pairs"]
+    assert pair["ids"] == {"crm": "c_1", "till": "t_Ada Lovelace"}
+
+
+async def test_an_id_of_both_sides_is_forgotten_on_the_side_that_is_named(
+    world: Any, people: Any
+) -> None:
+    await told(world, people, "c_x", "same")
+    await told(world, people, "t_x", "other")
+    scope = f"pairs:{people['id']}:people"
+    rows = [{"crm": "1", "till": "2"}, {"crm": "2", "till": "1"}]
+    writes = [
+        StateWrite(scope, f"{place}/{kind}/{ids[place]}", codec.encode(ids))
+        for ids in rows
+        for place, kind in (("crm", "contact"), ("till", "customer"))
+    ]
+    await world.host.store.journal.write_state(writes)
+    path = f"/api/instances/{people['id']}/pairs/people"
+
+    unclear = await world.api("DELETE", path, id="1")
+    gone = await world.api("DELETE", path, id="1", side="till")
+
+    assert (unclear.status, "crm, till" in unclear.json["detail"]) == (409, True)
+    assert gone.json["ids"] == rows[1]
+    found = await world.api("GET", f"/api/instances/{people['id']}/pairs", id="1")
+    assert [each["ids"] for each in found.json["pairs"]] == [rows[0]]
+
+
+async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_its_reason(
+    world: Any, people: Any
+) -> None:
+    made = await told(world, people, "c_1", "Ada")
+    echo = await told(world, people, "t_Ada", "Ada")
+
+    assert (echo["state"], echo["reason"]) == (
+        "ignored",
+        f"echo: till.customer t_Ada is as {made['id']} left it",
+    )
+    [check] = [each for each in echo["steps"] if each["kind"] == "check"]
+    assert (check["result"]["how"], check["result"]["writer"]) == ("echo", made["id"])
+    for query, ids in (({"reason": "echo"}, [echo["id"]]), ({"reason": "super"}, [])):
+        page = (await world.api("GET", "/api/executions", state="ignored", **query)).json
+        assert [each["id"] for each in page["executions"]] == ids
+
+
+async def test_a_lookup_names_the_side_that_it_asks_for(world: Any, people: Any) -> None:
+    first = await told(world, people, "c_1", "Ada")
+    second = await told(world, people, "c_1", "Eve")
+
+    for execution, result in ((first, None), (second, "t_Ada")):
+        [step] = [each for each in execution["steps"] if each["kind"] == "pair"]
+        assert step["inputs"] == {"pairs": "people", "crm": "c_1", "till": None}
+        assert step["result"] == result
+
+
+async def test_one_that_waits_for_another_of_its_record_names_it(world: Any, people: Any) -> None:
+    first = await world.send(people, {"id": "c_1", "name": "sleepy"}, "to_till")
+    second = await world.send(people, {"id": "c_1", "name": "Ada"}, "to_till")
+    other = await told(world, people, "c_2", "Bob")
+
+    found = (await world.api("GET", f"/api/executions/{second}")).json
+    assert (found["state"], found["waits_for"]) == ("queued", first)
+    assert (await world.api("GET", f"/api/executions/{first}")).json["waits_for"] is None
+    assert other["waits_for"] is None
+    await world.api("POST", f"/api/executions/{first}/cancel")
+    assert (await world.ended(second))["waits_for"] is None
+
+
+async def test_what_is_removed_leaves_nothing_in_the_state(world: Any, people: Any) -> None:
+    other = await activated(world, await world.customer("Globex"))
+    for each in (people, other):
+        await told(world, each, "c_1", "Ada")
+    journal = world.host.store.journal
+    mine = [
+        StateWrite(f"instance:{people['id']}", "cursor", b"1"),
+        StateWrite(f"flow:{people['id']}:to_till", "cursor", b"1"),
+        StateWrite(f"making:{people['customer']}:till/customer", "exe_1/x", b"{}"),
+    ]
+    await journal.write_state(mine)
+
+    async def scopes() -> set[str]:
+        rows = await journal._rows("SELECT DISTINCT scope FROM state", ())
+        return {row[0] for row in rows}
+
+    before = await scopes()
+    path = f"/api/instances/{people['id']}"
+    refused = await world.api("DELETE", path)
+    assert refused.status == 422
+    assert await scopes() == before
+    await world.api("POST", f"{path}/disable", wait=9)
+    assert (await world.api("DELETE", path)).status == 204
+    after = await scopes()
+    assert after == {each for each in before if people["id"] not in each}
+    assert any(people["customer"] in each for each in after)
+    assert {f"records:{other['id']}", f"pairs:{other['id']}:people"} <= after
+    refused = await world.api("DELETE", f"/api/customers/{other['customer']}")
+    assert refused.status == 422
+    for each in ("crm", "till"):
+        found = (await world.api("GET", "/api/connections", customer=people["customer"])).json
+        [id] = [one["id"] for one in found if one["name"] == each]
+        assert (await world.api("DELETE", f"/api/connections/{id}")).status == 204
+    removed = await world.api("DELETE", f"/api/customers/{people['customer']}")
+    assert removed.status == 204, removed.body
+    assert await scopes() == {each for each in after if people["customer"] not in each}
