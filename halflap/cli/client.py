@@ -128,9 +128,9 @@ class Client:
         """PATCH with JSON."""
         return await self.request("PATCH", path, json, query=query)
 
-    async def delete(self, path: str, **query: Any) -> None:
+    async def delete(self, path: str, **query: Any) -> Any:
         """DELETE."""
-        await self.request("DELETE", path, query=query)
+        return await self.request("DELETE", path, query=query)
 
     async def request(
         self,

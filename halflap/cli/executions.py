@@ -39,6 +39,7 @@ def executions() -> None:
 @click.option("--flow", metavar="NAME", help="Only those of a flow.")
 @click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
+@click.option("--reason", metavar="TEXT", help="Only those whose reason begins so, as: echo.")
 @click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 @speaks()
@@ -50,6 +51,7 @@ async def list_executions(
     flow: str | None,
     states: str | None,
     key: str | None,
+    reason: str | None,
     failed: bool,
     limit: int,
 ) -> None:
@@ -68,6 +70,7 @@ async def list_executions(
             flow=flow,
             state=states,
             key=key,
+            reason=reason,
             dead_letters=failed or None,
             limit=min(limit - len(found), 200),
             before=before,

@@ -12,6 +12,7 @@ from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
 from halflap.cli.moves import Move, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
+from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import ConfigError
 
@@ -276,6 +277,42 @@ async def disable_instance(
     await settle(api, output, found, Move("disable", "disabling", "disabled"), timeout)
 
 
+@instances.command("pairs")
+@instance_argument
+@customer_option
+@click.option("--of", metavar="NAME", help="Only those of this name in the integration.")
+@click.option("--id", "record", metavar="ID", help="Only that of the record with this id.")
+@click.option("--side", metavar="SIDE", help="The side that has the ID; any, where left out.")
+@click.option("--forget", is_flag=True, help="Forget it: its records belong together no more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+@speaks()
+async def pairs_of_instance(
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    of: str | None,
+    record: str | None,
+    side: str | None,
+    forget: bool,
+    yes: bool,
+    limit: int,
+) -> None:
+    """Show which record at one app is which at the other.
+
+    A wrong pair is forgotten with --forget and the id of one of its records.
+
+    Example: halflap instances pairs Initech/warehouse --of accounts --id acc_1
+    """
+    found = await find(api, instance, customer)
+    wanted = Wanted(of, record, side)
+    if forget:
+        await forget_pair(api, output, found, wanted, yes=yes)
+    else:
+        await show_pairs(api, output, found, wanted, limit)
+
+
 @instances.command("remove")
 @instance_argument
 @customer_option
@@ -295,7 +332,7 @@ async def remove_instance(
             f"{named} is {found['state']}; disable it first, so that its webhooks are taken down: "
             + output.command(f"halflap instances disable {quoted(named)}")
         )
-    sure(yes, f"Remove {named} ({found['id']}), its URLs and its config?")
+    sure(yes, f"Remove {named} ({found['id']}), its URLs, its config and what its flows kept?")
     await api.delete(path("instances", found["id"]))
     if output.json:
         output.emit({"removed": found["id"]})

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from rich.text import Text
 
+from halflap.cli import twoway
 from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
 from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED
@@ -127,7 +128,7 @@ def step_lines(output: Output, steps: Sequence[Row], *, full: bool = False) -> N
         open_ = scopes
         indent = "  " * (len(scopes) + 1)
         output.line(indent, *step_parts(output, each, f"{title:<{width}}", full=full))
-        input_lines(output, each["inputs"], f"{indent}    ", full=full)
+        input_lines(output, each, f"{indent}    ", full=full)
 
 
 def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Part]:
@@ -147,8 +148,10 @@ def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Par
     said = f"  {' '.join(plain_places(failure['message']).split())}" if failure else ""
     if again and step["due_at"]:
         said += f"; next try {clock(step['due_at'])}"
-    result = ""
-    if good and worth(step["result"]):
+    arrow = output.mark("→", "->")
+    told = twoway.found(step["kind"], step["inputs"], step["result"], arrow) if good else None
+    result = f"  {told}" if told else ""
+    if good and told is None and worth(step["result"]):
         result = f"  {uncut(step['result']) if full else inline(step['result'])}"
     length = (f"  {took(step['duration_ms']):>8}{tries}", "dim")
     return [(mark, colour), f" {title}", length, origin(step), (result, "dim"), (said, colour)]
@@ -159,21 +162,24 @@ def origin(step: Row) -> Part:
     return (f"  from {step['copied_from']}", "cyan") if step["copied_from"] else ""
 
 
-def input_lines(output: Output, inputs: Any, indent: str, *, full: bool) -> None:
+def input_lines(output: Output, step: Row, indent: str, *, full: bool) -> None:
     """What a step was given: one line as wide as the terminal; all of it, one a line, with `full`."""
-    if inputs is None or inputs == {}:
-        return
-    named = [uncut(inputs)]
-    if isinstance(inputs, Mapping):
-        given = cast(Mapping[str, Any], inputs)
-        named = [f"{name.removeprefix('$')}={uncut(value)}" for name, value in given.items()]
+    inputs: Any = step["inputs"]
+    given = twoway.told(step["kind"], inputs)
+    if given is None and isinstance(inputs, Mapping):
+        given = list(cast(Mapping[str, Any], inputs).items())
+    if given is not None:
+        named = [f"{name.removeprefix('$')}={uncut(value)}" for name, value in given]
+    else:
+        named = [] if inputs is None else [uncut(inputs)]
     if full:
         for each in named:
             output.line(indent, (each, "dim"))
-        return
-    line = Text(clean("  ".join(named)))
-    line.truncate(max(min(output.console.width - len(indent), MOST_INPUTS), 1), overflow="ellipsis")
-    output.line(indent, (line.plain, "dim"))
+    elif named:
+        line = Text(clean("  ".join(named)))
+        most = max(min(output.console.width - len(indent), MOST_INPUTS), 1)
+        line.truncate(most, overflow="ellipsis")
+        output.line(indent, (line.plain, "dim"))
 
 
 def attempt_lines(output: Output, attempts: Sequence[Row]) -> None:
@@ -247,9 +253,25 @@ def next_steps(output: Output, found: Row) -> None:
             output.next(*(f"halflap executions replay {id}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
-            output.next(f"halflap executions logs {id} --follow", f"halflap executions cancel {id}")
+            ahead = found["waits_for"]
+            output.next(
+                *([f"halflap executions show {ahead}  # it waits for this one"] if ahead else []),
+                f"halflap executions logs {id} --follow",
+                f"halflap executions cancel {id}",
+            )
+        case "ignored" if writer := writer_of(found):
+            output.line()
+            output.next(f"halflap executions show {writer}  # it wrote what came back")
         case _:
             pass
+
+
+def writer_of(found: Row) -> str:
+    """The execution whose write came back as this one's event; empty where none did."""
+    for each in reversed(found["steps"]):
+        if each["kind"] == "check" and isinstance(each["result"], Mapping):
+            return str(cast(Mapping[str, Any], each["result"]).get("writer", ""))
+    return ""
 
 
 def has_steps(found: Row) -> bool:
@@ -261,6 +283,8 @@ def waits(found: Row) -> str:
     """What an execution waits for, and until when."""
     due = due_time(found)
     match found["state"]:
+        case "waiting" | "queued" if found["waits_for"]:
+            return f"{found['waits_for']} (the same record; it came first)"
         case "waiting":
             return f"{found['waiting_for'] or 'its time'}{', due ' if due else ''}{due}"
         case "queued":

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from halflap.model import Event, Failure, LogLine, Micros, Outcome, Record, Rejection
+from halflap.cli import twoway
+from halflap.model import MISSING, Event, Failure, LogLine, Micros, Outcome, Record, Rejection
 from halflap.sdk import codec
 
 WIDEST = 72
@@ -108,17 +109,17 @@ class Screen:
         took = duration(record.ended_at - record.started_at)
         tries = f"  {record.tries} tries" if record.tries > 1 else ""
         if record.status == "succeeded":
-            shown = result_of(record)
+            shown = result_of(record, "→" if self._unicode else "->")
             self._row(
                 record.ended_at, label, "step",
-                f"{title:<24}", (f" {took:>8}{tries}", "dim"), (f"  {shown}" if shown else "", "dim"),
+                f"{title:<26}", (f" {took:>8}{tries}", "dim"), (f"  {shown}" if shown else "", "dim"),
             )  # fmt: skip
             return
         why = record.failure.message if record.failure else record.status
         style = "yellow" if record.status == "retrying" else "red"
         self._row(
             record.ended_at, label, "step",
-            (f"{title:<24}", style), (f" {took:>8}{tries}", "dim"), (f"  {cut(why)}", style),
+            (f"{title:<26}", style), (f" {took:>8}{tries}", "dim"), (f"  {cut(why)}", style),
         )  # fmt: skip
 
     def log(self, label: str, line: LogLine) -> None:
@@ -211,8 +212,12 @@ def cut(text: str, most: int = WIDEST) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def result_of(record: Record) -> str:
+def result_of(record: Record, arrow: str) -> str:
     """What came out of a step, in one line; nothing where there is nothing to see."""
+    if record.kind in ("check", "pair"):
+        result = None if record.result in (None, MISSING) else codec.decode(record.result)
+        inputs = None if record.inputs is None else codec.decode(record.inputs)
+        return cut(twoway.found(record.kind, inputs, result, arrow) or "")
     if record.result is None or record.kind == "sleep" or record.title.startswith("Write "):
         return ""
     if b'"$secret"' in record.result or b'"$file"' in record.result:

@@ -13,6 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from halflap.cli import main
+from halflap.model import StateWrite
+from halflap.sdk import codec
+from halflap.store.store import Store
+from tests.paired import FILES
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,7 +148,7 @@ def test_connections_are_asked_for_by_their_form(project, tmp_path):
         "instances", "add", "Initech", "orders", "--config", "label=A"
     )
     whose = ("orders.shop", "--customer", "Initech", "--no-test")
-    assert "there are: http, orders.shop" in refused("connections", "add", "shop")
+    assert "there are: http, salesforce, orders.shop" in refused("connections", "add", "shop")
     assert "--secret api_key=env:NAME" in refused("connections", "add", *whose)
     assert "is a secret" in refused("connections", "add", *whose, "--field", "api_key=1", code=2)
     assert "says where" in refused("connections", "add", *whose, "--secret", "api_key=1", code=2)
@@ -337,6 +341,51 @@ def test_doctor_says_what_to_mend(project, monkeypatch):
     assert "HALFLAP_PROT is no setting" in wrong.stdout
 
 
+def test_pairs_are_shown_and_a_wrong_one_is_forgotten(project):
+    for name, source in FILES.items():
+        (project / name).write_text(source)
+    (project / "orders.py").unlink()
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    for field in ("crm", "till"):
+        ok("connections", "add", f"people.{field}", "--customer", "Initech", "--name", field)
+    links = ("--connection", "crm=crm", "--connection", "till=till")
+    added = plain("instances", "add", "Initech", "people", *links)
+    named = "Initech/people"
+    assert "no pairs yet" in run("instances", "pairs", named).stderr
+    asyncio.run(paired(project / ".halflap", added["id"], 30))
+
+    shown = run("instances", "pairs", named)
+    assert shown.stdout.splitlines()[:3] == ["people", "crm   till", "c_00  t_00"]
+    assert len(shown.stdout.splitlines()) == 2 + 20
+    assert "the first 20" in shown.stderr
+    assert len(plain("instances", "pairs", named, "--limit", "100")) == 30
+    [one] = [plain("instances", "pairs", named, "--of", "people", "--id", "t_07")]
+    assert one == {"pairs": "people", "ids": {"crm": "c_07", "till": "t_07"}}
+    assert "t_99 is paired with nothing" in run("instances", "pairs", named, "--id", "t_99").stderr
+    assert "--id" in refused("instances", "pairs", named, "--forget", code=2)
+    forget = ("instances", "pairs", named, "--forget", "--id", "t_07")
+    asked = run(*forget, input="n\n")
+    assert (asked.exit_code, "crm c_07 and till t_07" in asked.stderr) == (1, True)
+    assert plain(*forget, "--yes") == {"forgot": one}
+    assert "no pair to forget" in refused(*forget, "--yes")
+    assert len(plain("instances", "pairs", named, "--limit", "100")) == 29
+
+
+async def paired(folder: Path, instance: str, count: int) -> None:
+    """Pair so many records of an instance."""
+    store = await Store.open(folder)
+    for number in range(count):
+        ids = {"crm": f"c_{number:02}", "till": f"t_{number:02}"}
+        await store.journal.write_state(
+            [
+                StateWrite(f"pairs:{instance}:people", f"{place}/{ids[side]}", codec.encode(ids))
+                for side, place in (("crm", "crm/contact"), ("till", "till/customer"))
+            ]
+        )
+    await store.close()
+
+
 async def test_what_happened_is_shown_and_run_again(project, served):
     def typed(*words: str) -> Any:
         return asyncio.to_thread(plain, *words)
@@ -372,6 +421,9 @@ async def test_what_happened_is_shown_and_run_again(project, served):
         assert json.loads(event["body"]) == {"id": -1}
         body = await asyncio.to_thread(run, "events", "last", "--body")
         assert json.loads(body.stdout_bytes) == {"id": -1}
+        for reason, ids in ((last["reason"][:12], last["id"]), ("echo", None)):
+            why = await typed("executions", "list", "--reason", reason)
+            assert (why["id"] if why else None) == ids
         good = await typed("executions", "list", "--key", "1")
         again = await asyncio.to_thread(run, "executions", "replay", good["id"], "--wait")
         assert again.exit_code == 0

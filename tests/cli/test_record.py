@@ -76,6 +76,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "result": None,
         "dismissed": False,
         "replays": [],
+        "waits_for": None,
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})
@@ -186,3 +187,58 @@ def test_of_what_failed_only_what_makes_sense_is_offered(more, offered, left_out
         assert each in shown
     for each in left_out:
         assert each not in shown
+
+
+CHECKED = {"record": "acme/account/acc_1", "fields": {"name": "Initech", "seats": 3}}
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"how": "run"}, "run"),
+        ({"how": "run", "hops": 1, "known": True}, "run, caused by 1 write of ours"),
+        ({"how": "run", "hops": 3}, "run, caused by 3 writes of ours"),
+        ({"how": "echo", "reason": "why", "writer": "exe_9"}, "echo of exe_9"),
+        ({"how": "superseded", "reason": "why"}, "superseded"),
+    ],
+)
+def test_a_check_says_what_it_found_of_which_record(result: Any, said: str):
+    check = step("$check", kind="check", title="Compare", inputs=CHECKED, result=result)
+    lines = drawn(execution(check)).splitlines()
+    [at] = [at for at, each in enumerate(lines) if "✓ Compare" in each]
+    assert lines[at].endswith(f"ms  {said}")
+    assert lines[at + 1].strip() == 'record="acme/account/acc_1"  name="Initech"  seats=3'
+
+
+@pytest.mark.parametrize(
+    ("inputs", "result", "said"),
+    [
+        ({"acme": "acc_1", "crm": None}, "001", "→ crm 001"),
+        ({"acme": "acc_1", "crm": None}, None, "→ (none)"),
+        ({"acme": "acc_1", "crm": "001"}, True, ""),
+        ({"acme": "acc_1", "crm": "001"}, False, "(one of them is paired already)"),
+    ],
+)
+def test_a_pair_says_which_record_is_which(inputs: Any, result: Any, said: str):
+    given = {"pairs": "accounts", **inputs}
+    paired = step("pair", kind="pair", title="Look up", inputs=given, result=result)
+    [line, *_] = [each for each in drawn(execution(paired)).splitlines() if "Look up" in each]
+    assert line.partition(" ms")[2].strip() == said
+    assert "pairs=" not in drawn(execution(paired))
+
+
+def test_an_echo_leads_to_the_execution_that_wrote_it():
+    result = {"how": "echo", "writer": "exe_9"}
+    reason = f"echo: acme.account acc_1 is as exe_9 left it, {'x' * 200}"
+    check = step("$check", kind="check", inputs=CHECKED, result=result)
+    shown = drawn(execution(check, state="ignored", reason=reason), width=60)
+    assert reason in shown
+    assert "halflap executions show exe_9" in shown
+    assert "next:" not in drawn(execution(state="ignored", reason="filtered"))
+
+
+@pytest.mark.parametrize("state", ["queued", "waiting"])
+def test_one_behind_another_of_its_record_says_which(state: str):
+    shown = drawn(execution(state=state, waits_for="exe_7", ended_at=None, duration_ms=None))
+    assert "waits for    exe_7 (the same record; it came first)" in shown
+    assert "halflap executions show exe_7" in shown

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from halflap.cli.screen import Screen, cut, duration, size
-from halflap.model import Event, Failure, LogLine, Outcome, Record
+from halflap.model import MISSING, Event, Failure, LogLine, Outcome, Record
 
 
 def drawn(draw, encoding: str = "utf-8") -> str:
@@ -54,6 +54,17 @@ def test_a_secret_result_is_not_shown():
     shown = drawn(lambda s: s.step("stock", record(result=b'{"$secret": "sealed-text"}')))
     assert "sealed-text" not in shown
     assert "(sealed)" in shown
+
+
+def test_what_a_two_way_flow_compares_and_looks_up_is_one_line_each():
+    check = record(
+        kind="check", inputs=b'{"record":"r"}', result=b'{"how":"echo","writer":"exe_9"}'
+    )
+    look = {"kind": "pair", "inputs": b'{"pairs":"p","crm":"001","acme":null}'}
+    found, none = record(**look, result=b'"acc_1"'), record(**look, result=MISSING)
+    for each, said in ((check, "echo of exe_9"), (found, "→ acme acc_1"), (none, "→ (none)")):
+        assert drawn(lambda s, each=each: s.step("stock", each)).endswith(f"ms  {said}\n")
+    assert "-> acme acc_1" in drawn(lambda s: s.step("stock", found), "ascii")
 
 
 @pytest.mark.parametrize("folder", ["", f"/srv/my store/bundles/{'a' * 64}/"])

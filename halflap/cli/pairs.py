@@ -1,0 +1,110 @@
+"""The pairs of an instance in a terminal: which record here is which there, and forgetting one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import click
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output
+from halflap.cli.reach import sure
+from halflap.errors import Conflict, NotFound
+
+MOST = 1_000
+"""How many pairs the API gives at once."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which pairs: of a name, of a record by its id, on one side or on any."""
+
+    of: str | None
+    id: str | None
+    side: str | None
+
+
+async def show_pairs(
+    api: Client, output: Output, instance: Row, wanted: Wanted, limit: int
+) -> None:
+    """Show an instance's pairs, a table for each of their names."""
+    found: list[Row] = []
+    after: str | None = None
+    while len(found) < limit:
+        answer = await asked(api, instance, wanted, after, min(limit - len(found), MOST))
+        found += answer["pairs"]
+        after = answer["next"]
+        if after is None:
+            break
+    if output.json:
+        output.emit_all(found)
+        return
+    if not found:
+        output.note((f"{wanted.id} is paired with nothing" if wanted.id else "no pairs yet", "dim"))
+    for at, (name, rows) in enumerate(groupby(found, key=lambda each: each["pairs"])):
+        output.line((f"\n{name}" if at else str(name), "bold"))
+        tell(output, list(rows))
+    if after is not None:
+        output.note((f"these are the first {len(found)}; more with --limit", "dim"))
+
+
+async def forget_pair(
+    api: Client, output: Output, instance: Row, wanted: Wanted, *, yes: bool
+) -> None:
+    """Forget one pair, after asking."""
+    if wanted.id is None:
+        raise click.UsageError("say which pair: --id, with the id of one of its records")
+    found: Sequence[Row] = (await asked(api, instance, wanted, None, MOST))["pairs"]
+    if not found:
+        raise NotFound(f"{wanted.id} is paired with nothing, so there is no pair to forget")
+    if len(found) > 1:
+        several = "; ".join(f"{each['pairs']}: {records(each)}" for each in found)
+        raise Conflict(
+            f"{wanted.id} is in several pairs: {several}; name one, with --of or --side",
+            key=wanted.id,
+        )
+    [pair] = found
+    sure(
+        yes,
+        f"Forget the pair of {pair['pairs']}: {records(pair)}? Both records stay as they are; the "
+        "next event of either finds no pair.",
+    )
+    side = next(each for each, id in pair["ids"].items() if id == wanted.id)
+    gone = await api.delete(
+        path("instances", instance["id"], "pairs", pair["pairs"]), id=wanted.id, side=side
+    )
+    if output.json:
+        output.emit({"forgot": gone})
+        return
+    output.line(f"forgot the pair of {gone['pairs']}: {records(gone)}")
+
+
+async def asked(
+    api: Client, instance: Row, wanted: Wanted, after: str | None, limit: int
+) -> dict[str, Any]:
+    """A page of what is wanted."""
+    return await api.get(
+        path("instances", instance["id"], "pairs"),
+        pairs=wanted.of,
+        id=wanted.id,
+        side=wanted.side,
+        after=after,
+        limit=limit,
+    )
+
+
+def tell(output: Output, rows: Sequence[Row]) -> None:
+    """The pairs of one name: a column for each side."""
+    sides = list(dict.fromkeys(side for each in rows for side in each["ids"]))
+    columns = [f"{side}!" for side in sides]
+    output.table(columns, [[each["ids"].get(side, "") for side in sides] for each in rows], "")
+
+
+def records(pair: Row) -> str:
+    """A pair's records: `salesforce 001 and acme acc_1`."""
+    return " and ".join(f"{side} {id}" for side, id in pair["ids"].items())
