@@ -249,7 +249,8 @@ class Steps:
         spent = record.tries - (decided.how == "later")
         at = record.ended_at + decided.wait
         waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
-        self._keep(scope, waiting)
+        tried = () if doing.asked is None else self.two_way.tried(doing.asked, record.path)
+        self._keep(scope, waiting, tried)
         self._pause(scope, Pause(decided.how, at, record.failure))
 
     def _pause(self, scope: Scope, pause: Pause) -> NoReturn:

@@ -3,7 +3,8 @@
 The state keeps, beside what authors put there:
 
 `records:<instance>`, by record: each field's last value seen or written (`=price` → value, execution
-that wrote it), the writes under way (`~<execution>/<path>` → fields), and who wrote last (`!`).
+that wrote it), the writes under way (`~<execution>/<path>` → fields), what stood there before those
+of them that are tried again (`?<execution>/<path>` → fields), and who wrote last (`!`).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
 `pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -37,12 +38,13 @@ class Known:
     """What an instance knows of a record.
 
     fields: value and the execution that wrote it, empty where it was only seen. pending: the fields
-    of writes whose answer is not known, by step. last: the execution that wrote last, where nothing
-    new was told since.
+    of writes whose answer is not known, by step. before: what the app had when the first of several
+    tries looked, by step. last: the execution that wrote last, where nothing new was told since.
     """
 
     fields: Mapping[str, tuple[Any, str]] = field(default_factory=dict[str, tuple[Any, str]])
     pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     last: str = ""
 
     def __bool__(self) -> bool:
@@ -54,6 +56,10 @@ class Known:
         if name in self.fields:
             known.append(self.fields[name][0])
         return not any(same(each, short(value)) for each in known)
+
+    def without(self, step: str) -> Known:
+        """What is known besides that a step's earlier tries may have written."""
+        return replace(self, pending={s: each for s, each in self.pending.items() if s != step})
 
     def news(self, fields: Mapping[str, Any]) -> list[str]:
         """The fields whose values are new."""
@@ -90,6 +96,7 @@ class Echo:
         return Known(
             {name[1:]: (held[0], held[1]) for name, held in row.items() if name[0] == "="},
             {name[1:]: held for name, held in row.items() if name[0] == "~"},
+            {name[1:]: held for name, held in row.items() if name[0] == "?"},
             row.get("!", ""),
         )
 
@@ -138,6 +145,10 @@ class Echo:
         pending = self._merged(asked, {f"~{self.execution}/{path}": kept(asked.fields)})
         return [pending, self._last_write(asked, hops)]
 
+    def looked(self, asked: RecordState, path: str, there: Mapping[str, Any]) -> StateWrite:
+        """Keep what an app had when a try looked that is followed by another one."""
+        return self._merged(asked, {f"?{self.execution}/{path}": kept(there)})
+
     def after(
         self, asked: RecordState, saved: RecordState, path: str, hops: int, *, first: bool
     ) -> list[StateWrite]:
@@ -155,7 +166,8 @@ class Echo:
                 or (name in asked.fields and (asked.id or same(value, asked.fields[name])))
             }
             fields = {f"={n}": [v, self.execution] for n, v in kept(ours).items()}
-            done = {f"~{self.execution}/{path}": None, "!": self.execution}
+            step = f"{self.execution}/{path}"
+            done = {f"~{step}": None, f"?{step}": None, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 
@@ -164,8 +176,10 @@ class Echo:
     ) -> list[StateWrite]:
         """What is written with a final failure: the call did nothing, or nobody knows."""
         if asked.id:
-            step = {f"~{self.execution}/{path}": None}
-            return [self._merged(asked, step)] if definite else []
+            step = {f"?{self.execution}/{path}": None}
+            if definite:
+                step[f"~{self.execution}/{path}"] = None
+            return [self._merged(asked, step)]
         if definite:
             return [StateWrite(self._making(asked), f"{self.execution}/{path}", None)]
         return [self._make(asked, path, hops, over=True)]

@@ -101,7 +101,11 @@ class StepRecorder(Steps):
             step.log("warning", f"{said}{told_of(found.stands)} stands", {})
         if step.log is not None and found.overruled:
             step.log("warning", f"{said}{told_of(found.overruled)} is overruled", {})
-        return without(writes, arguments, found.stands) if found.stands else arguments
+        if not found.stands:
+            return arguments
+        # An app that knows the key of an earlier try refuses it with another body.
+        step.variant = f"\0without {told_of(found.stands)}"
+        return without(writes, arguments, found.stands)
 
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""

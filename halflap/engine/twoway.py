@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halflap.engine.echo import MOST_HOPS, Echo, Known
+from halflap.engine.echo import MOST_HOPS, Echo, Known, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled, UpstreamError
 from halflap.model import Record, StateWrite
@@ -77,6 +77,7 @@ class TwoWay:
     news: News = News("run")
     wrote: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _known: dict[str, Known] = field(default_factory=dict[str, Known])
+    _looked: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     _left: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     @classmethod
@@ -185,6 +186,11 @@ class TwoWay:
             current = None
         if current is None:
             return Meanwhile()
+        step = f"{self.echo.execution}/{path}"
+        first = known.before.get(step)
+        if first is None:
+            self._looked[path] = {n: current[n] for n in asked.fields if n in current}
+        besides = known.without(step)
         stands: dict[str, Any] = {}
         overruled: dict[str, Any] = {}
         changes = False
@@ -194,14 +200,21 @@ class TwoWay:
                 continue
             if name not in {*current} & {*known.fields} or not known.is_new(name, there):
                 changes = True
-            elif pairs.master == pairs.other(self.partner.side) or not known.is_new(name, value):
+            elif pairs.master == pairs.other(self.partner.side) or not besides.is_new(name, value):
                 stands[name] = there
+            elif first is not None and name in first and not same(first[name], short(there)):
+                stands[name] = there  # edited after an earlier try, so later than what we write
             else:
                 overruled[name], changes = there, True
         self._left[path] = {n: v for n, v in asked.fields.items() if n not in stands}
         # What an earlier try may have written is ours, so this one has to end well, and say so.
-        again = f"{self.echo.execution}/{path}" in known.pending
+        again = step in known.pending
         return Meanwhile(stands, overruled, idle=bool(stands) and not changes and not again)
+
+    def tried(self, asked: RecordState, path: str) -> list[StateWrite]:
+        """What is kept with a try that is followed by another one."""
+        there = self._looked.get(path)
+        return [] if there is None else [self.echo.looked(asked, path, there)]
 
     async def after(self, asked: RecordState, writes: Writes, record: Record) -> list[StateWrite]:
         """What is kept with the call's result."""

@@ -54,19 +54,23 @@ class Recorder(Protocol):
 
 @dataclass(slots=True)
 class RunningStep:
-    """The step whose requests are being made: its path, and how many it has made."""
+    """The step whose requests are being made: its path, and how many it has made.
+
+    variant: what tells this try's requests from another's, where they do not say the same.
+    """
 
     path: str
     root: str
     requests: int = 0
+    variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     extras: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def next_key(self) -> str:
-        """The idempotency key of the step's next request: the same on every try of the step."""
+        """The idempotency key of the step's next request: the same on every try that says the same."""
         self.requests += 1
-        return idempotency_key(self.root, self.path, self.requests)
+        return idempotency_key(self.root, self.path + self.variant, self.requests)
 
 
 def idempotency_key(root: str, path: str, number: int) -> str:

@@ -422,3 +422,37 @@ async def test_an_edit_before_the_second_try_to_make_a_record_arrives(twins: Twi
     await twins.settle()
     assert twins.left.records["left_1"]["name"] == "Initrode"
     assert twins.equal
+
+
+async def test_a_try_that_writes_less_than_the_one_before_has_a_key_of_its_own(
+    twins: Twins,
+) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+
+    async def busy() -> None:
+        twins.right.busy = None
+        twins.right.edit("right_1", amount="400")
+
+    twins.right.busy, twins.right.lose = busy, 1
+    twins.left.edit("left_1", name="Initrode", amount="300")
+    executions = await twins.settle()
+    assert "failed" not in outcomes(executions)
+    assert twins.right.records["right_1"] == {"name": "Initrode", "amount": Decimal(400)}
+    assert twins.equal
+
+
+@pytest.mark.parametrize("master", ["left", None])
+async def test_a_second_try_that_finds_what_the_first_one_found_decides_like_it(
+    twins: Twins, master: str | None
+) -> None:
+    twins.build(master)
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.right.edit("right_1", amount="400")
+    twins.left.edit("left_1", amount="300")
+    twins.right.refuse = 1
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    await twins.settle()
+    assert twins.right.records["right_1"]["amount"] == Decimal(300)
+    assert twins.equal

@@ -75,6 +75,7 @@ class Place:
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     writes: int = 0
     keys: dict[str, str] = field(default_factory=dict[str, str])
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
     busy: Callable[[], Any] | None = None
 
     def edit(self, id: str | None = None, **fields: Any) -> str:
@@ -101,13 +102,16 @@ class Place:
         if self.refuse > 0 or self.bad_now():
             self.refuse -= self.refuse > 0
             raise UpstreamError("503", status=503)
-        if id is None and key in self.keys:
+        asked = (id, dict(fields))
+        if key in self.keys:
+            if self.asked[key] != asked:
+                raise UpstreamError("this key was used for another request", status=422)
             id = self.keys[key]
         else:
             self.writes += 1
             id = self.edit(id, **fields)
             if not self.forgetful:
-                self.keys[key] = id
+                self.keys[key], self.asked[key] = id, asked
         if self.busy is not None:
             await self.busy()
         if self.lose > 0 or self.bad_now():
