@@ -56,6 +56,8 @@ WON = notification(
 )
 LOST = notification("04l2", {"Id": "006B", "Name": "", "StageName": "Lost", "Amount": None})
 
+USUAL = salesforce.Opportunity.field_names()
+
 integration: Integration[Config] = Integration("test")
 
 
@@ -170,6 +172,15 @@ async def test_a_trigger_of_one_object_ignores_the_others(receive: Receive) -> N
     assert await got.events() == [
         Ignore("it is a record of Opportunity, and this flow is for Account")
     ]
+
+
+async def test_a_field_that_is_sent_and_is_empty_is_told_as_none(receive: Receive) -> None:
+    bare = message(notification("04l1", {"Id": "006", "Name": "x"}))
+    given = salesforce.outbound_message(fields=["Name", "Amount"])
+    usual = salesforce.outbound_message(object="Opportunity")
+    for trigger, more in ((given, {"Amount"}), (usual, {*USUAL} - {"Id", "Name"})):
+        (event,) = await (await receive(trigger, bare, headers=XML, secret=ORG)).events()
+        assert event == {**dict.fromkeys(more), "type": "Opportunity", "Id": "006", "Name": "x"}
 
 
 async def test_a_record_with_a_field_of_type_is_still_of_its_object(receive: Receive) -> None:

@@ -24,7 +24,7 @@ from halflap import (
 )
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import list_objects
-from halflap.components.salesforce.models import Writing
+from halflap.components.salesforce.models import TYPED, Writing
 from halflap.components.salesforce.outbound import delete_outbound_message, ensure_outbound_message
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -163,7 +163,13 @@ async def outbound_message(
     record: dict[str, Any] = request.json()["sObject"]
     if object is not None and record["type"] != object:
         return Ignore(f"it is a record of {record['type']}, and this flow is for {object}")
-    return record
+    # Salesforce leaves out what is empty: of a field that it sends, that is news like any other.
+    return {**dict.fromkeys(fields or sent_without(object)), **record}
+
+
+def sent_without(object: str | None) -> list[str]:
+    """The fields that a message has where none are named, as far as they are known."""
+    return TYPED[object].field_names() if object is not None and object in TYPED else []
 
 
 @outbound_message.declare
