@@ -65,7 +65,7 @@ def create_app(
         yield
         await deliverer.close()
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
         exception_handlers={
@@ -75,6 +75,8 @@ def create_app(
             Exceeded: _exceeded,
         },
     )
+    app.state.deliverer, app.state.world = deliverer, world
+    return app
 
 
 class Front:

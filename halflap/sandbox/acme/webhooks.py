@@ -95,14 +95,15 @@ class Lane:
         self._session = session
         self._record = record
         self._pending: list[Pending] = []
+        self._underway = 0
         self._order = count()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
-        """How many deliveries are still to be tried."""
-        return len(self._pending)
+        """How many deliveries are not done yet, the one on its way included."""
+        return len(self._pending) + self._underway
 
     def send(self, id: str, body: bytes, *, held_back: float = 0) -> None:
         """Have a message delivered, after those before it or `held_back` seconds later."""
@@ -126,7 +127,9 @@ class Lane:
 
     async def _run(self) -> None:
         while True:
-            await self._try(await self._next())
+            pending = await self._next()
+            self._underway = 1
+            await self._try(pending)
 
     async def _next(self) -> Pending:
         loop = asyncio.get_running_loop()
@@ -149,6 +152,7 @@ class Lane:
         else:
             outcome = "failed"
             self._push(self._later(pending))
+        self._underway = 0
         self._note(pending, outcome, status=status, error=error, duration_ms=took)
 
     async def _post(self, pending: Pending) -> tuple[int | None, str | None]:
