@@ -1,12 +1,14 @@
 """The flows of an instance's life, as flows: what is subscribed and taken down is a recorded step.
 
 A deployment is an execution like any other: it resumes after a crash, its steps are in the console,
-and each of its effects is *ensured*, so that running it again changes nothing twice.
+and each of its effects is *ensured*, so that running it again changes nothing twice. That a version
+begins to subscribe is kept before the app is asked: where its answer never comes, and the version is
+given up, asking once more tells what there is to be taken down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
-from halflap.errors import ConfigError, NotFound, UpstreamError
+from halflap.errors import ConfigError, NotFound, Unauthorized, UpstreamError
 from halflap.model import FlowKey
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
@@ -23,10 +25,13 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.subscriptions import StoredSubscription
 
 DEPLOY = "$deploy"
 TEARDOWN = "$teardown"
 GONE = (404, 410)
+BEGUN = "$begun"
+"""Beside a subscription's own data: the versions that began to subscribe, and have not ended it."""
 
 Load = Callable[[str], Any]
 
@@ -71,14 +76,14 @@ class Lifecycle:
         wanted = {name: flow for name, flow in integration.flows.items() if flow.trigger.subscribes}
         for name, flow in wanted.items():
             connection = connection_of(ctx.config, integration, flow)
-            endpoint = Endpoint(url=ctx.url(name), secret=ctx.secret(name), flow=name)
-            await self._subscribe(flow.trigger, name, key)(
+            endpoint = endpoint_of(ctx, name)
+            await self._subscribe(ctx, flow.trigger, name, key)(
                 connection, endpoint.url, endpoint.secret
             )
         known = await self._subscribed(key)()
         for name in known:
             if name not in wanted:
-                await self._unsubscribe_as_made(name, key)
+                await self._unsubscribe_as_made(ctx, name, key)
 
     async def _teardown(
         self,
@@ -91,13 +96,20 @@ class Lifecycle:
         if author is not None:
             await author.function(ctx, deployment)
         for name in await self._subscribed(key)():
-            await self._unsubscribe_as_made(name, key)
+            await self._unsubscribe_as_made(ctx, name, key)
 
     def _subscribe(
-        self, trigger: BoundTrigger[Any], flow: str, key: FlowKey
+        self, ctx: Context[Config], trigger: BoundTrigger[Any], flow: str, key: FlowKey
     ) -> Action[..., Subscription]:
         async def subscribe(connection: Connection, url: str, secret: SecretStr) -> Subscription:
+            former = await self._catalogue.subscriptions.get(key.instance, flow)
+            if not is_known(former, key.version):
+                await self._begin(flow, key, former)
+            if former is not None:
+                await self._take_down_begun(ctx, former, key, besides=key.version)
             made = await trigger.subscribe(connection, Endpoint(url, secret, flow))
+            if former is not None and former.remote_id not in ("", made.id):
+                await self._take_down(former, key)  # of a version that heard of something else
             await self._catalogue.subscriptions.put(
                 key.instance,
                 flow,
@@ -112,37 +124,79 @@ class Lifecycle:
             subscribe, f"subscribe({flow})", f"Subscribe {flow} at {trigger.trigger.component}"
         )
 
+    async def _begin(self, flow: str, key: FlowKey, former: StoredSubscription | None) -> None:
+        """Keep that a version subscribes: what the app makes of it may never be answered."""
+        await self._catalogue.subscriptions.put(
+            key.instance,
+            flow,
+            remote_id=former.remote_id if former else "",
+            secret=former.secret if former else None,
+            data={
+                **(former.data if former else {}),
+                BEGUN: [*(begun(former) if former else ()), key.version],
+            },
+            version=former.version if former else key.version,
+        )
+
     def _subscribed(self, key: FlowKey) -> Action[..., list[str]]:
         async def subscribed() -> list[str]:
             return [each.flow for each in await self._catalogue.subscriptions.list(key.instance)]
 
         return system_step(subscribed, "subscriptions", "List this instance's subscriptions")
 
-    async def _unsubscribe_as_made(self, flow: str, key: FlowKey) -> None:
+    async def _unsubscribe_as_made(self, ctx: Context[Config], flow: str, key: FlowKey) -> None:
         """Unsubscribe a flow as the version that subscribed it would."""
 
         async def unsubscribe() -> None:
             made = await self._catalogue.subscriptions.get(key.instance, flow)
             if made is None:
                 return
-            integration: Integration[Any] = await self._load(made.version)
-            config = await self._config_for(integration, key)
-            old = integration.flows[flow]
-            if old.trigger.trigger.unsubscriber is not None:
-                connection = connection_of(config, integration, old)
-                subscription = Subscription(
-                    id=made.remote_id,
-                    secret=SecretStr(made.secret) if made.secret else None,
-                    data=made.data,
-                )
-                try:
-                    await old.trigger.unsubscribe(connection, subscription)
-                except UpstreamError as error:
-                    if error.status not in GONE:
-                        raise
+            await self._take_down_begun(ctx, made, key)
+            if made.remote_id:
+                await self._take_down(made, key)
             await self._catalogue.subscriptions.remove(key.instance, flow)
 
         await system_step(unsubscribe, f"unsubscribe({flow})", f"Unsubscribe {flow}")()
+
+    async def _take_down(self, made: StoredSubscription, key: FlowKey) -> None:
+        """Have the app forget a subscription."""
+        trigger, connection = await self._trigger(made.flow, made.version, key)
+        data = {name: value for name, value in made.data.items() if name != BEGUN}
+        secret = SecretStr(made.secret) if made.secret else None
+        await unsubscribed(trigger, connection, Subscription(made.remote_id, secret, data))
+
+    async def _take_down_begun(
+        self,
+        ctx: Context[Config],
+        made: StoredSubscription,
+        key: FlowKey,
+        besides: str | None = None,
+    ) -> None:
+        """Have the app forget what versions began to subscribe and never knew the end of.
+
+        Subscribing is ensured, so asking once more tells what there is.
+        """
+        for version in begun(made):
+            if version == besides:
+                continue
+            trigger, connection = await self._trigger(made.flow, version, key)
+            try:
+                found = await trigger.subscribe(connection, endpoint_of(ctx, made.flow))
+            except UpstreamError as error:
+                if error.retryable or isinstance(error, Unauthorized):
+                    raise
+                continue  # refused, as it was then: nothing is there
+            if found.id != made.remote_id:
+                await unsubscribed(trigger, connection, found)
+
+    async def _trigger(
+        self, flow: str, version: str, key: FlowKey
+    ) -> tuple[BoundTrigger[Any], Any]:
+        """A flow's trigger as a version has it, and the connection that it subscribes with."""
+        integration: Integration[Any] = await self._load(version)
+        found = integration.flows[flow]
+        config = await self._config_for(integration, key)
+        return found.trigger, connection_of(config, integration, found)
 
     async def _config_for(self, integration: Integration[Any], key: FlowKey) -> Config:
         """The newest config that fits an older version: an upgrade may have dropped fields of it."""
@@ -155,6 +209,36 @@ class Lifecycle:
         if refused is not None:
             raise refused
         return await self._config(integration, key.instance, key.revision)
+
+
+def endpoint_of(ctx: Context[Config], flow: str) -> Endpoint:
+    """A flow's endpoint, though this version may no longer have the flow."""
+    return Endpoint(url=ctx.url(flow), secret=ctx.secret(flow), flow=flow)
+
+
+def is_known(made: StoredSubscription | None, version: str) -> bool:
+    """Whether it is kept already that this version subscribes, or has subscribed."""
+    if made is None:
+        return False
+    return version in begun(made) or (bool(made.remote_id) and made.version == version)
+
+
+def begun(made: StoredSubscription) -> Sequence[str]:
+    """The versions that began to subscribe a flow and have not ended it."""
+    return made.data.get(BEGUN, ())
+
+
+async def unsubscribed(
+    trigger: BoundTrigger[Any], connection: Any, subscription: Subscription
+) -> None:
+    """Unsubscribe at the app; one that is gone already is fine."""
+    if trigger.trigger.unsubscriber is None:
+        return
+    try:
+        await trigger.unsubscribe(connection, subscription)
+    except UpstreamError as error:
+        if error.status not in GONE:
+            raise
 
 
 def system_step(function: Callable[..., Any], name: str, title: str) -> Action[..., Any]:
