@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +47,45 @@ def _text(value: bytes | str) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def live(directory: Path, flow: str = "numbered") -> int:
-    """How many executions of a flow have no outcome yet."""
+def live(directory: Path, flow: str | None = "numbered") -> int:
+    """How many executions of a flow, or of all, have no outcome yet."""
     sql = (
-        "SELECT count(*) FROM executions WHERE flow = ? AND state IN ('queued','running','waiting')"
+        "SELECT count(*) FROM executions "
+        "WHERE flow = coalesce(?, flow) AND state IN ('queued','running','waiting')"
     )
     return _read(directory, lambda c: c.execute(sql, (flow,)).fetchone()[0])
+
+
+def outcomes(directory: Path) -> dict[str, int]:
+    """How many executions ended how: by state, and what stands before the first colon of why."""
+    sql = (
+        "SELECT state || ': ' || substr(reason, 1, instr(reason || ':', ':') - 1), count(*) "
+        "FROM executions GROUP BY 1 ORDER BY 1"
+    )
+    return _read(directory, lambda c: {row[0]: row[1] for row in c.execute(sql)})
+
+
+def dead_letters(directory: Path) -> list[tuple[str, str]]:
+    """The executions that failed and were neither replayed nor dismissed, and why."""
+    sql = (
+        "SELECT id, coalesce(failure, '') FROM executions WHERE state = 'failed' AND dismissed = 0"
+    )
+    rows = _read(directory, lambda c: c.execute(sql).fetchall())
+    return [(id, _text(failure)) for id, failure in rows]
+
+
+def arrived(directory: Path) -> Iterator[tuple[str, str]]:
+    """The headers and the body of each event that was kept."""
+    sql = "SELECT headers, body FROM events"
+    rows = _read(directory, lambda c: c.execute(sql).fetchall())
+    return ((_text(headers), _text(body)) for headers, body in rows)
+
+
+def pairs(directory: Path, name: str) -> list[dict[str, str]]:
+    """The pairs of that name, each once for each record that is in one."""
+    sql = "SELECT value FROM state WHERE scope LIKE 'pairs:%:' || ?"
+    rows = _read(directory, lambda c: c.execute(sql, (name,)).fetchall())
+    return [json.loads(row[0]) for row in rows]
 
 
 def problems(directory: Path) -> list[str]:

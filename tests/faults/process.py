@@ -22,7 +22,7 @@ class ServerProcess:
     """The server of `server.py` on one directory; a restart keeps its port.
 
     before: what the command begins with (`strace …`). log: where its errors go, where that is not
-    beside the directory.
+    beside the directory. script: the server's, where it is another one.
     """
 
     def __init__(
@@ -32,8 +32,10 @@ class ServerProcess:
         *flags: str,
         before: Sequence[str] = (),
         log: Path | None = None,
+        script: Path = SCRIPT,
     ) -> None:
         self.directory = directory
+        self.script = script
         self.sink = sink
         self.flags = list(flags)
         self.before = list(before)
@@ -59,7 +61,7 @@ class ServerProcess:
         with self.log.open("ab") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 *self.before,
-                *(sys.executable, str(SCRIPT), str(self.directory)),
+                *(sys.executable, str(self.script), str(self.directory)),
                 *("--port", str(self.port), "--sink", self.sink),
                 *self.flags,
                 stdout=asyncio.subprocess.PIPE,
@@ -115,9 +117,10 @@ async def server_on(
     *flags: str,
     before: Sequence[str] = (),
     log: Path | None = None,
+    script: Path = SCRIPT,
 ) -> AsyncGenerator[ServerProcess]:
     """A server that is up."""
-    server = ServerProcess(directory, sink, *flags, before=before, log=log)
+    server = ServerProcess(directory, sink, *flags, before=before, log=log, script=script)
     try:
         await server.start()
         yield server

@@ -19,8 +19,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
-COLUMNS = ("faults", "acknowledged", "lost", "repeated", "executions", "memory_mb", "seed")
-HEAD = ("Run", "Faults", "Acknowledged", "Lost", "Repeated", "Executions", "MB", "Seed")
+COLUMNS = (
+    *("faults", "edits", "writes", "acknowledged", "lost", "repeated"),
+    *("executions", "memory_mb", "seed"),
+)
+HEAD = (
+    *("Run", "Faults", "Edits", "Writes", "Acknowledged", "Lost", "Repeated"),
+    *("Executions", "MB", "Seed"),
+)
 
 
 def run(which: str) -> list[dict[str, Any]]:

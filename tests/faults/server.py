@@ -12,7 +12,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
-from halflap.model import Start, Started
+from halflap.model import Instance, Start, Started
 from halflap.store.store import Store
 
 PROJECT = Path(__file__).parent / "project"
+Prepare = Callable[[Host, str], Awaitable[dict[str, str]]]
+"""Makes what is to be served where there is nothing yet; the URL of each flow."""
 DOUBT = 75
 """The exit code after a COMMIT whose outcome is unknown: start me again."""
 
@@ -63,6 +65,11 @@ async def urls(host: Host, sink: str) -> dict[str, str]:
         )
         instance = await catalogue.instances.add(customer.id, "relay", "relay", bundle.hash)
         await catalogue.instances.set_revision(instance.id, {}, {"sink": saved.id})
+    return await active(host, instance)
+
+
+async def active(host: Host, instance: Instance) -> dict[str, str]:
+    """The URL of each flow of an instance, which is activated where it is not active."""
     if instance.state != "active":
         await host.deployer.activate(instance.id)
         instance = await host.deployer.settled(instance.id)
@@ -71,7 +78,7 @@ async def urls(host: Host, sink: str) -> dict[str, str]:
     return dict(await host.resolver.urls(instance.id))
 
 
-async def main(options: argparse.Namespace) -> int:
+async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
     """Serve until SIGTERM; returns the exit code."""
     settings = Settings(
         dir=options.directory,
@@ -94,7 +101,7 @@ async def main(options: argparse.Namespace) -> int:
     try:
         await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
-            told = {"port": bound.result(), "urls": await urls(host, options.sink)}
+            told = {"port": bound.result(), "urls": await prepare(host, options.sink)}
             print(json.dumps(told), flush=True)
             await asyncio.wait([serving, stop], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
@@ -109,8 +116,8 @@ async def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def arguments() -> argparse.Namespace:
-    """What the process was told."""
+def parser() -> argparse.ArgumentParser:
+    """What the process may be told."""
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--port", type=int, default=0)
@@ -119,9 +126,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")
     parser.add_argument("--ack-early", action="store_true")
     parser.add_argument("--trusting", action="store_true", help="run suspects in the server")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    raise SystemExit(run_loop(main(arguments())))
+    raise SystemExit(run_loop(main(parser().parse_args())))
