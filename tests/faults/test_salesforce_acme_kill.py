@@ -26,7 +26,9 @@ from tests.twoapps import (
 )
 from tests.world import host_on
 
-MOVES = ("activate", "upgrade", "downgrade", "disable")
+MOVES = ("activate", "upgrade", "disable", "activate", "downgrade", "disable")
+"""A life that ends as it began: inactive, and of version 1."""
+
 MOST_WRITES = 200
 
 
@@ -138,13 +140,13 @@ SAMPLED = [(1, False), (2, True)]
     ("begun_at", "after"),
     [
         pytest.param(
-            at,
+            begun_at,
             after,
-            marks=[] if (at, after) in SAMPLED else pytest.mark.soak,
-            id=f"{'after' if after else 'before'}-write-{at}-and-each-third",
+            marks=[] if (begun_at, after) in SAMPLED else pytest.mark.soak,
+            id=f"{'after' if after else 'before'}-each-third-write-from-{begun_at}",
         )
         for after in (False, True)
-        for at in (1, 2, 3)
+        for begun_at in (1, 2, 3)
     ],
 )
 async def test_a_move_killed_at_a_write_ends_as_if_it_had_not_been(
