@@ -188,7 +188,10 @@ def same(one: Any, other: Any) -> bool:
 
 def moment(text: str) -> datetime | None:
     """A date-time with its zone; None where the text is none."""
-    return datetime.fromisoformat(text) if MOMENT.fullmatch(text) else None
+    try:
+        return datetime.fromisoformat(text) if MOMENT.fullmatch(text) else None
+    except ValueError:  # a leap second, the 30th of February
+        return None
 
 
 class Pairs:
