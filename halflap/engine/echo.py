@@ -28,9 +28,15 @@ MOST_HOPS = 10
 """How many of our own writes may cause one another before it is taken for a loop."""
 MAKING_LASTS: Micros = 120_000_000
 """How long an event of an unknown record waits for a step that may be making it."""
+MAKING_KNOWN: Micros = 86_400_000_000
+"""How long a step that may have made a record is taken for the maker of one that is as it wrote it."""
+STALE_AT_ONCE = 100
+"""How many steps that are longer ago one execution takes away."""
 LONG = 200
 """How many characters of a text are kept as they are."""
-SOON = timedelta(milliseconds=100)
+CHECK = "$check"
+"""The step that compares an event with what is known."""
+SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class Echo:
         self._customer = start.flow.customer
         self._records = f"records:{start.flow.instance}"
         self._writes = f"writes:{start.flow.customer}"
+        self._stale: list[StateWrite] = []
 
     # An event -------------------------------------------------------------------------------
 
@@ -102,8 +109,12 @@ class Echo:
 
     async def making(self, told: RecordState) -> dict[str, dict[str, Any]]:
         """The steps, of any instance, that make records of a kind and do not know their id yet."""
-        found = await self._turn.list_state(self._making(told))
-        return {step: parsed(row) for step, row in found.items()}
+        scope = self._making(told)
+        found = {s: parsed(row) for s, row in (await self._turn.list_state(scope)).items()}
+        oldest = self._turn.now() - MAKING_KNOWN
+        stale = [step for step, each in found.items() if each["at"] <= oldest]
+        self._stale = [StateWrite(scope, step, None) for step in stale[:STALE_AT_ONCE]]
+        return {step: each for step, each in found.items() if each["at"] > oldest}
 
     async def hops(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> int:
         """How many of our writes, one causing the next, led to an event; 0 for somebody's edit."""
@@ -113,22 +124,33 @@ class Echo:
         return max(caused, default=0)
 
     def made_by(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> str:
-        """The execution that is making a record which an event tells of, empty where none is.
+        """The step that makes, or may have made, a record which an event tells of; empty for none.
 
-        Raises `RetryLater` where one may be: its answer will say.
+        Raises `RetryLater` where one that is under way may: its answer will say.
         """
         ours = {step: each for step, each in making.items() if each["instance"] == self._instance}
         for step, each in ours.items():
             if covers(told.fields, each["fields"]):
-                return step.partition("/")[0]
+                return step
         # What was accepted later made no record that has an event already.
-        recent, now = self._turn.now() - MAKING_LASTS, self._turn.accepted_at
-        live = [each for each in ours.values() if not each["over"] and each["at"] > recent]
-        if any(each["accepted"] <= now for each in live):
+        now, accepted = self._turn.now(), self._turn.accepted_at
+        checks = [each.started_at for each in self._turn.history if each.path == CHECK]
+        waited = now - min(checks, default=now)
+        live = [e for e in ours.values() if not e["over"] and e["at"] > now - MAKING_LASTS]
+        if waited < MAKING_LASTS and any(each["accepted"] <= accepted for each in live):
             raise RetryLater(
-                SOON, f"{told} is not known yet, and another execution is making a {told.kind}"
+                min(max(SOON, timedelta(microseconds=waited // 4)), LATER),
+                f"{told} is not known yet, and another execution is making a {told.kind}",
             )
         return ""
+
+    def made(self, told: RecordState, step: str) -> StateWrite:
+        """A step whose answer never came has made what an event tells of: it makes nothing more."""
+        return StateWrite(self._making(told), step, None)
+
+    def stale(self) -> list[StateWrite]:
+        """Take away the steps that were found, and are too long ago."""
+        return self._stale
 
     def seen(self, told: RecordState, clears: Iterable[str], writer: str = "") -> StateWrite:
         """Keep what an event told, and who wrote it; it clears the writes of the steps `clears`."""

@@ -144,11 +144,11 @@ class Executor:
                 await turn.commit(*await recorder.left())
             raise asyncio.CancelledError
         if recorder.cancelled:
-            outcome = Outcome("cancelled", turn.cancelling or "cancelled")
+            outcome, news = Outcome("cancelled", turn.cancelling or "cancelled"), ()
         elif deadline.expired():
             message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
             failure = Failure("Timeout", message, where=work.flow.where)
-            outcome = Outcome("failed", message, failure=failure)
+            outcome, news = Outcome("failed", message, failure=failure), ()
         elif recorder.pauses:
             return await paused(turn, recorder)
         assert outcome is not None

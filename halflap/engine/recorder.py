@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from halflap.engine.doing import Cancelled, Doing, Pause, Steps
+from halflap.engine.echo import CHECK
 from halflap.engine.scope import Scope, current, current_scope, escaped
 from halflap.engine.step import as_step, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
@@ -23,7 +24,7 @@ from halflap.sdk.record import decode_value, encode_inputs, encode_value
 from halflap.sdk.running import RunningStep, Suspended
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
-COMPARE = Doing("check", "$check", "Compare with what is known", Retry())
+COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
 
 
 class StepRecorder(Steps):
@@ -68,7 +69,7 @@ class StepRecorder(Steps):
     async def check(self, record: RecordState) -> News:
         """Compare what an event tells of a record with what is known: a step like any other."""
         scope = current_scope()
-        path = scope.next_path("$check")
+        path = scope.next_path(CHECK)
         answer = await self._do(
             scope,
             path,

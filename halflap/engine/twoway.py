@@ -46,6 +46,7 @@ class News:
     current: Mapping[str, Any] | None = None
     writer: str = ""
     clears: Sequence[str] = ()
+    made_by: str = ""
     known: bool = False
     paired: bool = False
 
@@ -103,8 +104,10 @@ class TwoWay:
         hops = 0 if self.replays else await self.echo.hops(told, making)
         if hops > MOST_HOPS:
             return News("loop", f"{told}: {hops} writes, each caused by the one before it", hops)
-        if not known and (maker := self.echo.made_by(told, making)):
-            return News("echo", f"{told} is what {maker} makes", hops, writer=maker)
+        if not known and (step := self.echo.made_by(told, making)):
+            maker, made_by = step.partition("/")[0], step if making[step]["over"] else ""
+            reason = f"{told} is what {maker} makes"
+            return News("echo", reason, hops, writer=maker, made_by=made_by)
         clears = list(known.pending)
         news = known.news(told.fields) if known else list(told.fields)
         if not news and told.fields and not self.replays:
@@ -149,6 +152,11 @@ class TwoWay:
         told, news = self.told, self.news
         if told is None:
             return []
+        return [*self._seen(told, news), *self.echo.stale()]
+
+    def _seen(self, told: RecordState, news: News) -> list[StateWrite]:
+        if news.made_by:
+            return [self.echo.made(told, news.made_by), self.echo.seen(told, (), news.writer)]
         if news.how == "echo" and news.clears:
             return [self.echo.seen(told, news.clears, news.writer)]
         ours = any(record == told.name for record, _ in self.wrote)
@@ -252,8 +260,11 @@ class TwoWay:
         is_other = pairs.side_of(saved.component, saved.kind) == other
         if not is_other or self._partner_of(self.told) is None:
             return []
-        if await self.echo.pair(pairs, saved):
-            return []  # an app that makes no second one has given one that is paired already
+        # The flow may have paired its record itself, or made another one before; and an app that makes
+        # no second one may have given one that is paired already.
+        found = [await self.echo.pair(pairs, each) for each in (self.told, saved)]
+        if any(found) or self.news.paired:
+            return []
         ids = {partner.side: self.told.id, other: saved.id}
         self.news = replace(self.news, paired=True)
         return [replace(each, expect=None) for each in self.echo.pairing(pairs, ids)]

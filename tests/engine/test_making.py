@@ -1,0 +1,148 @@
+"""Two-way: who makes a record, and which one of those that are made is paired."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap import Context, Retry
+from halflap.engine.echo import MAKING_KNOWN, MAKING_LASTS
+from halflap.engine.memory import MemoryEngine
+from tests.engine.twins import Twins, twins_on
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
+    async with twins_on(request.param, tmp_path) as made:
+        yield made
+
+
+async def test_an_attempt_that_resumes_pairs_no_second_record_with_the_first_ones(
+    twins: Twins,
+) -> None:
+    create = twins.components["right"].actions["create"]
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        await create(ctx.config.right, name=thing["name"], amount=None)
+        twins.right.refuse = 1 if ctx.attempt == 1 else 0
+        await create(ctx.config.right, name="Another", amount=None)
+
+    twins.integration.flows["left_to_right"].function = flow
+    twins.left.edit(name="Initech", amount="220")
+    done = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert done.state == "succeeded"
+    assert len(twins.right.records) == 2
+    assert await twins.paired() == {b'{"left":"left_1","right":"right_1"}'}
+
+
+async def test_branches_that_make_records_pair_one_of_them(twins: Twins) -> None:
+    create = twins.components["right"].actions["create"]
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        async def make(name: str) -> None:
+            await create(ctx.config.right, name=name, amount=None)
+
+        await ctx.gather(["One", "Two", "Three"], make)
+
+    twins.integration.flows["left_to_right"].function = flow
+    twins.left.edit(name="Initech", amount="220")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    assert len(twins.right.records) == 3
+    assert len(await twins.paired()) == 1
+
+
+async def test_what_a_flow_pairs_itself_stays_paired_when_it_makes_another_record(
+    twins: Twins,
+) -> None:
+    twins.right.edit("right_7", name="Found")
+    twins.right.told.clear()
+
+    async def flow(ctx: Context[Any], thing: Any) -> None:
+        await ctx.pair(twins.pairs, left=thing["id"], right="right_7")
+        await twins.components["right"].actions["create"](ctx.config.right, name="B", amount=None)
+
+    twins.integration.flows["left_to_right"].function = flow
+    twins.left.edit(name="Initech", amount="220")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    assert await twins.paired() == {b'{"left":"left_1","right":"right_7"}'}
+
+
+async def test_a_step_that_may_have_made_a_record_is_taken_for_the_maker_of_one(
+    twins: Twins,
+) -> None:
+    twins.right.lose = 10
+    twins.left.edit(name="Initech", amount="220")
+    failed = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert failed.state == "failed"
+    twins.right.lose = 0
+    told = twins.right.told.pop()
+    for _ in range(2):  # events come twice
+        echo = await twins.ended(await twins.send(told))
+        assert echo.reason.startswith("echo: "), echo.reason
+    twins.right.edit("right_2", name="Initech", amount="220")  # somebody makes another one
+    made = await twins.ended(await twins.send(twins.right.told.pop()))
+    assert made.state == "succeeded"
+    assert len(twins.left.records) == 2
+
+
+async def test_what_may_have_been_made_long_ago_is_no_echo_any_more(twins: Twins) -> None:
+    twins.right.refuse = 10
+    twins.left.edit(name="Initech", amount="220")
+    failed = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert failed.state == "failed"
+    twins.right.refuse = 0
+    twins.clock.advance(MAKING_KNOWN / 1e6)
+    twins.right.edit(name="Initech", amount="220")
+    made = await twins.ended(await twins.send(twins.right.told.pop()))
+    assert made.state == "succeeded"
+    scope = "making:cus_1:right/thing"
+    state = twins.engine if isinstance(twins.engine, MemoryEngine) else twins.engine.journal
+    assert await state.list_state(scope) == {}
+
+
+async def test_an_event_waits_two_minutes_at_most_for_a_step_that_is_tried_again_and_again(
+    twins: Twins,
+) -> None:
+    create = twins.components["right"].actions["create"]
+    create.retry = Retry(
+        attempts=100, first=timedelta(seconds=30), longest=timedelta(seconds=30), jitter=0
+    )
+    twins.right.refuse = 50
+    twins.left.edit(name="Initech", amount="220")
+    his = await twins.send(twins.left.told.pop())
+    while twins.right.refuse == 50:
+        await twins.engine.outcome(his, 0.003)
+    twins.clock.advance(1)
+    twins.right.edit(name="Hers", amount="7")
+    began = twins.clock()
+    hers = await twins.ended(await twins.send(twins.right.told.pop()))
+    assert hers.state == "succeeded"
+    assert twins.clock() - began < 2 * MAKING_LASTS
+    assert hers.attempt < 60
+
+
+async def test_what_a_flow_was_told_of_as_it_was_cancelled_is_still_news(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    usual = twins.integration.flows["left_to_right"].function
+
+    async def swallows(ctx: Context[Any], thing: Any) -> None:
+        with suppress(BaseException):
+            await twins.engine.cancel(ctx.execution, "no")
+            await ctx.sleep(0)
+            await usual(ctx, thing)
+
+    twins.integration.flows["left_to_right"].function = swallows
+    twins.left.edit("left_1", amount="300")
+    event = twins.left.told.pop()
+    cancelled = await twins.ended(await twins.send(event))
+    assert cancelled.state == "cancelled"
+    twins.integration.flows["left_to_right"].function = usual
+    assert (await twins.ended(await twins.send(event))).state == "succeeded"
+    assert twins.right.records["right_1"]["amount"] == Decimal(300)
