@@ -50,7 +50,7 @@ def create_app(operations: Operations, token: str) -> FastAPI:
         return Health(
             status="ok",
             version=halflap.__version__,
-            store=Place(path=str(operations.store.database.path.parent)),
+            store=Place(path=operations.store.where),
             running=operations.engine.running,
             uptime_seconds=round(time.monotonic() - began, 3),
         )

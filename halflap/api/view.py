@@ -77,7 +77,7 @@ class Problem(View):
 
 
 class Place(View):
-    """Where a store lies."""
+    """Where a store lies: its directory, or its URL without the password."""
 
     path: str
 

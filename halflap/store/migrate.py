@@ -21,10 +21,11 @@ from importlib import metadata
 from typing import Literal
 
 from halflap.errors import StoreError
+from halflap.store.job import Connection
 
 Phase = Literal["before", "after"]
 
-_TABLE = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (
     number     INTEGER NOT NULL,
     phase      TEXT    NOT NULL CHECK (phase IN ('before', 'after')),
@@ -71,13 +72,16 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
-class _Applied:
+class Applied:
+    """A phase of a migration as a store has it."""
+
     name: str
     checksum: str
     version: str
 
 
-_History = dict[tuple[int, Phase], _Applied]
+Applications = dict[tuple[int, Phase], Applied]
+"""What a store has of its migrations."""
 
 
 def migrate(
@@ -94,15 +98,15 @@ def migrate(
     migration is a savepoint. Raises `StoreError`, with nothing of the migration applied, where
     the store is newer than this code or has another history, or where the SQL fails.
     """
-    ordered = _in_order(migrations)
+    ordered = in_order(migrations)
     with _transaction(connection):
-        connection.execute(_TABLE)
-    history = _read_history(connection)
-    _compare(ordered, history)
+        connection.execute(TABLE)
+    history = read_history(connection)
+    compare(ordered, history)
     done: list[tuple[int, Phase]] = []
     with _foreign_keys_off(connection):
         for migration in ordered:
-            for step in _phases(phase):
+            for step in phases(phase):
                 if (migration.number, step) not in history:
                     _apply(connection, migration, step, history, clock)
                     done.append((migration.number, step))
@@ -125,7 +129,8 @@ def statements(script: str) -> Iterator[str]:
         raise StoreError(f"the statement {_excerpt(rest)} does not end; close it with a semicolon.")
 
 
-def _in_order(migrations: Sequence[Migration]) -> list[Migration]:
+def in_order(migrations: Sequence[Migration]) -> list[Migration]:
+    """The migrations by their numbers, which have neither gaps nor doubles."""
     ordered = sorted(migrations, key=lambda migration: migration.number)
     for expected, migration in enumerate(ordered, start=1):
         if migration.number != expected:
@@ -136,17 +141,19 @@ def _in_order(migrations: Sequence[Migration]) -> list[Migration]:
     return ordered
 
 
-def _phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
+def phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
+    """The phases to apply, one after the other."""
     return ("before", "after") if phase == "both" else (phase,)
 
 
-def _read_history(connection: sqlite3.Connection) -> _History:
+def read_history(connection: Connection) -> Applications:
+    """What was applied to a store."""
     rows = connection.execute("SELECT number, phase, name, checksum, version FROM migrations")
-    return {(row[0], row[1]): _Applied(row[2], row[3], row[4]) for row in rows.fetchall()}
+    return {(row[0], row[1]): Applied(row[2], row[3], row[4]) for row in rows.fetchall()}
 
 
-def _compare(migrations: list[Migration], history: _History) -> None:
-    """Refuse a store that this code would misread."""
+def compare(migrations: list[Migration], history: Applications) -> None:
+    """Refuse, with a `StoreError`, a store that this code would misread."""
     known = {migration.number: migration for migration in migrations}
     newer = max((key for key in history if key[0] > len(known) and key[1] == "after"), default=None)
     if newer is not None:
@@ -176,15 +183,10 @@ def _apply(
     connection: sqlite3.Connection,
     migration: Migration,
     phase: Phase,
-    history: _History,
+    history: Applications,
     clock: Callable[[], int] | None,
 ) -> None:
-    if phase == "after" and (migration.number, "before") not in history:
-        raise StoreError(
-            f"migration {migration}: its 'before' has not been applied to this store; "
-            "apply that, then replace the servers, then apply 'after'."
-        )
-    applied = _Applied(migration.name, migration.checksum(phase), _version())
+    check_turn(migration, phase, history)
     statement = ""
     try:
         with _transaction(connection):
@@ -194,18 +196,7 @@ def _apply(
             statement = "PRAGMA foreign_key_check"
             if wrong := connection.execute(statement).fetchone():
                 raise StoreError(f"a row of table {wrong[0]} refers to none of {wrong[2]}.")
-            connection.execute(
-                "INSERT INTO migrations (number, phase, name, checksum, version, applied_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    migration.number,
-                    phase,
-                    applied.name,
-                    applied.checksum,
-                    applied.version,
-                    (clock or _microseconds)(),
-                ),
-            )
+            applied = record(connection, migration, phase, (clock or _microseconds)())
     except (sqlite3.Error, StoreError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
             raise
@@ -214,6 +205,26 @@ def _apply(
             "nothing of it was applied: mend it and start again."
         ) from error
     history[migration.number, phase] = applied
+
+
+def check_turn(migration: Migration, phase: Phase, history: Applications) -> None:
+    """Refuse, with a `StoreError`, an 'after' that comes first."""
+    if phase == "after" and (migration.number, "before") not in history:
+        raise StoreError(
+            f"migration {migration}: its 'before' has not been applied to this store; "
+            "apply that, then replace the servers, then apply 'after'."
+        )
+
+
+def record(connection: Connection, migration: Migration, phase: Phase, now: int) -> Applied:
+    """Note that a phase of a migration is applied, in the transaction that applies it."""
+    applied = Applied(migration.name, migration.checksum(phase), code_version())
+    connection.execute(
+        "INSERT INTO migrations (number, phase, name, checksum, version, applied_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (migration.number, phase, applied.name, applied.checksum, applied.version, now),
+    )
+    return applied
 
 
 def _refuse_unfit(statement: str) -> None:
@@ -248,7 +259,8 @@ def _foreign_keys_off(connection: sqlite3.Connection) -> Generator[None]:
         connection.execute(f"PRAGMA foreign_keys = {on}")
 
 
-def _version() -> str:
+def code_version() -> str:
+    """The version of this code."""
     try:
         return metadata.version("halflap")
     except metadata.PackageNotFoundError:

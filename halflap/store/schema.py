@@ -103,7 +103,7 @@ CREATE TABLE connections (
     status TEXT NOT NULL DEFAULT 'untested',
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX connections_by_name ON connections (ifnull(customer, ''), name);
+CREATE UNIQUE INDEX connections_by_name ON connections (coalesce(customer, ''), name);
 
 CREATE TABLE instances (
     id TEXT PRIMARY KEY,

@@ -100,6 +100,11 @@ class Database:
         return cls(file, clock or _microseconds)
 
     @property
+    def where(self) -> str:
+        """The directory of the file."""
+        return str(self.path.parent)
+
+    @property
     def failed(self) -> BaseException | None:
         """The failure after which this process may write no more; None while all is well."""
         return self._failed

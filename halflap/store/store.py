@@ -1,11 +1,11 @@
-"""The store of a server: one directory with the file of everything, and the key of its secrets."""
+"""The store of a server: a directory with the file of everything, or a PostgreSQL database."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -14,69 +14,117 @@ from halflap.errors import StoreError
 from halflap.model import Clock, wall_clock
 from halflap.store import canary
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.writer import Writer
+from halflap.store.job import Database, Way
 from halflap.store.journal import SqliteJournal
 from halflap.store.migrate import migrate
 from halflap.store.once import make_folder
+from halflap.store.protocol import Journal
 from halflap.store.schema import MIGRATIONS
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import Database as File
 from halflap.store.vault import KEY_SIZE, Vault
 
 FILE = "halflap.db"
 KEY = "halflap.key"
+SCHEMES = ("postgresql://", "postgres://")
 
 
 class Store:
     """An open store: its catalogue, its journal, its vault."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        journal: Journal,
+        vault: Vault,
+        clock: Clock,
+        beside: Sequence[Way] = (),
+    ) -> None:
         """Use `Store.open` or `Store.memory`."""
         self.database = database
+        self._ways: Sequence[Way] = (*beside, database)
+        self.catalogue = catalogue
+        self.journal = journal
         self.vault = vault
         self.clock = clock
-        self.catalogue = Catalogue(database, vault, clock)
-        self.journal = SqliteJournal(database, clock)
 
     @classmethod
     async def open(
         cls,
-        directory: Path,
+        place: Path | str,
         *,
-        clock: Clock = wall_clock,
+        clock: Clock | None = None,
         synchronous: str = "FULL",
         vault: Vault | None = None,
     ) -> Store:
-        """Open the store in a directory, made (for its owner only) where it is missing.
+        """Open the store in a directory, or at a URL such as `postgresql://user@host/database`.
 
-        Takes the lock on it, and brings an older schema up to this code's. Without a `vault`, the
-        master key is the file `halflap.key` there, made with the store. Raises `StoreLocked` while
-        another process has it open, and `StoreError` where the key of an existing store is missing,
-        or is another than its secrets are sealed with.
+        Brings an older schema up to this code's. Raises `StoreError` where the store cannot be
+        opened, or its secrets are sealed with other keys than the vault's.
+
+        A directory is made (for its owner only) where it is missing, and locked: `StoreLocked`
+        while another process has it open. Without a `vault`, the master key is the file
+        `halflap.key` there, made with the store; without it, an existing store is not opened.
+
+        A database is open to any number of processes at once, which share their keys: it needs a
+        `vault`. Without a `clock`, its time is that of the database.
         """
+        if isinstance(place, str) and place.startswith(SCHEMES):
+            return await cls._at_url(place, clock, vault)
+        directory = Path(place)
         if vault is None:
             vault = await anyio.to_thread.run_sync(_prepare, directory)
         else:
             await anyio.to_thread.run_sync(_make, directory)
-        database = await Database.open(directory / FILE, clock=clock, synchronous=synchronous)
-        return await cls._migrated(database, vault, clock)
+        clock = clock or wall_clock
+        file = await File.open(directory / FILE, clock=clock, synchronous=synchronous)
+        return await cls._in_file(file, vault, clock)
 
     @classmethod
     async def memory(cls, *, clock: Clock = wall_clock, vault: Vault | None = None) -> Store:
         """A store that ends with its process, for tests."""
-        database = await Database.open(Path(":memory:"), clock=clock)
-        return await cls._migrated(database, vault or _fresh_vault(), clock)
+        file = await File.open(Path(":memory:"), clock=clock)
+        return await cls._in_file(file, vault or _fresh_vault(), clock)
 
     @classmethod
-    async def _migrated(cls, database: Database, vault: Vault, clock: Clock) -> Store:
+    async def _in_file(cls, file: File, vault: Vault, clock: Clock) -> Store:
         def prepare(connection: sqlite3.Connection) -> None:
             migrate(connection, MIGRATIONS, clock=clock)
             canary.keep(connection, vault)
 
         try:
-            await database.alone(prepare)
+            await file.alone(prepare)
         except BaseException:
-            await database.close()
+            await file.close()
             raise
-        return cls(database, vault, clock)
+        catalogue = Catalogue(Writer(file), vault, clock)
+        return cls(file, catalogue, SqliteJournal(file, clock), vault, clock)
+
+    @classmethod
+    async def _at_url(cls, url: str, clock: Clock | None, vault: Vault | None) -> Store:
+        if vault is None:
+            raise StoreError(
+                "a store on PostgreSQL needs its master keys in HALFLAP_KEYS, the same in every "
+                "process that opens it; for a new store, make one with: "
+                'echo "k1:$(head -c 32 /dev/urandom | base64)"'
+            )
+        try:
+            from halflap.store.postgres.opening import opened
+        except ImportError as error:
+            raise StoreError(
+                f"a store on PostgreSQL needs psycopg ({error}); "
+                "install it with: pip install 'halflap[postgresql]'"
+            ) from error
+        parts = await opened(url, vault, clock)
+        return cls(
+            parts.jobs, parts.catalogue, parts.journal, vault, parts.clock, beside=[parts.database]
+        )
+
+    @property
+    def where(self) -> str:
+        """The store's directory, or its URL without the password."""
+        return self.database.where
 
     @property
     def on_failure(self) -> Callable[[BaseException], object] | None:
@@ -85,12 +133,14 @@ class Store:
 
     @on_failure.setter
     def on_failure(self, call: Callable[[BaseException], object] | None) -> None:
-        self.database.on_failure = call
+        for each in self._ways:
+            each.on_failure = call
 
     async def close(self) -> None:
-        """Write what is queued and noted, and let go of the lock."""
-        await self.catalogue.settled()
-        await self.database.close()
+        """Write what is queued and noted, and let go of the lock, or of all connections."""
+        await self.catalogue.close()
+        for each in self._ways:
+            await each.close()
 
 
 def _prepare(directory: Path) -> Vault:

@@ -17,7 +17,6 @@ from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
 from halflap.store.catalogue.versions import Versions
 from halflap.store.catalogue.writer import Writer
-from halflap.store.sqlite import Database
 from halflap.store.vault import Vault
 
 __all__ = ["Catalogue", "StoredSubscription"]
@@ -26,20 +25,20 @@ __all__ = ["Catalogue", "StoredSubscription"]
 class Catalogue:
     """All that people make, noun by noun: `catalogue.instances.get(...)`."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
-        self._writer = Writer(database)
-        self.customers = Customers(self._writer, clock)
-        self.versions = Versions(self._writer, clock)
-        self.connections = Connections(self._writer, vault, clock)
-        self.instances = Instances(self._writer, clock)
-        self.endpoints = Endpoints(self._writer, vault, clock)
-        self.subscriptions = Subscriptions(self._writer, vault, clock)
-        self.rejections = Rejections(database)
-        self.counters = Counters(database)
+    def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
+        self._writer = writer
+        self.customers = Customers(writer, clock)
+        self.versions = Versions(writer, clock)
+        self.connections = Connections(writer, vault, clock)
+        self.instances = Instances(writer, clock)
+        self.endpoints = Endpoints(writer, vault, clock)
+        self.subscriptions = Subscriptions(writer, vault, clock)
+        self.rejections = Rejections(writer.database)
+        self.counters = Counters(writer.database)
 
     @property
     def changed(self) -> int:
-        """Grows with every write that a cache may depend on.
+        """Grows with every write that a cache may depend on, whichever process writes.
 
         Note the number before reading, and keep what was read under it: at another number it is
         stale.
@@ -54,3 +53,8 @@ class Catalogue:
         """Wait until what was noted (rejections, counts) is written."""
         await self.rejections.settled()
         await self.counters.settled()
+
+    async def close(self) -> None:
+        """Write what was noted, and look for no more changes."""
+        await self.settled()
+        await self._writer.close()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -17,6 +14,7 @@ from halflap.model import Clock, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import customers
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
 from halflap.store.vault import Vault
 
 Status = Literal["untested", "working", "unauthorized"]
@@ -34,8 +32,8 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, fields = excluded.fields,
 """
 USERS = """
 SELECT instances.name, revisions.number
-FROM revisions JOIN instances ON instances.id = revisions.instance, json_each(revisions.connections)
-WHERE json_each.value = ? AND instances.state <> 'disabled'
+FROM revisions JOIN instances ON instances.id = revisions.instance
+WHERE revisions.connections LIKE ? AND instances.state <> 'disabled'
 ORDER BY revisions.number = instances.revision DESC, instances.name, revisions.number DESC LIMIT 1
 """
 
@@ -47,7 +45,6 @@ class Connections:
         self._writer = writer
         self._vault = vault
         self._clock = clock
-        self._refreshing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def save(
         self,
@@ -71,7 +68,7 @@ class Connections:
         made = new_id("con", now=now)
         plain = codec.encode(dict(fields)).decode()
 
-        def job(connection: sqlite3.Connection) -> StoredConnection | Refused:
+        def job(connection: Connection) -> StoredConnection | Refused:
             old = None
             if id is not None:
                 row = find(connection, id)
@@ -94,7 +91,7 @@ class Connections:
                 envelopes, differs = self._seal(customer, made, secrets), False
             taken = one(
                 connection,
-                "SELECT id FROM connections WHERE ifnull(customer, '') = ? AND name = ?",
+                "SELECT id FROM connections WHERE coalesce(customer, '') = ? AND name = ?",
                 customer or "",
                 name,
             )
@@ -130,7 +127,7 @@ class Connections:
     async def by_name(self, customer: str | None, name: str) -> StoredConnection | None:
         """A customer's connection (None: the team's own) by its name."""
         rows = await self._writer.rows(
-            f"{SELECT} WHERE ifnull(customer, '') = ? AND name = ?",
+            f"{SELECT} WHERE coalesce(customer, '') = ? AND name = ?",
             (customer or "", name),
         )
         return stored(rows[0]) if rows else None
@@ -138,7 +135,7 @@ class Connections:
     async def list(self, customer: str | None) -> Sequence[StoredConnection]:
         """A customer's connections (None: the team's own), by name."""
         rows = await self._writer.rows(
-            f"{SELECT} WHERE ifnull(customer, '') = ? ORDER BY name",
+            f"{SELECT} WHERE coalesce(customer, '') = ? ORDER BY name",
             (customer or "",),
         )
         return [stored(each) for each in rows]
@@ -159,7 +156,7 @@ class Connections:
     async def set_status(self, connection: str, status: Status) -> None:
         """Note what was learnt about a connection: it works, or the app refused it."""
 
-        def job(db: sqlite3.Connection) -> Refused | None:
+        def job(db: Connection) -> Refused | None:
             if find(db, connection) is None:
                 return missing(connection)
             db.execute("UPDATE connections SET status = ? WHERE id = ?", (status, connection))
@@ -169,9 +166,8 @@ class Connections:
 
     @asynccontextmanager
     async def refreshing(self, connection: str) -> AsyncGenerator[None]:
-        """Let one task of this process at a time refresh a connection; the others wait."""
-        lock = self._refreshing.setdefault(connection, asyncio.Lock())
-        async with lock:
+        """Let one task at a time refresh a connection, of whatever process; the others wait."""
+        async with self._writer.holding(connection):
             yield
 
     async def refresh(
@@ -187,7 +183,7 @@ class Connections:
         """
         plain = codec.encode(dict(fields)).decode()
 
-        def job(db: sqlite3.Connection) -> StoredConnection | Refused | None:
+        def job(db: Connection) -> StoredConnection | Refused | None:
             row = find(db, connection)
             if row is None:
                 return missing(connection)
@@ -210,11 +206,11 @@ class Connections:
         names the connection: its executions may still read it.
         """
 
-        def job(db: sqlite3.Connection) -> Refused | None:
+        def job(db: Connection) -> Refused | None:
             row = find(db, connection)
             if row is None:
                 return missing(connection)
-            user = one(db, USERS, connection)
+            user = one(db, USERS, f'%:"{connection}"%')
             if user is not None:
                 return ConfigError(
                     f"connection {row[3]!r} is used by instance {user[0]!r} "
@@ -253,7 +249,7 @@ class Connections:
             return False
 
 
-def find(connection: sqlite3.Connection, id: str) -> Any:
+def find(connection: Connection, id: str) -> Any:
     """A row of `SELECT`, or None."""
     return one(connection, f"{SELECT} WHERE id = ?", id)
 

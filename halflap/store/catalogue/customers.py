@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Customer, new_id
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
 
 SELECT = "SELECT id, name, external_id, created_at FROM customers"
 
@@ -27,7 +27,7 @@ class Customers:
         now = self._clock()
         customer = Customer(new_id("cus", now=now), name, external_id, now)
 
-        def job(connection: sqlite3.Connection) -> Customer | Refused:
+        def job(connection: Connection) -> Customer | Refused:
             taken = one(connection, "SELECT id FROM customers WHERE name = ?", name)
             if taken is not None:
                 return ConfigError(
@@ -55,8 +55,8 @@ class Customers:
     async def get(self, customer: str) -> Customer:
         """The customer of an id or a name (an id goes first); raises `NotFound`."""
         rows = await self._writer.rows(
-            f"{SELECT} WHERE id = ?1 OR name = ?1 ORDER BY id <> ?1 LIMIT 1",
-            (customer,),
+            f"{SELECT} WHERE id = ? OR name = ? ORDER BY id <> ? LIMIT 1",
+            (customer, customer, customer),
         )
         if not rows:
             raise missing(customer)
@@ -78,7 +78,7 @@ class Customers:
         Raises `ConfigError` while it has instances or connections, and names them.
         """
 
-        def job(connection: sqlite3.Connection) -> Refused | None:
+        def job(connection: Connection) -> Refused | None:
             found = one(connection, "SELECT name FROM customers WHERE id = ?", customer)
             if found is None:
                 return missing(customer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from halflap.model import Clock, EndpointRecord, type_id_alphabet
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
 from halflap.store.vault import Vault
 
 SELECT = "SELECT id, instance, flow, open FROM endpoints"
@@ -32,7 +32,7 @@ class Endpoints:
         """
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> dict[str, EndpointRecord] | Refused:
+        def job(connection: Connection) -> dict[str, EndpointRecord] | Refused:
             found = instances.find(connection, instance)
             if found is None:
                 return instances.missing(instance)
@@ -81,7 +81,7 @@ class Endpoints:
         await self._switch(instance, 0)
 
     async def _switch(self, instance: str, open: int) -> None:
-        def job(connection: sqlite3.Connection) -> Refused | None:
+        def job(connection: Connection) -> Refused | None:
             if one(connection, "SELECT 1 FROM instances WHERE id = ?", instance) is None:
                 return instances.missing(instance)
             connection.execute("UPDATE endpoints SET open = ? WHERE instance = ?", (open, instance))
@@ -100,7 +100,7 @@ def place(customer: str, endpoint: str) -> tuple[str, str, str]:
     return customer, endpoint, "secret"
 
 
-def of_instance(connection: sqlite3.Connection, instance: str) -> dict[str, EndpointRecord]:
+def of_instance(connection: Connection, instance: str) -> dict[str, EndpointRecord]:
     """An instance's endpoints by flow, in a job."""
     return by_flow(
         connection.execute(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,)).fetchall()

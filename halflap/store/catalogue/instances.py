@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from halflap.model import Clock, Instance, InstanceState, Micros, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import customers, versions
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
 
 SELECT = """
 SELECT id, customer, integration, name, version, revision, state, error, created_at, changed_at,
@@ -52,7 +52,7 @@ class Instances:
             changed_at=now,
         )
 
-        def job(connection: sqlite3.Connection) -> Instance | Refused:
+        def job(connection: Connection) -> Instance | Refused:
             if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
                 return customers.missing(customer)
             if (unfit := unfit_version(connection, integration, version)) is not None:
@@ -92,10 +92,11 @@ class Instances:
         self, customer: str | None = None, integration: str | None = None
     ) -> Sequence[Instance]:
         """Instances of a customer, of an integration, of both or all; oldest first."""
+        wanted = {"customer": customer, "integration": integration}
+        given = {column: each for column, each in wanted.items() if each is not None}
+        where = " AND ".join(f"{column} = ?" for column in given)
         rows = await self._writer.rows(
-            f"{SELECT} WHERE (?1 IS NULL OR customer = ?1)"
-            " AND (?2 IS NULL OR integration = ?2) ORDER BY id",
-            (customer, integration),
+            f"{SELECT} {where and f'WHERE {where}'} ORDER BY id", tuple(given.values())
         )
         return [Instance(*each) for each in rows]
 
@@ -113,7 +114,7 @@ class Instances:
         """
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> int | Refused:
+        def job(connection: Connection) -> int | Refused:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -153,7 +154,7 @@ class Instances:
         """
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> Instance | Refused | None:
+        def job(connection: Connection) -> Instance | Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -168,8 +169,8 @@ class Instances:
                 if not isinstance(revised, int):
                     return revised
             connection.execute(
-                "UPDATE instances SET state = ?, error = ?, version = ifnull(?, version),"
-                " deployment = ifnull(?, deployment), changed_at = ? WHERE id = ?",
+                "UPDATE instances SET state = ?, error = ?, version = coalesce(?, version),"
+                " deployment = coalesce(?, deployment), changed_at = ? WHERE id = ?",
                 (to_state, error, version, deployment, now, instance),
             )
             return find(connection, instance)
@@ -182,7 +183,7 @@ class Instances:
         Raises `ConfigError` unless it is disabled, failed, or was never activated.
         """
 
-        def job(connection: sqlite3.Connection) -> Refused | None:
+        def job(connection: Connection) -> Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
@@ -212,12 +213,12 @@ class Instances:
     async def note_tick(self, instance: str, flow: str, at: Micros) -> None:
         """Note that a scheduled flow fired a tick; an earlier one changes nothing."""
 
-        def job(connection: sqlite3.Connection) -> Refused | None:
+        def job(connection: Connection) -> Refused | None:
             if find(connection, instance) is None:
                 return missing(instance)
             connection.execute(
-                "INSERT INTO schedules VALUES (?, ?, ?) ON CONFLICT (instance, flow)"
-                " DO UPDATE SET last_tick = max(last_tick, excluded.last_tick)",
+                "INSERT INTO schedules VALUES (?, ?, ?) ON CONFLICT (instance, flow) DO UPDATE"
+                " SET last_tick = excluded.last_tick WHERE schedules.last_tick < excluded.last_tick",
                 (instance, flow, at),
             )
             return None
@@ -225,14 +226,14 @@ class Instances:
         await self._writer.note(job)
 
 
-def find(connection: sqlite3.Connection, instance: str) -> Instance | None:
+def find(connection: Connection, instance: str) -> Instance | None:
     """An instance in a job."""
     row = one(connection, f"{SELECT} WHERE id = ?", instance)
     return None if row is None else Instance(*row)
 
 
 def revise(
-    connection: sqlite3.Connection,
+    connection: Connection,
     found: Instance,
     config: Mapping[str, object],
     connections: Mapping[str, str],
@@ -258,7 +259,7 @@ def revise(
         return found.revision
     number: int = one(
         connection,
-        "SELECT ifnull(max(number), 0) + 1 FROM revisions WHERE instance = ?",
+        "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE instance = ?",
         found.id,
     )[0]
     connection.execute(
@@ -270,9 +271,7 @@ def revise(
     return number
 
 
-def read_revision(
-    connection: sqlite3.Connection, instance: str, number: int
-) -> tuple[str, str] | None:
+def read_revision(connection: Connection, instance: str, number: int) -> tuple[str, str] | None:
     """A revision as it is kept."""
     return one(
         connection,
@@ -282,7 +281,7 @@ def read_revision(
     )
 
 
-def unfit_version(connection: sqlite3.Connection, integration: str, version: str) -> Refused | None:
+def unfit_version(connection: Connection, integration: str, version: str) -> Refused | None:
     """Why an instance of an integration cannot have a version."""
     found = one(connection, "SELECT integration FROM versions WHERE hash = ?", version)
     if found is None:

@@ -7,7 +7,6 @@ flood of refused requests costs the store one small write at a time.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -15,7 +14,7 @@ import msgspec
 import structlog
 
 from halflap.model import Rejection
-from halflap.store.sqlite import Database
+from halflap.store.job import Connection, Database
 
 log = structlog.get_logger("halflap.store")
 
@@ -59,7 +58,7 @@ class Rejections:
         """Wait until what was noted is written."""
         await self._flight.landed()
 
-    def _take(self) -> Callable[[sqlite3.Connection], None] | None:
+    def _take(self) -> Callable[[Connection], None] | None:
         if not self._gathered:
             return None
         gathered, self._gathered = self._gathered, {}
@@ -69,16 +68,16 @@ class Rejections:
             for each in noted
         ]
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             connection.executemany(
                 "INSERT INTO rejections (endpoint, at, reason, status, headers)"
                 " VALUES (?, ?, ?, ?, ?)",
                 rows,
             )
             connection.executemany(
-                "DELETE FROM rejections WHERE endpoint = ?1 AND id <= (SELECT id FROM rejections"
-                " WHERE endpoint = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                [(endpoint, KEPT) for endpoint in gathered],
+                "DELETE FROM rejections WHERE endpoint = ? AND id <= (SELECT id FROM rejections"
+                " WHERE endpoint = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                [(endpoint, endpoint, KEPT) for endpoint in gathered],
             )
 
         return job
@@ -115,16 +114,17 @@ class Counters:
         """Wait until what was counted is written."""
         await self._flight.landed()
 
-    def _take(self) -> Callable[[sqlite3.Connection], None] | None:
+    def _take(self) -> Callable[[Connection], None] | None:
         if not self._gathered:
             return None
         gathered, self._gathered = self._gathered, Counter()
-        rows = [(*key, n) for key, n in gathered.items()]
+        # Sorted, so that two processes lock these rows in one order.
+        rows = [(*key, n) for key, n in sorted(gathered.items())]
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             connection.executemany(
                 "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT (instance, flow, what)"
-                " DO UPDATE SET count = count + excluded.count",
+                " DO UPDATE SET count = counters.count + excluded.count",
                 rows,
             )
 
@@ -137,7 +137,7 @@ class _Flight:
     def __init__(
         self,
         database: Database,
-        take: Callable[[], Callable[[sqlite3.Connection], None] | None],
+        take: Callable[[], Callable[[Connection], None] | None],
     ) -> None:
         self._database = database
         self._take = take

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +10,19 @@ from halflap.model import Clock, Micros
 from halflap.sdk import codec
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.writer import Refused, Writer
+from halflap.store.job import Connection
 from halflap.store.vault import Vault
 
 SELECT = """
 SELECT instance, flow, remote_id, secret, data, subscriptions.version, made_at, customer
 FROM subscriptions JOIN instances ON instances.id = instance
+"""
+PUT = """
+INSERT INTO subscriptions (instance, flow, remote_id, secret, data, version, made_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (instance, flow) DO UPDATE SET remote_id = excluded.remote_id,
+    secret = excluded.secret, data = excluded.data, version = excluded.version,
+    made_at = excluded.made_at
 """
 
 
@@ -56,16 +63,14 @@ class Subscriptions:
         now = self._clock()
         plain = codec.encode(dict(data)).decode()
 
-        def job(connection: sqlite3.Connection) -> Refused | None:
+        def job(connection: Connection) -> Refused | None:
             found = instances.find(connection, instance)
             if found is None:
                 return instances.missing(instance)
             about = place(found.customer, instance, flow)
             sealed = None if secret is None else self._vault.seal(secret, about)
             connection.execute(
-                "INSERT OR REPLACE INTO subscriptions"
-                " (instance, flow, remote_id, secret, data, version, made_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                PUT,
                 (instance, flow, remote_id, sealed, plain, version, now),
             )
             return None
@@ -87,7 +92,7 @@ class Subscriptions:
     async def remove(self, instance: str, flow: str) -> None:
         """Forget a flow's subscription; one that is not there is no error."""
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             connection.execute(
                 "DELETE FROM subscriptions WHERE instance = ? AND flow = ?", (instance, flow)
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Version
 from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
 
 SELECT = "SELECT hash, integration, number, published_at, note FROM versions"
 
@@ -24,7 +24,7 @@ class Versions:
         """Keep a bundle as the integration's next version; the same hash again is the same one."""
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> Version | Refused:
+        def job(connection: Connection) -> Version | Refused:
             known = one(connection, f"{SELECT} WHERE hash = ?", hash)
             if known is not None:
                 if known[1] != integration:
@@ -35,7 +35,7 @@ class Versions:
                 return Version(*known)
             number: int = one(
                 connection,
-                "SELECT ifnull(max(number), 0) + 1 FROM versions WHERE integration = ?",
+                "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE integration = ?",
                 integration,
             )[0]
             connection.execute(
@@ -105,7 +105,7 @@ class Versions:
         """
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> bool | Refused:
+        def job(connection: Connection) -> bool | Refused:
             found = one(connection, "SELECT integration FROM versions WHERE hash = ?", hash)
             if found is None:
                 return missing(hash)

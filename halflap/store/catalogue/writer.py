@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from halflap.errors import HalflapError
-from halflap.store.sqlite import Database
+from halflap.store.job import Connection, Database
 
 T = TypeVar("T")
 Refused = HalflapError
 
 
 class Writer:
-    """Writes to the catalogue, and counts what it changed."""
+    """Writes to the catalogue, and counts what it changed: here, where one process has the store.
+
+    Where many have it, `SharedWriter` of PostgreSQL counts and locks in the database.
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.changed = 0
         self.on_change: Callable[[], object] | None = None
+        self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def change(self, job: Callable[[sqlite3.Connection], T | Refused]) -> T:
+    async def change(self, job: Callable[[Connection], T | Refused]) -> T:
         """Run a job that changes what caches depend on, and count it once it is on disk.
 
-        A job that refuses returns the error, before it writes anything, and the error is raised
-        here: one that raised would make everybody in its batch commit alone.
+        Nobody else changes the catalogue meanwhile. A job that refuses returns the error, before
+        it writes anything, and the error is raised here: one that raised would make everybody in
+        its batch commit alone.
         """
-        future = self._database.post(job)
-        future.add_done_callback(self._count)
+        future = self.database.post(job)
+        future.add_done_callback(lambda _: self.count(self.changed + 1))
         # A caller that is cancelled must not hide a change that is committed all the same.
         return granted(await asyncio.shield(future))
 
-    async def note(self, job: Callable[[sqlite3.Connection], T | Refused]) -> T:
+    async def note(self, job: Callable[[Connection], T | Refused]) -> T:
         """Run a job that no cache depends on."""
-        return granted(await self._database.write(job))
+        return granted(await self.database.write(job))
 
     async def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query."""
-        return await self._database.read(lambda c: c.execute(sql, values).fetchall())
+        return await self.database.read(lambda c: c.execute(sql, values).fetchall())
 
-    def _count(self, _: object) -> None:
-        self.changed += 1
+    def count(self, changed: int) -> None:
+        """Go on to a number of changes, and tell who waits for them."""
+        self.changed = changed
         if self.on_change is not None:
             self.on_change()
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncGenerator[None]:
+        """Have a name to oneself; whoever else asks for it waits."""
+        lock = self._held.setdefault(name, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def close(self) -> None:
+        """Stop looking for changes."""
 
 
 def granted(result: T | Refused) -> T:
@@ -54,6 +71,6 @@ def granted(result: T | Refused) -> T:
     return result
 
 
-def one(connection: sqlite3.Connection, sql: str, *values: object) -> Any:
+def one(connection: Connection, sql: str, *values: object) -> Any:
     """The first row of a query, or None."""
     return connection.execute(sql, values).fetchone()

@@ -1,0 +1,102 @@
+"""Jobs: what the catalogue runs in a transaction, whatever database that is one of.
+
+A job is given a `Connection`, which `sqlite3` has and PostgreSQL is given. Its SQL is what both
+understand: `?` for values, `coalesce` for what may be missing, `ON CONFLICT` for what may be there,
+and the name of the table before a column that `excluded` has too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Cursor(Protocol):
+    """What a statement found, or how many rows it changed."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A connection with a transaction under way."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+        """Run a statement with values in the places of its `?`."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
+        """Run a statement once for each of these rows of values."""
+        ...
+
+
+class Stats(Protocol):
+    """What was written since the store was opened."""
+
+    commits: int
+    jobs: int
+
+
+class Way(Protocol):
+    """A way into a store, open until it is closed."""
+
+    on_failure: Callable[[BaseException], object] | None
+    """Called once a commit failed with an unknown outcome: the process has to start again."""
+
+    async def close(self) -> None:
+        """Write what is queued, and let go."""
+        ...
+
+
+class Database(Way, Protocol):
+    """Where jobs run: SQLite's file, or PostgreSQL."""
+
+    @property
+    def where(self) -> str:
+        """The store in words, without any password."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """What was written since the store was opened."""
+        ...
+
+    @property
+    def failed(self) -> BaseException | None:
+        """The failure after which this process may write no more; None while all is well."""
+        ...
+
+    def post(self, job: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Queue a job, and return the future of its result, which is there once it is on disk.
+
+        A job must bear being run again, with nothing left of the time before. So it changes nothing
+        but rows, and neither begins nor ends a transaction. What it raises rolls it back.
+        """
+        ...
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job, and return its result once it is on disk."""
+        ...
+
+    async def alone(self, job: Callable[[Any], T]) -> T:
+        """Run a job on the connection that writes, with no transaction open."""
+        ...
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """Run a job that only reads what is committed; it returns values, never a cursor."""
+        ...
