@@ -10,7 +10,10 @@ import pytest
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
 from halflap.model import Customer, Instance, Rejection, StoredConnection
 from halflap.store.catalogue import Catalogue
+from halflap.store.job import Connection
 from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.cluster import fresh_url
 
 
 class Clock:
@@ -21,12 +24,16 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "file":
-        store = await Store.open(tmp_path / "store", clock=Clock())
-    else:
-        store = await Store.memory(clock=Clock())
+    match request.param:
+        case "file":
+            store = await Store.open(tmp_path / "store", clock=Clock())
+        case "memory":
+            store = await Store.memory(clock=Clock())
+        case _:
+            vault = Vault.from_keys({"k1": bytes(32)}, "k1")
+            store = await Store.open(fresh_url(), clock=Clock(), vault=vault)
     yield store
     await store.close()
 
@@ -61,8 +68,17 @@ async def connect(
     )
 
 
-def everything(connection: sqlite3.Connection) -> str:
-    return "\n".join(connection.iterdump())
+def everything(connection: Connection) -> str:
+    """All rows of all tables."""
+    if isinstance(connection, sqlite3.Connection):
+        return "\n".join(connection.iterdump())
+    found = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    )
+    tables = [row[0] for row in found]
+    return "\n".join(
+        row[0] for table in tables for row in connection.execute(f"SELECT t::text FROM {table} t")
+    )
 
 
 # -- customers --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -94,7 +94,7 @@ class SharedWriter(Writer):
         if self._locks is not None:
             await self._locks.close()
 
-    def _done(self, future: asyncio.Future[tuple[object, int]]) -> None:
+    def _done(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is None:
             self._heard(future.result()[1])
 

@@ -33,7 +33,7 @@ from halflap.store.postgres.explain import explain, where
 T = TypeVar("T")
 Job = Callable[[Connection], T]
 
-READERS = 4
+READERS = 2
 TRIES = 5
 DOUBT_SECONDS = 10.0
 ASK_SECONDS = 0.1
@@ -70,7 +70,7 @@ class Stats:
 class Link:
     """A connection as jobs know it."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
@@ -84,14 +84,25 @@ class Link:
         return cursor
 
 
+class Look(Link):
+    """A connection that only looks. No text here has a NUL, so to ask for one finds nothing."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+        """Run a statement with values in the places of its `?`."""
+        return super().execute(
+            sql,
+            [each.replace("\0", "\ufffd") if isinstance(each, str) else each for each in values],
+        )
+
+
 class Line:
     """A connection that is made when it is needed, and made anew when it was lost."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._open: psycopg.Connection | None = None
+        self._open: psycopg.Connection[Any] | None = None
 
-    def connection(self) -> psycopg.Connection:
+    def connection(self) -> psycopg.Connection[Any]:
         """The connection, which runs each statement by itself unless told otherwise."""
         if self._open is None or self._open.closed:
             self._open = connect(self._url)
@@ -158,13 +169,9 @@ class Jobs:
         """Run a job, and return its result once it is committed."""
         return await self.post(job)
 
-    async def alone(self, job: Job[T]) -> T:
-        """Run a job with no transaction open."""
+    async def alone(self, job: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Run a job on psycopg's own connection, the one that writes, with no transaction open."""
         return await self._on(self._writing, self._alone, job)
-
-    async def with_connection(self, call: Callable[[psycopg.Connection], T]) -> T:
-        """Call something with the connection that writes, with no transaction open."""
-        return await self._on(self._writing, self._lent, call)
 
     async def read(self, job: Job[T]) -> T:
         """Run a job that only reads; each of its statements sees what is committed by then."""
@@ -203,24 +210,26 @@ class Jobs:
         for left in reversed(range(TRIES)):
             try:
                 return self._transact(job)
-            except (*CROSSED, _Again, psycopg.OperationalError) as error:
-                lost = isinstance(error, _Again) or self._is_lost()
-                if left and (lost or isinstance(error, CROSSED)):
-                    continue
-                cause = error.__cause__ if isinstance(error, _Again) else error
-                raise explain(cause or error, self.where) from error
-            except psycopg.Error as error:
+            except _Again as again:
+                error = again.__cause__ or again
+            except CROSSED as crossed:
+                error = crossed
+            except psycopg.Error as failed:
+                raise explain(failed, self.where) from failed
+            if not left:
                 raise explain(error, self.where) from error
         raise AssertionError
 
     def _transact(self, job: Job[T]) -> T:
         """Run and commit; raises `_Again`, or another error, where nothing was committed."""
-        connection = self._connected()
-        connection.execute(BEGIN)
+        connection = self._writer.connection()
         try:
+            connection.execute(BEGIN)
             result = job(Link(connection))
             row = connection.execute(NUMBER).fetchone()
-        except BaseException:
+        except BaseException as error:
+            if connection.closed and isinstance(error, psycopg.Error):
+                raise _Again from error
             self._roll_back(connection)
             raise
         number: str | None = row[0] if row else None
@@ -256,36 +265,15 @@ class Jobs:
                 ) from error
             time.sleep(ASK_SECONDS)
 
-    def _connected(self) -> psycopg.Connection:
-        """The writer's connection; asked nothing yet, so one that was lost is no error."""
-        try:
-            return self._writer.connection()
-        except psycopg.OperationalError as error:
-            raise explain(error, self.where) from error
-
-    def _is_lost(self) -> bool:
-        """Whether the writer's connection is gone, and with it what was not committed."""
-        try:
-            connection = self._writer.connection()
-        except psycopg.OperationalError:
-            return True
-        if connection.info.transaction_status is TransactionStatus.UNKNOWN:
-            self._writer.drop()
-            return True
-        return False
-
-    def _roll_back(self, connection: psycopg.Connection) -> None:
+    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
         try:
             connection.execute("ROLLBACK")
         except psycopg.Error:
             self._writer.drop()
 
-    def _alone(self, job: Job[T]) -> T:
-        return self._lent(lambda connection: job(Link(connection)))
-
-    def _lent(self, call: Callable[[psycopg.Connection], T]) -> T:
+    def _alone(self, job: Callable[[psycopg.Connection[Any]], T]) -> T:
         try:
-            return call(self._writer.connection())
+            return job(self._writer.connection())
         except psycopg.Error as error:
             self._writer.drop()
             raise explain(error, self.where) from error
@@ -295,7 +283,7 @@ class Jobs:
         try:
             for left in (1, 0):
                 try:
-                    return job(Link(line.connection()))
+                    return job(Look(line.connection()))
                 except psycopg.Error as error:
                     line.drop()
                     if not (left and isinstance(error, psycopg.OperationalError)):
@@ -315,7 +303,7 @@ class _Again(Exception):
     """Nothing was committed, so it can be done again."""
 
 
-def connect(url: str) -> psycopg.Connection:
+def connect(url: str) -> psycopg.Connection[Any]:
     """A connection that commits each statement; a server that is gone is noticed in seconds."""
     return psycopg.connect(url, autocommit=True, **MANNERS)
 
@@ -332,7 +320,7 @@ MANNERS: dict[str, Any] = {
 
 
 @lru_cache(256)
-def placed(sql: str) -> str:
+def placed(sql: str) -> bytes:
     """SQL with psycopg's places for values in the place of each `?`."""
     there = {"?": "%s", "%": "%%"}
-    return _PLACES.sub(lambda found: there.get(found[0], found[0].replace("%", "%%")), sql)
+    return _PLACES.sub(lambda found: there.get(found[0], found[0].replace("%", "%%")), sql).encode()

