@@ -65,6 +65,12 @@ def outcomes(directory: Path) -> dict[str, int]:
     return _read(directory, lambda c: {row[0]: row[1] for row in c.execute(sql)})
 
 
+def ended(directory: Path) -> int:
+    """How many executions have an outcome."""
+    sql = "SELECT count(*) FROM executions WHERE ended_at IS NOT NULL"
+    return _read(directory, lambda c: c.execute(sql).fetchone()[0])
+
+
 def dead_letters(directory: Path) -> list[tuple[str, str]]:
     """The executions that failed and were neither replayed nor dismissed, and why."""
     sql = (
