@@ -104,7 +104,7 @@ class Client:
                 await line.close()
             return
         line: Line | None = await local(settings)
-        if line is None and not make and not has_store(settings.dir):
+        if not (line or make or settings.store or has_store(settings.dir)):
             raise NotFound(
                 f"no server runs here, and {settings.dir.absolute()} has no store. Start one with "
                 "`halflap dev` (in a project) or `halflap serve`; or say where it is with --dir or "
@@ -323,12 +323,21 @@ async def local(settings: Settings) -> Http | None:
     line = Http.opened(url, settings.token or read_token(settings.dir))
     try:
         health = await line.health()
-        if Path(str(health["store"]["path"])).resolve() == settings.dir.resolve():
+        if same_place(str(health["store"]["path"]), settings):
             return line
     except (HalflapError, codec.NotJson, KeyError, TypeError):
         pass
     await line.close()
     return None
+
+
+def same_place(path: str, settings: Settings) -> bool:
+    """Whether a server's store is the one that the settings mean."""
+    if settings.store:
+        from halflap.store.postgres.explain import where
+
+        return path == where(settings.store)
+    return Path(path).resolve() == settings.dir.resolve()
 
 
 def lives(pid: int) -> bool:

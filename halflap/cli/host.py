@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import structlog
 
 from halflap.api import Operations, create_app
@@ -30,9 +31,9 @@ from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
 from halflap.gateway.route import Route
 from halflap.gateway.server import Server
-from halflap.model import FlowKey, wall_clock
+from halflap.model import FlowKey
 from halflap.sdk.egress import Egress, Policy
-from halflap.store.once import write_once
+from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
 from halflap.store.vault import Vault
 
@@ -48,7 +49,7 @@ class Host:
     def __init__(self, settings: Settings, store: Store, *, probation: bool = True) -> None:
         self.settings = settings
         self.store = store
-        self.clock = wall_clock
+        self.clock = store.clock
         self.port = settings.port
         self.egress = Egress(Policy(allow=settings.egress_allow))
         self.engine = JournalEngine(
@@ -99,12 +100,14 @@ class Host:
 
     @classmethod
     async def open(cls, settings: Settings, *, probation: bool = True) -> Host:
-        """Open the store (its OS lock admits one server) and put the rooms together.
+        """Open the store (a file's OS lock admits one server) and put the rooms together.
 
         Without `probation`, what an earlier process was running when it ended runs in this one.
         """
         vault = Vault.from_text(settings.keys) if settings.keys else None
-        store = await Store.open(settings.dir, vault=vault)
+        if settings.store:  # the rest of what a server keeps is in its directory all the same
+            await anyio.to_thread.run_sync(make_folder, settings.dir)
+        store = await Store.open(settings.place, vault=vault)
         try:
             return cls(settings, store, probation=probation)
         except BaseException:

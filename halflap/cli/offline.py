@@ -35,7 +35,8 @@ class Offline:
     def __init__(self, host: Host) -> None:
         """Use `open`."""
         self.host = host
-        self.where = str(host.settings.dir.absolute())
+        settings = host.settings
+        self.where = host.store.where if settings.store else str(settings.dir.absolute())
         self._engine: asyncio.Task[None] | None = None
 
     @classmethod

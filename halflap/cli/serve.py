@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the store lies; the project's .halflap, where it is not given.",
 )
+@click.option("--store", metavar="URL", help="PostgreSQL; better in HALFLAP_STORE, unseen by ps.")
 @click.option("--host", help="Where to listen; 127.0.0.1, where it is not given.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; 8400, or 0 for any.")
 @click.option("--public-url", metavar="URL", help="How senders reach this server.")
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--no-supervisor", is_flag=True, help="Do not start it again when it dies.")
 def serve(
     directory: Path | None,
+    store: str | None,
     host: str | None,
     port: int | None,
     public_url: str | None,
@@ -56,7 +58,9 @@ def serve(
     """
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, stopped_early)
-    settings = settings_here(dir=directory, host=host, port=port, public_url=public_url, log=log)
+    settings = settings_here(
+        dir=directory, store=store, host=host, port=port, public_url=public_url, log=log
+    )
     configure_log(settings)
     if no_supervisor:
         run(settings, Output(json=as_json))
@@ -65,6 +69,7 @@ def serve(
 
     given = {
         "--dir": settings.dir,
+        "--store": store,
         "--host": host,
         "--port": port,
         "--public-url": public_url,
@@ -152,13 +157,14 @@ class Running:
         draft = address.with_suffix(f".{os.getpid()}")
         draft.write_text(json.dumps(left))
         draft.replace(address)
-        store = self._settings.dir.absolute()
+        folder = self._settings.dir.absolute()
+        store = host.store.where if self._settings.store else str(folder)
         if self._output.json:
             self._output.emit(
                 {
                     **left,
                     "public_url": host.base_url,
-                    "store": str(store),
+                    "store": store,
                     "version": halflap.__version__,
                 }
             )
@@ -167,7 +173,7 @@ class Running:
         line(("Halflap", "bold"), f" {halflap.__version__} on ", (url, "cyan"))
         if host.base_url != url:
             line("  senders reach it at ", (host.base_url, "cyan"))
-        line(f"  store {store}, the API's token in {store / 'token'}")
+        line(f"  store {store}, the API's token in {folder / 'token'}")
         line(("  Ctrl-C stops", "dim"))
 
 

@@ -42,6 +42,12 @@ class Settings:
         Path(".halflap"),
         "The directory of the store, its key and its caches; in a project, its own `.halflap`.",
     )
+    store: str = setting(
+        "",
+        "The PostgreSQL database that has the store, where no file in the directory does: "
+        "`postgresql://USER:PASSWORD@HOST/DATABASE`. It needs `HALFLAP_KEYS`, the same in every "
+        "process that opens it.",
+    )
     host: str = setting(
         "127.0.0.1",
         "The address that the server listens on: this machine alone, or `0.0.0.0` for all.",
@@ -128,6 +134,11 @@ class Settings:
         },
     )
 
+    @property
+    def place(self) -> Path | str:
+        """Where the store is: the directory, or the URL of a database."""
+        return self.store or self.dir
+
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
         """From the environment; what is `given` (and not None) stands above it.
@@ -192,6 +203,12 @@ def check(where: str, value: Any, about: Field[Any]) -> None:
             raise ConfigError(
                 f"{where}={value!r}: it is an http or https URL with a host and no query, such as "
                 "https://hooks.example.com"
+            )
+        case "store" if value and not value.startswith(("postgresql://", "postgres://")):
+            # Not shown: whatever it is, there may be a password in it.
+            raise ConfigError(
+                f"{where}: it is the URL of a PostgreSQL database, such as "
+                "postgresql://user:password@host:5432/database; for a store in a file, leave it out"
             )
         case "log" if str(value) not in ("text", "json"):
             raise ConfigError(f"{where}={value!r}: it is text or json")
