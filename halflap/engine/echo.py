@@ -2,9 +2,10 @@
 
 The state keeps, beside what authors put there:
 
-`records:<instance>`, by record: each field's last value seen or written (`=price` → value, execution
-that wrote it), the writes under way (`~<execution>/<path>` → fields), what stood there before those
-of them that are tried again (`?<execution>/<path>` → fields), and who wrote last (`!`).
+`records:<instance>`, by record: each field's last value that we wrote (`=price` → value, step, pairs
+of its flow), the last one that a flow was told since (`@<pairs>/<flow>=price` → value, step that had
+written before), the writes under way (`~<execution>/<path>` → pairs, fields), what stood there before
+those of them that are tried again (`?<execution>/<path>` → fields), and who wrote last (`!`).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
 `pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
@@ -13,7 +14,7 @@ of them that are tried again (`?<execution>/<path>` → fields), and who wrote l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -41,17 +42,23 @@ SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an instance knows of a record.
+    """What a flow knows of a record.
 
-    fields: value and the execution that wrote it, empty where it was only seen. pending: the fields
-    of writes whose answer is not known, by step. before: what the app had when the first of several
-    tries looked, by step. last: the execution that wrote last, where nothing new was told since.
+    fields: values, and the execution of ours that wrote them, empty where they were only seen; no
+    value where flows of other pairs wrote since. pending: the fields of writes whose answer is not
+    known, by step. before: what the app had when the first of several tries looked, by step. last:
+    the execution that wrote last, where nothing new was told since. written: the step that wrote a
+    field last. pairs: those of the flow of a pending step.
     """
 
-    fields: Mapping[str, tuple[Any, str]] = field(default_factory=dict[str, tuple[Any, str]])
+    fields: Mapping[str, tuple[Sequence[Any], str]] = field(
+        default_factory=dict[str, tuple[Sequence[Any], str]]
+    )
     pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     last: str = ""
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
+    pairs: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.pending)
@@ -60,8 +67,29 @@ class Known:
         """Whether a field's value is neither the known one nor one that we may have written."""
         known = [each[name] for each in self.pending.values() if name in each]
         if name in self.fields:
-            known.append(self.fields[name][0])
+            known += self.fields[name][0]
         return not any(same(each, short(value)) for each in known)
+
+    def came_back(self, fields: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """The fields whose values a pending step wrote: that step, and its pairs."""
+        return {
+            name: (step, self.pairs[step])
+            for step, each in self.pending.items()
+            for name, value in fields.items()
+            if name in each and same(each[name], short(value))
+        }
+
+    def written_over(self, fields: Mapping[str, Any], *, besides: str) -> list[str]:
+        """The steps of other executions in doubt that may have written these fields, and no others.
+
+        Of what they wrote nothing is left once these are written, and an event that still tells of it
+        is one that comes late.
+        """
+        return [
+            step
+            for step, each in self.pending.items()
+            if each.keys() <= fields.keys() and step.partition("/")[0] != besides
+        ]
 
     def without(self, step: str) -> Known:
         """What is known besides that a step's earlier tries may have written."""
@@ -83,7 +111,11 @@ class Known:
 
 
 class Echo:
-    """What one execution reads and writes of this; the steps that call it are the recorder's."""
+    """What one execution reads and writes of this; the steps that call it are the recorder's.
+
+    `pairs` are those of its flow, by name, where it has some. What flows of other pairs write is an
+    edit for it: it has to reach the other app of its own pairs as well.
+    """
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -93,19 +125,19 @@ class Echo:
         self._customer = start.flow.customer
         self._records = f"records:{start.flow.instance}"
         self._writes = f"writes:{start.flow.customer}"
+        self._flow = start.flow.flow
         self._stale: list[StateWrite] = []
+        self.pairs = ""
 
     # An event -------------------------------------------------------------------------------
 
     async def known(self, record: RecordState) -> Known:
-        """What the instance knows of a record."""
-        row = parsed(await self._turn.read_state(self._records, record.name))
-        return Known(
-            {name[1:]: (held[0], held[1]) for name, held in row.items() if name[0] == "="},
-            {name[1:]: held for name, held in row.items() if name[0] == "~"},
-            {name[1:]: held for name, held in row.items() if name[0] == "?"},
-            row.get("!", ""),
-        )
+        """What the flow knows of a record that its event tells of."""
+        return await self._known(record, f"@{self.pairs}/{self._flow}=")
+
+    async def dealt_with(self, record: RecordState) -> Known:
+        """What the flows with the same pairs know of a record, whichever of them was told."""
+        return await self._known(record, f"@{self.pairs}/")
 
     async def making(self, told: RecordState) -> dict[str, dict[str, Any]]:
         """The steps, of any instance, that make records of a kind and do not know their id yet."""
@@ -128,7 +160,11 @@ class Echo:
 
         Raises `RetryLater` where one that is under way may: its answer will say.
         """
-        ours = {step: each for step, each in making.items() if each["instance"] == self._instance}
+        ours = {
+            step: each
+            for step, each in making.items()
+            if each["instance"] == self._instance and self._is_ours(each["pairs"])
+        }
         for step, each in ours.items():
             if covers(told.fields, each["fields"]):
                 return step
@@ -152,11 +188,20 @@ class Echo:
         """Take away the steps that were found, and are too long ago."""
         return self._stale
 
-    def seen(self, told: RecordState, clears: Iterable[str], writer: str = "") -> StateWrite:
-        """Keep what an event told, and who wrote it; it clears the writes of the steps `clears`."""
-        fields = {f"={name}": [value, writer] for name, value in kept(told.fields).items()}
-        last = {} if writer else {"!": None}
-        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, **last})
+    def seen(
+        self, told: RecordState, clears: Iterable[str], written: Mapping[str, str]
+    ) -> StateWrite:
+        """Keep what an event told this flow, who had written it, and that nothing is pending."""
+        told_by = f"@{self.pairs}/{self._flow}="
+        fields = {f"{told_by}{n}": [v, written.get(n, "")] for n, v in kept(told.fields).items()}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, "!": None})
+
+    def came_back(
+        self, told: RecordState, clears: Iterable[str], wrote: Mapping[str, Sequence[str]]
+    ) -> StateWrite:
+        """Keep that steps wrote what an event told, though they never heard so."""
+        fields = {f"={n}": [v, *wrote[n]] for n, v in kept(told.fields).items() if n in wrote}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}})
 
     # A write --------------------------------------------------------------------------------
 
@@ -164,7 +209,9 @@ class Echo:
         """What is written before the call, so that its echo is known whenever it comes."""
         if not asked.id:
             return [self._make(asked, path, hops, over=False)]
-        pending = self._merged(asked, {f"~{self.execution}/{path}": kept(asked.fields)})
+        pending = self._merged(
+            asked, {f"~{self.execution}/{path}": [self.pairs, kept(asked.fields)]}
+        )
         return [pending, self._last_write(asked, hops)]
 
     def looked(self, asked: RecordState, path: str, there: Mapping[str, Any]) -> StateWrite:
@@ -172,9 +219,19 @@ class Echo:
         return self._merged(asked, {f"?{self.execution}/{path}": kept(there)})
 
     def after(
-        self, asked: RecordState, saved: RecordState, path: str, hops: int, *, first: bool
+        self,
+        asked: RecordState,
+        saved: RecordState,
+        path: str,
+        hops: int,
+        *,
+        first: bool,
+        doubts: Iterable[str] = (),
     ) -> list[StateWrite]:
-        """What is written with the call's result; `first` says that it was the first try."""
+        """What is written with the call's result.
+
+        `first` says that it was the first try; the steps `doubts` are over, whatever they did.
+        """
         writes: list[StateWrite] = []
         if not asked.id:
             writes.append(StateWrite(self._making(asked), f"{self.execution}/{path}", None))
@@ -187,9 +244,10 @@ class Echo:
                 if (first and not asked.id)
                 or (name in asked.fields and (asked.id or same(value, asked.fields[name])))
             }
-            fields = {f"={n}": [v, self.execution] for n, v in kept(ours).items()}
             step = f"{self.execution}/{path}"
-            done = {f"~{step}": None, f"?{step}": None, "!": self.execution}
+            fields = {f"={n}": [v, step, self.pairs] for n, v in kept(ours).items()}
+            over = {f"~{each}": None for each in (step, *doubts)}
+            done = {**over, f"?{step}": None, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 
@@ -229,6 +287,40 @@ class Echo:
 
     # Inside ---------------------------------------------------------------------------------
 
+    async def _known(self, record: RecordState, told: str) -> Known:
+        row = parsed(await self._turn.read_state(self._records, record.name))
+        written = {name[1:]: held for name, held in row.items() if name[0] == "="}
+        fields: dict[str, tuple[list[Any], str]] = {}
+        for name, (value, step, pairs) in written.items():
+            ours = self._is_ours(pairs)
+            fields[name] = ([value], step.partition("/")[0]) if ours else ([], "")
+        pending = {name[1:]: held for name, held in row.items() if name[0] == "~"}
+        mine = {step: held for step, held in pending.items() if self._is_ours(held[0])}
+        return Known(
+            {**fields, **self._seen(row, told)},
+            {step: held[1] for step, held in mine.items()},
+            {name[1:]: held for name, held in row.items() if name[0] == "?"},
+            row.get("!", ""),
+            {name: held[1] for name, held in written.items()},
+            {step: held[0] for step, held in mine.items()},
+        )
+
+    def _seen(self, row: Mapping[str, Any], told: str) -> dict[str, tuple[list[Any], str]]:
+        """What was told, and stands: nobody wrote since, or flows of other pairs the same."""
+        fields: dict[str, tuple[list[Any], str]] = {}
+        for key, held in row.items():
+            if key.startswith(told):
+                name = key.partition("=")[2]
+                value, after = held
+                wrote, step, pairs = row.get(f"={name}", (None, "", ""))
+                if step == after or (not self._is_ours(pairs) and same(wrote, value)):
+                    fields.setdefault(name, ([], ""))[0].append(value)
+        return fields
+
+    def _is_ours(self, pairs: str) -> bool:
+        """Whether what flows with these pairs wrote is our own write, of which nothing is news."""
+        return not self.pairs or pairs in ("", self.pairs)
+
     def _making(self, record: RecordState) -> str:
         return f"making:{self._customer}:{record.component}/{record.kind}"
 
@@ -237,6 +329,7 @@ class Echo:
             "fields": kept(asked.fields),
             "hops": hops,
             "instance": self._instance,
+            "pairs": self.pairs,
             "accepted": self._turn.accepted_at,
             "at": self._turn.now(),
             "over": over,

@@ -101,6 +101,7 @@ class Executor:
             chance=self.chance,
             perform=self.perform,
         )
+        recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
         verdict = await self._run(turn, work, recorder)
         return aged(turn, work.flow, verdict)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from halflap.model import Record, Start
+from halflap.sdk import codec
 
 
 def with_copies(start: Start) -> Start:
@@ -18,5 +19,14 @@ def with_copies(start: Start) -> Start:
 
 
 def copies(records: Sequence[Record]) -> tuple[Record, ...]:
-    """Records, marked as copied from another execution."""
-    return tuple(replace(each, seq=place - len(records)) for place, each in enumerate(records))
+    """Records, marked as copied from another execution.
+
+    A check that took its event for a loop is not copied: whoever replays it wants it run.
+    """
+    kept = [each for each in records if not is_loop(each)]
+    return tuple(replace(each, seq=place - len(kept)) for place, each in enumerate(kept))
+
+
+def is_loop(record: Record) -> bool:
+    """Whether this is the check at which an execution failed as `TooManyHops`."""
+    return record.kind == "check" and codec.decode(record.result or b"{}").get("how") == "loop"

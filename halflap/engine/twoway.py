@@ -47,6 +47,8 @@ class News:
     writer: str = ""
     clears: Sequence[str] = ()
     made_by: str = ""
+    wrote: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
     known: bool = False
     paired: bool = False
 
@@ -80,6 +82,7 @@ class TwoWay:
     _known: dict[str, Known] = field(default_factory=dict[str, Known])
     _looked: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     _left: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    _doubts: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     @classmethod
     def of(cls, turn: Turn) -> TwoWay:
@@ -107,17 +110,23 @@ class TwoWay:
         if not known and (step := self.echo.made_by(told, making)):
             maker, made_by = step.partition("/")[0], step if making[step]["over"] else ""
             reason = f"{told} is what {maker} makes"
-            return News("echo", reason, hops, writer=maker, made_by=made_by)
+            by = (step, making[step]["pairs"])
+            wrote = dict.fromkeys(told.fields, by) if made_by else {}
+            return News("echo", reason, hops, writer=maker, made_by=made_by, wrote=wrote)
         clears = list(known.pending)
         news = known.news(told.fields) if known else list(told.fields)
         if not news and told.fields and not self.replays:
             writer = known.writer(told.fields) or (known.last if partner is not None else "")
             if writer:
                 reason = f"{told} is as {writer} left it"
-                return News("echo", reason, hops, writer=writer, clears=clears)
+                wrote = known.came_back(told.fields)
+                return News("echo", reason, hops, writer=writer, clears=clears, wrote=wrote)
             if partner is not None:
                 return News("unchanged", f"{told} is as it was seen before", hops, clears=clears)
-        run = News("run", hops=hops, clears=clears, known=bool(known), paired=paired)
+        written = {name: step for name, step in known.written.items() if name in told.fields}
+        run = News(
+            "run", hops=hops, clears=clears, written=written, known=bool(known), paired=paired
+        )
         if partner is None:
             return run
         try:
@@ -155,15 +164,14 @@ class TwoWay:
         return [*self._seen(told, news), *self.echo.stale()]
 
     def _seen(self, told: RecordState, news: News) -> list[StateWrite]:
-        if news.made_by:
-            return [self.echo.made(told, news.made_by), self.echo.seen(told, (), news.writer)]
-        if news.how == "echo" and news.clears:
-            return [self.echo.seen(told, news.clears, news.writer)]
+        if news.how == "echo" and (news.clears or news.made_by):
+            back = self.echo.came_back(told, news.clears, news.wrote)
+            return [back, *([self.echo.made(told, news.made_by)] if news.made_by else [])]
         ours = any(record == told.name for record, _ in self.wrote)
         if news.how != "run" or not (news.known or ours or self._partner_of(told)):
             return []
         others = {n: v for n, v in told.fields.items() if (told.name, n) not in self.wrote}
-        return [self.echo.seen(replace(told, fields=others), news.clears)]
+        return [self.echo.seen(replace(told, fields=others), news.clears, news.written)]
 
     # Its writes -----------------------------------------------------------------------------
 
@@ -181,7 +189,7 @@ class TwoWay:
         """What is on disk before the call."""
         if self.is_others(asked):
             # With what an earlier try may have written, and before this one says that it may.
-            self._known[path] = await self.echo.known(asked)
+            self._known[path] = await self.echo.dealt_with(asked)
         return self.echo.before(asked, path, self.news.hops)
 
     async def meanwhile(self, asked: RecordState, path: str, connection: Connection) -> Meanwhile:
@@ -215,6 +223,7 @@ class TwoWay:
             else:
                 overruled[name], changes = there, True
         self._left[path] = {n: v for n, v in asked.fields.items() if n not in stands}
+        self._doubts[path] = known.written_over(self._left[path], besides=self.echo.execution)
         # What an earlier try may have written is ours, so this one has to end well, and say so.
         again = step in known.pending
         return Meanwhile(stands, overruled, idle=bool(stands) and not changes and not again)
@@ -229,7 +238,10 @@ class TwoWay:
         asked = replace(asked, fields=self._left.get(record.path, asked.fields))
         saved = self.recalled(asked, writes, record)
         first = self._is_first(record.tries)
-        kept = self.echo.after(asked, saved, record.path, self.news.hops, first=first)
+        doubts = self._doubts.get(record.path, ())
+        kept = self.echo.after(
+            asked, saved, record.path, self.news.hops, first=first, doubts=doubts
+        )
         return [*kept, *await self._pairing(asked, saved)]
 
     def recalled(self, asked: RecordState, writes: Writes, record: Record) -> RecordState:

@@ -61,8 +61,8 @@ class Connection(BaseModel):
 
         Override it, so that flows with `pairs=` see what is true now and not what an event that
         came late says, and so that the master's newer values are seen before they are overwritten.
-        More fields than were asked for are fine. Raises `NotImplementedError` where the app cannot
-        be asked: then events are taken as they come.
+        More fields than were asked for are fine; one that is left out counts as empty. Raises
+        `NotImplementedError` where the app cannot be asked: then events are taken as they come.
         """
         raise NotImplementedError
 

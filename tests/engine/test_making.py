@@ -1,4 +1,4 @@
-"""Two-way: who makes a record, and which one of those that are made is paired."""
+"""Two-way: who makes a record, which of those that are made is paired, and what is in doubt."""
 
 from __future__ import annotations
 
@@ -146,3 +146,48 @@ async def test_what_a_flow_was_told_of_as_it_was_cancelled_is_still_news(twins: 
     twins.integration.flows["left_to_right"].function = usual
     assert (await twins.ended(await twins.send(event))).state == "succeeded"
     assert twins.right.records["right_1"]["amount"] == Decimal(300)
+
+
+async def test_a_write_in_doubt_is_over_once_another_one_went_over_it(twins: Twins) -> None:
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.right.refuse = 10
+    twins.left.edit("left_1", amount="300")
+    failed = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert failed.state == "failed"
+    twins.right.refuse = 0
+    twins.left.edit("left_1", amount="400")
+    await twins.ended(await twins.send(twins.left.told.pop()))
+    twins.right.told.clear()  # this app does not tell of what its API wrote
+    twins.right.edit("right_1", amount="300")
+    await twins.settle()
+    assert twins.left.records["left_1"]["amount"] == Decimal(300)
+
+
+@pytest.mark.parametrize("master", ["left", "right", None])
+async def test_a_crash_at_any_point_of_a_conflict_changes_nothing(
+    tmp_path: Path, master: str | None
+) -> None:
+    crash = 0
+    while True:
+        async with twins_on("sqlite", tmp_path / str(crash)) as twins:
+            twins.build(master)
+            twins.left.edit(name="Initech", amount="220")
+            await twins.settle()
+            twins.points.clear()
+            twins.crash_at = crash
+            twins.left.busy = twins.right.busy = lambda: twins.point("in the call")
+            twins.left.edit("left_1", name="Left's", amount="1")
+            twins.right.edit("right_1", name="Right's")
+            events = [twins.left.told.pop(), twins.right.told.pop()]
+            executions = [await twins.ended(await twins.send(each)) for each in events]
+            executions += await twins.settle()
+            assert twins.equal, crash
+            assert {each.state for each in executions} <= {"succeeded", "ignored"}, crash
+            found = twins.left.records["left_1"]
+            assert found["amount"] == Decimal(1), crash
+            assert master is None or found["name"].lower().startswith(master), crash
+            if len(twins.points) <= crash:
+                break
+        crash += 1
+    assert crash > 4

@@ -306,6 +306,15 @@ async def test_two_integrations_that_answer_each_other_are_stopped(twins: Twins)
     assert executions[-1].state == "failed"
     assert executions[-1].failure is not None
     assert executions[-1].failure.kind == "TooManyHops"
+    replay = await twins.send(
+        {"id": "right_1", **twins.right.records["right_1"]},
+        flow=flows["right"],
+        instance="ins_right",
+        replay_of=executions[-1].id,
+        copied=await twins.history(executions[-1].id),
+    )
+    assert (await twins.ended(replay)).state == "succeeded"
+    twins.left.told.clear()
     twins.left.edit("left_1", amount=0)  # somebody's edit begins anew
     sent = await twins.send(twins.left.told.pop(), flow=flows["left"], instance="ins_left")
     assert (await twins.ended(sent)).state == "succeeded"

@@ -33,7 +33,7 @@ from halflap import (
 from halflap.engine.executor import Executor, Work
 from halflap.engine.memory import MemoryEngine
 from halflap.engine.resolver import partner_of
-from halflap.model import Event, Execution, FlowKey, Start, new_id
+from halflap.model import Event, Execution, FlowKey, Record, Start, new_id
 from halflap.sdk import codec, running
 from halflap.sdk.connection import Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
@@ -239,6 +239,7 @@ class Twins(Runner):
         flow: Flow[Any, Any, Any] | None = None,
         instance: str = "ins_1",
         replay_of: str | None = None,
+        copied: Sequence[Record] = (),
     ) -> str:
         """Have an event accepted, as the gateway would."""
         here = str(event["id"]).partition("_")[0]
@@ -256,6 +257,7 @@ class Twins(Runner):
             key=event["id"],
             order=order,
             replay_of=replay_of,
+            copied=tuple(copied),
         )
         self.sent.add(execution)
         await self.engine.start([start])
