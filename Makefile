@@ -34,8 +34,8 @@ node_modules/ready: .venv/ready package-lock.json
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
-bench: .venv/ready  ## W1 to W3 beside the raw group commit; JSON lines in bench/results/
-	$(BIN)/python -m bench
+bench: .venv/ready  ## W1 to W3 beside the raw group commit; PEERS=1: Node-RED and n8n too; JSON lines in bench/results/
+	$(BIN)/python -m bench $(if $(PEERS),--peers) $(ARGS)
 
 soak: setup system  ## the fault tests, long
 	$(BIN)/pytest -m soak $(ARGS)
@@ -47,7 +47,7 @@ wheel: .venv/ready
 	$(BIN)/python -m build --wheel
 
 lock:  ## lock the newest allowed versions again, with hashes
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --upgrade pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --extra postgresql --upgrade pyproject.toml -o requirements/dev.txt
 	npm update --package-lock-only
 
 clean:

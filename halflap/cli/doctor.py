@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+import anyio.to_thread
 import click
 
 import halflap
@@ -104,10 +105,14 @@ def show(output: Output, checks: list[Check]) -> None:
 
 async def examine(settings: Settings) -> list[Check]:
     """Everything that depends on the settings."""
-    checks = [*disk(settings.dir), *clock(settings.dir), *keys(settings)]
+    if settings.store:
+        checks = await database(settings)
+    else:
+        checks = [*disk(settings.dir), *clock(settings.dir), *keys(settings)]
     server = await local(settings)
     try:
-        checks.append(await store(settings, server))
+        if not settings.store:
+            checks.append(await store(settings, server))
         checks.append(port(settings, server))
         checks.append(await public_url(settings, server))
     finally:
@@ -129,6 +134,18 @@ def machine() -> Iterator[Check]:
     good = sqlite3.sqlite_version_info >= OLDEST_SQLITE
     mend = "install a Python with SQLite 3.35 or newer (python.org, uv and conda have it)"
     yield Check("sqlite", "ok" if good else "fail", sqlite3.sqlite_version, mend)
+
+
+async def database(settings: Settings) -> list[Check]:
+    """The PostgreSQL server, and the store on it."""
+    try:
+        from halflap.store.postgres.examination import examine
+    except ImportError as error:
+        mend = "install it with: pip install 'halflap[postgresql]'"
+        return [Check("store", "fail", f"psycopg is missing: {error}", mend)]
+    vault = Vault.from_text(settings.keys) if settings.keys else None
+    found = await anyio.to_thread.run_sync(examine, settings.store, vault)
+    return [Check(each.name, each.state, each.said, each.mend) for each in found]
 
 
 def disk(directory: Path) -> Iterator[Check]:
@@ -296,7 +313,7 @@ def components() -> Iterator[Check]:
 async def versions(settings: Settings, *, usable: bool) -> Check:
     """Whether what is deployed loads here: its distributions are installed, in their versions."""
     name = "versions"
-    if not usable or not has_store(settings.dir):
+    if not usable or not (settings.store or has_store(settings.dir)):
         return Check(name, "ok", "none to look at")
     try:
         async with Client.connect(settings) as api:

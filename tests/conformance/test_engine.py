@@ -34,8 +34,8 @@ from halflap.model import (
     StepStatus,
     new_id,
 )
-from halflap.store.protocol import Attempt
-from halflap.store.store import Store
+from halflap.store.protocol import Attempt, Journal
+from tests.journals import opened
 
 DEADLINE = 10.0
 DONE = Outcome("succeeded", result=b'"done"')
@@ -62,33 +62,33 @@ class Bench(Protocol):
 
 
 class JournalBench:
-    def __init__(self, store: Store, clock: ManualClock) -> None:
-        self.store = store
+    def __init__(self, journal: Journal, clock: ManualClock) -> None:
+        self.journal = journal
         self.clock = clock
         self.engines: list[JournalEngine] = []
 
     def engine(self) -> Engine:
-        engine = JournalEngine(self.store.journal, clock=self.clock)
+        engine = JournalEngine(self.journal, clock=self.clock)
         self.clock.watch(engine.nudge)
         self.engines.append(engine)
         return engine
 
     async def lose(self, execution: str) -> None:
-        await self.store.journal.blame([execution], alone=False)
+        await self.journal.blame([execution], alone=False)
         for each in self.engines:
             each.nudge()
 
     async def history(self, execution: str) -> Sequence[Record]:
-        return await self.store.journal.steps(execution)
+        return await self.journal.steps(execution)
 
     async def logs(self, execution: str) -> Sequence[LogLine]:
-        return [line for _, line in await self.store.journal.logs(execution)]
+        return [line for _, line in await self.journal.logs(execution)]
 
     async def attempts(self, execution: str) -> Sequence[Attempt]:
-        return await self.store.journal.attempts(execution)
+        return await self.journal.attempts(execution)
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
-        return await self.store.journal.read_state(scope, key)
+        return await self.journal.read_state(scope, key)
 
 
 class MemoryBench:
@@ -116,15 +116,15 @@ class MemoryBench:
         return await self.watching.read_state(scope, key)
 
 
-@pytest.fixture(params=["journal", "memory"])
+@pytest.fixture(params=["journal", "postgresql", "memory"])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     if request.param == "memory":
         yield MemoryBench()
         return
     clock = ManualClock()
-    store = await Store.open(tmp_path / "store", clock=clock)
-    yield JournalBench(store, clock)
-    await store.close()
+    kind = "file" if request.param == "journal" else request.param
+    async with opened(kind, tmp_path, clock) as journal:
+        yield JournalBench(journal, clock)
 
 
 @contextlib.asynccontextmanager

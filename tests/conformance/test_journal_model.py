@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
@@ -21,7 +22,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Filter, Lease, Release, Written
-from halflap.store.store import Store
+from tests.journals import opened
 
 LEASE: Micros = 100
 LIVE = ("queued", "running", "waiting")
@@ -49,6 +50,7 @@ class Modelled:
 
 
 class JournalMachine(RuleBasedStateMachine):
+    kind = "memory"
     leases = Bundle("leases")
 
     def __init__(self) -> None:
@@ -60,11 +62,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.keys: dict[tuple[str, str], tuple[str, Micros]] = {}
         self.held: set[str] = set()
         self.names: dict[str, bytes] = {}
-        self.store = self.runner.run(Store.memory(clock=lambda: self.now))
-        self.journal = self.store.journal
+        self.opened = opened(self.kind, Path(), lambda: self.now)
+        self.journal = self.runner.run(self.opened.__aenter__())
 
     def teardown(self) -> None:
-        self.runner.run(self.store.close())
+        self.runner.run(self.opened.__aexit__(None, None, None))
         self.runner.close()
 
     def run(self, call: Any) -> Any:
@@ -369,5 +371,13 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.run(self.journal.live(where)) == len(living)
 
 
+class PostgresJournalMachine(JournalMachine):
+    kind = "postgresql"
+
+
 TestJournalMachine = JournalMachine.TestCase
 TestJournalMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestPostgresJournalMachine = PostgresJournalMachine.TestCase
+TestPostgresJournalMachine.settings = settings(
+    max_examples=20, stateful_step_count=25, deadline=None
+)

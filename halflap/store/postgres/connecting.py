@@ -1,14 +1,14 @@
-"""Making a connection to PostgreSQL, and what its complaints mean."""
+"""Making a connection to PostgreSQL, set up as the journal needs it."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
-from halflap.errors import StoreError, StoreFull
 from halflap.store.postgres.columns import register
+from halflap.store.postgres.explain import explain, where
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
@@ -36,7 +36,7 @@ SELECT set_config('TimeZone', 'UTC', false),
 async def connect(url: str) -> Connection:
     """A connection that commits each statement by itself, set up as the store needs it."""
     try:
-        settings = {
+        settings: dict[str, Any] = {
             **_KEPT_ALIVE,
             "connect_timeout": CONNECT_SECONDS,
             **conninfo.conninfo_to_dict(url),
@@ -44,10 +44,7 @@ async def connect(url: str) -> Connection:
         settings.setdefault("application_name", "halflap")
         connection = await psycopg.AsyncConnection.connect("", autocommit=True, **settings)
     except psycopg.Error as error:
-        raise StoreError(
-            f"{where(url)}: the database cannot be reached ({_one_line(error)}); see that it runs "
-            "and that the URL is right."
-        ) from error
+        raise explain(error, where(url)) from error
     connection.prepare_threshold = 0
     connection.prepared_max = 300
     register(connection)
@@ -59,36 +56,9 @@ async def connect(url: str) -> Connection:
     return connection
 
 
-def where(url: str) -> str:
-    """A database as it may be shown: without its password."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
-        return "the database"
-    host = parts.get("host") or "localhost"
-    return f"{parts.get('dbname') or parts.get('user') or 'postgres'} on {host}"
-
-
-def explain(error: BaseException, name: str) -> BaseException:
-    """What an error of PostgreSQL's means for who wrote.
-
-    What is wrong with the row or the statement stays as it is: it is the caller's.
-    """
-    match error:
-        case errors.DiskFull():
-            return StoreFull(
-                f"{name}: the database's disk is full; make room, or let it keep less history."
-            )
-        case psycopg.IntegrityError() | psycopg.DataError() | psycopg.ProgrammingError():
-            return error
-        case psycopg.Error():
-            return StoreError(
-                f"{name}: the database failed ({_one_line(error)}); nothing was written. "
-                "See its log."
-            )
-        case _:
-            return error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+async def changed(connection: Connection, sql: str, values: Any) -> int:
+    """Run a statement that changes rows, and wait for how many it changed."""
+    counted = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # noqa: S608
+    cursor = await connection.execute(counted.encode(), values, binary=True)
+    row = await cursor.fetchone()
+    return row[0] if row else 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,7 +23,8 @@ from psycopg import errors, pq
 
 from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
-from halflap.store.postgres.connecting import Connection, connect, explain, where
+from halflap.store.postgres.connecting import Connection, connect
+from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.time import DatabaseClock, measure
 
 T = TypeVar("T")
@@ -72,7 +73,9 @@ class Database:
         self.url = url
         self.name = where(url)
         self.clock = clock
+        self.schema = ""
         self.stats = Stats()
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
         self._own_clock = own_clock
         process = secrets.token_hex(8)
@@ -95,6 +98,8 @@ class Database:
         database = cls(url, clock or own or DatabaseClock(), own, connections)
         try:
             async with database.connection() as connection:
+                cursor = await connection.execute("SELECT current_schema()::text")
+                database.schema = (await cursor.fetchone() or [""])[0] or ""
                 if own is not None:
                     own.set(await measure(connection))
         except BaseException:
@@ -171,14 +176,16 @@ class Database:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """The rows of one statement that only reads, as of now."""
         async with self.connection() as connection:
-            cursor = await connection.execute(sql, values, binary=True)
+            cursor = await connection.execute(sql.encode(), values, binary=True)
             return await cursor.fetchall()
 
     async def close(self) -> None:
         """Let go of all connections; what is under way may finish first."""
+        for each in self.before_close:
+            await each()
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()

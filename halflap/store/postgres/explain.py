@@ -26,7 +26,7 @@ def where(url: str) -> str:
 
 
 def explain(error: BaseException, place: str) -> BaseException:
-    """The error that a caller can act on; what is not PostgreSQL's, as it is."""
+    """The error that a caller can act on; as it is, what is the caller's or not PostgreSQL's."""
     told: HalflapError
     said = one_line(error)
     match error:
@@ -55,6 +55,8 @@ def explain(error: BaseException, place: str) -> BaseException:
             )
         case psycopg.OperationalError():
             told = StoreError(f"{place}: {said}; is the server running, and can it be reached?")
+        case psycopg.IntegrityError() | psycopg.DataError() | psycopg.ProgrammingError():
+            return error
         case psycopg.Error():
             told = StoreError(f"{place}: {said}; look at the server's log.")
         case _:

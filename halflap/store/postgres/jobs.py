@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,16 +37,21 @@ Job = Callable[[Connection], T]
 READERS = 2
 TRIES = 5
 DOUBT_SECONDS = 10.0
+PATIENCE_SECONDS = 15.0
+"""How long a server that restarts is waited for."""
 ASK_SECONDS = 0.1
 OLDEST = 140000
 """PostgreSQL 14."""
 
 BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SET LOCAL lock_timeout = '10s';
+SELECT set_config('synchronous_commit', 'on', true)
+    WHERE current_setting('synchronous_commit') = 'off';
+SET LOCAL idle_in_transaction_session_timeout = '5s';
+SET LOCAL lock_timeout = '15s';
 SET LOCAL statement_timeout = '30s';
-SET LOCAL idle_in_transaction_session_timeout = '30s';
 """
+"""Whoever hangs in a transaction loses it before others have waited too long for it."""
 NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
 STATUS = "SELECT pg_xact_status(%s::xid8)"
 
@@ -98,15 +104,26 @@ class Look(Link):
 class Line:
     """A connection that is made when it is needed, and made anew when it was lost."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, closing: threading.Event) -> None:
         self._url = url
+        self._closing = closing
         self._open: psycopg.Connection[Any] | None = None
 
-    def connection(self) -> psycopg.Connection[Any]:
+    def connection(self, patience: float = PATIENCE_SECONDS) -> psycopg.Connection[Any]:
         """The connection, which runs each statement by itself unless told otherwise."""
-        if self._open is None or self._open.closed:
-            self._open = connect(self._url)
+        end = time.monotonic() + patience
+        while self._open is None or self._open.closed:
+            try:
+                self._open = connect(self._url)
+            except psycopg.OperationalError:
+                if time.monotonic() > end or self._closing.wait(ASK_SECONDS):
+                    raise
         return self._open
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was a connection, and it is gone."""
+        return self._open is not None and self._open.closed
 
     def drop(self) -> None:
         """Close it; the next use makes another."""
@@ -128,14 +145,14 @@ class Jobs:
         self.stats = Stats()
         self._where = where(url)
         self._loop = asyncio.get_running_loop()
-        self._writer = Line(url)
+        self._closing = threading.Event()
+        self._writer = Line(url, self._closing)
         self._writing = ThreadPoolExecutor(1, "halflap-store")
         self._reading = ThreadPoolExecutor(READERS, "halflap-store-read")
         self._idle: LifoQueue[Line] = LifoQueue()
-        self._lines = [Line(url) for _ in range(READERS)]
+        self._lines = [Line(url, self._closing) for _ in range(READERS)]
         for each in self._lines:
             self._idle.put(each)
-        self._closed = False
 
     @classmethod
     async def open(cls, url: str) -> Jobs:
@@ -179,13 +196,13 @@ class Jobs:
 
     async def close(self) -> None:
         """Commit what is queued, and hang up."""
-        self._closed = True
+        self._closing.set()
         await asyncio.shield(self._loop.run_in_executor(None, self._end))
 
     def _on(
         self, threads: ThreadPoolExecutor, call: Callable[[Any], T], given: Any
     ) -> asyncio.Future[T]:
-        if self._closed:
+        if self._closing.is_set():
             future: asyncio.Future[T] = self._loop.create_future()
             future.set_exception(
                 StoreError(f"{self.where}: the store is closed; open it again to use it.")
@@ -197,7 +214,7 @@ class Jobs:
 
     def _look(self) -> None:
         try:
-            version = self._writer.connection().info.server_version
+            version = self._writer.connection(patience=0).info.server_version
         except psycopg.Error as error:
             raise explain(error, self.where) from error
         if version < OLDEST:
@@ -250,7 +267,7 @@ class Jobs:
         end = time.monotonic() + DOUBT_SECONDS
         while True:
             with contextlib.suppress(psycopg.Error):
-                row = self._writer.connection().execute(STATUS, (number,)).fetchone()
+                row = self._writer.connection(patience=0).execute(STATUS, (number,)).fetchone()
                 match row and row[0]:
                     case "committed":
                         return
@@ -281,14 +298,15 @@ class Jobs:
     def _read(self, job: Job[T]) -> T:
         line = self._idle.get()
         try:
-            for left in (1, 0):
-                try:
-                    return job(Look(line.connection()))
-                except psycopg.Error as error:
-                    line.drop()
-                    if not (left and isinstance(error, psycopg.OperationalError)):
-                        raise explain(error, self.where) from error
-            raise AssertionError
+            try:
+                return job(Look(line.connection()))
+            except psycopg.OperationalError:
+                if not line.lost:
+                    raise
+                return job(Look(line.connection()))
+        except psycopg.Error as error:
+            line.drop()
+            raise explain(error, self.where) from error
         finally:
             self._idle.put(line)
 

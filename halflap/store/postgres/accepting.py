@@ -1,0 +1,364 @@
+"""How events are accepted, those of many callers at once: deduped, kept, claimed where they may."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from halflap.errors import Rejected
+from halflap.model import SYSTEM, Micros, Start
+from halflap.store.postgres import ordering, rows
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.ending import dismiss
+from halflap.store.postgres.locking import Locks, share
+from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
+
+DedupeKey = tuple[str, str, bytes]
+
+# Answers with the first one's execution, be it this one or the one that has the key already.
+TAKE_KEYS = """
+INSERT INTO dedupe AS d SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[],
+    %s::bigint[])
+ON CONFLICT (instance, flow, key) DO UPDATE SET
+    execution = CASE WHEN d.expires_at <= %s THEN excluded.execution ELSE d.execution END,
+    expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at ELSE d.expires_at END
+RETURNING instance, flow, key, execution
+"""
+HELD = "SELECT instance FROM gates WHERE instance = ANY(%s)"
+CRASHES = """
+SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
+UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
+UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
+"""
+# `until` is set for those that are claimed at once.
+INSERT = """
+INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
+    replay_of, record_key, accepted_at, order_scope, order_key, held, probation,
+    state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
+SELECT id, customer, instance, integration, flow, version, revision, root,
+    replay_of, record_key, at, order_scope, order_key, held, suspect <> 0,
+    CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
+    (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
+    CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
+    CASE WHEN until IS NOT NULL THEN %s END
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
+    %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[],
+    %s::bigint[], %s::bigint[])
+    AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,
+        at, order_scope, order_key, held, suspect, until)
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+INSERT_EVENTS = """
+INSERT INTO events SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[],
+    %s::bytea[]) ON CONFLICT DO NOTHING
+"""
+# An id that was just made has not ended on an earlier day than it was made on.
+ENDED = """
+SELECT id FROM letters WHERE id = ANY(%s)
+UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND ended_at >= %s
+"""
+TAKE_BACK = """
+WITH event AS (DELETE FROM events WHERE execution = ANY(%s))
+DELETE FROM executions WHERE id = ANY(%s)
+"""
+INSERT_COPIED = """
+INSERT INTO steps SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::text[],
+    %s::bytea[]) ON CONFLICT DO NOTHING
+"""
+COUNT_LIVE = """
+UPDATE executions SET duplicates = duplicates + n FROM unnest(%s::text[], %s::bigint[]) AS w (id, n)
+WHERE executions.id = w.id RETURNING executions.id
+"""
+COUNT_LETTERS = COUNT_LIVE.replace("executions", "letters")
+COUNT_HISTORY = COUNT_LIVE.replace("executions", "history")
+DAY: Micros = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A start as rows, made before the transaction, so that a bad one hurts nobody."""
+
+    start: Start
+    key: bytes | None
+    head: bytes
+    dedupe: DedupeKey | None
+    expires_at: Micros
+    order: ordering.Name | None
+    copied: tuple[rows.Step, ...]
+
+
+def entry(start: Start, now: Micros) -> Entry:
+    """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
+    flow, order, dedupe = start.flow, start.order, start.dedupe
+    try:
+        head = rows.head(start.event)
+        key = rows.kept(start.key)
+        within = None if order is None else (order.scope.encode(), order.key.encode())
+    except UnicodeEncodeError as error:
+        raise Rejected(
+            f"execution {start.execution}: its event has text that UTF-8 cannot hold ({error}); "
+            "decode the request's headers as Latin-1, and its path and query as UTF-8",
+            status=400,
+        ) from error
+    hashed: DedupeKey | None = None
+    if dedupe is not None:
+        spelt = dedupe.key.encode("utf-8", "surrogatepass")
+        hashed = (flow.instance, flow.flow, blake2b(spelt, digest_size=16).digest())
+    return Entry(
+        start,
+        key,
+        head,
+        hashed,
+        now + (dedupe.ttl if dedupe is not None else 0),
+        within,
+        tuple(rows.step(each) for each in start.copied),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Acceptance:
+    """What one caller wants accepted, how many of it claimed, and until when."""
+
+    entries: Sequence[Entry]
+    now: Micros
+    room: int
+    until: Micros
+    answers: list[Accepted] = field(default_factory=list[Accepted])
+
+    def locks(self, locks: Locks) -> list[int]:
+        return [locks.order(each.order[0]) for each in self.entries if each.order is not None]
+
+
+@dataclass(slots=True)
+class _Row:
+    """An execution that is to be inserted."""
+
+    entry: Entry
+    now: Micros
+    held: int
+    suspect: bool
+    until: Micros | None
+    back: Acceptance
+    place: int
+
+
+class Accepting:
+    """Accepts what many callers brought, in one transaction."""
+
+    def __init__(self, items: Sequence[Acceptance], worker: str) -> None:
+        self._items = items
+        self._worker = worker
+        self._now = max(each.now for each in items)
+        self._entries = [each for item in items for each in item.entries]
+        self._firsts: Any = None
+        self._held: Any = None
+        self._crashed: Any = None
+
+    async def look(self, connection: Connection, locks: Locks) -> None:
+        """Ask for what is needed to decide; the locks of orders are held already."""
+        await share(connection, locks.gates)
+        by_key: dict[DedupeKey, Entry] = {}
+        for each in self._entries:
+            if each.dedupe is not None:
+                by_key.setdefault(each.dedupe, each)
+        if by_key:
+            keys = sorted(by_key)
+            taken = [by_key[key] for key in keys]
+            self._firsts = await connection.execute(
+                TAKE_KEYS,
+                (
+                    Texts(key[0] for key in keys),
+                    Texts(key[1] for key in keys),
+                    Blobs(key[2] for key in keys),
+                    Texts(each.start.execution for each in taken),
+                    Numbers(each.expires_at for each in taken),
+                    self._now,
+                    self._now,
+                ),
+                binary=True,
+            )
+        instances = Texts({each.start.flow.instance for each in self._entries})
+        self._held = await connection.execute(HELD, (instances,), binary=True)
+        if replayed := self._replayed():
+            ids = Texts(replayed)
+            self._crashed = await connection.execute(CRASHES, (ids, MOST_CRASHES) * 3, binary=True)
+
+    async def firsts(self) -> dict[DedupeKey, str]:
+        """Who has each dedupe key."""
+        if self._firsts is None:
+            return {}
+        return {(row[0], row[1], row[2]): row[3] for row in await self._firsts.fetchall()}
+
+    async def write(self, connection: Connection) -> list[Acceptance]:
+        """Decide, and insert; fills in the answers."""
+        firsts = await self.firsts()
+        held = {row[0] for row in await self._held.fetchall()}
+        crashed = set[str]()
+        if self._crashed is not None:
+            crashed = {row[0] for row in await self._crashed.fetchall()}
+        orders = {each.order for each in self._entries if each.order is not None}
+        names = await ordering.names_of(connection, orders) if orders else {}
+        busy = await ordering.taken(connection, names.values()) if names else set[bytes]()
+        inserts: dict[str, _Row] = {}
+        duplicates: Counter[str] = Counter()
+        for item in self._items:
+            item.answers.clear()
+            room = item.room
+            for each in item.entries:
+                start = each.start
+                first = firsts.get(each.dedupe) if each.dedupe is not None else None
+                if first is not None and first != start.execution:
+                    duplicates[first] += 1
+                    item.answers.append(Accepted(start.execution, duplicate_of=first))
+                    continue
+                item.answers.append(Accepted(start.execution))
+                if start.execution in inserts:
+                    continue
+                flow = start.flow
+                gated = flow.instance in held and not flow.flow.startswith(SYSTEM)
+                suspect = start.replay_of in crashed
+                behind = each.order is not None and names[each.order] in busy
+                if each.order is not None:
+                    busy.add(names[each.order])
+                runs = room > 0 and not (gated or suspect or behind)
+                room -= runs
+                inserts[start.execution] = _Row(
+                    each,
+                    item.now,
+                    int(gated) | int(behind) << 1,
+                    suspect,
+                    item.until if runs else None,
+                    item,
+                    len(item.answers) - 1,
+                )
+        if inserts:
+            kept = await self._insert(connection, inserts)
+            await self._join(connection, inserts, kept, names)
+            self._claim(inserts, kept)
+        if duplicates:
+            await _count(connection, duplicates)
+        if replayed := self._replayed():
+            await dismiss(connection, replayed)
+        return list(self._items)
+
+    async def _insert(self, connection: Connection, inserts: dict[str, _Row]) -> set[str]:
+        made = list(inserts.values())
+        starts = [each.entry.start for each in made]
+        ids = Texts(inserts)
+        orders = [each.entry.order or (None, None) for each in made]
+        inserted = await connection.execute(
+            INSERT,
+            (
+                self._worker,
+                ids,
+                Texts(each.flow.customer for each in starts),
+                Texts(each.flow.instance for each in starts),
+                Texts(each.flow.integration for each in starts),
+                Texts(each.flow.flow for each in starts),
+                Texts(each.flow.version for each in starts),
+                Numbers(each.flow.revision for each in starts),
+                Texts(each.root for each in starts),
+                Texts(each.replay_of for each in starts),
+                Blobs(each.entry.key for each in made),
+                Numbers(each.now for each in made),
+                Blobs(each[0] for each in orders),
+                Blobs(each[1] for each in orders),
+                Numbers(each.held for each in made),
+                Numbers(int(each.suspect) for each in made),
+                Numbers(each.until for each in made),
+            ),
+            binary=True,
+        )
+        await connection.execute(
+            INSERT_EVENTS,
+            (
+                ids,
+                Numbers(each.event.received_at for each in starts),
+                Numbers(each.event.part for each in starts),
+                Blobs(each.entry.head for each in made),
+                Blobs(each.event.body for each in starts),
+            ),
+        )
+        since = min(_made_at(each, self._now) for each in inserts) - DAY
+        ended = await connection.execute(ENDED, (ids, ids, since), binary=True)
+        kept = {row[0] for row in await inserted.fetchall()}
+        over = kept & {row[0] for row in await ended.fetchall()}
+        if over:
+            await connection.execute(TAKE_BACK, (Texts(over), Texts(over)))
+        kept -= over
+        copied = [(id, step) for id in kept for step in inserts[id].entry.copied]
+        if copied:
+            await connection.execute(
+                INSERT_COPIED,
+                (
+                    Texts(each for each, _ in copied),
+                    Blobs(step.path for _, step in copied),
+                    Numbers(step.seq for _, step in copied),
+                    Texts(step.status for _, step in copied),
+                    Blobs(step.data for _, step in copied),
+                ),
+            )
+        return kept
+
+    async def _join(
+        self,
+        connection: Connection,
+        inserts: dict[str, _Row],
+        kept: set[str],
+        names: dict[ordering.Name, bytes],
+    ) -> None:
+        places: list[tuple[bytes, str]] = []
+        unsure: set[bytes] = set()
+        for id, row in inserts.items():
+            if row.entry.order is not None:
+                name = names[row.entry.order]
+                if id in kept:
+                    places.append((name, id))
+                else:
+                    unsure.add(name)
+        if places:
+            await ordering.join(connection, places)
+        # One that was there already took no place, so nobody waits for it.
+        await ordering.let_first_go(connection, unsure)
+
+    def _claim(self, inserts: dict[str, _Row], kept: set[str]) -> None:
+        for id in kept:
+            row = inserts[id]
+            if row.until is not None:
+                start = row.entry.start
+                lease = Lease(id, 1, row.until, start.order is not None)
+                claim = Claim(start, lease, 1, row.now, history=start.copied)
+                row.back.answers[row.place] = Accepted(id, claim=claim)
+
+    def _replayed(self) -> list[str]:
+        return sorted({e.start.replay_of for e in self._entries if e.start.replay_of is not None})
+
+
+async def _count(connection: Connection, duplicates: Counter[str]) -> None:
+    left = dict(sorted(duplicates.items()))
+    for sql in (COUNT_LIVE, COUNT_LETTERS, COUNT_HISTORY):
+        columns = (Texts(left), Numbers(left.values()))
+        cursor = await connection.execute(sql, columns, binary=True)
+        for row in await cursor.fetchall():
+            del left[row[0]]
+        if not left:
+            return
+
+
+_digits = {digit: value for value, digit in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
+
+
+def _made_at(execution: str, now: Micros) -> Micros:
+    """When an id was made, as it says itself; 0 where it says nothing, or the future."""
+    digits = execution.rpartition("_")[2]
+    if len(digits) != 26 or not set(digits) <= _digits.keys():
+        return 0
+    stamp = 0
+    for digit in digits[:10]:
+        stamp = stamp << 5 | _digits[digit]
+    made = stamp * 1000
+    return made if made <= now + DAY else 0

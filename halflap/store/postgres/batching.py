@@ -1,0 +1,75 @@
+"""Shared commits: what callers bring gathers while the writers are at work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from halflap.errors import StoreError
+
+T = TypeVar("T")
+
+WRITERS = 3
+LARGEST_BATCH = 200
+
+
+class Gathering(Generic[T]):
+    """Takes items from many callers, and has them written in batches, a few at a time.
+
+    Nothing waits for a timer: an idle writer takes a lone item at once, and while all are busy the
+    next batch gathers by itself. Where a batch fails for what is in it, its items are written one
+    by one, so that a bad one hurts only itself.
+    """
+
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+        self._write = write
+        self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+
+    def post(self, item: T) -> asyncio.Future[T]:
+        """Have an item written; the future is done, with the item, once that is committed."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._writers) < WRITERS:
+            # It begins once the callers that are ready have brought theirs.
+            writer = asyncio.get_running_loop().create_task(self._work())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        return future
+
+    async def settled(self) -> None:
+        """Return once everything is written."""
+        while self._writers:
+            await asyncio.wait(self._writers)
+
+    async def _work(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
+            try:
+                await self._share(batch)
+            except BaseException as error:  # whatever it is, nobody may be left waiting
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(StoreError(f"the store's writer ended ({error!r})."))
+                raise
+
+    async def _share(self, batch: Sequence[tuple[T, asyncio.Future[T]]]) -> None:
+        try:
+            await self._write([item for item, _ in batch])
+        except StoreError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        except Exception as error:
+            if len(batch) > 1:
+                for each in batch:
+                    await self._share([each])
+            elif not batch[0][1].done():
+                batch[0][1].set_exception(error)
+        else:
+            for item, future in batch:
+                if not future.done():
+                    future.set_result(item)

@@ -1,0 +1,123 @@
+"""How executions leave the live tables: each with all that is left of it, into one row."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from halflap.model import Micros
+from halflap.store.postgres import rows
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+
+KEPT = (
+    "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
+    " record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key"
+)
+EVENT = "received_at, part, head, body"
+NEW = "state, failure, ended_at, reason, result, steps, logs, attempts"
+MOVE = f"""
+WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
+    event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *)
+INSERT INTO {{into}} ({KEPT}, {EVENT}, {NEW})
+SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
+    {", ".join(f"event.{each}" for each in EVENT.split(", "))},
+    {", ".join(f"w.{each}" for each in NEW.split(", "))}
+FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
+    %s::bytea[], %s::bytea[], %s::bytea[]) AS w (id, {NEW})
+JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id
+"""  # noqa: S608
+MOVE_TO = {into: MOVE.format(into=into) for into in ("letters", "history")}
+DISMISS = f"""
+WITH gone AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)
+INSERT INTO history ({KEPT}, {EVENT}, {NEW}) SELECT {KEPT}, {EVENT}, {NEW} FROM gone
+RETURNING id
+"""  # noqa: S608
+STEPS = "SELECT execution, path, seq, status, data FROM steps WHERE execution = ANY(%s)"
+LINES = """
+SELECT execution, number, data FROM logs WHERE execution = ANY(%s) ORDER BY execution, number
+"""
+ATTEMPTS = """
+SELECT execution, number, started_at, ended_at, how, failure FROM attempts
+WHERE execution = ANY(%s) ORDER BY execution, number
+"""
+CLEAN = {
+    table: f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
+    for table in ("steps", "logs", "attempts", "signals")
+}
+
+
+@dataclass(slots=True)
+class Left:
+    """What an execution that ends has in the live tables."""
+
+    steps: dict[bytes, rows.Step]
+    logs: list[tuple[int, bytes]]
+    attempts: list[tuple[int, Micros, Micros, str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an execution ended."""
+
+    execution: str
+    state: str
+    at: Micros
+    reason: bytes
+    result: bytes | None
+    failure: bytes | None
+
+
+async def left(connection: Connection, executions: Collection[str]) -> dict[str, Left]:
+    """Ask for what executions have in the live tables; their rows are locked already."""
+    ids = (Texts(executions),)
+    steps = await connection.execute(STEPS, ids, binary=True)
+    lines = await connection.execute(LINES, ids, binary=True)
+    attempts = await connection.execute(ATTEMPTS, ids, binary=True)
+    found = {each: Left({}, [], []) for each in executions}
+    for execution, path, seq, status, data in await steps.fetchall():
+        found[execution].steps[path] = rows.Step(path, seq, status, data)
+    for execution, number, data in await lines.fetchall():
+        found[execution].logs.append((number, data))
+    for execution, *attempt in await attempts.fetchall():
+        number, started_at, ended_at, how, failure = attempt
+        found[execution].attempts.append((number, started_at, ended_at, how, failure))
+    return found
+
+
+async def move(
+    connection: Connection, ends: Sequence[End], left: dict[str, Left], *, live: dict[str, Left]
+) -> None:
+    """Move executions out of the live tables; `live` is what these still have of `left`."""
+    for into in ("history", "letters"):
+        some = [each for each in ends if (each.state == "failed") == (into == "letters")]
+        if not some:
+            continue
+        ids = Texts(each.execution for each in some)
+        what = [left[each.execution] for each in some]
+        await connection.execute(
+            MOVE_TO[into].encode(),
+            (
+                ids,
+                ids,
+                ids,
+                Texts(each.state for each in some),
+                Blobs(each.failure for each in some),
+                Numbers(each.at for each in some),
+                Blobs(each.reason for each in some),
+                Blobs(each.result for each in some),
+                Blobs(rows.pack_steps(each.steps.values()) for each in what),
+                Blobs(rows.pack_lines(each.logs) for each in what),
+                Blobs(rows.pack_attempts(each.attempts) for each in what),
+            ),
+        )
+    for table in CLEAN:
+        ids = [e.execution for e in ends if table == "signals" or getattr(live[e.execution], table)]
+        if ids:
+            await connection.execute(CLEAN[table].encode(), (Texts(ids),))
+
+
+async def dismiss(connection: Connection, executions: Collection[str]) -> int:
+    """Make dead letters history; returns how many were any."""
+    cursor = await connection.execute(DISMISS, (Texts(executions),), binary=True)
+    return len(await cursor.fetchall())

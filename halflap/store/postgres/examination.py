@@ -1,0 +1,198 @@
+"""Looks at a PostgreSQL server before a store trusts it, and says what to mend."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+
+from halflap.errors import StoreError
+from halflap.store import canary
+from halflap.store.postgres.explain import explain, where
+from halflap.store.postgres.jobs import OLDEST, Link, connect
+from halflap.store.vault import Vault
+
+OF_A_PROCESS = 14
+"""How many connections a process of Halflap opens at most."""
+SKEW_SECONDS, MUCH_SKEW_SECONDS = 1.0, 60.0
+PROBES = 9
+SLOW_SECONDS = 0.05
+
+SETTINGS = """
+SELECT current_setting('server_encoding'), current_setting('fsync'),
+    current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    pg_is_in_recovery(), current_schema(), to_regclass('settings') IS NOT NULL,
+    current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE')
+"""
+ROOM = """
+SELECT least(
+        current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int
+            - coalesce(current_setting('reserved_connections', true)::int, 0)
+            - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+        (SELECT datconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE datid = d.oid)
+            FROM pg_database d WHERE datname = current_database() AND datconnlimit >= 0),
+        (SELECT rolconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)
+            FROM pg_roles r WHERE rolname = current_user AND rolconnlimit >= 0)
+    ), current_setting('max_connections')
+"""
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+# A record in the log, and nothing else: its commit waits for the disk as any other does.
+PROBE = "SELECT pg_logical_emit_message(true, 'halflap', 'doctor')"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: how it is, and what mends it."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    said: str
+    mend: str = ""
+
+
+def examine(url: str, vault: Vault | None, now: Callable[[], float] = time.time) -> list[Finding]:
+    """Look at the server at a URL, and at the store there if there is one; changes nothing."""
+    place = "the database"
+    try:
+        place = where(url)
+        connection = connect(url)
+    except StoreError as error:
+        return [Finding("store", "fail", error.message, "mend HALFLAP_STORE")]
+    except psycopg.Error as error:
+        told = str(explain(error, place))
+        return [Finding("store", "fail", told, "start it, or mend HALFLAP_STORE")]
+    with connection:
+        try:
+            return list(_findings(connection, place, vault, now))
+        except psycopg.Error as error:
+            return [Finding("store", "fail", str(explain(error, place)), "look at its log")]
+
+
+def _findings(
+    connection: psycopg.Connection[Any],
+    place: str,
+    vault: Vault | None,
+    now: Callable[[], float],
+) -> Iterator[Finding]:
+    row = connection.execute(SETTINGS).fetchone()
+    assert row is not None
+    encoding, fsync, whole, commit, standby, schema, made, may_make = row
+    yield _store(connection, place, standby=standby, made=made, may_make=may_make, schema=schema)
+    if encoding != "UTF8":
+        mend = "make the database with: createdb --encoding UTF8 --template template0"
+        yield Finding("encoding", "fail", f"{encoding}, which cannot hold every text", mend)
+    yield _disk(fsync, whole, commit)
+    if not standby:
+        yield _commit(connection)
+    yield _pooler(connection)
+    yield _clock(connection, now)
+    yield _room(connection)
+    if made:
+        yield _key(connection, vault)
+
+
+def _store(
+    connection: psycopg.Connection[Any],
+    place: str,
+    *,
+    standby: bool,
+    made: bool,
+    may_make: bool,
+    schema: str | None,
+) -> Finding:
+    version = connection.info.server_version
+    said = f"{place}, PostgreSQL {version // 10_000}.{version % 10_000}"
+    if version < OLDEST:
+        return Finding("store", "fail", said, f"Halflap needs PostgreSQL {OLDEST // 10_000}")
+    if standby:
+        return Finding("store", "fail", f"{said}, a standby", "name the primary")
+    if not made and not may_make:
+        mend = f"GRANT CREATE ON SCHEMA {schema or 'public'} TO {connection.info.user}"
+        return Finding("store", "fail", f"{said}: this user may make no tables there", mend)
+    return Finding("store", "ok", said if made else f"{said}; none yet, halflap serve makes it")
+
+
+def _disk(fsync: str, whole: str, commit: str) -> Finding:
+    """Whether what is acknowledged survives a power cut."""
+    if fsync != "on" or whole != "on":
+        off = "fsync" if fsync != "on" else "full_page_writes"
+        mend = f"set {off} = on and reload: without it a power cut may ruin the whole database"
+        return Finding("durability", "fail", f"{off} is off", mend)
+    if commit == "off":
+        mend = "set synchronous_commit = on; Halflap does so for itself, other programs may not"
+        return Finding("durability", "warn", "synchronous_commit is off", mend)
+    return Finding("durability", "ok", f"fsync is on, synchronous_commit is {commit}")
+
+
+def _commit(connection: psycopg.Connection[Any]) -> Finding:
+    """How long a commit takes, on the way there and back too."""
+    times: list[float] = []
+    for _ in range(PROBES):
+        began = time.perf_counter()
+        connection.execute(PROBE)
+        times.append(time.perf_counter() - began)
+    seconds = statistics.median(times)
+    said = f"{seconds * 1e3:.2f} ms until a commit is answered"
+    if seconds > SLOW_SECONDS:
+        return Finding("commit", "warn", said, "a faster disk, or a shorter way, makes all faster")
+    return Finding("commit", "ok", said)
+
+
+def _pooler(connection: psycopg.Connection[Any]) -> Finding:
+    """Whether the session that answers is the one that we were told of."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is not None and row[0] != connection.info.backend_pid:
+        mend = (
+            "name the server itself in HALFLAP_STORE, or have the pooler keep sessions "
+            "(pool_mode = session): hints and locks are lost where it shares them"
+        )
+        return Finding("pooler", "warn", "a connection pooler is in between", mend)
+    return Finding("pooler", "ok", "none in between")
+
+
+def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> Finding:
+    """How far the clocks are apart, of the sample that took least."""
+    samples: list[tuple[float, float]] = []
+    for _ in range(3):
+        began, sent = time.perf_counter(), now()
+        row = connection.execute(NOW).fetchone()
+        took = time.perf_counter() - began
+        samples.append((took, (row[0] if row else sent) - sent - took / 2))
+    _, skew = min(samples)
+    if abs(skew) <= SKEW_SECONDS:
+        return Finding("clock", "ok", f"{abs(skew) * 1e3:.0f} ms from the database's")
+    ahead = "behind" if skew > 0 else "ahead of"
+    said = f"this host is {abs(skew):.0f} s {ahead} the database"
+    mend = "set both clocks (NTP): Halflap goes by the database's, tokens and other apps do not"
+    return Finding("clock", "warn" if abs(skew) < MUCH_SKEW_SECONDS else "fail", said, mend)
+
+
+def _room(connection: psycopg.Connection[Any]) -> Finding:
+    """How many processes may still connect."""
+    row = connection.execute(ROOM).fetchone()
+    assert row is not None
+    # This look has one of them itself.
+    left, most = row[0] + 1, row[1]
+    said = f"{left} of {most} are free; a process of Halflap opens up to {OF_A_PROCESS}"
+    if left < 2 * OF_A_PROCESS:
+        mend = "raise max_connections (or the limit of this user or database) and restart it"
+        return Finding("connections", "fail" if left < OF_A_PROCESS else "warn", said, mend)
+    return Finding("connections", "ok", said)
+
+
+def _key(connection: psycopg.Connection[Any], vault: Vault | None) -> Finding:
+    """Whether the keys are those of this store."""
+    if vault is None:
+        mend = "set HALFLAP_KEYS to the keys of this store"
+        return Finding("key", "fail", "HALFLAP_KEYS is not set", mend)
+    try:
+        canary.check(Link(connection), vault)
+    except StoreError as error:
+        mend = "the server does not start with another store's key"
+        return Finding("key", "fail", error.message, mend)
+    return Finding("key", "ok", "from HALFLAP_KEYS")

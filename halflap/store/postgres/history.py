@@ -1,0 +1,159 @@
+"""What the journal in PostgreSQL holds, to look at: executions, and what each did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from halflap.model import ENDED, Event, Execution, ExecutionState, LogLine, Outcome, Record
+from halflap.store.history import missing
+from halflap.store.postgres import ordering, rows
+from halflap.store.postgres.database import Database
+from halflap.store.protocol import Attempt, Filter
+
+PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
+ONE = " UNION ALL ".join(
+    f"SELECT {columns} FROM {place} WHERE id = %(id)s"  # noqa: S608
+    for place, columns in PLACES.items()
+)
+EVENT = " UNION ALL ".join(
+    f"SELECT received_at, part, head, body FROM {place} WHERE {id} = %(id)s"  # noqa: S608
+    for place, id in (("events", "execution"), ("letters", "id"), ("history", "id"))
+)
+STEPS = """
+SELECT data, false FROM steps WHERE execution = %(id)s
+UNION ALL SELECT steps, true FROM letters WHERE id = %(id)s
+UNION ALL SELECT steps, true FROM history WHERE id = %(id)s
+"""
+LINES = """
+SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
+UNION ALL SELECT NULL, logs FROM letters WHERE id = %(id)s
+UNION ALL SELECT NULL, logs FROM history WHERE id = %(id)s
+ORDER BY 1
+"""
+ATTEMPTS = """
+SELECT number, started_at, ended_at, how, failure, NULL::bytea FROM attempts
+    WHERE execution = %(id)s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM letters WHERE id = %(id)s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM history WHERE id = %(id)s
+ORDER BY 1
+"""
+
+
+class History:
+    """The verbs of the journal that only read (see store/protocol.py)."""
+
+    _database: Database
+
+    async def execution(self, execution: str) -> Execution | None:
+        found = await self._database.fetch(ONE, {"id": execution})
+        return rows.execution(found[0]) if found else None
+
+    async def executions(self, which: Filter) -> list[Execution]:
+        selects: list[str] = []
+        values: list[Any] = []
+        for place, where, more in _places(which):
+            selects.append(
+                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY id DESC LIMIT %s)"  # noqa: S608
+            )
+            values += (*more, which.limit)
+        if not selects:
+            return []
+        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY 1 DESC LIMIT %s"  # noqa: S608
+        found = await self._database.fetch(sql, (*values, which.limit))
+        return [rows.execution(each) for each in found]
+
+    async def count(self, which: Filter) -> dict[ExecutionState, int]:
+        counts: dict[ExecutionState, int] = {}
+        for place, where, values in _places(which):
+            found = await self._database.fetch(
+                f"SELECT state, count(*) FROM {place} WHERE {where} GROUP BY state",  # noqa: S608
+                values,
+            )
+            for state, number in found:
+                counts[state] = counts.get(state, 0) + number
+        return counts
+
+    async def event(self, execution: str) -> Event | None:
+        found = await self._database.fetch(EVENT, {"id": execution})
+        return rows.event(found[0]) if found else None
+
+    async def steps(self, execution: str) -> list[Record]:
+        records: list[Record] = []
+        for data, whole in await self._database.fetch(STEPS, {"id": execution}):
+            records += rows.unpack_steps(data) if whole else [rows.record(data)]
+        return sorted(records, key=lambda record: record.seq)
+
+    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
+        lines: list[tuple[int, LogLine]] = []
+        for number, data in await self._database.fetch(LINES, {"id": execution, "after": after}):
+            if number is not None:
+                lines.append((number, rows.log_line(data)))
+            else:
+                lines += (each for each in rows.unpack_lines(data) if each[0] > after)
+        return lines
+
+    async def attempts(self, execution: str) -> list[Attempt]:
+        attempts: list[Attempt] = []
+        for *row, whole in await self._database.fetch(ATTEMPTS, {"id": execution}):
+            attempts += [rows.attempt(row)] if whole is None else rows.unpack_attempts(whole)
+        return attempts
+
+    async def waits_for(self, execution: str) -> str | None:
+        found = await self._database.fetch(ordering.WAITS_FOR, (execution,))
+        return found[0][0] if found else None
+
+    async def live(self, instance: str) -> int:
+        sql = "SELECT count(*) FROM executions WHERE instance = %s"
+        return (await self._database.fetch(sql, (instance,)))[0][0]
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        found = await self.execution(execution)
+        if found is None:
+            raise missing(execution)
+        match found.state:
+            case "succeeded" | "failed" | "cancelled" | "ignored" as state:
+                return Outcome(state, found.reason, found.result, found.failure)
+            case _:
+                return None
+
+
+def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
+    """Where to look for a filter: each table, its WHERE clause and the values of that."""
+    states = set(which.states)
+    clauses: list[str] = ["true"]
+    values: list[Any] = []
+    for column, value in (
+        ("customer", which.customer),
+        ("instance", which.instance),
+        ("flow", which.flow),
+        ("record_key", rows.kept(which.key)),
+    ):
+        if value is not None:
+            clauses.append(f"{column} = %s")
+            values.append(value)
+    if which.before is not None:
+        clauses.append("id < %s")
+        values.append(which.before)
+    if which.replay_of is not None:
+        clauses.append("replay_of = %s AND id > %s")  # ids sort by time: a replay comes later
+        values += (which.replay_of, which.replay_of)
+    live, ended = list(clauses), list(clauses)
+    of_live, of_ended = list(values), list(values)
+    if states and not which.dead_letters:
+        live.append("state = ANY(%s)")
+        of_live.append(sorted(states))
+        ended.append("state = ANY(%s)")
+        of_ended.append(sorted(states))
+    if which.reason:
+        reason = which.reason.encode()
+        ended.append("substr(reason, 1, %s::int) = %s")
+        of_ended += (len(reason), reason)
+    places: list[tuple[str, str, Sequence[Any]]] = []
+    if not (which.dead_letters or which.reason or (states and states <= ENDED)):
+        places.append(("executions", " AND ".join(live), of_live))
+    if which.dead_letters or not states or "failed" in states:
+        places.append(("letters", " AND ".join(ended), of_ended))
+    if not which.dead_letters and (not states or states & ENDED):
+        places.append(("history", " AND ".join(ended), of_ended))
+    return places

@@ -1,0 +1,333 @@
+"""The journal in PostgreSQL: one method a verb; the hot ones gather into shared commits.
+
+history.py has the verbs that only read, state.py those about the state alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from halflap.model import LogLine, Micros, Outcome, Record, Start, StateWrite
+from halflap.store.history import missing
+from halflap.store.postgres import claiming, ending, unclean
+from halflap.store.postgres.accepting import Acceptance, Accepting, entry
+from halflap.store.postgres.batching import Gathering
+from halflap.store.postgres.columns import Texts
+from halflap.store.postgres.connecting import Connection, changed
+from halflap.store.postgres.database import Database
+from halflap.store.postgres.hints import Hints
+from halflap.store.postgres.history import History
+from halflap.store.postgres.locking import Locks, lock
+from halflap.store.postgres.partitions import DAY, Partitions
+from halflap.store.postgres.recording import Recording, Writing, locks_of, signal_of
+from halflap.store.postgres.state import State
+from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
+from halflap.store.recording import text
+
+HELD_AT_ONCE = 5_000
+"""How many executions one transaction holds back or lets go, so that others' writes get through."""
+
+SIGNAL = """
+INSERT INTO signals (execution, name, payload, at) SELECT %s, %s, %s, %s
+WHERE EXISTS (SELECT FROM executions WHERE id = %s)
+"""
+LOCK_WAITING = """
+SELECT state, waiting_for, due_at FROM executions WHERE id = %s FOR NO KEY UPDATE
+"""
+WAKE = "UPDATE executions SET due_at = %s WHERE id = %s"
+SIGNALS = "SELECT payload FROM signals WHERE execution = %s AND name = %s ORDER BY id"
+CANCELLED = """
+SELECT id, cancelling FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
+"""
+CLOSE = "INSERT INTO gates VALUES (%s) ON CONFLICT DO NOTHING"
+OPEN = "DELETE FROM gates WHERE instance = %s"
+HOLD = """
+UPDATE executions SET held = held | 1 WHERE id IN (
+    SELECT id FROM executions WHERE instance = %s AND held & 1 = 0 AND flow NOT LIKE '$%%'
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
+"""
+LET_GO = """
+UPDATE executions SET held = held & ~1::bigint WHERE id IN (
+    SELECT id FROM executions WHERE instance = %s AND held & 1 = 1
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
+"""
+# What ended today, and what has no day of its own; the other days are dropped whole.
+PRUNE = """
+DELETE FROM history WHERE (id, ended_at) IN (
+    SELECT id, ended_at FROM history WHERE ended_at < %(before)s AND ended_at >= %(today)s
+    UNION ALL SELECT id, ended_at FROM history_other WHERE ended_at < %(before)s
+        AND ended_at < %(today)s LIMIT %(limit)s)
+"""
+PRUNE_DEDUPE = """
+DELETE FROM dedupe WHERE (instance, flow, key) IN (
+    SELECT instance, flow, key FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
+    LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
+FORGOTTEN: Micros = 7 * DAY
+
+
+class PostgresJournal(History, State):
+    """The journal's verbs over one PostgreSQL database (see store/protocol.py).
+
+    worker: what this process calls itself; its claims bear the name. By default a new one each
+    time. Who gives the same name after a restart, once the process before it has surely ended, has
+    `void` return its predecessor's executions at once instead of when their leases lapse.
+    """
+
+    def __init__(self, database: Database, *, worker: str | None = None) -> None:
+        self._database = database
+        self._clock = database.clock
+        self._locks = Locks(database.schema)
+        self._worker = worker or secrets.token_hex(8)
+        self._served = ""
+        self._claiming = asyncio.Lock()
+        self._last_number = 0
+        self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
+        self._partitions = Partitions(database)
+        self._hints = Hints(database.url, database.schema)
+        database.before_close.append(self._close)
+
+    def follow(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call `listener` when another process made something due; returns how to stop that.
+
+        A hint may be lost: whoever waits for one looks every few seconds all the same.
+        """
+        return self._hints.follow(listener)
+
+    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        now = self._clock()
+        entries = [entry(each, now) for each in starts]
+        item = Acceptance(entries, now, claim, now + lease)
+        await self._gathering.post(item)
+        if any(each.claim is None and each.duplicate_of is None for each in item.answers):
+            self._hints.send()
+        return item.answers
+
+    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+        if room <= 0:
+            return []
+
+        async def job(connection: Connection) -> tuple[list[Claim], str]:
+            now = self._clock()
+            ids, served = await claiming.due(connection, now, room, probation, self._served)
+            if not ids:
+                return [], served
+            claims = await claiming.take(connection, ids, now, now + lease, self._worker)
+            return claims, served
+
+        async with self._claiming:  # one's own claims have no need to pass each other over
+            due = await self.next_due(probation=probation)
+            if due is None or due > self._clock():
+                return []
+            claims, self._served = await self._database.write(job)
+        return claims
+
+    async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
+        until = self._clock() + lease
+        asked = sorted({(each.execution, each.fence) for each in leases})
+        if not asked:
+            return []
+        kept = await self._database.write(lambda c: unclean.renew(c, asked, until))
+        held = {each: None for each in leases if (each.execution, each.fence) in kept}
+        return [replace(e, until=until) for e in sorted(held, key=lambda each: each.execution)]
+
+    async def commit(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        return await self._record(Writing.of(lease, self._clock(), records, logs, writes))
+
+    async def end(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        outcome: Outcome,
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        now = self._clock()
+        await self._partitions.make(now)
+        written = await self._record(Writing.of(lease, now, records, logs, writes, outcome))
+        if lease.ordered:
+            self._hints.send()
+        return written
+
+    async def release(
+        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
+    ) -> Written:
+        return await self._record(Writing.of(lease, self._clock(), records, logs, release=how))
+
+    async def void(self) -> int:
+        """Void the leases of this worker's name, and those that have run out.
+
+        Other workers' leases are theirs: many servers start while others run.
+        """
+        return await self._void("(worker = %s OR lease_until < %s)", (self._worker, self._clock()))
+
+    async def lapse(self) -> int:
+        now = self._clock()
+        found = await self._database.fetch(
+            "SELECT FROM executions WHERE lease_until < %s LIMIT 1", (now,)
+        )
+        return await self._void("lease_until < %s", (now,)) if found else 0
+
+    async def blame(self, executions: Sequence[str], *, alone: bool) -> None:
+        await self._void("id = ANY(%s)", (Texts(executions),), crashes=int(alone))
+
+    async def pardon(self, executions: Sequence[str]) -> None:
+        ids = Texts(sorted(executions))
+        sql = "UPDATE executions SET probation = false WHERE id = ANY(%s) AND probation"
+
+        async def job(connection: Connection) -> None:
+            await connection.execute(sql, (ids,))
+
+        await self._database.write(job)
+        self._hints.send()
+
+    async def next_due(self, *, probation: bool = False) -> Micros | None:
+        return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
+
+    async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]:
+        now = self._clock()
+        kept = text(reason).encode()
+        await self._partitions.make(now)
+        done = await self._database.write(
+            lambda c: unclean.cancel(c, self._locks, execution, kept, now)
+        )
+        if done is None:
+            raise missing(execution)
+        if done == "ended":
+            self._hints.send()
+        return done
+
+    async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
+        found = await self._database.fetch(CANCELLED, (Texts(executions),))
+        return {row[0]: row[1].decode() for row in found}
+
+    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+        now, kept = self._clock(), name.encode()
+
+        async def job(connection: Connection) -> bool:
+            cursor = await connection.execute(LOCK_WAITING, (execution,), binary=True)
+            row: Any = await cursor.fetchone()
+            if row is None:
+                return await unclean.is_over(connection, execution)
+            await connection.execute(SIGNAL, (execution, kept, payload, now, execution))
+            state, waiting_for, due_at = row
+            wanted = waiting_for.decode()
+            if state == "waiting" and wanted.startswith("signal:"):
+                waits = signal_of(wanted)[0] == kept
+                if waits and (due_at is None or due_at > now):
+                    await connection.execute(WAKE, (now, execution))
+            return True
+
+        if not await self._database.write(job):
+            raise missing(execution)
+        self._hints.send()
+
+    async def signals(self, execution: str, name: str) -> list[bytes]:
+        found = await self._database.fetch(SIGNALS, (execution, name.encode()))
+        return [row[0] for row in found]
+
+    async def hold(self, instance: str) -> None:
+        async def close(connection: Connection) -> None:
+            # Whoever accepts now is waited for; whoever does so later sees the gate.
+            await lock(connection, [self._locks.gates])
+            await connection.execute(CLOSE, (instance,))
+
+        await self._database.write(close)
+        while await self._in_part(HOLD, instance):
+            pass
+
+    async def release_instance(self, instance: str) -> None:
+        while await self._in_part(LET_GO, instance):
+            pass
+
+        async def open_gate(connection: Connection) -> None:
+            await lock(connection, [self._locks.gates])
+            await connection.execute(OPEN, (instance,))
+            await connection.execute(LET_GO, (instance, None))
+
+        await self._database.write(open_gate)
+        self._hints.send()
+
+    async def prune(self, ended_before: Micros, limit: int) -> int:
+        now = self._clock()
+        await self._partitions.make(now)
+        dropped = await self._partitions.drop(ended_before)
+        values = {"before": ended_before, "today": now // DAY * DAY, "limit": limit}
+
+        async def job(connection: Connection) -> int:
+            await connection.execute(PRUNE_DEDUPE, (now, limit))
+            await connection.execute(PRUNE_WRITERS, (now - FORGOTTEN,))
+            return await changed(connection, PRUNE, values)
+
+        return dropped + await self._database.write(job)
+
+    async def dismiss(self, execution: str) -> bool:
+        async def job(connection: Connection) -> int:
+            return await ending.dismiss(connection, [execution])
+
+        return await self._database.write(job) > 0
+
+    # -- how it is written ----------------------------------------------------------------------
+
+    async def _record(self, item: Writing) -> Written:
+        await self._gathering.post(item)
+        return item.answer
+
+    async def _write(self, items: Sequence[Acceptance | Writing]) -> None:
+        accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
+        writes = [each for each in items if isinstance(each, Writing)]
+
+        async def job(connection: Connection) -> None:
+            locks = [number for each in accepts for number in each.locks(self._locks)]
+            locks += await locks_of(connection, writes, self._locks)
+            await lock(connection, locks)
+            accepting = Accepting(accepts, self._worker) if accepts else None
+            recording = Recording(writes, self._number) if writes else None
+            if accepting is not None:
+                await accepting.look(connection, self._locks)
+            if recording is not None:
+                await recording.look(connection)
+            if accepting is not None:
+                await accepting.write(connection)
+            if recording is not None:
+                await recording.write(connection)
+
+        await self._database.write(job)
+        stats = self._database.stats
+        stats.jobs += len(items)
+        stats.largest_batch = max(stats.largest_batch, len(items))
+
+    def _number(self, now: Micros) -> int:
+        """A number that grows: of log lines, over all workers that an execution has."""
+        self._last_number = max(self._last_number + 1, now)
+        return self._last_number
+
+    async def _void(self, where: str, values: Sequence[Any], crashes: int = 0) -> int:
+        now = self._clock()
+        voided = await self._database.write(
+            lambda c: unclean.void(c, self._locks, where, values, now, crashes)
+        )
+        if voided:
+            self._hints.send()
+        return voided
+
+    async def _in_part(self, sql: str, instance: str) -> bool:
+        async def job(connection: Connection) -> bool:
+            return await changed(connection, sql, (instance, HELD_AT_ONCE)) == HELD_AT_ONCE
+
+        return await self._database.write(job)
+
+    async def _close(self) -> None:
+        await self._gathering.settled()
+        await self._hints.close()

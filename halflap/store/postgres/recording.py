@@ -1,0 +1,363 @@
+"""What workers write about executions, those of many at once: records, state, ends, releases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.model import MISSING, LogLine, Micros, Outcome, Record, StateWrite
+from halflap.store.merge import StateChange, changes, merged
+from halflap.store.postgres import ending, ordering, rows
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.locking import Locks
+from halflap.store.protocol import Lease, Release, Written
+from halflap.store.recording import encode_failure, text
+
+Key = tuple[bytes, bytes]
+
+SCOPES = "SELECT order_scope FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL"
+LOCK = """
+SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL FROM executions
+WHERE id = ANY(%s) AND state = 'running' ORDER BY id FOR NO KEY UPDATE
+"""
+STATE = """
+SELECT scope, key, value FROM state
+WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
+"""
+UPSERT_STEPS = """
+INSERT INTO steps SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::text[],
+    %s::bytea[])
+ON CONFLICT (execution, path) DO UPDATE
+    SET seq = excluded.seq, status = excluded.status, data = excluded.data
+    WHERE steps.status = 'retrying' OR steps.seq < 0
+"""
+INSERT_LOGS = "INSERT INTO logs SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bytea[])"
+UPSERT_STATE = """
+INSERT INTO state SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::bytea[], %s::bigint[])
+ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at
+"""
+DELETE_STATE = """
+DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
+"""
+RELEASE = """
+UPDATE executions SET state = w.state, due_at = w.due_at, lease_until = NULL, worker = NULL,
+    waiting_for = w.waiting_for, failure = w.failure, probation = false
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[])
+    AS w (id, state, due_at, waiting_for, failure)
+WHERE executions.id = w.id
+"""
+ADD_ATTEMPTS = """
+INSERT INTO attempts SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::text[], %s::bytea[])
+ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
+    ended_at = excluded.ended_at, how = excluded.how, failure = excluded.failure
+"""
+# A signal that came between the look and the wait wakes the execution at once.
+WAKE_ON_KEPT = """
+UPDATE executions SET due_at = w.now
+FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::bigint[]) AS w (id, name, taken, now)
+WHERE executions.id = w.id AND (due_at IS NULL OR due_at > w.now) AND w.taken < (
+    SELECT count(*) FROM signals WHERE signals.execution = w.id AND signals.name = w.name)
+"""
+
+
+@dataclass(slots=True, eq=False)
+class Writing:
+    """What one turn wants written: made into rows before, so that a bad one hurts nobody."""
+
+    lease: Lease | None
+    steps: list[rows.Step]
+    lines: list[bytes]
+    changes: list[StateChange]
+    now: Micros
+    end: ending.End | None = None
+    release: Release | None = None
+    answer: Written = Written.DONE
+
+    @classmethod
+    def of(
+        cls,
+        lease: Lease | None,
+        now: Micros,
+        records: Sequence[Record] = (),
+        logs: Sequence[LogLine] = (),
+        writes: Sequence[StateWrite] = (),
+        outcome: Outcome | None = None,
+        release: Release | None = None,
+    ) -> Writing:
+        """As the verbs give it; raises where it cannot be kept."""
+        end = None
+        if outcome is not None and lease is not None:
+            end = ending.End(
+                lease.execution,
+                outcome.state,
+                now,
+                text(outcome.reason).encode(),
+                outcome.result,
+                encode_failure(outcome.failure),
+            )
+        return cls(
+            lease,
+            [rows.step(each) for each in records],
+            [rows.line(each) for each in logs],
+            changes(writes) if writes else [],
+            now,
+            end,
+            release,
+        )
+
+    @property
+    def keys(self) -> Iterable[Key]:
+        return (key_of(write) for write, _ in self.changes)
+
+    @property
+    def moves_order(self) -> bool:
+        """Whether an order's first may be another one after this."""
+        leaves = self.end is not None or self.release is not None
+        return leaves and self.lease is not None and self.lease.ordered
+
+
+def key_of(write: StateWrite) -> Key:
+    """Where a write to the state goes."""
+    return write.scope.encode(), write.key.encode()
+
+
+@dataclass(slots=True)
+class _Held:
+    """An execution that a writer's lease is compared with."""
+
+    fence: int
+    attempt: int
+    claimed_at: Micros
+    cancelling: bool
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is to be done for all of a batch."""
+
+    steps: dict[str, dict[bytes, rows.Step]] = field(default_factory=dict[str, Any])
+    lines: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict[str, Any])
+    state: dict[Key, tuple[bytes | None, Micros]] = field(default_factory=dict[Key, Any])
+    moves: list[tuple[Key, bytes]] = field(default_factory=list[tuple[Key, bytes]])
+    ends: list[Writing] = field(default_factory=list[Writing])
+    releases: list[tuple[Writing, _Held]] = field(default_factory=list[Any])
+
+
+async def locks_of(connection: Connection, items: Sequence[Writing], locks: Locks) -> list[int]:
+    """The locks that writes need beyond rows."""
+    found = [locks.state(*key) for item in items for key in item.keys]
+    for item in items:
+        found += [locks.order(w.scope.encode()) for w, _ in item.changes if w.orders]
+    ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
+    if ordered:
+        cursor = await connection.execute(SCOPES, (Texts(ordered),), binary=True)
+        found += [locks.order(row[0]) for row in await cursor.fetchall()]
+    return found
+
+
+class Recording:
+    """Writes what many turns brought, in one transaction."""
+
+    def __init__(self, items: Sequence[Writing], number: Any) -> None:
+        self._items = items
+        self._number = number
+        self._locked: Any = None
+        self._values: Any = None
+
+    async def look(self, connection: Connection) -> None:
+        """Ask for what is needed to decide; the locks are held already."""
+        ids = sorted({item.lease.execution for item in self._items if item.lease})
+        if ids:
+            self._locked = await connection.execute(LOCK, (Texts(ids),), binary=True)
+        if keys := {key for item in self._items for key in item.keys}:
+            columns = (Blobs(key[0] for key in keys), Blobs(key[1] for key in keys))
+            self._values = await connection.execute(STATE, columns, binary=True)
+
+    async def write(self, connection: Connection) -> None:
+        """Decide who still holds what it writes to, and write; fills in the answers."""
+        held: dict[str, _Held] = {}
+        if self._locked is not None:
+            held = {row[0]: _Held(*row[1:]) for row in await self._locked.fetchall()}
+        values: dict[Key, bytes] = {}
+        if self._values is not None:
+            values = {(row[0], row[1]): row[2] for row in await self._values.fetchall()}
+        work = _Work()
+        for item in self._items:
+            item.answer = self._decide(item, held, values, work)
+        names = await self._write_state(connection, work)
+        names |= await self._write_ends(connection, work)
+        await self._write_steps(connection, work)
+        names |= await self._write_releases(connection, work)
+        await ordering.let_first_go(connection, names)
+
+    def _decide(
+        self, item: Writing, held: dict[str, _Held], values: dict[Key, bytes], work: _Work
+    ) -> Written:
+        lease = item.lease
+        row: _Held | None = None
+        if lease is not None:
+            row = held.get(lease.execution)
+            if row is None or row.fence != lease.fence:
+                return Written.FENCED
+        if item.changes and not _change(item, values, work):
+            return Written.CONFLICT
+        if lease is None or row is None:
+            return Written.DONE
+        execution = lease.execution
+        if item.steps:
+            _merge(work.steps.setdefault(execution, {}), item.steps)
+        if item.lines:
+            lines = work.lines.setdefault(execution, [])
+            lines += [(self._number(item.now), each) for each in item.lines]
+        if item.end is not None:
+            work.ends.append(item)
+            del held[execution]
+        elif item.release is not None:
+            work.releases.append((item, row))
+            del held[execution]
+        return Written.DONE
+
+    async def _write_state(self, connection: Connection, work: _Work) -> set[bytes]:
+        kept = {key: (v, at) for key, (v, at) in work.state.items() if v is not None}
+        gone = [key for key, (value, _) in work.state.items() if value is None]
+        if kept:
+            await connection.execute(
+                UPSERT_STATE,
+                (
+                    Blobs(key[0] for key in kept),
+                    Blobs(key[1] for key in kept),
+                    Blobs(value for value, _ in kept.values()),
+                    Numbers(at for _, at in kept.values()),
+                ),
+            )
+        if gone:
+            columns = (Blobs(key[0] for key in gone), Blobs(key[1] for key in gone))
+            await connection.execute(DELETE_STATE, columns)
+        for key, value in work.moves:
+            await ordering.move(connection, key, value)
+        return set()
+
+    async def _write_ends(self, connection: Connection, work: _Work) -> set[bytes]:
+        ends = [item.end for item in work.ends if item.end is not None]
+        if not ends:
+            return set()
+        ids = [each.execution for each in ends]
+        live = await ending.left(connection, ids)
+        whole: dict[str, ending.Left] = {}
+        for id in ids:
+            had = live[id]
+            whole[id] = both = ending.Left(
+                dict(had.steps), had.logs + work.lines.pop(id, []), had.attempts
+            )
+            _merge(both.steps, work.steps.pop(id, {}).values())
+        await ending.move(connection, ends, whole, live=live)
+        ordered = [i.lease.execution for i in work.ends if i.lease and i.lease.ordered]
+        return await ordering.leave(connection, ordered)
+
+    async def _write_steps(self, connection: Connection, work: _Work) -> None:
+        steps = [(id, step) for id, some in work.steps.items() for step in some.values()]
+        if steps:
+            await connection.execute(
+                UPSERT_STEPS,
+                (
+                    Texts(id for id, _ in steps),
+                    Blobs(step.path for _, step in steps),
+                    Numbers(step.seq for _, step in steps),
+                    Texts(step.status for _, step in steps),
+                    Blobs(step.data for _, step in steps),
+                ),
+            )
+        lines = [(id, line) for id, some in work.lines.items() for line in some]
+        if lines:
+            await connection.execute(
+                INSERT_LOGS,
+                (
+                    Texts(id for id, _ in lines),
+                    Numbers(line[0] for _, line in lines),
+                    Blobs(line[1] for _, line in lines),
+                ),
+            )
+
+    async def _write_releases(self, connection: Connection, work: _Work) -> set[bytes]:
+        if not work.releases:
+            return set()
+        ids = [item.lease.execution for item, _ in work.releases if item.lease]
+        hows = [item.release for item, _ in work.releases if item.release]
+        failures = Blobs(encode_failure(how.failure) for how in hows)
+        await connection.execute(
+            RELEASE,
+            (
+                Texts(ids),
+                Texts("waiting" if how.how in ("sleep", "signal") else "queued" for how in hows),
+                # One that is to be cancelled comes back at once, however long it wanted to wait.
+                Numbers(
+                    item.now if row.cancelling else how.due_at
+                    for (item, row), how in zip(work.releases, hows, strict=True)
+                ),
+                Blobs(text(how.waiting_for).encode() for how in hows),
+                failures,
+            ),
+        )
+        await connection.execute(
+            ADD_ATTEMPTS,
+            (
+                Texts(ids),
+                Numbers(row.attempt for _, row in work.releases),
+                Numbers(row.claimed_at for _, row in work.releases),
+                Numbers(item.now for item, _ in work.releases),
+                Texts(how.how for how in hows),
+                failures,
+            ),
+        )
+        waiting = [
+            (id, *signal_of(text(how.waiting_for)), item.now)
+            for id, how, (item, _) in zip(ids, hows, work.releases, strict=True)
+            if how.how == "signal"
+        ]
+        if waiting:
+            await connection.execute(
+                WAKE_ON_KEPT,
+                (
+                    Texts(each[0] for each in waiting),
+                    Blobs(each[1] for each in waiting),
+                    Numbers(each[2] for each in waiting),
+                    Numbers(each[3] for each in waiting),
+                ),
+            )
+        ordered = [i.lease.execution for i, _ in work.releases if i.lease and i.lease.ordered]
+        return await ordering.pause(connection, ordered)
+
+
+def _change(item: Writing, values: dict[Key, bytes], work: _Work) -> bool:
+    """Make writes to the state; False, with nothing made, where a compare-and-set failed."""
+    for write, _ in item.changes:
+        if write.expect is not None and values.get(key_of(write), MISSING) != write.expect:
+            return False
+    for write, patch in item.changes:
+        key, value = key_of(write), write.value
+        if patch is not None:
+            value = merged(values.get(key), patch)
+        work.state[key] = value, item.now
+        if value is None:
+            values.pop(key, None)
+            continue
+        values[key] = value
+        if write.orders:
+            work.moves.append((key, value))
+    return True
+
+
+def _merge(steps: dict[bytes, rows.Step], more: Iterable[rows.Step]) -> None:
+    for each in more:
+        there = steps.get(each.path)
+        if there is None or not there.final:
+            steps[each.path] = each
+
+
+def signal_of(waiting_for: str) -> tuple[bytes, int]:
+    """The name in `signal:<name>:<how many were taken>`, and how many; a name may have colons."""
+    name, _, taken = waiting_for.removeprefix("signal:").rpartition(":")
+    return name.encode(), int(taken)

@@ -1,0 +1,213 @@
+"""The journal's schema in PostgreSQL, opened by an essay: every table, its life, its invariants.
+
+Times are microseconds since 1970-01-01 UTC, from the database's clock. Ids are TypeIDs (`exe_…`),
+so they sort by time. Whatever comes from outside or from an author (paths, keys, names of signals)
+is `bytea`, UTF-8 where it is text: PostgreSQL's `text` cannot hold a NUL, and bytes sort alike
+everywhere. A step, a log line, an event's head is one value (MessagePack, see rows.py): nothing
+searches in them, and one column costs less than thirteen.
+
+An execution lives in one of three places, and moves once or twice:
+
+  executions    while it is live: state queued, running or waiting. Small, however much was done.
+                `due_at` says when it may be claimed (NULL: not by time alone; always NULL while it
+                runs). A claim sets `fence` to a new number, `lease_until` and the `worker` that has
+                it; every later write locks the row, names the fence, and changes nothing where it
+                differs. `held` has bit 1 while its instance stands in `gates`, and bit 2 while
+                another one is before it in its order. `probation` is set from an unclean end of its
+                claim until it leaves its worker cleanly, `crashes` counts those while it ran alone.
+  letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
+                Kept as long as it is one, so no partition is held up by it.
+  history       once it has ended otherwise, or is dismissed. Partitioned by the day on which it
+                ended: pruning drops days. Rows never change here, but for `duplicates`.
+
+The last two hold all that is left of an execution in its one row: event, steps, logs, attempts.
+What is live has these in tables of their own, emptied as it moves:
+
+  events        what arrived, write-once.
+  steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
+                the step's next try; a `succeeded` or `failed` one never changes. A negative `seq`
+                is that of one that a replay copied, which may run afresh.
+  logs          lines that an author's code wrote; `number` grows within an execution.
+  attempts      attempts that did not end the execution: when, how, why.
+  signals       what was sent to it, kept until it asks.
+
+Beside them:
+
+  dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
+  state         `ctx.state`, key by key.
+  orders        who waits for whom: one row per live execution that has an order. `name` is the
+                order, `place` when it was accepted. The first may run; the others have bit 2 of
+                `held`; one that runs though it is not the first has `ahead`.
+  gates         instances whose executions are held back (activating, upgrading).
+  writers       a row per writing connection with the number of its last transaction, written by
+                that transaction: so a COMMIT whose answer was lost is found out about.
+
+Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
+locks (class 1: the gates, shared by accepts; class 2: a scope of orders, a key of the state; sorted
+by hash); keys of `dedupe`, sorted; rows of `executions`, sorted by id; then what belongs to them.
+Whatever waits in a ring all the same is rolled back by PostgreSQL and done again.
+
+`executions` is updated some times in each row's life: its free space and its vacuum are set so that
+it stays small.
+"""
+
+from __future__ import annotations
+
+from halflap.store.migrate import Migration
+from halflap.store.postgres.catalogue import CATALOGUE
+
+_EXECUTION = """
+    id text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
+    instance text COLLATE "C" NOT NULL,
+    integration text COLLATE "C" NOT NULL,
+    flow text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    revision bigint NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    attempt bigint NOT NULL,
+    root text COLLATE "C" NOT NULL,
+    replay_of text COLLATE "C",
+    record_key bytea,
+    accepted_at bigint NOT NULL,
+    started_at bigint,
+    failure bytea,
+    duplicates bigint NOT NULL DEFAULT 0,
+    crashes bigint NOT NULL DEFAULT 0,
+    order_scope bytea,
+    order_key bytea
+"""
+_ENDED = f"""
+    {_EXECUTION},
+    ended_at bigint NOT NULL,
+    reason bytea NOT NULL,
+    result bytea,
+    received_at bigint NOT NULL,
+    part bigint NOT NULL,
+    head bytea NOT NULL,
+    body bytea NOT NULL,
+    steps bytea NOT NULL,
+    logs bytea NOT NULL,
+    attempts bytea NOT NULL
+"""
+
+JOURNAL = f"""
+CREATE TABLE executions (
+    {_EXECUTION},
+    due_at bigint,
+    waiting_for bytea NOT NULL DEFAULT '',
+    fence bigint NOT NULL,
+    claimed_at bigint,
+    lease_until bigint,
+    worker text COLLATE "C",
+    held bigint NOT NULL DEFAULT 0,
+    probation boolean NOT NULL DEFAULT false,
+    cancelling bytea,
+    PRIMARY KEY (id),
+    CHECK (state IN ('queued', 'running', 'waiting')),
+    CHECK ((state = 'running') = (lease_until IS NOT NULL)),
+    CHECK (due_at IS NULL OR state <> 'running')
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05,
+    autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX executions_due ON executions (customer, due_at, id)
+    WHERE due_at IS NOT NULL AND held = 0;
+CREATE INDEX executions_next ON executions (probation, due_at, id)
+    WHERE due_at IS NOT NULL AND held = 0;
+CREATE INDEX executions_running ON executions (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX executions_by_instance ON executions (instance, id);
+CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
+CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
+
+CREATE TABLE letters ({_ENDED}, PRIMARY KEY (id), CHECK (state = 'failed'));
+CREATE INDEX letters_by_instance ON letters (instance, id);
+CREATE INDEX letters_by_key ON letters (record_key, id) WHERE record_key IS NOT NULL;
+CREATE INDEX letters_by_replay ON letters (replay_of, id) WHERE replay_of IS NOT NULL;
+
+CREATE TABLE history ({_ENDED}, PRIMARY KEY (id, ended_at)) PARTITION BY RANGE (ended_at);
+CREATE INDEX history_by_instance ON history (instance, id);
+CREATE INDEX history_by_key ON history (record_key, id) WHERE record_key IS NOT NULL;
+CREATE INDEX history_by_replay ON history (replay_of, id) WHERE replay_of IS NOT NULL;
+CREATE TABLE history_other PARTITION OF history DEFAULT;
+
+CREATE TABLE events (
+    execution text COLLATE "C" PRIMARY KEY,
+    received_at bigint NOT NULL,
+    part bigint NOT NULL,
+    head bytea NOT NULL,
+    body bytea NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
+
+CREATE TABLE steps (
+    execution text COLLATE "C" NOT NULL,
+    path bytea NOT NULL,
+    seq bigint NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (execution, path)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
+
+CREATE TABLE logs (
+    execution text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (execution, number)
+);
+
+CREATE TABLE attempts (
+    execution text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    how text COLLATE "C" NOT NULL,
+    failure bytea,
+    PRIMARY KEY (execution, number)
+);
+
+CREATE TABLE signals (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    execution text COLLATE "C" NOT NULL,
+    name bytea NOT NULL,
+    payload bytea NOT NULL,
+    at bigint NOT NULL
+);
+CREATE INDEX signals_by_execution ON signals (execution, name, id);
+
+CREATE TABLE dedupe (
+    instance text COLLATE "C" NOT NULL,
+    flow text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    execution text COLLATE "C" NOT NULL,
+    expires_at bigint NOT NULL,
+    PRIMARY KEY (instance, flow, key)
+);
+CREATE INDEX dedupe_expiry ON dedupe (expires_at);
+
+CREATE TABLE state (
+    scope bytea NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    changed_at bigint NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+
+CREATE TABLE orders (
+    place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name bytea NOT NULL,
+    execution text COLLATE "C" NOT NULL UNIQUE,
+    ahead boolean NOT NULL DEFAULT false
+);
+CREATE INDEX orders_by_name ON orders (name, place);
+CREATE INDEX orders_ahead ON orders (name) WHERE ahead;
+
+CREATE TABLE gates (
+    instance text COLLATE "C" PRIMARY KEY
+);
+
+CREATE TABLE writers (
+    id text COLLATE "C" PRIMARY KEY,
+    number bigint NOT NULL,
+    seen_at bigint NOT NULL
+) WITH (fillfactor = 20);
+"""
+
+MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL)]

@@ -1,0 +1,117 @@
+"""What becomes of executions whose worker lost them, or is to let go of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+from halflap.model import Micros
+from halflap.store.postgres import ending, ordering
+from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.locking import Locks, lock
+
+SCOPES = "SELECT id, order_scope FROM executions WHERE state = 'running' AND {where}"
+LOCK_RUNNING = """
+SELECT id, order_scope IS NOT NULL FROM executions
+WHERE id = ANY(%s) AND state = 'running' AND {where} ORDER BY id FOR NO KEY UPDATE
+"""
+NOTE = """
+INSERT INTO attempts SELECT id, attempt, claimed_at, %s, 'crashed', NULL FROM executions
+WHERE id = ANY(%s)
+ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
+    ended_at = excluded.ended_at, how = excluded.how, failure = NULL
+"""
+VOID = """
+UPDATE executions SET state = 'queued', due_at = %s, lease_until = NULL, worker = NULL,
+    fence = fence + 1, probation = true, crashes = crashes + %s
+WHERE id = ANY(%s)
+"""
+SCOPE_OF = "SELECT order_scope FROM executions WHERE id = %s AND order_scope IS NOT NULL"
+LOCK_ONE = "SELECT state, order_scope IS NOT NULL FROM executions WHERE id = %s FOR NO KEY UPDATE"
+ASK = "UPDATE executions SET cancelling = %s WHERE id = %s"
+IS_OVER = """
+SELECT FROM letters WHERE id = %(id)s UNION ALL SELECT FROM history WHERE id = %(id)s LIMIT 1
+"""
+RENEW = """
+WITH held AS (
+    SELECT id FROM executions WHERE id = ANY(%s) AND state = 'running'
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE executions SET lease_until = %s
+FROM held JOIN unnest(%s::text[], %s::bigint[]) AS w (id, fence) ON w.id = held.id
+WHERE executions.id = held.id AND executions.fence = w.fence AND executions.state = 'running'
+RETURNING executions.id, executions.fence
+"""
+
+
+async def void(
+    connection: Connection,
+    locks: Locks,
+    where: str,
+    values: Sequence[Any],
+    now: Micros,
+    crashes: int = 0,
+) -> int:
+    """Void the claims of those that run and are meant; returns how many."""
+    cursor = await connection.execute(SCOPES.format(where=where).encode(), values, binary=True)
+    found: list[Any] = await cursor.fetchall()
+    if not found:
+        return 0
+    await lock(connection, [locks.order(row[1]) for row in found if row[1] is not None])
+    cursor = await connection.execute(
+        LOCK_RUNNING.format(where=where).encode(),
+        (Texts(row[0] for row in found), *values),
+        binary=True,
+    )
+    running: list[Any] = await cursor.fetchall()
+    ids = Texts(row[0] for row in running)
+    await connection.execute(NOTE, (now, ids))
+    await connection.execute(VOID, (now, crashes, ids))
+    names = await ordering.pause(connection, [row[0] for row in running if row[1]])
+    await ordering.let_first_go(connection, names)
+    return len(running)
+
+
+async def renew(
+    connection: Connection, leases: Collection[tuple[str, int]], until: Micros
+) -> set[tuple[str, int]]:
+    """Prolong leases, given as execution and fence; returns those that are still held."""
+    ids = Texts(each[0] for each in leases)
+    cursor = await connection.execute(
+        RENEW, (ids, until, ids, Numbers(each[1] for each in leases)), binary=True
+    )
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def cancel(
+    connection: Connection, locks: Locks, execution: str, reason: bytes, now: Micros
+) -> Literal["ended", "asked", "over"] | None:
+    """Ask what runs to end, end what does not; None where there is no such execution."""
+    cursor = await connection.execute(SCOPE_OF, (execution,), binary=True)
+    await lock(connection, [locks.order(row[0]) for row in await cursor.fetchall()])
+    cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
+    match await cursor.fetchone():
+        case None:
+            return "over" if await is_over(connection, execution) else None
+        case ("running", _):
+            await connection.execute(ASK, (reason, execution))
+            return "asked"
+        case row:
+            live = await ending.left(connection, [execution])
+            failure = await connection.execute(
+                "SELECT failure FROM executions WHERE id = %s", (execution,), binary=True
+            )
+            last = await failure.fetchone()
+            end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
+            await ending.move(connection, [end], live, live=live)
+            if row[1]:
+                names = await ordering.leave(connection, [execution])
+                await ordering.let_first_go(connection, names)
+            return "ended"
+
+
+async def is_over(connection: Connection, execution: str) -> bool:
+    """Whether an execution has ended, and was not pruned since."""
+    cursor = await connection.execute(IS_OVER, {"id": execution})
+    return await cursor.fetchone() is not None

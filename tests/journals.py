@@ -1,0 +1,66 @@
+"""Journals for tests to use: in SQLite's file and memory, and in PostgreSQL, emptied after each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from halflap.model import Clock
+from halflap.store.protocol import Journal
+from halflap.store.store import Store
+from tests.cluster import fresh_url
+
+EMPTY = """
+DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM events;
+DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
+DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates
+"""
+
+
+@functools.cache
+def postgres_url() -> str:
+    """The URL of a schema that has the tables, the same for all tests of a process."""
+    import psycopg
+
+    from halflap.store.postgres.migrate import migrate
+    from halflap.store.postgres.schema import MIGRATIONS
+
+    url = fresh_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        migrate(connection, MIGRATIONS, clock=lambda: 0)
+    return url
+
+
+@asynccontextmanager
+async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journal]:
+    """A journal of a kind: `file`, `memory` or `postgresql`."""
+    if kind == "postgresql":
+        async with in_postgres(clock) as journal:
+            yield journal
+        return
+    if kind == "file":
+        store = await Store.open(folder / "store", clock=clock)
+    else:
+        store = await Store.memory(clock=clock)
+    try:
+        yield store.journal
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
+    """A journal in PostgreSQL."""
+    url = postgres_url()
+    from halflap.store.postgres.database import Database
+    from halflap.store.postgres.journal import PostgresJournal
+
+    database = await Database.open(url, clock=clock)
+    try:
+        yield PostgresJournal(database)
+    finally:
+        async with database.connection() as connection:
+            await connection.execute(EMPTY, prepare=False)
+        await database.close()
