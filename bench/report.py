@@ -7,6 +7,11 @@ flood is over. stored_bytes_per_flow: pages that the store grew by, less body an
 events. lost, doubled, unknown: accounting.py; sums over all runs, everything else is the median.
 raw_…: one-row inserts a second into the same store by 32 and 1,000 tasks. ratio_to_raw: flows_per_s
 against the raw rate with 32, as many as there are connections.
+
+A peer's line has `peer`, `version`, `node`, how it was set up, where its flow differs from ours, and
+`ours_better`: by how many times ours is better in the same run, or worse where that is below 1. Its
+flows are those that wholly arrived, from the first arrival to the last; CPU and memory are of all its
+processes. Events of the flood before the measured one count as acknowledged, lost and doubled too.
 """
 
 from __future__ import annotations
@@ -73,7 +78,8 @@ def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             result[key] = sum(values)
         else:
             result[key] = rounded(median(values)) if values else None
-    result["ratio_to_raw"] = rounded(result["flows_per_s"] / result["raw_32_per_s"])
+    if "raw_32_per_s" in result:
+        result["ratio_to_raw"] = rounded(result["flows_per_s"] / result["raw_32_per_s"])
     return result
 
 
@@ -97,7 +103,10 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     """The lines for people."""
     rows = [["", *(title for title, _, _ in COLUMNS)]]
     rows += [
-        [each["workload"], *(shown(each, keys, style) for _, keys, style in COLUMNS)]
+        [
+            " ".join([each["workload"], each.get("peer", "")]).strip(),
+            *(shown(each, keys, style) for _, keys, style in COLUMNS),
+        ]
         for each in lines
     ]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -110,7 +119,8 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 def shown(line: dict[str, Any], keys: str | tuple[str, ...], style: str) -> str:
     """One cell: a value, or several."""
     names = (keys,) if isinstance(keys, str) else keys
-    return " / ".join("–" if line[name] is None else style.format(line[name]) for name in names)
+    values = [line.get(name) for name in names]
+    return " / ".join("–" if value is None else style.format(value) for value in values)
 
 
 def say(text: str) -> None:

@@ -71,7 +71,9 @@ def figures() -> str:
     """The newest run of the newest file of bench/results as a table."""
     newest = max((HERE.parent / "bench" / "results").glob("*-full.jsonl"))
     lines = [json.loads(line) for line in newest.read_text().splitlines()]
-    runs = [each for each in lines if each["at"] == lines[-1]["at"]]
+    last = [each for each in lines if each["at"] == lines[-1]["at"]]
+    runs = [each for each in last if "peer" not in each]
+    beside = [each for each in last if "peer" in each]
     first = runs[0]
     rows = [
         f"| | {' | '.join(each['workload'] for each in runs)} |",
@@ -85,7 +87,63 @@ def figures() -> str:
         f"others used too, {first['filesystem']}, Python {first['python']}, SQLite "
         f"{first['sqlite']}; times in milliseconds. The raw rate of one-row commits from 32 tasks in "
         f"the same run was {first['raw_32_per_s']:,.0f}/s.\n\n" + "\n".join(rows) + "\n"
+    ) + peers(runs, beside)
+
+
+PEER_COLUMNS = {
+    "flows/s": "flows_per_s",
+    "at the destination p50": "delivered_p50_ms",
+    "p99": "delivered_p99_ms",
+    "CPU ms a flow": "cpu_ms_per_flow",
+    "RSS MiB": "rss_mib",
+}
+
+
+def peers(runs: list[dict[str, Any]], beside: list[dict[str, Any]]) -> str:
+    """Ours and its peers in the same run; nothing where it had none."""
+    if not beside:
+        return ""
+    rows = [
+        f"| | {' | '.join(PEER_COLUMNS)} | lost | doubled |",
+        "| --- " * (3 + len(PEER_COLUMNS)) + "|",
+    ]
+    for ours in runs:
+        rows.append(peer_row(f"**{ours['workload']}** Halflap", ours, {}))
+        rows += [
+            peer_row(each["peer"], each, each["ours_better"])
+            for each in beside
+            if each["workload"] == ours["workload"]
+        ]
+    setups = {each["peer"]: each for each in beside}
+    notes = [
+        f"- **{name}** {each['version']} on Node {each['node']}: {each['setup']}. "
+        + "; ".join(
+            f"{one['workload']}: {one['differs']}"
+            for one in beside
+            if one["peer"] == name and one["differs"]
+        )
+        + ".\n"
+        for name, each in setups.items()
+    ]
+    return (
+        "\n### Beside its peers\n\n"
+        "In the same run, in turn, with the same load generator and destination; in brackets by how "
+        "many times Halflap is better. A peer's flows are counted where they arrive, its CPU and "
+        "memory are of all its processes, and it was warmed up by a flood before the measured one.\n\n"
+        + "\n".join(rows)
+        + "\n\n"
+        + "".join(notes)
     )
+
+
+def peer_row(title: str, line: dict[str, Any], better: Mapping[str, float | None]) -> str:
+    """One line of the table of peers."""
+    cells: list[str] = []
+    for key in PEER_COLUMNS.values():
+        shown = "–" if line[key] is None else f"{line[key]:,.4g}"
+        ratio = better.get(key)
+        cells.append(f"{shown} ({ratio:,.3g} ×)" if ratio else shown)
+    return f"| {' | '.join([title, *cells, str(line['lost']), str(line['doubled'])])} |"
 
 
 # The command line -----------------------------------------------------------------------------

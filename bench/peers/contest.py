@@ -1,0 +1,114 @@
+"""All peers, each workload in turn with ours, and what comes of it beside ours."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bench import report
+from bench.measure import Figures
+from bench.peers import install
+from bench.peers.measure import measure
+from bench.peers.n8n import N8N, N8N_FASTEST
+from bench.peers.nodered import NODE_RED
+from bench.peers.peer import Peer, free_port
+from bench.workload import WORKLOADS, Workload
+
+PEERS = (NODE_RED, N8N, N8N_FASTEST)
+HIGHER = ("flows_per_s", "acks_per_s")
+LOWER = (
+    "ack_p50_ms",
+    "ack_p99_ms",
+    "delivered_p50_ms",
+    "delivered_p99_ms",
+    "cpu_ms_per_flow",
+    "rss_mib",
+)
+LOAD_SECONDS, PACE_SECONDS = 4.0, 8.0
+
+
+class Contest:
+    """The peers, installed and prepared once; every run starts each on a copy, with nothing stored."""
+
+    def __init__(self, directory: Path, *, quick: bool) -> None:
+        self._directory = directory
+        self._load, self._pace = (2.0, 1.0) if quick else (LOAD_SECONDS, PACE_SECONDS)
+        self._found: dict[tuple[str, str], list[Figures]] = {}
+
+    def __enter__(self) -> Contest:
+        install.install()
+        self._port = free_port()
+        self._made = tempfile.TemporaryDirectory(prefix="peers-", dir=self._directory)
+        self._prepared: dict[Any, Path] = {}
+        for peer in PEERS:
+            if peer.prepare not in self._prepared:
+                place = Path(self._made.name) / peer.name
+                place.mkdir()
+                peer.prepare(place, f"http://127.0.0.1:{self._port}")
+                self._prepared[peer.prepare] = place
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._made.cleanup()
+
+    def measure(self, workload: Workload) -> None:
+        """Run a workload once on every peer."""
+        for peer in PEERS:
+            figures = measure(
+                peer,
+                self._prepared[peer.prepare],
+                self._port,
+                workload,
+                self._directory,
+                load=self._load,
+                pace=self._pace,
+            )
+            self._found.setdefault((peer.name, workload.name), []).append(figures)
+            report.say(
+                f"{workload.name}, {peer.name}: {figures['flows_per_s']:,.0f} flows/s, "
+                f"{figures['lost']} lost, {figures['doubled']} doubled"
+            )
+
+    def lines(self, ours: Sequence[Figures]) -> list[Figures]:
+        """A line for every peer and workload, with the ratios to ours."""
+        about = {"node": install.node_version()}
+        setting = {key: ours[0][key] for key in ("at", "commit", "cores", "filesystem", "quick")}
+        beside = {each["workload"]: each for each in ours}
+        lines: list[Figures] = []
+        for peer in PEERS:
+            for name, workload in WORKLOADS.items():
+                if (runs := self._found.get((peer.name, name))) is None:
+                    continue
+                figures = report.combined(runs)
+                lines.append(
+                    {"workload": name, "title": workload.title, **_about(peer, name), **about}
+                    | {**setting, **figures, "ours_better": ratios(beside[name], figures)}
+                )
+        return lines
+
+
+def _about(peer: Peer, workload: str) -> Figures:
+    return {
+        "peer": peer.name,
+        "version": install.version(peer.package),
+        "setup": peer.setup,
+        "differs": peer.differs.get(workload, ""),
+    }
+
+
+def ratios(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float | None]:
+    """By how many times ours is better, figure by figure; None where either has none."""
+    found: dict[str, float | None] = {}
+    for key in (*HIGHER, *LOWER):
+        mine, other = ours[key], theirs[key]
+        above, below = (mine, other) if key in HIGHER else (other, mine)
+        found[key] = report.rounded(above / below) if above and below else None
+    return found
