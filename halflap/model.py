@@ -17,6 +17,10 @@ type_id_alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 Micros = int
 Clock = Callable[[], Micros]
+Monotonic = Callable[[], float]
+"""Seconds that only pass, on this machine: what leases are measured with."""
+Chance = Callable[[], int]
+"""Draws 74 random bits, for an id."""
 
 
 def wall_clock() -> Micros:
@@ -38,10 +42,10 @@ def to_micros(at: datetime) -> Micros:
 def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None) -> str:
     """A new id: `exe_01k…`, a TypeID (a UUIDv7 in base 32), so ids sort by time.
 
-    `now` and `chance` (74 bits) are parameters so that a simulation can repeat them.
+    `now` and `chance` (74 bits: `random_bits`) are parameters so that a simulation can repeat them.
     """
     stamp = (now if now is not None else time.time_ns() // 1000) // 1000
-    bits = chance if chance is not None else _random_bits()
+    bits = chance if chance is not None else random_bits()
     value = (
         (stamp & 0xFFFF_FFFF_FFFF) << 80
         | 0x7 << 76
@@ -58,7 +62,8 @@ _drawn: list[int] = []
 os.register_at_fork(after_in_child=_drawn.clear)
 
 
-def _random_bits() -> int:
+def random_bits() -> int:
+    """74 random bits and more, from the system."""
     try:
         return _drawn.pop()
     except IndexError:

@@ -18,7 +18,7 @@ from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
-from halflap.model import Clock, Micros, Outcome, Start, Started
+from halflap.model import Clock, Micros, Monotonic, Outcome, Start, Started
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
@@ -46,6 +46,7 @@ class JournalEngine:
     poll: how often (seconds) to look for what another process made due. suspects: whether this
     process also runs executions on probation, whose last claim ended uncleanly, by itself: then one
     that ends its process ends it again. A `Probation` runs them in a child process instead.
+    monotonic: what leases are measured with.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class JournalEngine:
         room: Room = Room(),
         poll: float | None = None,
         suspects: bool = True,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self.journal = journal
+        self._monotonic = monotonic
         self._clock = clock
         self._room = room.turns
         self._poll = poll
@@ -86,7 +89,7 @@ class JournalEngine:
     async def start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         claim = min(self._free(), len(starts)) if self._handler is not None else 0
-        claimed_at = time.monotonic()
+        claimed_at = self._monotonic()
         self._reserved += claim
         try:
             accepted = await self.journal.accept(starts, claim=claim, lease=LEASE)
@@ -109,7 +112,7 @@ class JournalEngine:
 
     async def run(self, handler: Handler) -> None:
         self._handler = handler
-        lifeline = Lifeline(self.journal, self._running, self.nudge)
+        lifeline = Lifeline(self.journal, self._running, self.nudge, self._monotonic)
         renewals = asyncio.create_task(lifeline.run())
         try:
             while not self._stopping:
@@ -165,7 +168,7 @@ class JournalEngine:
     async def _claim(self, room: int) -> int:
         if room == 0:
             return 0
-        claimed_at = time.monotonic()
+        claimed_at = self._monotonic()
         self._reserved += room
         try:
             claims = await self.journal.claim(room, LEASE)
@@ -233,7 +236,7 @@ class JournalEngine:
 
     async def claim_suspects(self, room: int) -> tuple[list[Claim], float]:
         """Claim executions on probation, to `hand_out` each; also when that was (monotonic)."""
-        claimed_at = time.monotonic()
+        claimed_at = self._monotonic()
         if self._stopping:
             return [], claimed_at
         return await self.journal.claim(room, LEASE, probation=True), claimed_at
@@ -251,7 +254,7 @@ class JournalEngine:
         claimed_at: float,
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
-        turn = JournalTurn(self.journal, claim, self._clock, claimed_at)
+        turn = JournalTurn(self.journal, claim, self._clock, claimed_at, self._monotonic)
         handler = apart or self._handler
         assert handler is not None
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from halflap.engine.turn import LEASE, Running
 from halflap.errors import StoreError
+from halflap.model import Monotonic
 from halflap.store.protocol import Journal
 
 RENEW_SECONDS = 10.0
@@ -18,11 +19,16 @@ class Lifeline:
     """Renews the leases of what is `running`, and says when other processes' have lapsed."""
 
     def __init__(
-        self, journal: Journal, running: Mapping[str, Running], lapsed: Callable[[], None]
+        self,
+        journal: Journal,
+        running: Mapping[str, Running],
+        lapsed: Callable[[], None],
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._journal = journal
         self._running = running
         self._lapsed = lapsed
+        self._monotonic = monotonic
 
     async def run(self) -> None:
         """Renew again and again, until cancelled; a store that fails is asked the next time."""
@@ -33,7 +39,7 @@ class Lifeline:
 
     async def _renew(self) -> None:
         held = {name: each.turn for name, each in self._running.items()}
-        sent_at = time.monotonic()
+        sent_at = self._monotonic()
         asked: dict[str, str] = {}
         if held:
             kept = await self._journal.renew([each.claim.lease for each in held.values()], LEASE)

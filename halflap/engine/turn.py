@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halflap.errors import Fenced
-from halflap.model import Clock, LogLine, Micros, Record, Start, StateWrite
+from halflap.model import Clock, LogLine, Micros, Monotonic, Record, Start, StateWrite
 from halflap.store.protocol import Claim, Journal, Written
 
 LEASE: Micros = 30_000_000
@@ -20,6 +20,7 @@ class JournalTurn:
     __slots__ = (
         "_clock",
         "_journal",
+        "_monotonic",
         "_taken",
         "_valid_until",
         "accepted_at",
@@ -28,9 +29,17 @@ class JournalTurn:
         "lost",
     )
 
-    def __init__(self, journal: Journal, claim: Claim, clock: Clock, claimed_at: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        claim: Claim,
+        clock: Clock,
+        claimed_at: float,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._monotonic = monotonic
         self.claim = claim
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
@@ -54,7 +63,7 @@ class JournalTurn:
         return self._clock()
 
     def alive(self) -> bool:
-        return not self.lost and time.monotonic() < self._valid_until
+        return not self.lost and self._monotonic() < self._valid_until
 
     @property
     def until(self) -> float:

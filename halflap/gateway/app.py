@@ -15,6 +15,7 @@ from halflap.gateway.route import Find, Intake, Route
 from halflap.model import (
     SEALED,
     SEALED_HEADERS,
+    Chance,
     Clock,
     Event,
     Micros,
@@ -22,6 +23,7 @@ from halflap.model import (
     Rejection,
     Start,
     new_id,
+    random_bits,
     to_datetime,
 )
 from halflap.sdk.pairs import order_of
@@ -52,6 +54,7 @@ class Gateway:
         reject: Callable[[Rejection], None],
         count: Callable[[str, str, str], None],
         body_bytes: int = LARGEST_BODY,
+        chance: Chance = random_bits,
     ) -> None:
         """`reject` and `count` note what was not accepted; they do not wait for a commit."""
         self._find = find
@@ -60,6 +63,7 @@ class Gateway:
         self._reject = reject
         self._count = count
         self._body_bytes = body_bytes
+        self._chance = chance
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -138,7 +142,7 @@ class Gateway:
             if not wanted(route.definition.filter, part):
                 self._count(route.flow.instance, route.flow.flow, "filtered")
                 continue
-            execution = new_id("exe", now=now)
+            execution = new_id("exe", now=now, chance=self._chance())
             key = said(declared.key, part)
             starts.append(
                 Start(
