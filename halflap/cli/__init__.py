@@ -109,6 +109,7 @@ SECTIONS = {
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
         ),
+        "store": Entry("store", "store", "Where everything is kept: move it to PostgreSQL."),
     },
     "See what happened": {
         "executions": Entry(

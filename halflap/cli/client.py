@@ -105,6 +105,9 @@ class Client:
             return
         line: Line | None = await local(settings)
         if not (line or make or settings.store or has_store(settings.dir)):
+            from halflap.store.store import refuse_moved
+
+            refuse_moved(settings.dir)
             raise NotFound(
                 f"no server runs here, and {settings.dir.absolute()} has no store. Start one with "
                 "`halflap dev` (in a project) or `halflap serve`; or say where it is with --dir or "

@@ -31,7 +31,7 @@ from halflap.cli.tunnel import PROGRAMS
 from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
 from halflap.sdk import codec, registry
 from halflap.store import canary
-from halflap.store.store import FILE, KEY
+from halflap.store.store import FILE, KEY, refuse_moved
 from halflap.store.vault import Vault
 
 OLDEST_PYTHON = (3, 11)
@@ -245,6 +245,10 @@ async def store(settings: Settings, server: Http | None) -> Check:
         if health["version"] != halflap.__version__:
             return Check("store", "warn", said, f"restart it: this is {halflap.__version__}")
         return Check("store", "ok", said)
+    try:
+        refuse_moved(settings.dir)
+    except StoreError as error:
+        return Check("store", "fail", error.message, "set HALFLAP_STORE and HALFLAP_KEYS")
     if not has_store(settings.dir):
         return Check("store", "ok", "none yet; halflap dev or halflap serve makes it")
     if holder := locked_by(settings.dir):

@@ -26,6 +26,8 @@ from halflap.store.vault import KEY_SIZE, Vault
 
 FILE = "halflap.db"
 KEY = "halflap.key"
+MOVING, MOVED = f"{FILE}.moving", f"{FILE}.moved"
+"""What the file is called while it is moved to PostgreSQL, and from then on."""
 SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -73,6 +75,7 @@ class Store:
         if isinstance(place, str) and place.startswith(SCHEMES):
             return await cls._at_url(place, clock, vault)
         directory = Path(place)
+        refuse_moved(directory)
         if vault is None:
             vault = await anyio.to_thread.run_sync(_prepare, directory)
         else:
@@ -154,6 +157,25 @@ def _prepare(directory: Path) -> Vault:
             f"none, move {FILE} away and start anew: its secrets cannot be read without the key."
         )
     return Vault.from_file(key)
+
+
+def refuse_moved(directory: Path) -> None:
+    """Raise `StoreError` where the directory's store was moved to PostgreSQL, or is about to be.
+
+    A new one in its place would take events that nobody looks for.
+    """
+    if (directory / FILE).exists():
+        return
+    if (directory / MOVING).exists():
+        raise StoreError(
+            f"{directory}: this store is being moved to PostgreSQL; run `halflap store move` again "
+            "to go on with it."
+        )
+    if (directory / MOVED).exists():
+        raise StoreError(
+            f"{directory}: this store was moved to PostgreSQL; name that in HALFLAP_STORE. (To go "
+            f"back to what it was then, rename {MOVED} to {FILE}.)"
+        )
 
 
 def _make(directory: Path) -> None:

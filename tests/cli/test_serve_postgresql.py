@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import ConfigError
 from halflap.model import Instance
+from halflap.store.store import Store
 from tests.cluster import fresh_url
 from tests.served import until
 
@@ -164,3 +166,36 @@ def test_the_url_of_a_store_is_checked_and_not_shown() -> None:
     read = Settings.read({"HALFLAP_STORE": "postgres://db/shop"})
     assert read.place == "postgres://db/shop"
     assert Settings().place == Settings().dir
+
+
+async def test_a_store_is_moved_and_served_from_there(tmp_path: Path, url: str) -> None:
+    store = await Store.open(tmp_path)
+    await store.catalogue.customers.add("Ada")
+    await store.close()
+
+    async def halflap(*command: str, **more: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "halflap", *command, "--dir", str(tmp_path)),
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **more},
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        out, errors = await process.communicate()
+        return process.returncode or 0, out.decode(), errors.decode()
+
+    code, said, errors = await halflap("store", "move", "--to", url)
+    assert code == 0, errors
+    assert ": customers 1" in said
+    assert "HALFLAP_STORE=" in said
+    assert "HALFLAP_KEYS=" in said
+    code, _, errors = await halflap("customers", "list")
+    assert code == 1
+    assert "this store was moved to PostgreSQL; name that in HALFLAP_STORE" in " ".join(
+        errors.split()
+    )
+    keys = (tmp_path / "halflap.key").read_text()
+    code, said, errors = await halflap("customers", "list", HALFLAP_STORE=url, HALFLAP_KEYS=keys)
+    assert (code, "Ada" in said) == (0, True), errors
+    code, _, errors = await halflap("store", "move")
+    assert code == 1
+    assert "say where the store is to be moved" in " ".join(errors.split())

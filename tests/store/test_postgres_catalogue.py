@@ -16,14 +16,11 @@ import pytest
 from halflap.errors import ConfigError, NotFound, StoreError
 from halflap.model import Customer, Instance
 from halflap.store.catalogue import Catalogue
+from halflap.store.postgres.explain import where
+from halflap.store.postgres.jobs import placed
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
-
-pytest.importorskip("psycopg")
-
-from halflap.store.postgres.explain import where
-from halflap.store.postgres.jobs import placed
 
 VAULT = Vault.from_keys({"k1": bytes(32)}, "k1")
 DEADLINE = 10.0

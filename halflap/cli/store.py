@@ -1,0 +1,75 @@
+"""`halflap store`: where everything is kept."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from halflap.cli.group import Group
+from halflap.cli.output import Output
+from halflap.cli.reach import speaks
+from halflap.cli.settings import Settings
+from halflap.errors import ConfigError
+
+EVERY_SECONDS = 1.0
+
+
+@click.group("store", cls=Group)
+def store() -> None:
+    """Where everything is kept: a file, or PostgreSQL.
+
+    Example: halflap store move
+    """
+
+
+@store.command("move")
+@click.option("--to", "url", metavar="URL", help="PostgreSQL; better in HALFLAP_STORE.")
+@speaks(connects=False)
+async def move_store(settings: Settings, output: Output, url: str | None) -> None:
+    """Move the store from its file to PostgreSQL, with all that happened and all that waits.
+
+    Stop the server first. It is one transaction: all of it, or nothing. The file is kept as
+    halflap.db.moved, and no server opens it. Ended anywhere, run it again.
+
+    Example: halflap store move --to postgresql://halflap@db/halflap
+    """
+    url = url or settings.store
+    if not url:
+        raise ConfigError(
+            "say where the store is to be moved: --to postgresql://user@host:5432/database, "
+            "or HALFLAP_STORE"
+        )
+    try:
+        from halflap.store.postgres.moving import move
+    except ImportError as error:
+        raise ConfigError(
+            f"PostgreSQL needs psycopg ({error}); install it with: pip install 'halflap[postgresql]'"
+        ) from error
+    from halflap.store.vault import Vault
+
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= EVERY_SECONDS:
+            said = time.monotonic()
+            output.progress(f"{done:,} of {total:,} executions are copied")
+
+    vault = Vault.from_text(settings.keys) if settings.keys else None
+    moved = await move(settings.dir, url, vault, progress)
+    if output.json:
+        answer: dict[str, Any] = {"store": moved.where, "kept": str(moved.file)}
+        output.emit({**answer, "again": moved.again, "rows": moved.rows})
+        return
+    if moved.again:
+        output.line("It was moved before; the file is out of service now.")
+    else:
+        counts = ", ".join(f"{table} {count:,}" for table, count in moved.rows.items() if count)
+        output.line(("Moved ", "bold"), f"to {moved.where}: {counts}")
+    output.line(f"  the file is kept: {moved.file}")
+    output.line("  from now on start every server, and every command, with")
+    output.line(("    HALFLAP_STORE=", "cyan"), "the URL")
+    if not settings.keys:
+        output.line(("    HALFLAP_KEYS=", "cyan"), f"what {settings.dir / 'halflap.key'} says")
