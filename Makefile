@@ -34,8 +34,8 @@ node_modules/ready: .venv/ready package-lock.json
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
-bench: .venv/ready  ## W1 to W3 beside the raw group commit; PEERS=1: Node-RED and n8n too; JSON lines in bench/results/
-	$(BIN)/python -m bench $(if $(PEERS),--peers) $(ARGS)
+bench: .venv/ready  ## W1 to W3 beside the raw group commit; STORE=postgresql; PEERS=1: Node-RED and n8n too; ALL=1: history, memory, idle too
+	$(BIN)/python -m bench $(if $(STORE),--store $(STORE)) $(if $(PEERS),--peers) $(if $(ALL),--all) $(ARGS)
 
 soak: setup system  ## the fault tests, long
 	$(BIN)/pytest -m soak $(ARGS)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
-import tempfile
+import subprocess
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
 
-from bench import accounting, raw
+from bench import accounting
 from bench.load import flood, steady
 from bench.process import BenchError, cpu_ms, rss_mib, started
+from bench.stores import Keeper, Store
 from bench.workload import WORKLOADS, Workload
-from halflap.store.store import FILE
 
 PATIENCE = 120.0
 FLOW = "orders"
@@ -23,31 +23,31 @@ FLOW = "orders"
 Figures = dict[str, Any]
 
 
-def measure(workload: Workload, directory: Path, *, load: float, pace: float) -> Figures:
+def measure(workload: Workload, keeper: Keeper, *, load: float, pace: float) -> Figures:
     """Run a workload once; what the keys mean stands in report.py."""
     run = secrets.token_hex(4)
     with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made,
+        keeper.fresh() as store,
         started("bench.destination") as (sink, destination),
-        started("bench.server", made, workload.module, destination) as (server, url),
+        serving(store, workload, destination) as (server, url),
     ):
-        store = Path(made) / FILE
-        empty = accounting.used_bytes(store)
-        cpu, sink_cpu = cpu_ms(server.pid), cpu_ms(sink.pid)
+        empty = store.used_bytes()
+        cpu, sink_cpu, store_cpu = cpu_ms(server.pid), cpu_ms(sink.pid), store.cpu_ms()
         flooded = flood(url, workload, run, load)
         drain(store)
         cpu = cpu_ms(server.pid) - cpu
         sink_cpu = cpu_ms(sink.pid) - sink_cpu
+        store_cpu = store.cpu_ms() - store_cpu
         rss = rss_mib(server.pid)
-        full = accounting.read(store, FLOW)
-        grown = accounting.used_bytes(store) - empty
+        full, sizes = store.read(FLOW), store.sizes(FLOW)
+        grown = store.used_bytes() - empty
         posts = report(destination)["requests"]
         paced = steady(url, workload, run[::-1], pace)
         drain(store)
         seen = report(destination)
         arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
         acknowledged = flooded.executions + paced.executions
-        result = accounting.account(workload, acknowledged, accounting.read(store, FLOW), arrived)
+        result = accounting.account(workload, acknowledged, store.read(FLOW).events, arrived)
     last = {id.partition("/")[0]: at for id, (_, _, at) in seen["ids"].items()}
     delivered = [(last[e] - at) / 1e6 for e, at in paced.sent_at.items() if e in last]
     return {
@@ -64,41 +64,42 @@ def measure(workload: Workload, directory: Path, *, load: float, pace: float) ->
         "delivered_p50_ms": quantile(delivered, 0.5),
         "delivered_p99_ms": quantile(delivered, 0.99),
         "cpu_ms_per_flow": cpu / full.executions,
+        "store_cpu_ms_per_flow": store_cpu / full.executions,
         "rss_mib": rss,
-        "steps_per_flow": full.steps / full.executions,
-        "stored_bytes_per_flow": (grown - full.event_bytes) / full.executions,
+        "steps_per_flow": sizes.steps / full.executions,
+        "stored_bytes_per_flow": (grown - sizes.event_bytes) / full.executions,
         "wrk_ms_per_request": flooded.cpu_ms / max(len(flooded.executions), 1),
         "destination_ms_per_request": sink_cpu / posts if posts else None,
     }
 
 
-def raw_rates(directory: Path, seconds: float) -> Figures:
-    """The raw group commit of the store, in the same minutes."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made:
-        return {
-            "raw_32_per_s": raw.rate(Path(made), 32, seconds),
-            "raw_1000_per_s": raw.rate(Path(made), 1_000, seconds),
-        }
+@contextmanager
+def serving(
+    store: Store, workload: Workload, destination: str, hook: str = ""
+) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Serve a store; with `hook`, the path of a URL that an earlier server of it gave, again."""
+    given = [str(store.directory), workload.module, destination]
+    with started("bench.server", *given, "--store", store.url, "--hook", hook) as found:
+        yield found
 
 
-def control(directory: Path) -> Figures:
+def control(keeper: Keeper) -> Figures:
     """W2 with a destination that forgets some and doubles some: each has to be seen.
 
     One acknowledged execution is made up as well: the store has never heard of it.
     """
     workload = WORKLOADS["W2"]
     with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made,
+        keeper.fresh() as store,
         started("bench.destination", "--forget", "7", "--twice", "10") as (_, destination),
-        started("bench.server", made, workload.module, destination) as (_, url),
+        serving(store, workload, destination) as (_, url),
     ):
         sent = steady(url, workload, secrets.token_hex(4), 2.0)
-        drain(Path(made) / FILE)
+        drain(store)
         seen = report(destination)
         arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
-        stored = accounting.read(Path(made) / FILE, FLOW)
         made_up = [*sent.executions, "exe_made_up"]
-        found = accounting.account(workload, made_up, stored, arrived)
+        found = accounting.account(workload, made_up, store.read(FLOW).events, arrived)
     planted = {"lost": seen["forgotten"] + 1, "doubled": seen["doubled"]}
     figures = {"planted": planted, "found": {"lost": found.lost, "doubled": found.doubled}}
     if planted != figures["found"] or min(planted.values()) < 2:
@@ -106,10 +107,10 @@ def control(directory: Path) -> Figures:
     return figures
 
 
-def drain(store: Path) -> None:
+def drain(store: Store) -> None:
     """Wait until every execution has ended."""
     deadline = time.monotonic() + PATIENCE
-    while live := accounting.live(store):
+    while live := store.live():
         if time.monotonic() > deadline:
             raise BenchError(f"{live} executions did not end within {PATIENCE:.0f} s")
         time.sleep(0.1)

@@ -45,10 +45,25 @@ def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[st
             process.stdout.close()
 
 
+def stat(pid: int) -> list[str] | None:
+    """What the system says of a process, from its state on; None where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def processes(*, session: int | None = None, parent: int | None = None) -> list[int]:
+    """All processes of a session, or all children of a process."""
+    place, wanted = (3, session) if parent is None else (1, parent)
+    pids = (int(each.name) for each in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if (found := stat(pid)) and int(found[place]) == wanted]
+
+
 def cpu_ms(pid: int) -> float:
-    """CPU time that a process has used, all its threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+    """CPU time that a process has used, all its threads together; 0 where it has ended."""
+    fields = stat(pid)
+    return sum(map(int, fields[11:13])) * 1000 / TICKS if fields is not None else 0.0
 
 
 def rss_mib(pid: int) -> float:

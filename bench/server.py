@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import base64
 import json
+import secrets
 import signal
-import sys
 from pathlib import Path
 
 from bench.workload import INTEGRATIONS
@@ -16,9 +18,16 @@ from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
 
 
-async def main(directory: str, module: str, destination: str) -> None:
-    """Serve until SIGTERM."""
-    host = await Host.open(Settings(dir=Path(directory), port=0, egress_allow=("127.0.0.1",)))
+async def main(directory: Path, module: str, destination: str, store: str, hook: str) -> None:
+    """Serve until SIGTERM. With `hook`, the path of one, the integration is there already."""
+    settings = Settings(
+        dir=directory,
+        port=0,
+        egress_allow=("127.0.0.1",),
+        store=store,
+        keys=keys_of(directory) if store else "",
+    )
+    host = await Host.open(settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
@@ -27,12 +36,30 @@ async def main(directory: str, module: str, destination: str) -> None:
     await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         await serving
-    url = await activate(host, pack(INTEGRATIONS, f"{module}:integration"), destination)
+    if hook:
+        url = host.base_url + hook
+    else:
+        url = await activate(host, pack(INTEGRATIONS, f"{module}:integration"), destination)
     print(json.dumps({"url": url}), flush=True)
     await stopping.wait()
     await host.stop(10.0)
     await serving
 
 
+def keys_of(directory: Path) -> str:
+    """The master keys of a store in a database, kept beside it from one start to the next."""
+    path = directory / "keys"
+    if not path.exists():
+        path.write_text(f"bench:{base64.b64encode(secrets.token_bytes(32)).decode()}")
+    return path.read_text()
+
+
 if __name__ == "__main__":
-    run_loop(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("module")
+    parser.add_argument("destination")
+    parser.add_argument("--store", default="")
+    parser.add_argument("--hook", default="")
+    given = parser.parse_args()
+    run_loop(main(given.directory, given.module, given.destination, given.store, given.hook))

@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, cast, get_args, get_origin
@@ -53,6 +53,7 @@ COLUMNS = {
     "at the destination p50": "delivered_p50_ms",
     "p99": "delivered_p99_ms",
     "CPU ms a flow": "cpu_ms_per_flow",
+    "the database's": "store_cpu_ms_per_flow",
     "RSS MiB": "rss_mib",
     "bytes a flow": "stored_bytes_per_flow",
     "lost": "lost",
@@ -68,26 +69,60 @@ def performance() -> str:
 
 
 def figures() -> str:
-    """The newest run of the newest file of bench/results as a table."""
-    newest = max((HERE.parent / "bench" / "results").glob("*-full.jsonl"))
-    lines = [json.loads(line) for line in newest.read_text().splitlines()]
-    last = [each for each in lines if each["at"] == lines[-1]["at"]]
+    """The newest run on each store as tables."""
+    results = HERE.parent / "bench" / "results"
+    parts: list[str] = []
+    for store, title in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL")):
+        if files := sorted(results.glob(f"*-{store}-*-full.jsonl")):
+            parts.append(f"### On {title}\n\n{newest_of(files[-1])}")
+    return "\n".join(parts)
+
+
+def newest_of(file: Path) -> str:
+    """The newest run of a file, and the newest of each line that is measured by itself."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    ran = [each for each in lines if "workload" in each]
+    last = [each for each in ran if each["at"] == ran[-1]["at"]]
     runs = [each for each in last if "peer" not in each]
     beside = [each for each in last if "peer" in each]
+    lasting = {each["row"]: each for each in lines if "row" in each}
     first = runs[0]
     rows = [
         f"| | {' | '.join(each['workload'] for each in runs)} |",
         "| --- " * (1 + len(runs)) + "|",
     ]
     for title, key in COLUMNS.items():
-        shown = ("–" if each[key] is None else f"{each[key]:,.4g}" for each in runs)
-        rows.append(f"| {title} | {' | '.join(shown)} |")
+        values = [each.get(key) for each in runs]
+        if any(values) or key in ("lost", "doubled"):
+            shown = ("–" if each is None else f"{each:,.4g}" for each in values)
+            rows.append(f"| {title} | {' | '.join(shown)} |")
+    database = f"SQLite {first['sqlite']}" if "sqlite" in first else database_of(first)
+    note = f" {first['note']}" if first.get("note") else ""
     return (
-        f"`bench/results/{newest.name}`: medians of {first['runs']} runs on {first['cores']} cores that "
-        f"others used too, {first['filesystem']}, Python {first['python']}, SQLite "
-        f"{first['sqlite']}; times in milliseconds. The raw rate of one-row commits from 32 tasks in "
-        f"the same run was {first['raw_32_per_s']:,.0f}/s.\n\n" + "\n".join(rows) + "\n"
-    ) + peers(runs, beside)
+        f"`bench/results/{file.name}`, of revision `{first['commit']}`: medians of {first['runs']} "
+        f"run{'s' if first['runs'] != 1 else ''} on {first['cores']} cores that others used too, "
+        f"{first['filesystem']}, Python {first['python']}, {database}; times in milliseconds. "
+        f"The raw rate of one-row commits from 32 tasks in the same run was "
+        f"{first['raw_32_per_s']:,.0f}/s.{note}\n\n" + "\n".join(rows) + "\n"
+    ) + (stays(lasting.values()) + peers(runs, beside))
+
+
+def database_of(line: dict[str, Any]) -> str:
+    """PostgreSQL and its settings."""
+    settings = ", ".join(f"{name}={value}" for name, value in line["settings"].items())
+    return f"PostgreSQL {line['postgresql']} ({settings})"
+
+
+def stays(lines: Iterable[dict[str, Any]]) -> str:
+    """What stays as it is; nothing where it was not measured."""
+    rows = [
+        f"| {each['title']} | {each['value']:,.4g} | {each['target']} | `{each['commit']}` |"
+        for each in lines
+    ]
+    if not rows:
+        return ""
+    head = "\n| what stays | measured | wanted | revision |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(rows) + "\n"
 
 
 PEER_COLUMNS = {
@@ -126,7 +161,7 @@ def peers(runs: list[dict[str, Any]], beside: list[dict[str, Any]]) -> str:
         for name, each in setups.items()
     ]
     return (
-        "\n### Beside its peers\n\n"
+        "\n#### Beside its peers\n\n"
         "In the same run, in turn, with the same load generator and destination; in brackets by how "
         "many times Halflap is better. A peer's flows are counted where they arrive, its CPU and "
         "memory are of all its processes, and it was warmed up by a flood before the measured one.\n\n"

