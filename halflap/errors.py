@@ -19,6 +19,7 @@ HalflapError
 ├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
 │  ├─ StoreLocked           another server has this store open                 → use its API
 │  ├─ StoreFull             the disk is full                                   → 503 until there is room
+│  ├─ BlobLost              a large payload is gone, or is not what was kept   → failed; put its file back, replay
 │  └─ InDoubt               a COMMIT failed: the outcome is unknown            → the process restarts
 ├─ Fenced                   this worker no longer holds the execution          → it stops, silently
 └─ NotFound                 no such customer, instance, execution …            → 404
@@ -196,6 +197,22 @@ class StoreLocked(StoreError):
 
 class StoreFull(StoreError):
     """The store has no room left; events are refused with 503 until there is some."""
+
+
+class BlobLost(StoreError):
+    """A large payload is missing from the blob store, or is not what was written there.
+
+    `where` is its file or its address, `what` whose payload it is.
+    """
+
+    def __init__(self, message: str | None = None, *, where: str = "", what: str = "") -> None:
+        super().__init__(
+            message
+            or f"{what or 'a large payload'} is not in the blob store as it was written ({where}); "
+            "put it back from a backup of the blobs"
+        )
+        self.where = where
+        self.what = what
 
 
 class InDoubt(StoreError):

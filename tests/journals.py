@@ -36,13 +36,17 @@ def postgres_url() -> str:
 
 @asynccontextmanager
 async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journal]:
-    """A journal of a kind: `file`, `memory` or `postgresql`."""
+    """A journal of a kind: `file`, `memory` or `postgresql`; `blobs` is a file with nearly all
+    payloads in a blob store.
+    """
     if kind == "postgresql":
         async with in_postgres(clock) as journal:
             yield journal
         return
     if kind == "file":
         store = await Store.open(folder / "store", clock=clock)
+    elif kind == "blobs":
+        store = await Store.open(folder / "store", clock=clock, over=3)
     else:
         store = await Store.memory(clock=clock)
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, cast, get_args
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact
 from halflap.api.operations import Operations
+from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.problem import documented
 from halflap.api.recorded import (
@@ -20,9 +21,9 @@ from halflap.api.recorded import (
     ReplayDraft,
     Replayed,
     attempt_view,
-    event_view,
     failure_view,
     log_view,
+    seen_view,
     step_view,
     summaries,
 )
@@ -77,7 +78,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         **summary.model_dump(),
         revision=found.flow.revision,
         root=found.root,
-        event=None if detail.event is None else event_view(detail.event),
+        event=None if detail.event is None else seen_view(detail.event),
         steps=[step_view(each, found.replay_of) for each in detail.steps],
         attempts=[attempt_view(each) for each in detail.attempts],
         failure=failure_view(found.failure),
@@ -90,11 +91,36 @@ async def get_execution(execution: str, operations: Ops) -> Response:
 
 
 @router.get("/executions/{execution}/body", response_class=Response)
-async def get_event_body(execution: str, operations: Ops) -> Response:
-    """The body of an execution's event as it came, whole, as bytes."""
-    event = await operations.executions.event(await operations.executions.find(execution))
-    # Never as what it says it is: a page that somebody sent must not run from our address.
-    return Response(event.body, media_type="application/octet-stream")
+async def get_event_body(
+    execution: str, operations: Ops, range: Annotated[str | None, Header()] = None
+) -> Response:
+    """The body of an execution's event as it came, whole, as bytes; or a `Range` of them."""
+    found = await operations.executions.find(execution)
+    return await streamed(await operations.executions.content(found, "body", None), range)
+
+
+@router.get("/executions/{execution}/result", response_class=Response)
+async def get_result(
+    execution: str,
+    operations: Ops,
+    step: Annotated[str | None, Query(description="A step's path; left out, the flow's.")] = None,
+    range: Annotated[str | None, Header()] = None,
+) -> Response:
+    """What a step or the flow returned, as it is kept (secrets are sealed), or a `Range` of it."""
+    found = await operations.executions.find(execution)
+    return await streamed(await operations.executions.content(found, "result", step), range)
+
+
+@router.get("/executions/{execution}/inputs", response_class=Response)
+async def get_inputs(
+    execution: str,
+    operations: Ops,
+    step: Annotated[str, Query(description="The step's path.")],
+    range: Annotated[str | None, Header()] = None,
+) -> Response:
+    """What a step was given, as it is kept (secrets are sealed), or a `Range` of it."""
+    found = await operations.executions.find(execution)
+    return await streamed(await operations.executions.content(found, "inputs", step), range)
 
 
 @router.get("/executions/{execution}/logs", response_model=list[LogView])
@@ -147,9 +173,9 @@ async def get_last_event(
     """The newest event that arrived, with its execution."""
     _, within = await whose(operations, customer, instance)
     execution = await operations.executions.last(within, flow)
-    event = await operations.executions.event(execution)
+    event = await operations.executions.seen(execution)
     view = LastEvent(
-        **event_view(event).model_dump(),
+        **seen_view(event).model_dump(),
         execution=execution.id,
         flow=execution.flow.flow,
         instance=execution.flow.instance,

@@ -54,13 +54,19 @@ def headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
-def body(data: bytes, most: int = LARGEST) -> tuple[str, str, str | None]:
-    """A body as (text, encoding, note): text where it is UTF-8, else base64; the note says if cut."""
-    said = None if len(data) <= most else note(len(data), most)
+def body(data: bytes, most: int = LARGEST, size: int | None = None) -> tuple[str, str, str | None]:
+    """A body as (text, encoding, note): text where it is UTF-8, else base64; the note says if cut.
+
+    `size` is that of the whole body, where `data` is its beginning.
+    """
+    size = len(data) if size is None else size
+    said = None if size <= most else note(size, most)
     try:
         data.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(data[:most]).decode(), "base64", said
+    except UnicodeDecodeError as error:
+        # The end of a beginning may be the middle of a character.
+        if size == len(data) or error.start < len(data) - 3:
+            return base64.b64encode(data[:most]).decode(), "base64", said
     return data[:most].decode(errors="ignore"), "utf-8", said
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from halflap.api.view import Problem, Upstream
 from halflap.errors import (
+    BlobLost,
     Cancel,
     ConfigError,
     Conflict,
@@ -49,6 +50,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     UpstreamError: (502, "The other app refused, failed or did not answer"),
     StepFailed: (502, "A step failed"),
     RetryLater: (503, "Not ready yet"),
+    BlobLost: (500, "A large payload is lost"),
     StoreError: (503, "The store refused or failed"),
     Conflict: (409, "It is not in the state that this needs"),
     Overruled: (409, "Somebody's edit stands"),
@@ -97,6 +99,8 @@ def answer_error(error: HalflapError) -> Response:
     problem = of(error)
     headers: dict[str, str] = {}
     match error:
+        case BlobLost():
+            pass  # it does not come back by itself
         case StoreError():
             headers["Retry-After"] = "2"
         case RateLimited(retry_after=after) if after is not None:

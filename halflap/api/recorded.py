@@ -21,6 +21,7 @@ from halflap.model import (
     Micros,
     Record,
 )
+from halflap.store.blobs.viewing import Seen
 from halflap.store.protocol import Attempt
 
 
@@ -233,9 +234,10 @@ def duration(start: Micros | None, end: Micros | None) -> float | None:
     return None if start is None or end is None else (end - start) / 1_000
 
 
-def event_view(event: Event) -> EventView:
-    """An event as it is shown."""
-    body, encoding, note = payload.body(event.body)
+def event_view(event: Event, size: int | None = None, lost: str | None = None) -> EventView:
+    """An event as it is shown; `size` is that of its body where not all of it is here."""
+    size = len(event.body) if size is None else size
+    body, encoding, note = payload.body(event.body, size=size)
     return EventView(
         method=event.method,
         path=event.path,
@@ -244,11 +246,16 @@ def event_view(event: Event) -> EventView:
         part=event.part,
         received_at=rfc3339(event.received_at),
         headers=payload.headers(event.headers),
-        size=len(event.body),
+        size=size,
         body=body,
         encoding="utf-8" if encoding == "utf-8" else "base64",
-        note=note,
+        note=lost or note,
     )
+
+
+def seen_view(seen: Seen) -> EventView:
+    """An event as it is shown, with as much of its body as was read."""
+    return event_view(seen.event, seen.size, seen.lost)
 
 
 def step_view(step: Record, replay_of: str | None = None) -> StepView:

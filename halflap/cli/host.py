@@ -107,7 +107,9 @@ class Host:
         vault = Vault.from_text(settings.keys) if settings.keys else None
         if settings.store:  # the rest of what a server keeps is in its directory all the same
             await anyio.to_thread.run_sync(make_folder, settings.dir)
-        store = await Store.open(settings.place, vault=vault)
+        store = await Store.open(
+            settings.place, vault=vault, large=settings.blobs, over=settings.blob_bytes
+        )
         try:
             return cls(settings, store, probation=probation)
         except BaseException:

@@ -97,6 +97,20 @@ class Settings:
         least=1,
         most=1024**3,
     )
+    blobs: str = setting(
+        "",
+        "Where payloads are kept that are larger than `HALFLAP_BLOB_BYTES`: a directory, or a URL "
+        "such as `s3://bucket/prefix` (`gs://…`, `az://…`), whose credentials are where its own "
+        "tools look for them. Where it is not given: `blobs` in the directory; with PostgreSQL, "
+        "in the database.",
+    )
+    blob_bytes: int = setting(
+        64 * 1024,
+        "How many bytes an event's body, a step's inputs or result, a flow's result or the fields of "
+        "a log line may have before they are kept apart.",
+        least=1024,
+        most=1024**3,
+    )
     header_bytes: int = setting(
         16 * 1024,
         "How many bytes the head of a request may have; what is larger is answered 431.",

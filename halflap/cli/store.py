@@ -71,5 +71,9 @@ async def move_store(settings: Settings, output: Output, url: str | None) -> Non
     output.line(f"  the file is kept: {moved.file}")
     output.line("  from now on start every server, and every command, with")
     output.line(("    HALFLAP_STORE=", "cyan"), "the URL")
+    if not settings.blobs and (settings.dir / "blobs").exists():
+        output.line(
+            ("    HALFLAP_BLOBS=", "cyan"), f"{settings.dir / 'blobs'}, or where you copy it"
+        )
     if not settings.keys:
         output.line(("    HALFLAP_KEYS=", "cyan"), f"what {settings.dir / 'halflap.key'} says")

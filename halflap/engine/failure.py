@@ -54,3 +54,8 @@ def after_error(error: Exception, errors: int, now: Micros) -> Verdict:
         return Again("retry", now + 1_000_000 * 2 ** (errors - 1), failure=failure)
     reason = f"the executor failed {errors} times: {failure.message}"
     return Ended(Outcome("failed", reason, failure=failure))
+
+
+def without(lost: str) -> Verdict:
+    """What becomes of an execution that a payload was lost of: it fails, where everybody sees it."""
+    return Ended(Outcome("failed", lost, failure=Failure("BlobLost", lost)))

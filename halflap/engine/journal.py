@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from halflap.engine.audience import Audience
-from halflap.engine.failure import after_error
+from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.engine.replay import with_copies
@@ -267,7 +267,8 @@ class JournalEngine:
     ) -> None:
         execution = turn.start.execution
         try:
-            verdict = await handler(turn)
+            lost = turn.claim.lost
+            verdict = await handler(turn) if lost is None else without(lost)
             await self._settle(turn, verdict)
         except Blamed:
             self._audience.tell(turn.start, "queued", None, turn.attempt)

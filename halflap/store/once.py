@@ -31,7 +31,9 @@ def write_once(path: Path, text: str) -> None:
 def make_folder(path: Path) -> None:
     """Make a directory for its owner only, with its parents; on return they are on disk."""
     made = [each for each in (path, *path.parents) if not each.exists()]
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in reversed(made):
+        each.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     for each in made:
         sync_names(each.parent)
 

@@ -55,6 +55,7 @@ class Claim:
     """An execution that was claimed, with all that running it needs.
 
     `probation` says that the last claim ended uncleanly; `crashes` counts its ends while alone.
+    `lost` says which of its payloads is no longer there, so that it can only fail.
     """
 
     start: Start
@@ -65,6 +66,7 @@ class Claim:
     probation: bool = False
     crashes: int = 0
     history: tuple[Record, ...] = ()
+    lost: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ The journal
                 no more, and the first waits for it with bit 2.
   signals       what was sent to an execution, kept until it asks.
   gates         instances whose executions are held back (activating, upgrading).
+  blobs         large payloads, which are not in their rows but in the blob store: noted before they
+                are written there, so that nothing is there that no row tells of. Whose execution
+                is gone, or never came, is removed: first there, then here.
 
 Only live executions are indexed for claiming (partial indexes), so history costs claims nothing.
 """
@@ -317,6 +320,17 @@ CREATE INDEX signals_by_execution ON signals (execution, name, id);
 CREATE TABLE gates (
     instance TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blobs (
+    key TEXT PRIMARY KEY,
+    execution TEXT NOT NULL,
+    part TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_by_execution ON blobs (execution);
+
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at FROM executions;
 """
 
 MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL, after="")]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import secrets
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import anyio.to_thread
 
 from halflap.errors import StoreError
 from halflap.model import Clock, wall_clock
-from halflap.store import canary
+from halflap.store import blobs, canary
+from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs.register import Register
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.writer import Writer
 from halflap.store.job import Database, Way
@@ -28,6 +32,8 @@ FILE = "halflap.db"
 KEY = "halflap.key"
 MOVING, MOVED = f"{FILE}.moving", f"{FILE}.moved"
 """What the file is called while it is moved to PostgreSQL, and from then on."""
+BLOBS = "blobs"
+BLOB_BYTES = 64 * 1024
 SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -50,6 +56,7 @@ class Store:
         self.journal = journal
         self.vault = vault
         self.clock = clock
+        self.blobs: blobs.BlobStore | None = None
 
     @classmethod
     async def open(
@@ -59,6 +66,8 @@ class Store:
         clock: Clock | None = None,
         synchronous: str = "FULL",
         vault: Vault | None = None,
+        large: str = "",
+        over: int = BLOB_BYTES,
     ) -> Store:
         """Open the store in a directory, or at a URL such as `postgresql://user@host/database`.
 
@@ -71,10 +80,30 @@ class Store:
 
         A database is open to any number of processes at once, which share their keys: it needs a
         `vault`. Without a `clock`, its time is that of the database.
+
+        Payloads of more than `over` bytes are kept at `large`, a directory or a URL such as
+        `s3://bucket/prefix`. Where it is not given: in `blobs` in the store's directory; in a
+        database, in their rows, as all processes have to find them.
         """
         if isinstance(place, str) and place.startswith(SCHEMES):
-            return await cls._at_url(place, clock, vault)
-        directory = Path(place)
+            store = await cls._at_url(place, clock, vault)
+        else:
+            store = await cls._in(Path(place), clock, synchronous, vault)
+            large = large or str(Path(place) / BLOBS)
+        try:
+            if large:
+                store.put_large(blobs.at(large), over)
+            else:
+                store.put_large(blobs.Nowhere(), sys.maxsize)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @classmethod
+    async def _in(
+        cls, directory: Path, clock: Clock | None, synchronous: str, vault: Vault | None
+    ) -> Store:
         refuse_moved(directory)
         if vault is None:
             vault = await anyio.to_thread.run_sync(_prepare, directory)
@@ -124,6 +153,13 @@ class Store:
             parts.jobs, parts.catalogue, parts.journal, vault, parts.clock, beside=[parts.database]
         )
 
+    def put_large(self, place: blobs.BlobStore, over: int) -> None:
+        """Keep payloads of more than `over` bytes in a blob store from now on."""
+        self.blobs = place
+        register = Register(self.database, self.clock)
+        payloads = Payloads(self.journal, place, register, self.clock, over=over)
+        self.journal = cast(Journal, payloads)
+
     @property
     def where(self) -> str:
         """The store's directory, or its URL without the password."""
@@ -144,6 +180,8 @@ class Store:
         await self.catalogue.close()
         for each in self._ways:
             await each.close()
+        if self.blobs is not None:
+            await self.blobs.close()
 
 
 def _prepare(directory: Path) -> Vault:

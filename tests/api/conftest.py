@@ -234,11 +234,18 @@ class Client:
         sent: list[dict[str, Any]] = []
         requests = [{"type": "http.request", "body": body, "more_body": False}]
 
+        over = asyncio.Event()
+
         async def receive() -> dict[str, Any]:
-            return requests.pop() if requests else {"type": "http.disconnect"}
+            if requests:
+                return requests.pop()
+            await over.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                over.set()
 
         token = self.token if token is ... else token
         async with asyncio.timeout(DEADLINE):

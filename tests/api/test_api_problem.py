@@ -27,6 +27,7 @@ STATUSES = {
     "StoreError": 503,
     "StoreLocked": 503,
     "StoreFull": 503,
+    "BlobLost": 500,
     "InDoubt": 503,
     "Fenced": 409,
     "NotFound": 404,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
@@ -22,6 +23,7 @@ from halflap.model import (
     Start,
     new_id,
 )
+from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal
 
@@ -34,7 +36,7 @@ class ExecutionDetail:
     """An execution with all that the journal has of it."""
 
     execution: Execution
-    event: Event | None
+    event: Seen | None
     steps: Sequence[Record]
     attempts: Sequence[Attempt]
     replays: Sequence[str]
@@ -54,11 +56,16 @@ class Executions:
     configs: Configs
     clock: Clock
 
+    @property
+    def viewing(self) -> Viewing:
+        """The journal as people look at it: large payloads are not loaded."""
+        return Viewing(self.journal)
+
     async def find(self, named: str) -> Execution:
         """An execution by its id; `last` is the newest that an event started."""
         if named == LAST:
             return await self.last(None, None)
-        found = await self.journal.execution(named)
+        found = await self.viewing.execution(named)
         if found is None:
             raise NotFound(
                 f"no execution has the id {named!r}: it was never accepted, or was pruned since; "
@@ -90,8 +97,8 @@ class Executions:
         """An execution with its event, its steps, its attempts and its replays."""
         return ExecutionDetail(
             execution,
-            await self.journal.event(execution.id),
-            await self.journal.steps(execution.id),
+            await self.viewing.event(execution.id),
+            await self.viewing.steps(execution.id),
             await self.journal.attempts(execution.id),
             await self._replays(execution),
             None if execution.order is None else await self.journal.waits_for(execution.id),
@@ -104,9 +111,22 @@ class Executions:
             raise NotFound(f"the event of {execution.id} is no longer kept")
         return event
 
+    async def seen(self, execution: Execution) -> Seen:
+        """An execution's event to be shown; `NotFound` where it is no longer kept."""
+        event = await self.viewing.event(execution.id)
+        if event is None:
+            raise NotFound(f"the event of {execution.id} is no longer kept")
+        return event
+
     async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
         """What the author's code logged, after a line."""
-        return await self.journal.logs(execution.id, after)
+        return await self.viewing.logs(execution.id, after)
+
+    async def content(
+        self, execution: Execution, part: Literal["body", "result", "inputs"], step: str | None
+    ) -> Content:
+        """A payload of an execution, whole, to be read in parts."""
+        return await self.viewing.content(execution.id, part, step)
 
     async def cancel(self, execution: Execution, reason: str) -> Execution:
         """Cancel: at once where it is queued or waiting, at its next step where it runs."""

@@ -39,6 +39,8 @@ Beside them:
                 order, `place` when it was accepted. The first may run; the others have bit 2 of
                 `held`; one that runs though it is not the first has `ahead`.
   gates         instances whose executions are held back (activating, upgrading).
+  blobs         large payloads, which are in the blob store: noted before they are written there.
+  known         a view: the three places of an execution, as one.
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
@@ -203,11 +205,25 @@ CREATE TABLE gates (
     instance text COLLATE "C" PRIMARY KEY
 );
 
+CREATE TABLE blobs (
+    key text COLLATE "C" PRIMARY KEY,
+    execution text COLLATE "C" NOT NULL,
+    part text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    at bigint NOT NULL
+);
+CREATE INDEX blobs_by_execution ON blobs (execution);
+
+CREATE VIEW known AS
+SELECT id, customer, instance, state, NULL::bigint AS ended_at FROM executions
+UNION ALL SELECT id, customer, instance, state, ended_at FROM letters
+UNION ALL SELECT id, customer, instance, state, ended_at FROM history;
+
 CREATE TABLE writers (
     id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL,
     seen_at bigint NOT NULL
 ) WITH (fillfactor = 20);
-"""
+"""  # noqa: S608
 
 MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL)]

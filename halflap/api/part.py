@@ -1,0 +1,46 @@
+"""A payload as an answer: streamed, whole or one range of it (RFC 9110)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from halflap.store.blobs.viewing import Content
+
+ONE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+# Never as what it says it is: a page that somebody sent must not run from our address.
+KIND = "application/octet-stream"
+
+
+async def streamed(content: Content, asked: str | None) -> Response:
+    """The bytes of a payload, or the range that is asked for; more than one range is ignored."""
+    size = content.size
+    headers = {"Accept-Ranges": "bytes"}
+    begin, end, status = 0, size, 200
+    if asked is not None and (found := ONE.fullmatch(asked.strip())) and found[0] != "bytes=-":
+        begin, end = _range(found[1], found[2], size)
+        if begin >= end:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+        status = 206
+        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
+    headers["Content-Length"] = str(end - begin)
+    chunks = content.read(begin, None if end == size else end)
+    # What is lost is found out before the answer begins, while it can still be an error.
+    first = await anext(chunks, b"")
+    return StreamingResponse(_with(first, chunks), status, headers, KIND)
+
+
+def _range(first: str, last: str, size: int) -> tuple[int, int]:
+    if not first:  # so many from the end
+        return max(0, size - int(last)), size
+    end = size if not last else min(size, int(last) + 1)
+    return int(first), end
+
+
+async def _with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

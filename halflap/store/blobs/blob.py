@@ -1,0 +1,91 @@
+"""What a row keeps of a payload that is elsewhere, and what a place for such payloads can do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import msgspec
+
+MARK = b"\x00halflap-blob\x00"
+"""What a reference begins with in its row. A payload that begins so is itself made a blob."""
+
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A payload that is not in its row: where it is, how large, and its digest.
+
+    `key` is `<customer>/<32 hex digits>`, drawn at random: equal payloads of two customers, or of
+    one, have nothing in common. The digest is BLAKE2b, keyed by the customer's id.
+    """
+
+    key: str
+    size: int
+    digest: bytes
+
+    @property
+    def customer(self) -> str:
+        """Whose it is."""
+        return self.key.partition("/")[0]
+
+    def encode(self) -> bytes:
+        """As it stands in a row, in the payload's place."""
+        return MARK + msgspec.msgpack.encode((self.key, self.size, self.digest))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Blob:
+        """From what stands in a row."""
+        return cls(*msgspec.msgpack.decode(data[len(MARK) :], type=tuple[str, int, bytes]))
+
+
+def is_reference(data: bytes | None) -> bool:
+    """Whether a row's value refers to a blob."""
+    return data is not None and data.startswith(MARK)
+
+
+def new_key(customer: str) -> str:
+    """A key that no other payload has."""
+    return f"{customer}/{secrets.token_hex(16)}"
+
+
+def hasher(key: str) -> Any:
+    """What makes the digest of the blob of a key."""
+    return blake2b(digest_size=32, key=key.partition("/")[0].encode()[:64])
+
+
+class BlobStore(Protocol):
+    """Keeps payloads by key. What goes wrong is a `StoreError`; what is not there, `BlobLost`."""
+
+    @property
+    def where(self) -> str:
+        """The place in words, without any password."""
+        ...
+
+    async def write(self, key: str, chunks: AsyncIterable[bytes]) -> None:
+        """Keep a payload under a key that is new; on return it is durable.
+
+        What is raised while the chunks come, or where it is cancelled, leaves nothing that is ever
+        read.
+        """
+        ...
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to `end` (exclusive; None: to the last), in chunks."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove payloads; one that is not there is fine."""
+        ...
+
+    def keys(self, customer: str) -> AsyncIterator[str]:
+        """The keys of everything that a customer has here."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...

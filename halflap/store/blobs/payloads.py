@@ -1,0 +1,318 @@
+"""Stands before a journal: what is large goes to the blob store, and comes back when it is read.
+
+A payload is noted in the store, then written to the blob store, then its row is committed with a
+reference in its place; each step is durable before the next. So a crash leaves at most a noted blob
+whose execution never came, and that is swept up after a day. Blobs are never shared: a replay has
+copies, and so none is removed that somebody else needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from halflap.errors import BlobLost, StoreError
+from halflap.model import (
+    Clock,
+    Event,
+    Execution,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Start,
+    StateWrite,
+)
+from halflap.store.blobs.blob import MARK, Blob, BlobStore, hasher, is_reference, new_key
+from halflap.store.blobs.register import Note, Part, Register
+from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
+
+log = structlog.get_logger("halflap.store")
+
+DAY: Micros = 86_400_000_000
+GRACE: Micros = DAY
+"""How long a blob may be there before the execution that it belongs to."""
+LONGEST_SECONDS = 3_600.0
+"""How long writing the blobs of one write may take: far less than `GRACE`."""
+LATER: Micros = 30_000_000
+SWEPT_AT_ONCE = 100
+
+
+class Payloads:
+    """The journal's verbs, with payloads of more than `over` bytes in the blob store."""
+
+    def __init__(
+        self, journal: Journal, blobs: BlobStore, register: Register, clock: Clock, *, over: int
+    ) -> None:
+        self.journal = journal
+        self.blobs = blobs
+        self._register = register
+        self._clock = clock
+        self._over = over
+
+    def __getattr__(self, name: str) -> Any:
+        # The verbs that no payload passes through, and what one of the stores has beyond them.
+        return getattr(self.journal, name)
+
+    # -- in -------------------------------------------------------------------------------------
+
+    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        if not any(self.is_large(each.event.body) or each.copied for each in starts):
+            return await self.journal.accept(starts, claim=claim, lease=lease)
+        outgoing = _Outgoing(self)
+        kept = [self._start(each, outgoing) for each in starts]
+        await outgoing.write()
+        answers = await self.journal.accept(kept, claim=claim, lease=lease)
+        whole = {each.execution: each for each in starts}
+        return [
+            answer
+            if answer.claim is None
+            else replace(answer, claim=_as_it_came(answer.claim, whole[answer.execution]))
+            for answer in answers
+        ]
+
+    async def commit(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        if self._has_large(records, logs):
+            records, logs, _ = await self._kept(lease, records, logs, None)
+        return await self.journal.commit(lease, records, logs, writes)
+
+    async def end(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        outcome: Outcome,
+        writes: Sequence[StateWrite] = (),
+    ) -> Written:
+        if self.is_large(outcome.result) or self._has_large(records, logs):
+            records, logs, result = await self._kept(lease, records, logs, outcome.result)
+            outcome = replace(outcome, result=result)
+        return await self.journal.end(lease, records, logs, outcome, writes)
+
+    async def release(
+        self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
+    ) -> Written:
+        if self._has_large(records, logs):
+            records, logs, _ = await self._kept(lease, records, logs, None)
+        return await self.journal.release(lease, records, logs, how)
+
+    # -- out ------------------------------------------------------------------------------------
+
+    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+        claims = await self.journal.claim(room, lease, probation=probation)
+        if not any(_refers(each.start.event, each.history) for each in claims):
+            return claims
+        found = await asyncio.gather(*[self._handed_out(each) for each in claims])
+        return [each for each in found if each is not None]
+
+    async def execution(self, execution: str) -> Execution | None:
+        found = await self.journal.execution(execution)
+        if found is None or not is_reference(found.result):
+            return found
+        return replace(found, result=await self._value(found.result, execution, "result"))
+
+    async def executions(self, which: Filter) -> list[Execution]:
+        """As the journal's, without results that are large: ask for the execution itself."""
+        found = await self.journal.executions(which)
+        return [replace(e, result=None) if is_reference(e.result) else e for e in found]
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        found = await self.journal.outcome(execution)
+        if found is None or not is_reference(found.result):
+            return found
+        return replace(found, result=await self._value(found.result, execution, "result"))
+
+    async def event(self, execution: str) -> Event | None:
+        found = await self.journal.event(execution)
+        return None if found is None else await self._event(found, execution)
+
+    async def steps(self, execution: str) -> list[Record]:
+        return [await self._record(e, execution) for e in await self.journal.steps(execution)]
+
+    async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
+        lines = await self.journal.logs(execution, after)
+        return [(number, await self._line(line, execution)) for number, line in lines]
+
+    async def read(
+        self, blob: Blob, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A payload in chunks. Whole, it is checked: what is not as it was kept is `BlobLost`."""
+        whole = start == 0 and end is None
+        digest, size = hasher(blob.key), 0
+        async for chunk in self.blobs.read(blob.key, start, end):
+            if whole:
+                digest.update(chunk)
+                size += len(chunk)
+            yield chunk
+        if whole and (size != blob.size or digest.digest() != blob.digest):
+            raise BlobLost(where=f"{self.blobs.where}/{blob.key}: {size} of {blob.size} bytes")
+
+    # -- away -----------------------------------------------------------------------------------
+
+    async def prune(self, ended_before: Micros, limit: int) -> int:
+        gone = await self.journal.prune(ended_before, limit)
+        await self.sweep()
+        return gone
+
+    async def sweep(self, limit: int = SWEPT_AT_ONCE) -> int:
+        """Remove up to `limit` blobs whose execution is gone, or never came; returns how many."""
+        keys = await self._register.stray(self._clock() - GRACE, limit)
+        if keys:
+            await self.blobs.delete(keys)
+            await self._register.forget(keys)
+        return len(keys)
+
+    # -- how ------------------------------------------------------------------------------------
+
+    def is_large(self, data: bytes | None) -> bool:
+        """Whether a payload belongs in the blob store."""
+        return data is not None and (len(data) > self._over or data.startswith(MARK))
+
+    def _has_large(self, records: Sequence[Record], logs: Sequence[LogLine]) -> bool:
+        large = self.is_large
+        for each in records:
+            if large(each.result) or large(each.inputs):
+                return True
+        return any(large(line.fields) for line in logs)
+
+    def _start(self, start: Start, outgoing: _Outgoing) -> Start:
+        event, customer = start.event, start.flow.customer
+
+        def keep(data: bytes | None, part: Part) -> Any:
+            return outgoing.keep(customer, start.execution, data, part)
+
+        return replace(
+            start,
+            event=replace(event, body=keep(event.body, "event")),
+            copied=tuple(_each(record, keep) for record in start.copied),
+        )
+
+    async def _kept(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        logs: Sequence[LogLine],
+        result: bytes | None,
+    ) -> tuple[list[Record], list[LogLine], bytes | None]:
+        customer = await self._register.customer(lease.execution)
+        if customer is None:  # gone: its journal says the same, as a lost fence
+            return list(records), list(logs), result
+        outgoing = _Outgoing(self)
+
+        def keep(data: bytes | None, part: Part) -> Any:
+            return outgoing.keep(customer, lease.execution, data, part)
+
+        kept = [_each(record, keep) for record in records]
+        lines = [replace(line, fields=keep(line.fields, "log")) for line in logs]
+        outcome = keep(result, "result")
+        await outgoing.write()
+        return kept, lines, outcome
+
+    async def _handed_out(self, claim: Claim) -> Claim | None:
+        start = claim.start
+        try:
+            event = await self._event(start.event, start.execution)
+            history = [await self._record(each, start.execution) for each in claim.history]
+        except BlobLost as error:
+            return replace(claim, lost=error.message)
+        except StoreError as error:  # the blob store is away: it may be back soon
+            log.warning("not run yet", execution=start.execution, error=error.message)
+            later = Release("later", self._clock() + LATER)
+            await self.journal.release(claim.lease, (), (), later)
+            return None
+        return replace(claim, start=replace(start, event=event), history=tuple(history))
+
+    async def _event(self, event: Event, execution: str) -> Event:
+        if not is_reference(event.body):
+            return event
+        return replace(event, body=await self._value(event.body, execution, "event"))
+
+    async def _record(self, record: Record, execution: str) -> Record:
+        inputs, result = record.inputs, record.result
+        if not (is_reference(inputs) or is_reference(result)):
+            return record
+        what = f"{execution}, step {record.path}"
+        return replace(
+            record,
+            inputs=await self._value(inputs, what, "inputs"),
+            result=await self._value(result, what, "result"),
+        )
+
+    async def _line(self, line: LogLine, execution: str) -> LogLine:
+        if not is_reference(line.fields):
+            return line
+        return replace(line, fields=await self._value(line.fields, execution, "log"))
+
+    async def _value(self, data: Any, whose: str, part: str) -> Any:
+        if not is_reference(data):
+            return data
+        try:
+            return b"".join([chunk async for chunk in self.read(Blob.decode(data))])
+        except BlobLost as error:
+            raise BlobLost(what=f"the {part} of {whose}", where=error.where) from error
+
+    async def put(self, notes: Sequence[Note], writes: Sequence[Awaitable[None]]) -> None:
+        """Note blobs, then write them."""
+        began = time.monotonic()
+        await self._register.note(notes)
+        await asyncio.gather(*writes)
+        if time.monotonic() - began > LONGEST_SECONDS:
+            raise StoreError(f"{self.blobs.where}: writing a payload took too long; it is not kept")
+
+
+class _Outgoing:
+    """The large payloads of one write to the journal, on their way to the blob store."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+        self._notes: list[Note] = []
+        self._data: list[bytes] = []
+
+    def keep(self, customer: str, execution: str, data: bytes | None, part: Part) -> Any:
+        """What the row is to have of a payload: itself, or a reference to it."""
+        if data is None or not self._payloads.is_large(data):
+            return data
+        key = new_key(customer)
+        digest = hasher(key)
+        digest.update(data)
+        self._notes.append(Note(key, execution, part, len(data)))
+        self._data.append(data)
+        return Blob(key, len(data), digest.digest()).encode()
+
+    async def write(self) -> None:
+        if self._notes:
+            write = self._payloads.blobs.write
+            pairs = zip(self._notes, self._data, strict=True)
+            await self._payloads.put(
+                self._notes, [write(note.key, _one(data)) for note, data in pairs]
+            )
+
+
+def _each(record: Record, keep: Any) -> Record:
+    return replace(record, inputs=keep(record.inputs, "step"), result=keep(record.result, "step"))
+
+
+def _as_it_came(claim: Claim, start: Start) -> Claim:
+    """A claim with the payloads that were given, not with references to them."""
+    return replace(claim, start=start, history=start.copied)
+
+
+def _refers(event: Event, history: Sequence[Record]) -> bool:
+    return is_reference(event.body) or any(
+        is_reference(each.result) or is_reference(each.inputs) for each in history
+    )
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
