@@ -196,14 +196,29 @@ class Dedupe:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Executions of one order run one at a time, as they were accepted, each until it has an outcome.
+    """Executions of one order have their turns as they were accepted, `width` of them at once.
 
     Which order that is, the state says: where it has a value under (`scope`, `key`) when the
     execution is accepted, the order's name is (`scope`, that value as text), else (`scope`, `key`).
+
+    An execution keeps its turn until it has an outcome. `when_busy`: a new one that finds no turn
+    free waits; or ends at once, as ignored (`end`); or takes the place of those that have not begun
+    (`replace`), which end as cancelled. `after_failure`: one that failed lets the next go; or keeps
+    its turn (`block`) until it is dismissed, or a replay of it, which has its place, does not fail.
+    `while_waiting`: one that sleeps, or waits for a signal or for its next try, keeps its turn; or is
+    set aside until it is due (`go_on`), and then comes before those that have not begun.
     """
 
     scope: str
     key: str
+    width: int = 1
+    when_busy: Literal["wait", "end", "replace"] = "wait"
+    after_failure: Literal["go_on", "block"] = "go_on"
+    while_waiting: Literal["block", "go_on"] = "block"
+
+
+FLOW_ORDERS = "order:"
+"""What the scope of a flow's own orders begins with; these are never put together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from halflap.engine.message import (
     CancelIt,
     Commit,
     Deliver,
+    DismissIt,
     Due,
     Duplicate,
     Enter,
@@ -32,6 +33,7 @@ from halflap.engine.message import (
     Show,
     Signal,
     Tell,
+    Unblock,
     View,
     Worker,
     Write,
@@ -118,7 +120,7 @@ class _Life:
     outcome: Outcome | None = None
     failure: Failure | None = None
     duplicates: int = 0
-    errors: int = 0
+    dismissed: bool = False
 
 
 class ExecutionActor(Actor):
@@ -146,7 +148,7 @@ class ExecutionActor(Actor):
             case Finish(fence, verdict):
                 await self._finish(fence, verdict)
             case Begin():
-                await self._begin()
+                return await self._begin()
             case Deliver(worker):
                 await self._deliver(worker)
             case Due(number):
@@ -163,6 +165,8 @@ class ExecutionActor(Actor):
                 sent = [each.payload for each in self._signals if each.name == name]
                 taken = self._taken(name)
                 return sent[taken] if len(sent) > taken else None
+            case DismissIt():
+                return self._dismiss()
             case Duplicate():
                 self._life.duplicates += 1
             case Tell(waiter):
@@ -174,13 +178,19 @@ class ExecutionActor(Actor):
                 raise TypeError(f"an execution knows no {message!r}")
         return None
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> bool:
+        """Whether it is to run."""
         if self._life.state in ENDED:  # it was cancelled meanwhile
-            return
+            return False
+        outcome: Outcome | None = None
         if self.start.order is not None:
-            await self._shared.orders.ask(Enter(self, self.start.order))
+            outcome = await self._shared.orders.ask(Enter(self, self.start.order))
         self._announce()
+        if outcome is not None:
+            self._end(outcome)
+            return False
         self._ready()
+        return True
 
     def _ready(self) -> None:
         """Ask for a turn: of the order first, which asks the gate."""
@@ -280,13 +290,20 @@ class ExecutionActor(Actor):
             self._end(Outcome("cancelled", reason))
         return True
 
+    def _dismiss(self) -> bool:
+        if self._life.state != "failed":
+            return False
+        self._life.dismissed = True
+        self._shared.orders.tell(Unblock(self.start.execution))
+        return True
+
     def _end(self, outcome: Outcome) -> None:
         life = self._life
         life.state, life.outcome, life.failure = outcome.state, outcome, outcome.failure
         life.ended_at, life.due_at, life.waiting_for = self._shared.clock(), None, ""
         self._stop_timer()
         if self.start.order is not None:
-            self._shared.orders.tell(Quit(self))
+            self._shared.orders.tell(Quit(self, outcome.state == "failed"))
         self._announce()
         self._resolve()
 
@@ -360,6 +377,7 @@ class ExecutionActor(Actor):
             result=outcome.result if outcome else None,
             duplicates=life.duplicates,
             waiting_for=life.waiting_for,
+            dismissed=life.dismissed,
             order=start.order,
         )
         return View(execution, self._records(), tuple(self._logs), tuple(self._attempts))

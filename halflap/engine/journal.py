@@ -19,6 +19,7 @@ from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import Clock, Micros, Monotonic, Outcome, Start, Started
+from halflap.store.place import superseded
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
@@ -100,7 +101,12 @@ class JournalEngine:
         for each, start in zip(accepted, starts, strict=True):
             if each.duplicate_of is None:
                 self._audience.tell(start, "queued")
-            if each.claim is not None:
+            for replaced in each.replaced:
+                await self._cancelled(replaced, superseded(each.execution).reason)
+            if each.outcome is not None:
+                self._audience.resolve(each.execution, each.outcome)
+                self._audience.tell(start, each.outcome.state, each.outcome)
+            elif each.claim is not None:
                 self._spawn(each.claim, claimed_at)
             elif each.duplicate_of is None:
                 waiting = True
@@ -207,6 +213,12 @@ class JournalEngine:
             if len(found) < live.limit:
                 return count
             before = found[-1].id
+
+    async def dismiss(self, execution: str) -> bool:
+        dismissed = await self.journal.dismiss(execution)
+        if dismissed:
+            self.nudge()  # the next one of its order may run
+        return dismissed
 
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         await self.journal.signal(execution, name, payload)

@@ -20,6 +20,7 @@ from halflap.engine.failure import after_error
 from halflap.engine.message import (
     Begin,
     CancelIt,
+    DismissIt,
     Duplicate,
     Finish,
     Free,
@@ -106,7 +107,9 @@ class MemoryEngine:
             self.memory.directory[start.execution] = actor
             begun.append(actor)
         for actor in begun:
-            await actor.ask(Begin())
+            goes_on = await actor.ask(Begin())
+            if goes_on and actor.start.replay_of is not None:
+                await self.dismiss(actor.start.replay_of)
         return answers
 
     async def run(self, handler: Handler) -> None:
@@ -143,6 +146,11 @@ class MemoryEngine:
         """Cancel every live execution of an instance; returns how many."""
         answers = [await each.ask(CancelIt(reason)) for each in self._of(instance)]
         return sum(answers)
+
+    async def dismiss(self, execution: str) -> bool:
+        """Take a failed execution off the dead letters (see `Engine`)."""
+        actor = self.memory.directory.get(execution)
+        return actor is not None and await actor.ask(DismissIt())
 
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         """Send a signal; one that comes before the execution asks is kept."""

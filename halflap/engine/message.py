@@ -47,7 +47,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Take the last place in an order."""
+    """Take the last place in an order; the answer is how it ends at once, where it does."""
 
     execution: ExecutionActor
     order: Order
@@ -69,9 +69,22 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """This execution has ended: its order goes on without it."""
+    """This execution has ended: its order goes on without it, unless it failed and blocks."""
 
     execution: ExecutionActor
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """This execution was dismissed: an order that it blocks goes on."""
+
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class DismissIt:
+    """You are no dead letter any more; the answer is whether you were one."""
 
 
 @dataclass(frozen=True, slots=True)

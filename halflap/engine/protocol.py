@@ -157,6 +157,13 @@ class Engine(Protocol):
         """Cancel every live execution of an instance; returns how many."""
         ...
 
+    async def dismiss(self, execution: str) -> bool:
+        """Take a failed execution off the dead letters; an order that it blocks goes on.
+
+        False where it has not failed.
+        """
+        ...
+
     async def signal(self, execution: str, name: str, payload: bytes) -> None:
         """Send a signal; one that comes before the execution asks is kept."""
         ...

@@ -37,7 +37,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.merge import StateChange, changes, merged
-from halflap.store.ordering import text_of
+from halflap.store.place import text_of
 
 if TYPE_CHECKING:
     from halflap.engine.execution import ExecutionActor

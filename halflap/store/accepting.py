@@ -11,7 +11,8 @@ import msgspec
 
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
-from halflap.store import ordering
+from halflap.store.admission import admit
+from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add
 
@@ -22,8 +23,10 @@ INSERT INTO executions (id, customer, instance, integration, flow, version, revi
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
-DISMISS_REPLAYED = "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'"
-# Where the replay fails too, that one is the dead letter.
+# What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
+DISMISS = """
+UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed' AND dismissed = 0
+"""
 
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
@@ -110,8 +113,8 @@ def accept(
                 continue
         held = not start.flow.flow.startswith(SYSTEM) and is_held(connection, start.flow.instance)
         suspect = was_set_aside(connection, start.replay_of)
-        name = None if start.order is None else ordering.name_of(connection, start.order)
-        behind = name is not None and ordering.has_any(connection, name)
+        admission = None if start.order is None else admit(connection, start, now)
+        behind = admission is not None and not admission.has_turn
         runs = room > 0 and not (held or suspect or behind)
         state = (
             ("running", 1, 1, now, now, None, until, 0, 0)
@@ -123,19 +126,29 @@ def accept(
             answers.append(Accepted(start.execution))
             continue
         connection.execute(INSERT_EVENT, each.event)
-        if start.order is not None and name is not None:
-            ordering.join(connection, start.order, name, start.execution)
-        if start.replay_of is not None:
-            connection.execute(DISMISS_REPLAYED, (start.replay_of,))
+        if admission is not None:
+            admission.enter(connection, now)
+        outcome = None if admission is None else admission.outcome
+        if start.replay_of is not None and outcome is None:
+            dismiss(connection, start.replay_of, now)
         if start.copied:
             add(connection, start.execution, start.copied, ())
         claim = None
         if runs:
             room -= 1
-            lease = Lease(start.execution, 1, until, name is not None)
+            lease = Lease(start.execution, 1, until, admission is not None)
             claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
-        answers.append(Accepted(start.execution, claim=claim))
+        replaced = () if admission is None else admission.replaced
+        answers.append(Accepted(start.execution, None, claim, outcome, replaced))
     return answers
+
+
+def dismiss(connection: sqlite3.Connection, execution: str, now: Micros) -> bool:
+    """Take an execution off the dead letters; an order that it blocks goes on."""
+    dismissed = connection.execute(DISMISS, (execution,)).rowcount > 0
+    if dismissed:
+        leave(connection, execution, now)
+    return dismissed
 
 
 def first_of(

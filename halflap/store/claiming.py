@@ -7,6 +7,7 @@ from bisect import bisect_right
 
 from halflap.model import FlowKey, Micros, Start
 from halflap.store import reading
+from halflap.store.place import order_of
 from halflap.store.protocol import Claim, Lease
 
 NEXT_DUE = """
@@ -99,7 +100,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
     row = connection.execute(
         "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
         " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
-        " order_scope, order_key"
+        " order_scope, order_key, order_rule"
         " FROM executions WHERE id = ?",
         (execution,),
     ).fetchone()
@@ -114,7 +115,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         root=row[6],
         replay_of=row[7],
         key=row[8],
-        order=reading.order(row[16], row[17]),
+        order=order_of(row[16], row[17], row[18]),
     )
     return Claim(
         start=start,

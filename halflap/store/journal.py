@@ -19,7 +19,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store import ordering, reading
-from halflap.store.accepting import accept, entry
+from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
 from halflap.store.merge import changes
@@ -180,7 +180,8 @@ class SqliteJournal(History, State):
                 return Written.FENCED
             add(connection, lease.execution, records, logs)
             if lease.ordered:
-                ordering.leave(connection, lease.execution)
+                failed = outcome.state == "failed"
+                ordering.leave(connection, lease.execution, now, failed=failed)
             return Written.DONE
 
         return await self._database.post(job)
@@ -203,7 +204,7 @@ class SqliteJournal(History, State):
             add(connection, lease.execution, records, logs)
             note_attempt(connection, lease.execution, now, how.how, failure)
             if lease.ordered:
-                ordering.pause(connection, lease.execution)
+                ordering.pause(connection, lease.execution, now)
             if how.how == "signal":
                 wake_on_kept_signal(connection, lease.execution, waiting_for, now)
             return Written.DONE
@@ -232,7 +233,7 @@ class SqliteJournal(History, State):
             connection.executemany(VOID, [(now, crashes, execution) for execution, _ in found])
             for execution, ordered in found:
                 if ordered is not None:
-                    ordering.pause(connection, execution)
+                    ordering.pause(connection, execution, now)
             return len(found)
 
         return await self._database.write(job)
@@ -262,7 +263,7 @@ class SqliteJournal(History, State):
             ended = connection.execute(CANCEL_WAITING, (reason, now, execution)).fetchone()
             if ended is not None:
                 if ended[0] is not None:
-                    ordering.leave(connection, execution)
+                    ordering.leave(connection, execution, now)
                 return "ended"
             return "over" if is_there(connection, execution) else None
 
@@ -349,14 +350,8 @@ class SqliteJournal(History, State):
         return await self._database.write(job)
 
     async def dismiss(self, execution: str) -> bool:
-        def job(connection: sqlite3.Connection) -> bool:
-            changed = connection.execute(
-                "UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed'",
-                (execution,),
-            ).rowcount
-            return changed > 0
-
-        return await self._database.write(job)
+        now = self._clock()
+        return await self._database.write(lambda c: dismiss(c, execution, now))
 
 
 def is_there(connection: sqlite3.Connection, execution: str) -> bool:

@@ -1,42 +1,71 @@
-"""Who waits for whom: executions of one order run one at a time, as they were accepted.
+"""Who waits for whom: which executions of an order have their turn (rules: store/place.py).
 
-The first of an order may run; bit 2 of `held` keeps back every other. Only where orders were put
-together may one be running that is not the first: then it is `ahead`, and the first waits until it
-is done.
+`turn` says who has one; bit 2 of `held` keeps back everybody else. Only what matters of an order is
+read, however many wait in it: who has a turn, and the next ones.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 
-from halflap.model import Order
-
-BEHIND = 2
-"""The bit of `held` that says that another one is before it in its order."""
+from halflap.model import Micros, Order
+from halflap.store.place import NEVER, Place, text_of, turns
 
 Name = tuple[str, str]
 
 STATE = "SELECT value FROM state WHERE scope = ? AND key = ?"
-FIRST = "SELECT execution FROM orders WHERE name = ? ORDER BY place LIMIT 1"
-AHEAD = "SELECT 1 FROM orders WHERE name = ? AND ahead = 1 AND execution <> ?"
-# Whoever runs, though it is not the first, else the first.
+ANY = "SELECT 1 FROM orders WHERE name = ? LIMIT 1"
+ROOM = """
+SELECT count(*), min(width), total(back_at > 0),
+    EXISTS (SELECT 1 FROM orders WHERE name = ?1 AND turn = 0)
+FROM orders WHERE name = ?1 AND turn = 1
+"""
+OTHERS = """
+SELECT orders.execution, executions.attempt > 0 FROM orders
+JOIN executions ON executions.id = orders.execution WHERE name = ? ORDER BY place
+"""
+ENTER = """
+INSERT INTO orders (name, execution, width, turn, blocks, passable) VALUES (?, ?, ?, ?, ?, ?)
+"""
+INHERIT = """
+UPDATE orders SET execution = ?, width = ?, blocks = ?, passable = ? WHERE execution = ?
+"""
+KEEPS = "SELECT 1 FROM orders WHERE execution = ? AND blocks = 1"
+KEPT = """
+SELECT 1 FROM orders JOIN executions ON executions.id = orders.execution
+WHERE orders.execution = ? AND orders.name = ? AND executions.state = 'failed'
+"""
+LEAVE = "DELETE FROM orders WHERE execution = ? RETURNING name, width"
+SET_ASIDE = """
+UPDATE orders SET back_at = iif(passable, ifnull(
+    (SELECT max(due_at, 1) FROM executions WHERE executions.id = orders.execution), ?), 0)
+WHERE execution = ? RETURNING name, width
+"""
+COLUMNS = "orders.execution, place, width, turn"
+HAVE_TURNS = f"""
+SELECT {COLUMNS}, executions.state NOT IN ('queued', 'waiting'), back_at
+FROM orders JOIN executions ON executions.id = orders.execution WHERE name = ? AND turn = 1
+"""  # noqa: S608
+NEXT = f"""
+SELECT {COLUMNS}, 0, back_at FROM orders WHERE name = ? AND turn = 0 AND back_at = 0
+ORDER BY place LIMIT ?
+"""  # noqa: S608
+NEXT_ASIDE = f"""
+SELECT {COLUMNS}, 0, back_at FROM orders WHERE name = ? AND turn = 0 AND back_at > 0
+ORDER BY back_at, place LIMIT ?
+"""  # noqa: S608
+LET_GO = "UPDATE executions SET held = held & ~2 WHERE id = ?"
+HOLD_BACK = "UPDATE executions SET held = held | 2 WHERE id = ?"
+# Whoever runs, else who has a turn, else who is before it.
 WAITS_FOR = """
 SELECT other.execution FROM orders AS own
-JOIN executions ON executions.id = own.execution
-JOIN orders AS other ON other.name = own.name
-WHERE own.execution = ? AND executions.held & 2 <> 0 AND executions.state <> 'running'
-    AND other.execution <> own.execution AND (other.ahead = 1 OR other.place < own.place)
-ORDER BY other.ahead DESC, other.place LIMIT 1
-"""
-HOLD_BEHIND = "UPDATE executions SET held = held | 2 WHERE id = ? AND held & 2 = 0"
-LET_FIRST_GO = "UPDATE executions SET held = held & ~2 WHERE id = ? AND held & 2 <> 0"
-# All but a few are held already, and stay so.
-NOT_YET_HELD = """
-SELECT orders.execution, executions.state FROM orders
-JOIN executions ON executions.id = orders.execution
-WHERE orders.name = ? AND (executions.held & 2 = 0 OR executions.state = 'running')
+JOIN orders AS other ON other.name = own.name AND other.turn = 1
+JOIN executions ON executions.id = other.execution
+WHERE own.execution = ? AND own.turn = 0
+ORDER BY executions.state = 'running' DESC, other.place LIMIT 1
 """
 
 
@@ -46,64 +75,85 @@ def name_of(connection: sqlite3.Connection, order: Order) -> str:
     return spelt((order.scope, order.key if row is None else text_of(row[0])))
 
 
-def has_any(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether a new one of this order would have to wait."""
-    return connection.execute(FIRST, (name,)).fetchone() is not None
+def has_room(connection: sqlite3.Connection, name: str, width: int) -> tuple[bool, bool]:
+    """Whether a new one of this order has its turn at once; and whether one may be taken back."""
+    taken, least, aside, some_wait = connection.execute(ROOM, (name,)).fetchone()
+    return not some_wait and taken < min(width, least or width), aside > 0
 
 
-def join(connection: sqlite3.Connection, order: Order, name: str, execution: str) -> None:
+def others(connection: sqlite3.Connection, name: str) -> list[tuple[str, bool]]:
+    """Who lives in an order, as accepted, and whether each has begun."""
+    return [(row[0], bool(row[1])) for row in connection.execute(OTHERS, (name,))]
+
+
+def enter(
+    connection: sqlite3.Connection, name: str, order: Order, execution: str, *, turn: bool
+) -> None:
     """Take the last place in an order."""
-    connection.execute("INSERT INTO orders (name, execution) VALUES (?, ?)", (name, execution))
-    connection.execute(
-        "UPDATE executions SET order_scope = ?, order_key = ? WHERE id = ?",
-        (order.scope, order.key, execution),
-    )
+    blocks, passable = order.after_failure == "block", order.while_waiting == "go_on"
+    connection.execute(ENTER, (name, execution, order.width, turn, blocks, passable))
 
 
-def leave(connection: sqlite3.Connection, execution: str) -> None:
-    """Give up one's place, so that the next one may run."""
-    left = connection.execute(
-        "DELETE FROM orders WHERE execution = ? RETURNING name", (execution,)
-    ).fetchone()
-    if left is not None:
-        let_first_go(connection, left[0])
+def is_kept(connection: sqlite3.Connection, name: str, execution: str) -> bool:
+    """Whether one that failed has kept its turn in this order."""
+    return connection.execute(KEPT, (execution, name)).fetchone() is not None
 
 
-def pause(connection: sqlite3.Connection, execution: str) -> None:
-    """Stop running, and keep one's place."""
-    (name,) = connection.execute(
-        "UPDATE orders SET ahead = 0 WHERE execution = ? RETURNING name", (execution,)
-    ).fetchone()
-    let_first_go(connection, name)
+def inherit(connection: sqlite3.Connection, order: Order, execution: str, replayed: str) -> None:
+    """Take the place and the turn of the one that is replayed."""
+    blocks, passable = order.after_failure == "block", order.while_waiting == "go_on"
+    connection.execute(INHERIT, (execution, order.width, blocks, passable, replayed))
 
 
-def let_first_go(connection: sqlite3.Connection, name: str) -> None:
-    """Let the first of an order run, unless one that was ahead of it still does."""
-    first = connection.execute(FIRST, (name,)).fetchone()
-    if first is None:
+def leave(
+    connection: sqlite3.Connection, execution: str, now: Micros, *, failed: bool = False
+) -> None:
+    """Give up one's place, so that the next may have a turn; one that failed may keep it."""
+    if failed and connection.execute(KEEPS, (execution,)).fetchone() is not None:
         return
-    waits = connection.execute(AHEAD, (name, *first)).fetchone() is not None
-    connection.execute(HOLD_BEHIND if waits else LET_FIRST_GO, first)
+    left = connection.execute(LEAVE, (execution,)).fetchone()
+    if left is not None:
+        settle(connection, left[0], left[1], now)
 
 
-def move(connection: sqlite3.Connection, old: Name, value: bytes) -> None:
+def pause(connection: sqlite3.Connection, execution: str, now: Micros) -> None:
+    """Stop running, or be woken, and keep one's place."""
+    found = connection.execute(SET_ASIDE, (NEVER, execution)).fetchone()
+    if found is not None:
+        settle(connection, found[0], found[1], now)
+
+
+def settle(connection: sqlite3.Connection, name: str, width: int, now: Micros) -> None:
+    """Give turns, and take back those that are others' now; `width`: how many there may be."""
+    places = [place(row) for row in connection.execute(HAVE_TURNS, (name,))]
+    seats = width - sum(each.fixed for each in places)
+    if seats > 0:
+        for sql in (NEXT, NEXT_ASIDE):
+            places += [place(row) for row in connection.execute(sql, (name, seats))]
+    chosen = turns(places, now)
+    for each in places:
+        if each.has_turn != (each.execution in chosen):
+            turn(connection, each.execution, gets=not each.has_turn)
+
+
+def turn(connection: sqlite3.Connection, execution: str, *, gets: bool) -> None:
+    """Give an execution its turn, or take it back."""
+    connection.execute("UPDATE orders SET turn = ? WHERE execution = ?", (gets, execution))
+    connection.execute(LET_GO if gets else HOLD_BACK, (execution,))
+
+
+def move(connection: sqlite3.Connection, old: Name, value: bytes, now: Micros) -> None:
     """Put the executions of an order among those of the one that a value names."""
     before, after = spelt(old), spelt((old[0], text_of(value)))
-    if before == after or not has_any(connection, before):
+    if before == after or connection.execute(ANY, (before,)).fetchone() is None:
         return
     connection.execute("UPDATE orders SET name = ? WHERE name = ?", (after, before))
-    (first,) = connection.execute(FIRST, (after,)).fetchone()
-    for execution, state in connection.execute(NOT_YET_HELD, (after,)).fetchall():
-        if execution != first:
-            connection.execute(HOLD_BEHIND, (execution,))
-            if state == "running":
-                connection.execute("UPDATE orders SET ahead = 1 WHERE execution = ?", (execution,))
-    let_first_go(connection, after)
+    settle(connection, after, 1, now)
 
 
-def text_of(value: bytes) -> str:
-    """A value of the state as the key of an order."""
-    return value.decode("utf-8", "backslashreplace")
+def place(row: Any) -> Place:
+    """A row of who has a turn, or is next."""
+    return Place(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5])
 
 
 def spelt(name: Name) -> str:

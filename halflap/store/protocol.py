@@ -71,11 +71,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of one start. `claim` is set where it was claimed at once."""
+    """What became of one start. `claim` is set where it was claimed at once.
+
+    `outcome` is set where its order ended it at once; it has ended those `replaced`.
+    """
 
     execution: str
     duplicate_of: str | None = None
     claim: Claim | None = None
+    outcome: Outcome | None = None
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +262,9 @@ class Journal(Protocol):
     async def attempts(self, execution: str) -> list[Attempt]: ...
 
     async def waits_for(self, execution: str) -> str | None:
-        """The execution whose turn it is in the order of one that is behind it; None for others."""
+        """One whose turn it is in the order of one that has none; None for others."""
         ...
 
-    async def dismiss(self, execution: str) -> bool: ...
+    async def dismiss(self, execution: str) -> bool:
+        """Take a failed execution off the dead letters; an order that it blocks goes on."""
+        ...

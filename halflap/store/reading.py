@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import Event, Execution, Failure, FlowKey, Order, Record
+from halflap.model import Event, Execution, Failure, FlowKey, Record
+from halflap.store.place import order_of
 from halflap.store.protocol import Filter
 
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key
+    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -42,13 +43,8 @@ def execution(row: Any) -> Execution:
         duplicates=row[19],
         waiting_for=row[20],
         dismissed=bool(row[21]),
-        order=order(row[22], row[23]),
+        order=order_of(row[22], row[23], row[24]),
     )
-
-
-def order(scope: str | None, key: str | None) -> Order | None:
-    """The order that an execution was started in, where it has one."""
-    return None if scope is None or key is None else Order(scope, key)
 
 
 def event(row: Any) -> Event:

@@ -10,7 +10,7 @@ import msgspec
 
 from halflap.model import MISSING, Failure, LogLine, Micros, Record
 from halflap.store.merge import StateChange, merged
-from halflap.store.ordering import move
+from halflap.store.ordering import move, pause
 
 UPSERT_STEP = """
 INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -29,6 +29,7 @@ SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?
 WAKE = """
 UPDATE executions SET due_at = ?1 WHERE id = ?2 AND state = 'waiting'
     AND (due_at IS NULL OR due_at > ?1) AND rtrim(waiting_for, '0123456789') = ?3
+RETURNING order_scope
 """
 
 
@@ -88,7 +89,7 @@ def write_state(connection: sqlite3.Connection, writes: Sequence[StateChange], n
                 (write.scope, write.key, value, now),
             )
             if write.orders:
-                move(connection, (write.scope, write.key), value)
+                move(connection, (write.scope, write.key), value, now)
     return True
 
 
@@ -109,7 +110,9 @@ def note_attempt(
 
 def wake(connection: sqlite3.Connection, execution: str, name: str, now: Micros) -> None:
     """Make an execution due that waits for a signal of that name."""
-    connection.execute(WAKE, (now, execution, f"signal:{name}:"))
+    for (order,) in connection.execute(WAKE, (now, execution, f"signal:{name}:")).fetchall():
+        if order is not None:
+            pause(connection, execution, now)
 
 
 def wake_on_kept_signal(

@@ -40,8 +40,9 @@ The journal
                 unclean end of its claim until it ends or leaves its worker cleanly; so is a replay's
                 of one set aside.
                 `held` has bit 1 while its instance stands in `gates` (and its flow is not one of
-                ours), and bit 2 while another one is before it in its order; what is held costs a
-                claim nothing. `order_scope` and `order_key` say what order it was started in.
+                ours), and bit 2 while it has no turn in its order; what is held costs a claim
+                nothing. `order_scope` and `order_key` say what order it was started in, and
+                `order_rule` by what rule (JSON; NULL for the ordinary one).
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -52,10 +53,13 @@ The journal
   state         `ctx.state`, key by key, with what two-way keeps of records and pairs. Goes with its
                 instance or its customer.
   orders        who waits for whom: one row per live execution that has an order, until its end.
-                `name` is the order, `place` when it was accepted. Of each name the first may run,
-                and runs until it has an outcome; the others have bit 2 of `held`. Where orders were
-                put together, one may be running that is not the first: it has `ahead` until it runs
-                no more, and the first waits for it with bit 2.
+                `name` is the order, `place` when it was accepted, `width` how many of it may have
+                their turn at once. Who has one has `turn`, and keeps it until it has an outcome;
+                the others have bit 2 of `held`. One that is `passable` is set aside while it waits,
+                until `back_at` (0: it is not): whoever comes meanwhile takes its turn. One that
+                `blocks` keeps its row and its turn when it has failed, until it is dismissed; a
+                replay inherits both. Where orders were put together, more may run than may: each
+                until it runs no more, and no other begins before.
   signals       what was sent to an execution, kept until it asks.
   gates         instances whose executions are held back (activating, upgrading).
   blobs         large payloads, which are not in their rows but in the blob store: noted before they
@@ -217,7 +221,8 @@ CREATE TABLE executions (
     dismissed INTEGER NOT NULL DEFAULT 0,
     duplicates INTEGER NOT NULL DEFAULT 0,
     order_scope TEXT,
-    order_key TEXT
+    order_key TEXT,
+    order_rule TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (customer, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
@@ -303,10 +308,13 @@ CREATE TABLE orders (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
     execution TEXT NOT NULL UNIQUE,
-    ahead INTEGER NOT NULL DEFAULT 0
+    width INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    back_at INTEGER NOT NULL DEFAULT 0,
+    blocks INTEGER NOT NULL,
+    passable INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX orders_by_name ON orders (name, place);
-CREATE INDEX orders_ahead ON orders (name) WHERE ahead = 1;
+CREATE INDEX orders_by_name ON orders (name, turn, back_at, place);
 
 CREATE TABLE signals (
     id INTEGER PRIMARY KEY,

@@ -137,7 +137,7 @@ class Executions:
 
     async def dismiss(self, execution: Execution) -> None:
         """Take a failed execution off the dead letters."""
-        if not await self.journal.dismiss(execution.id):
+        if not await self.engine.dismiss(execution.id):
             now = await self.find(execution.id)
             raise Conflict(
                 f"{now.id} {verb(now)}; only one that failed can be dismissed", key=now.id

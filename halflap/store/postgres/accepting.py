@@ -10,7 +10,9 @@ from typing import Any
 
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
+from halflap.store.place import rule_of
 from halflap.store.postgres import ordering, rows
+from halflap.store.postgres.admission import Admission, Standing
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
@@ -37,24 +39,27 @@ UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 # `until` is set for those that are claimed at once.
 INSERT = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, record_key, accepted_at, order_scope, order_key, held, probation,
+    replay_of, record_key, accepted_at, order_scope, order_key, order_rule, held, probation,
     state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
 SELECT id, customer, instance, integration, flow, version, revision, root,
-    replay_of, record_key, at, order_scope, order_key, held, suspect <> 0,
+    replay_of, record_key, at, order_scope, order_key, order_rule, held, suspect <> 0,
     CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
     (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
     CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
     CASE WHEN until IS NOT NULL THEN %s END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-    %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[],
-    %s::bigint[], %s::bigint[])
+    %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[],
+    %s::bigint[], %s::bigint[], %s::bigint[])
     AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,
-        at, order_scope, order_key, held, suspect, until)
+        at, order_scope, order_key, order_rule, held, suspect, until)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 INSERT_EVENTS = """
 INSERT INTO events SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[],
     %s::bytea[]) ON CONFLICT DO NOTHING
+"""
+REPLAYED_ORDERS = """
+SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
 # An id that was just made has not ended on an earlier day than it was made on.
 ENDED = """
@@ -130,7 +135,12 @@ class Acceptance:
     answers: list[Accepted] = field(default_factory=list[Accepted])
 
     def locks(self, locks: Locks) -> list[int]:
-        return [locks.order(each.order[0]) for each in self.entries if each.order is not None]
+        return [locks.order(*each.order) for each in self.entries if each.order is not None]
+
+    @property
+    def replayed(self) -> set[str]:
+        """What it replays."""
+        return {e.start.replay_of for e in self.entries if e.start.replay_of is not None}
 
 
 @dataclass(slots=True)
@@ -144,6 +154,7 @@ class _Row:
     until: Micros | None
     back: Acceptance
     place: int
+    standing: Standing | None
 
 
 class Accepting:
@@ -200,9 +211,7 @@ class Accepting:
         crashed = set[str]()
         if self._crashed is not None:
             crashed = {row[0] for row in await self._crashed.fetchall()}
-        orders = {each.order for each in self._entries if each.order is not None}
-        names = await ordering.names_of(connection, orders) if orders else {}
-        busy = await ordering.taken(connection, names.values()) if names else set[bytes]()
+        admission = await Admission.look(connection, [each.start for each in self._entries])
         inserts: dict[str, _Row] = {}
         duplicates: Counter[str] = Counter()
         for item in self._items:
@@ -221,11 +230,12 @@ class Accepting:
                 flow = start.flow
                 gated = flow.instance in held and not flow.flow.startswith(SYSTEM)
                 suspect = start.replay_of in crashed
-                behind = each.order is not None and names[each.order] in busy
-                if each.order is not None:
-                    busy.add(names[each.order])
+                standing = admission.admit(start)
+                behind = standing is not None and not standing.has_turn
                 runs = room > 0 and not (gated or suspect or behind)
                 room -= runs
+                if runs:
+                    admission.begins(start.execution)
                 inserts[start.execution] = _Row(
                     each,
                     item.now,
@@ -234,15 +244,18 @@ class Accepting:
                     item.until if runs else None,
                     item,
                     len(item.answers) - 1,
+                    standing,
                 )
         if inserts:
             kept = await self._insert(connection, inserts)
-            await self._join(connection, inserts, kept, names)
-            self._claim(inserts, kept)
+            await admission.enter(connection, kept, self._now)
+            self._answer(inserts, kept, admission)
         if duplicates:
             await _count(connection, duplicates)
-        if replayed := self._replayed():
-            await dismiss(connection, replayed)
+        if replayed := [e for e in self._replayed() if not self._ends(e, inserts, admission)]:
+            dismissed = await dismiss(connection, replayed)
+            freed = await ordering.leave(connection, dismissed)
+            await ordering.settle(connection, freed, self._now)
         return list(self._items)
 
     async def _insert(self, connection: Connection, inserts: dict[str, _Row]) -> set[str]:
@@ -267,6 +280,7 @@ class Accepting:
                 Numbers(each.now for each in made),
                 Blobs(each[0] for each in orders),
                 Blobs(each[1] for each in orders),
+                Texts(None if e.order is None else rule_of(e.order) for e in starts),
                 Numbers(each.held for each in made),
                 Numbers(int(each.suspect) for each in made),
                 Numbers(each.until for each in made),
@@ -304,38 +318,39 @@ class Accepting:
             )
         return kept
 
-    async def _join(
-        self,
-        connection: Connection,
-        inserts: dict[str, _Row],
-        kept: set[str],
-        names: dict[ordering.Name, bytes],
-    ) -> None:
-        places: list[tuple[bytes, str]] = []
-        unsure: set[bytes] = set()
-        for id, row in inserts.items():
-            if row.entry.order is not None:
-                name = names[row.entry.order]
-                if id in kept:
-                    places.append((name, id))
-                else:
-                    unsure.add(name)
-        if places:
-            await ordering.join(connection, places)
-        # One that was there already took no place, so nobody waits for it.
-        await ordering.let_first_go(connection, unsure)
-
-    def _claim(self, inserts: dict[str, _Row], kept: set[str]) -> None:
+    def _answer(self, inserts: dict[str, _Row], kept: set[str], admission: Admission) -> None:
         for id in kept:
             row = inserts[id]
+            claim = None
             if row.until is not None:
                 start = row.entry.start
                 lease = Lease(id, 1, row.until, start.order is not None)
                 claim = Claim(start, lease, 1, row.now, history=start.copied)
-                row.back.answers[row.place] = Accepted(id, claim=claim)
+            if claim is not None or row.standing is not None:
+                replaced = row.standing.replaced if row.standing is not None else ()
+                outcome = admission.outcome(id)
+                row.back.answers[row.place] = Accepted(id, None, claim, outcome, replaced)
 
     def _replayed(self) -> list[str]:
-        return sorted({e.start.replay_of for e in self._entries if e.start.replay_of is not None})
+        return sorted(each for item in self._items for each in item.replayed)
+
+    def _ends(self, replayed: str, inserts: dict[str, _Row], admission: Admission) -> bool:
+        """Whether what replays it ended at once: then it stays what it is."""
+        return any(
+            row.entry.start.replay_of == replayed and admission.outcome(id) is not None
+            for id, row in inserts.items()
+        )
+
+
+async def locks_of_replayed(
+    connection: Connection, items: Sequence[Acceptance], locks: Locks
+) -> list[int]:
+    """The locks of the orders of what is replayed: it may block them."""
+    replayed = Texts({each for item in items for each in item.replayed})
+    if not replayed.values:
+        return []
+    cursor = await connection.execute(REPLAYED_ORDERS, (replayed,), binary=True)
+    return [locks.order(*row) for row in await cursor.fetchall()]
 
 
 async def _count(connection: Connection, duplicates: Counter[str]) -> None:

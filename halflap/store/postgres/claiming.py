@@ -46,7 +46,8 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
     waiting_for = '', worker = %s
 WHERE id = ANY(%s)
 RETURNING id, customer, instance, integration, flow, version, revision, root, replay_of,
-    record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key
+    record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key,
+    order_rule
 """
 EVENTS = """
 SELECT execution, received_at, part, head, body FROM events WHERE execution = ANY(%s)
@@ -117,7 +118,7 @@ def _claim(row: Any, event: Any, steps: list[bytes], until: Micros) -> Claim:
             root=row[7],
             replay_of=row[8],
             key=rows.plain(row[9]),
-            order=rows.order(row[16], row[17]),
+            order=rows.order(row[16], row[17], row[18]),
         ),
         lease=Lease(row[0], fence=row[11], until=until, ordered=row[16] is not None),
         attempt=row[10],

@@ -12,7 +12,8 @@ from halflap.store.postgres.connecting import Connection
 
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
-    " record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key"
+    " record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
+    " order_rule"
 )
 EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, steps, logs, attempts"
@@ -117,7 +118,7 @@ async def move(
             await connection.execute(CLEAN[table].encode(), (Texts(ids),))
 
 
-async def dismiss(connection: Connection, executions: Collection[str]) -> int:
-    """Make dead letters history; returns how many were any."""
+async def dismiss(connection: Connection, executions: Collection[str]) -> set[str]:
+    """Make dead letters history; returns those that were any."""
     cursor = await connection.execute(DISMISS, (Texts(executions),), binary=True)
-    return len(await cursor.fetchall())
+    return {row[0] for row in await cursor.fetchall()}

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from halflap.model import LogLine, Micros, Outcome, Record, Start, StateWrite
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ending, unclean
-from halflap.store.postgres.accepting import Acceptance, Accepting, entry
+from halflap.store.postgres import claiming, ordering, unclean
+from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.connecting import Connection, changed
@@ -103,6 +103,8 @@ class PostgresJournal(History, State):
         now = self._clock()
         entries = [entry(each, now) for each in starts]
         item = Acceptance(entries, now, claim, now + lease)
+        if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
+            await self._partitions.make(now)
         await self._gathering.post(item)
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
             self._hints.send()
@@ -216,6 +218,7 @@ class PostgresJournal(History, State):
         now, kept = self._clock(), name.encode()
 
         async def job(connection: Connection) -> bool:
+            await unclean.lock_order(connection, self._locks, execution)
             cursor = await connection.execute(LOCK_WAITING, (execution,), binary=True)
             row: Any = await cursor.fetchone()
             if row is None:
@@ -227,6 +230,8 @@ class PostgresJournal(History, State):
                 waits = signal_of(wanted)[0] == kept
                 if waits and (due_at is None or due_at > now):
                     await connection.execute(WAKE, (now, execution))
+                    widths = await ordering.pause(connection, [execution])
+                    await ordering.settle(connection, widths, now)
             return True
 
         if not await self._database.write(job):
@@ -273,10 +278,13 @@ class PostgresJournal(History, State):
         return dropped + await self._database.write(job)
 
     async def dismiss(self, execution: str) -> bool:
-        async def job(connection: Connection) -> int:
-            return await ending.dismiss(connection, [execution])
-
-        return await self._database.write(job) > 0
+        now = self._clock()
+        dismissed = await self._database.write(
+            lambda c: unclean.dismiss(c, self._locks, execution, now)
+        )
+        if dismissed:
+            self._hints.send()
+        return dismissed
 
     # -- how it is written ----------------------------------------------------------------------
 
@@ -290,6 +298,7 @@ class PostgresJournal(History, State):
 
         async def job(connection: Connection) -> None:
             locks = [number for each in accepts for number in each.locks(self._locks)]
+            locks += await locks_of_replayed(connection, accepts, self._locks)
             locks += await locks_of(connection, writes, self._locks)
             await lock(connection, locks)
             accepting = Accepting(accepts, self._worker) if accepts else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from halflap.model import FLOW_ORDERS
 from halflap.store.postgres.columns import Numbers
 from halflap.store.postgres.connecting import Connection
 
+_FLOW_ORDERS = FLOW_ORDERS.encode()
 SHARE = "SELECT pg_advisory_xact_lock_shared(%s)"
 LOCK_ALL = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number"
 
@@ -19,8 +21,13 @@ class Locks:
         self._schema = schema.encode()
         self.gates = self._number(b"gates")
 
-    def order(self, scope: bytes) -> int:
-        """The lock of all orders of a scope: they may be put together with each other."""
+    def order(self, scope: bytes, key: bytes) -> int:
+        """The lock of an order, or of all those of its scope that may be put together with it.
+
+        A flow's own orders are not; many keys share a lock, since a server has so many at most.
+        """
+        if scope.startswith(_FLOW_ORDERS):
+            return self._number(b"order", scope, blake2b(key, digest_size=1).digest())
         return self._number(b"order", scope)
 
     def state(self, scope: bytes, key: bytes) -> int:

@@ -1,72 +1,92 @@
-"""Who waits for whom: executions of one order run one at a time, as they were accepted.
+"""Who waits for whom: which executions of an order have their turn (rules: store/place.py).
 
-The same rules as in store/ordering.py, for many at once. Whoever changes an order holds the lock
-of its scope, so what is read here does not change under it.
+As in store/ordering.py, for many at once. Whoever changes an order holds its lock, so what is read
+here does not change under it; but for one that has its turn and does not run: a worker may claim it
+meanwhile. Those are locked before a turn may be taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from halflap.store.postgres.columns import Blobs, Texts
+from halflap.model import Micros, Order
+from halflap.store import place
+from halflap.store.place import NEVER, Place
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 
 Name = tuple[bytes, bytes]
+Widths = dict[bytes, int]
+"""Orders to settle, and how many of each may have their turn at once."""
 
 NAMES = """
 SELECT scope, key, value FROM state
 WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
 """
-TAKEN = "SELECT DISTINCT name FROM orders WHERE name = ANY(%s)"
-JOIN = """
-INSERT INTO orders (name, execution) SELECT name, execution
-FROM unnest(%s::bytea[], %s::text[]) WITH ORDINALITY AS w (name, execution, place)
-WHERE execution IN (SELECT id FROM executions WHERE id = ANY(%s)) ORDER BY place
+ANY = "SELECT FROM orders WHERE name = %s LIMIT 1"
+ENTER = """
+INSERT INTO orders (name, execution, width, turn, blocks, passable)
+SELECT name, execution, width, turn <> 0, blocks <> 0, passable <> 0
+FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    WITH ORDINALITY AS w (name, execution, width, turn, blocks, passable, place)
+ORDER BY place
 """
-LEAVE = "DELETE FROM orders WHERE execution = ANY(%s) RETURNING name"
-PAUSE = "UPDATE orders SET ahead = false WHERE execution = ANY(%s) RETURNING name"
-# The first of each may run, unless one that was ahead of it still does.
-LET_FIRST_GO = """
-WITH firsts AS MATERIALIZED (
-    SELECT name, (
-        SELECT execution FROM orders WHERE orders.name = names.name ORDER BY place LIMIT 1
-    ) AS execution FROM unnest(%s::bytea[]) AS names (name)
-), turns AS MATERIALIZED (
-    SELECT execution, EXISTS (
-        SELECT FROM orders WHERE orders.name = firsts.name AND ahead
-            AND orders.execution <> firsts.execution
-    ) AS waits FROM firsts WHERE execution IS NOT NULL
-)
-UPDATE executions SET held = CASE WHEN waits THEN held | 2 ELSE held & ~2::bigint END
-FROM turns WHERE id = turns.execution AND (held & 2 <> 0) <> waits
+INHERIT = """
+UPDATE orders SET execution = w.execution, width = w.width, blocks = w.blocks <> 0,
+    passable = w.passable <> 0
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    AS w (replayed, execution, width, blocks, passable)
+WHERE orders.execution = w.replayed
+"""
+LEAVE = "DELETE FROM orders WHERE execution = ANY(%s) AND NOT (blocks AND %s) RETURNING name, width"
+SET_ASIDE = """
+UPDATE orders SET back_at = CASE WHEN passable THEN coalesce(executions.due_at, %s) ELSE 0 END
+FROM executions WHERE executions.id = orders.execution AND orders.execution = ANY(%s)
+RETURNING name, width
+"""
+# Until this ends, nobody claims one that has its turn: it runs already, or it does not begin.
+LOCK_TURNS = """
+SELECT FROM executions
+WHERE id IN (SELECT execution FROM orders WHERE name = ANY(%s) AND turn) AND state <> 'running'
+ORDER BY id FOR NO KEY UPDATE
+"""
+# One that is no longer live failed, and blocks.
+HAVE_TURNS = """
+SELECT name, orders.execution, place, width, turn,
+    coalesce(executions.state, '') NOT IN ('queued', 'waiting'), back_at
+FROM orders LEFT JOIN executions ON executions.id = orders.execution
+WHERE name = ANY(%s) AND turn
+"""
+NEXT = """
+SELECT n.name, found.* FROM unnest(%s::bytea[], %s::bigint[]) AS n (name, seats)
+CROSS JOIN LATERAL (
+    (SELECT execution, place, width, turn, false, back_at FROM orders
+        WHERE orders.name = n.name AND NOT turn AND back_at = 0 ORDER BY place LIMIT n.seats)
+    UNION ALL
+    (SELECT execution, place, width, turn, false, back_at FROM orders
+        WHERE orders.name = n.name AND NOT turn AND back_at > 0
+        ORDER BY back_at, place LIMIT n.seats)
+) AS found
+"""
+GIVE = """
+WITH given AS (UPDATE orders SET turn = true WHERE execution = ANY(%s))
+UPDATE executions SET held = held & ~2::bigint WHERE id = ANY(%s)
+"""
+TAKE_BACK = """
+WITH taken AS (UPDATE orders SET turn = false WHERE execution = ANY(%s))
+UPDATE executions SET held = held | 2 WHERE id = ANY(%s)
 """
 RENAME = "UPDATE orders SET name = %s WHERE name = %s"
-# All but the first wait from now on; those that run go on, ahead of it.
-HOLD_BEHIND = """
-WITH others AS (
-    SELECT orders.execution, executions.state FROM orders
-    JOIN executions ON executions.id = orders.execution
-    WHERE orders.name = %s AND (executions.held & 2 = 0 OR executions.state = 'running')
-        AND orders.execution <> (
-            SELECT execution FROM orders WHERE name = %s ORDER BY place LIMIT 1
-        )
-), running AS (
-    UPDATE orders SET ahead = true FROM others
-    WHERE orders.execution = others.execution AND others.state = 'running'
-)
-UPDATE executions SET held = held | 2 FROM others
-WHERE executions.id = others.execution AND executions.held & 2 = 0
-"""
-# Whoever runs, though it is not the first, else the first.
+# Whoever runs, else who has a turn.
 WAITS_FOR = """
 SELECT other.execution FROM orders AS own
-JOIN executions ON executions.id = own.execution
-JOIN orders AS other ON other.name = own.name
-WHERE own.execution = %s AND executions.held & 2 <> 0 AND executions.state <> 'running'
-    AND other.execution <> own.execution AND (other.ahead OR other.place < own.place)
-ORDER BY other.ahead DESC, other.place LIMIT 1
+JOIN orders AS other ON other.name = own.name AND other.turn
+LEFT JOIN executions ON executions.id = other.execution
+WHERE own.execution = %s AND NOT own.turn
+ORDER BY coalesce(executions.state, '') = 'running' DESC, other.place LIMIT 1
 """
 
 
@@ -78,54 +98,111 @@ async def names_of(connection: Connection, orders: Collection[Name]) -> dict[Nam
     return {each: spelt(each[0], text_of(values.get(each, each[1]))) for each in orders}
 
 
-async def taken(connection: Connection, names: Iterable[bytes]) -> set[bytes]:
-    """Those orders in which a new one would have to wait."""
-    cursor = await connection.execute(TAKEN, (Blobs(set(names)),), binary=True)
-    return {row[0] for row in await cursor.fetchall()}
+async def enter(connection: Connection, places: Sequence[tuple[bytes, str, Order, bool]]) -> None:
+    """Take the last places in orders: name, execution, order, and whether it has its turn."""
+    await connection.execute(
+        ENTER,
+        (
+            Blobs(name for name, *_ in places),
+            Texts(execution for _, execution, _, _ in places),
+            Numbers(order.width for _, _, order, _ in places),
+            Numbers(int(turn) for *_, turn in places),
+            Numbers(int(order.after_failure == "block") for _, _, order, _ in places),
+            Numbers(int(order.while_waiting == "go_on") for _, _, order, _ in places),
+        ),
+    )
 
 
-async def join(connection: Connection, places: Sequence[tuple[bytes, str]]) -> None:
-    """Take the last places in orders: (name, execution) each."""
-    names, executions = Blobs(p[0] for p in places), Texts(p[1] for p in places)
-    await connection.execute(JOIN, (names, executions, executions))
+async def inherit(connection: Connection, places: Sequence[tuple[str, str, Order]]) -> None:
+    """Take the places and the turns of those that are replayed: theirs, one's own, the order."""
+    await connection.execute(
+        INHERIT,
+        (
+            Texts(replayed for replayed, _, _ in places),
+            Texts(execution for _, execution, _ in places),
+            Numbers(order.width for _, _, order in places),
+            Numbers(int(order.after_failure == "block") for _, _, order in places),
+            Numbers(int(order.while_waiting == "go_on") for _, _, order in places),
+        ),
+    )
 
 
-async def leave(connection: Connection, executions: Collection[str]) -> set[bytes]:
-    """Give up places; returns the orders whose first is to be let go."""
-    return await _changed(connection, LEAVE, executions)
+async def leave(
+    connection: Connection, executions: Collection[str], *, failed: bool = False
+) -> Widths:
+    """Give up places; returns the orders to settle. Of those that failed, some keep theirs."""
+    if not executions:
+        return {}
+    return await _changed(connection, LEAVE, (Texts(executions), failed))
 
 
-async def pause(connection: Connection, executions: Collection[str]) -> set[bytes]:
-    """Stop running, and keep one's place; returns the orders whose first is to be let go."""
-    return await _changed(connection, PAUSE, executions)
+async def pause(connection: Connection, executions: Collection[str]) -> Widths:
+    """Stop running, or be woken, and keep one's place; returns the orders to settle."""
+    if not executions:
+        return {}
+    return await _changed(connection, SET_ASIDE, (NEVER, Texts(executions)))
 
 
-async def let_first_go(connection: Connection, names: Collection[bytes]) -> None:
-    """Let the first of each order run, unless one that was ahead of it still does."""
-    if names:
-        await connection.execute(LET_FIRST_GO, (Blobs(names),))
+async def settle(connection: Connection, widths: Mapping[bytes, int], now: Micros) -> None:
+    """Give turns, and take back those that are others' now; `widths`: how many there may be."""
+    if not widths:
+        return
+    names = Blobs(widths)
+    await connection.execute(LOCK_TURNS, (names,))
+    cursor = await connection.execute(HAVE_TURNS, (names,), binary=True)
+    found: dict[bytes, list[Place]] = {name: [] for name in widths}
+    for name, *row in await cursor.fetchall():
+        found[name].append(Place(*row))
+    seats = {
+        name: widths[name] - sum(each.fixed for each in places) for name, places in found.items()
+    }
+    seats = {name: free for name, free in seats.items() if free > 0}
+    if seats:
+        columns = (Blobs(seats), Numbers(seats.values()))
+        cursor = await connection.execute(NEXT, columns, binary=True)
+        for name, *row in await cursor.fetchall():
+            found[name].append(Place(*row))
+    given: list[str] = []
+    taken: list[str] = []
+    for places in found.values():
+        chosen = place.turns(places, now)
+        given += (e.execution for e in places if not e.has_turn and e.execution in chosen)
+        taken += (e.execution for e in places if e.has_turn and e.execution not in chosen)
+    for sql, executions in ((TAKE_BACK, taken), (GIVE, given)):
+        if executions:
+            ids = Texts(sorted(executions))
+            await connection.execute(sql.encode(), (ids, ids))
 
 
-async def move(connection: Connection, old: Name, value: bytes) -> None:
+async def move(connection: Connection, old: Name, value: bytes) -> Widths:
     """Put the executions of an order among those of the one that a value names."""
     before, after = spelt(old[0], text_of(old[1])), spelt(old[0], text_of(value))
-    if before == after or not await taken(connection, [before]):
-        return
+    if before == after:
+        return {}
+    cursor = await connection.execute(ANY, (before,))
+    if await cursor.fetchone() is None:
+        return {}
     await connection.execute(RENAME, (after, before))
-    await connection.execute(HOLD_BEHIND, (after, after))
-    await let_first_go(connection, [after])
+    return {after: 1}
 
 
-async def _changed(connection: Connection, sql: str, executions: Collection[str]) -> set[bytes]:
-    if not executions:
-        return set()
-    cursor = await connection.execute(sql.encode(), (Texts(executions),), binary=True)
-    return {row[0] for row in await cursor.fetchall()}
+async def _changed(connection: Connection, sql: str, values: Sequence[Any]) -> Widths:
+    cursor = await connection.execute(sql.encode(), values, binary=True)
+    widths: Widths = {}
+    for name, width in await cursor.fetchall():
+        wider(widths, {name: width})
+    return widths
+
+
+def wider(widths: Widths, more: Widths) -> None:
+    """Add orders to settle to others."""
+    for name, width in more.items():
+        widths[name] = max(width, widths.get(name, 0))
 
 
 def text_of(value: bytes) -> bytes:
     """A value of the state as the key of an order: text, whatever it is."""
-    return value.decode("utf-8", "backslashreplace").encode()
+    return place.text_of(value).encode()
 
 
 def spelt(scope: bytes, key: bytes) -> bytes:

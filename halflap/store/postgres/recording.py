@@ -17,7 +17,9 @@ from halflap.store.recording import encode_failure, text
 
 Key = tuple[bytes, bytes]
 
-SCOPES = "SELECT order_scope FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL"
+ORDERS = """
+SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
+"""
 LOCK = """
 SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL FROM executions
 WHERE id = ANY(%s) AND state = 'running' ORDER BY id FOR NO KEY UPDATE
@@ -150,11 +152,11 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
     """The locks that writes need beyond rows."""
     found = [locks.state(*key) for item in items for key in item.keys]
     for item in items:
-        found += [locks.order(w.scope.encode()) for w, _ in item.changes if w.orders]
+        found += [locks.order(*key_of(w)) for w, _ in item.changes if w.orders]
     ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
     if ordered:
-        cursor = await connection.execute(SCOPES, (Texts(ordered),), binary=True)
-        found += [locks.order(row[0]) for row in await cursor.fetchall()]
+        cursor = await connection.execute(ORDERS, (Texts(ordered),), binary=True)
+        found += [locks.order(*row) for row in await cursor.fetchall()]
     return found
 
 
@@ -187,11 +189,12 @@ class Recording:
         work = _Work()
         for item in self._items:
             item.answer = self._decide(item, held, values, work)
-        names = await self._write_state(connection, work)
-        names |= await self._write_ends(connection, work)
+        widths = await self._write_state(connection, work)
+        ordering.wider(widths, await self._write_ends(connection, work))
         await self._write_steps(connection, work)
-        names |= await self._write_releases(connection, work)
-        await ordering.let_first_go(connection, names)
+        ordering.wider(widths, await self._write_releases(connection, work))
+        if widths:
+            await ordering.settle(connection, widths, max(item.now for item in self._items))
 
     def _decide(
         self, item: Writing, held: dict[str, _Held], values: dict[Key, bytes], work: _Work
@@ -220,7 +223,7 @@ class Recording:
             del held[execution]
         return Written.DONE
 
-    async def _write_state(self, connection: Connection, work: _Work) -> set[bytes]:
+    async def _write_state(self, connection: Connection, work: _Work) -> ordering.Widths:
         kept = {key: (v, at) for key, (v, at) in work.state.items() if v is not None}
         gone = [key for key, (value, _) in work.state.items() if value is None]
         if kept:
@@ -236,14 +239,15 @@ class Recording:
         if gone:
             columns = (Blobs(key[0] for key in gone), Blobs(key[1] for key in gone))
             await connection.execute(DELETE_STATE, columns)
+        widths: ordering.Widths = {}
         for key, value in work.moves:
-            await ordering.move(connection, key, value)
-        return set()
+            ordering.wider(widths, await ordering.move(connection, key, value))
+        return widths
 
-    async def _write_ends(self, connection: Connection, work: _Work) -> set[bytes]:
+    async def _write_ends(self, connection: Connection, work: _Work) -> ordering.Widths:
         ends = [item.end for item in work.ends if item.end is not None]
         if not ends:
-            return set()
+            return {}
         ids = [each.execution for each in ends]
         live = await ending.left(connection, ids)
         whole: dict[str, ending.Left] = {}
@@ -254,8 +258,11 @@ class Recording:
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
         await ending.move(connection, ends, whole, live=live)
-        ordered = [i.lease.execution for i in work.ends if i.lease and i.lease.ordered]
-        return await ordering.leave(connection, ordered)
+        ordered = {i.lease.execution for i in work.ends if i.lease and i.lease.ordered}
+        failed = {each.execution for each in ends if each.state == "failed"} & ordered
+        widths = await ordering.leave(connection, ordered - failed)
+        ordering.wider(widths, await ordering.leave(connection, failed, failed=True))
+        return widths
 
     async def _write_steps(self, connection: Connection, work: _Work) -> None:
         steps = [(id, step) for id, some in work.steps.items() for step in some.values()]
@@ -281,9 +288,9 @@ class Recording:
                 ),
             )
 
-    async def _write_releases(self, connection: Connection, work: _Work) -> set[bytes]:
+    async def _write_releases(self, connection: Connection, work: _Work) -> ordering.Widths:
         if not work.releases:
-            return set()
+            return {}
         ids = [item.lease.execution for item, _ in work.releases if item.lease]
         hows = [item.release for item, _ in work.releases if item.release]
         failures = Blobs(encode_failure(how.failure) for how in hows)

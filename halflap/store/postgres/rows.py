@@ -11,6 +11,7 @@ import msgspec
 
 from halflap.model import Event, Execution, FlowKey, LogLine, Order, Record
 from halflap.store import reading
+from halflap.store.place import order_of
 from halflap.store.protocol import Attempt
 from halflap.store.recording import encode_failure, text
 
@@ -21,7 +22,8 @@ _lines = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 
 EXECUTION = (
     "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
-    " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key"
+    " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
+    " order_rule"
 )
 LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false"
 LETTER = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result, false"
@@ -150,19 +152,19 @@ def execution(row: Sequence[Any]) -> Execution:
         started_at=row[13],
         failure=reading.failure(row[14]),
         duplicates=row[15],
-        order=order(row[16], row[17]),
-        due_at=row[18],
-        waiting_for=row[19].decode(),
-        ended_at=row[20],
-        reason=row[21].decode(),
-        result=row[22],
-        dismissed=row[23],
+        order=order(row[16], row[17], row[18]),
+        due_at=row[19],
+        waiting_for=row[20].decode(),
+        ended_at=row[21],
+        reason=row[22].decode(),
+        result=row[23],
+        dismissed=row[24],
     )
 
 
-def order(scope: bytes | None, key: bytes | None) -> Order | None:
+def order(scope: bytes | None, key: bytes | None, rule: str | None) -> Order | None:
     """The order that an execution was started in, where it has one."""
-    return None if scope is None or key is None else Order(scope.decode(), key.decode())
+    return order_of(plain(scope), plain(key), rule)
 
 
 def plain(data: bytes | None) -> str | None:

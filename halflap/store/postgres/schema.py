@@ -12,8 +12,9 @@ An execution lives in one of three places, and moves once or twice:
                 `due_at` says when it may be claimed (NULL: not by time alone; always NULL while it
                 runs). A claim sets `fence` to a new number, `lease_until` and the `worker` that has
                 it; every later write locks the row, names the fence, and changes nothing where it
-                differs. `held` has bit 1 while its instance stands in `gates`, and bit 2 while
-                another one is before it in its order. `probation` is set from an unclean end of its
+                differs. `held` has bit 1 while its instance stands in `gates`, and bit 2 while it has
+                no turn in its order (`order_rule`: by what rule, as JSON; NULL for the ordinary
+                one). `probation` is set from an unclean end of its
                 claim until it leaves its worker cleanly, `crashes` counts those while it ran alone.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
@@ -36,8 +37,11 @@ Beside them:
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
   state         `ctx.state`, key by key.
   orders        who waits for whom: one row per live execution that has an order. `name` is the
-                order, `place` when it was accepted. The first may run; the others have bit 2 of
-                `held`; one that runs though it is not the first has `ahead`.
+                order, `place` when it was accepted, `width` how many of it may have their turn at
+                once. Who has one has `turn`, and keeps it until it has an outcome; the others have
+                bit 2 of `held`. One that is `passable` is set aside while it waits, until `back_at`
+                (0: it is not): whoever comes meanwhile takes its turn. One that `blocks` keeps its
+                row and its turn when it has failed, until it is dismissed; a replay inherits both.
   gates         instances whose executions are held back (activating, upgrading).
   blobs         large payloads, which are in the blob store: noted before they are written there.
   known         a view: the three places of an execution, as one.
@@ -45,8 +49,8 @@ Beside them:
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
-locks (class 1: the gates, shared by accepts; class 2: a scope of orders, a key of the state; sorted
-by hash); keys of `dedupe`, sorted; rows of `executions`, sorted by id; then what belongs to them.
+locks (class 1: the gates, shared by accepts; class 2: orders, a key of the state; sorted by hash);
+keys of `dedupe`, sorted; rows of `executions`, sorted by id; then what belongs to them.
 Whatever waits in a ring all the same is rolled back by PostgreSQL and done again.
 
 `executions` is updated some times in each row's life: its free space and its vacuum are set so that
@@ -77,7 +81,8 @@ _EXECUTION = """
     duplicates bigint NOT NULL DEFAULT 0,
     crashes bigint NOT NULL DEFAULT 0,
     order_scope bytea,
-    order_key bytea
+    order_key bytea,
+    order_rule text COLLATE "C"
 """
 _ENDED = f"""
     {_EXECUTION},
@@ -196,10 +201,13 @@ CREATE TABLE orders (
     place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name bytea NOT NULL,
     execution text COLLATE "C" NOT NULL UNIQUE,
-    ahead boolean NOT NULL DEFAULT false
+    width bigint NOT NULL,
+    turn boolean NOT NULL,
+    back_at bigint NOT NULL DEFAULT 0,
+    blocks boolean NOT NULL,
+    passable boolean NOT NULL
 );
-CREATE INDEX orders_by_name ON orders (name, place);
-CREATE INDEX orders_ahead ON orders (name) WHERE ahead;
+CREATE INDEX orders_by_name ON orders (name, turn, back_at, place);
 
 CREATE TABLE gates (
     instance text COLLATE "C" PRIMARY KEY

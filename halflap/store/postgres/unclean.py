@@ -11,7 +11,7 @@ from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
 
-SCOPES = "SELECT id, order_scope FROM executions WHERE state = 'running' AND {where}"
+ORDERS = "SELECT id, order_scope, order_key FROM executions WHERE state = 'running' AND {where}"
 LOCK_RUNNING = """
 SELECT id, order_scope IS NOT NULL FROM executions
 WHERE id = ANY(%s) AND state = 'running' AND {where} ORDER BY id FOR NO KEY UPDATE
@@ -27,7 +27,10 @@ UPDATE executions SET state = 'queued', due_at = %s, lease_until = NULL, worker 
     fence = fence + 1, probation = true, crashes = crashes + %s
 WHERE id = ANY(%s)
 """
-SCOPE_OF = "SELECT order_scope FROM executions WHERE id = %s AND order_scope IS NOT NULL"
+ORDER_OF = """
+SELECT order_scope, order_key FROM executions WHERE id = %s AND order_scope IS NOT NULL
+"""
+ORDER_OF_LETTER = ORDER_OF.replace("executions", "letters")
 LOCK_ONE = "SELECT state, order_scope IS NOT NULL FROM executions WHERE id = %s FOR NO KEY UPDATE"
 ASK = "UPDATE executions SET cancelling = %s WHERE id = %s"
 IS_OVER = """
@@ -54,11 +57,11 @@ async def void(
     crashes: int = 0,
 ) -> int:
     """Void the claims of those that run and are meant; returns how many."""
-    cursor = await connection.execute(SCOPES.format(where=where).encode(), values, binary=True)
+    cursor = await connection.execute(ORDERS.format(where=where).encode(), values, binary=True)
     found: list[Any] = await cursor.fetchall()
     if not found:
         return 0
-    await lock(connection, [locks.order(row[1]) for row in found if row[1] is not None])
+    await lock(connection, [locks.order(*row[1:]) for row in found if row[1] is not None])
     cursor = await connection.execute(
         LOCK_RUNNING.format(where=where).encode(),
         (Texts(row[0] for row in found), *values),
@@ -68,8 +71,8 @@ async def void(
     ids = Texts(row[0] for row in running)
     await connection.execute(NOTE, (now, ids))
     await connection.execute(VOID, (now, crashes, ids))
-    names = await ordering.pause(connection, [row[0] for row in running if row[1]])
-    await ordering.let_first_go(connection, names)
+    widths = await ordering.pause(connection, [row[0] for row in running if row[1]])
+    await ordering.settle(connection, widths, now)
     return len(running)
 
 
@@ -88,8 +91,7 @@ async def cancel(
     connection: Connection, locks: Locks, execution: str, reason: bytes, now: Micros
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
-    cursor = await connection.execute(SCOPE_OF, (execution,), binary=True)
-    await lock(connection, [locks.order(row[0]) for row in await cursor.fetchall()])
+    await lock_order(connection, locks, execution)
     cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
     match await cursor.fetchone():
         case None:
@@ -106,9 +108,26 @@ async def cancel(
             end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
             await ending.move(connection, [end], live, live=live)
             if row[1]:
-                names = await ordering.leave(connection, [execution])
-                await ordering.let_first_go(connection, names)
+                await ordering.settle(
+                    connection, await ordering.leave(connection, [execution]), now
+                )
             return "ended"
+
+
+async def dismiss(connection: Connection, locks: Locks, execution: str, now: Micros) -> bool:
+    """Make a dead letter history; an order that it blocks goes on."""
+    await lock_order(connection, locks, execution, of=ORDER_OF_LETTER)
+    dismissed = await ending.dismiss(connection, [execution])
+    await ordering.settle(connection, await ordering.leave(connection, dismissed), now)
+    return bool(dismissed)
+
+
+async def lock_order(
+    connection: Connection, locks: Locks, execution: str, *, of: str = ORDER_OF
+) -> None:
+    """Take the lock of an execution's order, where it has one."""
+    cursor = await connection.execute(of.encode(), (execution,), binary=True)
+    await lock(connection, [locks.order(*row) for row in await cursor.fetchall()])
 
 
 async def is_over(connection: Connection, execution: str) -> bool:

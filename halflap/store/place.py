@@ -1,0 +1,112 @@
+"""Who has a turn in an order: the rules, as plain functions, for every store and for the memory.
+
+A store keeps who is where; what it has found is given to `turns` and `verdict`, which decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from halflap.model import Micros, Order, Outcome
+
+BEHIND = 2
+"""The bit of `held` that says that an execution has no turn in its order."""
+
+NEVER: Micros = 2**62
+"""When one comes back that waits for no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An execution's place in an order; `number` grows with each that is accepted.
+
+    `fixed`: its turn cannot be taken from it, since it runs, or failed and blocks. `back_at`: when
+    it is due that was set aside; 0 for one that was not.
+    """
+
+    execution: str
+    number: int
+    width: int
+    has_turn: bool
+    fixed: bool
+    back_at: Micros = 0
+
+    def is_aside(self, now: Micros) -> bool:
+        """Whether it may be passed for now."""
+        return not self.fixed and self.back_at > now
+
+
+def turns(places: Iterable[Place], now: Micros) -> set[str]:
+    """Who is to have a turn.
+
+    First come those whose turn cannot be taken from them; then those that were set aside and are
+    due; then all others, as they were accepted. What is left goes to those that are not due yet, the
+    soonest first: they lose it again to whoever comes meanwhile. Where the rule has changed, there
+    are no more than anyone of them allows.
+    """
+
+    def rank(each: Place) -> tuple[int, Micros, int]:
+        if each.fixed:
+            return 0, 0, each.number
+        if not each.back_at:
+            return 2, 0, each.number
+        return (3 if each.back_at > now else 1), each.back_at, each.number
+
+    chosen: set[str] = set()
+    width: int | None = None
+    for each in sorted(places, key=rank):
+        width = each.width if width is None else min(width, each.width)
+        if not each.fixed and len(chosen) >= width:
+            break
+        chosen.add(each.execution)
+    return chosen
+
+
+def verdict(
+    order: Order, replays: bool, others: Sequence[tuple[str, bool]]
+) -> tuple[Outcome | None, list[str]]:
+    """What a new one is to do: end at once, or go on in the place of others.
+
+    others: who lives in its order, as accepted, and whether each has begun.
+    """
+    waiting = [execution for execution, has_begun in others if not has_begun]
+    match order.when_busy:
+        case "end" if others:
+            return Outcome("ignored", f"singleton: {others[0][0]} is still running"), []
+        case "replace" if waiting and replays:  # what it replays is older than what waits
+            return superseded(waiting[-1]), []
+        case "replace":
+            return None, waiting
+        case _:
+            return None, []
+
+
+def superseded(by: str) -> Outcome:
+    """How one ends that a newer one takes the place of."""
+    return Outcome("cancelled", f"superseded by {by}")
+
+
+def rule_of(order: Order) -> str | None:
+    """An order's rule as it is kept; None for the ordinary one."""
+    rule = (order.width, order.when_busy, order.after_failure, order.while_waiting)
+    return None if rule == _ORDINARY else msgspec.json.encode(rule).decode()
+
+
+def order_of(scope: str | None, key: str | None, rule: str | None) -> Order | None:
+    """The order that an execution was started in, where it has one."""
+    if scope is None or key is None:
+        return None
+    more: tuple[Any, ...] = msgspec.json.decode(rule) if rule is not None else ()
+    return Order(scope, key, *more)
+
+
+_ORDINARY = (1, "wait", "go_on", "block")
+
+
+def text_of(value: bytes) -> str:
+    """A value of the state as the key of an order."""
+    return value.decode("utf-8", "backslashreplace")
