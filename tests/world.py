@@ -136,7 +136,7 @@ async def sweep_away(host: Host, serving: asyncio.Task[Any]) -> None:
     """What is left of a process that died: nothing but its files."""
     await host.deployer.stop()
     current = asyncio.current_task()
-    mine = [serving, *host._tasks]
+    mine = [serving, *host.crew.tasks]
     mine += [each.task for each in host.engine._running.values()]
     for task in mine:
         if task is not current:

@@ -104,6 +104,12 @@ SECTIONS = {
     },
     "Run it for customers": {
         "serve": Entry("serve", "serve", "Run the server: webhooks in, executions, the API."),
+        "gateway": Entry(
+            "serve", "gateway", "Take webhooks and serve the API; workers run what comes in."
+        ),
+        "worker": Entry(
+            "serve", "worker", "Run executions, deployments and schedules; gateways take events."
+        ),
         "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
         "instances": Entry(

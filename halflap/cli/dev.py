@@ -98,7 +98,7 @@ class DevHost(Host):
         self.screen: Screen | None = None
         self.feed: Feed | None = None
         self.gateway = Gateway(
-            self.find,
+            self.routes.find,
             Doorway(self.engine, self._counted),
             self.clock,
             reject=self._rejected,
@@ -111,7 +111,7 @@ class DevHost(Host):
 
     def _rejected(self, rejection: Rejection) -> None:
         self.store.catalogue.rejections.note(rejection)
-        route = self._routes.get(rejection.endpoint)
+        route = self.routes.known(rejection.endpoint)
         if self.screen is not None and self.feed is not None and route is not None:
             label = self.feed.label(route.flow.instance, route.flow.flow)
             self.screen.rejected(label, rejection)

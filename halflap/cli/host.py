@@ -1,4 +1,4 @@
-"""One server process, put together: store, engine, deployer, scheduler, gateway, API."""
+"""One process, put together as its role wants: store, engine, gateway, API, and the crew."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import anyio.to_thread
 import structlog
 
 from halflap.api import Operations, create_app
+from halflap.cli.crew import Crew
+from halflap.cli.role import SERVE, Role
+from halflap.cli.routes import Routes
 from halflap.cli.settings import Settings
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle
@@ -29,9 +32,7 @@ from halflap.engine.watchdog import Watchdog
 from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
-from halflap.gateway.route import Route
 from halflap.gateway.server import Server
-from halflap.model import FlowKey
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
@@ -39,6 +40,8 @@ from halflap.store.vault import Vault
 
 log = structlog.get_logger("halflap.host")
 
+POLL_SECONDS = 2.0
+"""How often what another process made due is looked for, where its hint was lost."""
 LEAST_MEMORY = 2 * 1024**3
 """What a child process may have of memory, on however small a machine."""
 
@@ -46,14 +49,23 @@ LEAST_MEMORY = 2 * 1024**3
 class Host:
     """The rooms of one process, and how an event walks from one to the next."""
 
-    def __init__(self, settings: Settings, store: Store, *, probation: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, *, role: Role = SERVE, probation: bool = True
+    ) -> None:
         self.settings = settings
+        self.role = role
         self.store = store
         self.clock = store.clock
         self.port = settings.port
         self.egress = Egress(Policy(allow=settings.egress_allow))
         self.engine = JournalEngine(
-            store.journal, clock=self.clock, room=Room(settings.room), suspects=not probation
+            store.journal,
+            clock=self.clock,
+            room=Room(settings.room),
+            poll=None if store.hints is None else POLL_SECONDS,
+            suspects=not probation,
+            lease=round(settings.lease_seconds * 1e6),
+            hints=store.hints,
         )
         self.library = Library(store.catalogue, settings.dir / "bundles")
         self.resolver = Resolver(
@@ -68,13 +80,27 @@ class Host:
         self.executor = Executor(self.resolver.work)
         self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None
         self.deployer = Deployer(
-            store.catalogue, store.journal, self.engine, self.library, self.clock
+            store.catalogue,
+            store.journal,
+            self.engine,
+            self.library,
+            self.clock,
+            moves=role.runs,
         )
         self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
         store.catalogue.on_change(self.scheduler.nudge)
         self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)
+        self.crew = Crew(
+            self.engine,
+            self.executor,
+            self.probation,
+            self.deployer,
+            self.scheduler,
+            self.pruner,
+        )
+        self.routes = Routes(store.catalogue, self.library, self.resolver)
         self.gateway = Gateway(
-            self.find,
+            self.routes.find,
             self.engine,
             self.clock,
             reject=store.catalogue.rejections.note,
@@ -90,20 +116,18 @@ class Host:
         )
         self.api = create_app(self.operations, token=token_of(settings))
         self._server = Server()
-        self._routes: dict[str, Route] = {}
-        self._routes_at = -1
-        self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[None] | None = None
         self._booting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, *, probation: bool = True) -> Host:
+    async def open(cls, settings: Settings, *, role: Role = SERVE, probation: bool = True) -> Host:
         """Open the store (a file's OS lock admits one server) and put the rooms together.
 
         Without `probation`, what an earlier process was running when it ended runs in this one.
         """
+        role.check(settings)
         vault = Vault.from_text(settings.keys) if settings.keys else None
         if settings.store:  # the rest of what a server keeps is in its directory all the same
             await anyio.to_thread.run_sync(make_folder, settings.dir)
@@ -111,7 +135,7 @@ class Host:
             settings.place, vault=vault, large=settings.blobs, over=settings.blob_bytes
         )
         try:
-            return cls(settings, store, probation=probation)
+            return cls(settings, store, role=role, probation=probation)
         except BaseException:
             await store.close()
             raise
@@ -122,10 +146,11 @@ class Host:
         return self.settings.public_url or f"http://{self.settings.host}:{self.port}"
 
     async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
-        """Void what an earlier process left, then listen and run until `stop`.
+        """Do what the role is there for until `stop`.
 
-        `ready` is called with the port once it listens, unless it is stopped before that. Where the
-        loop is blocked for too long meanwhile, the watchdog ends the process.
+        `ready` is called with the port once it listens, or with 0 once it runs where it listens to
+        nobody, unless it is stopped before that. Where the loop is blocked for too long meanwhile,
+        the watchdog ends the process.
         """
         watched = Watchdog(
             self.settings.watchdog_seconds, self.engine.running_ids, self.settings.dir
@@ -141,26 +166,20 @@ class Host:
             await self._until_one_ends(self._booting)
         if self._stopping is None:
             self._listening = asyncio.create_task(self._listen(ready), name="listener")
-            await self._until_one_ends(self._listening, *self._tasks)
+            await self._until_one_ends(self._listening, *self.crew.tasks)
         await self.stop()
         if self._failed.done():
             self._failed.result()  # a commit in doubt while it stopped: the next start mends it
 
     async def _boot(self) -> None:
-        """Void what an earlier process left, start what runs beside the gateway, resume moves."""
-        suspects = await self.store.journal.void()
-        if suspects:
-            log.info("executions of an earlier process are run again", count=suspects)
-        self._tasks = [
-            asyncio.create_task(self.engine.run(self.executor), name="engine"),
-            asyncio.create_task(self.scheduler.run(), name="scheduler"),
-            asyncio.create_task(self.pruner.run(), name="pruner"),
-        ]
-        if self.probation is not None:
-            self._tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
-        await self.deployer.resume()
+        if self.role.runs:
+            await self.crew.start()
 
     async def _listen(self, ready: Callable[[int], object] | None) -> None:
+        if not self.role.listens:
+            if ready is not None and self._stopping is None:
+                ready(0)
+            await asyncio.Event().wait()
         limits = EdgeLimits(
             header_bytes=self.settings.header_bytes,
             body_bytes=self.settings.body_bytes,
@@ -206,75 +225,23 @@ class Host:
         if self._booting is not None:
             await cut(self._booting)
         if self._listening is not None:
-            if self._server.port is None:  # it does not listen yet, so has nobody to take leave of
+            if (
+                not self.role.listens or self._server.port is None
+            ):  # it does not listen yet, so has nobody to take leave of
                 await cut(self._listening)
             await self._server.stop(min(grace, 10.0))
             await asyncio.wait([self._listening])
-        self.scheduler.stop()
-        self.pruner.stop()
-        await self.deployer.stop()
-        if self.probation is not None:
-            self.probation.stop()
-        await self.engine.stop(grace)
-        if self.probation is not None:
-            await self.probation.close()
-        for each in self._tasks:
-            with contextlib.suppress(Exception):
-                await each
-        await self.deployer.stop()  # what ended in the engine meanwhile may have moved an instance
+        await self.crew.stop(grace)
         await self.egress.close()
         with contextlib.suppress(HalflapError):
             await self.store.close()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """The ASGI app: the hook path is bare, everything else is the API's."""
-        if scope["path"].startswith(PREFIX):
+        if scope["path"].startswith(PREFIX) and self.role.accepts:
             await self.gateway(scope, receive, send)
         else:
             await self.api(scope, receive, send)
-
-    async def find(self, endpoint: str) -> Route | None:
-        """The route of an open endpoint, kept until the catalogue changes."""
-        catalogue = self.store.catalogue
-        if self._routes_at != catalogue.changed:
-            self._routes.clear()
-            self._routes_at = catalogue.changed
-        if endpoint in self._routes:
-            return self._routes[endpoint]
-        at = self._routes_at
-        route = await self._route(endpoint)
-        if route is not None and at == catalogue.changed:
-            self._routes[endpoint] = route
-        return route
-
-    async def _route(self, endpoint: str) -> Route | None:
-        catalogue = self.store.catalogue
-        found = await catalogue.endpoints.find(endpoint)
-        if found is None or not found.open:
-            return None
-        instance = await catalogue.instances.get(found.instance)
-        integration = await self.library.integration(instance.version)
-        flow = integration.flows.get(found.flow)
-        if flow is None:
-            return None
-        seal, _ = self.resolver.seals(instance.customer)
-        key = FlowKey(
-            instance.customer,
-            instance.id,
-            instance.integration,
-            found.flow,
-            instance.version,
-            instance.revision,
-        )
-        return Route(
-            endpoint=endpoint,
-            url=self.resolver.url(endpoint),
-            flow=key,
-            definition=flow,
-            secrets=await self.resolver.signers(instance, integration, flow, endpoint),
-            seal=seal,
-            settled=instance.state == "active",
-        )
 
     def _begin(self) -> Begin:
         """What a child process is told, to run flows as this one would."""

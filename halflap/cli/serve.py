@@ -1,4 +1,4 @@
-"""`halflap serve`: the server."""
+"""`halflap serve`, `halflap gateway`, `halflap worker`: a process until it is stopped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ import halflap
 from halflap.cli import errors
 from halflap.cli.output import Output
 from halflap.cli.reach import settings_here
+from halflap.cli.role import GATEWAY, SERVE, WORKER, Role
 from halflap.cli.settings import Settings
 from halflap.errors import HalflapError
 
@@ -25,30 +28,43 @@ if TYPE_CHECKING:
     from halflap.cli.host import Host
 
 
+Call = Callable[..., None]
+
+
+def process(call: Call) -> Call:
+    """The options of every command that is a process of its own until it is stopped."""
+    for option in reversed(
+        [
+            click.option(
+                "--dir",
+                "directory",
+                type=click.Path(file_okay=False, path_type=Path),
+                help="Its directory; the project's .halflap, where it is not given.",
+            ),
+            click.option(
+                "--store",
+                metavar="URL",
+                help="PostgreSQL; better in HALFLAP_STORE, unseen by ps.",
+            ),
+            click.option("--host", help="Where to listen; 127.0.0.1, where it is not given."),
+            click.option("--public-url", metavar="URL", help="How senders reach the server."),
+            click.option(
+                "--log", type=click.Choice(["text", "json"]), help="For people, or for machines."
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Say that it runs in JSON."),
+            click.option(
+                "--no-supervisor", is_flag=True, help="Do not start it again when it dies."
+            ),
+        ]
+    ):
+        call = option(call)
+    return call
+
+
 @click.command("serve")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the store lies; the project's .halflap, where it is not given.",
-)
-@click.option("--store", metavar="URL", help="PostgreSQL; better in HALFLAP_STORE, unseen by ps.")
-@click.option("--host", help="Where to listen; 127.0.0.1, where it is not given.")
+@process
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; 8400, or 0 for any.")
-@click.option("--public-url", metavar="URL", help="How senders reach this server.")
-@click.option("--log", type=click.Choice(["text", "json"]), help="For people, or for machines.")
-@click.option("--json", "as_json", is_flag=True, help="Say where it listens in JSON.")
-@click.option("--no-supervisor", is_flag=True, help="Do not start it again when it dies.")
-def serve(
-    directory: Path | None,
-    store: str | None,
-    host: str | None,
-    port: int | None,
-    public_url: str | None,
-    log: str | None,
-    as_json: bool,
-    no_supervisor: bool,
-) -> None:
+def serve(**given: Any) -> None:
     """Run the server: webhooks in, executions, the API.
 
     It is started again when it dies. SIGTERM and Ctrl-C let running executions end first; a second
@@ -56,39 +72,75 @@ def serve(
 
     Example: halflap serve --port 8400 --public-url https://hooks.example.com
     """
+    start(SERVE, **given)
+
+
+@click.command("gateway")
+@process
+@click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; 8400, or 0 for any.")
+def gateway(**given: Any) -> None:
+    """Take webhooks and serve the API; workers run what comes in.
+
+    One of many processes on one PostgreSQL store. Put a load balancer in front of several. It is
+    started again when it dies; SIGTERM lets requests end first.
+
+    Example: halflap gateway --port 8400 --public-url https://hooks.example.com
+    """
+    start(GATEWAY, **given)
+
+
+@click.command("worker")
+@process
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Serve the API there, for health checks; it listens nowhere, where this is not given.",
+)
+def worker(**given: Any) -> None:
+    """Run executions, deployments and schedules; gateways take what comes in.
+
+    One of many processes on one PostgreSQL store. It is started again when it dies. SIGTERM and
+    Ctrl-C let running executions end first; others go on with what is left.
+
+    Example: halflap worker --public-url https://hooks.example.com
+    """
+    start(replace(WORKER, listens=given["port"] is not None), **given)
+
+
+def start(
+    role: Role,
+    *,
+    directory: Path | None,
+    as_json: bool,
+    no_supervisor: bool,
+    **given: Any,
+) -> None:
+    """Run a process of a role, under a supervisor unless it is told otherwise."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, stopped_early)
-    settings = settings_here(
-        dir=directory, store=store, host=host, port=port, public_url=public_url, log=log
-    )
+    settings = settings_here(dir=directory, **given)
+    role.check(settings)
     configure_log(settings)
     if no_supervisor:
-        run(settings, Output(json=as_json))
+        run(role, settings, Output(json=as_json))
         return
     from halflap.cli.supervisor import CANNOT_START, supervise
 
-    given = {
-        "--dir": settings.dir,
-        "--store": store,
-        "--host": host,
-        "--port": port,
-        "--public-url": public_url,
-        "--log": log,
-    }
-    command = [sys.executable, "-m", "halflap", "serve", "--no-supervisor"]
-    command += [str(part) for pair in given.items() if pair[1] is not None for part in pair]
+    told = {"--dir": settings.dir} | {f"--{n.replace('_', '-')}": each for n, each in given.items()}
+    command = [sys.executable, "-m", "halflap", role.name, "--no-supervisor"]
+    command += [str(part) for pair in told.items() if pair[1] is not None for part in pair]
     code = supervise([*command, *(["--json"] if as_json else [])], settings)
     sys.exit(errors.FAILED if code == CANNOT_START else code)
 
 
-def run(settings: Settings, output: Output) -> None:
+def run(role: Role, settings: Settings, output: Output) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
     from halflap.cli import host as _  # noqa: F401
     from halflap.cli.supervisor import exit_code
     from halflap.gateway.server import run_loop
 
-    server = Running(settings, output)
+    server = Running(role, settings, output)
     try:
         run_loop(server.run())
     except HalflapError as error:
@@ -103,9 +155,10 @@ def stopped_early(number: int, frame: FrameType | None) -> None:
 
 
 class Running:
-    """A server from its start to its end, its address left for other commands meanwhile."""
+    """A process from its start to its end, its address left for other commands meanwhile."""
 
-    def __init__(self, settings: Settings, output: Output) -> None:
+    def __init__(self, role: Role, settings: Settings, output: Output) -> None:
+        self._role = role
         self._settings = settings
         self._output = output
         self._address: Path | None = None
@@ -121,7 +174,7 @@ class Running:
 
         if self._stop.is_set():
             return
-        host = await Host.open(self._settings)
+        host = await Host.open(self._settings, role=self._role)
         asked = asyncio.create_task(self._stop.wait(), name="stop")
         serving = asyncio.create_task(
             host.serve(ready=lambda port: self._listens(host, port)), name="server"
@@ -148,33 +201,34 @@ class Running:
         self._stop.set()
 
     def _listens(self, host: Host, port: int) -> None:
-        from halflap.cli.host import address_file
-
         self.listened = True
-        url = f"http://{reachable(self._settings.host)}:{port}"
-        left = {"url": url, "pid": os.getpid()}
-        address = self._address = address_file(self._settings.dir)
-        draft = address.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(left))
-        draft.replace(address)
+        about: dict[str, Any] = {"pid": os.getpid(), "role": self._role.name}
+        if port:
+            about["url"] = f"http://{reachable(self._settings.host)}:{port}"
+            self._leave(about)
         folder = self._settings.dir.absolute()
         store = host.store.where if self._settings.store else str(folder)
+        about |= {"public_url": host.base_url, "store": store, "version": halflap.__version__}
         if self._output.json:
-            self._output.emit(
-                {
-                    **left,
-                    "public_url": host.base_url,
-                    "store": store,
-                    "version": halflap.__version__,
-                }
-            )
+            self._output.emit(about)
             return
         line = self._output.line
-        line(("Halflap", "bold"), f" {halflap.__version__} on ", (url, "cyan"))
+        title = f" {halflap.__version__}" + ("" if self._role is SERVE else f" {self._role.name}")
+        url = about.get("url")
+        line(("Halflap", "bold"), title, *((" on ", (url, "cyan")) if url else ()))
         if host.base_url != url:
             line("  senders reach it at ", (host.base_url, "cyan"))
-        line(f"  store {store}, the API's token in {folder / 'token'}")
+        line(f"  store {store}" + (f", the API's token in {folder / 'token'}" if url else ""))
         line(("  Ctrl-C stops", "dim"))
+
+    def _leave(self, about: dict[str, Any]) -> None:
+        """Leave the address for other commands."""
+        from halflap.cli.host import address_file
+
+        address = self._address = address_file(self._settings.dir)
+        draft = address.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({"url": about["url"], "pid": about["pid"]}))
+        draft.replace(address)
 
 
 def reachable(host: str) -> str:

@@ -79,6 +79,13 @@ class Settings:
         "each with a port where only that one is meant, with commas between.",
     )
     room: int = setting(500, "How many executions run at once.", least=1, most=100_000)
+    lease_seconds: float = setting(
+        30.0,
+        "How many seconds an execution stays a process' own without a sign of life; when those of "
+        "one that is gone have passed, others go on with its executions. The same in every process.",
+        least=1,
+        most=3_600,
+    )
     retention_days: int = setting(
         30,
         "How many days ended executions are kept, with their events, steps and logs.",

@@ -6,25 +6,39 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from halflap.engine.protocol import Change
+from halflap.engine.relay import Relay
 from halflap.model import Clock, ExecutionState, Outcome, Start
+
+LOOK_SECONDS = 2.0
+"""How often an outcome is looked for that another process may give, where its hint was lost."""
 
 
 class Audience:
-    """Tells listeners of every change in this process, and each waiter of its outcome."""
+    """Tells listeners of every change, and each waiter of its outcome.
+
+    Through `relay`, where there is one, of other processes' too, and other processes of this one's.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._listeners: list[Callable[[Change], None]] = []
-        self._waiters: dict[str, list[asyncio.Future[Outcome]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[Outcome | None]]] = {}
+        self.relay: Relay | None = None
 
     @property
     def listens(self) -> bool:
-        """Whether anybody follows."""
-        return bool(self._listeners)
+        """Whether anybody follows, here or in another process."""
+        return bool(self._listeners) or self._relays
+
+    @property
+    def _relays(self) -> bool:
+        return self.relay is not None and self.relay.is_asked("changes")
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Tell a listener of every change; returns what ends that."""
         self._listeners.append(listener)
+        if self.relay is not None:
+            self.relay.ask_while(lambda: bool(self._listeners))
         return lambda: self._listeners.remove(listener)
 
     def tell(
@@ -35,34 +49,55 @@ class Audience:
         attempt: int = 1,
     ) -> None:
         """Tell all who follow of a change."""
-        if self._listeners:
+        if self.listens:
             change = Change(start.execution, start, state, self._clock(), outcome, attempt)
-            for each in list(self._listeners):
-                each(change)
+            self.hear(change)
+            if self.relay is not None:
+                self.relay.change(change)
+
+    def hear(self, change: Change) -> None:
+        """Tell all who follow here of a change, wherever it was made."""
+        for each in list(self._listeners):
+            each(change)
 
     async def outcome(
         self, execution: str, within: float, find: Callable[[str], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         """The outcome as `find` has it, or as it comes within so many seconds."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(execution, []).append(future)
-        try:
-            found = await find(execution)
-            if found is not None or within <= 0:
-                return found
-            async with asyncio.timeout(within):
-                return await future
-        except TimeoutError:
-            return await find(execution)  # another process may have ended it
-        finally:
-            waiters = self._waiters.get(execution, [])
-            if future in waiters:
-                waiters.remove(future)
-            if not waiters:
-                self._waiters.pop(execution, None)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within
+        while True:
+            future: asyncio.Future[Outcome | None] = loop.create_future()
+            self._waiters.setdefault(execution, []).append(future)
+            try:
+                if self.relay is not None and within > 0:
+                    self.relay.ask("outcomes")
+                found = await find(execution)
+                left = end - loop.time()
+                if found is not None or left <= 0:
+                    return found
+                wait = left if self.relay is None else min(left, LOOK_SECONDS)
+                await asyncio.wait([future], timeout=wait)
+                if future.done() and (outcome := future.result()) is not None:
+                    return outcome
+            finally:
+                waiters = self._waiters.get(execution, [])
+                if future in waiters:
+                    waiters.remove(future)
+                if not waiters:
+                    self._waiters.pop(execution, None)
 
     def resolve(self, execution: str, outcome: Outcome) -> None:
         """Give an outcome to all who wait for it."""
+        self._wake(execution, outcome)
+        if self.relay is not None:
+            self.relay.ended(execution)
+
+    def look(self, execution: str) -> None:
+        """Have all who wait for an outcome look for it: it is in the store."""
+        self._wake(execution, None)
+
+    def _wake(self, execution: str, outcome: Outcome | None) -> None:
         for future in self._waiters.pop(execution, ()):
             if not future.done():
                 future.set_result(outcome)

@@ -1,8 +1,9 @@
 """The life of an instance: activate, upgrade, disable, remove. Every move can be run again.
 
 `state` moves by compare-and-set; what has to happen at the apps is a deployment, an execution whose
-id the instance names. A server that starts looks at every instance that is between two states and
-goes on from there.
+id the instance names. One process at a time makes a move. Every one that may looks again and again
+at the instances that are between two states, and goes on with what nobody makes: a process that ends
+leaves its moves to the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from halflap.engine.deployment import DEPLOY, TEARDOWN
 from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
 from halflap.engine.protocol import Engine
-from halflap.errors import ConfigError, InDoubt, StoreError
+from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
@@ -27,8 +28,14 @@ from halflap.store.protocol import Journal
 log = structlog.get_logger("halflap.deployer")
 
 DRAIN_SECONDS = 30.0
+LOOK_SECONDS = 5.0
+"""How soon a move that another process left is gone on with."""
+SWEEP_SECONDS = 60.0
+"""How soon a removal is."""
 STORE_SECONDS = 1.0
 """How soon a move that a failing store stopped is made again."""
+
+BETWEEN = ("activating", "upgrading", "disabling")
 
 Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
 Revision = tuple[Mapping[str, object], Mapping[str, str]]
@@ -36,7 +43,10 @@ Revision = tuple[Mapping[str, object], Mapping[str, str]]
 
 
 class Deployer:
-    """Moves instances from state to state."""
+    """Moves instances from state to state.
+
+    Without `moves`, it begins moves only, and leaves them to other processes.
+    """
 
     def __init__(
         self,
@@ -45,13 +55,19 @@ class Deployer:
         engine: Engine,
         library: Library,
         clock: Clock,
+        *,
+        moves: bool = True,
     ) -> None:
         self._catalogue = catalogue
         self._leftovers = Leftovers(catalogue, journal)
         self._engine = engine
         self._library = library
         self._clock = clock
+        self._makes_moves = moves
         self._moves: dict[str, asyncio.Task[None]] = {}
+        self._towards: dict[str, tuple[InstanceState, str | None]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
 
     async def activate(self, instance: str) -> Instance:
         """Run the deploy flow, subscribe the triggers, then let events run. Returns at once."""
@@ -85,11 +101,13 @@ class Deployer:
     async def disable(self, instance: str, *, drain: float = DRAIN_SECONDS) -> Instance:
         """Close the endpoints, let running executions end, run the teardown flow, unsubscribe."""
         found = await self._catalogue.instances.get(instance)
+        begun = found.state == "disabling"
         moved = await self._catalogue.instances.move(
             instance,
             ("active", "failed", "activating", "upgrading", "disabling"),
             "disabling",
             error=None,
+            deployment=None if begun else new_id("exe", now=self._clock()),
         )
         if moved is None:
             raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
@@ -109,11 +127,39 @@ class Deployer:
         """Remove a customer that has no instances and no connections, and its state."""
         await self._leftovers.remove_customer(customer)
 
+    async def run(self) -> None:
+        """Go on with what other processes began and do not make, until `stop`."""
+        loop = asyncio.get_running_loop()
+        swept_at = loop.time()
+        stop = self._catalogue.on_change(self._wake.set)
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                try:
+                    if loop.time() - swept_at > SWEEP_SECONDS:
+                        swept_at = loop.time()
+                        await self._leftovers.resume()
+                    await self._look()
+                except InDoubt:
+                    raise
+                except StoreError as error:
+                    log.warning("moves are not looked for: the store failed", error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wake.wait()
+        finally:
+            stop()
+
     async def resume(self) -> None:
-        """Go on with every instance that is between two states (a server's start)."""
+        """Go on with what an earlier process left (a server's start)."""
         await self._leftovers.resume()
-        for each in await self._catalogue.instances.list():
-            await self._resume(each)
+        await self._look()
+
+    async def _look(self) -> None:
+        for each in await self._catalogue.instances.moving():
+            move = self._moves.get(each.id)
+            if move is None or move.done() or self._towards.get(each.id) != towards(each):
+                await self._resume(each)
 
     async def _resume(self, found: Instance) -> None:
         match found.state:
@@ -122,19 +168,37 @@ class Deployer:
             case "upgrading":
                 await self._go(found, lambda: self._activated(found, "upgrade", None))
             case "disabling":
-                await self._go(found, lambda: self._disable(found, 0.0))
+                passed = (self._clock() - found.changed_at) / 1e6
+                drain = max(DRAIN_SECONDS - passed, 0.0)
+                await self._go(found, lambda: self._disable(found, drain))
             case _:
                 pass
 
     async def settled(self, instance: str, within: float = 60.0) -> Instance:
         """The instance once it is between no two states, or as it is after `within` seconds."""
-        move = self._moves.get(instance)
-        if move is not None:
-            await asyncio.wait([move], timeout=within)
-        return await self._catalogue.instances.get(instance)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within
+        changed = asyncio.Event()
+        stop = self._catalogue.on_change(changed.set)
+        try:
+            while True:
+                if (move := self._moves.get(instance)) is not None:
+                    await asyncio.wait([move], timeout=end - loop.time())
+                changed.clear()
+                found = await self._catalogue.instances.get(instance)
+                left = end - loop.time()
+                if found.state not in BETWEEN or left <= 0:
+                    return found
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                        await changed.wait()
+        finally:
+            stop()
 
     async def stop(self) -> None:
-        """Stop watching; the next server goes on."""
+        """Stop watching; other processes go on, or the next server."""
+        self._stopping = True
+        self._wake.set()
         for each in list(self._moves.values()):
             each.cancel()
         await asyncio.gather(*self._moves.values(), return_exceptions=True)
@@ -165,6 +229,8 @@ class Deployer:
         previous = None if reason == "activate" else found.version
         with contextlib.suppress(StoreError):  # the move does it, too: so does a server's start
             await self._open(moved)
+            if not self._makes_moves:
+                await self._start(moved, execution, DEPLOY, reason, previous)
         return await self._go(moved, lambda: self._activated(moved, reason, previous))
 
     async def _open(self, instance: Instance) -> None:
@@ -214,14 +280,11 @@ class Deployer:
     async def _disable(self, instance: Instance, drain: float) -> None:
         await self._catalogue.endpoints.close_all(instance.id)
         await self._engine.release(instance.id)
-        await self._drain(instance, drain)
-        execution = new_id("exe", now=self._clock())
-        moved = await self._catalogue.instances.move(
-            instance.id, ("disabling",), "disabling", deployment=execution
-        )
-        if moved is None:
-            return
-        outcome = await self._outcome(moved, execution, TEARDOWN, "disable", None)
+        execution = instance.deployment
+        assert execution is not None
+        if not await self._is_started(execution):
+            await self._drain(instance, drain)
+        outcome = await self._outcome(instance, execution, TEARDOWN, "disable", None)
         if outcome.state == "succeeded":
             await self._catalogue.instances.move(
                 instance.id, ("disabling",), "disabled", error=None
@@ -230,6 +293,13 @@ class Deployer:
         await self._catalogue.instances.move(
             instance.id, ("disabling",), "failed", error=f"teardown failed: {why(outcome)}"
         )
+
+    async def _is_started(self, execution: str) -> bool:
+        try:
+            await self._engine.outcome(execution, within=0)
+        except NotFound:
+            return False
+        return True
 
     async def _drain(self, instance: Instance, seconds: float) -> None:
         """Wait until nothing of the instance is live; then cancel what still is."""
@@ -266,21 +336,32 @@ class Deployer:
     async def _go(
         self, instance: Instance, move: Callable[[], Coroutine[Any, Any, None]]
     ) -> Instance:
+        if not self._makes_moves:
+            return instance
         previous = self._moves.pop(instance.id, None)
         if previous is not None:
             previous.cancel()
-        task = asyncio.create_task(self._moved(instance, move))
+        task = asyncio.create_task(self._moved(instance, move, previous))
         self._moves[instance.id] = task
+        self._towards[instance.id] = towards(instance)
         task.add_done_callback(lambda done: self._done(instance, done))
         return instance
 
     async def _moved(
-        self, instance: Instance, move: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        instance: Instance,
+        move: Callable[[], Coroutine[Any, Any, None]],
+        previous: asyncio.Task[None] | None,
     ) -> None:
-        """Make a move; where the store failed, from its beginning, as after a crash."""
+        """Make a move, unless another process does; where the store failed, from its beginning."""
+        if previous is not None:
+            await asyncio.wait([previous])
         while True:
             try:
-                return await move()
+                async with self._catalogue.alone(f"move {instance.id}") as mine:
+                    if mine:
+                        await move()
+                return
             except InDoubt:
                 raise
             except StoreError as error:
@@ -290,8 +371,14 @@ class Deployer:
     def _done(self, instance: Instance, task: asyncio.Task[None]) -> None:
         if self._moves.get(instance.id) is task:
             del self._moves[instance.id]
+            del self._towards[instance.id]
         if not task.cancelled() and task.exception() is not None:
             log.error("a move failed", instance=instance.id, error=repr(task.exception()))
+
+
+def towards(instance: Instance) -> tuple[InstanceState, str | None]:
+    """What tells a move of an instance from another one."""
+    return instance.state, instance.deployment
 
 
 def why(outcome: Outcome) -> str:

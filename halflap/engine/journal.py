@@ -15,12 +15,13 @@ from halflap.engine.audience import Audience
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
+from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import Clock, Micros, Monotonic, Outcome, Start, Started
 from halflap.store.place import superseded
-from halflap.store.protocol import Claim, Filter, Journal, Release, Written
+from halflap.store.protocol import Claim, Filter, Hints, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
 
@@ -44,10 +45,11 @@ class Blamed(Exception):
 class JournalEngine:
     """Keeps the `Engine` protocol over a `Journal`.
 
-    poll: how often (seconds) to look for what another process made due. suspects: whether this
+    hints: how processes that share the journal tell each other; poll: how often (seconds) to look
+    for what another one made due, where its hint was lost. suspects: whether this
     process also runs executions on probation, whose last claim ended uncleanly, by itself: then one
     that ends its process ends it again. A `Probation` runs them in a child process instead.
-    monotonic: what leases are measured with.
+    monotonic: what leases are measured with, which last `lease` microseconds.
     """
 
     def __init__(
@@ -59,8 +61,11 @@ class JournalEngine:
         poll: float | None = None,
         suspects: bool = True,
         monotonic: Monotonic = time.monotonic,
+        lease: Micros = LEASE,
+        hints: Hints | None = None,
     ) -> None:
         self.journal = journal
+        self._lease = lease
         self._monotonic = monotonic
         self._clock = clock
         self._room = room.turns
@@ -77,6 +82,16 @@ class JournalEngine:
         self._wake = asyncio.Event()
         self._stopping = False
         self._audience = Audience(clock)
+        self._lifeline = Lifeline(journal, self._running, self.nudge, monotonic, lease)
+        self._looking: set[asyncio.Task[None]] = set()
+        if hints is not None:
+            self._audience.relay = Relay(
+                hints,
+                due=self.nudge,
+                ended=self._audience.look,
+                cancel=self._look,
+                change=self._audience.hear,
+            )
 
     @property
     def running(self) -> int:
@@ -93,7 +108,7 @@ class JournalEngine:
         claimed_at = self._monotonic()
         self._reserved += claim
         try:
-            accepted = await self.journal.accept(starts, claim=claim, lease=LEASE)
+            accepted = await self.journal.accept(starts, claim=claim, lease=self._lease)
         finally:
             self._reserved -= claim
             self._freed()
@@ -118,8 +133,7 @@ class JournalEngine:
 
     async def run(self, handler: Handler) -> None:
         self._handler = handler
-        lifeline = Lifeline(self.journal, self._running, self.nudge, self._monotonic)
-        renewals = asyncio.create_task(lifeline.run())
+        renewals = asyncio.create_task(self._lifeline.run())
         try:
             while not self._stopping:
                 self._wake.clear()
@@ -153,6 +167,15 @@ class JournalEngine:
             each.turn.lost = True  # its flow begins no further step, whatever it makes of the cut
             each.task.cancel()
         await self._drained()
+        if self._audience.relay is not None:
+            self._audience.relay.close()
+
+    def _look(self, execution: str) -> None:
+        """Another process may have asked to cancel one that runs here."""
+        if execution in self._running:
+            task = asyncio.get_running_loop().create_task(self._lifeline.look(execution))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
 
     async def _drained(self) -> None:
         """Return once nothing runs and no claim is under way."""
@@ -177,9 +200,10 @@ class JournalEngine:
         claimed_at = self._monotonic()
         self._reserved += room
         try:
-            claims = await self.journal.claim(room, LEASE)
+            claims = await self.journal.claim(room, self._lease)
             if self._suspects and len(claims) < room:
-                suspects = await self.journal.claim(room - len(claims), LEASE, probation=True)
+                left = room - len(claims)
+                suspects = await self.journal.claim(left, self._lease, probation=True)
                 self._suspects = bool(suspects)
                 claims += suspects
         finally:
@@ -193,6 +217,8 @@ class JournalEngine:
         done = await self.journal.cancel(execution, reason)
         if done == "asked" and (running := self._running.get(execution)) is not None:
             running.turn.cancelling = reason
+        elif done == "asked" and self._audience.relay is not None:
+            self._audience.relay.cancel(execution)
         if done == "ended":
             self.nudge()  # the next one of its order may run
             await self._cancelled(execution, reason)
@@ -251,7 +277,7 @@ class JournalEngine:
         claimed_at = self._monotonic()
         if self._stopping:
             return [], claimed_at
-        return await self.journal.claim(room, LEASE, probation=True), claimed_at
+        return await self.journal.claim(room, self._lease, probation=True), claimed_at
 
     def hand_out(
         self, claim: Claim, claimed_at: float, handler: Callable[[JournalTurn], Awaitable[Verdict]]
@@ -266,7 +292,9 @@ class JournalEngine:
         claimed_at: float,
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
-        turn = JournalTurn(self.journal, claim, self._clock, claimed_at, self._monotonic)
+        turn = JournalTurn(
+            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease
+        )
         handler = apart or self._handler
         assert handler is not None
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))

@@ -37,19 +37,25 @@ class Leftovers:
     async def resume(self) -> None:
         """Go on with what an earlier process was removing."""
         for each in await self._journal.list_state(REMOVING):
-            if await self._is_there(each):
-                await self._settle(each)
-            else:
-                await self._clear(each)
+            async with self._catalogue.alone(f"remove {each}") as mine:
+                if not mine:
+                    continue  # another process is at it
+                if await self._is_there(each):
+                    await self._settle(each)
+                else:
+                    await self._clear(each)
 
     async def _remove(self, id: str, remove: Callable[[str], Awaitable[None]]) -> None:
-        await self._journal.write_state([StateWrite(REMOVING, id, b"true")])
-        try:
-            await remove(id)
-        except (ConfigError, NotFound):
-            await self._settle(id)
-            raise
-        await self._clear(id)
+        async with self._catalogue.alone(f"remove {id}") as mine:
+            if not mine:
+                raise ConfigError(f"{id} is being removed already; look again in a moment")
+            await self._journal.write_state([StateWrite(REMOVING, id, b"true")])
+            try:
+                await remove(id)
+            except (ConfigError, NotFound):
+                await self._settle(id)
+                raise
+            await self._clear(id)
 
     async def _clear(self, id: str) -> None:
         scopes = scopes_of(id)

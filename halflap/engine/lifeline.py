@@ -9,10 +9,8 @@ from collections.abc import Callable, Mapping
 
 from halflap.engine.turn import LEASE, Running
 from halflap.errors import StoreError
-from halflap.model import Monotonic
+from halflap.model import Micros, Monotonic
 from halflap.store.protocol import Journal
-
-RENEW_SECONDS = 10.0
 
 
 class Lifeline:
@@ -24,16 +22,18 @@ class Lifeline:
         running: Mapping[str, Running],
         lapsed: Callable[[], None],
         monotonic: Monotonic = time.monotonic,
+        lease: Micros = LEASE,
     ) -> None:
         self._journal = journal
         self._running = running
         self._lapsed = lapsed
         self._monotonic = monotonic
+        self._lease = lease
 
     async def run(self) -> None:
-        """Renew again and again, until cancelled; a store that fails is asked the next time."""
+        """Renew three times in a lease, until cancelled; a store that fails is asked the next time."""
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self._lease / 3e6)
             with contextlib.suppress(StoreError):
                 await self._renew()
 
@@ -42,17 +42,28 @@ class Lifeline:
         sent_at = self._monotonic()
         asked: dict[str, str] = {}
         if held:
-            kept = await self._journal.renew([each.claim.lease for each in held.values()], LEASE)
+            kept = await self._journal.renew(
+                [each.claim.lease for each in held.values()], self._lease
+            )
             asked = await self._journal.cancelled(list(held))
             for lease in kept:
                 held.pop(lease.execution).prolong(sent_at)
         if await self._journal.lapse():
             self._lapsed()
-        for name, reason in asked.items():
-            if name in self._running:
-                self._running[name].turn.cancelling = reason
+        self._cancelling(asked)
         for name, turn in held.items():
             turn.lost = True
             running = self._running.get(name)
             if running is not None and running.turn is turn:
                 running.task.cancel()
+
+    async def look(self, execution: str) -> None:
+        """See whether one that runs here is to be cancelled: another process may have asked."""
+        if execution in self._running:
+            with contextlib.suppress(StoreError):
+                self._cancelling(await self._journal.cancelled([execution]))
+
+    def _cancelling(self, asked: Mapping[str, str]) -> None:
+        for name, reason in asked.items():
+            if name in self._running:
+                self._running[name].turn.cancelling = reason

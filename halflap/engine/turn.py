@@ -20,6 +20,7 @@ class JournalTurn:
     __slots__ = (
         "_clock",
         "_journal",
+        "_lease",
         "_monotonic",
         "_taken",
         "_valid_until",
@@ -36,8 +37,10 @@ class JournalTurn:
         clock: Clock,
         claimed_at: float,
         monotonic: Monotonic = time.monotonic,
+        lease: Micros = LEASE,
     ) -> None:
         self._journal = journal
+        self._lease = lease / 1e6
         self._clock = clock
         self._monotonic = monotonic
         self.claim = claim
@@ -45,7 +48,7 @@ class JournalTurn:
         self.accepted_at = claim.accepted_at
         self.lost = False
         self._taken: list[str] = []
-        self._valid_until = claimed_at + LEASE / 1e6
+        self._valid_until = claimed_at + self._lease
 
     @property
     def start(self) -> Start:
@@ -72,7 +75,7 @@ class JournalTurn:
 
     def prolong(self, renewed_at: float) -> None:
         """The lease was renewed by a request sent at `renewed_at` (monotonic seconds)."""
-        self._valid_until = renewed_at + LEASE / 1e6
+        self._valid_until = renewed_at + self._lease
 
     async def commit(
         self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()

@@ -6,7 +6,7 @@ compare-and-set that failed. `StoreError`s mean that nothing was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
@@ -121,6 +121,18 @@ class Attempt:
     ended_at: Micros
     how: str
     failure: Failure | None
+
+
+class Hints(Protocol):
+    """How processes that share a store tell each other; any hint may be lost, or come late."""
+
+    def send(self, line: str = "") -> None:
+        """Tell the others soon: a line of text, or nothing but that something may be due."""
+        ...
+
+    def follow(self, listener: Callable[[str], object]) -> Callable[[], None]:
+        """Call a listener with each hint of another process; returns what ends that."""
+        ...
 
 
 class Journal(Protocol):

@@ -23,7 +23,7 @@ from halflap.store.job import Database, Way
 from halflap.store.journal import SqliteJournal
 from halflap.store.migrate import migrate
 from halflap.store.once import make_folder
-from halflap.store.protocol import Journal
+from halflap.store.protocol import Hints, Journal
 from halflap.store.schema import MIGRATIONS
 from halflap.store.sqlite import Database as File
 from halflap.store.vault import KEY_SIZE, Vault
@@ -48,6 +48,7 @@ class Store:
         vault: Vault,
         clock: Clock,
         beside: Sequence[Way] = (),
+        hints: Hints | None = None,
     ) -> None:
         """Use `Store.open` or `Store.memory`."""
         self.database = database
@@ -57,6 +58,8 @@ class Store:
         self.vault = vault
         self.clock = clock
         self.blobs: blobs.BlobStore | None = None
+        self.hints = hints
+        """How the processes that have this store open tell each other; None where one has it alone."""
 
     @classmethod
     async def open(
@@ -150,7 +153,13 @@ class Store:
             ) from error
         parts = await opened(url, vault, clock)
         return cls(
-            parts.jobs, parts.catalogue, parts.journal, vault, parts.clock, beside=[parts.database]
+            parts.jobs,
+            parts.catalogue,
+            parts.journal,
+            vault,
+            parts.clock,
+            beside=[parts.database],
+            hints=parts.journal.hints,
         )
 
     def put_large(self, place: blobs.BlobStore, over: int) -> None:

@@ -7,6 +7,7 @@ with `ConfigError`, what is missing with `NotFound`, and a lost compare-and-set 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from halflap.model import Clock
 from halflap.store.catalogue.connections import Connections
@@ -45,9 +46,20 @@ class Catalogue:
         """
         return self._writer.changed
 
-    def on_change(self, call: Callable[[], object]) -> None:
-        """Have something called after every write that a cache may depend on; it must not block."""
-        self._writer.on_change = call
+    def on_change(self, call: Callable[[], object]) -> Callable[[], None]:
+        """Have something called after every write that a cache may depend on; it must not block.
+
+        Returns what ends that.
+        """
+        self._writer.on_change.append(call)
+        return lambda: self._writer.on_change.remove(call)
+
+    def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """Do something in one process at a time: yields whether the name is ours meanwhile.
+
+        It is free again at the end of the block, and where the process ends.
+        """
+        return self._writer.trying(name)
 
     async def settled(self) -> None:
         """Wait until what was noted (rejections, counts) is written."""

@@ -100,6 +100,13 @@ class Instances:
         )
         return [Instance(*each) for each in rows]
 
+    async def moving(self) -> Sequence[Instance]:
+        """Instances that are between two states."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE state IN ('activating', 'upgrading', 'disabling') ORDER BY id"
+        )
+        return [Instance(*each) for each in rows]
+
     async def deployment(self, instance: str) -> str | None:
         """The execution that does, or did, the instance's last activation, upgrade or teardown."""
         return (await self.get(instance)).deployment

@@ -24,7 +24,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.changed = 0
-        self.on_change: Callable[[], object] | None = None
+        self.on_change: list[Callable[[], object]] = []
         self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def change(self, job: Callable[[Connection], T | Refused]) -> T:
@@ -50,8 +50,8 @@ class Writer:
     def count(self, changed: int) -> None:
         """Go on to a number of changes, and tell who waits for them."""
         self.changed = changed
-        if self.on_change is not None:
-            self.on_change()
+        for each in list(self.on_change):
+            each()
 
     @asynccontextmanager
     async def holding(self, name: str) -> AsyncGenerator[None]:
@@ -59,6 +59,16 @@ class Writer:
         lock = self._held.setdefault(name, asyncio.Lock())
         async with lock:
             yield
+
+    @asynccontextmanager
+    async def trying(self, name: str) -> AsyncGenerator[bool]:
+        """Have a name to oneself, where nobody has it; yields whether that is so."""
+        lock = self._held.setdefault(name, asyncio.Lock())
+        if lock.locked():
+            yield False
+            return
+        async with lock:
+            yield True
 
     async def close(self) -> None:
         """Stop looking for changes."""

@@ -82,9 +82,19 @@ class SharedWriter(Writer):
             try:
                 yield
             finally:
-                with contextlib.suppress(psycopg.Error):
-                    if self._locks is not None:
-                        await self._locks.execute(LEAVE, (name,))
+                await self._leave(name)
+
+    @asynccontextmanager
+    async def trying(self, name: str) -> AsyncGenerator[bool]:
+        """Have a name to oneself among all processes, where none has it."""
+        async with super().trying(name) as free:
+            if not (free and await self._try(name)):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                await self._leave(name)
 
     async def close(self) -> None:
         """Stop looking for changes."""
@@ -119,17 +129,25 @@ class SharedWriter(Writer):
             await asyncio.sleep(POLL_SECONDS)
 
     async def _take(self, name: str) -> None:
+        while True:
+            if await self._try(name):
+                return
+            await asyncio.sleep(TAKE_SECONDS)
+
+    async def _try(self, name: str) -> bool:
         try:
-            while True:
-                async with self._connecting:
-                    if self._locks is None or self._locks.closed:
-                        self._locks = await self._connect()
-                row = await (await self._locks.execute(TAKE, (name,))).fetchone()
-                if row and row[0]:
-                    return
-                await asyncio.sleep(TAKE_SECONDS)
+            async with self._connecting:
+                if self._locks is None or self._locks.closed:
+                    self._locks = await self._connect()
+            row = await (await self._locks.execute(TAKE, (name,))).fetchone()
         except psycopg.Error as error:
             raise explain(error, self._where) from error
+        return bool(row and row[0])
+
+    async def _leave(self, name: str) -> None:
+        with contextlib.suppress(psycopg.Error):
+            if self._locks is not None:
+                await self._locks.execute(LEAVE, (name,))
 
     async def _connect(self) -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **MANNERS)

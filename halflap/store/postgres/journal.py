@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -89,15 +89,8 @@ class PostgresJournal(History, State):
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
         self._partitions = Partitions(database)
-        self._hints = Hints(database.url, database.schema)
+        self.hints = Hints(database.url, database.schema)
         database.before_close.append(self._close)
-
-    def follow(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Call `listener` when another process made something due; returns how to stop that.
-
-        A hint may be lost: whoever waits for one looks every few seconds all the same.
-        """
-        return self._hints.follow(listener)
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -107,7 +100,7 @@ class PostgresJournal(History, State):
             await self._partitions.make(now)
         await self._gathering.post(item)
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
-            self._hints.send()
+            self.hints.send()
         return item.answers
 
     async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
@@ -159,13 +152,16 @@ class PostgresJournal(History, State):
         await self._partitions.make(now)
         written = await self._record(Writing.of(lease, now, records, logs, writes, outcome))
         if lease.ordered:
-            self._hints.send()
+            self.hints.send()
         return written
 
     async def release(
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
     ) -> Written:
-        return await self._record(Writing.of(lease, self._clock(), records, logs, release=how))
+        written = await self._record(Writing.of(lease, self._clock(), records, logs, release=how))
+        if how.how == "drained":
+            self.hints.send()
+        return written
 
     async def void(self) -> int:
         """Void the leases of this worker's name, and those that have run out.
@@ -192,7 +188,7 @@ class PostgresJournal(History, State):
             await connection.execute(sql, (ids,))
 
         await self._database.write(job)
-        self._hints.send()
+        self.hints.send()
 
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
@@ -207,7 +203,7 @@ class PostgresJournal(History, State):
         if done is None:
             raise missing(execution)
         if done == "ended":
-            self._hints.send()
+            self.hints.send()
         return done
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
@@ -236,7 +232,7 @@ class PostgresJournal(History, State):
 
         if not await self._database.write(job):
             raise missing(execution)
-        self._hints.send()
+        self.hints.send()
 
     async def signals(self, execution: str, name: str) -> list[bytes]:
         found = await self._database.fetch(SIGNALS, (execution, name.encode()))
@@ -262,7 +258,7 @@ class PostgresJournal(History, State):
             await connection.execute(LET_GO, (instance, None))
 
         await self._database.write(open_gate)
-        self._hints.send()
+        self.hints.send()
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         now = self._clock()
@@ -328,7 +324,7 @@ class PostgresJournal(History, State):
             lambda c: unclean.void(c, self._locks, where, values, now, crashes)
         )
         if voided:
-            self._hints.send()
+            self.hints.send()
         return voided
 
     async def _in_part(self, sql: str, instance: str) -> bool:
@@ -339,4 +335,4 @@ class PostgresJournal(History, State):
 
     async def _close(self) -> None:
         await self._gathering.settled()
-        await self._hints.close()
+        await self.hints.close()

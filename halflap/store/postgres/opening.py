@@ -18,7 +18,6 @@ from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
-from halflap.store.protocol import Journal
 from halflap.store.vault import Vault
 
 
@@ -29,7 +28,7 @@ class Parts:
     database: Database
     jobs: Jobs
     catalogue: Catalogue
-    journal: Journal
+    journal: PostgresJournal
     clock: Clock
 
 

@@ -1,0 +1,63 @@
+"""The roles that go on by themselves where executions run: engine, probation, deployer, scheduler,
+pruner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from halflap.engine.deployer import Deployer
+from halflap.engine.executor import Executor
+from halflap.engine.journal import JournalEngine
+from halflap.engine.probation import Probation
+from halflap.engine.pruner import Pruner
+from halflap.engine.scheduler import Scheduler
+
+log = structlog.get_logger("halflap.host")
+
+
+@dataclass(slots=True)
+class Crew:
+    """Starts the roles of a process that runs executions, and stops them in good order."""
+
+    engine: JournalEngine
+    executor: Executor
+    probation: Probation | None
+    deployer: Deployer
+    scheduler: Scheduler
+    pruner: Pruner
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list[asyncio.Task[Any]])
+
+    async def start(self) -> None:
+        """Void what an earlier process left, start every role, go on with moves."""
+        suspects = await self.engine.journal.void()
+        if suspects:
+            log.info("executions of an earlier process are run again", count=suspects)
+        self.tasks += [
+            asyncio.create_task(self.engine.run(self.executor), name="engine"),
+            asyncio.create_task(self.scheduler.run(), name="scheduler"),
+            asyncio.create_task(self.pruner.run(), name="pruner"),
+        ]
+        if self.probation is not None:
+            self.tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
+        await self.deployer.resume()
+        self.tasks.append(asyncio.create_task(self.deployer.run(), name="deployer"))
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more, and let what runs end within `grace` seconds."""
+        self.scheduler.stop()
+        self.pruner.stop()
+        await self.deployer.stop()
+        if self.probation is not None:
+            self.probation.stop()
+        await self.engine.stop(grace)
+        if self.probation is not None:
+            await self.probation.close()
+        for each in self.tasks:
+            with contextlib.suppress(Exception):
+                await each
+        await self.deployer.stop()  # what ended in the engine meanwhile may have moved an instance

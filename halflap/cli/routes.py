@@ -1,0 +1,67 @@
+"""From an endpoint to the flow that takes its requests, kept until the catalogue changes."""
+
+from __future__ import annotations
+
+from halflap.engine.library import Library
+from halflap.engine.resolver import Resolver
+from halflap.gateway.route import Route
+from halflap.model import FlowKey
+from halflap.store.catalogue import Catalogue
+
+
+class Routes:
+    """The routes of open endpoints, as the catalogue has them now, whichever process changed it."""
+
+    def __init__(self, catalogue: Catalogue, library: Library, resolver: Resolver) -> None:
+        self._catalogue = catalogue
+        self._library = library
+        self._resolver = resolver
+        self._known: dict[str, Route] = {}
+        self._known_at = -1
+
+    def known(self, endpoint: str) -> Route | None:
+        """A route that was found before."""
+        return self._known.get(endpoint)
+
+    async def find(self, endpoint: str) -> Route | None:
+        """The route of an open endpoint."""
+        catalogue = self._catalogue
+        if self._known_at != catalogue.changed:
+            self._known.clear()
+            self._known_at = catalogue.changed
+        if endpoint in self._known:
+            return self._known[endpoint]
+        at = self._known_at
+        route = await self._read(endpoint)
+        if route is not None and at == catalogue.changed:
+            self._known[endpoint] = route
+        return route
+
+    async def _read(self, endpoint: str) -> Route | None:
+        catalogue = self._catalogue
+        found = await catalogue.endpoints.find(endpoint)
+        if found is None or not found.open:
+            return None
+        instance = await catalogue.instances.get(found.instance)
+        integration = await self._library.integration(instance.version)
+        flow = integration.flows.get(found.flow)
+        if flow is None:
+            return None
+        seal, _ = self._resolver.seals(instance.customer)
+        key = FlowKey(
+            instance.customer,
+            instance.id,
+            instance.integration,
+            found.flow,
+            instance.version,
+            instance.revision,
+        )
+        return Route(
+            endpoint=endpoint,
+            url=self._resolver.url(endpoint),
+            flow=key,
+            definition=flow,
+            secrets=await self._resolver.signers(instance, integration, flow, endpoint),
+            seal=seal,
+            settled=instance.state == "active",
+        )
