@@ -108,14 +108,16 @@ SECTIONS = {
             "serve", "gateway", "Take webhooks and serve the API; workers run what comes in."
         ),
         "worker": Entry(
-            "serve", "worker", "Run executions, deployments and schedules; gateways take events."
+            "serve",
+            "worker",
+            "Run executions, deployments and schedules; gateways take what comes in.",
         ),
         "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
         ),
-        "store": Entry("store", "store", "Where everything is kept: move it to PostgreSQL."),
+        "store": Entry("store", "store", "Where everything is kept: a file, or PostgreSQL."),
     },
     "See what happened": {
         "executions": Entry(
