@@ -279,7 +279,7 @@ class PostgresJournal(History, State):
             lambda c: unclean.dismiss(c, self._locks, execution, now)
         )
         if dismissed:
-            self._hints.send()
+            self.hints.send()
         return dismissed
 
     # -- how it is written ----------------------------------------------------------------------
