@@ -12,6 +12,7 @@ HalflapError
 ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
+├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
 ├─ Overruled                the other app's newer value stands (pairs' master)  → ignored, visibly
 ├─ TooManyHops              writes of integrations cause each other            → failed; break the loop
@@ -165,6 +166,14 @@ class StepFailed(HalflapError):
         self.step = step
         self.error = error
         self.status = status
+
+
+class TimedOut(HalflapError):
+    """What the flow waited for did not come in time; `name` is the signal's, or the child's flow."""
+
+    def __init__(self, message: str | None = None, *, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class Conflict(HalflapError):

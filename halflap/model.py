@@ -85,7 +85,9 @@ InstanceState = Literal[
 ]
 
 StepStatus = Literal["succeeded", "failed", "retrying"]
-StepKind = Literal["trigger", "action", "step", "state", "sleep", "signal", "check", "pair"]
+StepKind = Literal[
+    "trigger", "action", "step", "state", "sleep", "signal", "start", "call", "check", "pair"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,18 @@ class Started:
 
     execution: str
     duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What was sent to an execution while it was live, kept until it asks."""
+
+    name: str
+    payload: bytes
+
+
+Sent = Literal["sent", "known", "over"]
+"""What became of a signal: it is kept; it was sent `once` before; its execution has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Executions: what ran, what came in, what each step did; cancelled, replayed, dismissed."""
+"""Executions: what ran, what came in, what each step did; signalled, cancelled, replayed, dismissed."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, cast, get_args
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Response
 
 from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact
 from halflap.api.operations import Operations
@@ -26,7 +26,9 @@ from halflap.api.recorded import (
     seen_view,
     step_view,
     summaries,
+    waiting_since,
 )
+from halflap.api.view import Json
 from halflap.errors import ConfigError, NotFound
 from halflap.model import ExecutionState
 from halflap.store.protocol import Filter
@@ -84,6 +86,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         failure=failure_view(found.failure),
         dismissed=found.dismissed,
         replays=list(detail.replays),
+        waiting_since=waiting_since(detail.steps),
         waits_for=detail.waits_for,
         result=shown(found.result),
     )
@@ -143,6 +146,24 @@ async def cancel_execution(
     found = await operations.executions.find(execution)
     reason = (draft or Cancellation()).reason
     [summary] = await summaries(operations, [await operations.executions.cancel(found, reason)])
+    return exact(summary)
+
+
+@router.post("/executions/{execution}/signals/{name}", response_model=ExecutionSummary)
+async def send_signal(
+    execution: str,
+    name: str,
+    operations: Ops,
+    payload: Annotated[Json, Body()] = None,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=200, description="Of two that bear the same one, one counts.")
+    ] = None,
+) -> Response:
+    """Send a signal, for which the flow waits with `ctx.wait_for`; the body is its payload."""
+    found = await operations.executions.find(execution)
+    once = None if idempotency_key is None else f"key:{idempotency_key}"
+    now = await operations.executions.signal(found, name, payload, once)
+    [summary] = await summaries(operations, [now])
     return exact(summary)
 
 

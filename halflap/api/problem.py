@@ -32,6 +32,7 @@ from halflap.errors import (
     RetryLater,
     StepFailed,
     StoreError,
+    TimedOut,
     TooManyHops,
     UpstreamError,
 )
@@ -49,6 +50,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     EgressRefused: (422, "The address may not be called"),
     UpstreamError: (502, "The other app refused, failed or did not answer"),
     StepFailed: (502, "A step failed"),
+    TimedOut: (504, "What was waited for did not come in time"),
     RetryLater: (503, "Not ready yet"),
     BlobLost: (500, "A large payload is lost"),
     StoreError: (503, "The store refused or failed"),

@@ -137,6 +137,8 @@ class ExecutionView(ExecutionSummary):
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
     replays: list[str]
     """The executions that ran it again, newest first."""
+    waiting_since: Time | None
+    """When it came to what it waits for: the first of its steps that are not done."""
     waits_for: str | None
     """The execution whose turn it is among those of the same record, where it is behind it."""
 
@@ -281,13 +283,24 @@ def step_view(step: Record, replay_of: str | None = None) -> StepView:
 
 def is_due(step: Record) -> bool:
     """Whether a step waits for its next try: what is kept as its result is when."""
-    return step.status == "retrying" and step.kind != "sleep"
+    return step.status == "retrying" and step.kind not in ("sleep", "signal", "call")
+
+
+def until(step: Record) -> Json:
+    """Until when a step waits at most, where that is what is kept as its result."""
+    return {"until": rfc3339(int(step.result))} if step.result else None
+
+
+def waiting_since(steps: Sequence[Record]) -> str | None:
+    """When the first of the steps that wait began to."""
+    waits = [each.started_at for each in steps if each.status == "retrying" and not is_due(each)]
+    return rfc3339(min(waits)) if waits else None
 
 
 def step_result(step: Record) -> Json:
     """A step's result for people: a sleep's end as a time, state that was not there as null."""
-    if step.kind == "sleep" and step.result:
-        return {"until": rfc3339(int(step.result))}
+    if step.kind == "sleep" or (step.status == "retrying" and not is_due(step)):
+        return until(step)
     return None if step.result == MISSING or is_due(step) else payload.shown(step.result)
 
 

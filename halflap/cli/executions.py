@@ -15,6 +15,7 @@ from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, has_steps, log_line, name_of
 from halflap.errors import ConfigError, HalflapError
 from halflap.model import ENDED, ExecutionState
+from halflap.sdk import codec
 
 LOOKS_EVERY = 0.3
 STATES = get_args(ExecutionState)
@@ -187,6 +188,34 @@ async def cancel_execution(api: Client, output: Output, execution: str, reason: 
         return
     said = state(found["state"]) if found["state"] in ENDED else "ends at its next step"
     output.line(f"{found['id']}  ", said)
+
+
+@executions.command("signal")
+@execution_argument
+@click.argument("name", metavar="NAME")
+@click.option("--data", metavar="JSON", default="null", help="What the flow gets; null otherwise.")
+@speaks()
+async def signal_execution(
+    api: Client, output: Output, execution: str, name: str, data: str
+) -> None:
+    """Send the signal NAME to an execution whose flow waits for it.
+
+    Example: halflap executions signal last approved --data '{"by": "Ada"}'
+    """
+    try:
+        payload = codec.decode(data)
+    except codec.NotJson as error:
+        raise ConfigError(
+            f"--data is not JSON: {error}; write text in quotes: '\"yes\"'"
+        ) from error
+    found = await api.get(path("executions", execution))
+    sent = await api.post(path("executions", found["id"], "signals", name), payload)
+    if output.json:
+        output.emit(sent)
+        return
+    output.line(f"{sent['id']} was sent ", (name, "bold"))
+    if not api.runs:
+        output.note(("It goes on once a server runs: halflap serve", "yellow"))
 
 
 @executions.command("replay")

@@ -24,7 +24,7 @@ DULL = frozenset(
 """Headers that seldom matter."""
 MOST_INPUTS = 2_000
 """So many characters of a step's inputs are shown where no terminal sets a limit."""
-ASLEEP = frozenset({"sleep", "signal"})
+ASLEEP = frozenset({"sleep", "signal", "call"})
 """How an attempt ends that is no try: the flow itself asked to wait."""
 
 
@@ -134,10 +134,10 @@ def step_lines(output: Output, steps: Sequence[Row], *, full: bool = False) -> N
 def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Part]:
     """A step in one line: how it ended, how long it took, what came out or why it failed."""
     good = step["status"] == "succeeded"
-    if step["kind"] == "sleep":
-        until = clock(step["result"]["until"]) if step["result"] else ""
+    if step["kind"] == "sleep" or (step["kind"] in ASLEEP and step["status"] == "retrying"):
+        until = f" until {clock(step['result']['until'])}" if step["result"] else ""
         mark = (output.mark("✓", "+"), "green") if good else (output.mark("‖", "="), "yellow")
-        return [mark, f" Sleep until {until}", origin(step)]
+        return [mark, f" {step['title'] or 'Sleep'}{until}", origin(step)]
     again = step["status"] == "retrying"
     mark = (
         output.mark("✓", "+") if good else output.mark("↻", "~") if again else output.mark("✗", "x")
@@ -286,7 +286,8 @@ def waits(found: Row) -> str:
         case "waiting" | "queued" if found["waits_for"]:
             return f"{found['waits_for']} (the same record; it came first)"
         case "waiting":
-            return f"{found['waiting_for'] or 'its time'}{', due ' if due else ''}{due}"
+            since = f", since {clock(found['waiting_since'])}" if found["waiting_since"] else ""
+            return f"{found['waiting_for'] or 'its time'}{since}{', due ' if due else ''}{due}"
         case "queued":
             return str(found["waiting_for"])
         case _:

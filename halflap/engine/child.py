@@ -35,7 +35,7 @@ from halflap.engine.protocol import Ended
 from halflap.engine.remote import Desk, RemoteCatalogue
 from halflap.engine.resolver import Resolver
 from halflap.engine.watchdog import Watchdog
-from halflap.model import LogLine, Micros, Record, Start, StateWrite, wall_clock
+from halflap.model import LogLine, Micros, Record, Signal, Start, StateWrite, wall_clock
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
@@ -84,8 +84,8 @@ class RemoteTurn:
     async def list_state(self, scope: str) -> dict[str, bytes]:
         return await self._desk.ask("list_state", scope, execution=self.start.execution)
 
-    async def take_signal(self, name: str) -> bytes | None:
-        return await self._desk.ask("take_signal", name, execution=self.start.execution)
+    async def signals(self) -> Sequence[Signal]:
+        return await self._desk.ask("signals", execution=self.start.execution)
 
 
 class Child:

@@ -16,6 +16,7 @@ from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
 from halflap.engine.retry import again
 from halflap.engine.scope import Scope, current
+from halflap.engine.signals import Signals
 from halflap.engine.step import Perform, line_of, step_failed
 from halflap.engine.twoway import TwoWay
 from halflap.errors import Cancel, Fenced, Overruled, StoreError
@@ -40,6 +41,11 @@ class Pause:
     at: Micros | None
     failure: Failure | None = None
     waiting_for: str = ""
+
+    @property
+    def hears(self) -> bool:
+        """Whether a signal ends it."""
+        return self.how == "signal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +85,19 @@ class Steps:
         self._perform = perform
         self._ledger = Ledger(turn)
         self._past = Past(turn.history)
+        self._signals = Signals(turn)
         self._read: dict[tuple[str, str], bytes] = {}
         self._logged = 0
         self.two_way = TwoWay.of(turn)
         self.pauses: list[Pause] = []
         self.cancelled = False
+        self.woken_at: Micros = 0
+        """When the last wait ended that this attempt saw the end of."""
+
+    @property
+    def heard(self) -> int:
+        """How many signals the attempt knew of."""
+        return self._signals.heard
 
     # The flow's own scope -------------------------------------------------------------------
 

@@ -23,15 +23,15 @@ from halflap.engine.message import (
     Enter,
     Finish,
     ListScope,
+    ListSignals,
     Lost,
-    NextSignal,
     Pause,
     Quit,
     Read,
     Ready,
     Run,
+    Send,
     Show,
-    Signal,
     Tell,
     Unblock,
     View,
@@ -50,6 +50,8 @@ from halflap.model import (
     Micros,
     Outcome,
     Record,
+    Sent,
+    Signal,
     Start,
     StateWrite,
 )
@@ -99,9 +101,9 @@ class MemoryTurn:
         """Every key of a scope, with its value."""
         return await self._shared.state.ask(ListScope(scope))
 
-    async def take_signal(self, name: str) -> bytes | None:
-        """The oldest signal of that name that was not taken by an earlier step."""
-        return await self.actor.ask(NextSignal(name))
+    async def signals(self) -> Sequence[Signal]:
+        """All that was sent to the execution, oldest first."""
+        return await self.actor.ask(ListSignals())
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class _Life:
     ended_at: Micros | None = None
     due_at: Micros | None = None
     waiting_for: str = ""
+    heard: int | None = None
     cancelling: str | None = None
     outcome: Outcome | None = None
     failure: Failure | None = None
@@ -135,6 +138,7 @@ class ExecutionActor(Actor):
         self._logs: list[LogLine] = []
         self._attempts: list[Attempt] = []
         self._signals: list[Signal] = []
+        self._once: set[str] = set()
         self._waiters: list[asyncio.Future[Outcome]] = []
         self._turn: MemoryTurn | None = None
         self._timer: Timer | None = None
@@ -158,13 +162,10 @@ class ExecutionActor(Actor):
                 self._lose(fence, how)
             case CancelIt(reason):
                 return self._cancel(reason)
-            case Signal():
-                self._signals.append(message)
-                self._wake()
-            case NextSignal(name):
-                sent = [each.payload for each in self._signals if each.name == name]
-                taken = self._taken(name)
-                return sent[taken] if len(sent) > taken else None
+            case Send(signal, once):
+                return self._hear(signal, once)
+            case ListSignals():
+                return list(self._signals)
             case DismissIt():
                 return self._dismiss()
             case Duplicate():
@@ -219,12 +220,12 @@ class ExecutionActor(Actor):
         match verdict:
             case Ended(outcome):
                 self._end(outcome)
-            case Again(how, at, _, _, failure, waiting_for):
+            case Again(how, at, _, _, failure, waiting_for, heard):
                 life = self._life
                 self._pause()
                 self._note(how, failure)
                 life.state = "waiting" if how in ("sleep", "signal") else "queued"
-                life.failure, life.waiting_for = failure, waiting_for
+                life.failure, life.waiting_for, life.heard = failure, waiting_for, heard
                 self._announce()
                 if life.cancelling is not None:
                     self._cancel(life.cancelling)
@@ -261,7 +262,7 @@ class ExecutionActor(Actor):
         life.attempt += 1
         life.fence += 1
         life.started_at = life.started_at or self._shared.clock()
-        life.due_at, life.waiting_for = None, ""
+        life.due_at, life.heard, life.waiting_for = None, None, ""
         turn = MemoryTurn(self, self._shared, life.fence, life.attempt, life.accepted_at)
         turn.history = self._records()
         turn.cancelling = life.cancelling
@@ -324,16 +325,25 @@ class ExecutionActor(Actor):
             self._timer.cancel()
             self._timer = None
 
-    def _wake(self) -> None:
-        """Run now where a signal came that the execution waits for (`signal:<name>:<taken>`)."""
-        if self._life.state != "waiting" or not self._life.waiting_for.startswith("signal:"):
-            return
-        name = self._life.waiting_for.split(":")[1]
-        if sum(each.name == name for each in self._signals) > self._taken(name):
-            self._wait_until(self._shared.clock())
+    def _hear(self, signal: Signal, once: str | None) -> Sent:
+        """Keep a signal, unless it has come too late or is an answer that was given before."""
+        if self._life.state in ENDED:
+            return "over"
+        if once is not None:
+            if once in self._once:
+                return "known"
+            self._once.add(once)
+        self._signals.append(signal)
+        self._wake()
+        return "sent"
 
-    def _taken(self, name: str) -> int:
-        return sum(each.kind == "signal" and each.name == name for each in self._history.values())
+    def _wake(self) -> None:
+        """Run now where a signal came since the execution began to wait for one."""
+        life = self._life
+        waits = life.state in ("queued", "waiting") and life.heard is not None
+        if waits and len(self._signals) > (life.heard or 0):
+            life.heard = None
+            self._wait_until(self._shared.clock())
 
     def _resolve(self) -> None:
         if self._life.outcome is None:

@@ -38,6 +38,7 @@ from halflap.model import (
     SEALED_HEADERS,
     Failure,
     FlowKey,
+    Micros,
     Outcome,
     StateWrite,
     to_datetime,
@@ -55,6 +56,7 @@ from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
 
 UNSATISFIED = timedelta(seconds=30)
+MOST_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Executor:
         )
         recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
         verdict = await self._run(turn, work, recorder)
-        return aged(turn, work.flow, verdict)
+        return aged(turn, work.flow, verdict, recorder.woken_at)
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
@@ -269,19 +271,27 @@ def is_sealed(name: str, value: str) -> bool:
 
 
 async def paused(turn: Turn, recorder: StepRecorder) -> Again:
-    """The earliest of what the flow waits for."""
+    """The earliest of what the flow waits for in all its branches, and any signal where one waits."""
     first = min(recorder.pauses, key=lambda each: (each.at is None, each.at))
+    heard = recorder.heard if any(each.hears for each in recorder.pauses) else None
     records, logs, writes = await recorder.left()
     if writes:
         await turn.commit(records, logs, writes)
         records, logs = (), ()
-    return Again(first.how, first.at, records, logs, first.failure, first.waiting_for)
+    said = told_together([each.waiting_for for each in recorder.pauses if each.waiting_for])
+    return Again(first.how, first.at, records, logs, first.failure, said, heard)
 
 
-def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict) -> Verdict:
+def told_together(waits: Sequence[str]) -> str:
+    """What an execution waits for, in one line: the first few, and how many more."""
+    shown, more = waits[:MOST_TOLD], len(waits) - MOST_TOLD
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micros) -> Verdict:
     """An execution that would go on after its maximum age fails now instead.
 
-    The age counts from its acceptance, or from the end of its last sleep.
+    The age counts from its acceptance, or from the end of its last sleep or wait.
     """
     if (
         not isinstance(verdict, Again)
@@ -289,8 +299,13 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict) -> Verdict:
         or verdict.at is None
     ):
         return verdict
-    woken = (int(each.result or 0) for each in turn.history if each.kind == "sleep")
-    oldest = max([turn.accepted_at, *woken]) + micros(flow.max_age)
+    woken = [int(each.result or 0) for each in turn.history if each.kind == "sleep"]
+    woken += [
+        each.ended_at
+        for each in turn.history
+        if each.kind in ("signal", "call") and each.status != "retrying"
+    ]
+    oldest = max([turn.accepted_at, woken_at, *woken]) + micros(flow.max_age)
     if verdict.at <= oldest:
         return verdict
     why = f": {verdict.failure.message}" if verdict.failure else ""

@@ -19,7 +19,7 @@ from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
-from halflap.model import Clock, Micros, Monotonic, Outcome, Start, Started
+from halflap.model import Clock, Micros, Monotonic, Outcome, Sent, Start, Started
 from halflap.store.place import superseded
 from halflap.store.protocol import Claim, Filter, Hints, Journal, Release, Written
 
@@ -246,9 +246,12 @@ class JournalEngine:
             self.nudge()  # the next one of its order may run
         return dismissed
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None:
-        await self.journal.signal(execution, name, payload)
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
+        sent = await self.journal.signal(execution, name, payload, once)
         self._wake.set()
+        return sent
 
     async def hold(self, instance: str) -> None:
         await self.journal.hold(instance)
@@ -362,8 +365,8 @@ class JournalEngine:
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
                 if lease.ordered:
                     self.nudge()
-            case Again(how, at, records, logs, failure, waiting_for):
-                release = Release(how, at, waiting_for, failure)
+            case Again(how, at, records, logs, failure, waiting_for, heard):
+                release = Release(how, at, waiting_for, failure, heard)
                 if await self.journal.release(lease, records, logs, release) is Written.FENCED:
                     raise Fenced
                 state = "waiting" if how in ("sleep", "signal") else "queued"

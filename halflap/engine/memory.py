@@ -30,8 +30,8 @@ from halflap.engine.message import (
     ListScope,
     Lost,
     Read,
+    Send,
     Show,
-    Signal,
     Take,
     Tell,
     View,
@@ -41,7 +41,19 @@ from halflap.engine.protocol import Change, Handler
 from halflap.engine.replay import with_copies
 from halflap.engine.shared import DedupeIndex, Gate, Shared, StateKeeper
 from halflap.errors import Fenced, NotFound, StoreError
-from halflap.model import ENDED, Clock, Execution, LogLine, Micros, Outcome, Record, Start, Started
+from halflap.model import (
+    ENDED,
+    Clock,
+    Execution,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Sent,
+    Signal,
+    Start,
+    Started,
+)
 from halflap.store.protocol import Attempt
 
 log = structlog.get_logger("halflap.engine")
@@ -152,9 +164,11 @@ class MemoryEngine:
         actor = self.memory.directory.get(execution)
         return actor is not None and await actor.ask(DismissIt())
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
         """Send a signal; one that comes before the execution asks is kept."""
-        await self._find(execution).ask(Signal(name, payload))
+        return await self._find(execution).ask(Send(Signal(name, payload), once))
 
     async def hold(self, instance: str) -> None:
         """Accept the instance's events, and let them wait."""
@@ -185,6 +199,11 @@ class MemoryEngine:
         """Hear of every change; returns what stops it."""
         self.memory.listeners.append(listener)
         return lambda: self.memory.listeners.remove(listener)
+
+    @property
+    def running(self) -> int:
+        """How many turns run now."""
+        return len(self._tasks)
 
     # For tests ------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from halflap.engine.protocol import Again, Ended
-from halflap.model import Dedupe, Execution, LogLine, Order, Outcome, Record, StateWrite
+from halflap.model import Dedupe, Execution, LogLine, Order, Outcome, Record, Signal, StateWrite
 from halflap.store.protocol import Attempt
 
 if TYPE_CHECKING:
@@ -183,18 +183,16 @@ class CancelIt:
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
-    """A signal from outside."""
+class Send:
+    """A signal from outside; `once` names an answer that counts once."""
 
-    name: str
-    payload: bytes
+    signal: Signal
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class NextSignal:
-    """The oldest signal that no step has taken."""
-
-    name: str
+class ListSignals:
+    """Answer with all signals that were sent, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

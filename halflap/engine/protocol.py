@@ -19,6 +19,8 @@ from halflap.model import (
     Micros,
     Outcome,
     Record,
+    Sent,
+    Signal,
     Start,
     Started,
     StateWrite,
@@ -73,8 +75,8 @@ class Turn(Protocol):
         """Every key of a scope, with its value."""
         ...
 
-    async def take_signal(self, name: str) -> bytes | None:
-        """The oldest signal of that name that was not taken by an earlier step."""
+    async def signals(self) -> Sequence[Signal]:
+        """All that was sent to the execution until now, oldest first, taken or not."""
         ...
 
 
@@ -104,7 +106,9 @@ class Again:
     """The execution leaves memory and is run again: at a time, at a signal, or when it is woken.
 
     `how` is the reason: `retry` (a step failed), `later` (not ready, or rate-limited), `sleep`,
-    `signal`. An execution with how `retry` or `later` is `queued`, else `waiting`.
+    `signal`. An execution with how `retry` or `later` is `queued`, else `waiting`. `waiting_for`
+    says for people what it waits for. `heard` is how many signals the turn knew of: where more were
+    sent, or are later, it is run at once. None: no signal wakes it.
     """
 
     how: Literal["retry", "later", "sleep", "signal"]
@@ -113,6 +117,7 @@ class Again:
     logs: Sequence[LogLine] = ()
     failure: Failure | None = None
     waiting_for: str = ""
+    heard: int | None = None
 
 
 Verdict = Ended | Again
@@ -164,8 +169,13 @@ class Engine(Protocol):
         """
         ...
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None:
-        """Send a signal; one that comes before the execution asks is kept."""
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
+        """Send a signal; one that comes before the execution asks is kept.
+
+        `once` names an answer that counts once: the second one is `known`, and not kept.
+        """
         ...
 
     async def hold(self, instance: str) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from halflap.engine.doing import Cancelled, Doing, Pause, Steps
+from halflap.engine.doing import Cancelled, Doing
 from halflap.engine.echo import CHECK
 from halflap.engine.scope import Scope, current, current_scope, escaped
 from halflap.engine.step import as_step, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
+from halflap.engine.waiting import Waits
 from halflap.errors import Fenced, Overruled, StoreError
 from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk.action import Action, Retry
@@ -27,7 +27,7 @@ NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
 
 
-class StepRecorder(Steps):
+class StepRecorder(Waits):
     """The `Recorder` of one attempt of one execution: its verbs, each of them a step."""
 
     def now(self) -> datetime:
@@ -107,26 +107,6 @@ class StepRecorder(Steps):
         # An app that knows the key of an earlier try refuses it with another body.
         step.variant = f"\0without {told_of(found.stands)}"
         return without(writes, arguments, found.stands)
-
-    async def sleep(self, seconds: float) -> None:
-        """Pause until it is time; the time is fixed by the first attempt."""
-        scope = current_scope()
-        path = scope.next_path("sleep")
-        known = self._past.recall(scope, path)
-        if known is not None and known.status != "retrying":
-            self._past.pass_by(scope, known)
-            return
-        self._check(scope)
-        now = self._turn.now()
-        if known is None:
-            wake = max(scope.now, now) + int(max(seconds, 0) * 1_000_000)
-            known = self._record(path, "sleep", "Sleep", now, result=str(wake).encode())
-        else:
-            wake = int(known.result or b"0")
-        if now < wake:
-            self._keep(scope, replace(known, status="retrying"))
-            self._pause(scope, Pause("sleep", wake))
-        self._keep(scope, replace(known, status="succeeded", ended_at=max(now, wake)))
 
     async def gather(
         self,

@@ -24,6 +24,7 @@ from halflap.model import (
     Instance,
     LogLine,
     Record,
+    Signal,
     StateWrite,
     StoredConnection,
 )
@@ -36,7 +37,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "commit": (tuple[list[Record], list[LogLine], list[StateWrite]], bool),
     "read_state": (tuple[str, str], bytes | None),
     "list_state": (tuple[str], dict[str, bytes]),
-    "take_signal": (tuple[str], bytes | None),
+    "signals": (tuple[()], list[Signal]),
     "bundle": (tuple[str], bytes),
     "customer": (tuple[str], Customer),
     "instance": (tuple[str], Instance),
@@ -101,7 +102,7 @@ class Clerk:
             case "list_state":
                 return await turn.list_state(*arguments)
             case _:
-                return await turn.take_signal(*arguments)
+                return await turn.signals()
 
     async def _bundle(self, version: str) -> bytes:
         return await self._catalogue.versions.bundle(version)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halflap.errors import Fenced
-from halflap.model import Clock, LogLine, Micros, Monotonic, Record, Start, StateWrite
+from halflap.model import Clock, LogLine, Micros, Monotonic, Record, Signal, Start, StateWrite
 from halflap.store.protocol import Claim, Journal, Written
 
 LEASE: Micros = 30_000_000
@@ -22,7 +22,6 @@ class JournalTurn:
         "_journal",
         "_lease",
         "_monotonic",
-        "_taken",
         "_valid_until",
         "accepted_at",
         "cancelling",
@@ -47,7 +46,6 @@ class JournalTurn:
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
         self.lost = False
-        self._taken: list[str] = []
         self._valid_until = claimed_at + self._lease
 
     @property
@@ -84,10 +82,7 @@ class JournalTurn:
         if written is Written.FENCED:
             self.lost = True
             raise Fenced(f"{self.start.execution} was given to another worker")
-        if written is Written.CONFLICT:
-            return False
-        self._taken += [each.name for each in records if each.kind == "signal"]
-        return True
+        return written is not Written.CONFLICT
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._journal.read_state(scope, key)
@@ -95,11 +90,8 @@ class JournalTurn:
     async def list_state(self, scope: str) -> dict[str, bytes]:
         return await self._journal.list_state(scope)
 
-    async def take_signal(self, name: str) -> bytes | None:
-        earlier = (each.name for each in self.history if each.kind == "signal")
-        taken = [*earlier, *self._taken].count(name)
-        sent = await self._journal.signals(self.start.execution, name)
-        return sent[taken] if len(sent) > taken else None
+    async def signals(self) -> Sequence[Signal]:
+        return await self._journal.signals(self.start.execution)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ MUTATORS = {
     *("clear", "setdefault", "sort", "reverse", "appendleft", "popleft", "extendleft"),
 }
 CALLS_AN_APP = {"request", "get", "post", "put", "patch", "delete", "pages", "file"}
-AWAITED_OF_CONTEXT = {"sleep", "gather", "paired", "pair", "unpair"}
+AWAITED_OF_CONTEXT = {"sleep", "wait_for", "start", "call", "gather", "paired", "pair", "unpair"}
 AWAITED_OF_STATE = {"get", "put", "delete", "update"}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from halflap.errors import Conflict, DefinitionError
 from halflap.sdk.pairs import Pairs
+from halflap.sdk.record import adapter_of
 from halflap.sdk.running import Recorder
 from halflap.sdk.schema import Config
 
@@ -22,6 +23,8 @@ C_co = TypeVar("C_co", bound=Config, covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")
 V = TypeVar("V")
+
+LONGEST_NAME = 120
 
 ANY: Any = object()
 """Write whatever is there now."""
@@ -163,6 +166,29 @@ class Context(Generic[C_co]):
         """Wait (seconds, or a `timedelta`): the execution leaves memory, and survives restarts."""
         await self._recorder.sleep(time.total_seconds() if isinstance(time, timedelta) else time)
 
+    @overload
+    async def wait_for(
+        self, name: str, /, *, timeout: timedelta | None = None, type: type[T]
+    ) -> T: ...
+    @overload
+    async def wait_for(self, name: str, /, *, timeout: timedelta | None = None) -> Any: ...
+    async def wait_for(
+        self, name: str, /, *, timeout: timedelta | None = None, type: Any = None
+    ) -> Any:
+        """Wait for a signal, and return its payload (JSON; with `type`, as that).
+
+            decision = await ctx.wait_for("approved", timeout=timedelta(days=3), type=Decision)
+
+        A recorded step: the execution leaves memory, and survives restarts. A signal that comes
+        before it is waited for is kept; several of one name are taken in order. They come from
+        `signal_url`'s pages, from the API and from `halflap executions signal`. Where none comes in
+        time, `TimedOut` is raised, on every attempt alike.
+        """
+        check_name(name)
+        adapter = None if type is None else adapter_of(type)
+        seconds = None if timeout is None else timeout.total_seconds()
+        return await self._recorder.wait_for(name, seconds, adapter)
+
     async def gather(
         self,
         items: Iterable[T],
@@ -240,6 +266,14 @@ class Context(Generic[C_co]):
     def secret(self, flow: Flow[Any, Any, Any] | str) -> SecretStr:
         """The secret of a sibling flow's endpoint, made by us, with which its app signs."""
         return self._secrets(flow if isinstance(flow, str) else flow.name)
+
+
+def check_name(name: str) -> None:
+    """A signal's name is a short text; those that begin with `$` are ours."""
+    if not name or len(name) > LONGEST_NAME or name.startswith("$"):
+        raise DefinitionError(
+            f"a signal's name has 1 to {LONGEST_NAME} characters, and not $ as its first: {name!r}"
+        )
 
 
 def default_key(item: Any, place: int) -> object:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from halflap.sdk.component import Action
     from halflap.sdk.connection import Connection, Link
     from halflap.sdk.pairs import Pairs
@@ -28,6 +30,10 @@ class Recorder(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    async def wait_for(
+        self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None
+    ) -> Any: ...
 
     async def gather(
         self,

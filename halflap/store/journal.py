@@ -11,10 +11,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from halflap.model import (
+    ENDED,
     LogLine,
     Micros,
     Outcome,
     Record,
+    Sent,
+    Signal,
     Start,
     StateWrite,
 )
@@ -36,7 +39,6 @@ from halflap.store.recording import (
     note_attempt,
     text,
     wake,
-    wake_on_kept_signal,
     write_state,
 )
 from halflap.store.sqlite import Database
@@ -53,7 +55,7 @@ WHERE id = ? AND fence = ? AND state = 'running'
 # One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
 UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_until = NULL,
-    waiting_for = ?, failure = ?, probation = 0
+    waiting_for = ?, failure = ?, heard = ?, probation = 0
 WHERE id = ? AND fence = ? AND state = 'running'
 """
 HOLDS = "SELECT 1 FROM executions WHERE id = ? AND fence = ? AND state = 'running'"
@@ -76,6 +78,10 @@ LET_GO = """
 UPDATE executions SET held = held & ~1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
     WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held & 1 = 1
     LIMIT ?)
+"""
+SIGNAL = """
+INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
 """
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
@@ -197,7 +203,16 @@ class SqliteJournal(History, State):
         def job(connection: sqlite3.Connection) -> Written:
             changed = connection.execute(
                 RELEASE_EXECUTION,
-                (state, how.due_at, now, waiting_for, failure, lease.execution, lease.fence),
+                (
+                    state,
+                    how.due_at,
+                    now,
+                    waiting_for,
+                    failure,
+                    how.heard,
+                    lease.execution,
+                    lease.fence,
+                ),
             ).rowcount
             if not changed:
                 return Written.FENCED
@@ -205,8 +220,8 @@ class SqliteJournal(History, State):
             note_attempt(connection, lease.execution, now, how.how, failure)
             if lease.ordered:
                 ordering.pause(connection, lease.execution, now)
-            if how.how == "signal":
-                wake_on_kept_signal(connection, lease.execution, waiting_for, now)
+            if how.heard is not None:  # one may have come between the look and the wait
+                wake(connection, lease.execution, now)
             return Written.DONE
 
         return await self._database.write(job)
@@ -284,29 +299,36 @@ class SqliteJournal(History, State):
 
         return await self._database.read(job)
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
         now = self._clock()
 
-        def job(connection: sqlite3.Connection) -> bool:
-            if not is_there(connection, execution):
-                return False
-            connection.execute(
-                "INSERT INTO signals (execution, name, payload, at) VALUES (?, ?, ?, ?)",
-                (execution, name, payload, now),
-            )
-            wake(connection, execution, name, now)
-            return True
+        def job(connection: sqlite3.Connection) -> Sent | None:
+            row = connection.execute(
+                "SELECT state FROM executions WHERE id = ?", (execution,)
+            ).fetchone()
+            if row is None:
+                return None
+            if row[0] in ENDED:
+                return "over"
+            sent = connection.execute(SIGNAL, (execution, name, payload, now, once)).rowcount
+            if not sent:
+                return "known"
+            wake(connection, execution, now)
+            return "sent"
 
-        if not await self._database.write(job):
+        sent = await self._database.write(job)
+        if sent is None:
             raise missing(execution)
+        return sent
 
-    async def signals(self, execution: str, name: str) -> list[bytes]:
-        def job(connection: sqlite3.Connection) -> list[bytes]:
+    async def signals(self, execution: str) -> list[Signal]:
+        def job(connection: sqlite3.Connection) -> list[Signal]:
             rows = connection.execute(
-                "SELECT payload FROM signals WHERE execution = ? AND name = ? ORDER BY id",
-                (execution, name),
+                "SELECT name, payload FROM signals WHERE execution = ? ORDER BY id", (execution,)
             )
-            return [row[0] for row in rows]
+            return [Signal(*row) for row in rows]
 
         return await self._database.write(job)
 

@@ -20,6 +20,8 @@ from halflap.model import (
     Micros,
     Outcome,
     Record,
+    Sent,
+    Signal,
     Start,
     StateWrite,
 )
@@ -91,6 +93,8 @@ class Release:
     due_at: Micros | None
     waiting_for: str = ""
     failure: Failure | None = None
+    heard: int | None = None
+    """How many signals its turn knew of; None where no signal wakes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +217,17 @@ class Journal(Protocol):
         """Which of these are to be cancelled, and why."""
         ...
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None: ...
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
+        """Keep a signal for a live execution, and make it due where signals wake it.
 
-    async def signals(self, execution: str, name: str) -> list[bytes]:
-        """All signals of that name that were sent to the execution, oldest first."""
+        `once` names an answer that counts once: the second one is `known`, and not kept.
+        """
+        ...
+
+    async def signals(self, execution: str) -> list[Signal]:
+        """All signals that were sent to the execution, oldest first."""
         ...
 
     async def hold(self, instance: str) -> None: ...

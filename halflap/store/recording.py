@@ -27,8 +27,9 @@ INSERT OR REPLACE INTO attempts
 SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?
 """
 WAKE = """
-UPDATE executions SET due_at = ?1 WHERE id = ?2 AND state = 'waiting'
-    AND (due_at IS NULL OR due_at > ?1) AND rtrim(waiting_for, '0123456789') = ?3
+UPDATE executions SET due_at = ?1 WHERE id = ?2 AND state IN ('queued', 'waiting')
+    AND heard < (SELECT count(*) FROM signals WHERE execution = ?2)
+    AND (due_at IS NULL OR due_at > ?1)
 RETURNING order_scope
 """
 
@@ -108,26 +109,11 @@ def note_attempt(
     connection.execute(INSERT_ATTEMPT, (now, how, failure, execution))
 
 
-def wake(connection: sqlite3.Connection, execution: str, name: str, now: Micros) -> None:
-    """Make an execution due that waits for a signal of that name."""
-    for (order,) in connection.execute(WAKE, (now, execution, f"signal:{name}:")).fetchall():
+def wake(connection: sqlite3.Connection, execution: str, now: Micros) -> None:
+    """Make an execution due that waits for signals, where there are more than it had heard of."""
+    for (order,) in connection.execute(WAKE, (now, execution)).fetchall():
         if order is not None:
             pause(connection, execution, now)
-
-
-def wake_on_kept_signal(
-    connection: sqlite3.Connection, execution: str, waiting_for: str, now: Micros
-) -> None:
-    """A signal that came between the look and the wait wakes the execution at once.
-
-    `waiting_for` is `signal:<name>:<how many were taken>`; a name may have colons.
-    """
-    name, _, taken = waiting_for.removeprefix("signal:").rpartition(":")
-    count = connection.execute(
-        "SELECT count(*) FROM signals WHERE execution = ? AND name = ?", (execution, name)
-    ).fetchone()[0]
-    if count > int(taken):
-        wake(connection, execution, name, now)
 
 
 def text(value: str) -> str:

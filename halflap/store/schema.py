@@ -60,7 +60,9 @@ The journal
                 `blocks` keeps its row and its turn when it has failed, until it is dismissed; a
                 replay inherits both. Where orders were put together, more may run than may: each
                 until it runs no more, and no other begins before.
-  signals       what was sent to an execution, kept until it asks.
+  signals       what was sent to an execution while it was live, kept until it asks. `once` names an
+                answer that counts once. An execution that waits for signals has in `heard` how many
+                it knew of as it began to: a further one makes it due.
   gates         instances whose executions are held back (activating, upgrading).
   blobs         large payloads, which are not in their rows but in the blob store: noted before they
                 are written there, so that nothing is there that no row tells of. Whose execution
@@ -211,6 +213,7 @@ CREATE TABLE executions (
     fence INTEGER NOT NULL DEFAULT 0,
     claimed_at INTEGER,
     lease_until INTEGER,
+    heard INTEGER,
     held INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     probation INTEGER NOT NULL DEFAULT 0,
@@ -321,9 +324,11 @@ CREATE TABLE signals (
     execution TEXT NOT NULL,
     name TEXT NOT NULL,
     payload BLOB NOT NULL,
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    once TEXT
 ) STRICT;
-CREATE INDEX signals_by_execution ON signals (execution, name, id);
+CREATE INDEX signals_by_execution ON signals (execution, id);
+CREATE UNIQUE INDEX signals_once ON signals (execution, once) WHERE once IS NOT NULL;
 
 CREATE TABLE gates (
     instance TEXT PRIMARY KEY

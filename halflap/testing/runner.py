@@ -31,7 +31,7 @@ from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
 from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
 from halflap.testing.result import Result, Step, logged
-from halflap.testing.stub import Stubs
+from halflap.testing.stub import Stubs, in_turn
 
 SOURCE = "https://app.example"
 
@@ -73,6 +73,7 @@ class Run:
         customer: CustomerInfo | str | None = None,
         now: datetime | None = None,
         urls: Mapping[str, str] | None = None,
+        signals: Mapping[str, Any] | None = None,
         integration: Integration[Any] | None = None,
     ) -> Result:
         """Run a flow to its end; what fails is in the result, and raised by `raise_for_failure`.
@@ -85,6 +86,8 @@ class Run:
         fake: the apps; actions that are not stubbed run against it.
         fail: by action, errors that are raised first. fail_once: one such error.
         state: what `ctx.state` holds. urls: of flows, by name.
+        signals: what is sent while it waits, by name: `{"approved": {"by": "Ada"}}`; several of one
+            name with `in_turn`. Where none is, time passes up to the wait's `timeout`.
         paired: the records that belong together: `{accounts: [{"salesforce": "001", "acme": "a1"}]}`.
         current: records as they are at the app, by name (`acme/account/a1`), None where one is gone;
             others are taken as the event tells them.
@@ -100,7 +103,9 @@ class Run:
         )
         start = start_of(flow, integration, event, headers or {}, clock)
         kept = {**scoped(flow, state or {}, instance), **pairing(paired or {})}
-        return await execute(given(flow, event), start, instance, work, kept, clock)
+        return await execute(
+            given(flow, event), start, instance, work, kept, clock, payloads(signals or {})
+        )
 
     async def fixture(
         self,
@@ -139,6 +144,7 @@ async def execute(
     work: Stubs,
     kept: Mapping[tuple[str, str], bytes],
     clock: ManualClock,
+    signals: Sequence[tuple[str, bytes]] = (),
 ) -> Result:
     """Run one execution on an engine of its own, whose state holds what is `kept` already."""
     engine = MemoryEngine(clock=clock)
@@ -149,6 +155,8 @@ async def execute(
     running = asyncio.create_task(engine.run(executor))
     try:
         await engine.start([start])
+        for name, payload in signals:
+            await engine.signal(start.execution, name, payload)
         outcome = await engine.finish(start.execution)
     finally:
         await engine.stop(0)
@@ -286,6 +294,15 @@ def pairing(
         for ids in many
         for side, id in pairs.ids(ids).items()
     }
+
+
+def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Signals as they are sent: name and payload, in order."""
+    return [
+        (name, codec.encode(each))
+        for name, value in signals.items()
+        for each in (value.answers if isinstance(value, in_turn) else [value])
+    ]
 
 
 def pairs_in(held: Mapping[str, bytes]) -> list[dict[str, str]]:

@@ -445,6 +445,15 @@ class World:
         page = await self.api("GET", "/api/executions", instance=instance["id"], flow=flow)
         return page.json["executions"][0]["id"]
 
+    async def state(self, execution: str, state: str) -> None:
+        """Return once the execution has a state."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found = await self.host.store.journal.execution(execution)
+                if found is not None and found.state == state:
+                    return
+                await asyncio.sleep(0.001)
+
     async def ended(self, execution: str) -> dict[str, Any]:
         """The execution, once it has ended."""
         assert await self.host.engine.outcome(execution, within=DEADLINE) is not None

@@ -20,6 +20,7 @@ STATUSES = {
     "RetryLater": 503,
     "Cancel": 409,
     "StepFailed": 502,
+    "TimedOut": 504,
     "Conflict": 409,
     "Overruled": 409,
     "TooManyHops": 409,

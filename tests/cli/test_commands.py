@@ -429,6 +429,12 @@ async def test_what_happened_is_shown_and_run_again(project, served):
         assert again.exit_code == 0
         assert '"A 1"' in again.stdout
         assert await typed("executions", "dismiss", last["id"]) == {"dismissed": last["id"]}
+        assert "has ended already" in await asyncio.to_thread(
+            refused, "executions", "signal", good["id"], "approved", "--data", '{"by": "Ada"}'
+        )
+        assert "--data is not JSON" in await asyncio.to_thread(
+            refused, "executions", "signal", good["id"], "approved", "--data", "yes"
+        )
         done = await asyncio.to_thread(refused, "executions", "cancel", good["id"])
         assert "has ended already" in done
     assert "no server runs" in await asyncio.to_thread(refused, "executions", "tail")

@@ -76,6 +76,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "result": None,
         "dismissed": False,
         "replays": [],
+        "waiting_since": None,
         "waits_for": None,
         "steps": list(steps),
     }
@@ -160,6 +161,28 @@ def test_a_sleep_says_until_when_and_is_no_try(status, mark):
     found = execution(asleep, attempt=2, attempts=[attempt(1, "sleep")])
     shown = drawn(found)
     assert re.search(rf"{mark} Sleep until {clock(LATER)}\n", shown)
+    assert "attempts" not in shown.lower()
+
+
+def test_what_a_flow_waits_for_is_said_with_since_and_until_when():
+    waiting = step(
+        "wait_for(approved)",
+        kind="signal",
+        title="Wait for approved",
+        status="retrying",
+        result={"until": LATER},
+    )
+    found = execution(
+        waiting,
+        state="waiting",
+        waiting_for="the signal approved",
+        waiting_since=AT,
+        due_at=LATER,
+        attempts=[attempt(1, "signal")],
+    )
+    shown = drawn(found)
+    assert re.search(rf"[‖=] Wait for approved until {clock(LATER)}\n", shown)
+    assert f"the signal approved, since {clock(AT)}, due {clock(LATER)}" in shown
     assert "attempts" not in shown.lower()
 
 

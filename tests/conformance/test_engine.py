@@ -631,13 +631,13 @@ async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Ben
 
 async def wait_for_two(turn: Turn) -> Verdict:
     """Take two signals, one record each."""
-    records = list(turn.history)
+    records, sent = list(turn.history), await turn.signals()
+    paid = [each.payload for each in sent if each.name == "paid"]
     while len(records) < 2:
-        found = await turn.take_signal("paid")
-        if found is None:
-            return Again("signal", None, waiting_for=f"signal:paid:{len(records)}")
+        if len(paid) <= len(records):
+            return Again("signal", None, waiting_for="the signal paid", heard=len(sent))
         path = f"paid#{len(records) + 1}"
-        fresh = record_of(path, len(records), kind="signal", result=found)
+        fresh = record_of(path, len(records), kind="signal", result=paid[len(records)])
         await turn.commit([fresh], [])
         records.append(fresh)
     return Ended(Outcome("succeeded", result=b"+".join(each.result or b"" for each in records)))
@@ -658,11 +658,71 @@ async def test_a_signal_wakes_the_execution_that_waits_for_it(bench: Bench) -> N
     async with running(engine, wait_for_two):
         await engine.start([start])
         await eventually(lambda: has_attempts(bench, start, 1))
-        await engine.signal(start.execution, "shipped", b"x")
+        assert await engine.signal(start.execution, "shipped", b"x") == "sent"
+        await eventually(lambda: has_attempts(bench, start, 2))  # any wakes it: the flow decides
         await engine.signal(start.execution, "paid", b"1")
-        await eventually(lambda: has_attempts(bench, start, 2))
+        await eventually(lambda: has_attempts(bench, start, 3))
         await engine.signal(start.execution, "paid", b"2")
         assert (await outcome_of(engine, start)).result == b"1+2"
+
+
+@pytest.mark.parametrize("how", ["retry", "sleep"])
+async def test_a_signal_wakes_one_that_waits_for_a_time_as_well(bench: Bench, how: Any) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def handler(turn: Turn) -> Verdict:
+        sent = await turn.signals()
+        if sent:
+            return Ended(Outcome("succeeded", result=sent[0].payload))
+        return Again(how, turn.now() + 10**12, heard=len(sent))
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: has_attempts(bench, start, 1))
+        await engine.signal(start.execution, "go", b"1")
+        assert (await outcome_of(engine, start)).result == b"1"
+
+
+async def test_a_signal_does_not_wake_one_that_waits_for_its_time_alone(bench: Bench) -> None:
+    engine, start, turns = bench.engine(), start_of(), list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        if turn.start.execution == start.execution and turn.attempt == 1:
+            return Again("sleep", turn.now() + 10**12)
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await eventually(lambda: has_attempts(bench, start, 1))
+        await engine.signal(start.execution, "go", b"1")
+        probe = start_of()  # by the time a later one has ended, this one would have run too
+        await engine.start([probe])
+        await outcome_of(engine, probe)
+        assert turns == [start.execution, probe.execution]
+
+
+async def test_an_answer_that_counts_once_is_kept_once(bench: Bench) -> None:
+    engine, start, other = bench.engine(), start_of(), start_of()
+    await engine.start([start, other])
+    answers = await asyncio.gather(
+        *[engine.signal(start.execution, "paid", b"%d" % n, once="a") for n in range(5)]
+    )
+    assert sorted(answers) == ["known"] * 4 + ["sent"]
+    assert await engine.signal(other.execution, "paid", b"x", once="a") == "sent"
+    assert await engine.signal(start.execution, "paid", b"y", once="b") == "sent"
+    async with running(engine, wait_for_two):
+        first = answers.index("sent")
+        assert (await outcome_of(engine, start)).result == b"%d+y" % first
+
+
+async def test_a_signal_to_one_that_has_ended_says_so(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+    async with running(engine, end_at_once):
+        await engine.start([start])
+        await outcome_of(engine, start)
+        assert await engine.signal(start.execution, "paid", b"1") == "over"
+        assert await engine.signal(start.execution, "paid", b"1", once="a") == "over"
 
 
 async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
@@ -745,7 +805,7 @@ async def test_an_execution_that_pauses_while_it_is_cancelled_ends(bench: Bench)
     async def handler(turn: Turn) -> Verdict:
         running_.set()
         await go.wait()
-        return Again("signal", None, waiting_for="signal:never:0")
+        return Again("signal", None, heard=0)
 
     async with running(engine, handler):
         await engine.start([start])
@@ -863,8 +923,7 @@ async def test_a_head_that_waits_blocks_its_order_until_it_ends(bench: Bench, ho
     engine, lane = bench.engine(), Lane()
     head, behind, other = ordered(), ordered(), ordered("2")
     at = None if how == "signal" else bench.clock() + 60_000_000
-    waiting_for = "signal:go:0" if how == "signal" else ""
-    lane.plans[head.execution] = [Again(how, at, waiting_for=waiting_for)]
+    lane.plans[head.execution] = [Again(how, at, heard=0 if how == "signal" else None)]
     async with running(engine, lane):
         await engine.start([head, behind, other])
         assert await outcome_of(engine, other) == DONE

@@ -21,6 +21,7 @@ from halflap.model import (
     Order,
     Outcome,
     Record,
+    Signal,
     Start,
     StateWrite,
     new_id,
@@ -819,9 +820,9 @@ async def test_one_that_pauses_keeps_those_behind_it_waiting(
     head, behind = ordered(), ordered()
     claim = await running(journal, head)
     await accepted(journal, behind)
-    waiting_for = "signal:go:0" if how == "signal" else ""
+    heard = 0 if how == "signal" else None
     due = None if how == "signal" else clock.now + SECOND
-    await journal.release(claim.lease, [], [], Release(how, due, waiting_for))
+    await journal.release(claim.lease, [], [], Release(how, due, heard=heard))
     assert await claimed(journal) == []
     clock.move(SECOND)
     if how == "signal":
@@ -1106,12 +1107,12 @@ async def test_a_release_says_how_and_until_when(
     claim = await running(journal)
     clock.move(3)
     failure = Failure("UpstreamError", "503", status=503)
-    release = Release(how, clock.now + SECOND, "signal:go:0", failure)
+    release = Release(how, clock.now + SECOND, "the signal go", failure)
     assert await journal.release(claim.lease, [record()], [], release) is Written.DONE
     found = await journal.execution(claim.start.execution)
     assert found is not None
     assert (found.state, found.due_at) == (then, clock.now + SECOND)
-    assert found.waiting_for == "signal:go:0"
+    assert found.waiting_for == "the signal go"
     (attempt,) = await journal.attempts(claim.start.execution)
     assert (attempt.number, attempt.how, attempt.failure) == (1, how, failure)
     assert (attempt.started_at, attempt.ended_at) == (claimed_at, clock.now)
@@ -1130,7 +1131,7 @@ async def test_the_next_due_is_the_soonest(journal: Journal, clock: Clock):
         claim = await running(journal, start(flow(customer)))
         await journal.release(claim.lease, [], [], Release("sleep", clock.now + wait))
     forever = await running(journal)
-    await journal.release(forever.lease, [], [], Release("signal", None, "signal:x:0"))
+    await journal.release(forever.lease, [], [], Release("signal", None, heard=0))
     assert await journal.next_due() == clock.now + 3
 
 
@@ -1141,7 +1142,7 @@ async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: C
     queued = start()
     await accepted(journal, queued)
     waiting = await running(journal)
-    await journal.release(waiting.lease, [], [], Release("signal", None, "signal:x:0"))
+    await journal.release(waiting.lease, [], [], Release("signal", None, heard=0))
     for execution in (queued.execution, waiting.start.execution):
         assert await journal.cancel(execution, "not needed \ud800") == "ended"
         assert await journal.outcome(execution) == Outcome("cancelled", "not needed \\ud800")
@@ -1170,7 +1171,7 @@ async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, cloc
     for how in ("sleep", "signal", "retry"):
         claim = await running(journal)
         await journal.cancel(claim.start.execution, "stop")
-        release = Release(how, clock.now + 1_000 * SECOND, "signal:x:0")
+        release = Release(how, clock.now + 1_000 * SECOND, heard=0)
         await journal.release(claim.lease, [], [], release)
         again = await claim_one(journal)
         assert (again.start.execution, again.cancelling) == (claim.start.execution, "stop")
@@ -1195,19 +1196,19 @@ async def test_an_execution_that_is_not_there_is_said_to_be_missing(journal: Jou
 
 async def test_signals_are_kept_in_order_until_they_are_asked_for(journal: Journal):
     claim, other = await running(journal), await running(journal)
-    for name, payload in (("go", b"1"), ("stop", b"x"), ("go", b"\x00\xff"), ("go", b"1")):
-        await journal.signal(claim.start.execution, name, payload)
-    assert await journal.signals(claim.start.execution, "go") == [b"1", b"\x00\xff", b"1"]
-    assert await journal.signals(claim.start.execution, "none") == []
-    assert await journal.signals(other.start.execution, "go") == []
+    execution = claim.start.execution
+    sent = [("go", b"1"), ("stop", b"x"), ("go", b"\x00\xff"), ("go", b"1")]
+    for name, payload in sent:
+        assert await journal.signal(execution, name, payload) == "sent"
+    assert await journal.signals(execution) == [Signal(*each) for each in sent]
+    assert await journal.signals(other.start.execution) == []
 
 
-async def test_a_signal_wakes_who_waits_for_it(journal: Journal, clock: Clock):
+async def test_a_signal_wakes_who_waits_for_one(journal: Journal, clock: Clock):
     claim = await running(journal)
     execution = claim.start.execution
     late = clock.now + 60 * SECOND
-    await journal.release(claim.lease, [], [], Release("signal", late, "signal:go:0"))
-    await journal.signal(execution, "other", b"")
+    await journal.release(claim.lease, [], [], Release("signal", late, heard=0))
     assert await journal.next_due() == late
     await journal.signal(execution, "go", b"1")
     assert await journal.next_due() == clock.now
@@ -1218,26 +1219,52 @@ async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: C
     claim = await running(journal)
     execution = claim.start.execution
     await journal.signal(execution, "go", b"1")
-    await journal.release(claim.lease, [], [], Release("signal", None, "signal:go:0"))
+    await journal.release(claim.lease, [], [], Release("signal", None, heard=0))
     again = await claim_one(journal)
-    await journal.release(again.lease, [], [], Release("signal", None, "signal:go:1"))
-    assert await journal.claim(1, LEASE) == []  # the one that came was taken
+    await journal.release(again.lease, [], [], Release("signal", None, heard=1))
+    assert await journal.claim(1, LEASE) == []  # the one that came was heard of
     await journal.signal(execution, "go", b"2")
     assert (await claim_one(journal)).start.execution == execution
 
 
-@pytest.mark.parametrize("name", ["a:b", "100%", "a_b", "sig\x00", "go1", "1:2"])
+@pytest.mark.parametrize("how", ["retry", "later", "sleep", "signal"])
+async def test_a_signal_wakes_whatever_hears_of_it_before_its_time(
+    journal: Journal, clock: Clock, how: Any
+):
+    claim = await running(journal)
+    late = clock.now + 60 * SECOND
+    await journal.release(claim.lease, [], [], Release(how, late, heard=0))
+    await journal.signal(claim.start.execution, "go", b"1")
+    assert (await claim_one(journal)).start.execution == claim.start.execution
+
+
+@pytest.mark.parametrize("name", ["a:b", "100%", "a_b", "sig\x00", "\u2603"])
 async def test_a_signal_may_have_any_name(journal: Journal, name: str):
     claim = await running(journal)
+    await journal.signal(claim.start.execution, name, b"", once=name)
+    assert await journal.signal(claim.start.execution, name, b"", once=name) == "known"
+    assert await journal.signals(claim.start.execution) == [Signal(name, b"")]
+
+
+async def test_an_answer_that_counts_once_wakes_once(journal: Journal, clock: Clock):
+    claim = await running(journal)
     execution = claim.start.execution
-    await journal.release(claim.lease, [], [], Release("signal", None, f"signal:{name}:0"))
-    for other in ("axb", "a", "1000", f"{name}x", f"{name}:0", name[:-1]):
-        await journal.signal(execution, other, b"")
-        assert await journal.claim(1, LEASE) == []
-    await journal.signal(execution, name, b"")
-    again = await claim_one(journal)
-    await journal.release(again.lease, [], [], Release("signal", None, f"signal:{name}:0"))
+    assert await journal.signal(execution, "go", b"1", once="a") == "sent"
+    await journal.release(claim.lease, [], [], Release("signal", None, heard=1))
+    assert await journal.signal(execution, "stop", b"2", once="a") == "known"
+    assert await journal.claim(1, LEASE) == []
+    assert await journal.signals(execution) == [Signal("go", b"1")]
+    assert await journal.signal(execution, "go", b"3") == "sent"
     assert (await claim_one(journal)).start.execution == execution
+
+
+async def test_a_signal_to_one_that_has_ended_is_not_kept(journal: Journal, clock: Clock):
+    claim, failed = await running(journal), await running(journal)
+    await journal.end(claim.lease, [], [], DONE)
+    await journal.end(failed.lease, [], [], Outcome("failed", "no"))
+    for each in (claim, failed):
+        assert await journal.signal(each.start.execution, "go", b"") == "over"
+        assert await journal.signals(each.start.execution) == []
 
 
 async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: Clock):
@@ -1339,7 +1366,7 @@ async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, 
         assert await journal.steps(execution) == []
         assert await journal.logs(execution) == []
         assert await journal.attempts(execution) == []
-        assert await journal.signals(execution, "go") == []
+        assert await journal.signals(execution) == []
     left = {each.id for each in await journal.executions(Filter())}
     assert left == {each.start.execution for each in (live, recent, letter)}
     assert await journal.execution(letter.start.execution) is not None

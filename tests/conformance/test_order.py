@@ -80,9 +80,11 @@ async def end(journal: Journal, ended: Claim, outcome: Outcome = DONE) -> None:
     await journal.end(ended.lease, [], [], outcome)
 
 
-async def pause(journal: Journal, paused: Claim, due: Micros | None, waiting_for: str = "") -> None:
-    how = "signal" if waiting_for else "sleep"
-    await journal.release(paused.lease, [], [], Release(how, due, waiting_for))
+async def pause(
+    journal: Journal, paused: Claim, due: Micros | None, heard: int | None = None
+) -> None:
+    how = "sleep" if heard is None else "signal"
+    await journal.release(paused.lease, [], [], Release(how, due, heard=heard))
 
 
 async def how(journal: Journal, execution: str) -> tuple[str, str]:
@@ -267,8 +269,8 @@ async def test_one_that_is_due_is_not_passed(journal: Journal, clock: Clock):
 
 async def test_a_signal_brings_back_one_that_is_set_aside(journal: Journal):
     head, other = await accepted(journal, PASSABLE), await accepted(journal, PASSABLE)
-    await pause(journal, await claim(journal, head), None, "signal:go:0")
-    await pause(journal, await claim(journal, other), None, "signal:go:0")
+    await pause(journal, await claim(journal, head), None, heard=0)
+    await pause(journal, await claim(journal, other), None, heard=0)
     assert await claimed(journal) == {}
     await journal.signal(other, "go", b"")
     found = await claim(journal, other)
@@ -285,7 +287,7 @@ async def test_a_signal_that_came_first_sets_nobody_aside(journal: Journal):
     await accepted(journal, PASSABLE)
     found = await claim(journal, head)
     await journal.signal(head, "go", b"")
-    await pause(journal, found, None, "signal:go:0")
+    await pause(journal, found, None, heard=0)
     await claim(journal, head)
 
 

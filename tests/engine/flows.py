@@ -6,11 +6,11 @@ import asyncio
 import random
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr
 
@@ -28,6 +28,7 @@ from halflap.model import (
     Micros,
     Outcome,
     Record,
+    Signal,
     Start,
     StateWrite,
     new_id,
@@ -41,6 +42,7 @@ from halflap.sdk.request import Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore
 from halflap.store.store import Store
+from tests.journals import in_postgres
 
 DEADLINE = 10.0
 RETRY = Retry(attempts=3, jitter=0)
@@ -143,8 +145,9 @@ class WatchedTurn:
     async def list_state(self, scope: str) -> dict[str, bytes]:
         return await self._turn.list_state(scope)
 
-    async def take_signal(self, name: str) -> bytes | None:
-        return await self._turn.take_signal(name)
+    async def signals(self) -> Sequence[Signal]:
+        self._runner.looked(self.start.execution)
+        return await self._turn.signals()
 
 
 @dataclass
@@ -160,12 +163,18 @@ class Runner:
     changes: list[Change] = field(default_factory=list[Change])
     crash_at: int | None = None
     step_seconds: float = 0.0
+    looked: Callable[[str], object] = str
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.app.watch = self.point
         self.executor = Executor(self.work, random.Random(1))
         self.engine.follow(self.changes.append)
+
+    @property
+    def running(self) -> int:
+        """How many turns are in memory."""
+        return self.engine.running
 
     async def work(self, key: FlowKey) -> Work:
         return Work(
@@ -261,23 +270,26 @@ class Runner:
 async def runner_on(engine: str, path: Path) -> AsyncIterator[Runner]:
     """A runner over the engine of that name."""
     clock = ManualClock()
-    store = None
-    if engine == "memory":
-        runner = Runner(MemoryEngine(clock=clock), clock, None)
-    else:
-        store = await Store.open(path / "store", clock=clock)
-        journal = JournalEngine(store.journal, clock=clock)
-        clock.watch(journal.nudge)
-        runner = Runner(journal, clock, store)
-    task = asyncio.create_task(runner.engine.run(runner.handle))
-    try:
-        yield runner
-    finally:
-        runner.over.set()
-        await runner.engine.stop(0)
-        await task
-        if store is not None:
-            await store.close()
+    async with AsyncExitStack() as stack:
+        if engine == "memory":
+            runner = Runner(MemoryEngine(clock=clock), clock, None)
+        else:
+            store, journal = None, None
+            if engine == "postgresql":
+                journal = await stack.enter_async_context(in_postgres(clock))
+            else:
+                store = await Store.open(path / "store", clock=clock)
+                stack.push_async_callback(store.close)
+            over = JournalEngine(journal or cast(Store, store).journal, clock=clock)
+            clock.watch(over.nudge)
+            runner = Runner(over, clock, store)
+        task = asyncio.create_task(runner.engine.run(runner.handle))
+        try:
+            yield runner
+        finally:
+            runner.over.set()
+            await runner.engine.stop(0)
+            await task
 
 
 Inputs = Mapping[str, Any]

@@ -46,7 +46,7 @@ async def test_time_passes_by_itself_until_an_execution_has_ended() -> None:
 
 async def test_what_time_does_not_bring_is_not_waited_for() -> None:
     async def handler(turn: Turn) -> Verdict:
-        return Again("signal", None, waiting_for="signal:paid:0")
+        return Again("signal", None, heard=0)
 
     engine, start = MemoryEngine(), start_of()
     async with running(engine, handler):

@@ -97,7 +97,7 @@ async def fill(store: Store) -> list[str]:
     await journal.dismiss(made[3])
     for how in (
         Release("sleep", 4_000_000_000_000_000),
-        Release("signal", None, "signal:approved:0"),
+        Release("signal", None, "the signal approved", heard=1),
         Release("retry", 4_000_000_000_000_000, failure=FAILURE),
     ):
         begun = start(ada.id, dedupe=Dedupe(how.how), order=Order("order", how.how))
@@ -149,7 +149,7 @@ async def told(store: Store, executions: list[str]) -> dict[str, Any]:
             await journal.steps(each),
             [line for _, line in await journal.logs(each)],
             await journal.attempts(each),
-            await journal.signals(each, "other"),
+            await journal.signals(each),
             await journal.waits_for(each),
         )
     return found

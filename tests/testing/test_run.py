@@ -56,6 +56,14 @@ integration = Integration("orders", config=Settings)
 drawn: list[int] = []
 
 
+@integration.flow(trigger=webhook.request())
+async def asked(ctx: Context[Settings], event: Any) -> Any:
+    """Wait for three signals."""
+    first = await ctx.wait_for("paid", timeout=timedelta(days=1))
+    second = await ctx.wait_for("approved", timeout=timedelta(days=1))
+    return [first, second, await ctx.wait_for("paid")]
+
+
 @shop.action
 async def find(shop: Shop, id: str, deep: bool = False) -> Order | None:
     """Find an order."""
@@ -250,6 +258,18 @@ async def test_a_stub_may_be_a_function_of_the_inputs(run: Run) -> None:
     assert (await run(sync, ORDER, stubs={"shop.find": slow})).result == "O1"
 
 
+async def test_signals_are_sent_and_time_passes_where_none_is(run: Run) -> None:
+    result = await run(asked, {}, signals={"paid": in_turn(1, 2), "approved": Decimal("1.10")})
+    assert result.result == [1, Decimal("1.10"), 2]
+    result = await run(asked, {}, signals={"paid": 1})
+    assert result.error is not None
+    assert (result.error.kind, result.attempts) == ("TimedOut", 2)
+    result = await run(asked, {}, signals={"approved": None, "paid": 1})
+    assert result.state == "waiting"  # the second one has no time
+    with pytest.raises(AssertionError, match="nothing wakes it"):
+        result.raise_for_failure()
+
+
 async def test_own_steps_and_pure_actions_run_unless_stubbed(run: Run) -> None:
     before = len(drawn)
     result = await run(anything, {"do": "draw"})
@@ -301,7 +321,11 @@ async def test_urls_secrets_and_the_customer_are_there(run: Run) -> None:
     url, reason, customer, secret, *urls = result.result
     assert (url, reason, customer) == ("https://ada.example/1", "activate", "Ada")
     assert secret.startswith("whsec_")
-    assert urls == ["https://ada.example/1", "https://halflap.example/hooks/anything"]
+    assert urls == [
+        "https://ada.example/1",
+        "https://halflap.example/hooks/anything",
+        "https://halflap.example/hooks/asked",
+    ]
 
 
 async def test_config_is_filled_with_made_up_connections(run: Run) -> None:

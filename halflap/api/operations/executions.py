@@ -23,6 +23,8 @@ from halflap.model import (
     Start,
     new_id,
 )
+from halflap.sdk import codec
+from halflap.sdk.context import LONGEST_NAME
 from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal
@@ -134,6 +136,21 @@ class Executions:
             now = await self.find(execution.id)
             raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
         return await self.find(execution.id)
+
+    async def signal(
+        self, execution: Execution, name: str, payload: object, once: str | None
+    ) -> Execution:
+        """Send a signal with a payload of JSON; one that comes before it is asked for is kept."""
+        if not name or len(name) > LONGEST_NAME or name.startswith(SYSTEM):
+            raise ConfigError(
+                f"a signal's name has 1 to {LONGEST_NAME} characters, and not $ as its first",
+                fields={"name": "is no signal's name"},
+            )
+        sent = await self.engine.signal(execution.id, name, codec.encode(payload), once)
+        now = await self.find(execution.id)
+        if sent == "over":
+            raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
+        return now
 
     async def dismiss(self, execution: Execution) -> None:
         """Take a failed execution off the dead letters."""

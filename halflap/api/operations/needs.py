@@ -10,6 +10,7 @@ from halflap.model import (
     Instance,
     Micros,
     Outcome,
+    Sent,
     Start,
     Started,
     StoredConnection,
@@ -44,6 +45,9 @@ class Engine(Protocol):
     async def start(self, starts: Sequence[Start]) -> list[Started]: ...
     async def cancel(self, execution: str, reason: str) -> bool: ...
     async def dismiss(self, execution: str) -> bool: ...
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent: ...
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]: ...
 
 

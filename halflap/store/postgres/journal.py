@@ -11,9 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from halflap.model import LogLine, Micros, Outcome, Record, Start, StateWrite
+from halflap.model import (
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Sent,
+    Signal,
+    Start,
+    StateWrite,
+)
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ordering, unclean
+from halflap.store.postgres import claiming, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
@@ -23,7 +32,7 @@ from halflap.store.postgres.hints import Hints
 from halflap.store.postgres.history import History
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import DAY, Partitions
-from halflap.store.postgres.recording import Recording, Writing, locks_of, signal_of
+from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
 from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
 from halflap.store.recording import text
@@ -32,14 +41,11 @@ HELD_AT_ONCE = 5_000
 """How many executions one transaction holds back or lets go, so that others' writes get through."""
 
 SIGNAL = """
-INSERT INTO signals (execution, name, payload, at) SELECT %s, %s, %s, %s
-WHERE EXISTS (SELECT FROM executions WHERE id = %s)
+INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
 """
-LOCK_WAITING = """
-SELECT state, waiting_for, due_at FROM executions WHERE id = %s FOR NO KEY UPDATE
-"""
-WAKE = "UPDATE executions SET due_at = %s WHERE id = %s"
-SIGNALS = "SELECT payload FROM signals WHERE execution = %s AND name = %s ORDER BY id"
+LOCK_ONE = "SELECT FROM executions WHERE id = %s FOR NO KEY UPDATE"
+SIGNALS = "SELECT name, payload FROM signals WHERE execution = %s ORDER BY id"
 CANCELLED = """
 SELECT id, cancelling FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
 """
@@ -210,33 +216,32 @@ class PostgresJournal(History, State):
         found = await self._database.fetch(CANCELLED, (Texts(executions),))
         return {row[0]: row[1].decode() for row in found}
 
-    async def signal(self, execution: str, name: str, payload: bytes) -> None:
+    async def signal(
+        self, execution: str, name: str, payload: bytes, once: str | None = None
+    ) -> Sent:
         now, kept = self._clock(), name.encode()
+        only = None if once is None else once.encode()
 
-        async def job(connection: Connection) -> bool:
+        async def job(connection: Connection) -> Sent | None:
             await unclean.lock_order(connection, self._locks, execution)
-            cursor = await connection.execute(LOCK_WAITING, (execution,), binary=True)
-            row: Any = await cursor.fetchone()
-            if row is None:
-                return await unclean.is_over(connection, execution)
-            await connection.execute(SIGNAL, (execution, kept, payload, now, execution))
-            state, waiting_for, due_at = row
-            wanted = waiting_for.decode()
-            if state == "waiting" and wanted.startswith("signal:"):
-                waits = signal_of(wanted)[0] == kept
-                if waits and (due_at is None or due_at > now):
-                    await connection.execute(WAKE, (now, execution))
-                    widths = await ordering.pause(connection, [execution])
-                    await ordering.settle(connection, widths, now)
-            return True
+            cursor = await connection.execute(LOCK_ONE, (execution,))
+            if not await cursor.fetchall():
+                return "over" if await unclean.is_over(connection, execution) else None
+            if not await changed(connection, SIGNAL, (execution, kept, payload, now, only)):
+                return "known"
+            widths = await signalling.wake(connection, [(execution, now)])
+            await ordering.settle(connection, widths, now)
+            return "sent"
 
-        if not await self._database.write(job):
+        sent = await self._database.write(job)
+        if sent is None:
             raise missing(execution)
         self.hints.send()
+        return sent
 
-    async def signals(self, execution: str, name: str) -> list[bytes]:
-        found = await self._database.fetch(SIGNALS, (execution, name.encode()))
-        return [row[0] for row in found]
+    async def signals(self, execution: str) -> list[Signal]:
+        found = await self._database.fetch(SIGNALS, (execution,))
+        return [Signal(row[0].decode(), row[1]) for row in found]
 
     async def hold(self, instance: str) -> None:
         async def close(connection: Connection) -> None:

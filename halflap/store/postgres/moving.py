@@ -359,6 +359,7 @@ _ONLY_LIVE = frozenset(
         "fence",
         "claimed_at",
         "lease_until",
+        "heard",
         "held",
         "probation",
         "cancelling",

@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.model import MISSING, LogLine, Micros, Outcome, Record, StateWrite
 from halflap.store.merge import StateChange, changes, merged
-from halflap.store.postgres import ending, ordering, rows
+from halflap.store.postgres import ending, ordering, rows, signalling
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
@@ -45,9 +45,9 @@ DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::b
 """
 RELEASE = """
 UPDATE executions SET state = w.state, due_at = w.due_at, lease_until = NULL, worker = NULL,
-    waiting_for = w.waiting_for, failure = w.failure, probation = false
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[])
-    AS w (id, state, due_at, waiting_for, failure)
+    waiting_for = w.waiting_for, failure = w.failure, heard = w.heard, probation = false
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[])
+    AS w (id, state, due_at, waiting_for, failure, heard)
 WHERE executions.id = w.id
 """
 ADD_ATTEMPTS = """
@@ -55,13 +55,6 @@ INSERT INTO attempts SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[]
     %s::text[], %s::bytea[])
 ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
     ended_at = excluded.ended_at, how = excluded.how, failure = excluded.failure
-"""
-# A signal that came between the look and the wait wakes the execution at once.
-WAKE_ON_KEPT = """
-UPDATE executions SET due_at = w.now
-FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::bigint[]) AS w (id, name, taken, now)
-WHERE executions.id = w.id AND (due_at IS NULL OR due_at > w.now) AND w.taken < (
-    SELECT count(*) FROM signals WHERE signals.execution = w.id AND signals.name = w.name)
 """
 
 
@@ -306,6 +299,7 @@ class Recording:
                 ),
                 Blobs(text(how.waiting_for).encode() for how in hows),
                 failures,
+                Numbers(how.heard for how in hows),
             ),
         )
         await connection.execute(
@@ -320,20 +314,11 @@ class Recording:
             ),
         )
         waiting = [
-            (id, *signal_of(text(how.waiting_for)), item.now)
+            (id, item.now)
             for id, how, (item, _) in zip(ids, hows, work.releases, strict=True)
-            if how.how == "signal"
+            if how.heard is not None
         ]
-        if waiting:
-            await connection.execute(
-                WAKE_ON_KEPT,
-                (
-                    Texts(each[0] for each in waiting),
-                    Blobs(each[1] for each in waiting),
-                    Numbers(each[2] for each in waiting),
-                    Numbers(each[3] for each in waiting),
-                ),
-            )
+        await signalling.wake(connection, waiting)  # one may have come since it looked
         ordered = [i.lease.execution for i, _ in work.releases if i.lease and i.lease.ordered]
         return await ordering.pause(connection, ordered)
 
@@ -362,9 +347,3 @@ def _merge(steps: dict[bytes, rows.Step], more: Iterable[rows.Step]) -> None:
         there = steps.get(each.path)
         if there is None or not there.final:
             steps[each.path] = each
-
-
-def signal_of(waiting_for: str) -> tuple[bytes, int]:
-    """The name in `signal:<name>:<how many were taken>`, and how many; a name may have colons."""
-    name, _, taken = waiting_for.removeprefix("signal:").rpartition(":")
-    return name.encode(), int(taken)

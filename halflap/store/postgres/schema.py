@@ -30,7 +30,9 @@ What is live has these in tables of their own, emptied as it moves:
                 is that of one that a replay copied, which may run afresh.
   logs          lines that an author's code wrote; `number` grows within an execution.
   attempts      attempts that did not end the execution: when, how, why.
-  signals       what was sent to it, kept until it asks.
+  signals       what was sent to it, kept until it asks. `once` names an answer that counts once.
+                An execution that waits for signals has in `heard` how many it knew of as it began
+                to: a further one makes it due.
 
 Beside them:
 
@@ -106,6 +108,7 @@ CREATE TABLE executions (
     fence bigint NOT NULL,
     claimed_at bigint,
     lease_until bigint,
+    heard bigint,
     worker text COLLATE "C",
     held bigint NOT NULL DEFAULT 0,
     probation boolean NOT NULL DEFAULT false,
@@ -175,9 +178,11 @@ CREATE TABLE signals (
     execution text COLLATE "C" NOT NULL,
     name bytea NOT NULL,
     payload bytea NOT NULL,
-    at bigint NOT NULL
+    at bigint NOT NULL,
+    once bytea
 );
-CREATE INDEX signals_by_execution ON signals (execution, name, id);
+CREATE INDEX signals_by_execution ON signals (execution, id);
+CREATE UNIQUE INDEX signals_once ON signals (execution, once) WHERE once IS NOT NULL;
 
 CREATE TABLE dedupe (
     instance text COLLATE "C" NOT NULL,

@@ -1,0 +1,31 @@
+"""How what was sent to executions wakes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from halflap.model import Micros
+from halflap.store.postgres import ordering
+from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+
+WAKE = """
+UPDATE executions SET due_at = w.now FROM unnest(%s::text[], %s::bigint[]) AS w (id, now)
+WHERE executions.id = w.id AND state IN ('queued', 'waiting') AND (due_at IS NULL OR due_at > w.now)
+    AND heard < (SELECT count(*) FROM signals WHERE signals.execution = w.id)
+RETURNING executions.id, order_scope IS NOT NULL
+"""
+
+
+async def wake(connection: Connection, waiting: Collection[tuple[str, Micros]]) -> ordering.Widths:
+    """Make those due that wait for signals, and were sent more than they had heard of.
+
+    Returns the orders to settle; whoever is in one is locked with it already.
+    """
+    if not waiting:
+        return {}
+    columns = (Texts(each for each, _ in waiting), Numbers(now for _, now in waiting))
+    cursor = await connection.execute(WAKE, columns, binary=True)
+    return await ordering.pause(
+        connection, [id for id, ordered in await cursor.fetchall() if ordered]
+    )

@@ -1,0 +1,80 @@
+"""Signals through the API, to flows that wait for them."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import ORDERS
+
+APPROVALS = (
+    ORDERS
+    + '''
+
+@integration.flow(trigger=webhook.request())
+async def approval(ctx: Context[Settings], event: Any) -> Any:
+    """Waits for a yes."""
+    from datetime import timedelta
+    return await ctx.wait_for("approved", timeout=timedelta(days=3))
+'''
+)
+
+
+@pytest.fixture
+async def instance(world: Any) -> Any:
+    await world.publish(world.bundle(orders=APPROVALS))
+    return await world.instance()
+
+
+async def test_a_signal_carries_its_payload_to_the_flow_with_every_digit(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {}, flow="approval")
+    path = f"/api/executions/{id}/signals/approved"
+
+    sent = await world.api(
+        "POST", path, body=b'{"amount": 1.10}', headers={"content-type": "application/json"}
+    )
+
+    assert (sent.status, sent.json["id"]) == (200, id)
+    await world.ended(id)
+    shown = await world.api("GET", f"/api/executions/{id}")
+    assert b'"result":{"amount":1.10}' in shown.body
+    again = await world.api("POST", path, {"amount": 2})
+    assert (again.status, again.kind) == (409, "Conflict")
+    assert "has ended already: it succeeded" in again.json["detail"]
+
+
+async def test_what_it_waits_for_is_shown_and_since_when(world: Any, instance: Any) -> None:
+    id = await world.send(instance, {}, flow="approval")
+    await world.state(id, "waiting")
+    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert shown["waiting_for"] == "the signal approved"
+    assert shown["accepted_at"] <= shown["waiting_since"] < shown["due_at"]
+    step = shown["steps"][-1]
+    assert (step["kind"], step["status"], step["due_at"]) == ("signal", "retrying", None)
+    assert step["result"] == {"until": shown["due_at"]}
+    assert (await world.api("POST", f"/api/executions/{id}/signals/approved")).status == 200
+    assert (await world.ended(id))["waiting_since"] is None
+
+
+async def test_of_two_with_one_idempotency_key_one_counts(world: Any, instance: Any) -> None:
+    id = await world.send(instance, {}, flow="waiting")
+    path = f"/api/executions/{id}/signals/approved"
+    for number in (1, 2):
+        sent = await world.api("POST", path, number, headers={"idempotency-key": "k"})
+        assert sent.status == 200
+    [signal] = await world.host.store.journal.signals(id)
+    assert (signal.name, signal.payload) == ("approved", b"1")
+
+
+@pytest.mark.parametrize("name", ["$exe_1", "x" * 121])
+async def test_a_name_that_is_none_is_refused(world: Any, instance: Any, name: str) -> None:
+    id = await world.send(instance, {}, flow="waiting")
+    sent = await world.api("POST", f"/api/executions/{id}/signals/{name}")
+    assert (sent.status, sent.kind) == (422, "ConfigError")
+    assert await world.host.store.journal.signals(id) == []
+
+
+async def test_an_execution_that_is_not_there_is_not_found(world: Any, instance: Any) -> None:
+    sent = await world.api("POST", "/api/executions/exe_no/signals/approved")
+    assert (sent.status, sent.kind) == (404, "NotFound")
