@@ -229,7 +229,8 @@ class Start:
 
     `root` is the first of its lineage: idempotency keys are derived from it, so that resuming and
     replaying from a failed step keep them. `key` is the record's id: what support searches by.
-    `order` says which others it waits for.
+    `order` says which others it waits for. `parent` is the execution that started it, which hears of
+    its end by the signal `child_signal`; `bound` says that it is cancelled with its parent.
     """
 
     execution: str
@@ -241,6 +242,13 @@ class Start:
     replay_of: str | None = None
     copied: tuple[Record, ...] = ()
     order: Order | None = None
+    parent: str | None = None
+    bound: bool = True
+
+
+def child_signal(execution: str) -> str:
+    """The name of the signal by which an execution tells its parent that it has ended."""
+    return f"{SYSTEM}{execution}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +356,9 @@ SEALED = "halflap-sealed:"
 SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """The headers that are kept sealed, by name in lower case."""
 
+CALL = "CALL"
+"""The method of an event that another flow made: a typed event, which no trigger reads."""
+
 SYSTEM = "$"
 """What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them."""
 
@@ -384,6 +395,7 @@ class Execution:
     waiting_for: str = ""
     dismissed: bool = False
     order: Order | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

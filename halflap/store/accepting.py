@@ -12,15 +12,16 @@ import msgspec
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
 from halflap.store.admission import admit
+from halflap.store.lineage import cancel_orphan
 from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, record_key, accepted_at, state, attempt, fence, started_at, claimed_at, due_at,
-    lease_until, held, probation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    replay_of, parent, bound, record_key, accepted_at, state, attempt, fence, started_at,
+    claimed_at, due_at, lease_until, held, probation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
@@ -34,6 +35,12 @@ INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow, key) DO UPDATE
     SET execution = excluded.execution, expires_at = excluded.expires_at
     WHERE dedupe.expires_at <= ?
+"""
+
+
+UNCLAIM = """
+UPDATE executions SET state = 'queued', attempt = 0, due_at = ?1, lease_until = NULL
+WHERE id = ?2 AND state = 'running'
 """
 
 
@@ -73,6 +80,8 @@ def entry(start: Start, now: Micros) -> Entry:
             flow.revision,
             start.root,
             start.replay_of,
+            start.parent,
+            int(start.parent is not None and start.bound),
             start.key,
             now,
         ),
@@ -131,12 +140,14 @@ def accept(
         outcome = None if admission is None else admission.outcome
         if start.replay_of is not None and outcome is None:
             dismiss(connection, start.replay_of, now)
+        if start.parent is not None and cancel_orphan(connection, start.parent, start.execution):
+            runs = runs and not connection.execute(UNCLAIM, (now, start.execution)).rowcount
         if start.copied:
             add(connection, start.execution, start.copied, ())
         claim = None
         if runs:
             room -= 1
-            lease = Lease(start.execution, 1, until, admission is not None)
+            lease = Lease(start.execution, 1, until, admission is not None, start.parent)
             claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
         replaced = () if admission is None else admission.replaced
         answers.append(Accepted(start.execution, None, claim, outcome, replaced))

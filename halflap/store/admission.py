@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from halflap.model import Micros, Order, Outcome, Start
 from halflap.store import ordering
+from halflap.store.lineage import cancel_children, tell
 from halflap.store.place import rule_of, superseded, verdict
 
 IS_THERE = "SELECT 1 FROM executions WHERE id = ?"
@@ -16,7 +17,7 @@ UPDATE executions SET order_scope = ?, order_key = ?, order_rule = ? WHERE id = 
 END = """
 UPDATE executions SET state = ?, reason = ?, ended_at = ?, due_at = NULL, waiting_for = '',
     probation = 0, held = 0, fence = fence + 1
-WHERE id = ?
+WHERE id = ? RETURNING parent
 """
 
 
@@ -77,7 +78,11 @@ def admit(connection: sqlite3.Connection, start: Start, now: Micros) -> Admissio
 
 def end(connection: sqlite3.Connection, execution: str, outcome: Outcome, now: Micros) -> None:
     """End an execution that has not begun."""
-    connection.execute(END, (outcome.state, outcome.reason, now, execution))
+    found = connection.execute(END, (outcome.state, outcome.reason, now, execution)).fetchone()
+    if found is not None and found[0] is not None:
+        tell(connection, found[0], execution, now)
+    if outcome.state == "cancelled":
+        cancel_children(connection, execution, now)
 
 
 def _is_there(connection: sqlite3.Connection, execution: str) -> bool:

@@ -100,7 +100,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
     row = connection.execute(
         "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
         " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
-        " order_scope, order_key, order_rule"
+        " order_scope, order_key, order_rule, parent"
         " FROM executions WHERE id = ?",
         (execution,),
     ).fetchone()
@@ -116,10 +116,11 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         replay_of=row[7],
         key=row[8],
         order=order_of(row[16], row[17], row[18]),
+        parent=row[19],
     )
     return Claim(
         start=start,
-        lease=Lease(execution, fence=row[10], until=row[11], ordered=row[16] is not None),
+        lease=Lease(execution, row[10], row[11], row[16] is not None, row[19]),
         attempt=row[9],
         accepted_at=row[12],
         cancelling=row[13],

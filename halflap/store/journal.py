@@ -21,7 +21,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store import ordering, reading
+from halflap.store import lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
@@ -67,7 +67,7 @@ WHERE id = ?
 CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
     waiting_for = '', probation = 0, fence = fence + 1
-WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope
+WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope, parent
 """
 HOLD = """
 UPDATE executions SET held = held | 1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
@@ -188,6 +188,10 @@ class SqliteJournal(History, State):
             if lease.ordered:
                 failed = outcome.state == "failed"
                 ordering.leave(connection, lease.execution, now, failed=failed)
+            if lease.parent is not None:
+                lineage.tell(connection, lease.parent, lease.execution, now)
+            if outcome.state == "cancelled":
+                lineage.cancel_children(connection, lease.execution, now)
             return Written.DONE
 
         return await self._database.post(job)
@@ -279,6 +283,9 @@ class SqliteJournal(History, State):
             if ended is not None:
                 if ended[0] is not None:
                     ordering.leave(connection, execution, now)
+                if ended[1] is not None:
+                    lineage.tell(connection, ended[1], execution, now)
+                lineage.cancel_children(connection, execution, now)
                 return "ended"
             return "over" if is_there(connection, execution) else None
 

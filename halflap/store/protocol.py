@@ -43,13 +43,14 @@ class Lease:
     """The right to write to an execution.
 
     `fence` is its number, `until` its end by the store's clock; `ordered` says that others may wait
-    for it in its order.
+    for it in its order, `parent` who hears of its end.
     """
 
     execution: str
     fence: int
     until: Micros
     ordered: bool = False
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Filter:
     reason: str | None = None
     before: str | None = None
     replay_of: str | None = None
+    parent: str | None = None
     dead_letters: bool = False
     limit: int = 50
 
@@ -180,7 +182,8 @@ class Journal(Protocol):
     ) -> Written:
         """End an execution with its outcome, its last records and writes to state.
 
-        A conflict writes nothing, and does not end it. Frees the next one of its order.
+        A conflict writes nothing, and does not end it. Frees the next one of its order, tells its
+        parent by `child_signal`, and where it was cancelled its bound children are to be.
         """
         ...
 

@@ -13,7 +13,7 @@ from halflap.store.protocol import Filter
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule
+    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -44,6 +44,7 @@ def execution(row: Any) -> Execution:
         waiting_for=row[20],
         dismissed=bool(row[21]),
         order=order_of(row[22], row[23], row[24]),
+        parent=row[25],
     )
 
 
@@ -101,6 +102,7 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         ("instance", which.instance),
         ("flow", which.flow),
         ("record_key", which.key),
+        ("parent", which.parent),
     ):
         if value is not None:
             clauses.append(f"{column} = ?")

@@ -42,7 +42,9 @@ The journal
                 `held` has bit 1 while its instance stands in `gates` (and its flow is not one of
                 ours), and bit 2 while it has no turn in its order; what is held costs a claim
                 nothing. `order_scope` and `order_key` say what order it was started in, and
-                `order_rule` by what rule (JSON; NULL for the ordinary one).
+                `order_rule` by what rule (JSON; NULL for the ordinary one). `parent` is the
+                execution that started it, which is sent a signal as it ends; one that is `bound` is
+                cancelled with its parent.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -204,6 +206,8 @@ CREATE TABLE executions (
     attempt INTEGER NOT NULL DEFAULT 0,
     root TEXT NOT NULL,
     replay_of TEXT,
+    parent TEXT,
+    bound INTEGER NOT NULL DEFAULT 0,
     record_key TEXT,
     accepted_at INTEGER NOT NULL,
     started_at INTEGER,
@@ -237,6 +241,7 @@ CREATE INDEX executions_live ON executions (instance)
 CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
+CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
 
 CREATE TABLE events (

@@ -11,7 +11,7 @@ from typing import Any
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, Micros, Start
 from halflap.store.place import rule_of
-from halflap.store.postgres import ordering, rows
+from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import Admission, Standing
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
@@ -39,19 +39,19 @@ UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 # `until` is set for those that are claimed at once.
 INSERT = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, record_key, accepted_at, order_scope, order_key, order_rule, held, probation,
-    state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
-SELECT id, customer, instance, integration, flow, version, revision, root,
-    replay_of, record_key, at, order_scope, order_key, order_rule, held, suspect <> 0,
+    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, held,
+    probation, state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
+SELECT id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
+    bound <> 0, record_key, at, order_scope, order_key, order_rule, held, suspect <> 0,
     CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
     (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
     CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
     CASE WHEN until IS NOT NULL THEN %s END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-    %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[],
-    %s::bigint[], %s::bigint[], %s::bigint[])
-    AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,
-        at, order_scope, order_key, order_rule, held, suspect, until)
+    %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bytea[],
+    %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
+        bound, record_key, at, order_scope, order_key, order_rule, held, suspect, until)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 INSERT_EVENTS = """
@@ -168,9 +168,12 @@ class Accepting:
         self._firsts: Any = None
         self._held: Any = None
         self._crashed: Any = None
+        self._orphans = set[str]()
+        self._locks: Any = None
 
     async def look(self, connection: Connection, locks: Locks) -> None:
         """Ask for what is needed to decide; the locks of orders are held already."""
+        self._locks = locks
         await share(connection, locks.gates)
         by_key: dict[DedupeKey, Entry] = {}
         for each in self._entries:
@@ -194,6 +197,8 @@ class Accepting:
             )
         instances = Texts({each.start.flow.instance for each in self._entries})
         self._held = await connection.execute(HELD, (instances,), binary=True)
+        parents = {e.start.parent for e in self._entries if e.start.parent is not None}
+        self._orphans = parents - await lineage.live(connection, parents) if parents else parents
         if replayed := self._replayed():
             ids = Texts(replayed)
             self._crashed = await connection.execute(CRASHES, (ids, MOST_CRASHES) * 3, binary=True)
@@ -232,7 +237,8 @@ class Accepting:
                 suspect = start.replay_of in crashed
                 standing = admission.admit(start)
                 behind = standing is not None and not standing.has_turn
-                runs = room > 0 and not (gated or suspect or behind)
+                orphan = start.parent in self._orphans
+                runs = room > 0 and not (gated or suspect or behind or orphan)
                 room -= runs
                 if runs:
                     admission.begins(start.execution)
@@ -248,7 +254,10 @@ class Accepting:
                 )
         if inserts:
             kept = await self._insert(connection, inserts)
-            await admission.enter(connection, kept, self._now)
+            parents = {id: inserts[id].entry.start.parent or "" for id in kept}
+            orphans = {id: each for id, each in parents.items() if each in self._orphans}
+            await lineage.cancel_orphans(connection, orphans)
+            await admission.enter(connection, self._locks, kept, self._now)
             self._answer(inserts, kept, admission)
         if duplicates:
             await _count(connection, duplicates)
@@ -276,6 +285,8 @@ class Accepting:
                 Numbers(each.flow.revision for each in starts),
                 Texts(each.root for each in starts),
                 Texts(each.replay_of for each in starts),
+                Texts(each.parent for each in starts),
+                Numbers(int(each.parent is not None and each.bound) for each in starts),
                 Blobs(each.entry.key for each in made),
                 Numbers(each.now for each in made),
                 Blobs(each[0] for each in orders),
@@ -324,7 +335,7 @@ class Accepting:
             claim = None
             if row.until is not None:
                 start = row.entry.start
-                lease = Lease(id, 1, row.until, start.order is not None)
+                lease = Lease(id, 1, row.until, start.order is not None, start.parent)
                 claim = Claim(start, lease, 1, row.now, history=start.copied)
             if claim is not None or row.standing is not None:
                 replaced = row.standing.replaced if row.standing is not None else ()

@@ -8,9 +8,10 @@ from typing import Any
 
 from halflap.model import Micros, Order, Outcome, Start
 from halflap.store.place import superseded, verdict
-from halflap.store.postgres import ending, ordering
+from halflap.store.postgres import ending, lineage, ordering
 from halflap.store.postgres.columns import Blobs, Texts
 from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.locking import Locks
 
 ROOM = """
 SELECT n.name, count(turn), coalesce(min(width), 2^31)::bigint, count(*) FILTER (WHERE back_at > 0),
@@ -141,7 +142,9 @@ class Admission:
         """How a new one ended, where it did."""
         return self._ended.get(execution)
 
-    async def enter(self, connection: Connection, kept: set[str], now: Micros) -> None:
+    async def enter(
+        self, connection: Connection, locks: Locks, kept: set[str], now: Micros
+    ) -> None:
         """Write it all down, once the executions are inserted; `kept`: those that were."""
         if not self._new:
             return
@@ -159,19 +162,28 @@ class Admission:
         unsure = {e.name: e.order.width for id, e in self._new.items() if id not in kept}
         behind = [e for e in live.values() if not e.has_turn and self._lines[e.name].aside]
         ordering.wider(unsure, {each.name: each.order.width for each in behind})
-        await self._end(connection, kept, unsure, now)
+        await self._end(connection, locks, kept, unsure, now)
         await ordering.settle(connection, unsure, now)
 
     async def _end(
-        self, connection: Connection, kept: set[str], unsure: ordering.Widths, now: Micros
+        self,
+        connection: Connection,
+        locks: Locks,
+        kept: set[str],
+        unsure: ordering.Widths,
+        now: Micros,
     ) -> None:
         over = [id for id in self._ended if id in kept or id not in self._new]
         if not over:
             return
         ends = [_end(id, self._ended[id], now) for id in over]
+        told = await lineage.parents_of(connection, locks, over)
         left = await ending.left(connection, over)
         await ending.move(connection, ends, left, live=left)
         ordering.wider(unsure, await ordering.leave(connection, over))
+        ordering.wider(unsure, await lineage.tell(connection, told, now))
+        cancelled = [each.execution for each in ends if each.state == "cancelled"]
+        await lineage.cancel_children(connection, cancelled, now)
 
     def _replace(self, line: _Line, executions: Iterable[str], outcome: Outcome) -> None:
         gone = dict.fromkeys(executions, outcome)

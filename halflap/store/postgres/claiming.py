@@ -47,7 +47,7 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
 WHERE id = ANY(%s)
 RETURNING id, customer, instance, integration, flow, version, revision, root, replay_of,
     record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key,
-    order_rule
+    order_rule, parent
 """
 EVENTS = """
 SELECT execution, received_at, part, head, body FROM events WHERE execution = ANY(%s)
@@ -119,8 +119,9 @@ def _claim(row: Any, event: Any, steps: list[bytes], until: Micros) -> Claim:
             replay_of=row[8],
             key=rows.plain(row[9]),
             order=rows.order(row[16], row[17], row[18]),
+            parent=row[19],
         ),
-        lease=Lease(row[0], fence=row[11], until=until, ordered=row[16] is not None),
+        lease=Lease(row[0], row[11], until, row[16] is not None, row[19]),
         attempt=row[10],
         accepted_at=row[12],
         cancelling=rows.plain(row[13]),

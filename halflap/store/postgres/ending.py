@@ -12,7 +12,7 @@ from halflap.store.postgres.connecting import Connection
 
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
-    " record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
+    " parent, record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
     " order_rule"
 )
 EVENT = "received_at, part, head, body"

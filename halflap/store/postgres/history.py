@@ -128,6 +128,7 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
         ("instance", which.instance),
         ("flow", which.flow),
         ("record_key", rows.kept(which.key)),
+        ("parent", which.parent),
     ):
         if value is not None:
             clauses.append(f"{column} = %s")

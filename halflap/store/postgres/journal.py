@@ -157,7 +157,7 @@ class PostgresJournal(History, State):
         now = self._clock()
         await self._partitions.make(now)
         written = await self._record(Writing.of(lease, now, records, logs, writes, outcome))
-        if lease.ordered:
+        if lease.ordered or lease.parent is not None or outcome.state == "cancelled":
             self.hints.send()
         return written
 

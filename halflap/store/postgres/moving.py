@@ -363,6 +363,7 @@ _ONLY_LIVE = frozenset(
         "held",
         "probation",
         "cancelling",
+        "bound",
         "dismissed",
     }
 )

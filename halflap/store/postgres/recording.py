@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.model import MISSING, LogLine, Micros, Outcome, Record, StateWrite
 from halflap.store.merge import StateChange, changes, merged
-from halflap.store.postgres import ending, ordering, rows, signalling
+from halflap.store.postgres import ending, lineage, ordering, rows, signalling
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
@@ -21,8 +21,8 @@ ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
 LOCK = """
-SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL FROM executions
-WHERE id = ANY(%s) AND state = 'running' ORDER BY id FOR NO KEY UPDATE
+SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state FROM executions
+WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 STATE = """
 SELECT scope, key, value FROM state
@@ -108,6 +108,11 @@ class Writing:
         return (key_of(write) for write, _ in self.changes)
 
     @property
+    def parent(self) -> str | None:
+        """Who is to hear of it, where it is an end."""
+        return self.lease.parent if self.end is not None and self.lease is not None else None
+
+    @property
     def moves_order(self) -> bool:
         """Whether an order's first may be another one after this."""
         leaves = self.end is not None or self.release is not None
@@ -147,6 +152,7 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
     for item in items:
         found += [locks.order(*key_of(w)) for w, _ in item.changes if w.orders]
     ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
+    ordered += [item.parent for item in items if item.parent is not None]  # it may be woken
     if ordered:
         cursor = await connection.execute(ORDERS, (Texts(ordered),), binary=True)
         found += [locks.order(*row) for row in await cursor.fetchall()]
@@ -164,9 +170,10 @@ class Recording:
 
     async def look(self, connection: Connection) -> None:
         """Ask for what is needed to decide; the locks are held already."""
-        ids = sorted({item.lease.execution for item in self._items if item.lease})
+        ids = {item.lease.execution for item in self._items if item.lease}
+        ids |= {item.parent for item in self._items if item.parent is not None}
         if ids:
-            self._locked = await connection.execute(LOCK, (Texts(ids),), binary=True)
+            self._locked = await connection.execute(LOCK, (Texts(sorted(ids)),), binary=True)
         if keys := {key for item in self._items for key in item.keys}:
             columns = (Blobs(key[0] for key in keys), Blobs(key[1] for key in keys))
             self._values = await connection.execute(STATE, columns, binary=True)
@@ -175,7 +182,8 @@ class Recording:
         """Decide who still holds what it writes to, and write; fills in the answers."""
         held: dict[str, _Held] = {}
         if self._locked is not None:
-            held = {row[0]: _Held(*row[1:]) for row in await self._locked.fetchall()}
+            found = await self._locked.fetchall()
+            held = {row[0]: _Held(*row[1:5]) for row in found if row[5] == "running"}
         values: dict[Key, bytes] = {}
         if self._values is not None:
             values = {(row[0], row[1]): row[2] for row in await self._values.fetchall()}
@@ -251,9 +259,13 @@ class Recording:
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
         await ending.move(connection, ends, whole, live=live)
+        told = {i.lease.execution: i.parent for i in work.ends if i.lease and i.parent is not None}
+        widths = await lineage.tell(connection, told, ends[0].at)
+        cancelled = [each.execution for each in ends if each.state == "cancelled"]
+        await lineage.cancel_children(connection, cancelled, ends[0].at)
         ordered = {i.lease.execution for i in work.ends if i.lease and i.lease.ordered}
         failed = {each.execution for each in ends if each.state == "failed"} & ordered
-        widths = await ordering.leave(connection, ordered - failed)
+        ordering.wider(widths, await ordering.leave(connection, ordered - failed))
         ordering.wider(widths, await ordering.leave(connection, failed, failed=True))
         return widths
 

@@ -16,6 +16,7 @@ An execution lives in one of three places, and moves once or twice:
                 no turn in its order (`order_rule`: by what rule, as JSON; NULL for the ordinary
                 one). `probation` is set from an unclean end of its
                 claim until it leaves its worker cleanly, `crashes` counts those while it ran alone.
+                `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
   history       once it has ended otherwise, or is dismissed. Partitioned by the day on which it
@@ -76,6 +77,7 @@ _EXECUTION = """
     attempt bigint NOT NULL,
     root text COLLATE "C" NOT NULL,
     replay_of text COLLATE "C",
+    parent text COLLATE "C",
     record_key bytea,
     accepted_at bigint NOT NULL,
     started_at bigint,
@@ -113,6 +115,7 @@ CREATE TABLE executions (
     held bigint NOT NULL DEFAULT 0,
     probation boolean NOT NULL DEFAULT false,
     cancelling bytea,
+    bound boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id),
     CHECK (state IN ('queued', 'running', 'waiting')),
     CHECK ((state = 'running') = (lease_until IS NOT NULL)),
@@ -125,16 +128,19 @@ CREATE INDEX executions_next ON executions (probation, due_at, id)
     WHERE due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_running ON executions (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX executions_by_instance ON executions (instance, id);
+CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
 CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
 
 CREATE TABLE letters ({_ENDED}, PRIMARY KEY (id), CHECK (state = 'failed'));
 CREATE INDEX letters_by_instance ON letters (instance, id);
+CREATE INDEX letters_by_parent ON letters (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX letters_by_key ON letters (record_key, id) WHERE record_key IS NOT NULL;
 CREATE INDEX letters_by_replay ON letters (replay_of, id) WHERE replay_of IS NOT NULL;
 
 CREATE TABLE history ({_ENDED}, PRIMARY KEY (id, ended_at)) PARTITION BY RANGE (ended_at);
 CREATE INDEX history_by_instance ON history (instance, id);
+CREATE INDEX history_by_parent ON history (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX history_by_key ON history (record_key, id) WHERE record_key IS NOT NULL;
 CREATE INDEX history_by_replay ON history (replay_of, id) WHERE replay_of IS NOT NULL;
 CREATE TABLE history_other PARTITION OF history DEFAULT;

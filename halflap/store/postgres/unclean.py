@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from halflap.model import Micros
-from halflap.store.postgres import ending, ordering
+from halflap.store.postgres import ending, lineage, ordering
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
@@ -92,6 +92,7 @@ async def cancel(
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
+    parent = (await lineage.parents_of(connection, locks, [execution])).get(execution)
     cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
     match await cursor.fetchone():
         case None:
@@ -111,6 +112,10 @@ async def cancel(
                 await ordering.settle(
                     connection, await ordering.leave(connection, [execution]), now
                 )
+            if parent is not None:
+                widths = await lineage.tell(connection, {execution: parent}, now)
+                await ordering.settle(connection, widths, now)
+            await lineage.cancel_children(connection, [execution], now)
             return "ended"
 
 

@@ -1,0 +1,46 @@
+"""Parents and children: who hears of an end, and who is cancelled with whom."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from halflap.model import Micros, child_signal
+from halflap.store.recording import wake
+
+TELL = """
+INSERT INTO signals (execution, name, payload, at, once)
+SELECT ?1, ?2, x'', ?3, ?2 WHERE EXISTS (
+    SELECT 1 FROM executions WHERE id = ?1 AND state IN ('queued', 'running', 'waiting'))
+ON CONFLICT DO NOTHING
+"""
+CANCEL_CHILDREN = """
+UPDATE executions SET cancelling = ?1, due_at = iif(state = 'running', NULL, ?2)
+WHERE parent = ?3 AND bound = 1 AND state IN ('queued', 'running', 'waiting')
+    AND cancelling IS NULL
+"""
+CANCEL_ORPHAN = """
+UPDATE executions SET cancelling = ?1 WHERE id = ?2 AND bound = 1 AND NOT EXISTS (
+    SELECT 1 FROM executions AS parent WHERE parent.id = executions.parent
+        AND parent.state IN ('queued', 'running', 'waiting'))
+"""
+
+
+def tell(connection: sqlite3.Connection, parent: str, child: str, now: Micros) -> None:
+    """Tell a parent that is live that its child has ended."""
+    if connection.execute(TELL, (parent, child_signal(child), now)).rowcount:
+        wake(connection, parent, now)
+
+
+def cancel_children(connection: sqlite3.Connection, parent: str, now: Micros) -> None:
+    """Have the bound children of one that was cancelled end too, at once or at their next step."""
+    connection.execute(CANCEL_CHILDREN, (why_cancelled(parent), now, parent))
+
+
+def cancel_orphan(connection: sqlite3.Connection, parent: str, child: str) -> bool:
+    """Whether a child came too late, as its parent has ended: it is to be cancelled."""
+    return connection.execute(CANCEL_ORPHAN, (why_cancelled(parent), child)).rowcount > 0
+
+
+def why_cancelled(parent: str) -> str:
+    """The reason of a child that is cancelled with its parent."""
+    return f"its parent {parent} was cancelled"
