@@ -143,7 +143,7 @@ class JournalEngine:
                 try:
                     if room and await self._claim(room) == room:
                         continue
-                    due = None if self._full else await self.journal.next_due()
+                    due = None if self._full else await self._next_due()
                 except InDoubt:
                     raise
                 except StoreError as error:  # a full disk, say: it goes on once there is room
@@ -213,6 +213,15 @@ class JournalEngine:
             self._spawn(claim, claimed_at)
         return len(claims)
 
+    async def _next_due(self) -> Micros | None:
+        """When the next one that this process runs by itself becomes due."""
+        due = await self.journal.next_due()
+        if not self._runs_suspects:
+            return due
+        # One may be due later than its unclean end: the clock that said when was ahead, or set back.
+        suspect = await self.journal.next_due(probation=True)
+        return min((each for each in (due, suspect) if each is not None), default=None)
+
     async def cancel(self, execution: str, reason: str) -> bool:
         done = await self.journal.cancel(execution, reason)
         if done == "asked" and (running := self._running.get(execution)) is not None:
@@ -258,7 +267,7 @@ class JournalEngine:
 
     async def release(self, instance: str) -> None:
         await self.journal.release_instance(instance)
-        self._wake.set()
+        self.nudge()  # what was held may be on probation
 
     async def live(self, instance: str) -> int:
         return await self.journal.live(instance)
