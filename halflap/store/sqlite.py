@@ -178,19 +178,24 @@ class Database:
     def _live(self) -> None:
         queue = self._queue
         while (item := queue.get()) is not None:
-            batch = [item]
-            following: _Item | None = item
-            # The writer is the queue's only taker, so that many items are there.
-            for _ in range(min(queue.qsize(), LARGEST_BATCH - 1)):
-                if (following := queue.get_nowait()) is None:
-                    break
-                batch.append(following)
-            try:
-                self._work_off(batch)
-            except BaseException as error:  # whatever it is, nobody may be left waiting
-                self._fail(error, batch)
-            if following is None:
+            if not self._work(item):
                 return
+
+    def _work(self, item: _Item) -> bool:
+        """Work off an item and all that gathered behind it; False where the end was among it."""
+        queue = self._queue
+        batch = [item]
+        following: _Item | None = item
+        # The writer is the queue's only taker, so that many items are there.
+        for _ in range(min(queue.qsize(), LARGEST_BATCH - 1)):
+            if (following := queue.get_nowait()) is None:
+                break
+            batch.append(following)
+        try:
+            self._work_off(batch)
+        except BaseException as error:  # whatever it is, nobody may be left waiting
+            self._fail(error, batch)
+        return following is not None
 
     def _work_off(self, batch: list[_Item]) -> None:
         shared: list[_Item] = []

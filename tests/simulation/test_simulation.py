@@ -1,0 +1,51 @@
+"""Whole systems keep every promise, whatever a seed makes go wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.__main__ import run_seeds, shown
+
+ROOT = Path(__file__).parents[2]
+SEEDS = 400
+PARTS = 10
+SOAK_SEEDS = 100_000
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_promise_is_kept(part: int) -> None:
+    size = SEEDS // PARTS
+    reports = run_seeds(range(part * size, (part + 1) * size))
+    for each in reports:
+        assert each.violation is None, f"\n{shown(each)}"
+    assert sum(each.counts["crashes"] for each in reports) > 0
+    assert sum(each.counts["effects repeated"] for each in reports) > 0
+    assert sum(each.counts["executions"] for each in reports) > size * 3
+
+
+def test_a_seed_replays_bit_for_bit() -> None:
+    """In processes of their own, whose hashes of strings differ."""
+
+    def hashes(seed: str) -> str:
+        command = [sys.executable, "-m", "tests.simulation", "--seeds", "0..24", "--hashes"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return ended.stdout.rpartition(" s\n")[0].rpartition(",")[0]
+
+    first = hashes("1")
+    assert len(first.splitlines()) > 25
+    assert first == hashes("2")
+
+
+@pytest.mark.soak
+def test_every_promise_is_kept_for_long() -> None:
+    count = int(os.environ.get("SIMULATION_SEEDS", SOAK_SEEDS))
+    jobs = str(os.cpu_count() or 1)
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", f"0..{count - 1}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, "--jobs", jobs], cwd=ROOT, env=environment, check=True)

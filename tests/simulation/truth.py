@@ -1,0 +1,263 @@
+"""What the store has committed, watched in the moment of each commit, and what must hold of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.model import Micros, Order, Outcome, Record, Start
+from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
+from tests.simulation.database import NOTE, Note
+from tests.simulation.trace import Trace, Violation
+
+EFFECTS = ("action", "step")
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """An execution, as its commits tell of it."""
+
+    start: Start
+    place: int
+    accepted_at: Micros
+    holder: tuple[str, int] | None = None
+    attempt: int = 0
+    ends: dict[int, str] = field(default_factory=dict[int, str])
+    records: dict[str, Record] = field(default_factory=dict[str, Record])
+    last_write: tuple[int, Sequence[Record]] = (0, ())
+    outcome: Outcome | None = None
+    due: Micros | None = None
+    cancelled: bool = False
+
+
+class Truth:
+    """Hears of every commit, whoever made it, and whether or not that one lives to hear of it."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.broken = trace.broken
+        self.executions: dict[str, Known] = {}
+        self.orders: defaultdict[Order, list[Known]] = defaultdict(list)
+        self._note = trace.note
+
+    def accepted(self, worker: str, starts: Sequence[Start], answers: Sequence[Accepted]) -> None:
+        """Events were accepted, some of them claimed at once."""
+        for start, answer in zip(starts, answers, strict=True):
+            if answer.duplicate_of is not None:
+                self._note(worker, f"duplicate {short(start.execution)}", "duplicates")
+                if answer.duplicate_of not in self.executions:
+                    raise Violation("a duplicate gets the first one's answer", str(answer))
+                continue
+            if start.execution in self.executions:
+                continue
+            known = Known(start, len(self.executions), start.event.received_at)
+            known.records = {each.path: each for each in start.copied}
+            self.executions[start.execution] = known
+            if start.order is not None:
+                self.orders[start.order].append(known)
+            self._note(worker, f"accepted {short(start.execution)} {start.flow.flow}", "executions")
+            if answer.claim is not None:
+                self._take(worker, answer.claim)
+
+    def claimed(self, worker: str, result: Any) -> None:
+        """Executions were claimed."""
+        for each in result[0]:
+            self._take(worker, each)
+
+    def _take(self, worker: str, claim: Claim) -> None:
+        name, fence = claim.start.execution, claim.lease.fence
+        known = self.executions[name]
+        self._note(worker, f"claimed {short(name)} attempt {claim.attempt} fence {fence}")
+        if known.holder is not None:
+            raise Violation("one worker at a time", f"{name} is {known.holder}'s, not {worker}'s")
+        if known.outcome is not None:
+            raise Violation("one outcome each", f"{name} was claimed after it ended")
+        known.holder, known.attempt = (worker, fence), claim.attempt
+
+    def unclean(self, worker: str, how: str, running: dict[str, int]) -> None:
+        """Leases were voided: those that run still have one."""
+        for name, known in self.executions.items():
+            if known.holder is not None and running.get(name) != known.holder[1]:
+                self._note(worker, f"{how} {short(name)} of {known.holder[0]}", "leases lost")
+                known.ends[known.attempt] = "crashed"
+                known.holder = None
+
+    def committed(
+        self, worker: str, lease: Lease, records: Sequence[Record], written: Written
+    ) -> None:
+        """Records were written, or refused."""
+        known = self._held(worker, lease, "commit", written)
+        if written is Written.DONE:
+            self._keep(known, records)
+            known.last_write = (known.attempt, tuple(records))
+
+    def ended(
+        self,
+        worker: str,
+        lease: Lease,
+        records: Sequence[Record],
+        outcome: Outcome,
+        written: Written,
+    ) -> None:
+        """An execution ended, or did not."""
+        known = self._held(worker, lease, f"end {outcome.state}", written)
+        if written is not Written.DONE:
+            return
+        if known.outcome is not None:
+            raise Violation("one outcome each", f"{lease.execution} ended twice")
+        attempt, last = known.last_write
+        if (
+            outcome.state == "succeeded"
+            and attempt == known.attempt
+            and last
+            and last[-1].kind in EFFECTS
+            and not last[-1].pure
+            and not any(each.kind in EFFECTS for each in records)
+        ):
+            raise Violation("the last result and the outcome are one commit", lease.execution)
+        self._keep(known, records)
+        known.outcome, known.holder = outcome, None
+
+    def released(
+        self, worker: str, lease: Lease, records: Sequence[Record], how: Release, written: Written
+    ) -> None:
+        """An execution left its worker, or had been taken from it."""
+        known = self._held(worker, lease, f"release {how.how}", written)
+        if written is Written.DONE:
+            self._keep(known, records)
+            known.ends[known.attempt] = how.how
+            known.holder, known.due = None, how.due_at
+
+    def was_cancelled(self, worker: str, execution: str, done: Any) -> None:
+        """Somebody asked for the end of an execution."""
+        self._note(worker, f"cancel {short(execution)}: {done}")
+        known = self.executions[execution]
+        if done in ("asked", "ended"):
+            known.cancelled = True
+        if done == "ended":
+            if known.outcome is not None or known.holder is not None:
+                raise Violation("one outcome each", f"{execution} was cancelled where it stood")
+            known.outcome = Outcome("cancelled")
+        if done == "over" and known.outcome is None:
+            raise Violation("nothing ends without an outcome", execution)
+
+    def _held(self, worker: str, lease: Lease, what: str, written: Written) -> Known:
+        known = self.executions[lease.execution]
+        counted = "writes fenced" if written is Written.FENCED else "writes"
+        self._note(worker, f"{what} {short(lease.execution)}: {written.value}", counted)
+        holds = known.holder == (worker, lease.fence)
+        if written is not Written.FENCED and not holds:
+            raise Violation(
+                "no record by a fenced worker",
+                f"{what} of {lease.execution} by {worker}, fence {lease.fence}; "
+                f"it is {known.holder}'s",
+            )
+        if written is Written.FENCED and holds:
+            raise Violation("who holds an execution may write", f"{what} of {lease.execution}")
+        return known
+
+    def _keep(self, known: Known, records: Sequence[Record]) -> None:
+        for each in records:
+            before = known.records.get(each.path)
+            if before is not None and before.seq >= 0 and before.status != "retrying":
+                raise Violation(
+                    "a finished step is not run again", f"{known.start.execution} {each.path}"
+                )
+            known.records[each.path] = each
+
+
+def running_now(connection: Any) -> dict[str, int]:
+    """Which executions run, and their fences."""
+    sql = "SELECT id, fence FROM executions WHERE state = 'running'"
+    return dict(connection.execute(sql).fetchall())
+
+
+def short(execution: str) -> str:
+    """An id's end, which tells it from others."""
+    return execution[-8:]
+
+
+class Watched:
+    """The verbs of a journal, each of whose commits the truth hears of."""
+
+    truth: Truth
+    worker: str
+
+    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> Any:
+        return await self._noted(
+            lambda answers: self.truth.accepted(self.worker, starts, answers),
+            lambda: super(Watched, self).accept(starts, claim=claim, lease=lease),
+        )
+
+    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> Any:
+        return await self._noted(
+            lambda result: self.truth.claimed(self.worker, result),
+            lambda: super(Watched, self).claim(room, lease, probation=probation),
+        )
+
+    async def commit(self, lease: Lease, records: Any, logs: Any, writes: Any = ()) -> Any:
+        return await self._noted(
+            lambda written: self.truth.committed(self.worker, lease, records, written),
+            lambda: super(Watched, self).commit(lease, records, logs, writes),
+        )
+
+    async def end(
+        self, lease: Lease, records: Any, logs: Any, outcome: Outcome, writes: Any = ()
+    ) -> Any:
+        return await self._noted(
+            lambda written: self.truth.ended(self.worker, lease, records, outcome, written),
+            lambda: super(Watched, self).end(lease, records, logs, outcome, writes),
+        )
+
+    async def release(self, lease: Lease, records: Any, logs: Any, how: Release) -> Any:
+        return await self._noted(
+            lambda written: self.truth.released(self.worker, lease, records, how, written),
+            lambda: super(Watched, self).release(lease, records, logs, how),
+        )
+
+    async def cancel(self, execution: str, reason: str) -> Any:
+        return await self._noted(
+            lambda done: self.truth.was_cancelled(self.worker, execution, done),
+            lambda: super(Watched, self).cancel(execution, reason),
+        )
+
+    async def void(self) -> int:
+        return await self._noted(
+            lambda running: self.truth.unclean(self.worker, "voided", running),
+            super().void,
+            sample=running_now,
+        )
+
+    async def lapse(self) -> int:
+        return await self._noted(
+            lambda running: self.truth.unclean(self.worker, "lapsed", running),
+            super().lapse,
+            sample=running_now,
+        )
+
+    async def blame(self, executions: Sequence[str], *, alone: bool) -> None:
+        await self._noted(
+            lambda running: self.truth.unclean(self.worker, "blamed", running),
+            lambda: super(Watched, self).blame(executions, alone=alone),
+            sample=running_now,
+        )
+
+    async def _noted(
+        self,
+        note: Callable[[Any], None],
+        verb: Callable[[], Any],
+        *,
+        sample: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        def heard(result: Any) -> None:
+            try:
+                note(result)
+            except Violation as violation:
+                self.truth.broken(violation)
+
+        token = NOTE.set(Note(heard, sample))
+        try:
+            return await verb()
+        finally:
+            NOTE.reset(token)
