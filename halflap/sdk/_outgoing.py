@@ -73,6 +73,16 @@ class Outgoing:
         elif files is not None and "Content-Type" in self.headers:
             del self.headers["Content-Type"]  # it carries the boundary, which is not known yet
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has no body, or one that is whole and not large."""
+        return self._files is None and (self._body is None or len(self._body) <= _LARGE)
+
+    @property
+    def body(self) -> bytes | None:
+        """The body of a plain one; None where there is none."""
+        return self._body
+
     def data(self) -> Any:
         """The body, once more for every hop; None where there is none."""
         if self._files is not None:

@@ -157,27 +157,64 @@ def failure(method: str, url: URL, limits: Limits, error: BaseException) -> Upst
     return UpstreamError(f"{method} {shown(url)}: {_explained(limits, error)}", retryable=True)
 
 
+def too_large(method: str, url: URL, status: int, limits: Limits) -> UpstreamError:
+    """The error that says that an answer is larger than its limit."""
+    return UpstreamError(
+        f"{method} {shown(url)} answered with more than {limits.response_bytes:,} bytes; ask for "
+        "less, or raise Limits(response_bytes=…)",
+        status=status,
+        retryable=False,
+    )
+
+
+NO_NAME = "its name does not resolve; check the host, or the DNS"
+NO_TLS = "TLS failed (the server speaks none, or none that is safe); nothing was sent"
+NO_HTTP = "the answer is not HTTP, or its headers are too large"
+BROKEN_OFF = "the answer broke off or is malformed; it may have been carried out"
+BROKEN = "the connection broke before the answer; it may have been carried out"
+
+
+class Broken(Exception):
+    """No whole answer came; why, in words that quote neither the URL nor a header."""
+
+
+def late(limits: Limits) -> str:
+    """That the time is over."""
+    return f"no whole answer within {limits.total:g} s; it may have been carried out"
+
+
+def unreached(limits: Limits) -> str:
+    """That nobody was there in time."""
+    return f"no connection within {limits.connect:g} s; nothing was sent"
+
+
+def untrusted(error: Exception) -> str:
+    """What is wrong with a certificate."""
+    reason = getattr(error, "verify_message", "") or "it does not match"
+    return f"its TLS certificate is not trusted ({reason}); nothing was sent"
+
+
 def _explained(limits: Limits, error: BaseException) -> str:
-    """What happened, in words that quote neither the URL nor a header."""
     match error:
+        case Broken():
+            return str(error)
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or "it does not match"
-            return f"its TLS certificate is not trusted ({reason}); nothing was sent"
+            return untrusted(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():
-            return "TLS failed (the server speaks none, or none that is safe); nothing was sent"
+            return NO_TLS
         case aiohttp.ClientConnectorDNSError():
-            return "its name does not resolve; check the host, or the DNS"
+            return NO_NAME
         case aiohttp.ConnectionTimeoutError():
-            return f"no connection within {limits.connect:g} s; nothing was sent"
+            return unreached(limits)
         case aiohttp.ClientConnectorError():
             return f"no connection ({error.os_error.strerror}); nothing was sent"
         case TimeoutError():
-            return f"no whole answer within {limits.total:g} s; it may have been carried out"
+            return late(limits)
         case aiohttp.ClientPayloadError():
-            return "the answer broke off or is malformed; it may have been carried out"
+            return BROKEN_OFF
         case aiohttp.ClientResponseError():
-            return "the answer is not HTTP, or its headers are too large"
+            return NO_HTTP
         case aiohttp.ClientConnectionError() | ConnectionError():
-            return "the connection broke before the answer; it may have been carried out"
+            return BROKEN
         case _:
             return f"the request failed ({type(error).__name__})"

@@ -21,7 +21,18 @@ from yarl import URL
 from halflap.errors import UpstreamError
 from halflap.sdk._address import Lookup, PinnedResolver, Policy, Rules
 from halflap.sdk._outgoing import Outgoing
-from halflap.sdk._response import KEPT, REDIRECTS, Limits, Response, failure, location, shown
+from halflap.sdk._response import (
+    KEPT,
+    REDIRECTS,
+    Broken,
+    Limits,
+    Response,
+    failure,
+    location,
+    shown,
+    too_large,
+)
+from halflap.sdk._wire import METHODS, TooLarge, Wire
 from halflap.sdk.schema import File
 
 __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
@@ -86,6 +97,7 @@ class Egress:
         self._resolver = PinnedResolver(rules, timeout=limits.connect, lookup=resolver)
         # A URL that was read and judged once need not be again: most are called many times.
         self._destination = lru_cache(maxsize=1024)(rules.destination)
+        self._wire = Wire(self._resolver, tls)
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
@@ -111,6 +123,8 @@ class Egress:
         limits = limits or self._limits
         destination = self._destination(url)
         outgoing = Outgoing(method, params, headers, json, form, body, files)
+        if not limits.redirects and outgoing.is_plain and outgoing.method in METHODS:
+            return await self._plain(outgoing, destination, limits)
         try:
             answer = await self._send(outgoing, destination, limits)
             whole = await _read(answer, limits)
@@ -159,9 +173,24 @@ class Egress:
 
     async def close(self) -> None:
         """Close the connections; new ones are opened if it is used again."""
+        self._wire.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def _plain(self, outgoing: Outgoing, to: URL, limits: Limits) -> Response:
+        if outgoing.query:
+            to = to.extend_query(outgoing.query)
+        method = outgoing.method
+        try:
+            answer = await self._wire.send(method, to, outgoing.headers, outgoing.body, limits)
+        except Broken as error:
+            broken = failure(method, to, limits, error)
+        except TooLarge as error:
+            broken = too_large(method, to, error.status, limits)
+        else:
+            return Response(*answer, str(to), method, self._clock())
+        raise broken
 
     async def _send(
         self, outgoing: Outgoing, destination: URL, limits: Limits
@@ -260,12 +289,7 @@ async def _read(answer: aiohttp.ClientResponse, limits: Limits) -> bytes:
 
 def _check_size(answer: aiohttp.ClientResponse, size: int, limits: Limits) -> None:
     if size > limits.response_bytes:
-        raise UpstreamError(
-            f"{answer.method} {shown(answer.url)} answered with more than "
-            f"{limits.response_bytes:,} bytes; ask for less, or raise Limits(response_bytes=…)",
-            status=answer.status,
-            retryable=False,
-        )
+        raise too_large(answer.method, answer.url, answer.status, limits)
 
 
 @lru_cache(maxsize=256)

@@ -256,6 +256,93 @@ async def test_connections_are_kept_and_cookies_are_not(
     assert all("cookie" not in each.headers for each in server.seen)
 
 
+async def test_a_kept_connection_that_the_app_has_closed_is_made_anew_for_what_may_be_repeated(
+    server: Destination, egress: Egress
+) -> None:
+    async def answer_once(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        if len(server.seen) % 2 == 0:
+            raise ConnectionError  # it was closed as our request was on its way
+        writer.write(OK)
+
+    server.answer = answer_once
+    for method in ("GET", "PUT", "DELETE"):
+        server.seen.clear()
+        assert (await egress.request(method, server.url)).status == 200
+        assert (await egress.request(method, server.url)).status == 200
+        assert [each.line for each in server.seen] == [f"{method} /"] * 3
+    server.seen.clear()
+    await egress.close()
+    assert (await egress.request("POST", server.url)).status == 200
+    error = await failure(egress.request("POST", server.url))
+    assert "may have been carried out" in error.message
+    assert len(server.seen) == 2  # an effect is never repeated behind its flow's back
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, True),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+            True,
+        ),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"), False),
+        (OK.replace(b"1.1", b"1.0"), False),
+    ],
+    ids=["hints", "chunks", "no body", "close", "1.0"],
+)
+async def test_an_answer_ends_where_it_says_and_its_connection_is_kept_if_it_may_be(
+    raw: bytes, kept: bool, server: Destination, egress: Egress
+) -> None:
+    server.answer = raw
+    for _ in range(3):
+        response = await egress.request("POST", server.url, json={})
+        assert response.body in (b"{}", b"")
+        assert "Link" not in response.headers
+    assert server.connections == (1 if kept else 3)
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection(
+    server: Destination, egress: Egress
+) -> None:
+    server.answer = with_close(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+    for _ in range(2):
+        assert (await egress.request("GET", server.url)).body == b"all of it"
+    assert server.connections == 2
+
+
+async def test_what_was_not_asked_for_is_nobodys_answer(
+    server: Destination, egress: Egress
+) -> None:
+    """A second answer behind the first would be taken for that of the next request."""
+    server.answer = OK + OK.replace(b"{}", b"[]")
+    for _ in range(3):
+        assert (await egress.request("POST", server.url, json={})).body == b"{}"
+    assert server.connections == 3
+
+
+async def test_a_request_that_is_cancelled_takes_its_connection_with_it(
+    server: Destination, egress: Egress
+) -> None:
+    arrived = asyncio.Event()
+
+    async def keep_waiting(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await silence(seen, writer)
+
+    server.answer = keep_waiting
+    asking = asyncio.ensure_future(egress.request("POST", server.url, json={}))
+    async with asyncio.timeout(5):
+        await arrived.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    server.answer = OK
+    assert (await egress.request("POST", server.url, json={})).status == 200
+    assert server.connections == 2
+
+
 async def test_proxies_of_the_environment_are_not_asked(
     server: Destination, egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
