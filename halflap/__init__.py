@@ -29,6 +29,7 @@ from halflap.sdk.context import Context, State
 from halflap.sdk.egress import Limits, Response
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs, Reads, Writes
 from halflap.sdk.request import Request, header, pointer, query
 from halflap.sdk.schema import (
@@ -102,6 +103,7 @@ __all__ = [
     "FieldSpec",
     "File",
     "Flow",
+    "FlowOrder",
     "FlowResult",
     "GitHubSignature",
     "HalflapError",
@@ -149,13 +151,17 @@ __all__ = [
     "Verifier",
     "Writes",
     "ZendeskSignature",
+    "fifo",
     "header",
     "http",
     "instance",
+    "latest_wins",
+    "parallel",
     "pointer",
     "query",
     "salesforce",
     "schedule",
+    "singleton",
     "step",
     "webhook",
 ]

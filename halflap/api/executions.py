@@ -23,6 +23,7 @@ from halflap.api.recorded import (
     attempt_view,
     failure_view,
     log_view,
+    order_view,
     seen_view,
     step_view,
     summaries,
@@ -87,7 +88,9 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         dismissed=found.dismissed,
         replays=list(detail.replays),
         waiting_since=waiting_since(detail.steps),
+        order=order_view(found.order),
         waits_for=detail.waits_for,
+        waits_because=detail.waits_because,
         result=shown(found.result),
     )
     return exact(view)

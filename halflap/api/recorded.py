@@ -9,6 +9,7 @@ from pydantic import Field
 
 from halflap.api import payload
 from halflap.api.operations import Operations, finding
+from halflap.api.operations.order import rule
 from halflap.api.view import Input, Json, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import NotFound
 from halflap.model import (
@@ -19,6 +20,7 @@ from halflap.model import (
     Failure,
     LogLine,
     Micros,
+    Order,
     Record,
 )
 from halflap.store.blobs.viewing import Seen
@@ -123,6 +125,13 @@ class AttemptView(View):
     failure: FailureView | None
 
 
+class OrderView(View):
+    """An order: its rule (`parallel(n)`, `fifo`, `singleton`, `latest_wins`, `pairs`), and its key."""
+
+    rule: str
+    key: str
+
+
 class ExecutionView(ExecutionSummary):
     """An execution in full."""
 
@@ -139,8 +148,12 @@ class ExecutionView(ExecutionSummary):
     """The executions that ran it again, newest first."""
     waiting_since: Time | None
     """When it came to what it waits for: the first of its steps that are not done."""
+    order: OrderView | None
+    """Which others it comes one after another with; `null` where it waits for none."""
     waits_for: str | None
-    """The execution whose turn it is among those of the same record, where it is behind it."""
+    """The execution whose turn it is in their order, where this one has none."""
+    waits_because: str
+    """Why it waits for that one."""
 
 
 class LogView(View):
@@ -302,6 +315,11 @@ def step_result(step: Record) -> Json:
     if step.kind == "sleep" or (step.status == "retrying" and not is_due(step)):
         return until(step)
     return None if step.result == MISSING or is_due(step) else payload.shown(step.result)
+
+
+def order_view(order: Order | None) -> OrderView | None:
+    """An order as it is shown."""
+    return None if order is None else OrderView(rule=rule(order), key=order.key)
 
 
 def attempt_view(attempt: Attempt) -> AttemptView:

@@ -44,6 +44,7 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "integration": f"{found['integration']}, version {version(found['version'])}",
             "accepted": f"{ago(found['accepted_at'])}  ({found['accepted_at']})",
             "why": found["reason"] if found["failure"] is None else "",
+            "order": order_of(found),
             "waits for": waits(found),
             "next try": next_try(found),
             "tries": f"{tries} attempts" if tries > 1 else "",
@@ -284,7 +285,7 @@ def waits(found: Row) -> str:
     due = due_time(found)
     match found["state"]:
         case "waiting" | "queued" if found["waits_for"]:
-            return f"{found['waits_for']} (the same record; it came first)"
+            return f"{found['waits_for']} ({found['waits_because']})"
         case "waiting":
             since = f", since {clock(found['waiting_since'])}" if found["waiting_since"] else ""
             return f"{found['waiting_for'] or 'its time'}{since}{', due ' if due else ''}{due}"
@@ -292,6 +293,14 @@ def waits(found: Row) -> str:
             return str(found["waiting_for"])
         case _:
             return ""
+
+
+def order_of(found: Row) -> str:
+    """The order that a flow declares for its executions; pairs are said by their record."""
+    order = found["order"]
+    if order is None or order["rule"] == "pairs":
+        return ""
+    return f"{order['rule']}{', key ' if order['key'] else ''}{order['key']}"
 
 
 def next_try(found: Row) -> str:

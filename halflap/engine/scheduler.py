@@ -152,7 +152,8 @@ class Scheduler:
     async def _fire(self, schedule: Schedule, now: datetime) -> None:
         instance = await self._catalogue.instances.get(schedule.instance.id)
         integration = await self._library.integration(instance.version)
-        ticks = integration.flows[schedule.flow].trigger.declaration.ticks
+        flow = integration.flows[schedule.flow]
+        ticks, order = flow.trigger.declaration.ticks, flow.order
         assert ticks is not None
         at = schedule.next
         stamp = to_micros(at)
@@ -167,7 +168,9 @@ class Scheduler:
         execution = new_id("exe", now=self._clock())
         event = Event("TICK", "", "", (), codec.encode({"at": at}), self._clock())
         dedupe = Dedupe(f"tick:{stamp}")
-        await self._engine.start([Start(execution, key, event, root=execution, dedupe=dedupe)])
+        within = None if order is None else order.of(instance.id, schedule.flow)
+        start = Start(execution, key, event, root=execution, dedupe=dedupe, order=within)
+        await self._engine.start([start])
         await self._catalogue.instances.note_tick(instance.id, schedule.flow, stamp)
         following = ticks(at)
         while following is not None and following <= now:

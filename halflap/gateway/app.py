@@ -152,7 +152,7 @@ class Gateway:
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
                     key=key,
-                    order=order_by(route, key),
+                    order=order_by(route, part, key),
                 )
             )
         return starts
@@ -173,9 +173,15 @@ class Gateway:
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
 
-def order_by(route: Route, key: str | None) -> Order | None:
-    """The order of a paired record's events: those of either side come one after another."""
-    pairs, side = route.definition.pairs, route.definition.side
+def order_by(route: Route, part: Request, key: str | None) -> Order | None:
+    """The order that the flow declares; that of a paired record has the events of either side."""
+    pairs, side, order = route.definition.pairs, route.definition.side, route.definition.order
+    if order is not None:
+        if callable(order.by_key):
+            key = said(order.by_key, part)
+        if order.by_key and not key:
+            return None
+        return order.of(route.flow.instance, route.flow.flow, key if order.by_key and key else "")
     if pairs is None or side is None or key is None:
         return None
     return order_of(route.flow.instance, pairs, side, key)

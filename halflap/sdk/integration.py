@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from halflap.errors import DefinitionError
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
+from halflap.sdk.order import FlowOrder
 from halflap.sdk.pairs import Pairs, checked_pairs
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Config, hints_of, summary, where
@@ -39,6 +40,7 @@ class Flow(Generic[C, E, R]):
         timeout: timedelta,
         max_age: timedelta,
         pairs: Pairs | None = None,
+        order: FlowOrder | None = None,
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -51,6 +53,7 @@ class Flow(Generic[C, E, R]):
         self.timeout = timeout
         self.max_age = max_age
         self.pairs = pairs
+        self.order = order
         self.side: str | None = None
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) != 2 or not inspect.iscoroutinefunction(function):
@@ -136,6 +139,7 @@ class Integration(Generic[C]):
         timeout: timedelta = timedelta(minutes=15),
         max_age: timedelta = timedelta(days=3),
         pairs: Pairs | None = None,
+        order: FlowOrder | None = None,
     ) -> FlowDecorator[C, E]:
         """Make a flow of an `async def flow(ctx, event)`.
 
@@ -144,6 +148,8 @@ class Integration(Generic[C]):
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
         timeout: of one attempt. max_age: from accepted, or from the last sleep, to ended.
         pairs: which record at the other app the event's record belongs to (see `pairs`).
+        order: how many of its executions run at once, and who waits for whom: `parallel(n)`,
+        `fifo()`, `singleton()`, `latest_wins()`. Without one, all may run at once.
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {
@@ -153,6 +159,7 @@ class Integration(Generic[C]):
             "timeout": timeout,
             "max_age": max_age,
             "pairs": pairs,
+            "order": order,
         }
         return FlowDecorator(self, bound, options)
 
@@ -163,9 +170,26 @@ class Integration(Generic[C]):
         lifecycle = flow.trigger.declaration.lifecycle
         if lifecycle and self.lifecycle_flow(lifecycle):
             raise DefinitionError(f"there are two {lifecycle} flows", where=flow.where)
+        if flow.order is not None:
+            self._check_order(flow, flow.order)
         if flow.pairs is not None:
             self._take_side(flow, flow.pairs)
         self.flows[flow.name] = flow
+
+    def _check_order(self, flow: Flow[C, Any, Any], order: FlowOrder) -> None:
+        if not isinstance(order, FlowOrder):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"the flow {flow.name} has order={order!r}; give parallel(n), fifo(), singleton() or "
+                "latest_wins()",
+                where=flow.where,
+            )
+        if flow.pairs is not None:
+            raise DefinitionError(
+                f"the flow {flow.name} has pairs, whose events come one after another already, those "
+                "of both sides; leave out order=",
+                where=flow.where,
+            )
+        order.check(flow.name, flow.trigger.name, flow.trigger.declaration, flow.where)
 
     def _take_side(self, flow: Flow[C, Any, Any], pairs: Pairs) -> None:
         """Find the side of its pairs that a flow's events come from."""

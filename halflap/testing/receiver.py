@@ -15,6 +15,7 @@ from halflap.gateway.route import Route
 from halflap.model import (
     SEALED,
     FlowKey,
+    Order,
     Outcome,
     Rejection,
     Start,
@@ -40,8 +41,9 @@ class Received:
     """What the gateway made of a request: its answer, and the events that it accepted.
 
     `started` are the accepted events as their flow gets them, `keys` and `deliveries` the records'
-    and the deliveries' ids, place by place. `noted` says what was counted instead (`handshake`,
-    `filtered`), `reason` why it was rejected, which no sender is told.
+    and the deliveries' ids, `orders` the orders that they are in, place by place. `noted` says what
+    was counted instead (`handshake`, `filtered`), `reason` why it was rejected, which no sender is
+    told.
     """
 
     status: int
@@ -50,6 +52,7 @@ class Received:
     started: Sequence[Request] = ()
     keys: Sequence[str | None] = ()
     deliveries: Sequence[str | None] = ()
+    orders: Sequence[Order | None] = ()
     duplicates: int = 0
     noted: Sequence[str] = ()
     reason: str = ""
@@ -210,6 +213,7 @@ class Intake:
             started=[opened(each) for each in self.starts],
             keys=[each.key for each in self.starts],
             deliveries=[each.dedupe.key if each.dedupe else None for each in self.starts],
+            orders=[each.order for each in self.starts],
             duplicates=self.duplicates,
             noted=noted,
             reason=rejected[0].reason if rejected else "",

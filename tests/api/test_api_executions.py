@@ -1,9 +1,11 @@
 """Executions through the API: shown exactly and without secrets, cancelled, replayed, dismissed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from halflap import fifo, latest_wins
 from halflap.model import Order, Start, new_id
 
 LARGE = 300 * 1024
@@ -263,3 +265,49 @@ async def test_a_deployment_is_run_again_by_its_instance_not_by_a_replay(
     refused = await world.api("POST", f"/api/executions/{instance['deployment']}/replay")
 
     assert (refused.status, "is a deployment" in refused.json["detail"]) == (409, True)
+
+
+async def test_an_order_that_a_failure_blocks_says_so_and_goes_on(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    journal = world.host.store.journal
+    found, event = await journal.execution(id), await journal.event(id)
+    order = fifo(by_key=True, after_failure="block").of(instance["id"], "incoming", "o1")
+    bad = replace(event, body=b'{"id": "o1"}')
+    starts = [
+        Start(new_id("exe"), found.flow, each, id, order=order) for each in (bad, event, event)
+    ]
+    failed, behind, last = [each.execution for each in starts]
+    await world.host.engine.start(starts)
+    assert (await world.ended(failed))["state"] == "failed"
+
+    waiting = (await world.api("GET", f"/api/executions/{behind}")).json
+    assert waiting["order"] == {"rule": "fifo", "key": "o1"}
+    assert (waiting["state"], waiting["waits_for"]) == ("queued", failed)
+    assert "once it is replayed or dismissed" in waiting["waits_because"]
+    await world.api("POST", f"/api/executions/{failed}/dismiss")
+    shown = await world.ended(last)
+    assert (shown["state"], shown["waits_for"], shown["waits_because"]) == ("succeeded", None, "")
+
+
+async def test_what_a_newer_event_replaced_is_found_by_its_reason(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {"id": "o1", "amount": 1})
+    await world.ended(id)
+    journal = world.host.store.journal
+    found, event = await journal.execution(id), await journal.event(id)
+    order = latest_wins().of(instance["id"], "waiting")
+    flow = replace(found.flow, flow="waiting")
+    ids = [new_id("exe") for _ in range(3)]
+    for each in ids:
+        await world.host.engine.start([Start(each, flow, event, each, order=order)])
+
+    page = (await world.api("GET", "/api/executions", reason="superseded")).json
+    assert [each["id"] for each in page["executions"]] == [ids[1]]
+    assert page["executions"][0]["reason"] == f"superseded by {ids[2]}"
+    shown = (await world.api("GET", f"/api/executions/{ids[2]}")).json
+    assert (shown["order"]["rule"], shown["waits_for"]) == ("latest_wins", ids[0])
+    assert shown["waits_because"] == "it came first"

@@ -77,7 +77,9 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "dismissed": False,
         "replays": [],
         "waiting_since": None,
+        "order": None,
         "waits_for": None,
+        "waits_because": "",
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})
@@ -262,6 +264,17 @@ def test_an_echo_leads_to_the_execution_that_wrote_it():
 
 @pytest.mark.parametrize("state", ["queued", "waiting"])
 def test_one_behind_another_of_its_record_says_which(state: str):
-    shown = drawn(execution(state=state, waits_for="exe_7", ended_at=None, duration_ms=None))
+    more = {"waits_for": "exe_7", "waits_because": "the same record; it came first"}
+    shown = drawn(execution(state=state, ended_at=None, duration_ms=None, **more))
     assert "waits for    exe_7 (the same record; it came first)" in shown
     assert "halflap executions show exe_7" in shown
+    assert "order " not in shown
+
+
+def test_the_order_that_a_flow_declares_is_shown():
+    order = {"rule": "fifo", "key": "o1"}
+    assert "order        fifo, key o1" in drawn(execution(order=order))
+    assert "order        parallel(3)\n" in drawn(
+        execution(order={"rule": "parallel(3)", "key": ""})
+    )
+    assert "order " not in drawn(execution(order={"rule": "pairs", "key": "acme/account/1"}))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from halflap import Config, Context, Integration, schedule
+from halflap import Config, Context, FlowOrder, Integration, schedule, singleton
 from halflap.engine.journal import JournalEngine
 from halflap.engine.scheduler import Scheduler
 from halflap.model import Instance, Micros, Start, Started, to_micros
@@ -35,10 +35,10 @@ class Clock:
 class Library:
     """One integration, whatever the version."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: FlowOrder | None = None) -> None:
         self.found = Integration("hourly", config=Config)
 
-        @self.found.flow(trigger=schedule.every(minutes=1))
+        @self.found.flow(trigger=schedule.every(minutes=1), order=order)
         async def flow(ctx: Context[Config], tick: schedule.Tick) -> None:
             pass
 
@@ -117,6 +117,23 @@ async def test_each_tick_fires_once(world: World) -> None:
             world.clock.move(timedelta(minutes=1))
             await world.until(count, scheduler)
     assert await world.fired() == ["10:01", "10:02", "10:03"]
+
+
+async def test_a_tick_of_a_singleton_is_ignored_while_the_last_one_runs(world: World) -> None:
+    made = await world.instance()
+    world.library = Library(singleton())
+    scheduler = world.scheduler()
+    async with running(scheduler):
+        await read(world, scheduler)
+        for count in range(1, 4):
+            world.clock.move(timedelta(minutes=1))
+            await world.until(count, scheduler)
+    found = await world.store.journal.executions(Filter(instance=made.id))
+    first = min(found, key=lambda each: each.accepted_at)
+    assert first.state == "queued"
+    assert {(each.state, each.reason) for each in found if each is not first} == {
+        ("ignored", f"singleton: {first.id} is still running")
+    }
 
 
 async def test_two_schedulers_fire_a_tick_once(world: World) -> None:

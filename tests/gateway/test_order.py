@@ -12,6 +12,8 @@ from halflap import (
     Json,
     Reads,
     Request,
+    fifo,
+    parallel,
     pointer,
 )
 from halflap.gateway.app import Gateway
@@ -54,6 +56,21 @@ async def paired(ctx: Context[Settings], thing: Json) -> None:
 
 @integration.flow(trigger=changed)
 async def single(ctx: Context[Settings], thing: Json) -> None:
+    pass
+
+
+@integration.flow(trigger=changed, order=parallel(3))
+async def limited(ctx: Context[Settings], thing: Json) -> None:
+    pass
+
+
+@integration.flow(trigger=changed, order=fifo(by_key=True))
+async def keyed(ctx: Context[Settings], thing: Json) -> None:
+    pass
+
+
+@integration.flow(trigger=changed, order=fifo(by_key=lambda request: request.json()["name"]))
+async def named(ctx: Context[Settings], thing: Json) -> None:
     pass
 
 
@@ -103,6 +120,16 @@ async def nothing(message: dict[str, object]) -> None:
 
 async def test_an_event_of_a_paired_record_has_the_order_of_its_pair() -> None:
     assert await orders_of("paired") == [Order("pairs:ins_1:things", "here/thing/t1"), None]
+
+
+async def test_all_events_of_a_flow_have_its_order() -> None:
+    order = Order("order:ins_1:limited", "", 3, while_waiting="go_on")
+    assert await orders_of("limited") == [order, order]
+
+
+async def test_an_event_has_the_order_of_its_key_and_none_without_one() -> None:
+    assert await orders_of("keyed") == [Order("order:ins_1:keyed", "t1"), None]
+    assert await orders_of("named") == [None, Order("order:ins_1:named", "has no id")]
 
 
 async def test_an_event_of_a_flow_without_pairs_waits_for_none() -> None:

@@ -19,6 +19,7 @@ from halflap import (
     Reply,
     Request,
     StandardWebhooks,
+    fifo,
     header,
     pointer,
 )
@@ -73,6 +74,11 @@ async def orders(ctx: Context[Config], event: Json) -> None:
     """Take an order."""
 
 
+@integration.flow(trigger=many, order=fifo(by_key=True))
+async def in_order(ctx: Context[Config], event: Json) -> None:
+    """Take what comes, one after another."""
+
+
 @integration.flow(trigger=asked)
 async def answered(ctx: Context[Config], event: dict[str, Any]) -> dict[str, Any]:
     """Answer a question."""
@@ -123,6 +129,13 @@ async def test_what_a_flow_filters_is_counted(receive: Receive) -> None:
 async def test_one_request_may_hold_many_events(receive: Receive) -> None:
     received = await receive(many, [{"id": 1}, {"id": 2}])
     assert (received.keys, [each.part for each in received.started]) == (["1", "2"], [0, 1])
+
+
+async def test_each_event_shows_the_order_that_it_is_in(receive: Receive) -> None:
+    received = await receive(in_order, [{"id": 1}, {"id": 2}, {"id": 1}])
+    one, two, again = [each.key if each else None for each in received.orders]
+    assert (one, two, again) == ("1", "2", "1")
+    assert list((await receive(many, [{"id": 1}])).orders) == [None]
 
 
 async def test_a_flows_result_is_the_answer(receive: Receive) -> None:

@@ -20,14 +20,18 @@ from halflap import (
     Deployment,
     File,
     Flow,
+    FlowOrder,
     Ignore,
     Integration,
     Model,
     Request,
     Response,
     Trigger,
+    fifo,
     http,
     instance,
+    parallel,
+    pointer,
     schedule,
     step,
     webhook,
@@ -88,9 +92,10 @@ async def placed(request: Request, kinds: list[str]) -> Order | Ignore:
 
 assert_type(placed(kinds=["a"]), BoundTrigger[Order])
 assert_type(schedule.every(hours=1), BoundTrigger[schedule.Tick])
+assert_type(fifo(by_key=pointer("/id"), after_failure="block"), FlowOrder)
 
 
-@integration.flow(trigger=placed(kinds=["new"]))
+@integration.flow(trigger=placed(kinds=["new"]), order=parallel(3))
 async def sync(ctx: Context[Settings], order: Order) -> int:
     """Use everything that has a type."""
     config = ctx.config

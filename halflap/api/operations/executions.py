@@ -9,6 +9,7 @@ from typing import Literal
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Engine, Library
+from halflap.api.operations.order import because
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import (
     ENDED,
@@ -44,7 +45,8 @@ class ExecutionDetail:
     replays: Sequence[str]
     """The executions that ran it again, newest first."""
     waits_for: str | None
-    """The execution whose turn it is in its order, where it is behind it."""
+    """The execution whose turn it is in its order, where it has none itself."""
+    waits_because: str
 
 
 @dataclass(slots=True)
@@ -97,13 +99,15 @@ class Executions:
 
     async def detail(self, execution: Execution) -> ExecutionDetail:
         """An execution with its event, its steps, its attempts and its replays."""
+        ahead = None if execution.order is None else await self.journal.waits_for(execution.id)
         return ExecutionDetail(
             execution,
             await self.viewing.event(execution.id),
             await self.viewing.steps(execution.id),
             await self.journal.attempts(execution.id),
             await self._replays(execution),
-            None if execution.order is None else await self.journal.waits_for(execution.id),
+            ahead,
+            "" if ahead is None else because(execution, await self.journal.execution(ahead)),
         )
 
     async def event(self, execution: Execution) -> Event:
