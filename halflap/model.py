@@ -348,6 +348,24 @@ class StateWrite:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What stands still: its events are accepted and wait. `by` and `reason` are what was said.
+
+    `what` is a customer's id, an instance's, or `<instance>/<flow>`.
+    """
+
+    what: str
+    since: Micros
+    by: str = ""
+    reason: str = ""
+
+
+def pausable(flow: FlowKey) -> tuple[str, str, str]:
+    """What a flow stands still with: its customer, its instance, itself."""
+    return flow.customer, flow.instance, f"{flow.instance}/{flow.flow}"
+
+
 MISSING = b"\x00missing"
 
 SEALED = "halflap-sealed:"

@@ -16,6 +16,7 @@ from halflap.api import (
     follow,
     instances,
     integrations,
+    pauses,
     problem,
 )
 from halflap.api.asking import Ops
@@ -23,7 +24,7 @@ from halflap.api.door import Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Place, Problem
 
-ROUTERS = (components, customers, integrations, connections, instances, executions, follow)
+ROUTERS = (components, customers, integrations, connections, instances, executions, pauses, follow)
 
 
 def create_app(operations: Operations, token: str) -> FastAPI:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Response
 
 from halflap.api.asking import ExactRoute, Ops
 from halflap.api.problem import documented
-from halflap.api.view import CustomerDraft, CustomerView, rfc3339
-from halflap.model import Customer
+from halflap.api.view import CustomerDraft, CustomerView, pause_view, rfc3339
+from halflap.model import Customer, Paused
 
 router = APIRouter(
     prefix="/api/customers", tags=["customers"], route_class=ExactRoute, responses=documented(404)
@@ -17,7 +17,9 @@ router = APIRouter(
 @router.get("")
 async def list_customers(operations: Ops) -> list[CustomerView]:
     """All customers, by name."""
-    return [customer_view(each) for each in await operations.store.catalogue.customers.list()]
+    paused = {each.what: each for each in await operations.pauses.list()}
+    found = await operations.store.catalogue.customers.list()
+    return [customer_view(each, paused.get(each.id)) for each in found]
 
 
 @router.post("", status_code=201)
@@ -30,7 +32,9 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
 @router.get("/{customer}")
 async def get_customer(customer: str, operations: Ops) -> CustomerView:
     """A customer, by id or name."""
-    return customer_view(await operations.store.catalogue.customers.get(customer))
+    found = await operations.store.catalogue.customers.get(customer)
+    paused = {each.what: each for each in await operations.pauses.list()}
+    return customer_view(found, paused.get(found.id))
 
 
 @router.delete("/{customer}", status_code=204)
@@ -41,11 +45,12 @@ async def remove_customer(customer: str, operations: Ops) -> Response:
     return Response(status_code=204)
 
 
-def customer_view(customer: Customer) -> CustomerView:
+def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerView:
     """A customer as it is shown."""
     return CustomerView(
         id=customer.id,
         name=customer.name,
         external_id=customer.external_id,
         created_at=rfc3339(customer.created_at),
+        paused=None if paused is None else pause_view(paused),
     )

@@ -29,7 +29,7 @@ from halflap.api.recorded import (
     summaries,
     waiting_since,
 )
-from halflap.api.view import Json
+from halflap.api.view import Json, pause_view
 from halflap.errors import ConfigError, NotFound
 from halflap.model import ExecutionState
 from halflap.store.protocol import Filter
@@ -91,6 +91,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         order=order_view(found.order),
         waits_for=detail.waits_for,
         waits_because=detail.waits_because,
+        paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),
     )
     return exact(view)
@@ -145,10 +146,14 @@ async def get_logs(
 async def cancel_execution(
     execution: str, operations: Ops, draft: Cancellation | None = None
 ) -> Response:
-    """Cancel: at once where it is queued or waiting, at its next step where it runs."""
+    """Cancel: at once where it is queued or waiting, at its next step where it runs.
+
+    One that goes on running is cut after its grace; once asked for, no other outcome stands.
+    """
     found = await operations.executions.find(execution)
-    reason = (draft or Cancellation()).reason
-    [summary] = await summaries(operations, [await operations.executions.cancel(found, reason)])
+    draft = draft or Cancellation()
+    now = await operations.executions.cancel(found, draft.reason, draft.grace)
+    [summary] = await summaries(operations, [now])
     return exact(summary)
 
 

@@ -21,6 +21,7 @@ from halflap.api.view import (
     SubscriptionView,
     Upgrade,
     VersionName,
+    pause_view,
     rfc3339,
 )
 from halflap.errors import ConfigError
@@ -231,6 +232,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
         for integration in {each.integration for each in instances}
         for version in await catalogue.versions.list(integration)
     }
+    paused = await operations.pauses.of(instances)
     return [
         InstanceSummary(
             id=each.id,
@@ -245,6 +247,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             deployment=each.deployment,
             created_at=rfc3339(each.created_at),
             changed_at=rfc3339(each.changed_at),
+            paused=[pause_view(found) for found in paused.get(each.id, ())],
         )
         for each in instances
     ]

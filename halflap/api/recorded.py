@@ -10,7 +10,7 @@ from pydantic import Field
 from halflap.api import payload
 from halflap.api.operations import Operations, finding
 from halflap.api.operations.order import rule
-from halflap.api.view import Input, Json, Text, Time, VersionName, View, maybe, rfc3339
+from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import NotFound
 from halflap.model import (
     MISSING,
@@ -154,6 +154,8 @@ class ExecutionView(ExecutionSummary):
     """The execution whose turn it is in their order, where this one has none."""
     waits_because: str
     """Why it waits for that one."""
+    paused: list[PauseView]
+    """What it stands still with, where that is paused."""
 
 
 class LogView(View):
@@ -171,6 +173,8 @@ class Cancellation(Input):
     """Why it is cancelled."""
 
     reason: Text = "cancelled by hand"
+    grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    """How many seconds it may go on running before it is cut; as the server is set, where left out."""
 
 
 class ReplayDraft(Input):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from halflap.model import InstanceState, Micros, to_datetime
+from halflap.model import InstanceState, Micros, Paused, to_datetime
 
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
@@ -130,6 +130,45 @@ class CustomerDraft(Input):
     """Its id in your own product."""
 
 
+class PauseView(View):
+    """What stands still, since when, who wanted it so, and why."""
+
+    what: Literal["customer", "instance", "flow"]
+    id: str
+    """The customer's, or the instance's."""
+    flow: str | None
+    since: Time
+    by: str
+    reason: str
+
+
+class Resumption(Input):
+    """What of an instance goes on: the flow, where one is named."""
+
+    flow: Text | None = None
+
+
+class PauseDraft(Resumption):
+    """What of an instance stands still, who wants it so, and why."""
+
+    by: str = ""
+    reason: str = ""
+
+
+def pause_view(paused: Paused) -> PauseView:
+    """A pause as it is shown."""
+    id, slash, flow = paused.what.partition("/")
+    kind = "customer" if id.startswith("cus_") else "instance"
+    return PauseView(
+        what="flow" if slash else kind,
+        id=id,
+        flow=flow or None,
+        since=rfc3339(paused.since),
+        by=paused.by,
+        reason=paused.reason,
+    )
+
+
 class CustomerView(View):
     """One of your product's customers."""
 
@@ -137,6 +176,8 @@ class CustomerView(View):
     name: str
     external_id: str | None
     created_at: Time
+    paused: PauseView | None
+    """Where all of it stands still."""
 
 
 # Integrations ---------------------------------------------------------------------------------
@@ -335,6 +376,8 @@ class InstanceSummary(View):
     """The execution that does, or did, its last move."""
     created_at: Time
     changed_at: Time
+    paused: list[PauseView]
+    """What of it stands still: its flows, itself, or its customer with it."""
 
 
 class SubscriptionView(View):

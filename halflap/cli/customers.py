@@ -9,6 +9,7 @@ import click
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, quoted
+from halflap.cli.pauses import go_on, stand_still
 from halflap.cli.reach import speaks
 
 
@@ -32,9 +33,15 @@ async def list_customers(api: Client, output: Output) -> None:
         output.emit_all(found)
         return
     output.table(
-        ("name", "id", "external id", "added?"),
+        ("name", "id", "external id", "added?", "paused"),
         [
-            (each["name"], each["id"], each["external_id"] or "", (ago(each["created_at"]), "dim"))
+            (
+                each["name"],
+                each["id"],
+                each["external_id"] or "",
+                (ago(each["created_at"]), "dim"),
+                (f"paused {ago(each['paused']['since'])}" if each["paused"] else "", "yellow"),
+            )
             for each in found
         ],
         "no customers yet; the first: halflap customers add NAME",
@@ -56,6 +63,31 @@ async def add_customer(api: Client, output: Output, name: str, external_id: str 
         return
     output.line("added customer ", (made["name"], "bold"), (f"  {made['id']}", "dim"))
     output.next(f"halflap instances add {quoted(made['name'])} INTEGRATION")
+
+
+@customers.command("pause")
+@click.argument("customer")
+@click.option("--reason", default="", help="Why; it is shown where it stands still.")
+@speaks()
+async def pause_customer(api: Client, output: Output, customer: str, reason: str) -> None:
+    """Let all instances of a customer stand still: events are accepted and wait.
+
+    What runs goes on; deployments run all the same.
+
+    Example: halflap customers pause Initech --reason "they move their ERP"
+    """
+    await stand_still(api, output, "customers", await api.get(path("customers", customer)), reason)
+
+
+@customers.command("resume")
+@click.argument("customer")
+@speaks()
+async def resume_customer(api: Client, output: Output, customer: str) -> None:
+    """Let a customer go on, but for instances and flows that are paused themselves.
+
+    Example: halflap customers resume Initech
+    """
+    await go_on(api, output, "customers", await api.get(path("customers", customer)))
 
 
 @customers.command("remove")

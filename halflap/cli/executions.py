@@ -176,17 +176,28 @@ async def tail_executions(
 @executions.command("cancel")
 @execution_argument
 @click.option("--reason", default="cancelled by hand", show_default=True, help="Why.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    help="How long it may go on running before it is cut; as the server is set otherwise.",
+)
 @speaks()
-async def cancel_execution(api: Client, output: Output, execution: str, reason: str) -> None:
+async def cancel_execution(
+    api: Client, output: Output, execution: str, reason: str, grace: float | None
+) -> None:
     """Cancel an execution: at once where it waits, at its next step where it runs.
 
-    Example: halflap executions cancel last --reason "a test"
+    One that comes to no step within its grace is cut. No other outcome stands any more.
+
+    Example: halflap executions cancel last --reason "a test" --grace 5
     """
-    found = await api.post(path("executions", execution, "cancel"), {"reason": reason})
+    draft = {"reason": reason, "grace": grace}
+    found = await api.post(path("executions", execution, "cancel"), draft)
     if output.json:
         output.emit(found)
         return
-    said = state(found["state"]) if found["state"] in ENDED else "ends at its next step"
+    said = state(found["state"]) if found["state"] in ENDED else "ends at its next step, or is cut"
     output.line(f"{found['id']}  ", said)
 
 

@@ -66,6 +66,7 @@ class Host:
             suspects=not probation,
             lease=round(settings.lease_seconds * 1e6),
             hints=store.hints,
+            grace=settings.cancel_seconds,
         )
         self.library = Library(store.catalogue, settings.dir / "bundles")
         self.resolver = Resolver(

@@ -13,6 +13,7 @@ from halflap.cli.group import Group
 from halflap.cli.moves import Move, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
+from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import ConfigError
 
@@ -57,7 +58,7 @@ async def list_instances(
                 each["name"],
                 each["integration"],
                 version(each["version"]),
-                state(each["state"]),
+                (f"{each['state']}, paused", "yellow") if each["paused"] else state(each["state"]),
                 each["id"],
                 (ago(each["changed_at"]), "dim"),
             )
@@ -93,6 +94,7 @@ async def show_instance(
     output.line((f"{found['customer_name']}/{found['name']}", "bold"), "  ", state(found["state"]))
     if found["error"]:
         output.line("  ", (str(found["error"]), "red"))
+    paused_lines(output, found["paused"])
     output.pairs(
         {
             "id": found["id"],
@@ -275,6 +277,45 @@ async def disable_instance(
     """
     found = await find(api, instance, customer)
     await settle(api, output, found, Move("disable", "disabling", "disabled"), timeout)
+
+
+@instances.command("pause")
+@instance_argument
+@customer_option
+@click.option("--flow", metavar="NAME", help="Only this flow of it.")
+@click.option("--reason", default="", help="Why; it is shown where it stands still.")
+@speaks()
+async def pause_instance(
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    flow: str | None,
+    reason: str,
+) -> None:
+    """Let an instance, or one flow of it, stand still: events are accepted and wait.
+
+    What runs goes on; deployments run all the same.
+
+    Example: halflap instances pause Initech/warehouse --flow stock --reason "Acme is down"
+    """
+    found = await find(api, instance, customer)
+    await stand_still(api, output, "instances", found, reason, flow)
+
+
+@instances.command("resume")
+@instance_argument
+@customer_option
+@click.option("--flow", metavar="NAME", help="Only this flow of it.")
+@speaks()
+async def resume_instance(
+    api: Client, output: Output, instance: str, customer: str | None, flow: str | None
+) -> None:
+    """Let an instance, or one flow of it, go on; what else is paused stays so.
+
+    Example: halflap instances resume Initech/warehouse
+    """
+    await go_on(api, output, "instances", await find(api, instance, customer), flow)
 
 
 @instances.command("pairs")

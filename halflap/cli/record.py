@@ -11,6 +11,7 @@ from rich.text import Text
 
 from halflap.cli import twoway
 from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
+from halflap.cli.pauses import told
 from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED
 
@@ -283,6 +284,8 @@ def has_steps(found: Row) -> bool:
 def waits(found: Row) -> str:
     """What an execution waits for, and until when."""
     due = due_time(found)
+    if found["paused"]:
+        return f"it is paused: {told(found['paused'][0])}"
     match found["state"]:
         case "waiting" | "queued" if found["waits_for"]:
             return f"{found['waits_for']} ({found['waits_because']})"

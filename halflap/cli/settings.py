@@ -98,6 +98,13 @@ class Settings:
         least=0,
         most=86_400,
     )
+    cancel_seconds: float = setting(
+        30.0,
+        "How many seconds a cancelled execution that runs may go on to its next step before it is "
+        "cut.",
+        least=0,
+        most=86_400,
+    )
     body_bytes: int = setting(
         6 * 1024 * 1024,
         "How many bytes the body of a request may have; what is larger is answered 413.",

@@ -12,10 +12,12 @@ from typing import Any
 
 from halflap.engine.actor import Actor
 from halflap.engine.clock import Timer
+from halflap.engine.journal import CUT_SECONDS
 from halflap.engine.message import (
     Begin,
     CancelIt,
     Commit,
+    Cut,
     Deliver,
     DismissIt,
     Due,
@@ -71,6 +73,7 @@ class MemoryTurn:
         self.cancelling: str | None = None
         self.fence = fence
         self.lost = False
+        self.cut = False
         self.actor = actor
         self._shared = shared
 
@@ -141,6 +144,7 @@ class ExecutionActor(Actor):
         self._once: set[str] = set()
         self._waiters: list[asyncio.Future[Outcome]] = []
         self._turn: MemoryTurn | None = None
+        self._worker: Worker | None = None
         self._timer: Timer | None = None
         self._timers = 0
 
@@ -160,8 +164,10 @@ class ExecutionActor(Actor):
                     self._ready()
             case Lost(fence, how):
                 self._lose(fence, how)
-            case CancelIt(reason):
-                return self._cancel(reason)
+            case CancelIt(reason, cut_at):
+                return self._cancel(reason, cut_at)
+            case Cut(fence, late):
+                self._cut(fence, late)
             case Send(signal, once):
                 return self._hear(signal, once)
             case ListSignals():
@@ -216,19 +222,20 @@ class ExecutionActor(Actor):
         if isinstance(verdict, Ended) and verdict.writes:
             await self._shared.state.ask(Write(tuple(verdict.writes)))
         self._keep(verdict.records, verdict.logs)
-        self._turn = None
+        self._turn, life = None, self._life
         match verdict:
             case Ended(outcome):
+                if life.cancelling is not None and outcome.state != "cancelled":
+                    outcome = Outcome("cancelled", life.cancelling, failure=outcome.failure)
                 self._end(outcome)
             case Again(how, at, _, _, failure, waiting_for, heard):
-                life = self._life
                 self._pause()
                 self._note(how, failure)
                 life.state = "waiting" if how in ("sleep", "signal") else "queued"
                 life.failure, life.waiting_for, life.heard = failure, waiting_for, heard
                 self._announce()
                 if life.cancelling is not None:
-                    self._cancel(life.cancelling)
+                    self._end(Outcome("cancelled", life.cancelling))
                 else:
                     self._wait_until(at)
                     self._wake()
@@ -266,14 +273,17 @@ class ExecutionActor(Actor):
         turn = MemoryTurn(self, self._shared, life.fence, life.attempt, life.accepted_at)
         turn.history = self._records()
         turn.cancelling = life.cancelling
-        self._turn = turn
+        self._turn, self._worker = turn, worker
         self._announce()
         worker.take(turn)
 
     def _lose(self, fence: int | None, how: str) -> None:
         if self._turn is None or fence not in (None, self._life.fence):
             return
-        self._turn = None
+        cut, self._turn = self._turn.cut, None
+        if cut:
+            self._end(Outcome("cancelled", self._life.cancelling or "cancelled"))
+            return
         self._pause()
         self._life.fence += 1
         self._life.state = "queued"
@@ -281,12 +291,13 @@ class ExecutionActor(Actor):
         self._announce()
         self._wait_until(self._shared.clock())
 
-    def _cancel(self, reason: str) -> bool:
+    def _cancel(self, reason: str, cut_at: Micros) -> bool:
         life = self._life
         if life.state in ENDED:
             return False
         if self._turn is not None:
             life.cancelling = self._turn.cancelling = reason
+            self._cut_at(cut_at, late=False)
         else:
             self._end(Outcome("cancelled", reason))
         return True
@@ -297,6 +308,23 @@ class ExecutionActor(Actor):
         self._life.dismissed = True
         self._shared.orders.tell(Unblock(self.start.execution))
         return True
+
+    def _cut_at(self, at: Micros, *, late: bool) -> None:
+        cut = Cut(self._life.fence, late)
+        self._stop_timer()
+        self._timer = self._shared.timers.set(at, lambda: self.tell(cut))
+
+    def _cut(self, fence: int, late: bool) -> None:
+        """A cancelled turn has had its time: cancel its task, then end it without."""
+        if self._turn is None or self._worker is None or fence != self._life.fence:
+            return
+        if late:
+            self._turn.lost = True
+            self._lose(fence, "cancelled")
+            return
+        self._turn.cut = True
+        self._worker.cut(self._turn)
+        self._cut_at(self._shared.clock() + round(CUT_SECONDS * 1e6), late=True)
 
     def _end(self, outcome: Outcome) -> None:
         life = self._life

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from halflap.engine.audience import Audience
+from halflap.engine.clock import Timers
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
@@ -19,14 +20,18 @@ from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
-from halflap.model import Clock, Micros, Monotonic, Outcome, Sent, Start, Started
+from halflap.model import Clock, Micros, Monotonic, Outcome, Paused, Sent, Start, Started
 from halflap.store.place import superseded
-from halflap.store.protocol import Claim, Filter, Hints, Journal, Release, Written
+from halflap.store.protocol import Cancelling, Claim, Filter, Hints, Journal, Release, Written
 
 log = structlog.get_logger("halflap.engine")
 
 SHORTEST_REST = 0.5
 """How soon to look again where what is due may not be claimed (it is on probation, say)."""
+GRACE_SECONDS = 30.0
+"""How long a cancelled execution that runs gets to come to its next step, before it is cut."""
+CUT_SECONDS = 5.0
+"""How long one that is cut gets to unwind, before it is ended whatever its code does."""
 GIVE_BACK_SECONDS = 1.0
 """How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
 
@@ -49,6 +54,7 @@ class JournalEngine:
     for what another one made due, where its hint was lost. suspects: whether this
     process also runs executions on probation, whose last claim ended uncleanly, by itself: then one
     that ends its process ends it again. A `Probation` runs them in a child process instead.
+    grace: how many seconds one that is cancelled may go on running, where nothing else is said.
     monotonic: what leases are measured with, which last `lease` microseconds.
     """
 
@@ -60,6 +66,7 @@ class JournalEngine:
         room: Room = Room(),
         poll: float | None = None,
         suspects: bool = True,
+        grace: float = GRACE_SECONDS,
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
         hints: Hints | None = None,
@@ -70,6 +77,8 @@ class JournalEngine:
         self._clock = clock
         self._room = room.turns
         self._poll = poll
+        self._grace = grace
+        self._timers = Timers(clock)
         self._runs_suspects = self._suspects = suspects
         self._handler: Handler | None = None
         self._running: dict[str, Running] = {}
@@ -81,8 +90,9 @@ class JournalEngine:
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._abandoning: set[asyncio.Task[None]] = set()
         self._audience = Audience(clock)
-        self._lifeline = Lifeline(journal, self._running, self.nudge, monotonic, lease)
+        self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
         self._looking: set[asyncio.Task[None]] = set()
         if hints is not None:
             self._audience.relay = Relay(
@@ -164,7 +174,8 @@ class JournalEngine:
             async with asyncio.timeout(grace):
                 await self._drained()
         for each in self._running.values():
-            each.turn.lost = True  # its flow begins no further step, whatever it makes of the cut
+            if not each.cut:  # else its end is under way
+                each.turn.lost = True  # its flow begins no further step, whatever it makes of this
             each.task.cancel()
         await self._drained()
         if self._audience.relay is not None:
@@ -222,12 +233,14 @@ class JournalEngine:
         suspect = await self.journal.next_due(probation=True)
         return min((each for each in (due, suspect) if each is not None), default=None)
 
-    async def cancel(self, execution: str, reason: str) -> bool:
-        done = await self.journal.cancel(execution, reason)
-        if done == "asked" and (running := self._running.get(execution)) is not None:
-            running.turn.cancelling = reason
-        elif done == "asked" and self._audience.relay is not None:
-            self._audience.relay.cancel(execution)
+    async def cancel(self, execution: str, reason: str, grace: float | None = None) -> bool:
+        seconds = self._grace if grace is None else grace
+        how = Cancelling(reason, self._clock() + round(seconds * 1e6))
+        done = await self.journal.cancel(execution, reason, how.cut_at)
+        if done == "asked":
+            self._asked(execution, how)
+            if execution not in self._running and self._audience.relay is not None:
+                self._audience.relay.cancel(execution)
         if done == "ended":
             self.nudge()  # the next one of its order may run
             await self._cancelled(execution, reason)
@@ -268,6 +281,17 @@ class JournalEngine:
     async def release(self, instance: str) -> None:
         await self.journal.release_instance(instance)
         self.nudge()  # what was held may be on probation
+
+    async def pause(self, what: str, by: str = "", reason: str = "") -> bool:
+        return await self.journal.pause(Paused(what, self._clock(), by, reason))
+
+    async def resume(self, what: str) -> bool:
+        done = await self.journal.resume(what)
+        self.nudge()
+        return done
+
+    async def paused(self) -> list[Paused]:
+        return await self.journal.paused()
 
     async def live(self, instance: str) -> int:
         return await self.journal.live(instance)
@@ -323,12 +347,14 @@ class JournalEngine:
             verdict = await handler(turn) if lost is None else without(lost)
             await self._settle(turn, verdict)
         except Blamed:
-            self._audience.tell(turn.start, "queued", None, turn.attempt)
+            if not await self._end_cut(turn):
+                self._audience.tell(turn.start, "queued", None, turn.attempt)
         except Fenced:
             log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):
-                await self._release(turn)
+                if not await self._end_cut(turn):
+                    await self._release(turn)
         except StoreError as error:
             log.warning("stopped: the store failed", execution=execution, error=str(error))
             await self._give_back(turn)
@@ -339,11 +365,61 @@ class JournalEngine:
                 verdict = after_error(error, self._errors[execution], self._clock())
                 await self._settle(turn, verdict)
         finally:
-            running = self._running.get(execution)
-            if running is not None and running.turn is turn:
-                del self._running[execution]
-                self._apart -= running.apart
-            self._freed()
+            self._forget(turn)
+
+    def _forget(self, turn: JournalTurn) -> None:
+        running = self._running.get(turn.start.execution)
+        if running is not None and running.turn is turn:
+            del self._running[turn.start.execution]
+            self._apart -= running.apart
+            if running.timer is not None:
+                running.timer.cancel()
+        self._freed()
+
+    def _asked(self, execution: str, how: Cancelling) -> None:
+        """Somebody cancels what may run here: it ends at its next step, or is cut when it is time."""
+        running = self._running.get(execution)
+        if running is None:
+            return
+        running.turn.cancelling = how.reason
+        if running.cut or (running.timer is not None and not how.cut_at):
+            return
+        if running.timer is not None:
+            running.timer.cancel()
+        at = how.cut_at or self._clock() + round(self._grace * 1e6)
+        running.timer = self._timers.set(at, lambda: self._cut(running))
+
+    def _cut(self, running: Running) -> None:
+        """Cancel its task in whatever it awaits; where it swallows that, it is ended all the same."""
+        running.cut = True
+        running.task.cancel()
+        late = self._clock() + round(CUT_SECONDS * 1e6)
+        running.timer = self._timers.set(late, lambda: self._abandon(running))
+
+    def _abandon(self, running: Running) -> None:
+        turn = running.turn
+        log.error(
+            "a cancelled execution does not end: its code goes on, and none of it is recorded",
+            execution=turn.start.execution,
+        )
+        turn.lost = True
+        task = asyncio.get_running_loop().create_task(self._end_abandoned(turn))
+        self._abandoning.add(task)
+        task.add_done_callback(self._abandoning.discard)
+
+    async def _end_abandoned(self, turn: JournalTurn) -> None:
+        with contextlib.suppress(StoreError):  # its lease runs out, then: whoever claims it ends it
+            await self._end_cut(turn)
+        self._forget(turn)
+
+    async def _end_cut(self, turn: JournalTurn) -> bool:
+        """End what was cut for having been cancelled; False where it was not."""
+        running = self._running.get(turn.start.execution)
+        if running is None or running.turn is not turn or not running.cut:
+            return False
+        with contextlib.suppress(Fenced):
+            await self._settle(turn, Ended(Outcome("cancelled", turn.cancelling or "cancelled")))
+        return True
 
     async def _release(self, turn: JournalTurn) -> None:
         drained = Release("drained", self._clock())
@@ -367,7 +443,13 @@ class JournalEngine:
         lease = turn.claim.lease
         match verdict:
             case Ended(outcome, records, logs, writes):
-                if await self.journal.end(lease, records, logs, outcome, writes) is Written.FENCED:
+                written = await self.journal.end(lease, records, logs, outcome, writes)
+                if written is Written.CANCELLED:  # it was asked for first, so it stands
+                    outcome = Outcome(
+                        "cancelled", await self._why(turn) or "cancelled", failure=outcome.failure
+                    )
+                    written = await self.journal.end(lease, records, logs, outcome, writes)
+                if written is Written.FENCED:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
                 self._audience.resolve(turn.start.execution, outcome)
@@ -385,10 +467,17 @@ class JournalEngine:
 
     async def _cancel_if_asked(self, turn: JournalTurn) -> None:
         """It may have been asked for while the turn was on its way out."""
-        execution = turn.start.execution
-        asked = turn.cancelling or (await self.journal.cancelled([execution])).get(execution)
+        asked = await self._why(turn)
         if asked is not None:
-            await self.cancel(execution, asked)
+            await self.cancel(turn.start.execution, asked)
+
+    async def _why(self, turn: JournalTurn) -> str | None:
+        """Why it is to be cancelled; None where nobody wants that."""
+        execution = turn.start.execution
+        if turn.cancelling is None:
+            found = (await self.journal.cancelled([execution])).get(execution)
+            turn.cancelling = None if found is None else found.reason
+        return turn.cancelling
 
     async def _cancelled(self, execution: str, reason: str) -> None:
         outcome = Outcome("cancelled", reason)

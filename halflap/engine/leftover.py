@@ -55,6 +55,9 @@ class Leftovers:
             except (ConfigError, NotFound):
                 await self._settle(id)
                 raise
+            for each in await self._journal.paused():
+                if each.what.partition("/")[0] == id:
+                    await self._journal.resume(each.what)
             await self._clear(id)
 
     async def _clear(self, id: str) -> None:

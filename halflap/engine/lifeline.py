@@ -1,4 +1,4 @@
-"""The lifeline of what runs here: renews its leases, and cuts off what lost its own."""
+"""The lifeline of what runs here: renews its leases, cuts off what lost its own, hears of cancels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from halflap.engine.turn import LEASE, Running
 from halflap.errors import StoreError
 from halflap.model import Micros, Monotonic
-from halflap.store.protocol import Journal
+from halflap.store.protocol import Cancelling, Journal
 
 
 class Lifeline:
@@ -21,12 +21,14 @@ class Lifeline:
         journal: Journal,
         running: Mapping[str, Running],
         lapsed: Callable[[], None],
+        cancelled: Callable[[str, Cancelling], None],
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
     ) -> None:
         self._journal = journal
         self._running = running
         self._lapsed = lapsed
+        self._cancelled = cancelled
         self._monotonic = monotonic
         self._lease = lease
 
@@ -40,7 +42,7 @@ class Lifeline:
     async def _renew(self) -> None:
         held = {name: each.turn for name, each in self._running.items()}
         sent_at = self._monotonic()
-        asked: dict[str, str] = {}
+        asked: dict[str, Cancelling] = {}
         if held:
             kept = await self._journal.renew(
                 [each.claim.lease for each in held.values()], self._lease
@@ -50,7 +52,7 @@ class Lifeline:
                 held.pop(lease.execution).prolong(sent_at)
         if await self._journal.lapse():
             self._lapsed()
-        self._cancelling(asked)
+        self._tell(asked)
         for name, turn in held.items():
             turn.lost = True
             running = self._running.get(name)
@@ -61,9 +63,8 @@ class Lifeline:
         """See whether one that runs here is to be cancelled: another process may have asked."""
         if execution in self._running:
             with contextlib.suppress(StoreError):
-                self._cancelling(await self._journal.cancelled([execution]))
+                self._tell(await self._journal.cancelled([execution]))
 
-    def _cancelling(self, asked: Mapping[str, str]) -> None:
-        for name, reason in asked.items():
-            if name in self._running:
-                self._running[name].turn.cancelling = reason
+    def _tell(self, asked: Mapping[str, Cancelling]) -> None:
+        for name, how in asked.items():
+            self._cancelled(name, how)

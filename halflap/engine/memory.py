@@ -17,6 +17,7 @@ import structlog
 from halflap.engine.clock import ManualClock, Timers
 from halflap.engine.execution import ExecutionActor, MemoryTurn
 from halflap.engine.failure import after_error
+from halflap.engine.journal import GRACE_SECONDS
 from halflap.engine.message import (
     Begin,
     CancelIt,
@@ -24,14 +25,17 @@ from halflap.engine.message import (
     Duplicate,
     Finish,
     Free,
+    GoOn,
     Hold,
     Join,
     Leave,
+    ListPaused,
     ListScope,
     Lost,
     Read,
     Send,
     Show,
+    StandStill,
     Take,
     Tell,
     View,
@@ -48,6 +52,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Paused,
     Record,
     Sent,
     Signal,
@@ -150,19 +155,23 @@ class MemoryEngine:
             if late:
                 await asyncio.wait(late)
 
-    async def cancel(self, execution: str, reason: str) -> bool:
+    async def cancel(self, execution: str, reason: str, grace: float | None = None) -> bool:
         """Cancel an execution (see `Engine`)."""
-        return await self._find(execution).ask(CancelIt(reason))
+        return await self._find(execution).ask(self._cancel(reason, grace))
 
     async def cancel_all(self, instance: str, reason: str) -> int:
         """Cancel every live execution of an instance; returns how many."""
-        answers = [await each.ask(CancelIt(reason)) for each in self._of(instance)]
+        answers = [await each.ask(self._cancel(reason)) for each in self._of(instance)]
         return sum(answers)
 
     async def dismiss(self, execution: str) -> bool:
         """Take a failed execution off the dead letters (see `Engine`)."""
         actor = self.memory.directory.get(execution)
         return actor is not None and await actor.ask(DismissIt())
+
+    def _cancel(self, reason: str, grace: float | None = None) -> CancelIt:
+        seconds = GRACE_SECONDS if grace is None else grace
+        return CancelIt(reason, self.memory.clock() + round(seconds * 1e6))
 
     async def signal(
         self, execution: str, name: str, payload: bytes, once: str | None = None
@@ -177,6 +186,19 @@ class MemoryEngine:
     async def release(self, instance: str) -> None:
         """Let the instance's executions run."""
         await self.memory.gate.ask(Free(instance))
+
+    async def pause(self, what: str, by: str = "", reason: str = "") -> bool:
+        """Let a customer, an instance or a flow stand still (see `Engine`)."""
+        paused = Paused(what, self.memory.clock(), by, reason)
+        return await self.memory.gate.ask(StandStill(paused))
+
+    async def resume(self, what: str) -> bool:
+        """Let what was paused go on; False where it was not."""
+        return await self.memory.gate.ask(GoOn(what))
+
+    async def paused(self) -> list[Paused]:
+        """All that stands still."""
+        return await self.memory.gate.ask(ListPaused())
 
     async def live(self, instance: str) -> int:
         """How many of the instance's executions have not ended."""
@@ -288,6 +310,12 @@ class MemoryEngine:
         self._tasks[task] = turn
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
+    def cut(self, turn: MemoryTurn) -> None:
+        """Cancel the task that runs a turn."""
+        for task, each in list(self._tasks.items()):
+            if each is turn:
+                task.cancel()
+
     async def _hand_out(self, turn: MemoryTurn) -> None:
         assert self._handler is not None
         execution = turn.start.execution
@@ -297,7 +325,7 @@ class MemoryEngine:
         except Fenced:
             log.info("execution lost to another worker", execution=execution)
         except asyncio.CancelledError:
-            turn.actor.tell(Lost(turn.fence, "drained"))
+            turn.actor.tell(Lost(turn.fence, "drained"))  # or, where it was cut, cancelled
         except StoreError:
             turn.actor.tell(Lost(turn.fence, "crashed"))
         except Exception as error:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from halflap.engine.protocol import Again, Ended
-from halflap.model import Dedupe, Execution, LogLine, Order, Outcome, Record, Signal, StateWrite
+from halflap.model import (
+    Dedupe,
+    Execution,
+    LogLine,
+    Micros,
+    Order,
+    Outcome,
+    Paused,
+    Record,
+    Signal,
+    StateWrite,
+)
 from halflap.store.protocol import Attempt
 
 if TYPE_CHECKING:
@@ -110,6 +121,25 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True)
+class StandStill:
+    """Pause a customer, an instance or a flow; False where it was paused already."""
+
+    paused: Paused
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Let what was paused go on; False where it was not."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListPaused:
+    """All that is paused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """An execution may be handed out, as far as it or its order is concerned."""
 
@@ -177,9 +207,18 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class CancelIt:
-    """Cancel, at once or at the next step."""
+    """Cancel, at once or at the next step; what runs on is cut at a time."""
 
     reason: str
+    cut_at: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """It is time that a cancelled turn ends; `late`, that it is ended whatever its code does."""
+
+    fence: int
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +265,7 @@ class Worker(Protocol):
     """Runs turns; `take` must not block."""
 
     def take(self, turn: MemoryTurn) -> None: ...
+
+    def cut(self, turn: MemoryTurn) -> None:
+        """Cancel the task that runs a turn."""
+        ...

@@ -18,6 +18,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Paused,
     Record,
     Sent,
     Signal,
@@ -151,10 +152,11 @@ class Engine(Protocol):
         """Take no more; let running turns end for `grace` seconds, then cut them: they resume later."""
         ...
 
-    async def cancel(self, execution: str, reason: str) -> bool:
+    async def cancel(self, execution: str, reason: str, grace: float | None = None) -> bool:
         """Cancel: at once where it is queued or waiting, at its next step where it runs.
 
-        False where it has already ended; raises `NotFound` where there is no such execution.
+        One that goes on running is cut after `grace` seconds. Once asked for, no other outcome
+        stands. False where it has already ended; raises `NotFound` where there is none.
         """
         ...
 
@@ -184,6 +186,21 @@ class Engine(Protocol):
 
     async def release(self, instance: str) -> None:
         """Let the instance's executions run."""
+        ...
+
+    async def pause(self, what: str, by: str = "", reason: str = "") -> bool:
+        """Let a customer, an instance or a flow (`<instance>/<flow>`) stand still.
+
+        Its events are accepted and wait, what runs goes on. False where it stood still already.
+        """
+        ...
+
+    async def resume(self, what: str) -> bool:
+        """Let what was paused go on; False where it was not."""
+        ...
+
+    async def paused(self) -> list[Paused]:
+        """All that stands still, in the order in which it was paused."""
         ...
 
     async def live(self, instance: str) -> int:

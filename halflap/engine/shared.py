@@ -17,13 +17,16 @@ from halflap.engine.clock import Timers
 from halflap.engine.message import (
     Deliver,
     Free,
+    GoOn,
     Hold,
     Join,
     Leave,
+    ListPaused,
     ListScope,
     Move,
     Read,
     Ready,
+    StandStill,
     Take,
     Worker,
     Write,
@@ -34,7 +37,9 @@ from halflap.model import (
     SYSTEM,
     Clock,
     Micros,
+    Paused,
     StateWrite,
+    pausable,
 )
 from halflap.store.merge import StateChange, changes, merged
 from halflap.store.place import text_of
@@ -101,18 +106,29 @@ class StateKeeper(Actor):
 
 
 class Gate(Actor):
-    """Hands executions that are ready to a worker, unless their instance is held."""
+    """Hands executions that are ready to a worker, unless they are held, or paused."""
 
     def __init__(self, chance: random.Random | None) -> None:
         super().__init__()
         self._chance = chance
         self._held: set[str] = set()
+        self._paused: dict[str, Paused] = {}
         self._workers: list[Worker] = []
         self._ready: list[ExecutionActor] = []
 
-    async def receive(self, message: Hold | Free | Ready | Join | Leave) -> None:
+    async def receive(
+        self, message: Hold | Free | StandStill | GoOn | ListPaused | Ready | Join | Leave
+    ) -> Any:
         """Change who may run, then hand out whatever may."""
+        answer: Any = None
         match message:
+            case StandStill(paused):
+                answer = paused.what not in self._paused
+                self._paused.setdefault(paused.what, paused)
+            case GoOn(what):
+                answer = self._paused.pop(what, None) is not None
+            case ListPaused():
+                answer = list(self._paused.values())
             case Hold(instance):
                 self._held.add(instance)
             case Free(instance):
@@ -125,6 +141,7 @@ class Gate(Actor):
                 if worker in self._workers:
                     self._workers.remove(worker)
         await self._hand_out()
+        return answer
 
     async def _hand_out(self) -> None:
         if not self._workers or not self._ready:
@@ -140,7 +157,9 @@ class Gate(Actor):
 
     def _holds(self, execution: ExecutionActor) -> bool:
         flow = execution.start.flow
-        return flow.instance in self._held and not flow.flow.startswith(SYSTEM)
+        if flow.flow.startswith(SYSTEM):
+            return False
+        return flow.instance in self._held or any(e in self._paused for e in pausable(flow))
 
 
 @dataclass(slots=True)

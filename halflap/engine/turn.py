@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from halflap.engine.clock import Timer
 from halflap.errors import Fenced
 from halflap.model import Clock, LogLine, Micros, Monotonic, Record, Signal, Start, StateWrite
 from halflap.store.protocol import Claim, Journal, Written
@@ -94,10 +95,15 @@ class JournalTurn:
         return await self._journal.signals(self.start.execution)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Running:
-    """A turn and the task that runs it; `apart`, where it takes no room of the others."""
+    """A turn and the task that runs it; `apart`, where it takes no room of the others.
+
+    `timer` runs where it is to be cancelled; `cut` says that its time for that is over.
+    """
 
     turn: JournalTurn
     task: asyncio.Task[None]
     apart: bool
+    timer: Timer | None = None
+    cut: bool = False

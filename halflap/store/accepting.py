@@ -10,7 +10,7 @@ from hashlib import blake2b
 import msgspec
 
 from halflap.errors import Rejected
-from halflap.model import SYSTEM, Micros, Start
+from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
 from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan
 from halflap.store.ordering import leave
@@ -29,6 +29,7 @@ DISMISS = """
 UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed' AND dismissed = 0
 """
 
+HELD = "SELECT DISTINCT bit FROM gates WHERE name IN (?, ?, ?)"
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
 INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
@@ -120,7 +121,7 @@ def accept(
             if first is not None:
                 answers.append(Accepted(start.execution, duplicate_of=first))
                 continue
-        held = not start.flow.flow.startswith(SYSTEM) and is_held(connection, start.flow.instance)
+        held = held_by(connection, start.flow)
         suspect = was_set_aside(connection, start.replay_of)
         admission = None if start.order is None else admit(connection, start, now)
         behind = admission is not None and not admission.has_turn
@@ -185,7 +186,9 @@ def was_set_aside(connection: sqlite3.Connection, replayed: str | None) -> bool:
     return row is not None and row[0] >= MOST_CRASHES
 
 
-def is_held(connection: sqlite3.Connection, instance: str) -> bool:
-    """Whether an instance's executions are held back."""
-    row = connection.execute("SELECT 1 FROM gates WHERE instance = ?", (instance,)).fetchone()
-    return row is not None
+def held_by(connection: sqlite3.Connection, flow: FlowKey) -> int:
+    """The bits of `held` of a new execution, as the gates say; none of a flow of ours."""
+    if flow.flow.startswith(SYSTEM):
+        return 0
+    bits = connection.execute(HELD, pausable(flow)).fetchall()
+    return sum(bit for (bit,) in bits)

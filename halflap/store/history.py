@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Record
-from halflap.store import ordering, reading
+from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Paused, Record
+from halflap.store import gates, ordering, reading
 from halflap.store.protocol import Attempt, Filter
 from halflap.store.sqlite import Database
 
@@ -63,6 +63,9 @@ class History:
     async def waits_for(self, execution: str) -> str | None:
         rows = await self._rows(ordering.WAITS_FOR, (execution,))
         return rows[0][0] if rows else None
+
+    async def paused(self) -> list[Paused]:
+        return gates.paused(await self._rows(gates.LIST, ()))
 
     async def live(self, instance: str) -> int:
         rows = await self._rows(

@@ -15,19 +15,21 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Paused,
     Record,
     Sent,
     Signal,
     Start,
     StateWrite,
 )
-from halflap.store import lineage, ordering, reading
+from halflap.store import gates, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
 from halflap.store.merge import changes
 from halflap.store.protocol import (
     Accepted,
+    Cancelling,
     Claim,
     Lease,
     Release,
@@ -44,13 +46,10 @@ from halflap.store.recording import (
 from halflap.store.sqlite import Database
 from halflap.store.state import State
 
-HELD_AT_ONCE = 5_000
-"""How many executions one transaction holds back or lets go, so that others' writes get through."""
-
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
     failure = ?, result = ?, waiting_for = '', probation = 0
-WHERE id = ? AND fence = ? AND state = 'running'
+WHERE id = ? AND fence = ? AND state = 'running' AND (cancelling IS NULL OR ? = 'cancelled')
 """
 # One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
@@ -58,7 +57,7 @@ UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_u
     waiting_for = ?, failure = ?, heard = ?, probation = 0
 WHERE id = ? AND fence = ? AND state = 'running'
 """
-HOLDS = "SELECT 1 FROM executions WHERE id = ? AND fence = ? AND state = 'running'"
+HOLDS = "SELECT cancelling FROM executions WHERE id = ? AND fence = ? AND state = 'running'"
 VOID = """
 UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL, fence = fence + 1,
     probation = 1, crashes = crashes + ?
@@ -68,16 +67,6 @@ CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
     waiting_for = '', probation = 0, fence = fence + 1
 WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope, parent
-"""
-HOLD = """
-UPDATE executions SET held = held | 1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
-    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held & 1 = 0
-        AND substr(flow, 1, 1) <> '$' LIMIT ?)
-"""
-LET_GO = """
-UPDATE executions SET held = held & ~1 WHERE id IN (SELECT id FROM executions INDEXED BY executions_live
-    WHERE state IN ('queued', 'running', 'waiting') AND instance = ? AND held & 1 = 1
-    LIMIT ?)
 """
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
@@ -166,8 +155,8 @@ class SqliteJournal(History, State):
 
         def job(connection: sqlite3.Connection) -> Written:
             if changed:
-                if connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone() is None:
-                    return Written.FENCED
+                if (refused := refusal(connection, lease, outcome)) is not None:
+                    return refused
                 if not write_state(connection, changed, now):
                     return Written.CONFLICT
             ended = connection.execute(
@@ -180,10 +169,11 @@ class SqliteJournal(History, State):
                     outcome.result,
                     lease.execution,
                     lease.fence,
+                    outcome.state,
                 ),
             ).rowcount
             if not ended:
-                return Written.FENCED
+                return refusal(connection, lease, outcome) or Written.FENCED
             add(connection, lease.execution, records, logs)
             if lease.ordered:
                 failed = outcome.state == "failed"
@@ -268,14 +258,16 @@ class SqliteJournal(History, State):
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         return await self._database.write(lambda connection: next_due(connection, probation))
 
-    async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]:
+    async def cancel(
+        self, execution: str, reason: str, cut_at: Micros = 0
+    ) -> Literal["ended", "asked", "over"]:
         now = self._clock()
         reason = text(reason)
 
         def job(connection: sqlite3.Connection) -> Literal["ended", "asked", "over"] | None:
             asked = connection.execute(
-                "UPDATE executions SET cancelling = ? WHERE id = ? AND state = 'running'",
-                (reason, execution),
+                "UPDATE executions SET cancelling = ?, cut_at = ? WHERE id = ? AND state = 'running'",
+                (reason, cut_at, execution),
             ).rowcount
             if asked:
                 return "asked"
@@ -294,15 +286,14 @@ class SqliteJournal(History, State):
             raise missing(execution)
         return done
 
-    async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
-        def job(connection: sqlite3.Connection) -> dict[str, str]:
+    async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:
+        def job(connection: sqlite3.Connection) -> dict[str, Cancelling]:
             marks = ", ".join("?" * len(executions))
-            return dict(
-                connection.execute(
-                    f"{reading.CANCELLING} WHERE cancelling IS NOT NULL AND id IN ({marks})",
-                    tuple(executions),
-                ).fetchall()
+            rows = connection.execute(
+                f"{reading.CANCELLING} WHERE cancelling IS NOT NULL AND id IN ({marks})",
+                tuple(executions),
             )
+            return {row[0]: Cancelling(*row[1:]) for row in rows}
 
         return await self._database.read(job)
 
@@ -340,20 +331,25 @@ class SqliteJournal(History, State):
         return await self._database.write(job)
 
     async def hold(self, instance: str) -> None:
-        def job(connection: sqlite3.Connection) -> bool:
-            connection.execute("INSERT OR IGNORE INTO gates VALUES (?)", (instance,))
-            return connection.execute(HOLD, (instance, HELD_AT_ONCE)).rowcount == HELD_AT_ONCE
-
-        while await self._database.write(job):
-            pass
+        await self._database.write(gates.close(instance, gates.MOVING, self._clock()))
+        await self._in_parts(gates.hold(instance, gates.MOVING))
 
     async def release_instance(self, instance: str) -> None:
-        def job(connection: sqlite3.Connection) -> bool:
-            more = connection.execute(LET_GO, (instance, HELD_AT_ONCE)).rowcount == HELD_AT_ONCE
-            if not more:
-                connection.execute("DELETE FROM gates WHERE instance = ?", (instance,))
-            return more
+        await self._in_parts(gates.let_go(instance, gates.MOVING))
 
+    async def pause(self, paused: Paused) -> bool:
+        closing = gates.close(paused.what, gates.PAUSED, paused.since, paused.by, paused.reason)
+        closed = await self._database.write(closing)
+        await self._in_parts(gates.hold(paused.what, gates.PAUSED))
+        return closed
+
+    async def resume(self, what: str) -> bool:
+        if not await self._database.write(gates.is_closed(what, gates.PAUSED)):
+            return False
+        await self._in_parts(gates.let_go(what, gates.PAUSED))
+        return True
+
+    async def _in_parts(self, job: gates.Job) -> None:
         while await self._database.write(job):
             pass
 
@@ -381,6 +377,14 @@ class SqliteJournal(History, State):
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
         return await self._database.write(lambda c: dismiss(c, execution, now))
+
+
+def refusal(connection: sqlite3.Connection, lease: Lease, outcome: Outcome) -> Written | None:
+    """Why an execution may not end so; None where it may."""
+    row = connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone()
+    if row is None:
+        return Written.FENCED
+    return Written.CANCELLED if row[0] is not None and outcome.state != "cancelled" else None
 
 
 def is_there(connection: sqlite3.Connection, execution: str) -> bool:

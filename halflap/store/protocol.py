@@ -19,6 +19,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Paused,
     Record,
     Sent,
     Signal,
@@ -36,6 +37,8 @@ class Written(Enum):
     DONE = "done"
     FENCED = "fenced"
     CONFLICT = "conflict"
+    CANCELLED = "cancelled"
+    """Somebody cancelled it: that is the only end it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,17 @@ class Release:
     failure: Failure | None = None
     heard: int | None = None
     """How many signals its turn knew of; None where no signal wakes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """That a running execution is to be cancelled: why, and when it is cut where it has not ended.
+
+    `cut_at` is 0 where nobody said when: after the worker's own grace.
+    """
+
+    reason: str
+    cut_at: Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +196,9 @@ class Journal(Protocol):
     ) -> Written:
         """End an execution with its outcome, its last records and writes to state.
 
-        A conflict writes nothing, and does not end it. Frees the next one of its order, tells its
-        parent by `child_signal`, and where it was cancelled its bound children are to be.
+        A conflict writes nothing, and does not end it; nor does an outcome other than `cancelled`
+        where somebody cancelled it. Frees the next one of its order, tells its parent by
+        `child_signal`, and where it was cancelled its bound children are to be.
         """
         ...
 
@@ -214,10 +229,14 @@ class Journal(Protocol):
         """
         ...
 
-    async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]: ...
+    async def cancel(
+        self, execution: str, reason: str, cut_at: Micros = 0
+    ) -> Literal["ended", "asked", "over"]:
+        """End it, or ask the one that runs it to; `cut_at` is when that one cuts it."""
+        ...
 
-    async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
-        """Which of these are to be cancelled, and why."""
+    async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:
+        """Which of these are to be cancelled, and how."""
         ...
 
     async def signal(
@@ -236,6 +255,21 @@ class Journal(Protocol):
     async def hold(self, instance: str) -> None: ...
 
     async def release_instance(self, instance: str) -> None: ...
+
+    async def pause(self, paused: Paused) -> bool:
+        """Let what is paused stand still: what is live and what comes may not be claimed.
+
+        False where it stood still already; what was said then stays.
+        """
+        ...
+
+    async def resume(self, what: str) -> bool:
+        """Let what was paused go on, but for what stands still for another reason."""
+        ...
+
+    async def paused(self) -> list[Paused]:
+        """All that stands still."""
+        ...
 
     async def live(self, instance: str) -> int: ...
 

@@ -18,7 +18,7 @@ FROM executions
 """
 ID = "SELECT id FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
-CANCELLING = "SELECT id, cancelling FROM executions"
+CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 COUNT = "SELECT state, count(*) FROM executions"
 LIVE = ("queued", "running", "waiting")
 

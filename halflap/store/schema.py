@@ -39,12 +39,15 @@ The journal
                 of it. `crashes` counts unclean ends while it ran alone. `probation` is 1 from an
                 unclean end of its claim until it ends or leaves its worker cleanly; so is a replay's
                 of one set aside.
-                `held` has bit 1 while its instance stands in `gates` (and its flow is not one of
-                ours), and bit 2 while it has no turn in its order; what is held costs a claim
-                nothing. `order_scope` and `order_key` say what order it was started in, and
-                `order_rule` by what rule (JSON; NULL for the ordinary one). `parent` is the
-                execution that started it, which is sent a signal as it ends; one that is `bound` is
-                cancelled with its parent.
+                `held` has bit 1 while its instance is moving between states, bit 2 while it has
+                no turn in its order, and bit 4 while its customer, its instance or its
+                flow is paused (1 and 4 as `gates` says, and not if its flow is one of ours); what
+                is held costs a claim nothing. `order_scope` and `order_key` say what order it was
+                started in, and `order_rule` by what rule (JSON; NULL for the ordinary one).
+                `cancelling` says why one that runs is to be cancelled: no other end is
+                let in then; at `cut_at` its worker ends it. `parent` is the execution that
+                started it, which is sent a signal as it ends; one that is `bound` is cancelled with
+                its parent.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -65,10 +68,13 @@ The journal
   signals       what was sent to an execution while it was live, kept until it asks. `once` names an
                 answer that counts once. An execution that waits for signals has in `heard` how many
                 it knew of as it began to: a further one makes it due.
-  gates         instances whose executions are held back (activating, upgrading).
   blobs         large payloads, which are not in their rows but in the blob store: noted before they
                 are written there, so that nothing is there that no row tells of. Whose execution
                 is gone, or never came, is removed: first there, then here.
+  gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
+                instance, while it is activated or upgraded. 4: what somebody paused, a customer, an
+                instance or `<instance>/<flow>`, since when, by whom and why. A row comes before the
+                bits, and goes in the transaction that takes the last of them back.
 
 Only live executions are indexed for claiming (partial indexes), so history costs claims nothing.
 """
@@ -222,6 +228,7 @@ CREATE TABLE executions (
     crashes INTEGER NOT NULL DEFAULT 0,
     probation INTEGER NOT NULL DEFAULT 0,
     cancelling TEXT,
+    cut_at INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     failure BLOB,
     result BLOB,
@@ -336,7 +343,12 @@ CREATE INDEX signals_by_execution ON signals (execution, id);
 CREATE UNIQUE INDEX signals_once ON signals (execution, once) WHERE once IS NOT NULL;
 
 CREATE TABLE gates (
-    instance TEXT PRIMARY KEY
+    name TEXT NOT NULL,
+    bit INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    by TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (name, bit)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE blobs (

@@ -322,6 +322,10 @@ class Shop:
     hooks: dict[str, str] = field(default_factory=dict)
     codes: list[dict[str, str]] = field(default_factory=list)
     broken: bool = False
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.hold.set()
 
     def refuses(self, request: web.Request) -> web.Response | None:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -336,6 +340,7 @@ class Shop:
         if self.broken:
             return web.Response(status=422, text="this order is not to our taste")
         self.orders.append(await request.text())
+        await self.hold.wait()
         return self.refuses(request) or web.Response(
             text=self.orders[-1], content_type="application/json"
         )

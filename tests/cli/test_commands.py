@@ -140,6 +140,36 @@ def test_an_instance_lives_where_no_server_runs(project):
     assert plain("instances", "list") == []
 
 
+def test_customers_and_instances_are_paused_and_resumed(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    pause = (
+        "instances",
+        "pause",
+        "Initech/orders",
+        "--flow",
+        "incoming",
+        "--reason",
+        "Acme is down",
+    )
+    said = run(*pause)
+    assert "paused Initech/orders incoming: its events are accepted and wait" in said.stdout
+    assert "halflap instances resume Initech/orders --flow incoming" in said.stderr
+    assert "no flow 'outgoing'" in refused("instances", "pause", "orders", "--flow", "outgoing")
+    ok("customers", "pause", "Initech")
+    flow, customer = plain("instances", "show", "orders")["paused"]
+    assert (flow["what"], flow["flow"], flow["reason"]) == ("flow", "incoming", "Acme is down")
+    assert (customer["what"], bool(customer["by"])) == ("customer", True)
+    assert "paused: flow incoming" in ok("instances", "show", "orders")
+    assert "active, paused" in ok("instances", "list")
+    assert "paused" in ok("customers", "list")
+    resumed = ok("instances", "resume", "orders", "--flow", "incoming")
+    assert "still paused: customer" in resumed
+    assert ok("customers", "resume", "Initech") == "resumed Initech\n"
+    assert plain("instances", "list")["paused"] == []
+
+
 def test_connections_are_asked_for_by_their_form(project, tmp_path):
     with_connection(project)
     ok("deploy")

@@ -80,6 +80,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "order": None,
         "waits_for": None,
         "waits_because": "",
+        "paused": [],
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})

@@ -799,6 +799,118 @@ async def test_a_running_execution_sees_that_it_is_to_be_cancelled(bench: Bench)
     assert list(await bench.history(start.execution)) == [record_of("a")]
 
 
+async def test_a_cancelled_execution_that_succeeds_all_the_same_is_cancelled(bench: Bench) -> None:
+    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        await eventually(lambda: turn.cancelling)
+        return Ended(DONE, [record_of("a")])
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        assert await engine.cancel(start.execution, "not wanted")
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+    assert list(await bench.history(start.execution)) == [record_of("a")]
+
+
+async def test_a_cancelled_execution_is_cut_after_its_grace(bench: Bench) -> None:
+    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
+    unwound = list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwound.append(turn.start.execution)
+            await turn.commit([record_of("a")], [])
+        raise AssertionError
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        assert await engine.cancel(start.execution, "not wanted", grace=60)
+        bench.clock.advance(59)
+        assert await engine.outcome(start.execution, within=0.02) is None
+        assert not unwound
+        bench.clock.advance(2)
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+    assert unwound == [start.execution]
+    assert list(await bench.history(start.execution)) == [record_of("a")]
+
+
+async def test_a_grace_can_be_shortened_by_asking_again(bench: Bench) -> None:
+    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        assert await engine.cancel(start.execution, "not wanted")
+        assert await engine.cancel(start.execution, "not at all", grace=0)
+        bench.clock.advance(0.001)
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not at all")
+
+
+async def test_a_flow_that_swallows_its_cut_is_ended_and_records_nothing(bench: Bench) -> None:
+    engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
+    go, late = asyncio.Event(), list[object]()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        while not go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go.wait()
+                try:
+                    await turn.commit([record_of("late")], [])
+                except Fenced as error:
+                    late.append(error)
+                    raise
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([start])
+        await running_.wait()
+        assert await engine.cancel(start.execution, "not wanted", grace=1)
+        bench.clock.advance(2)
+        assert await engine.outcome(start.execution, within=0.02) is None
+        bench.clock.advance(10)
+        assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
+        go.set()
+        await eventually(lambda: late)
+    assert await engine.outcome(start.execution, within=0) == Outcome("cancelled", "not wanted")
+    assert list(await bench.history(start.execution)) == []
+
+
+async def test_one_that_ends_within_its_grace_is_not_cut_as_it_is_replayed(bench: Bench) -> None:
+    engine, first, second = bench.engine(), start_of(), start_of()
+    running_, go = asyncio.Event(), asyncio.Event()
+
+    async def handler(turn: Turn) -> Verdict:
+        running_.set()
+        if turn.start.execution == first.execution:
+            await eventually(lambda: turn.cancelling)
+        else:
+            await go.wait()
+        return Ended(DONE)
+
+    async with running(engine, handler):
+        await engine.start([first])
+        await running_.wait()
+        await engine.cancel(first.execution, "not wanted", grace=1)
+        await outcome_of(engine, first)
+        await engine.start([second])
+        bench.clock.advance(100)
+        go.set()
+        assert await outcome_of(engine, second) == DONE
+
+
 async def test_an_execution_that_pauses_while_it_is_cancelled_ends(bench: Bench) -> None:
     engine, start, running_, go = bench.engine(), start_of(), asyncio.Event(), asyncio.Event()
 
@@ -1172,6 +1284,49 @@ async def test_a_held_instances_events_wait_until_it_is_released(bench: Bench) -
         assert await engine.outcome(held.execution, within=0) is None
         await engine.release("ins_1")
         assert await outcome_of(engine, held) == DONE
+
+
+async def test_what_is_paused_is_accepted_and_waits(bench: Bench) -> None:
+    engine, turns = bench.engine(), list[str]()
+
+    async def handler(turn: Turn) -> Verdict:
+        turns.append(turn.start.execution)
+        return Ended(DONE)
+
+    for what in ("cus_1", "ins_1", "ins_1/orders"):
+        paused, other = start_of(), start_of(instance="ins_2")
+        other = replace(other, flow=replace(other.flow, customer="cus_2"))
+        system = replace(start_of(), flow=replace(paused.flow, flow="$deploy"))
+        async with running(engine := bench.engine(), handler):
+            assert await engine.pause(what, "anna", "the app is down")
+            assert not await engine.pause(what)
+            [found] = await engine.paused()
+            assert (found.what, found.by, found.reason) == (what, "anna", "the app is down")
+            assert found.since == bench.clock()
+            await engine.start([paused, other, system])
+            await outcome_of(engine, other)
+            await outcome_of(engine, system)
+            assert paused.execution not in turns
+            assert await engine.resume(what)
+            assert not await engine.resume(what)
+            assert await outcome_of(engine, paused) == DONE
+        assert await engine.paused() == []
+
+
+async def test_a_pause_outlasts_the_release_of_its_instance(bench: Bench) -> None:
+    engine = bench.engine()
+    async with running(engine, end_at_once):
+        await engine.hold("ins_1")
+        await engine.pause("ins_1")
+        start = start_of()
+        await engine.start([start])
+        await engine.release("ins_1")
+        other = start_of(instance="ins_2")
+        await engine.start([other])
+        await outcome_of(engine, other)
+        assert await engine.outcome(start.execution, within=0) is None
+        await engine.resume("ins_1")
+        assert await outcome_of(engine, start) == DONE
 
 
 async def test_live_counts_what_has_not_ended(bench: Bench) -> None:

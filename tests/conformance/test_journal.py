@@ -20,13 +20,14 @@ from halflap.model import (
     Micros,
     Order,
     Outcome,
+    Paused,
     Record,
     Signal,
     Start,
     StateWrite,
     new_id,
 )
-from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.protocol import Cancelling, Claim, Filter, Journal, Lease, Release, Written
 from tests.journals import opened
 
 SECOND: Micros = 1_000_000
@@ -372,6 +373,84 @@ async def test_holding_many_holds_every_one(journal: Journal):
     assert await journal.claim(10, LEASE) == []
     await journal.release_instance("ins_big")
     assert len(await journal.claim(6_000, LEASE)) == 5_001
+
+
+# -- pauses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["cus_a", "ins_1", "ins_1/orders"])
+async def test_what_is_paused_waits_until_it_is_resumed(journal: Journal, what: str):
+    ours = flow("cus_a", "ins_1")
+    others = [flow("cus_b", "ins_2")]
+    if what != "cus_a":
+        others.append(flow("cus_a", "ins_3"))
+    if what == "ins_1/orders":
+        others.append(flow("cus_a", "ins_1", "refunds"))
+    before, *free = (start(each) for each in (ours, *others))
+    await accepted(journal, before, *free)
+    told = Paused(what, 12, "anna", "the app is down \ud800")
+    assert await journal.pause(told)
+    assert not await journal.pause(replace(told, by="ben"))
+    assert await journal.paused() == [replace(told, reason="the app is down \\ud800")]
+    during = start(ours)
+    (answer,) = await journal.accept([during], claim=5, lease=LEASE)
+    assert answer.claim is None
+    got = await journal.claim(10, LEASE)
+    assert {each.start.execution for each in got} == {each.execution for each in free}
+    assert await journal.next_due() is None
+    assert await journal.resume(what)
+    assert not await journal.resume(what)
+    assert await journal.paused() == []
+    got = await journal.claim(10, LEASE)
+    assert {each.start.execution for each in got} == {before.execution, during.execution}
+
+
+async def test_what_runs_when_it_is_paused_goes_on_and_does_not_come_back(
+    journal: Journal, clock: Clock
+):
+    claim = await running(journal)
+    await journal.pause(Paused("cus_a", 1))
+    assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
+    await journal.release(claim.lease, [], [], Release("retry", clock.now))
+    assert await journal.claim(10, LEASE) == []
+    assert await journal.resume("cus_a")
+    assert (await claim_one(journal)).start.execution == claim.start.execution
+
+
+async def test_what_is_paused_twice_over_waits_for_both_and_for_its_gate(journal: Journal):
+    ours = start(flow("cus_a", "ins_1"))
+    other = start(flow("cus_a", "ins_2"))
+    for what in ("cus_a", "ins_1", "ins_1/orders"):
+        await journal.pause(Paused(what, 1))
+    await accepted(journal, ours, other)
+    await journal.hold("ins_1")
+    await journal.resume("cus_a")
+    assert (await claim_one(journal)).start.execution == other.execution
+    await journal.resume("ins_1")
+    await journal.resume("ins_1/orders")
+    assert await journal.claim(10, LEASE) == []
+    await journal.pause(Paused("ins_1", 2))
+    await journal.release_instance("ins_1")
+    assert await journal.claim(10, LEASE) == []
+    assert await journal.resume("ins_1")
+    assert (await claim_one(journal)).start.execution == ours.execution
+
+
+async def test_what_is_paused_can_be_cancelled_and_flows_of_ours_pass(journal: Journal):
+    await journal.pause(Paused("cus_a", 1))
+    deploy, waiting = start(flow(name="$deploy")), start()
+    await accepted(journal, deploy, waiting)
+    assert (await claim_one(journal)).start.execution == deploy.execution
+    assert await journal.cancel(waiting.execution, "stop") == "ended"
+
+
+async def test_pausing_many_pauses_every_one(journal: Journal):
+    starts = [start(flow("cus_a", f"ins_{each % 3}")) for each in range(5_004)]
+    await accepted(journal, *starts)
+    await journal.pause(Paused("cus_a", 1))
+    assert await journal.claim(10, LEASE) == []
+    await journal.resume("cus_a")
+    assert len(await journal.claim(6_000, LEASE)) == 5_004
 
 
 # -- leases and fences ------------------------------------------------------------------------
@@ -1157,14 +1236,32 @@ async def test_what_runs_is_asked_to_end(journal: Journal, clock: Clock):
     claim = await running(journal)
     execution = claim.start.execution
     assert await journal.cancelled([execution]) == {}
-    assert await journal.cancel(execution, "stop") == "asked"
-    assert await journal.cancelled([execution, "exe_other"]) == {execution: "stop"}
+    assert await journal.cancel(execution, "stop", 77) == "asked"
+    asked = {execution: Cancelling("stop", 77)}
+    assert await journal.cancelled([execution, "exe_other"]) == asked
     assert await journal.commit(claim.lease, [record()], [], []) is Written.DONE
     await journal.void()
     again = await claim_one(journal, probation=True)
     assert again.cancelling == "stop"
     await journal.end(again.lease, [], [], Outcome("cancelled", "stop"))
     assert await journal.cancel(execution, "again") == "over"
+
+
+async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
+    write = StateWrite("flow:x", "a", b"1")
+    for state in ("succeeded", "failed", "ignored"):
+        for writes in ((), (write,)):
+            claim = await running(journal)
+            await journal.cancel(claim.start.execution, "stop")
+            done = await journal.end(claim.lease, [record()], [], Outcome(state), writes)
+            assert done is Written.CANCELLED
+            assert await journal.steps(claim.start.execution) == []
+            assert await journal.read_state("flow:x", "a") is None
+            outcome = Outcome("cancelled", "stop")
+            assert await journal.end(claim.lease, [record()], [], outcome) is Written.DONE
+            assert await journal.outcome(claim.start.execution) == outcome
+            late = await journal.end(claim.lease, [], [], Outcome(state))
+            assert late is Written.FENCED
 
 
 async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: Clock):

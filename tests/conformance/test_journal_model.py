@@ -16,6 +16,7 @@ from halflap.model import (
     Micros,
     Order,
     Outcome,
+    Paused,
     Record,
     Start,
     StateWrite,
@@ -61,6 +62,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.known: dict[str, Modelled] = {}
         self.keys: dict[tuple[str, str], tuple[str, Micros]] = {}
         self.held: set[str] = set()
+        self.paused: set[str] = set()
         self.names: dict[str, bytes] = {}
         self.opened = opened(self.kind, Path(), lambda: self.now)
         self.journal = self.runner.run(self.opened.__aenter__())
@@ -84,10 +86,14 @@ class JournalMachine(RuleBasedStateMachine):
             for id, each in self.known.items()
             if each.state in ("queued", "waiting")
             and each.due is not None
-            and each.instance not in self.held
+            and not self.stands_still(each.customer, each.instance)
             and each.probation is probation
             and self.is_its_turn(each)
         }
+
+    def stands_still(self, customer: str, instance: str) -> bool:
+        names = {customer, instance, f"{instance}/orders"}
+        return instance in self.held or bool(names & self.paused)
 
     def is_its_turn(self, each: Modelled) -> bool:
         """It is the first of its order, and none of that runs."""
@@ -168,7 +174,7 @@ class JournalMachine(RuleBasedStateMachine):
         fresh = expected.count(None)
         if order is not None:
             fresh = min(fresh, places)
-        assert len(claims) == (0 if where in self.held else min(room, fresh))
+        assert len(claims) == (0 if self.stands_still(customer, where) else min(room, fresh))
         return self.took(claims)
 
     @rule(target=leases, room=st.integers(1, 4), probation=st.booleans())
@@ -235,9 +241,13 @@ class JournalMachine(RuleBasedStateMachine):
     def end(self, lease: Lease, outcome: Any) -> None:
         record = self.record("end#1", "succeeded")
         written = self.run(self.journal.end(lease, [record], [], Outcome(outcome)))
-        assert written is (Written.DONE if self.holds(lease) else Written.FENCED)
-        if written is Written.DONE:
-            each = self.known[lease.execution]
+        each = self.known[lease.execution]
+        if not self.holds(lease):
+            assert written is Written.FENCED
+        elif each.cancelling is not None and outcome != "cancelled":
+            assert written is Written.CANCELLED
+        else:
+            assert written is Written.DONE
             self.add(each, record)
             each.state, each.due, each.probation = outcome, None, False
 
@@ -316,12 +326,32 @@ class JournalMachine(RuleBasedStateMachine):
             self.run(self.journal.release_instance(where))
             self.held.discard(where)
 
+    @rule(
+        customer=CUSTOMERS,
+        instance=INSTANCES,
+        what=st.sampled_from(["customer", "instance", "flow"]),
+        pause=st.booleans(),
+    )
+    def pause_or_resume(self, customer: str, instance: str, what: str, pause: bool) -> None:
+        where = f"ins_{customer}_{instance}"
+        name = {"customer": customer, "instance": where, "flow": f"{where}/orders"}[what]
+        if pause:
+            done = self.run(self.journal.pause(Paused(name, self.now)))
+            assert done is (name not in self.paused)
+            self.paused.add(name)
+        else:
+            assert self.run(self.journal.resume(name)) is (name in self.paused)
+            self.paused.discard(name)
+
     @rule()
     def all_come_to_an_end(self) -> None:
         """Nothing is stuck: whatever is due is claimed and ended, until nothing lives."""
         for where in sorted(self.held):
             self.run(self.journal.release_instance(where))
         self.held.clear()
+        for name in sorted(self.paused):
+            assert self.run(self.journal.resume(name))
+        self.paused.clear()
         self.void()
         self.now += 100
         while living := {id: each for id, each in self.known.items() if each.state in LIVE}:
@@ -334,9 +364,11 @@ class JournalMachine(RuleBasedStateMachine):
                 claims = self.run(self.journal.claim(10, LEASE, probation=probation))
                 self.took(claims)
                 for each in claims:
-                    self.run(self.journal.end(each.lease, [], [], Outcome("succeeded")))
+                    state = "succeeded" if each.cancelling is None else "cancelled"
+                    done = self.run(self.journal.end(each.lease, [], [], Outcome(state)))
+                    assert done is Written.DONE
                     ended.append(each.start.execution)
-                    self.known[ended[-1]].state = "succeeded"
+                    self.known[ended[-1]].state = state
                     self.known[ended[-1]].probation = False
             assert ended
 

@@ -262,6 +262,23 @@ async def test_a_child_hears_of_a_cancellation(tmp_path: Path, sink: Sink) -> No
     assert "/innocent/second" not in sink.effects
 
 
+async def test_what_a_child_runs_is_cut_where_it_does_not_end(tmp_path: Path, sink: Sink) -> None:
+    """A call that hangs is cancelled in the child; a loop that blocks it is ended with it."""
+    ids, _ = await prepare(tmp_path, sink, {"innocent": "", "blocks": "loop"})
+    sink.hold.clear()
+    async with serving(tmp_path) as host:
+        await until(sink.called("/innocent/first"))
+        await until(sink.called("/blocks/first"))
+        for each in ids.values():
+            assert await host.engine.cancel(each, "not wanted", grace=0)
+        for each in ids.values():
+            outcome = await host.engine.outcome(each, 30)
+            assert outcome is not None
+            assert (outcome.state, outcome.reason) == ("cancelled", "not wanted")
+        sink.hold.set()
+    assert {"/innocent/second", "/blocks/second"}.isdisjoint(sink.effects)
+
+
 async def test_what_a_child_logs_and_records_is_in_the_journal(tmp_path: Path, sink: Sink) -> None:
     ids, _ = await prepare(tmp_path, sink, {"innocent": ""})
     async with serving(tmp_path) as host:

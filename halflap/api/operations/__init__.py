@@ -15,6 +15,7 @@ from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Deployer, Engine, Library, Resolver
 from halflap.api.operations.pairs import Paired
+from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.versions import Versions
 from halflap.store.store import Store
 
@@ -34,6 +35,7 @@ class Operations:
     connections: Connections = field(init=False)
     instances: Instances = field(init=False)
     pairs: Paired = field(init=False)
+    pauses: Pauses = field(init=False)
     executions: Executions = field(init=False)
     following: Following = field(init=False)
 
@@ -44,6 +46,7 @@ class Operations:
         self.connections = Connections(catalogue, self.resolver, kinds, clock)
         self.instances = Instances(catalogue, self.library, self.deployer, self.resolver, configs)
         self.pairs = Paired(self.store.journal, self.library)
+        self.pauses = Pauses(self.engine, self.library)
         self.executions = Executions(
             catalogue, self.store.journal, self.engine, self.library, configs, clock
         )

@@ -134,9 +134,14 @@ class Executions:
         """A payload of an execution, whole, to be read in parts."""
         return await self.viewing.content(execution.id, part, step)
 
-    async def cancel(self, execution: Execution, reason: str) -> Execution:
-        """Cancel: at once where it is queued or waiting, at its next step where it runs."""
-        if not await self.engine.cancel(execution.id, reason):
+    async def cancel(
+        self, execution: Execution, reason: str, grace: float | None = None
+    ) -> Execution:
+        """Cancel: at once where it is queued or waiting, at its next step where it runs.
+
+        One that goes on running is cut after `grace` seconds.
+        """
+        if not await self.engine.cancel(execution.id, reason, grace):
             now = await self.find(execution.id)
             raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
         return await self.find(execution.id)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 from halflap.errors import Rejected
-from halflap.model import SYSTEM, Micros, Start
+from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
 from halflap.store.place import rule_of
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import Admission, Standing
@@ -30,7 +30,7 @@ ON CONFLICT (instance, flow, key) DO UPDATE SET
     expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at ELSE d.expires_at END
 RETURNING instance, flow, key, execution
 """
-HELD = "SELECT instance FROM gates WHERE instance = ANY(%s)"
+HELD = "SELECT DISTINCT name, bit FROM gates WHERE name = ANY(%s)"
 CRASHES = """
 SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
@@ -195,8 +195,8 @@ class Accepting:
                 ),
                 binary=True,
             )
-        instances = Texts({each.start.flow.instance for each in self._entries})
-        self._held = await connection.execute(HELD, (instances,), binary=True)
+        names = {name for each in self._entries for name in pausable(each.start.flow)}
+        self._held = await connection.execute(HELD, (Texts(names),), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
         self._orphans = parents - await lineage.live(connection, parents) if parents else parents
         if replayed := self._replayed():
@@ -212,7 +212,7 @@ class Accepting:
     async def write(self, connection: Connection) -> list[Acceptance]:
         """Decide, and insert; fills in the answers."""
         firsts = await self.firsts()
-        held = {row[0] for row in await self._held.fetchall()}
+        gates = set[tuple[str, int]](await self._held.fetchall())
         crashed = set[str]()
         if self._crashed is not None:
             crashed = {row[0] for row in await self._crashed.fetchall()}
@@ -233,19 +233,19 @@ class Accepting:
                 if start.execution in inserts:
                     continue
                 flow = start.flow
-                gated = flow.instance in held and not flow.flow.startswith(SYSTEM)
+                held = held_by(gates, flow) if gates else 0
                 suspect = start.replay_of in crashed
                 standing = admission.admit(start)
                 behind = standing is not None and not standing.has_turn
                 orphan = start.parent in self._orphans
-                runs = room > 0 and not (gated or suspect or behind or orphan)
+                runs = room > 0 and not (held or suspect or behind or orphan)
                 room -= runs
                 if runs:
                     admission.begins(start.execution)
                 inserts[start.execution] = _Row(
                     each,
                     item.now,
-                    int(gated) | int(behind) << 1,
+                    held | int(behind) << 1,
                     suspect,
                     item.until if runs else None,
                     item,
@@ -362,6 +362,14 @@ async def locks_of_replayed(
         return []
     cursor = await connection.execute(REPLAYED_ORDERS, (replayed,), binary=True)
     return [locks.order(*row) for row in await cursor.fetchall()]
+
+
+def held_by(gates: Collection[tuple[str, int]], flow: FlowKey) -> int:
+    """The bits of `held` of a new execution, as the gates say; none of a flow of ours."""
+    if flow.flow.startswith(SYSTEM):
+        return 0
+    names = pausable(flow)
+    return sum({bit for name, bit in gates if name in names})
 
 
 async def _count(connection: Connection, duplicates: Counter[str]) -> None:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from halflap.model import ENDED, Event, Execution, ExecutionState, LogLine, Outcome, Record
+from halflap.model import (
+    ENDED,
+    Event,
+    Execution,
+    ExecutionState,
+    LogLine,
+    Outcome,
+    Paused,
+    Record,
+)
 from halflap.store.history import missing
-from halflap.store.postgres import ordering, rows
+from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.database import Database
 from halflap.store.protocol import Attempt, Filter
 
@@ -102,6 +111,10 @@ class History:
     async def waits_for(self, execution: str) -> str | None:
         found = await self._database.fetch(ordering.WAITS_FOR, (execution,))
         return found[0][0] if found else None
+
+    async def paused(self) -> list[Paused]:
+        found = await self._database.fetch(gates.LIST, ())
+        return [Paused(what, since, by.decode(), why.decode()) for what, since, by, why in found]
 
     async def live(self, instance: str) -> int:
         sql = "SELECT count(*) FROM executions WHERE instance = %s"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Paused,
     Record,
     Sent,
     Signal,
@@ -28,17 +29,15 @@ from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import Database
+from halflap.store.postgres.gates import MOVING, PAUSED, Gate
 from halflap.store.postgres.hints import Hints
 from halflap.store.postgres.history import History
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import DAY, Partitions
 from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
-from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
+from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Release, Written
 from halflap.store.recording import text
-
-HELD_AT_ONCE = 5_000
-"""How many executions one transaction holds back or lets go, so that others' writes get through."""
 
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
@@ -47,19 +46,7 @@ ON CONFLICT DO NOTHING
 LOCK_ONE = "SELECT FROM executions WHERE id = %s FOR NO KEY UPDATE"
 SIGNALS = "SELECT name, payload FROM signals WHERE execution = %s ORDER BY id"
 CANCELLED = """
-SELECT id, cancelling FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
-"""
-CLOSE = "INSERT INTO gates VALUES (%s) ON CONFLICT DO NOTHING"
-OPEN = "DELETE FROM gates WHERE instance = %s"
-HOLD = """
-UPDATE executions SET held = held | 1 WHERE id IN (
-    SELECT id FROM executions WHERE instance = %s AND held & 1 = 0 AND flow NOT LIKE '$%%'
-    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
-"""
-LET_GO = """
-UPDATE executions SET held = held & ~1::bigint WHERE id IN (
-    SELECT id FROM executions WHERE instance = %s AND held & 1 = 1
-    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
+SELECT id, cancelling, cut_at FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
 """
 # What ended today, and what has no day of its own; the other days are dropped whole.
 PRUNE = """
@@ -199,12 +186,14 @@ class PostgresJournal(History, State):
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
 
-    async def cancel(self, execution: str, reason: str) -> Literal["ended", "asked", "over"]:
+    async def cancel(
+        self, execution: str, reason: str, cut_at: Micros = 0
+    ) -> Literal["ended", "asked", "over"]:
         now = self._clock()
         kept = text(reason).encode()
         await self._partitions.make(now)
         done = await self._database.write(
-            lambda c: unclean.cancel(c, self._locks, execution, kept, now)
+            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at)
         )
         if done is None:
             raise missing(execution)
@@ -212,9 +201,9 @@ class PostgresJournal(History, State):
             self.hints.send()
         return done
 
-    async def cancelled(self, executions: Sequence[str]) -> dict[str, str]:
+    async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:
         found = await self._database.fetch(CANCELLED, (Texts(executions),))
-        return {row[0]: row[1].decode() for row in found}
+        return {row[0]: Cancelling(row[1].decode(), row[2]) for row in found}
 
     async def signal(
         self, execution: str, name: str, payload: bytes, once: str | None = None
@@ -244,26 +233,36 @@ class PostgresJournal(History, State):
         return [Signal(row[0].decode(), row[1]) for row in found]
 
     async def hold(self, instance: str) -> None:
-        async def close(connection: Connection) -> None:
-            # Whoever accepts now is waited for; whoever does so later sees the gate.
-            await lock(connection, [self._locks.gates])
-            await connection.execute(CLOSE, (instance,))
-
-        await self._database.write(close)
-        while await self._in_part(HOLD, instance):
-            pass
+        gate = Gate(instance, MOVING)
+        await self._database.write(lambda c: gate.close(c, self._locks, self._clock()))
+        await self._in_parts(gate.hold)
 
     async def release_instance(self, instance: str) -> None:
-        while await self._in_part(LET_GO, instance):
-            pass
+        await self._let_go(Gate(instance, MOVING))
 
-        async def open_gate(connection: Connection) -> None:
-            await lock(connection, [self._locks.gates])
-            await connection.execute(OPEN, (instance,))
-            await connection.execute(LET_GO, (instance, None))
+    async def pause(self, paused: Paused) -> bool:
+        gate = Gate(paused.what, PAUSED)
+        closed = await self._database.write(
+            lambda c: gate.close(c, self._locks, paused.since, paused.by, paused.reason)
+        )
+        await self._in_parts(gate.hold)
+        return closed
 
-        await self._database.write(open_gate)
+    async def resume(self, what: str) -> bool:
+        gate = Gate(what, PAUSED)
+        if not await self._database.write(gate.is_closed):
+            return False
+        await self._let_go(gate)
+        return True
+
+    async def _let_go(self, gate: Gate) -> None:
+        await self._in_parts(gate.let_go)
+        await self._database.write(lambda c: gate.open(c, self._locks))
         self.hints.send()
+
+    async def _in_parts(self, part: Callable[[Connection], Coroutine[Any, Any, bool]]) -> None:
+        while await self._database.write(part):
+            pass
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         now = self._clock()
@@ -331,12 +330,6 @@ class PostgresJournal(History, State):
         if voided:
             self.hints.send()
         return voided
-
-    async def _in_part(self, sql: str, instance: str) -> bool:
-        async def job(connection: Connection) -> bool:
-            return await changed(connection, sql, (instance, HELD_AT_ONCE)) == HELD_AT_ONCE
-
-        return await self._database.write(job)
 
     async def _close(self) -> None:
         await self._gathering.settled()

@@ -364,6 +364,7 @@ _ONLY_LIVE = frozenset(
         "probation",
         "cancelling",
         "bound",
+        "cut_at",
         "dismissed",
     }
 )

@@ -206,6 +206,8 @@ class Recording:
             row = held.get(lease.execution)
             if row is None or row.fence != lease.fence:
                 return Written.FENCED
+        if item.end is not None and item.end.state != "cancelled" and row and row.cancelling:
+            return Written.CANCELLED
         if item.changes and not _change(item, values, work):
             return Written.CONFLICT
         if lease is None or row is None:

@@ -12,11 +12,12 @@ An execution lives in one of three places, and moves once or twice:
                 `due_at` says when it may be claimed (NULL: not by time alone; always NULL while it
                 runs). A claim sets `fence` to a new number, `lease_until` and the `worker` that has
                 it; every later write locks the row, names the fence, and changes nothing where it
-                differs. `held` has bit 1 while its instance stands in `gates`, and bit 2 while it has
+                differs. `held` has bit 1 while its instance moves between states, bit 2 while it has
                 no turn in its order (`order_rule`: by what rule, as JSON; NULL for the ordinary
-                one). `probation` is set from an unclean end of its
-                claim until it leaves its worker cleanly, `crashes` counts those while it ran alone.
-                `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
+                one), bit 4 while it is paused. `cancelling` says why one that runs is to be
+                cancelled: no other end is let in then. `probation` is set from an unclean end of
+                its claim until it leaves its worker cleanly, `crashes` counts those while it ran
+                alone. `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
   history       once it has ended otherwise, or is dismissed. Partitioned by the day on which it
@@ -45,9 +46,11 @@ Beside them:
                 bit 2 of `held`. One that is `passable` is set aside while it waits, until `back_at`
                 (0: it is not): whoever comes meanwhile takes its turn. One that `blocks` keeps its
                 row and its turn when it has failed, until it is dismissed; a replay inherits both.
-  gates         instances whose executions are held back (activating, upgrading).
   blobs         large payloads, which are in the blob store: noted before they are written there.
   known         a view: the three places of an execution, as one.
+  gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
+                instance that is activated or upgraded. 4: what somebody paused, a customer, an
+                instance or `<instance>/<flow>`. A row comes before the bits, and goes with the last.
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
@@ -116,6 +119,7 @@ CREATE TABLE executions (
     probation boolean NOT NULL DEFAULT false,
     cancelling bytea,
     bound boolean NOT NULL DEFAULT false,
+    cut_at bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (id),
     CHECK (state IN ('queued', 'running', 'waiting')),
     CHECK ((state = 'running') = (lease_until IS NOT NULL)),
@@ -221,7 +225,12 @@ CREATE TABLE orders (
 CREATE INDEX orders_by_name ON orders (name, turn, back_at, place);
 
 CREATE TABLE gates (
-    instance text COLLATE "C" PRIMARY KEY
+    name text COLLATE "C" NOT NULL,
+    bit bigint NOT NULL,
+    since bigint NOT NULL,
+    by bytea NOT NULL DEFAULT '',
+    reason bytea NOT NULL DEFAULT '',
+    PRIMARY KEY (name, bit)
 );
 
 CREATE TABLE blobs (

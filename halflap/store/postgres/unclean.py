@@ -32,7 +32,7 @@ SELECT order_scope, order_key FROM executions WHERE id = %s AND order_scope IS N
 """
 ORDER_OF_LETTER = ORDER_OF.replace("executions", "letters")
 LOCK_ONE = "SELECT state, order_scope IS NOT NULL FROM executions WHERE id = %s FOR NO KEY UPDATE"
-ASK = "UPDATE executions SET cancelling = %s WHERE id = %s"
+ASK = "UPDATE executions SET cancelling = %s, cut_at = %s WHERE id = %s"
 IS_OVER = """
 SELECT FROM letters WHERE id = %(id)s UNION ALL SELECT FROM history WHERE id = %(id)s LIMIT 1
 """
@@ -88,7 +88,12 @@ async def renew(
 
 
 async def cancel(
-    connection: Connection, locks: Locks, execution: str, reason: bytes, now: Micros
+    connection: Connection,
+    locks: Locks,
+    execution: str,
+    reason: bytes,
+    now: Micros,
+    cut_at: Micros,
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
@@ -98,7 +103,7 @@ async def cancel(
         case None:
             return "over" if await is_over(connection, execution) else None
         case ("running", _):
-            await connection.execute(ASK, (reason, execution))
+            await connection.execute(ASK, (reason, cut_at, execution))
             return "asked"
         case row:
             live = await ending.left(connection, [execution])

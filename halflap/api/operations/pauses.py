@@ -1,0 +1,69 @@
+"""What people let stand still: a customer, an instance, a flow of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from halflap.api.operations.needs import Engine, Library
+from halflap.errors import NotFound
+from halflap.model import Customer, Execution, Instance, Paused, pausable
+
+
+@dataclass(slots=True)
+class Pauses:
+    """Pauses and resumes; what is paused accepts events, and runs none of them."""
+
+    engine: Engine
+    library: Library
+
+    async def pause_customer(self, customer: Customer, by: str, reason: str) -> None:
+        """Let all instances of a customer stand still; twice is once."""
+        await self.engine.pause(customer.id, by, reason)
+
+    async def resume_customer(self, customer: Customer) -> None:
+        """Let a customer's instances go on, but for those that are paused themselves."""
+        await self.engine.resume(customer.id)
+
+    async def pause(self, instance: Instance, flow: str | None, by: str, reason: str) -> None:
+        """Let an instance stand still, or one flow of it; twice is once."""
+        if flow is not None:
+            known = (await self.library.integration(instance.version)).flows
+            if flow not in known:
+                raise NotFound(
+                    f"{instance.name} has no flow {flow!r}; it has: {', '.join(known) or 'none'}"
+                )
+        await self.engine.pause(named(instance, flow), by, reason)
+
+    async def resume(self, instance: Instance, flow: str | None) -> None:
+        """Let an instance, or one flow of it, go on."""
+        await self.engine.resume(named(instance, flow))
+
+    async def list(self) -> list[Paused]:
+        """All that stands still."""
+        return await self.engine.paused()
+
+    async def of(self, instances: Collection[Instance]) -> dict[str, list[Paused]]:
+        """By instance, what of it stands still, and with whom."""
+        paused = await self.engine.paused()
+        return {
+            each.id: [
+                found
+                for found in paused
+                if found.what.partition("/")[0] in (each.id, each.customer)
+            ]
+            for each in instances
+            if paused
+        }
+
+    async def holding(self, execution: Execution) -> list[Paused]:
+        """What an execution that does not run stands still with."""
+        if execution.state not in ("queued", "waiting") or execution.flow.flow.startswith("$"):
+            return []
+        names = pausable(execution.flow)
+        return [each for each in await self.engine.paused() if each.what in names]
+
+
+def named(instance: Instance, flow: str | None) -> str:
+    """How an instance, or a flow of it, is named as what is paused."""
+    return instance.id if flow is None else f"{instance.id}/{flow}"

@@ -1,0 +1,59 @@
+"""What stands still: customers, instances, flows; paused and resumed."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from halflap.api.asking import ExactRoute, Ops, Whose
+from halflap.api.problem import documented
+from halflap.api.view import PauseDraft, PauseView, Resumption, pause_view
+
+router = APIRouter(
+    prefix="/api", tags=["pauses"], route_class=ExactRoute, responses=documented(404, 409)
+)
+
+
+@router.get("/pauses")
+async def list_pauses(operations: Ops) -> list[PauseView]:
+    """All that stands still, in the order in which it was paused."""
+    return [pause_view(each) for each in await operations.pauses.list()]
+
+
+@router.post("/customers/{customer}/pause")
+async def pause_customer(
+    customer: str, operations: Ops, draft: PauseDraft | None = None
+) -> list[PauseView]:
+    """Let a customer stand still: its events are accepted and wait, what runs goes on."""
+    found = await operations.store.catalogue.customers.get(customer)
+    draft = draft or PauseDraft()
+    await operations.pauses.pause_customer(found, draft.by, draft.reason)
+    return await list_pauses(operations)
+
+
+@router.post("/customers/{customer}/resume")
+async def resume_customer(customer: str, operations: Ops) -> list[PauseView]:
+    """Let a customer go on; instances and flows that are paused themselves stay so."""
+    found = await operations.store.catalogue.customers.get(customer)
+    await operations.pauses.resume_customer(found)
+    return await list_pauses(operations)
+
+
+@router.post("/instances/{instance}/pause")
+async def pause_instance(
+    instance: str, operations: Ops, customer: Whose = None, draft: PauseDraft | None = None
+) -> list[PauseView]:
+    """Let an instance, or one flow of it, stand still: events are accepted and wait."""
+    found = await operations.instances.find(instance, customer)
+    draft = draft or PauseDraft()
+    await operations.pauses.pause(found, draft.flow, draft.by, draft.reason)
+    return await list_pauses(operations)
+
+
+@router.post("/instances/{instance}/resume")
+async def resume_instance(
+    instance: str, operations: Ops, customer: Whose = None, draft: Resumption | None = None
+) -> list[PauseView]:
+    """Let an instance, or one flow of it, go on; what else is paused stays so."""
+    found = await operations.instances.find(instance, customer)
+    await operations.pauses.resume(found, None if draft is None else draft.flow)
+    return await list_pauses(operations)

@@ -1,0 +1,73 @@
+"""`halflap customers pause`, `halflap instances pause`: who stands still, and who goes on."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output, ago, quoted
+
+Row = Mapping[str, Any]
+
+
+async def stand_still(
+    api: Client, output: Output, kind: str, found: Row, reason: str, flow: str | None = None
+) -> None:
+    """Pause a customer, an instance or a flow of one, and say so."""
+    draft = {"by": whoever(), "reason": reason, **({"flow": flow} if flow else {})}
+    paused = await api.post(path(kind, found["id"], "pause"), draft)
+    if output.json:
+        output.emit_all(paused)
+        return
+    name = name_of(found, flow)
+    output.line("paused ", (name, "bold"), ": its events are accepted and wait")
+    option = f" --flow {quoted(flow)}" if flow else ""
+    output.next(f"halflap {kind} resume {quoted(name_of(found))}{option}")
+
+
+async def go_on(
+    api: Client, output: Output, kind: str, found: Row, flow: str | None = None
+) -> None:
+    """Resume what was paused, and say what still stands still of it."""
+    draft = {"flow": flow} if flow else {}
+    paused: list[dict[str, Any]] = await api.post(path(kind, found["id"], "resume"), draft)
+    if output.json:
+        output.emit_all(paused)
+        return
+    output.line("resumed ", (name_of(found, flow), "bold"))
+    owners = (found["id"], found.get("customer"))
+    left = [each for each in paused if each["id"] in owners]
+    for each in left:
+        output.line("  ", (f"still paused: {told(each)}", "yellow"))
+
+
+def told(paused: Row) -> str:
+    """What is paused, since when, by whom and why, in one line."""
+    flow = f" {paused['flow']}" if paused["flow"] else ""
+    by = f" by {paused['by']}" if paused["by"] else ""
+    why = f": {paused['reason']}" if paused["reason"] else ""
+    return f"{paused['what']}{flow} {ago(paused['since'])}{by}{why}"
+
+
+def paused_lines(output: Output, paused: Sequence[Row]) -> None:
+    """What stands still, where anything does."""
+    for each in paused:
+        output.line("  ", (f"paused: {told(each)}", "yellow"))
+
+
+def name_of(found: Row, flow: str | None = None) -> str:
+    """A customer's name, an instance's as CUSTOMER/NAME, with the flow."""
+    name = (
+        f"{found['customer_name']}/{found['name']}" if "customer_name" in found else found["name"]
+    )
+    return f"{name} {flow}" if flow else str(name)
+
+
+def whoever() -> str:
+    """Who runs this command, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

@@ -1,0 +1,101 @@
+"""Who is held back, and who goes on: what moves between states, and what somebody paused.
+
+A gate's row comes first, so that whoever is accepted from then on is held; those that live already
+follow in parts, so that others' writes get through. It goes with the last of its bits, so a process
+that ends in between leaves nobody held without a row that says why.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from halflap.model import Micros, Paused
+from halflap.store.recording import text
+
+MOVING = 1
+"""The bit of `held` that says that its instance is between two states."""
+PAUSED = 4
+"""The bit of `held` that says that it, its instance or its customer is paused."""
+HELD_AT_ONCE = 5_000
+"""How many executions one transaction holds back or lets go."""
+
+CLOSE = """
+INSERT INTO gates (name, bit, since, by, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+OPEN = "DELETE FROM gates WHERE name = ? AND bit = ?"
+IS_CLOSED = "SELECT 1 FROM gates WHERE name = ? AND bit = ?"
+LIST = "SELECT name, since, by, reason FROM gates WHERE bit = 4 ORDER BY since, name"
+_LIVE = "executions INDEXED BY executions_live WHERE state IN ('queued', 'running', 'waiting')"
+# The next instance is one seek in the index, however many executions the one before it has.
+LIVE_INSTANCES = f"""
+WITH RECURSIVE living (instance) AS (
+    SELECT min(instance) FROM {_LIVE}
+    UNION ALL
+    SELECT (SELECT min(instance) FROM {_LIVE} AND instance > living.instance)
+    FROM living WHERE living.instance IS NOT NULL
+)
+SELECT instance FROM living WHERE instance IS NOT NULL
+    AND (SELECT customer FROM {_LIVE} AND instance = living.instance LIMIT 1) = ?
+"""  # noqa: S608
+HOLD = f"""
+UPDATE executions SET held = held | :bit WHERE id IN (SELECT id FROM {_LIVE}
+    AND instance = :instance AND held & :bit = 0 AND substr(flow, 1, 1) <> '$'
+    AND (:flow = '' OR flow = :flow) LIMIT :most)
+"""  # noqa: S608
+LET_GO = f"""
+UPDATE executions SET held = held & ~:bit WHERE id IN (SELECT id FROM {_LIVE}
+    AND instance = :instance AND held & :bit <> 0 AND (:flow = '' OR flow = :flow)
+    AND NOT EXISTS (SELECT 1 FROM gates WHERE bit = :bit AND name <> :name
+        AND name IN (customer, instance, instance || '/' || flow)) LIMIT :most)
+"""  # noqa: S608
+
+Job = Callable[[sqlite3.Connection], bool]
+
+
+def close(name: str, bit: int, now: Micros, by: str = "", reason: str = "") -> Job:
+    """The job that closes a gate; False where it was closed already."""
+    values = (name, bit, now, text(by), text(reason))
+    return lambda connection: connection.execute(CLOSE, values).rowcount > 0
+
+
+def is_closed(name: str, bit: int) -> Job:
+    """The job that asks whether a gate is closed."""
+    return lambda connection: connection.execute(IS_CLOSED, (name, bit)).fetchone() is not None
+
+
+def hold(name: str, bit: int) -> Job:
+    """The job that holds the next part of those back; True while there may be more."""
+    return lambda connection: _part(connection, HOLD, name, bit)
+
+
+def let_go(name: str, bit: int) -> Job:
+    """The job that lets the next part go, and opens the gate with the last; True before that."""
+
+    def job(connection: sqlite3.Connection) -> bool:
+        if _part(connection, LET_GO, name, bit):
+            return True
+        connection.execute(OPEN, (name, bit))
+        return False
+
+    return job
+
+
+def paused(rows: Sequence[Any]) -> list[Paused]:
+    """Rows of `LIST`."""
+    return [Paused(*row) for row in rows]
+
+
+def _part(connection: sqlite3.Connection, sql: str, name: str, bit: int) -> bool:
+    left = HELD_AT_ONCE
+    instance, _, flow = name.partition("/")
+    instances = [instance]
+    if instance.startswith("cus_"):
+        instances = [row[0] for row in connection.execute(LIVE_INSTANCES, (instance,)).fetchall()]
+    for each in instances:
+        values = {"bit": bit, "instance": each, "flow": flow, "name": name, "most": left}
+        left -= connection.execute(sql, values).rowcount
+        if left <= 0:
+            return True
+    return False
