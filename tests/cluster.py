@@ -39,29 +39,47 @@ def fresh_url() -> str:
 @functools.cache
 def server() -> str:
     """The URL of the tests' own server."""
-    programs = find_programs()
     folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
-    # PostgreSQL does not run as root.
-    other = "nobody" if os.geteuid() == 0 else None
-    if other is not None:
-        shutil.chown(folder, other)
+    if user := other_user():
+        shutil.chown(folder, user)
     data = folder / "data"
+    initialise(data)
+    command = [find_programs() / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
+    with (folder / "log").open("w") as log:
+        running = subprocess.Popen(command, user=other_user(), stdout=log, stderr=log, cwd="/")
+    atexit.register(stop, running, folder)
+    url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
+    wait_for(url, running, folder / "log")
+    return url
+
+
+def initialise(data: Path) -> None:
+    """Make the files of a server, in a folder that its user may make."""
     made = subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "halflap", "-A", "trust", "-E", "UTF8", "-N"],
-        user=other,
+        [
+            find_programs() / "initdb",
+            "-D",
+            data,
+            "-U",
+            "halflap",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "-N",
+        ],
+        user=other_user(),
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    command = [programs / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
-    with (folder / "log").open("w") as log:
-        running = subprocess.Popen(command, user=other, stdout=log, stderr=log, cwd="/")
-    atexit.register(stop, running, folder)
-    url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
-    wait_for(url, running, folder / "log")
-    return url
+
+
+def other_user() -> str | None:
+    """Who has to run PostgreSQL, which does not run as root."""
+    return "nobody" if os.geteuid() == 0 else None
 
 
 def find_programs() -> Path:

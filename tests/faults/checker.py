@@ -1,4 +1,7 @@
-"""The checker: reads a store's file past our own code, while a server has it open or not."""
+"""The checker: reads a store past our own code, while a server has it open or not.
+
+A store is a directory with its file, or the URL of a PostgreSQL database.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import psycopg
 
 T = TypeVar("T")
 
@@ -25,14 +30,32 @@ class Row:
     result: str
 
 
+Place = Path | str
+
+
 def _read(directory: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     path = directory / "halflap.db"
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
         return job(connection)
 
 
-def executions(directory: Path, flow: str = "numbered") -> dict[str, Row]:
+def _rows(url: str, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        return connection.execute(sql.encode(), values).fetchall()
+
+
+def executions(place: Place, flow: str = "numbered") -> dict[str, Row]:
     """The executions of a flow, by id."""
+    if isinstance(place, str):
+        columns = "id, state, coalesce(failure, ''::bytea)"
+        sql = (
+            f"SELECT {columns}, ''::bytea FROM executions WHERE flow = %s UNION ALL "
+            f"SELECT {columns}, coalesce(result, '') FROM letters WHERE flow = %s UNION ALL "
+            f"SELECT {columns}, coalesce(result, '') FROM history WHERE flow = %s"
+        )
+        found = _rows(place, sql, (flow, flow, flow))
+        assert len({row[0] for row in found}) == len(found), "an execution is in two tables"
+        return {row[0]: Row(row[0], row[1], *map(_text, row[2:])) for row in found}
     sql = "SELECT id, state, coalesce(failure, ''), coalesce(result, '') FROM executions"
 
     def job(connection: sqlite3.Connection) -> dict[str, Row]:
@@ -40,20 +63,23 @@ def executions(directory: Path, flow: str = "numbered") -> dict[str, Row]:
         rows = connection.execute(f"{sql} WHERE flow = ?", (flow,)).fetchall()
         return {row[0]: Row(row[0], row[1], *map(_text, row[2:])) for row in rows}
 
-    return _read(directory, job)
+    return _read(place, job)
 
 
 def _text(value: bytes | str) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def live(directory: Path, flow: str | None = "numbered") -> int:
+def live(place: Place, flow: str | None = "numbered") -> int:
     """How many executions of a flow, or of all, have no outcome yet."""
+    if isinstance(place, str):
+        sql = "SELECT count(*) FROM executions WHERE flow = coalesce(%s, flow)"
+        return _rows(place, sql, (flow,))[0][0]
     sql = (
         "SELECT count(*) FROM executions "
         "WHERE flow = coalesce(?, flow) AND state IN ('queued','running','waiting')"
     )
-    return _read(directory, lambda c: c.execute(sql, (flow,)).fetchone()[0])
+    return _read(place, lambda c: c.execute(sql, (flow,)).fetchone()[0])
 
 
 def outcomes(directory: Path) -> dict[str, int]:
@@ -94,12 +120,23 @@ def pairs(directory: Path, name: str) -> list[dict[str, str]]:
     return [json.loads(row[0]) for row in rows]
 
 
-def problems(directory: Path) -> list[str]:
-    """What `PRAGMA integrity_check` and `foreign_key_check` complain of."""
+def problems(place: Place) -> list[str]:
+    """What is not whole: rows that belong to nothing, and what the database itself complains of."""
+    if isinstance(place, str):
+        return [
+            f"{table}: {count} rows of no live execution"
+            for table in ("events", "steps", "logs", "attempts", "signals", "orders")
+            for (count,) in _rows(
+                place,
+                f"SELECT count(*) FROM {table} WHERE NOT EXISTS "
+                f"(SELECT FROM executions WHERE id = {table}.execution)",
+            )
+            if count
+        ]
 
     def job(connection: sqlite3.Connection) -> list[str]:
         found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
         keys = [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
         return [each for each in found if each != "ok"] + keys
 
-    return _read(directory, job)
+    return _read(place, job)

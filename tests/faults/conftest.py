@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.cluster import cluster
 from tests.faults.sink import Sink, serving_sink
 
 Note = Callable[..., None]
@@ -17,6 +19,24 @@ Note = Callable[..., None]
 async def sink() -> AsyncIterator[Sink]:
     async with serving_sink() as sink:
         yield sink
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A store on either: for PostgreSQL, a server that is as durable as in production."""
+    if request.param == "SQLite":
+        yield Store("", "")
+        return
+    async with cluster() as database:
+        yield Store(database.url, ", PostgreSQL")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where a run's store is: a URL, or nothing for a file; and what its figures are called by."""
+
+    url: str
+    name: str
 
 
 @pytest.fixture

@@ -32,6 +32,10 @@ class LossyDisk:
         """Give it power again."""
         await self._tell("on")
 
+    async def settle(self) -> None:
+        """Bring everything to the platter, as an unmount would."""
+        await self._tell("settle")
+
     async def synced(self) -> int:
         """How many files and directories were fsynced so far."""
         return int(await self._ask("synced"))
@@ -48,11 +52,11 @@ class LossyDisk:
 
 
 @asynccontextmanager
-async def lossy_disk(path: Path) -> AsyncGenerator[LossyDisk]:
-    """A disk at `path` whose power can be cut."""
+async def lossy_disk(path: Path, user: str | None = None) -> AsyncGenerator[LossyDisk]:
+    """A disk at `path` whose power can be cut; `user` is whose it is, where not ours."""
     path.mkdir()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), str(path)),
+        *(sys.executable, str(SCRIPT), str(path), *([user] if user else [])),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

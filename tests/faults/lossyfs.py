@@ -1,6 +1,6 @@
 """A file system that forgets what was not fsynced, as a machine does whose power fails.
 
-    python lossyfs.py MOUNTPOINT
+    python lossyfs.py MOUNTPOINT [USER]
 
 It lives in memory. Each file has what programs see, and what is on the platter: a written page gets
 there with fsync or fdatasync of its file, a name with fsync of its directory (POSIX promises no
@@ -10,7 +10,10 @@ more). Commands come as lines on stdin, and each is answered by a line on stdout
   happens to have arrived, and by the same chance all names (a file system journals them together);
   the rest is gone. No program can read or write any more.
 - `on`: the power is back.
+- `settle`: bring everything to the platter, as an unmount would.
 - `synced`: how many times a file was brought to the platter so far.
+
+USER is whose the files are, where that is another one than who runs this.
 
 The kernel's page cache writes through, and drops a file's pages when it is opened again; shared
 memory maps work (SQLite's wal-index is one), which they would not with `direct_io`.
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import random
 import stat
 import sys
@@ -116,7 +120,9 @@ class LossyFs(fuse.Operations):
 
     use_ns = True
 
-    def __init__(self) -> None:
+    def __init__(self, user: str = "") -> None:
+        known = pwd.getpwnam(user) if user else None
+        self._owner = (known.pw_uid, known.pw_gid) if known else (os.getuid(), os.getgid())
         self.root = Folder(stat.S_IFDIR | 0o700)
         self.powered = True
         self.synced = 0
@@ -130,6 +136,18 @@ class LossyFs(fuse.Operations):
             self.powered = False
             chance = random.Random(seed)
             self.root.lose(keep, chance, names=chance.random() < keep)
+
+    def settle(self) -> None:
+        """Bring everything to the platter."""
+        with self.guard:
+            folders = [self.root]
+            while folders:
+                folder = folders.pop()
+                folder.sync()
+                for each in folder.seen.values():
+                    each.sync()
+                    if isinstance(each, Folder):
+                        folders.append(each)
 
     def _find(self, path: str) -> Any:
         self._need_power()
@@ -166,7 +184,8 @@ class LossyFs(fuse.Operations):
             size = len(node.seen) if isinstance(node, File) else 0
             at = int(node.changed * 1e9)
             shown = {"st_mode": node.mode, "st_nlink": 1, "st_size": size, "st_ino": id(node)}
-            shown |= {"st_uid": os.getuid(), "st_gid": os.getgid(), "st_blocks": -(-size // 512)}
+            uid, gid = self._owner
+            shown |= {"st_uid": uid, "st_gid": gid, "st_blocks": -(-size // 512)}
             return shown | {"st_atime": at, "st_mtime": at, "st_ctime": at}
 
     def readdir(self, path: str, fh: int) -> Any:
@@ -288,6 +307,8 @@ def obey(system: LossyFs) -> None:
                 system.cut(float(keep), int(seed))
             case ["on"]:
                 system.powered = True
+            case ["settle"]:
+                system.settle()
             case ["synced"]:
                 print(system.synced, flush=True)
                 continue
@@ -298,14 +319,14 @@ def obey(system: LossyFs) -> None:
 
 
 if __name__ == "__main__":
-    lossy = LossyFs()
+    lossy = LossyFs(*sys.argv[2:])
     threading.Thread(target=obey, args=(lossy,), daemon=True).start()
     fuse.FUSE(
         lossy,
         sys.argv[1],
         foreground=True,
         nothreads=True,
-        allow_other=False,
+        allow_other=len(sys.argv) > 2,
         attr_timeout=0,
         entry_timeout=0,
         negative_timeout=0,

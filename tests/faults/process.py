@@ -21,6 +21,7 @@ STOPPED = 20.0
 class ServerProcess:
     """The server of `server.py` on one directory; a restart keeps its port.
 
+    store: the URL of a PostgreSQL database, where that has the store.
     before: what the command begins with (`strace …`). log: where its errors go, where that is not
     beside the directory. script: the server's, where it is another one.
     """
@@ -30,11 +31,13 @@ class ServerProcess:
         directory: Path,
         sink: str,
         *flags: str,
+        store: str = "",
         before: Sequence[str] = (),
         log: Path | None = None,
         script: Path = SCRIPT,
     ) -> None:
         self.directory = directory
+        self.store = store
         self.script = script
         self.sink = sink
         self.flags = list(flags)
@@ -44,6 +47,11 @@ class ServerProcess:
         self.urls: dict[str, str] = {}
         self.kills = 0
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def place(self) -> Path | str:
+        """Where the store is: the directory, or the URL."""
+        return self.store or self.directory
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -63,6 +71,7 @@ class ServerProcess:
                 *self.before,
                 *(sys.executable, str(self.script), str(self.directory)),
                 *("--port", str(self.port), "--sink", self.sink),
+                *(("--store", self.store) if self.store else ()),
                 *self.flags,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
@@ -115,12 +124,15 @@ async def server_on(
     directory: Path,
     sink: str,
     *flags: str,
+    store: str = "",
     before: Sequence[str] = (),
     log: Path | None = None,
     script: Path = SCRIPT,
 ) -> AsyncGenerator[ServerProcess]:
     """A server that is up."""
-    server = ServerProcess(directory, sink, *flags, before=before, log=log, script=script)
+    server = ServerProcess(
+        directory, sink, *flags, store=store, before=before, log=log, script=script
+    )
     try:
         await server.start()
         yield server

@@ -25,8 +25,10 @@ from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
 from halflap.model import Instance, Start, Started
 from halflap.store.store import Store
+from halflap.store.vault import Vault
 
 PROJECT = Path(__file__).parent / "project"
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 Prepare = Callable[[Host, str], Awaitable[dict[str, str]]]
 """Makes what is to be served where there is nothing yet; the URL of each flow."""
 DOUBT = 75
@@ -86,8 +88,14 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
         egress_allow=("127.0.0.1",),
         room=options.room,
         drain_seconds=5.0,
+        store=options.store,
+        keys=KEYS if options.store else "",
     )
-    store = await Store.open(settings.dir, synchronous=options.synchronous)
+    if options.store:
+        settings.dir.mkdir(exist_ok=True)
+        store = await Store.open(options.store, vault=Vault.from_text(KEYS))
+    else:
+        store = await Store.open(settings.dir, synchronous=options.synchronous)
     host = Host(settings, store, probation=not options.trusting)
     if options.ack_early:
         broken: Any = host.gateway
@@ -121,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--store", default="", help="the URL of a PostgreSQL database")
     parser.add_argument("--sink", default="http://127.0.0.1:9")
     parser.add_argument("--room", type=int, default=32)
     parser.add_argument("--synchronous", choices=["FULL", "NORMAL", "OFF"], default="FULL")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
-from tests.faults.conftest import Note
+from tests.faults.conftest import Note, Store
 from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
@@ -49,37 +49,41 @@ async def killed_again_and_again(
             await server.start()
 
 
-async def kill_loop(directory: Path, sink: Sink, note: Note, run: str, **bounds: Any) -> None:
+async def kill_loop(
+    directory: Path, store: Store, sink: Sink, note: Note, run: str, **bounds: Any
+) -> None:
     history = History()
-    async with server_on(directory, sink.url, "--room", str(ROOM)) as server:
+    async with server_on(directory, sink.url, "--room", str(ROOM), store=store.url) as server:
         await killed_again_and_again(server, history, **bounds)
         await all_ended(server)
     check(server, history, sink)
     assert sink.duplicates <= server.kills * IN_FLIGHT
-    note(run, faults=server.kills, **figures(history, sink), seed=SEED)
+    note(f"{run}{store.name}", faults=server.kills, **figures(history, sink), seed=SEED)
 
 
 async def test_what_was_acknowledged_survives_kill_9_of_the_server(
-    tmp_path: Path, sink: Sink, note: Note
+    tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    await kill_loop(
-        tmp_path / "store", sink, note, "kill -9", kills=8, acknowledged=3_000, longest=1.0
+    bounds = (
+        {"kills": 5, "acknowledged": 1_500} if store.url else {"kills": 8, "acknowledged": 3_000}
     )
+    await kill_loop(tmp_path / "store", store, sink, note, "kill -9", **bounds, longest=1.0)
 
 
 async def test_a_control_that_acknowledges_before_the_commit_loses(
-    tmp_path: Path, sink: Sink, note: Note
+    tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
     history = History()
-    async with server_on(tmp_path / "store", sink.url, "--ack-early") as server:
+    async with server_on(tmp_path / "store", sink.url, "--ack-early", store=store.url) as server:
         await killed_again_and_again(server, history, kills=2, longest=1.0)
         await all_ended(server)
-    note("kill -9, control", faults=server.kills, **figures(history, sink), seed=SEED)
+    note(f"kill -9{store.name}, control", faults=server.kills, **figures(history, sink), seed=SEED)
     assert lost(history, sink) > 0
 
 
 @pytest.mark.soak
 async def test_what_was_acknowledged_survives_hundreds_of_kills(
-    tmp_path: Path, sink: Sink, note: Note
+    tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    await kill_loop(tmp_path / "store", sink, note, "kill -9, long", kills=500, seconds=1_500)
+    run = "kill -9, long"
+    await kill_loop(tmp_path / "store", store, sink, note, run, kills=500, seconds=1_500)

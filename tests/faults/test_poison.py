@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from tests.faults import checker
-from tests.faults.conftest import Note
+from tests.faults.conftest import Note, Store
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
@@ -23,20 +23,21 @@ async def send_poison(server: ServerProcess) -> None:
 
 
 async def test_what_ends_its_process_is_set_aside_and_the_rest_goes_on(
-    tmp_path: Path, sink: Sink, note: Note
+    tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    store, history = tmp_path / "store", History()
-    async with server_on(store, sink.url) as server:
+    history = History()
+    async with server_on(tmp_path / "store", sink.url, store=store.url) as server:
+        place = server.place
         await send_poison(server)
         await server.start()
         async with history.sending(server.urls["numbered"], 2, pause=0.02):
-            await eventually(lambda: checker.live(store, "poison") == 0, 60)
+            await eventually(lambda: checker.live(place, "poison") == 0, 60)
         await eventually(lambda: lost(history, sink) == 0, 20)
         assert server.process.returncode is None
-        (row,) = checker.executions(store, "poison").values()
+        (row,) = checker.executions(place, "poison").values()
         assert row.state == "failed"
         assert "ProcessEnded" in row.failure
-        note("poison", faults=1, acknowledged=len(history.acknowledged), lost=0)
+        note(f"poison{store.name}", faults=1, acknowledged=len(history.acknowledged), lost=0)
 
 
 async def test_a_control_that_runs_suspects_in_the_server_ends_again(
@@ -48,5 +49,5 @@ async def test_a_control_that_runs_suspects_in_the_server_ends_again(
             with contextlib.suppress(AssertionError):  # it may end before it told where it is
                 await server.start()
             assert await server.ended() == 9
-        assert checker.live(server.directory, "poison") == 1
+        assert checker.live(server.place, "poison") == 1
         note("poison, control", faults=3)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.cluster import initialise, other_user
 from tests.faults import checker
+from tests.faults.cluster import Cluster, cluster
 from tests.faults.conftest import Note, needs
 from tests.faults.disk import LossyDisk, can_mount_fuse, lossy_disk
-from tests.faults.process import ServerProcess, server_on
+from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink
 from tests.faults.verdict import SEED, all_ended, check, figures
@@ -74,6 +80,87 @@ async def test_a_control_that_commits_without_fsync_loses(tmp_path: Path, sink: 
     gone = len(history.executions) - len(kept)
     note("power cut, control", faults=1, acknowledged=len(history.acknowledged), lost=gone)
     assert gone > 0
+
+
+@asynccontextmanager
+async def on_a_lossy_disk(path: Path, *settings: str) -> AsyncGenerator[tuple[LossyDisk, Cluster]]:
+    """PostgreSQL, all of whose files lie on a disk whose power can be cut."""
+    place = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
+    place.chmod(0o755)
+    made = place / "made"
+    made.mkdir()
+    user = other_user()
+    if user:
+        shutil.chown(made, user)
+    try:
+        async with lossy_disk(place / "disk", user) as disk:
+            await asyncio.to_thread(initialise, made / "data")
+            await asyncio.to_thread(shutil.copytree, made / "data", disk.path / "data")
+            await disk.settle()
+            async with cluster(disk.path / "data", settings=settings) as database:
+                yield disk, database
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+async def cut_database(database: Cluster, disk: LossyDisk, keep: float, seed: int) -> None:
+    """Cut the power of the database's disk, and switch it on again."""
+    await disk.cut(keep, seed)
+    await database.kill()
+    await disk.on()
+    await database.start()
+
+
+async def cut_databases(path: Path, sink: Sink, note: Note, run: str, cuts: int) -> None:
+    history, chance = History(), random.Random(SEED)
+    print(f"seed {SEED}")
+    async with on_a_lossy_disk(path) as (disk, database):
+        async with server_on(path / "server", sink.url, store=database.url) as server:
+            async with history.sending(server.urls["numbered"], SENDERS):
+                for number in range(cuts):
+                    before = len(history.acknowledged)
+                    await eventually(lambda seen=before: len(history.acknowledged) > seen + 20, 60)
+                    keep = (0.0, 0.5, 0.9)[number % 3]
+                    await cut_database(database, disk, keep, chance.randrange(10**6))
+                    print(f"cut {number + 1}, {len(history.acknowledged)} acked")
+            await all_ended(server, 120)
+        check(server, history, sink)
+        note(run, faults=cuts, **figures(history, sink), seed=SEED)
+
+
+async def test_what_was_acknowledged_survives_power_cuts_of_postgresql(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    await cut_databases(tmp_path, sink, note, "power cut, PostgreSQL", 3)
+
+
+async def test_a_control_whose_postgresql_commits_without_fsync_loses(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    history = History()
+    async with on_a_lossy_disk(tmp_path, "fsync=off", "full_page_writes=off") as (disk, database):
+        flows = tmp_path / "server"
+        async with server_on(flows, sink.url, store=database.url) as server:
+            await disk.settle()
+            async with history.sending(server.urls["numbered"], SENDERS):
+                await eventually(lambda: len(history.acknowledged) > 200, 60)
+                await disk.cut(0.0, 0)
+                await database.kill()
+                await server.kill()
+        await disk.on()
+        await database.start()
+        kept = history.executions & checker.executions(database.url).keys()
+    gone = len(history.executions) - len(kept)
+    acknowledged = len(history.acknowledged)
+    note("power cut, PostgreSQL, control", faults=1, acknowledged=acknowledged, lost=gone)
+    assert gone > 0
+
+
+@pytest.mark.soak
+async def test_what_was_acknowledged_survives_dozens_of_power_cuts_of_postgresql(
+    tmp_path: Path, sink: Sink, note: Note
+):
+    await cut_databases(tmp_path, sink, note, "power cut, PostgreSQL, long", 50)
 
 
 @pytest.mark.soak

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.faults import checker
-from tests.faults.conftest import Note
+from tests.faults.conftest import Note, Store
 from tests.faults.process import eventually, server_on
 from tests.faults.senders import Answer, Line
 from tests.faults.sink import Sink
@@ -26,10 +26,10 @@ async def post_at_once(url: str) -> list[Answer]:
 
 
 async def test_a_delivery_that_comes_a_hundred_times_at_once_is_one_execution(
-    tmp_path: Path, sink: Sink, note: Note
+    tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    store = tmp_path / "store"
-    async with server_on(store, sink.url) as server:
+    async with server_on(tmp_path / "store", sink.url, store=store.url) as server:
+        place = server.place
         answers = await post_at_once(server.urls["once"])
         assert [answer.status for answer in answers] == [200] * TIMES
         assert len({answer.execution for answer in answers}) == 1
@@ -37,14 +37,14 @@ async def test_a_delivery_that_comes_a_hundred_times_at_once_is_one_execution(
         await server.start()
         again = await post_at_once(server.urls["once"])
         assert {answer.execution for answer in again} == {answers[0].execution}
-        await eventually(lambda: checker.live(store, "once") == 0, 30)
-        assert [*checker.executions(store, "once")] == [answers[0].execution]
+        await eventually(lambda: checker.live(place, "once") == 0, 60)
+        assert [*checker.executions(place, "once")] == [answers[0].execution]
         assert sink.keys_changed == 0
 
         # The control: a flow that names no delivery id takes each of them.
         control = await post_at_once(server.urls["numbered"])
         assert len({answer.execution for answer in control}) == TIMES
-        await eventually(lambda: checker.live(store) == 0, 30)
-        assert len(checker.executions(store)) == TIMES
-        note("same delivery", faults=2 * TIMES, executions=1)
-        note("same delivery, control", faults=TIMES, executions=TIMES)
+        await eventually(lambda: checker.live(place) == 0, 60)
+        assert len(checker.executions(place)) == TIMES
+        note(f"same delivery{store.name}", faults=2 * TIMES, executions=1)
+        note(f"same delivery{store.name}, control", faults=TIMES, executions=TIMES)

@@ -21,19 +21,19 @@ def lost(history: History, sink: Sink) -> int:
 
 async def all_ended(server: ServerProcess, within: float = 60.0) -> None:
     """Wait until every execution has an outcome, then stop the server in good order."""
-    await eventually(lambda: checker.live(server.directory) == 0, within, lambda: "still running")
+    await eventually(lambda: checker.live(server.place) == 0, within, lambda: "still running")
     assert await server.stop() == 0
 
 
 def check(server: ServerProcess, history: History, sink: Sink) -> None:
     """Nothing lost, nothing invented, nothing without an outcome, no repeat under another key."""
-    rows = checker.executions(server.directory)
+    rows = checker.executions(server.place)
     assert lost(history, sink) == 0
     assert history.executions <= rows.keys()
     assert {row.state for row in rows.values()} == {"succeeded"}
     assert sink.arrived <= history.acknowledged | history.unknown
     assert sink.keys_changed == 0
-    assert checker.problems(server.directory) == []
+    assert checker.problems(server.place) == []
 
 
 def figures(history: History, sink: Sink) -> dict[str, int]:
