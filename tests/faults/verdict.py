@@ -30,7 +30,7 @@ def check(server: ServerProcess, history: History, sink: Sink) -> None:
     rows = checker.executions(server.place)
     assert lost(history, sink) == 0
     assert history.executions <= rows.keys()
-    assert {row.state for row in rows.values()} == {"succeeded"}
+    assert [row for row in rows.values() if row.state != "succeeded"] == []
     assert sink.arrived <= history.acknowledged | history.unknown
     assert sink.keys_changed == 0
     assert checker.problems(server.place) == []
