@@ -101,6 +101,28 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerLimits:
+    """What a customer's executions may take, over all workers. None: the default; 0: no limit.
+
+    `concurrency` is how many run at once, `rate` how many begin in a second, `burst` how many of
+    these at once after a rest, and `backlog` how many may be queued before events are refused.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    burst: int | None = None
+    backlog: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerLoad:
+    """How many of a customer's executions run now, and how many are due or held back."""
+
+    running: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """A published version of an integration: an immutable bundle named by its content's hash."""
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Response
 
 from halflap.api.asking import ExactRoute, Ops
+from halflap.api.operations import Operations
 from halflap.api.problem import documented
-from halflap.api.view import CustomerDraft, CustomerView, pause_view, rfc3339
-from halflap.model import Customer, Paused
+from halflap.api.view import (
+    CustomerDetail,
+    CustomerDraft,
+    CustomerView,
+    LimitsView,
+    pause_view,
+    rfc3339,
+)
+from halflap.model import Customer, CustomerLimits, Paused
+
+MOST_COUNTED = 1_000_000
 
 router = APIRouter(
     prefix="/api/customers", tags=["customers"], route_class=ExactRoute, responses=documented(404)
@@ -30,11 +42,18 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
 
 
 @router.get("/{customer}")
-async def get_customer(customer: str, operations: Ops) -> CustomerView:
-    """A customer, by id or name."""
+async def get_customer(customer: str, operations: Ops) -> CustomerDetail:
+    """A customer, by id or name, with its limits and what it has running and queued."""
     found = await operations.store.catalogue.customers.get(customer)
-    paused = {each.what: each for each in await operations.pauses.list()}
-    return customer_view(found, paused.get(found.id))
+    return await customer_detail(found, operations)
+
+
+@router.put("/{customer}/limits")
+async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> CustomerDetail:
+    """Give a customer limits of its own, in place of those that it had."""
+    found = await operations.store.catalogue.customers.get(customer)
+    await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
+    return await customer_detail(found, operations)
 
 
 @router.delete("/{customer}", status_code=204)
@@ -53,4 +72,18 @@ def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerV
         external_id=customer.external_id,
         created_at=rfc3339(customer.created_at),
         paused=None if paused is None else pause_view(paused),
+    )
+
+
+async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
+    """A customer with its limits and its load."""
+    journal = operations.store.journal
+    paused = {each.what: each for each in await operations.pauses.list()}
+    load = await journal.load(customer.id, MOST_COUNTED)
+    return CustomerDetail(
+        **customer_view(customer, paused.get(customer.id)).model_dump(),
+        limits=LimitsView(**asdict(await journal.limits(customer.id))),
+        default_limits=LimitsView(**asdict(journal.default_limits)),
+        running=load.running,
+        queued=load.queued,
     )

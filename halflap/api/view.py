@@ -180,6 +180,31 @@ class CustomerView(View):
     """Where all of it stands still."""
 
 
+class LimitsView(Input):
+    """What a customer's executions may take: null is the server's default, 0 no limit."""
+
+    concurrency: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many run at once, over all workers."""
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """How many begin in a second."""
+    burst: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many of these may begin at once after a rest; by default those of a second."""
+    backlog: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """How many may be queued before events are answered 429."""
+
+
+class CustomerDetail(CustomerView):
+    """A customer, with its limits and what it has running and queued now."""
+
+    limits: LimitsView
+    """Its own limits."""
+    default_limits: LimitsView
+    """What holds where it has none of its own."""
+    running: int
+    queued: int
+    """What is due or held back; counted up to a million."""
+
+
 # Integrations ---------------------------------------------------------------------------------
 
 

@@ -12,6 +12,32 @@ from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
 from halflap.cli.reach import speaks
 
+DEFAULT = -1
+
+
+class Limit(click.ParamType[Any]):
+    """A number, `none` or `default`."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
+        """The number; 0 for none."""
+        if value in ("none", "default"):
+            return 0 if value == "none" else DEFAULT
+        try:
+            number = self._kind(value)
+        except ValueError:
+            number = -1
+        if not 0 < number <= 1e9:
+            self.fail(f"{value!r} is neither a number above 0, nor none, nor default", param, ctx)
+        return number
+
+
+NUMBER, RATE = Limit(int), Limit(float)
+
 
 @click.group("customers", cls=Group)
 def customers() -> None:
@@ -90,6 +116,41 @@ async def resume_customer(api: Client, output: Output, customer: str) -> None:
     await go_on(api, output, "customers", await api.get(path("customers", customer)))
 
 
+@customers.command("show")
+@click.argument("customer")
+@speaks()
+async def show_customer(api: Client, output: Output, customer: str) -> None:
+    """Show a customer: its limits, and what it has running and queued.
+
+    Example: halflap customers show Initech
+    """
+    told(output, await api.get(path("customers", customer)))
+
+
+@customers.command("limits")
+@click.argument("customer")
+@click.option("--concurrency", metavar="N", type=NUMBER, help="How many run at once.")
+@click.option("--rate", metavar="N", type=RATE, help="How many begin in a second.")
+@click.option("--burst", metavar="N", type=NUMBER, help="How many begin at once after a rest.")
+@click.option("--backlog", metavar="N", type=NUMBER, help="How many may be queued.")
+@speaks()
+async def limit_customer(api: Client, output: Output, customer: str, **given: Any) -> None:
+    """Limit what a customer's executions may take, over all workers.
+
+    What is beyond a limit waits in the queue; beyond the backlog, events are answered 429. Each is a
+    number, `none` for no limit, or `default` for the server's own. What is not named stays.
+
+    Example: halflap customers limits Initech --concurrency 50 --rate 20 --backlog 10000
+    """
+    found = await api.get(path("customers", customer))
+    new = {name: value for name, value in given.items() if value is not None}
+    if new:
+        limits = {**found["limits"], **new}
+        limits = {name: None if value == DEFAULT else value for name, value in limits.items()}
+        found = await api.request("PUT", path("customers", found["id"], "limits"), limits)
+    told(output, found)
+
+
 @customers.command("remove")
 @click.argument("customer")
 @speaks()
@@ -104,3 +165,30 @@ async def remove_customer(api: Client, output: Output, customer: str) -> None:
         output.emit({"removed": found["id"]})
         return
     output.line(f"removed customer {found['name']}")
+
+
+def told(output: Output, found: dict[str, Any]) -> None:
+    """Say how a customer is."""
+    if output.json:
+        output.emit(found)
+        return
+    output.line((found["name"], "bold"), (f"  {found['id']}", "dim"))
+    output.line(f"running {found['running']}, queued {found['queued']}")
+    output.table(
+        ("limit", "value", "of"),
+        [
+            (
+                name,
+                spelled((own := found["limits"][name]), found["default_limits"][name]),
+                ("the server", "dim") if own is None else "its own",
+            )
+            for name in ("concurrency", "rate", "burst", "backlog")
+        ],
+        "",
+    )
+
+
+def spelled(own: float | None, default: float | None) -> str:
+    """A limit as it holds."""
+    value = default if own is None else own
+    return f"{value:,}" if value else "none"

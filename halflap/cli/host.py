@@ -17,6 +17,7 @@ from halflap.cli.crew import Crew
 from halflap.cli.role import SERVE, Role
 from halflap.cli.routes import Routes
 from halflap.cli.settings import Settings
+from halflap.engine.backlog import Backlog
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle
 from halflap.engine.executor import Executor
@@ -33,6 +34,7 @@ from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
 from halflap.gateway.server import Server
+from halflap.model import CustomerLimits
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
@@ -61,7 +63,7 @@ class Host:
         self.engine = JournalEngine(
             store.journal,
             clock=self.clock,
-            room=Room(settings.room),
+            room=Room(settings.room, settings.customer_share),
             poll=None if store.hints is None else POLL_SECONDS,
             suspects=not probation,
             lease=round(settings.lease_seconds * 1e6),
@@ -100,6 +102,14 @@ class Host:
             self.pruner,
         )
         self.routes = Routes(store.catalogue, self.library, self.resolver)
+        store.journal.limit_by_default(
+            CustomerLimits(
+                concurrency=settings.customer_concurrency or None,
+                rate=settings.customer_rate or None,
+                backlog=settings.customer_backlog or None,
+            )
+        )
+        self.backlog = Backlog(store.journal)
         self.gateway = Gateway(
             self.routes.find,
             self.engine,
@@ -107,6 +117,7 @@ class Host:
             reject=store.catalogue.rejections.note,
             count=store.catalogue.counters.count,
             body_bytes=settings.body_bytes,
+            is_full=self.backlog.is_full,
         )
         self.operations = Operations(
             store=store,
@@ -114,6 +125,7 @@ class Host:
             deployer=self.deployer,
             resolver=self.resolver,
             library=self.library,
+            backlog=self.backlog,
         )
         self.api = create_app(self.operations, token=token_of(settings))
         self._server = Server()

@@ -86,6 +86,34 @@ class Settings:
         least=1,
         most=3_600,
     )
+    customer_share: float = setting(
+        0.5,
+        "How much of the room that is free one customer may take: with 0.5 a half of an empty room, "
+        "a third where another one has as much. 1 sets no such bound.",
+        least=0.01,
+        most=1,
+    )
+    customer_concurrency: int = setting(
+        0,
+        "How many executions of one customer run at once, over all processes; `0` sets no limit. "
+        "`halflap customers limits` sets another one for a customer.",
+        least=0,
+        most=1_000_000,
+    )
+    customer_rate: float = setting(
+        0.0,
+        "How many executions of one customer begin in a second, over all processes; `0` sets no "
+        "limit.",
+        least=0,
+        most=1_000_000,
+    )
+    customer_backlog: int = setting(
+        100_000,
+        "How many executions of one customer may be queued before its events are answered 429; "
+        "`0` sets no limit.",
+        least=0,
+        most=1_000_000_000,
+    )
     retention_days: int = setting(
         30,
         "How many days ended executions are kept, with their events, steps and logs.",

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import structlog
 
@@ -20,9 +21,20 @@ from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
-from halflap.model import Clock, Micros, Monotonic, Outcome, Paused, Sent, Start, Started
+from halflap.model import (
+    SYSTEM,
+    Clock,
+    Micros,
+    Monotonic,
+    Outcome,
+    Paused,
+    Sent,
+    Start,
+    Started,
+)
 from halflap.store.place import superseded
 from halflap.store.protocol import Cancelling, Claim, Filter, Hints, Journal, Release, Written
+from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.engine")
 
@@ -38,9 +50,18 @@ GIVE_BACK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many executions this process runs at once."""
+    """How many executions this process runs at once, and how much of it one customer may take.
+
+    A customer may take `share` of what is free: a half of an empty room, a third where another one
+    has as much. So some room is always left for who comes next, however many hang.
+    """
 
     turns: int = 500
+    share: float = 0.5
+
+    def left(self, free: int, running: int) -> int:
+        """How many more a customer may take that has so many running."""
+        return min(max(ceil(self.share * free - (1 - self.share) * running), 0), free)
 
 
 class Blamed(Exception):
@@ -75,7 +96,9 @@ class JournalEngine:
         self._lease = lease
         self._monotonic = monotonic
         self._clock = clock
-        self._room = room.turns
+        self._room = room
+        self._busy: Counter[str] = Counter()
+        self._short: set[str] = set()
         self._poll = poll
         self._grace = grace
         self._timers = Timers(clock)
@@ -114,13 +137,14 @@ class JournalEngine:
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
-        claim = min(self._free(), len(starts)) if self._handler is not None else 0
+        customers = {each.flow.customer for each in starts if not is_ours(each)}
+        claim = self._at_once(len(starts), customers) if self._handler is not None else 0
         claimed_at = self._monotonic()
-        self._reserved += claim
+        self._reserve(customers, claim)
         try:
             accepted = await self.journal.accept(starts, claim=claim, lease=self._lease)
         finally:
-            self._reserved -= claim
+            self._reserve(customers, -claim)
             self._freed()
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
@@ -134,7 +158,7 @@ class JournalEngine:
             elif each.claim is not None:
                 self._spawn(each.claim, claimed_at)
             elif each.duplicate_of is None:
-                waiting = True
+                waiting |= not self._is_held_back(start)
                 if start.replay_of is not None:  # of one that was set aside, it may be a suspect
                     self.suspected.set()
         if waiting:
@@ -151,6 +175,7 @@ class JournalEngine:
                 room = (self._free() + 1) // 2
                 self._full = room == 0
                 try:
+                    self._short.clear()
                     if room and await self._claim(room) == room:
                         continue
                     due = None if self._full else await self._next_due()
@@ -194,24 +219,55 @@ class JournalEngine:
             self._settled.clear()
             await self._settled.wait()
 
-    def _freed(self) -> None:
+    def _freed(self, customer: str = "") -> None:
         self._settled.set()
-        if self._full:
+        if self._full or customer in self._short or customer in self.journal.held_back:
             self._wake.set()
+
+    def _at_once(self, count: int, customers: Iterable[str]) -> int:
+        """How many of these customers' executions may be claimed as they are accepted."""
+        free = self._free()
+        claim = min(free, count)
+        for each in customers:
+            left = self._room.left(free, self._busy[each])
+            if left < claim:
+                claim = left
+                self._short.add(each)
+        return claim
+
+    def _reserve(self, customers: Iterable[str], count: int) -> None:
+        self._reserved += count
+        for each in customers:
+            self._busy[each] += count
+            if not self._busy[each]:
+                del self._busy[each]
+
+    def _is_held_back(self, start: Start) -> bool:
+        """Whether there is no need to look for it before another one of its customer has ended."""
+        customer = start.flow.customer
+        return not is_ours(start) and (
+            customer in self._short or customer in self.journal.held_back
+        )
+
+    def _share(self) -> Share:
+        free = self._free()
+        busy = {each: self._room.left(free, count) for each, count in self._busy.items() if count}
+        return Share(self._room.left(free, 0), busy)
 
     def _free(self) -> int:
         """How many more turns may be claimed; those that are being claimed count as running."""
         if self._stopping:
             return 0
-        return max(self._room - len(self._running) + self._apart - self._reserved, 0)
+        return max(self._room.turns - len(self._running) + self._apart - self._reserved, 0)
 
     async def _claim(self, room: int) -> int:
         if room == 0:
             return 0
         claimed_at = self._monotonic()
+        share = self._share()
         self._reserved += room
         try:
-            claims = await self.journal.claim(room, self._lease)
+            claims = await self.journal.claim(room, self._lease, share=share)
             if self._suspects and len(claims) < room:
                 left = room - len(claims)
                 suspects = await self.journal.claim(left, self._lease, probation=True)
@@ -333,8 +389,15 @@ class JournalEngine:
         )
         handler = apart or self._handler
         assert handler is not None
+        execution, customer = claim.start.execution, claim.start.flow.customer
+        counts = apart is None and not is_ours(claim.start)
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
-        self._running[claim.start.execution] = Running(turn, task, apart is not None)
+        before = self._running.get(execution)
+        if before is not None and before.counts:
+            self._leave(customer)  # it lost its lease, and is on its way out
+        self._running[execution] = Running(turn, task, apart is not None, counts=counts)
+        if counts:
+            self._busy[customer] += 1
         self._audience.tell(claim.start, "running", None, claim.attempt)
         return turn
 
@@ -372,9 +435,16 @@ class JournalEngine:
         if running is not None and running.turn is turn:
             del self._running[turn.start.execution]
             self._apart -= running.apart
+            if running.counts:
+                self._leave(turn.start.flow.customer)
             if running.timer is not None:
                 running.timer.cancel()
-        self._freed()
+        self._freed(turn.start.flow.customer)
+
+    def _leave(self, customer: str) -> None:
+        self._busy[customer] -= 1
+        if not self._busy[customer]:
+            del self._busy[customer]
 
     def _asked(self, execution: str, how: Cancelling) -> None:
         """Somebody cancels what may run here: it ends at its next step, or is cut when it is time."""
@@ -508,3 +578,8 @@ class JournalEngine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
                 await self._wake.wait()
+
+
+def is_ours(start: Start) -> bool:
+    """Whether it runs a flow of ours, which no customer's limits are for."""
+    return start.flow.flow.startswith(SYSTEM)

@@ -100,6 +100,7 @@ class Running:
     """A turn and the task that runs it; `apart`, where it takes no room of the others.
 
     `timer` runs where it is to be cancelled; `cut` says that its time for that is over.
+    `counts` says that it is a part of its customer's share of the room.
     """
 
     turn: JournalTurn
@@ -107,3 +108,4 @@ class Running:
     apart: bool
     timer: Timer | None = None
     cut: bool = False
+    counts: bool = False

@@ -37,6 +37,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PREFIX = "/hooks/"
+BACKLOG = "too many events wait to be processed; send this one again later"
+BACKLOG_SECONDS = 10
 LARGEST_BODY = 6 * 1024 * 1024
 A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
@@ -55,8 +57,12 @@ class Gateway:
         count: Callable[[str, str, str], None],
         body_bytes: int = LARGEST_BODY,
         chance: Chance = random_bits,
+        is_full: Callable[[str, int], Awaitable[bool]] | None = None,
     ) -> None:
-        """`reject` and `count` note what was not accepted; they do not wait for a commit."""
+        """`reject` and `count` note what was not accepted; they do not wait for a commit.
+
+        `is_full` says whether a customer has too much queued to accept so many more.
+        """
         self._find = find
         self._engine = engine
         self._clock = clock
@@ -64,6 +70,7 @@ class Gateway:
         self._count = count
         self._body_bytes = body_bytes
         self._chance = chance
+        self._is_full = is_full
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -127,6 +134,10 @@ class Gateway:
             return encode_reply(Reply()) if sync else answer_for(declared.answer, request, ())
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
+        flow = route.flow
+        if self._is_full is not None and await self._is_full(flow.customer, len(starts)):
+            self._count(flow.instance, flow.flow, "refused: backlog")
+            return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._engine.start(starts)
         if isinstance(declared.answer, FlowResult):
             return await self._result(

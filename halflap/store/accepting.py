@@ -29,7 +29,12 @@ DISMISS = """
 UPDATE executions SET dismissed = 1 WHERE id = ? AND state = 'failed' AND dismissed = 0
 """
 
-HELD = "SELECT DISTINCT bit FROM gates WHERE name IN (?, ?, ?)"
+HELD = """
+SELECT DISTINCT bit FROM gates WHERE name IN (?, ?, ?)
+UNION ALL SELECT 0 FROM limits WHERE customer = ?
+"""
+LIMITED = 0
+"""What `HELD` finds in the place of a bit where the customer has limits."""
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
 INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
@@ -110,9 +115,17 @@ def entry(start: Start, now: Micros) -> Entry:
 
 
 def accept(
-    connection: sqlite3.Connection, entries: Sequence[Entry], now: Micros, room: int, until: Micros
+    connection: sqlite3.Connection,
+    entries: Sequence[Entry],
+    now: Micros,
+    room: int,
+    until: Micros,
+    all_limited: bool = False,
 ) -> list[Accepted]:
-    """Insert events and executions; a duplicate gets the first one's id."""
+    """Insert events and executions; a duplicate gets the first one's id.
+
+    What is limited is claimed later, where its limits are looked at; `all_limited` says that all are.
+    """
     answers: list[Accepted] = []
     for each in entries:
         start = each.start
@@ -121,11 +134,11 @@ def accept(
             if first is not None:
                 answers.append(Accepted(start.execution, duplicate_of=first))
                 continue
-        held = held_by(connection, start.flow)
+        held, limited = held_by(connection, start.flow, all_limited)
         suspect = was_set_aside(connection, start.replay_of)
         admission = None if start.order is None else admit(connection, start, now)
         behind = admission is not None and not admission.has_turn
-        runs = room > 0 and not (held or suspect or behind)
+        runs = room > 0 and not (held or suspect or behind or limited)
         state = (
             ("running", 1, 1, now, now, None, until, 0, 0)
             if runs
@@ -186,9 +199,12 @@ def was_set_aside(connection: sqlite3.Connection, replayed: str | None) -> bool:
     return row is not None and row[0] >= MOST_CRASHES
 
 
-def held_by(connection: sqlite3.Connection, flow: FlowKey) -> int:
-    """The bits of `held` of a new execution, as the gates say; none of a flow of ours."""
+def held_by(connection: sqlite3.Connection, flow: FlowKey, all_limited: bool) -> tuple[int, bool]:
+    """The bits of `held` of a new execution, as the gates say, and whether it has limits.
+
+    None of a flow of ours.
+    """
     if flow.flow.startswith(SYSTEM):
-        return 0
-    bits = connection.execute(HELD, pausable(flow)).fetchall()
-    return sum(bit for (bit,) in bits)
+        return 0, False
+    bits = [bit for (bit,) in connection.execute(HELD, (*pausable(flow), flow.customer))]
+    return sum(bits), all_limited or LIMITED in bits

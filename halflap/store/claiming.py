@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
 
-from halflap.model import FlowKey, Micros, Start
-from halflap.store import reading
+from halflap.model import CustomerLimits, FlowKey, Micros, Start
+from halflap.store import limiting, reading
 from halflap.store.place import order_of
 from halflap.store.protocol import Claim, Lease
+from halflap.store.turns import Place, Share, Turns, allowances
 
 NEXT_DUE = """
 SELECT min(due_at) FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0 AND probation = ?
 """
 ALL_DUE = """
-SELECT id FROM executions
+SELECT id, lane FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
     AND due_at <= ? AND probation = ?
 ORDER BY due_at, id LIMIT ?
 """
-# The next customer is one seek in the index, however many executions the one before it has.
-CUSTOMERS_DUE = """
-WITH RECURSIVE waiting (customer) AS (
-    SELECT min(customer) FROM executions
-        WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
-    UNION ALL
-    SELECT (SELECT min(customer) FROM executions
-        WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
-            AND customer > waiting.customer)
-    FROM waiting WHERE waiting.customer IS NOT NULL
-)
-SELECT customer FROM waiting WHERE customer IS NOT NULL
+# The next place is one seek in the index, however many executions the one before it has.
+NEXT_PLACE = """
+SELECT lane, instance FROM executions
+WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
+    AND (lane, instance) > (?, ?)
+ORDER BY lane, instance LIMIT 1
 """
-DUE_OF_CUSTOMER = """
+NEXT_LANE = """
+SELECT lane, instance FROM executions
+WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0 AND lane > ?
+ORDER BY lane, instance LIMIT 1
+"""
+DUE_OF_PLACE = """
 SELECT id FROM executions
 WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
-    AND customer = ? AND due_at <= ? AND probation = ?
+    AND lane = ? AND instance = ? AND due_at <= ? AND probation = ?
 ORDER BY due_at, id LIMIT ? OFFSET ?
+"""
+NEXT_OF_PLACE = """
+SELECT min(due_at) FROM executions
+WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0
+    AND lane = ? AND instance = ? AND probation = ?
 """
 TAKE = """
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
@@ -47,44 +53,93 @@ WHERE id = ?3
 """
 
 
-def next_due(connection: sqlite3.Connection, probation: bool) -> Micros | None:
-    """When the next execution that may be claimed becomes due."""
-    return connection.execute(NEXT_DUE, (int(probation),)).fetchone()[0]
+NONE = CustomerLimits()
+
+
+def next_due(
+    connection: sqlite3.Connection, now: Micros, probation: bool, turns: Turns
+) -> Micros | None:
+    """When the next execution that may be claimed becomes due.
+
+    Those that the last claim held back do not count, but for when their rate lets them go on.
+    """
+    soonest: Micros | None = connection.execute(NEXT_DUE, (int(probation),)).fetchone()[0]
+    if not turns.held_back or soonest is None or soonest > now:
+        return soonest
+    found = [
+        connection.execute(NEXT_OF_PLACE, (*place, int(probation))).fetchone()[0]
+        for place in places(connection, turns.held_back)
+    ]
+    return min((each for each in (*found, turns.tokens_at) if each is not None), default=None)
+
+
+def places(connection: sqlite3.Connection, but: frozenset[str] = frozenset()) -> list[Place]:
+    """Where something is due or will be, sorted; nothing of some lanes."""
+    found: list[Place] = []
+    place: Place | None = connection.execute(NEXT_PLACE, ("", "")).fetchone()
+    while place is not None:
+        if place[0] in but:
+            place = connection.execute(NEXT_LANE, (place[0],)).fetchone()
+        else:
+            found.append(place)
+            place = connection.execute(NEXT_PLACE, place).fetchone()
+    return found
 
 
 def due(
-    connection: sqlite3.Connection, now: Micros, room: int, probation: bool, after: str
-) -> tuple[list[str], str]:
-    """Who is next: customers in turn, an equal share each, what is left to those who have more.
+    connection: sqlite3.Connection,
+    now: Micros,
+    room: int,
+    probation: bool,
+    turns: Turns,
+    share: Share | None = None,
+    default: CustomerLimits = NONE,
+) -> list[str]:
+    """Who is next: customers in turn, then their instances, each as far as its limits allow."""
+    everything: list[tuple[str, str]] = connection.execute(
+        ALL_DUE, (now, int(probation), room + 1)
+    ).fetchall()
+    counts = Counter(lane for _, lane in everything)
+    limits = limiting.limits_of(connection, counts, default)
+    running = limiting.running(connection, limits)
+    allowed = allowances(list(counts), limits, running, share, now)
+    if len(everything) <= room and all(counts[each] <= allowed[each] for each in allowed):
+        turns.all()  # nobody has to wait, so nothing is to be shared
+        chosen, begun = [id for id, _ in everything], counts
+    else:
+        there = places(connection)
+        lanes = list(dict.fromkeys(lane for lane, _ in there))
+        limits = limiting.limits_of(connection, lanes, default)
+        running = limiting.running(connection, limits)
+        allowed = allowances(lanes, limits, running, share, now)
+        chosen, begun = _chosen(connection, now, room, probation, turns, there, allowed)
+    if limits:
+        limiting.spend(connection, limits, begun, turns, running, now)
+    return chosen
 
-    The turn begins behind the customer `after`, who was the last one served; also returns the last
-    one now.
-    """
-    everything = connection.execute(ALL_DUE, (now, int(probation), room + 1)).fetchall()
-    if len(everything) <= room:  # nobody has to wait, so nothing is to be shared
-        return [row[0] for row in everything], after
-    chosen: list[str] = []
-    customers = [row[0] for row in connection.execute(CUSTOMERS_DUE)]
-    first = bisect_right(customers, after)
-    customers = customers[first:] + customers[:first]
-    taken = 0
-    while customers and len(chosen) < room:
-        share = max(1, (room - len(chosen)) // len(customers))
-        with_more: list[str] = []
-        for customer in customers:
-            found = connection.execute(
-                DUE_OF_CUSTOMER, (customer, now, int(probation), share, taken)
-            ).fetchall()
-            chosen += [row[0] for row in found]
-            if found:
-                after = customer
-            if len(found) == share:
-                with_more.append(customer)
-            if len(chosen) == room:
-                break
-        customers = with_more
-        taken += share
-    return chosen, after
+
+def _chosen(
+    connection: sqlite3.Connection,
+    now: Micros,
+    room: int,
+    probation: bool,
+    turns: Turns,
+    there: Sequence[Place],
+    allowed: dict[str, int],
+) -> tuple[list[str], Counter[str]]:
+    begun: Counter[str] = Counter()
+    choosing = turns.choose(there, room, allowed)
+    found: list[list[str]] | None = None
+    while True:
+        try:
+            asks = next(choosing) if found is None else choosing.send(found)
+        except StopIteration as done:
+            return done.value, begun
+        found = []
+        for ask in asks:
+            values = (*ask.place, now, int(probation), ask.limit, ask.skip)
+            found.append([row[0] for row in connection.execute(DUE_OF_PLACE, values)])
+            begun[ask.place[0]] += len(found[-1])
 
 
 def take(

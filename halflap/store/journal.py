@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from halflap.model import (
     ENDED,
+    CustomerLimits,
+    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -22,7 +24,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store import gates, lineage, ordering, reading
+from halflap.store import gates, limiting, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
@@ -45,6 +47,7 @@ from halflap.store.recording import (
 )
 from halflap.store.sqlite import Database
 from halflap.store.state import State
+from halflap.store.turns import Share, Turns
 
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
@@ -81,27 +84,36 @@ class SqliteJournal(History, State):
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
         self._clock = clock
-        self._served = ""
+        self._turns = Turns()
+        self.default_limits = CustomerLimits()
+
+    def limit_by_default(self, limits: CustomerLimits) -> None:
+        self.default_limits = limits
+
+    @property
+    def held_back(self) -> frozenset[str]:
+        return self._turns.held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
         entries = [entry(each, now) for each in starts]
+        limited = bool(self.default_limits.concurrency or self.default_limits.rate)
 
         def job(connection: sqlite3.Connection) -> list[Accepted]:
-            return accept(connection, entries, now, claim, now + lease)
+            return accept(connection, entries, now, claim, now + lease, limited)
 
         return await self._database.post(job)
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+    async def claim(
+        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+    ) -> list[Claim]:
         now = self._clock()
-        after = self._served
 
-        def job(connection: sqlite3.Connection) -> tuple[list[Claim], str]:
-            executions, served = due(connection, now, room, probation, after)
-            return take(connection, executions, now, now + lease), served
+        def job(connection: sqlite3.Connection) -> list[Claim]:
+            chosen = due(connection, now, room, probation, self._turns, share, self.default_limits)
+            return take(connection, chosen, now, now + lease)
 
-        claims, self._served = await self._database.write(job)
-        return claims
+        return await self._database.write(job)
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease
@@ -256,7 +268,10 @@ class SqliteJournal(History, State):
         await self._database.write(job)
 
     async def next_due(self, *, probation: bool = False) -> Micros | None:
-        return await self._database.write(lambda connection: next_due(connection, probation))
+        now = self._clock()
+        return await self._database.write(
+            lambda connection: next_due(connection, now, probation, self._turns)
+        )
 
     async def cancel(
         self, execution: str, reason: str, cut_at: Micros = 0
@@ -352,6 +367,16 @@ class SqliteJournal(History, State):
     async def _in_parts(self, job: gates.Job) -> None:
         while await self._database.write(job):
             pass
+
+    async def limits(self, customer: str) -> CustomerLimits:
+        return await self._database.read(lambda c: limiting.limits(c, customer))
+
+    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
+        await self._database.write(lambda c: limiting.set_limits(c, customer, limits))
+
+    async def load(self, customer: str, most: int) -> CustomerLoad:
+        now = self._clock()
+        return await self._database.read(lambda c: limiting.load(c, customer, now, most))
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         now = self._clock()

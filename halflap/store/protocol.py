@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from halflap.model import (
+    CustomerLimits,
+    CustomerLoad,
     Event,
     Execution,
     ExecutionState,
@@ -26,6 +28,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
+from halflap.store.turns import Share
 
 MOST_CRASHES = 3
 """How often an execution may end its process, running alone in it, before it is set aside."""
@@ -158,15 +161,48 @@ class Hints(Protocol):
 class Journal(Protocol):
     """Executions, their events, steps, state and signals."""
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
-        """Keep events and executions; claim the first `claim` of those that may run now."""
+    @property
+    def default_limits(self) -> CustomerLimits:
+        """What holds for customers that have no limits of their own."""
         ...
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
-        """Claim up to `room` due executions, fairly between customers, for `lease` microseconds.
+    def limit_by_default(self, limits: CustomerLimits) -> None:
+        """Set what holds for customers that have no limits of their own, in this process."""
+        ...
 
-        With `probation`, only those whose last claim ended uncleanly; else only the others.
+    @property
+    def held_back(self) -> frozenset[str]:
+        """The customers that had more due at the last claim than their limits or share allowed."""
+        ...
+
+    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
+        """Keep events and executions; claim the first `claim` of those that may run now.
+
+        What has limits on running is not claimed here.
         """
+        ...
+
+    async def claim(
+        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+    ) -> list[Claim]:
+        """Claim up to `room` due executions for `lease` microseconds.
+
+        Fairly between customers, then between their instances; of no customer more than its limits
+        and `share` allow. With `probation`, only those whose last claim ended uncleanly; else only
+        the others.
+        """
+        ...
+
+    async def limits(self, customer: str) -> CustomerLimits:
+        """A customer's own limits; what is None is as `default_limits` says."""
+        ...
+
+    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
+        """Give a customer limits of its own, from its next claim on."""
+        ...
+
+    async def load(self, customer: str, most: int) -> CustomerLoad:
+        """How many of a customer's executions run, and how many, up to `most`, wait to."""
         ...
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
@@ -225,7 +261,8 @@ class Journal(Protocol):
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         """When the next execution becomes due that may be claimed; None where none does by time.
 
-        Sees what `claim` sees: with `probation`, only what is on probation, else only the others.
+        Sees what `claim` sees: with `probation`, only what is on probation, else only the others;
+        and nothing of those that the last claim held back, before their rate lets them go on.
         """
         ...
 

@@ -75,6 +75,11 @@ The journal
                 instance, while it is activated or upgraded. 4: what somebody paused, a customer, an
                 instance or `<instance>/<flow>`, since when, by whom and why. A row comes before the
                 bits, and goes in the transaction that takes the last of them back.
+  limits        what a customer may take, where that is not the default; NULL is the default, 0 no
+                limit. `full_at` is when its bucket of beginnings is full again.
+
+`lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
+lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
 
 Only live executions are indexed for claiming (partial indexes), so history costs claims nothing.
 """
@@ -236,13 +241,16 @@ CREATE TABLE executions (
     duplicates INTEGER NOT NULL DEFAULT 0,
     order_scope TEXT,
     order_key TEXT,
-    order_rule TEXT
+    order_rule TEXT,
+    lane TEXT GENERATED ALWAYS AS (iif(substr(flow, 1, 1) = '$', '$', customer)) VIRTUAL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX executions_due ON executions (customer, due_at, id)
+CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_next ON executions (due_at)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
-CREATE INDEX executions_running ON executions (lease_until) WHERE state = 'running';
+CREATE INDEX executions_held ON executions (lane)
+    WHERE held <> 0 AND state IN ('queued', 'waiting');
+CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 'running';
 CREATE INDEX executions_live ON executions (instance)
     WHERE state IN ('queued', 'running', 'waiting');
 CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
@@ -341,6 +349,15 @@ CREATE TABLE signals (
 ) STRICT;
 CREATE INDEX signals_by_execution ON signals (execution, id);
 CREATE UNIQUE INDEX signals_once ON signals (execution, once) WHERE once IS NOT NULL;
+
+CREATE TABLE limits (
+    customer TEXT PRIMARY KEY,
+    concurrency INTEGER,
+    rate REAL,
+    burst INTEGER,
+    backlog INTEGER,
+    full_at INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE gates (
     name TEXT NOT NULL,

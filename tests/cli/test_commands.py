@@ -108,6 +108,15 @@ def test_customers_are_added_listed_and_removed(project):
     assert made["external_id"] == "4711"
     assert "Initech" in ok("customers", "list")
     assert plain("customers", "list") == made
+    limited = plain("customers", "limits", "Initech", "--concurrency", "5", "--backlog", "none")
+    assert limited["limits"] == {"concurrency": 5, "rate": None, "burst": None, "backlog": 0}
+    limited = plain("customers", "limits", "Initech", "--rate", "2.5", "--concurrency", "default")
+    assert limited["limits"] == {"concurrency": None, "rate": 2.5, "burst": None, "backlog": 0}
+    shown = ok("customers", "show", "Initech").split()
+    assert "queued 0" in " ".join(shown)
+    assert shown[shown.index("rate") :][:4] == ["rate", "2.5", "its", "own"]
+    assert shown[shown.index("backlog") :][:2] == ["backlog", "none"]
+    assert "neither a number" in run("customers", "limits", "Initech", "--rate", "-1").stderr
     assert plain("customers", "remove", "Initech") == {"removed": made["id"]}
     assert "no customers yet" in run("customers", "list").stderr
     assert "Nobody" in refused("customers", "remove", "Nobody")

@@ -67,6 +67,10 @@ class Desk:
     rejected: list[Rejection] = field(default_factory=list[Rejection])
     counted: list[str] = field(default_factory=list[str])
     body_bytes: int = 6 * 1024 * 1024
+    backlog: int = 100
+
+    async def is_full(self, customer: str, more: int) -> bool:
+        return customer != "cus_1" or len(self.intake.starts) + more > self.backlog
 
     async def find(self, endpoint: str) -> Route | None:
         return self.route if endpoint == "hk_open" else None
@@ -88,6 +92,7 @@ class Desk:
             reject=self.rejected.append,
             count=lambda _i, _f, what: self.counted.append(what),
             body_bytes=self.body_bytes,
+            is_full=self.is_full,
         )
         raw = [(n.encode(), v.encode()) for n, v in (headers or {}).items()]
         scope: dict[str, Any] = {
@@ -518,3 +523,14 @@ async def test_the_declaration_may_come_from_the_triggers_inputs() -> None:
     assert (await shop.send(b'{"number": 9007199254740993}'))[0] == 404
     assert (await shop.send(b'{"number": 9007199254740993}', method="PATCH"))[0] == 200
     assert shop.intake.starts[0].key == "9007199254740993"
+
+
+async def test_beyond_a_customers_backlog_events_are_to_come_again_later():
+    shop = desk()
+    shop.backlog = 2
+    answers = [await shop.send() for _ in range(3)]
+    assert [status for status, _, _ in answers] == [200, 200, 429]
+    assert answers[2][1]["retry-after"] == "10"
+    assert b"again later" in answers[2][2]
+    assert len(shop.intake.starts) == 2
+    assert shop.counted == ["refused: backlog"]

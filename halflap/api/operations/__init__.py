@@ -13,10 +13,11 @@ from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
 from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
-from halflap.api.operations.needs import Deployer, Engine, Library, Resolver
+from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.versions import Versions
+from halflap.model import CustomerLimits
 from halflap.store.store import Store
 
 __all__ = ["Operations"]
@@ -31,6 +32,7 @@ class Operations:
     deployer: Deployer
     resolver: Resolver
     library: Library
+    backlog: Backlog | None = None
     versions: Versions = field(init=False)
     connections: Connections = field(init=False)
     instances: Instances = field(init=False)
@@ -51,6 +53,13 @@ class Operations:
             catalogue, self.store.journal, self.engine, self.library, configs, clock
         )
         self.following = Following(self.engine)
+
+    async def limit(self, customer: str, limits: CustomerLimits) -> None:
+        """Give a customer (by id) limits of its own; what is None is the default."""
+        await self.store.journal.set_limits(customer, limits)
+        if self.backlog is not None:
+            self.backlog.forget(customer)
+        self.engine.nudge()
 
     def stop(self) -> None:
         """End the streams that clients follow, so that the server can stop."""

@@ -31,6 +31,7 @@ from halflap.model import (
 from halflap.store.blobs.blob import MARK, Blob, BlobStore, hasher, is_reference, new_key
 from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.store")
 
@@ -109,8 +110,10 @@ class Payloads:
 
     # -- out ------------------------------------------------------------------------------------
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
-        claims = await self.journal.claim(room, lease, probation=probation)
+    async def claim(
+        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+    ) -> list[Claim]:
+        claims = await self.journal.claim(room, lease, probation=probation, share=share)
         if not any(_refers(each.start.event, each.history) for each in claims):
             return claims
         found = await asyncio.gather(*[self._handed_out(each) for each in claims])

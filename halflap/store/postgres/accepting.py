@@ -30,7 +30,12 @@ ON CONFLICT (instance, flow, key) DO UPDATE SET
     expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at ELSE d.expires_at END
 RETURNING instance, flow, key, execution
 """
-HELD = "SELECT DISTINCT name, bit FROM gates WHERE name = ANY(%s)"
+HELD = """
+SELECT DISTINCT name, bit FROM gates WHERE name = ANY(%s)
+UNION ALL SELECT customer, 0 FROM limits WHERE customer = ANY(%s)
+"""
+LIMITED = 0
+"""What `HELD` finds in the place of a bit where a customer has limits."""
 CRASHES = """
 SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
@@ -160,9 +165,11 @@ class _Row:
 class Accepting:
     """Accepts what many callers brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Acceptance], worker: str) -> None:
+    def __init__(self, items: Sequence[Acceptance], worker: str, limited: bool = False) -> None:
+        """`limited` says that every customer has limits, so that nothing is claimed here."""
         self._items = items
         self._worker = worker
+        self._limited = limited
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
         self._firsts: Any = None
@@ -195,8 +202,8 @@ class Accepting:
                 ),
                 binary=True,
             )
-        names = {name for each in self._entries for name in pausable(each.start.flow)}
-        self._held = await connection.execute(HELD, (Texts(names),), binary=True)
+        names = Texts({name for each in self._entries for name in pausable(each.start.flow)})
+        self._held = await connection.execute(HELD, (names, names), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
         self._orphans = parents - await lineage.live(connection, parents) if parents else parents
         if replayed := self._replayed():
@@ -234,11 +241,13 @@ class Accepting:
                     continue
                 flow = start.flow
                 held = held_by(gates, flow) if gates else 0
+                limited = self._limited or (flow.customer, LIMITED) in gates
+                limited = limited and not flow.flow.startswith(SYSTEM)
                 suspect = start.replay_of in crashed
                 standing = admission.admit(start)
                 behind = standing is not None and not standing.has_turn
                 orphan = start.parent in self._orphans
-                runs = room > 0 and not (held or suspect or behind or orphan)
+                runs = room > 0 and not (held or suspect or behind or limited or orphan)
                 room -= runs
                 if runs:
                     admission.begins(start.execution)

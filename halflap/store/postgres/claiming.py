@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from halflap.model import FlowKey, Micros, Start
-from halflap.store.postgres import rows
-from halflap.store.postgres.columns import Texts
+from halflap.model import CustomerLimits, FlowKey, Micros, Start
+from halflap.store.postgres import limiting, rows
+from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.protocol import Claim, Lease
+from halflap.store.turns import Ask, Place, Share, Turns, allowances
 
 NEXT_DUE = """
 SELECT min(due_at) FROM executions WHERE due_at IS NOT NULL AND held = 0 AND probation = %s
 """
 _DUE = "due_at IS NOT NULL AND held = 0 AND probation = %s AND due_at <= %s"
-HOW_MANY = f"SELECT count(*) FROM (SELECT FROM executions WHERE {_DUE} LIMIT %s) AS found"  # noqa: S608
+LANES_DUE = f"""
+SELECT due.lane, count(*), bool_or(limits.customer IS NOT NULL)
+FROM (SELECT lane FROM executions WHERE {_DUE} ORDER BY due_at, id LIMIT %s) AS due
+LEFT JOIN limits ON limits.customer = due.lane GROUP BY due.lane
+"""  # noqa: S608
 ALL_DUE = f"""
-SELECT id FROM executions WHERE {_DUE} ORDER BY due_at, id LIMIT %s
+SELECT id, lane FROM executions WHERE {_DUE} ORDER BY due_at, id LIMIT %s
 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608
-# The next customer is one seek in the index, however many executions the one before it has.
-CUSTOMERS_DUE = """
-WITH RECURSIVE waiting (customer) AS (
-    (SELECT customer FROM executions WHERE due_at IS NOT NULL AND held = 0
-        ORDER BY customer LIMIT 1)
+# The next place is one seek in the index, however many executions the one before it has.
+_NEXT = "SELECT lane, instance FROM executions WHERE due_at IS NOT NULL AND held = 0"
+PLACES = f"""
+WITH RECURSIVE place (lane, instance) AS (
+    ({_NEXT} ORDER BY lane, instance LIMIT 1)
     UNION ALL
-    SELECT (SELECT customer FROM executions WHERE due_at IS NOT NULL AND held = 0
-            AND customer > waiting.customer ORDER BY customer LIMIT 1)
-    FROM waiting WHERE waiting.customer IS NOT NULL
+    SELECT next.lane, next.instance FROM place CROSS JOIN LATERAL (
+        {_NEXT} AND (lane, instance) > (place.lane, place.instance)
+        ORDER BY lane, instance LIMIT 1
+    ) AS next
 )
-SELECT customer FROM waiting WHERE customer IS NOT NULL
-"""
-DUE_OF_CUSTOMERS = f"""
-SELECT w.customer, due.id FROM unnest(%s::text[]) WITH ORDINALITY AS w (customer, turn)
+SELECT lane, instance FROM place
+"""  # noqa: S608
+DUE_OF_PLACES = f"""
+SELECT w.turn, due.id
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
+    WITH ORDINALITY AS w (lane, instance, most, skip, turn)
 CROSS JOIN LATERAL (
-    SELECT id FROM executions WHERE customer = w.customer AND {_DUE}
-    ORDER BY due_at, id LIMIT %s OFFSET %s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM executions WHERE lane = w.lane AND instance = w.instance AND {_DUE}
+    ORDER BY due_at, id LIMIT w.most OFFSET w.skip FOR NO KEY UPDATE SKIP LOCKED
 ) AS due ORDER BY w.turn
 """  # noqa: S608
+NEXT_OF_PLACES = """
+SELECT min(due.at) FROM unnest(%s::text[], %s::text[]) AS w (lane, instance)
+CROSS JOIN LATERAL (
+    SELECT min(due_at) AS at FROM executions
+    WHERE lane = w.lane AND instance = w.instance AND due_at IS NOT NULL AND held = 0
+        AND probation = %s
+) AS due
+"""
 TAKE = """
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
     lease_until = %s, claimed_at = %s, started_at = coalesce(started_at, %s), due_at = NULL,
@@ -55,42 +71,99 @@ SELECT execution, received_at, part, head, body FROM events WHERE execution = AN
 STEPS = "SELECT execution, data FROM steps WHERE execution = ANY(%s) ORDER BY execution, seq"
 
 
-async def due(
-    connection: Connection, now: Micros, room: int, probation: bool, after: str
-) -> tuple[list[str], str]:
-    """Lock who is next: customers in turn, an equal share each, what is left to those with more.
+async def next_of_others(connection: Connection, probation: bool, turns: Turns) -> Micros | None:
+    """When the next one becomes due of those that the last claim did not hold back."""
+    found = await connection.execute(PLACES, binary=True)
+    others = [place for place in await found.fetchall() if place[0] not in turns.held_back]
+    columns = (Texts(each[0] for each in others), Texts(each[1] for each in others), probation)
+    cursor = await connection.execute(NEXT_OF_PLACES, columns, binary=True)
+    times = (await _first(cursor), turns.tokens_at)
+    return min((each for each in times if each is not None), default=None)
 
-    What another worker is claiming is passed over. The turn begins behind the customer `after`, who
-    was the last one served; also returns the last one now.
+
+async def due(
+    connection: Connection,
+    now: Micros,
+    room: int,
+    probation: bool,
+    turns: Turns,
+    share: Share | None,
+    default: CustomerLimits,
+) -> list[str]:
+    """Lock who is next: customers in turn, then their instances, each as far as its limits allow.
+
+    What another worker is claiming is passed over.
     """
-    some = await connection.execute(HOW_MANY, (probation, now, room + 1), binary=True)
-    if (await _first(some)) <= room:  # nobody has to wait, so nothing is to be shared
-        everything = await connection.execute(ALL_DUE, (probation, now, room), binary=True)
-        return [row[0] for row in await everything.fetchall()], after
-    found = await connection.execute(CUSTOMERS_DUE, binary=True)
-    customers: list[str] = [row[0] for row in await found.fetchall()]
-    first = bisect_right(customers, after)
-    customers = customers[first:] + customers[:first]
-    chosen: dict[str, None] = {}
-    taken = 0
-    while customers and len(chosen) < room:
-        share = max(1, (room - len(chosen)) // len(customers))
-        with_more: list[str] = []
-        while customers and len(chosen) < room:
-            fit = max(1, (room - len(chosen)) // share)
-            asked, customers = customers[:fit], customers[fit:]
-            cursor = await connection.execute(
-                DUE_OF_CUSTOMERS, (Texts(asked), probation, now, share, taken), binary=True
-            )
-            counts = dict.fromkeys(asked, 0)
-            for customer, id in await cursor.fetchall():
-                counts[customer] += 1
-                chosen[id] = None
-                after = customer
-            with_more += (each for each in asked if counts[each] == share)
-        customers = with_more
-        taken += share
-    return list(chosen), after
+    some = await connection.execute(LANES_DUE, (probation, now, room + 1), binary=True)
+    lanes: list[tuple[str, int, bool]] = await some.fetchall()
+    counts = Counter({lane: count for lane, count, _ in lanes})
+    everybody = bool(default.concurrency or default.rate)
+    limited = [lane for lane, _, has_limits in lanes if has_limits or everybody]
+    limits = await limiting.lock_limits(connection, limited, default)
+    running = await limiting.running(connection, limits)
+    allowed = allowances(list(counts), limits, running, share, now)
+    if counts.total() <= room and all(counts[each] <= allowed[each] for each in allowed):
+        turns.all()  # nobody has to wait, so nothing is to be shared
+        cursor = await connection.execute(ALL_DUE, (probation, now, room), binary=True)
+        everything: list[tuple[str, str]] = await cursor.fetchall()
+        chosen, begun = [row[0] for row in everything], Counter(row[1] for row in everything)
+        if any(begun[each] > allowed[each] for each in allowed):  # more came in between
+            return await _in_turns(connection, now, room, probation, turns, share, default)
+        if limits:
+            await limiting.spend(connection, limits, begun, turns, running, now)
+        return chosen
+    return await _in_turns(connection, now, room, probation, turns, share, default)
+
+
+async def _in_turns(
+    connection: Connection,
+    now: Micros,
+    room: int,
+    probation: bool,
+    turns: Turns,
+    share: Share | None,
+    default: CustomerLimits,
+) -> list[str]:
+    found = await connection.execute(PLACES, binary=True)
+    places: list[Place] = [(row[0], row[1]) for row in await found.fetchall()]
+    lanes = list(dict.fromkeys(lane for lane, _ in places))
+    limits = await limiting.lock_limits(connection, lanes, default)
+    running = await limiting.running(connection, limits)
+    allowed = allowances(lanes, limits, running, share, now)
+    begun: Counter[str] = Counter()
+    choosing = turns.choose(places, room, allowed)
+    ids: list[list[str]] | None = None
+    while True:
+        try:
+            asks = next(choosing) if ids is None else choosing.send(ids)
+        except StopIteration as done:
+            chosen: list[str] = done.value
+            break
+        ids = await _found(connection, asks, probation, now)
+        for ask, some in zip(asks, ids, strict=True):
+            begun[ask.place[0]] += len(some)
+    if limits:
+        await limiting.spend(connection, limits, begun, turns, running, now)
+    return chosen
+
+
+async def _found(
+    connection: Connection, asks: Sequence[Ask], probation: bool, now: Micros
+) -> list[list[str]]:
+    columns = (
+        Texts(each.place[0] for each in asks),
+        Texts(each.place[1] for each in asks),
+        Numbers(each.limit for each in asks),
+        Numbers(each.skip for each in asks),
+        probation,
+        now,
+    )
+    cursor = await connection.execute(DUE_OF_PLACES, columns, binary=True)
+    found: list[list[str]] = [[] for _ in asks]
+    taken: list[tuple[int, str]] = await cursor.fetchall()
+    for turn, id in taken:
+        found[turn - 1].append(id)
+    return found
 
 
 async def take(

@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from halflap.model import (
+    CustomerLimits,
+    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -23,7 +25,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ordering, signalling, unclean
+from halflap.store.postgres import claiming, limiting, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
@@ -38,6 +40,7 @@ from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
 from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Release, Written
 from halflap.store.recording import text
+from halflap.store.turns import Share, Turns
 
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (%s, %s, %s, %s, %s)
@@ -77,13 +80,21 @@ class PostgresJournal(History, State):
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
-        self._served = ""
+        self._turns = Turns()
+        self.default_limits = CustomerLimits()
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
         self._partitions = Partitions(database)
         self.hints = Hints(database.url, database.schema)
         database.before_close.append(self._close)
+
+    def limit_by_default(self, limits: CustomerLimits) -> None:
+        self.default_limits = limits
+
+    @property
+    def held_back(self) -> frozenset[str]:
+        return self._turns.held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -96,24 +107,26 @@ class PostgresJournal(History, State):
             self.hints.send()
         return item.answers
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+    async def claim(
+        self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
+    ) -> list[Claim]:
         if room <= 0:
             return []
 
-        async def job(connection: Connection) -> tuple[list[Claim], str]:
+        async def job(connection: Connection) -> list[Claim]:
             now = self._clock()
-            ids, served = await claiming.due(connection, now, room, probation, self._served)
+            ids = await claiming.due(
+                connection, now, room, probation, self._turns, share, self.default_limits
+            )
             if not ids:
-                return [], served
-            claims = await claiming.take(connection, ids, now, now + lease, self._worker)
-            return claims, served
+                return []
+            return await claiming.take(connection, ids, now, now + lease, self._worker)
 
         async with self._claiming:  # one's own claims have no need to pass each other over
-            due = await self.next_due(probation=probation)
+            due = await self._soonest(probation)
             if due is None or due > self._clock():
                 return []
-            claims, self._served = await self._database.write(job)
-        return claims
+            return await self._database.write(job)
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease
@@ -184,7 +197,24 @@ class PostgresJournal(History, State):
         self.hints.send()
 
     async def next_due(self, *, probation: bool = False) -> Micros | None:
+        soonest = await self._soonest(probation)
+        if not self._turns.held_back or soonest is None or soonest > self._clock():
+            return soonest
+        async with self._database.connection() as connection:
+            return await claiming.next_of_others(connection, probation, self._turns)
+
+    async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
+
+    async def limits(self, customer: str) -> CustomerLimits:
+        return await limiting.limits(self._database, customer)
+
+    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
+        await self._database.write(lambda c: limiting.set_limits(c, customer, limits))
+        self.hints.send()
+
+    async def load(self, customer: str, most: int) -> CustomerLoad:
+        return await limiting.load(self._database, customer, self._clock(), most)
 
     async def cancel(
         self, execution: str, reason: str, cut_at: Micros = 0
@@ -301,7 +331,15 @@ class PostgresJournal(History, State):
             locks += await locks_of_replayed(connection, accepts, self._locks)
             locks += await locks_of(connection, writes, self._locks)
             await lock(connection, locks)
-            accepting = Accepting(accepts, self._worker) if accepts else None
+            accepting = (
+                Accepting(
+                    accepts,
+                    self._worker,
+                    bool(self.default_limits.concurrency or self.default_limits.rate),
+                )
+                if accepts
+                else None
+            )
             recording = Recording(writes, self._number) if writes else None
             if accepting is not None:
                 await accepting.look(connection, self._locks)

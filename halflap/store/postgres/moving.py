@@ -44,6 +44,8 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
 ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed"})
+GENERATED = "lane"
+"""A column of the executions that says itself what it is."""
 MARK = "moved_from"
 COLUMNS = """
 SELECT column_name, data_type, is_identity = 'YES' FROM information_schema.columns
@@ -215,6 +217,8 @@ class _Copying:
         counts: dict[str, int] = dict.fromkeys(WITH_EXECUTIONS, 0)
         while chunk := cursor.fetchmany(AT_ONCE):
             some = [dict(zip(names, row, strict=True)) for row in chunk]
+            for each in some:
+                del each[GENERATED]
             self._chunk(some, counts)
             self._progress(counts["executions"], total)
         for table, count in counts.items():

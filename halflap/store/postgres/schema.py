@@ -6,6 +6,9 @@ is `bytea`, UTF-8 where it is text: PostgreSQL's `text` cannot hold a NUL, and b
 everywhere. A step, a log line, an event's head is one value (MessagePack, see rows.py): nothing
 searches in them, and one column costs less than thirteen.
 
+`lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
+lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
+
 An execution lives in one of three places, and moves once or twice:
 
   executions    while it is live: state queued, running or waiting. Small, however much was done.
@@ -51,12 +54,16 @@ Beside them:
   gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
                 instance that is activated or upgraded. 4: what somebody paused, a customer, an
                 instance or `<instance>/<flow>`. A row comes before the bits, and goes with the last.
+  limits        what a customer may take, where that is not the default; NULL is the default, 0 no
+                limit. `full_at` is when its bucket of beginnings is full again. A claim locks the
+                rows of the customers that it claims of, so that workers count one after another.
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
 locks (class 1: the gates, shared by accepts; class 2: orders, a key of the state; sorted by hash);
-keys of `dedupe`, sorted; rows of `executions`, sorted by id; then what belongs to them.
+keys of `dedupe`, sorted; rows of `limits`, sorted by customer; rows of `executions`, sorted by id;
+then what belongs to them.
 Whatever waits in a ring all the same is rolled back by PostgreSQL and done again.
 
 `executions` is updated some times in each row's life: its free space and its vacuum are set so that
@@ -120,17 +127,20 @@ CREATE TABLE executions (
     cancelling bytea,
     bound boolean NOT NULL DEFAULT false,
     cut_at bigint NOT NULL DEFAULT 0,
+    lane text COLLATE "C" NOT NULL
+        GENERATED ALWAYS AS (CASE WHEN left(flow, 1) = '$' THEN '$' ELSE customer END) STORED,
     PRIMARY KEY (id),
     CHECK (state IN ('queued', 'running', 'waiting')),
     CHECK ((state = 'running') = (lease_until IS NOT NULL)),
     CHECK (due_at IS NULL OR state <> 'running')
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX executions_due ON executions (customer, due_at, id)
+CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
     WHERE due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_next ON executions (probation, due_at, id)
     WHERE due_at IS NOT NULL AND held = 0;
-CREATE INDEX executions_running ON executions (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX executions_held ON executions (lane) WHERE held <> 0 AND lease_until IS NULL;
+CREATE INDEX executions_running ON executions (lane, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
@@ -223,6 +233,15 @@ CREATE TABLE orders (
     passable boolean NOT NULL
 );
 CREATE INDEX orders_by_name ON orders (name, turn, back_at, place);
+
+CREATE TABLE limits (
+    customer text COLLATE "C" PRIMARY KEY,
+    concurrency bigint,
+    rate double precision,
+    burst bigint,
+    backlog bigint,
+    full_at bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
 
 CREATE TABLE gates (
     name text COLLATE "C" NOT NULL,

@@ -1,0 +1,77 @@
+"""Whether a customer has so much queued that its events are to be sent again later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from halflap.store.protocol import Journal
+
+SOONEST_SECONDS = 1.0
+"""How soon a customer that is full is counted again."""
+LATEST_SECONDS = 10.0
+"""How long a count holds at the most: other processes accept events too."""
+PART = 10
+"""A count holds until so large a part of the limit was accepted since."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    limit: int
+    count: int
+    at: float
+    accepted: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return 0 < self.limit <= self.count + self.accepted
+
+
+class Backlog:
+    """Counts what customers have queued, now and then, and in between what was accepted here.
+
+    So a limit may be passed by what other processes accept between two counts, and by no more.
+    """
+
+    def __init__(self, journal: Journal, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._monotonic = monotonic
+        self._known: dict[str, _Counted] = {}
+        self._counting: dict[str, asyncio.Task[_Counted]] = {}
+
+    async def is_full(self, customer: str, more: int = 1) -> bool:
+        """Whether no more of a customer's events may be accepted; else `more` of them are."""
+        known = self._known.get(customer)
+        if known is None or self._is_old(known):
+            known = await self._count(customer)
+        if known.is_full:
+            return True
+        known.accepted += more
+        return False
+
+    def forget(self, customer: str) -> None:
+        """Count anew: its limit is another one."""
+        self._known.pop(customer, None)
+
+    def _is_old(self, known: _Counted) -> bool:
+        age = self._monotonic() - known.at
+        if known.is_full:
+            return age >= SOONEST_SECONDS
+        return age >= LATEST_SECONDS or known.accepted * PART > known.limit > 0
+
+    async def _count(self, customer: str) -> _Counted:
+        task = self._counting.get(customer)
+        if task is None:
+            task = asyncio.create_task(self._look(customer))
+            self._counting[customer] = task
+            task.add_done_callback(lambda _: self._counting.pop(customer, None))
+        return await asyncio.shield(task)
+
+    async def _look(self, customer: str) -> _Counted:
+        own = (await self._journal.limits(customer)).backlog
+        limit = (self._journal.default_limits.backlog if own is None else own) or 0
+        count = (await self._journal.load(customer, limit)).queued if limit else 0
+        known = self._known[customer] = _Counted(limit, count, self._monotonic())
+        return known

@@ -1,0 +1,115 @@
+"""What customers may take, in PostgreSQL: their limits, and how far they have used them up.
+
+Whoever claims of customers that have limits locks the rows of these limits first, so that many
+workers count what runs, and spend what may begin, one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
+from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.database import Database
+from halflap.store.turns import Limited, Turns, limited, spent
+
+LOCK = """
+SELECT customer, concurrency, rate, burst, full_at FROM limits
+WHERE customer = ANY(%s) ORDER BY customer FOR NO KEY UPDATE
+"""
+LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = %s"
+SET = """
+INSERT INTO limits (customer, concurrency, rate, burst, backlog) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
+    burst = excluded.burst, backlog = excluded.backlog
+"""
+MAKE = """
+INSERT INTO limits (customer) SELECT unnest(%s::text[]) ON CONFLICT (customer) DO NOTHING
+"""
+SPEND = """
+UPDATE limits SET full_at = w.full_at FROM unnest(%s::text[], %s::bigint[]) AS w (customer, full_at)
+WHERE limits.customer = w.customer
+"""
+RUNNING = """
+SELECT lane, count(*) FROM executions WHERE lane = ANY(%s) AND lease_until IS NOT NULL GROUP BY lane
+"""
+LOAD = """
+WITH RECURSIVE place (instance) AS (
+    (SELECT instance FROM executions
+        WHERE due_at IS NOT NULL AND held = 0 AND lane = %(customer)s ORDER BY instance LIMIT 1)
+    UNION ALL
+    SELECT (SELECT instance FROM executions
+        WHERE due_at IS NOT NULL AND held = 0 AND lane = %(customer)s
+            AND instance > place.instance ORDER BY instance LIMIT 1)
+    FROM place WHERE place.instance IS NOT NULL
+), backlog AS (
+    (SELECT FROM executions WHERE held <> 0 AND lease_until IS NULL AND lane = %(customer)s
+        LIMIT %(most)s)
+    UNION ALL
+    (SELECT FROM place CROSS JOIN LATERAL (
+        SELECT FROM executions WHERE lane = %(customer)s AND instance = place.instance
+            AND due_at IS NOT NULL AND held = 0 AND due_at <= %(now)s LIMIT %(most)s) AS due
+        LIMIT %(most)s)
+)
+SELECT (SELECT count(*) FROM executions WHERE lane = %(customer)s AND lease_until IS NOT NULL),
+    least((SELECT count(*) FROM backlog), %(most)s)
+"""
+
+
+async def lock_limits(
+    connection: Connection, lanes: Iterable[str], default: CustomerLimits
+) -> dict[str, Limited]:
+    """The limits on running of those customers that have any; their rows are locked."""
+    customers = sorted(each for each in lanes if each != SYSTEM)
+    if not customers:
+        return {}
+    if default.concurrency or default.rate:
+        await connection.execute(MAKE, (Texts(customers),))
+    cursor = await connection.execute(LOCK, (Texts(customers),), binary=True)
+    return {row[0]: limited(row, default) for row in await cursor.fetchall()}
+
+
+async def running(connection: Connection, limits: Mapping[str, Limited]) -> dict[str, int]:
+    """How many executions of each of these run, where that is limited."""
+    lanes = [each.customer for each in limits.values() if each.concurrency is not None]
+    if not lanes:
+        return {}
+    cursor = await connection.execute(RUNNING, (Texts(lanes),), binary=True)
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def spend(
+    connection: Connection,
+    limits: Mapping[str, Limited],
+    begun: Mapping[str, int],
+    turns: Turns,
+    running: Mapping[str, int],
+    now: Micros,
+) -> None:
+    """Note that so many have begun."""
+    changed = spent(limits, begun, turns, running, now)
+    if changed:
+        await connection.execute(SPEND, (Texts(changed), Numbers(changed.values())))
+
+
+async def load(database: Database, customer: str, now: Micros, most: int) -> CustomerLoad:
+    """How many of a customer's executions run, and how many, up to `most`, could or are held."""
+    values = {"customer": customer, "now": now, "most": most}
+    (row,) = await database.fetch(LOAD, values)
+    return CustomerLoad(row[0], row[1])
+
+
+async def set_limits(connection: Connection, customer: str, limits: CustomerLimits) -> None:
+    """Keep a customer's own limits; none of its own, no row."""
+    if limits == CustomerLimits():
+        await connection.execute("DELETE FROM limits WHERE customer = %s", (customer,))
+        return
+    values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
+    await connection.execute(SET, (customer, *values))
+
+
+async def limits(database: Database, customer: str) -> CustomerLimits:
+    """A customer's own limits."""
+    rows = await database.fetch(LIMITS, (customer,))
+    return CustomerLimits(*rows[0]) if rows else CustomerLimits()

@@ -1,0 +1,213 @@
+"""Fairness and limits of claims, on every journal: who may run next, and how many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from halflap.model import CustomerLimits
+from halflap.store.protocol import Claim, Journal, Release
+from halflap.store.turns import Share
+from tests.conformance.test_journal import (
+    DONE,
+    LEASE,
+    SECOND,
+    Clock,
+    accepted,
+    clock,
+    flow,
+    journal,
+    running,
+    start,
+)
+
+__all__ = ["clock", "journal"]
+
+
+async def flood(journal: Journal, customer: str, count: int, instance: str = "") -> None:
+    await accepted(journal, *(start(flow(customer, instance)) for _ in range(count)))
+
+
+def by_customer(claims: list[Claim]) -> Counter[str]:
+    return Counter(each.start.flow.customer for each in claims)
+
+
+def by_instance(claims: list[Claim]) -> Counter[str]:
+    return Counter(each.start.flow.instance for each in claims)
+
+
+async def test_a_customers_instances_take_turns_as_well(journal: Journal):
+    await flood(journal, "cus_a", 40, "ins_1")
+    await flood(journal, "cus_a", 10, "ins_2")
+    await flood(journal, "cus_a", 10, "ins_3")
+    await flood(journal, "cus_b", 40, "ins_b")
+    claims = await journal.claim(24, LEASE)
+    assert by_instance(claims) == {"ins_1": 4, "ins_2": 4, "ins_3": 4, "ins_b": 12}
+
+
+async def test_an_instance_gets_what_the_others_leave(journal: Journal):
+    await flood(journal, "cus_a", 40, "ins_1")
+    await flood(journal, "cus_a", 1, "ins_2")
+    assert by_instance(await journal.claim(20, LEASE)) == {"ins_1": 19, "ins_2": 1}
+
+
+async def test_every_instance_has_its_turn_where_there_is_room_for_one(journal: Journal):
+    for number in range(3):
+        await flood(journal, "cus_a", 5, f"ins_{number}")
+    got = [(await journal.claim(1, LEASE))[0].start.flow.instance for _ in range(6)]
+    assert Counter(got) == {"ins_0": 2, "ins_1": 2, "ins_2": 2}
+
+
+async def test_what_is_first_in_an_instance_is_claimed_first(journal: Journal, clock: Clock):
+    first = []
+    for _ in range(3):
+        begun = start(flow("cus_a", "ins_1"))
+        await accepted(journal, begun, start(flow("cus_a", "ins_2")))
+        first.append(begun.execution)
+        clock.move(1)
+    got = [c.start.execution for _ in range(2) for c in await journal.claim(2, LEASE)]
+    assert [each for each in got if each in first] == first[:2]
+
+
+async def test_no_more_run_at_once_than_a_customer_may(journal: Journal, clock: Clock):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=3))
+    await flood(journal, "cus_a", 10)
+    await flood(journal, "cus_b", 2)
+    claims = await journal.claim(100, LEASE)
+    assert by_customer(claims) == {"cus_a": 3, "cus_b": 2}
+    assert journal.held_back == {"cus_a"}
+    assert await journal.claim(100, LEASE) == []
+    assert await journal.next_due() is None  # nothing to look for before one of them has ended
+    await flood(journal, "cus_b", 1)
+    assert await journal.next_due() == clock.now
+    one = next(each for each in claims if each.start.flow.customer == "cus_a")
+    await journal.end(one.lease, [], [], DONE)
+    assert by_customer(await journal.claim(100, LEASE)) == {"cus_a": 1, "cus_b": 1}
+
+
+async def test_limits_hold_where_there_is_more_than_room(journal: Journal):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=2))
+    await flood(journal, "cus_a", 50)
+    await flood(journal, "cus_b", 50)
+    assert by_customer(await journal.claim(20, LEASE)) == {"cus_a": 2, "cus_b": 18}
+
+
+async def test_a_release_makes_room_too(journal: Journal, clock: Clock):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=1))
+    await flood(journal, "cus_a", 2)
+    (claim,) = await journal.claim(10, LEASE)
+    await journal.release(claim.lease, [], [], Release("retry", clock.now + SECOND))
+    (other,) = await journal.claim(10, LEASE)
+    assert other.start.execution != claim.start.execution
+
+
+async def test_many_workers_keep_to_a_limit_together(journal: Journal):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=5))
+    await flood(journal, "cus_a", 50)
+    claims = await asyncio.gather(*(journal.claim(3, LEASE) for _ in range(10)))
+    assert sum(map(len, claims)) == 5
+
+
+async def test_what_is_limited_is_not_claimed_as_it_is_accepted(journal: Journal):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=1))
+    for _ in range(2):
+        (answer,) = await journal.accept([start()], claim=1, lease=LEASE)
+        assert answer.claim is None
+    assert len(await journal.claim(10, LEASE)) == 1
+    assert (await running(journal, start(flow("cus_b")))).attempt == 1
+
+
+async def test_flows_of_ours_pass_every_limit(journal: Journal):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=1, rate=1.0))
+    await flood(journal, "cus_a", 500)
+    assert len(await journal.claim(10, LEASE)) == 1
+    ours = await running(journal, start(flow("cus_a", name="$deploy")))
+    await accepted(journal, start(flow("cus_a", name="$teardown")))
+    share = Share(0, {})
+    (claim,) = await journal.claim(1, LEASE, share=share)
+    assert claim.start.flow.flow == "$teardown"
+    assert (await journal.load("cus_a", 1_000)).running == 1
+    assert ours.start.flow.flow == "$deploy"
+
+
+async def test_no_more_begin_in_a_second_than_a_customer_may(journal: Journal, clock: Clock):
+    await journal.set_limits("cus_a", CustomerLimits(rate=10.0, burst=3))
+    await flood(journal, "cus_a", 20)
+    assert len(await journal.claim(100, LEASE)) == 3
+    assert await journal.claim(100, LEASE) == []
+    assert await journal.next_due() == clock.now + SECOND // 10
+    clock.move(SECOND // 10 - 1)
+    assert await journal.claim(100, LEASE) == []
+    clock.move(1)
+    assert len(await journal.claim(100, LEASE)) == 1
+    clock.move(10 * SECOND)
+    assert len(await journal.claim(100, LEASE)) == 3  # a rest saves up no more than the burst
+
+
+async def test_a_rate_of_a_second_begins_at_once_by_default(journal: Journal):
+    await journal.set_limits("cus_a", CustomerLimits(rate=4.0))
+    await flood(journal, "cus_a", 20)
+    assert len(await journal.claim(100, LEASE)) == 4
+
+
+async def test_what_a_rate_lets_go_on_is_due_then_and_not_before(journal: Journal, clock: Clock):
+    """Where concurrency is what keeps a customer, no time brings it on."""
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=1, rate=10.0, burst=1))
+    await flood(journal, "cus_a", 3)
+    (claim,) = await journal.claim(100, LEASE)
+    assert await journal.next_due() is None
+    await journal.end(claim.lease, [], [], DONE)
+    assert await journal.claim(100, LEASE) == []
+    assert await journal.next_due() == clock.now + SECOND // 10
+
+
+async def test_limits_are_the_default_until_a_customer_has_its_own(journal: Journal):
+    journal.limit_by_default(CustomerLimits(concurrency=2))
+    await journal.set_limits("cus_b", CustomerLimits(concurrency=4))
+    await journal.set_limits("cus_c", CustomerLimits(concurrency=0, backlog=7))
+    for each in ("cus_a", "cus_b", "cus_c"):
+        await flood(journal, each, 6)
+    assert by_customer(await journal.claim(100, LEASE)) == {"cus_a": 2, "cus_b": 4, "cus_c": 6}
+    assert await journal.limits("cus_a") == CustomerLimits()
+    assert await journal.limits("cus_c") == CustomerLimits(concurrency=0, backlog=7)
+    await journal.set_limits("cus_c", CustomerLimits())
+    assert await journal.limits("cus_c") == CustomerLimits()
+
+
+@pytest.mark.parametrize("room", [10, 100])
+async def test_a_share_of_the_asker_is_kept_to(journal: Journal, room: int):
+    await flood(journal, "cus_a", 30)
+    await flood(journal, "cus_b", 3)
+    claims = await journal.claim(room, LEASE, share=Share(6, {"cus_a": 2}))
+    assert by_customer(claims) == {"cus_a": 2, "cus_b": 3}
+    assert journal.held_back == {"cus_a"}
+    assert await journal.next_due() is None
+
+
+async def test_a_flood_that_may_not_run_hides_nothing_that_may(journal: Journal, clock: Clock):
+    await journal.set_limits("cus_a", CustomerLimits(concurrency=1))
+    await flood(journal, "cus_a", 300)
+    assert len(await journal.claim(10, LEASE)) == 1
+    clock.move(1)
+    await flood(journal, "cus_b", 1)
+    assert await journal.next_due() == clock.now
+    assert by_customer(await journal.claim(10, LEASE)) == {"cus_b": 1}
+
+
+async def test_a_load_counts_what_could_run_and_what_is_held(journal: Journal, clock: Clock):
+    await flood(journal, "cus_a", 4, "ins_1")
+    await flood(journal, "cus_a", 3, "ins_2")
+    await flood(journal, "cus_b", 9)
+    claims = await journal.claim(2, LEASE, share=Share(1, {}))
+    assert by_customer(claims) == {"cus_a": 1, "cus_b": 1}
+    await journal.hold("ins_2")
+    load = await journal.load("cus_a", 100)
+    assert (load.running, load.queued) == (1, 6)
+    assert (await journal.load("cus_a", 2)).queued == 2
+    mine = next(each for each in claims if each.start.flow.customer == "cus_a")
+    await journal.release(mine.lease, [], [], Release("sleep", clock.now + 90 * SECOND))
+    load = await journal.load("cus_a", 100)
+    assert (load.running, load.queued) == (0, 6)  # what sleeps is no backlog
+    assert (await journal.load("cus_c", 100)).queued == 0

@@ -1,0 +1,139 @@
+"""Nobody's flood or hanging destination keeps another from running: shares of a process's room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from halflap.engine.clock import ManualClock
+from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.protocol import Ended, Turn, Verdict
+from halflap.model import CustomerLimits, Outcome, Start
+from tests.conformance.test_journal import flow, start
+from tests.journals import opened
+
+DONE = Ended(Outcome("succeeded"))
+
+
+class Office:
+    """Runs executions; those of the customers that hang do so until they are let go."""
+
+    def __init__(self, *hang: str) -> None:
+        self.hang = set(hang)
+        self.let_go = asyncio.Event()
+        self.running: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.changed = asyncio.Event()
+
+    async def __call__(self, turn: Turn) -> Verdict:
+        customer = turn.start.flow.customer
+        self._note(self.running, customer, 1)
+        if customer in self.hang and not turn.start.flow.flow.startswith("$"):
+            await self.let_go.wait()
+        self._note(self.running, customer, -1)
+        self._note(self.ended, customer, 1)
+        return DONE
+
+    def _note(self, counter: Counter[str], customer: str, by: int) -> None:
+        counter[customer] += by
+        self.changed.set()
+
+    async def until(self, counter: Counter[str], customer: str, count: int) -> None:
+        async with asyncio.timeout(30):
+            while counter[customer] != count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def engine_of(
+    folder: Path, office: Office, room: Room, limits: CustomerLimits | None = None
+) -> AsyncIterator[JournalEngine]:
+    clock = ManualClock()
+    async with opened("file", folder, clock) as journal:
+        journal.limit_by_default(limits or CustomerLimits())
+        engine = JournalEngine(journal, clock=clock, room=room)
+        running = asyncio.create_task(engine.run(office))
+        try:
+            yield engine
+        finally:
+            office.let_go.set()
+            await engine.stop(10)
+            await running
+
+
+def of(customer: str, count: int, name: str = "orders") -> list[Start]:
+    return [start(flow(customer, name=name)) for _ in range(count)]
+
+
+async def test_a_customer_that_hangs_leaves_room_for_another(tmp_path: Path):
+    office = Office("cus_a")
+    async with engine_of(tmp_path, office, Room(20)) as engine:
+        for each in of(
+            "cus_a", 100
+        ):  # one by one, as events come, and claimed as they are accepted
+            await engine.start([each])
+        await office.until(office.running, "cus_a", 10)
+        for each in of("cus_b", 50):
+            await engine.start([each])
+        await office.until(office.ended, "cus_b", 50)
+        assert office.running["cus_a"] == 10
+        assert office.ended["cus_a"] == 0
+        office.let_go.set()
+        await office.until(office.ended, "cus_a", 100)
+
+
+async def test_a_backlog_that_is_claimed_leaves_room_too(tmp_path: Path):
+    office = Office("cus_a", "cus_b")
+    async with engine_of(tmp_path, office, Room(20)) as engine:
+        await engine.start(of("cus_a", 200))
+        await engine.start(of("cus_b", 200))
+        await engine.start(of("cus_c", 50))
+        await office.until(office.ended, "cus_c", 50)
+        assert office.running["cus_a"] + office.running["cus_b"] < 20
+        await engine.start(of("cus_a", 1, "$deploy"))
+        await office.until(office.ended, "cus_a", 1)  # a flow of ours waits for no flood
+        office.let_go.set()
+        await office.until(office.ended, "cus_b", 200)
+
+
+async def test_without_shares_the_one_that_hangs_has_all_the_room(tmp_path: Path):
+    """The control of the two above."""
+    office = Office("cus_a")
+    async with engine_of(tmp_path, office, Room(20, share=1.0)) as engine:
+        await engine.start(of("cus_a", 100))
+        await office.until(office.running, "cus_a", 20)
+        await engine.start(of("cus_b", 5))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await office.until(office.ended, "cus_b", 1)
+        office.let_go.set()
+        await office.until(office.ended, "cus_b", 5)
+
+
+async def test_what_a_limit_held_back_goes_on_as_soon_as_one_has_ended(tmp_path: Path):
+    office = Office()
+    async with engine_of(tmp_path, office, Room(20), CustomerLimits(concurrency=2)) as engine:
+        await engine.start(of("cus_a", 60))
+        await office.until(office.ended, "cus_a", 60)
+
+
+@pytest.mark.parametrize(
+    ("room", "running", "left"),
+    [
+        (Room(1), [0], [1]),
+        (Room(2), [0, 1], [1, 0]),
+        (Room(10), [0, 4, 5], [5, 1, 0]),
+        (Room(10, share=1.0), [0, 4, 10], [10, 6, 0]),
+        (Room(100, share=0.25), [0, 24, 25], [25, 1, 0]),
+    ],
+)
+def test_a_lone_customer_may_have_its_share_of_the_room(
+    room: Room, running: list[int], left: list[int]
+):
+    assert [room.left(room.turns - each, each) for each in running] == left
