@@ -211,6 +211,24 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process that has a store open.
+
+    worker: the name that its claims bear. migration: the newest that its code knows.
+    """
+
+    id: str
+    role: str
+    worker: str
+    host: str
+    pid: int
+    version: str
+    migration: int
+    started_at: Micros
+    seen_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
 class Dedupe:
     """A delivery's identity within its flow: the same key within `ttl` microseconds is a duplicate."""
 

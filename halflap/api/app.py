@@ -18,13 +18,24 @@ from halflap.api import (
     integrations,
     pauses,
     problem,
+    processes,
 )
 from halflap.api.asking import Ops
 from halflap.api.door import Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Place, Problem
 
-ROUTERS = (components, customers, integrations, connections, instances, executions, pauses, follow)
+ROUTERS = (
+    components,
+    customers,
+    integrations,
+    connections,
+    instances,
+    executions,
+    pauses,
+    follow,
+    processes,
+)
 
 
 def create_app(operations: Operations, token: str) -> FastAPI:

@@ -93,6 +93,21 @@ class Health(View):
     uptime_seconds: float
 
 
+class ProcessView(View):
+    """A process that has the store open."""
+
+    id: str
+    role: str
+    """`serve`, `gateway`, `worker`, or `command` for one that opened it for a moment."""
+    host: str
+    pid: int
+    version: str
+    migration: int
+    """The newest migration of the store that its code knows."""
+    started_at: Time
+    seen_at: Time
+
+
 # Components -----------------------------------------------------------------------------------
 
 

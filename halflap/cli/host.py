@@ -36,6 +36,7 @@ from halflap.gateway.edge import EdgeLimits
 from halflap.gateway.server import Server
 from halflap.model import CustomerLimits
 from halflap.sdk.egress import Egress, Policy
+from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
 from halflap.store.vault import Vault
@@ -90,9 +91,20 @@ class Host:
             self.clock,
             moves=role.runs,
         )
-        self.scheduler = Scheduler(store.catalogue, self.engine, self.library, self.clock)
+        self.scheduler = Scheduler(
+            store.catalogue,
+            self.engine,
+            self.library,
+            self.clock,
+            shared=store.hints is not None,
+        )
         store.catalogue.on_change(self.scheduler.nudge)
-        self.pruner = Pruner(store.journal, self.clock, days=settings.retention_days)
+        self.pruner = Pruner(
+            store.journal,
+            self.clock,
+            days=settings.retention_days,
+            alone=store.catalogue.alone,
+        )
         self.crew = Crew(
             self.engine,
             self.executor,
@@ -144,8 +156,15 @@ class Host:
         vault = Vault.from_text(settings.keys) if settings.keys else None
         if settings.store:  # the rest of what a server keeps is in its directory all the same
             await anyio.to_thread.run_sync(make_folder, settings.dir)
+        identity = Identity(role.name)
+        if role.runs and settings.store:
+            identity = await anyio.to_thread.run_sync(named, role.name, settings.dir)
         store = await Store.open(
-            settings.place, vault=vault, large=settings.blobs, over=settings.blob_bytes
+            settings.place,
+            vault=vault,
+            large=settings.blobs,
+            over=settings.blob_bytes,
+            identity=identity,
         )
         try:
             return cls(settings, store, role=role, probation=probation)

@@ -17,6 +17,7 @@ import structlog
 
 from halflap.cli.client import Answer
 from halflap.cli.host import Host, token_of
+from halflap.cli.role import COMMAND
 from halflap.cli.settings import Settings
 from halflap.errors import HalflapError
 
@@ -46,7 +47,7 @@ class Offline:
             wrapper_class=structlog.make_filtering_bound_logger(QUIET),
             logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         )
-        return cls(await Host.open(settings))
+        return cls(await Host.open(settings, role=COMMAND))
 
     async def close(self) -> None:
         """Let what runs end within a moment, and close the store."""

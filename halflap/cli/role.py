@@ -31,4 +31,6 @@ class Role:
 
 SERVE = Role("serve", accepts=True, runs=True)
 GATEWAY = Role("gateway", accepts=True, runs=False)
+COMMAND = Role("command", accepts=True, runs=True, listens=False)
+"""A command that opens the store itself, since no server has it open here."""
 WORKER = Role("worker", accepts=False, runs=True, listens=False)

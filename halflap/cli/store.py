@@ -77,3 +77,48 @@ async def move_store(settings: Settings, output: Output, url: str | None) -> Non
         )
     if not settings.keys:
         output.line(("    HALFLAP_KEYS=", "cyan"), f"what {settings.dir / 'halflap.key'} says")
+
+
+@store.command("migrate")
+@click.option(
+    "--finish", is_flag=True, help="Remove what only older code needed, once none of it runs."
+)
+@speaks(connects=False)
+async def migrate_store(settings: Settings, output: Output, finish: bool) -> None:
+    """Bring a store on PostgreSQL up to this code, while processes run.
+
+    Every process applies what is to be there before its code runs, as it starts, and older code
+    runs on beside it. What is to be removed afterwards waits for --finish, which is refused while a
+    process of older code has the store open. A store in a file is brought up whole as it is opened.
+
+    Example: halflap store migrate --finish
+    """
+    if not settings.store:
+        raise ConfigError(
+            "a store in a file is brought up to this code as it is opened; this is for a store on "
+            "PostgreSQL: name it with HALFLAP_STORE"
+        )
+    import anyio.to_thread
+
+    from halflap.store.postgres.upgrading import advance
+
+    stands = await anyio.to_thread.run_sync(lambda: advance(settings.store, finish=finish))
+    if output.json:
+        output.emit(
+            {
+                "applied": [{"migration": n, "phase": phase} for n, phase in stands.applied],
+                "begun": [each.number for each in stands.begun],
+                "processes": len(stands.processes),
+                "of_older_code": len(stands.old),
+            }
+        )
+        return
+    for number, phase in stands.applied:
+        output.line(f"migration {number}: {phase} applied")
+    for each in stands.begun:
+        output.line(f"migration {each} is begun; finish it with: halflap store migrate --finish")
+    for each in stands.old:
+        about = f"{each.role} {each.pid} on {each.host}, Halflap {each.version}"
+        output.line(f"  runs older code: {about}")
+    if not stands.begun:
+        output.line("the store is as this code wants it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -11,6 +12,9 @@ from cronsim import CronSim, CronSimError
 from halflap import Component, Declaration, DefinitionError, Model, Request
 
 component = Component("schedule", title="Schedule", description="Start a flow by the clock.")
+
+
+Misfire = Literal["once", "all", "skip"]
 
 
 class Tick(Model):
@@ -21,25 +25,38 @@ class Tick(Model):
 
 
 @component.trigger(methods=())
-async def cron(request: Request, expression: str, tz: str = "UTC") -> Tick:
+async def cron(
+    request: Request, expression: str, tz: str = "UTC", misfire: Misfire = "once"
+) -> Tick:
     """At the times of a cron expression: minute, hour, day of month, month, day of week.
 
     In the time zone `tz`. Where clocks go forward, a time that does not exist fires at the moment of
     the jump; where they go back, a fixed time fires once, and `*` in hours fires in both.
+    `misfire` says what becomes of ticks that were missed while nothing ran: the last one fires for
+    all of them (`once`), each of the last 7 days fires (`all`), or none does (`skip`).
     """
     return read(request, tz)
 
 
 @component.trigger(methods=())
 async def every(
-    request: Request, hours: int = 0, minutes: int = 0, seconds: int = 0, tz: str = "UTC"
+    request: Request,
+    hours: int = 0,
+    minutes: int = 0,
+    seconds: int = 0,
+    tz: str = "UTC",
+    misfire: Misfire = "once",
 ) -> Tick:
-    """At a fixed interval, counted from midnight 1970-01-01 UTC, so that restarts change nothing."""
+    """At a fixed interval, counted from midnight 1970-01-01 UTC, so that restarts change nothing.
+
+    `misfire` says what becomes of ticks that were missed while nothing ran: the last one fires for
+    all of them (`once`), each of the last 7 days fires (`all`), or none does (`skip`).
+    """
     return read(request, tz)
 
 
 @cron.declare
-def _(expression: str, tz: str) -> Declaration:
+def _(expression: str, tz: str, misfire: Misfire) -> Declaration:
     zone = zone_of(tz)
     try:
         CronSim(expression, datetime.now(zone))
@@ -48,16 +65,16 @@ def _(expression: str, tz: str) -> Declaration:
             f"schedule.cron: {expression!r} is no cron expression ({error}); five fields: minute "
             "hour day month weekday, as in '30 6 * * 1-5'"
         ) from error
-    return Declaration(methods=(), ticks=cron_ticks(expression, zone))
+    return Declaration(methods=(), ticks=cron_ticks(expression, zone), misfire=misfire)
 
 
 @every.declare
-def _(hours: int, minutes: int, seconds: int, tz: str) -> Declaration:
+def _(hours: int, minutes: int, seconds: int, tz: str, misfire: Misfire) -> Declaration:
     zone_of(tz)
     interval = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     if interval < timedelta(seconds=1):
         raise DefinitionError("schedule.every: give hours, minutes or seconds; at least one second")
-    return Declaration(methods=(), ticks=interval_ticks(interval))
+    return Declaration(methods=(), ticks=interval_ticks(interval), misfire=misfire)
 
 
 def cron_ticks(expression: str, zone: ZoneInfo) -> Callable[[datetime], datetime | None]:

@@ -37,6 +37,8 @@ log = structlog.get_logger("halflap.probation")
 
 MOST_TOGETHER = 200
 CHILDREN = 2
+MOST_KEPT = 10_000
+"""Of how many suspects it is remembered with whom they ended a process, and how."""
 POLL_SECONDS = 5.0
 NEWS_SECONDS = 0.25
 DROP_SECONDS = 2.0
@@ -169,9 +171,10 @@ class Probation:
         except StoreError as error:
             log.warning("suspects not claimed", error=error.message)
             return 0
-        if not claims and not self._groups:
-            self._halves.clear()
-            self._ends.clear()
+        # What is not claimed here may be running elsewhere, and come back: it is not forgotten.
+        for kept in (self._halves, self._ends):
+            while len(kept) > MOST_KEPT:
+                del kept[next(iter(kept))]
         for each in claims:
             if each.crashes >= MOST_CRASHES:
                 self._engine.hand_out(each, claimed_at, self._set_aside)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
 from halflap.errors import StoreError
 from halflap.model import Clock
 from halflap.store.protocol import Journal
+
+Alone = Callable[[str], AbstractAsyncContextManager[bool]]
 
 log = structlog.get_logger("halflap.pruner")
 
@@ -20,10 +24,14 @@ BREATH_SECONDS = 0.05
 
 
 class Pruner:
-    """Drops executions that ended more than `days` ago, and dedupe keys that have expired."""
+    """Drops executions that ended more than `days` ago, and dedupe keys that have expired.
 
-    def __init__(self, journal: Journal, clock: Clock, *, days: int) -> None:
+    Of many processes, one does at a time: the one that `alone("pruner")` says yes to.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, *, days: int, alone: Alone) -> None:
         self._journal = journal
+        self._alone = alone
         self._clock = clock
         self._days = days
         self._stopped = asyncio.Event()
@@ -33,9 +41,10 @@ class Pruner:
         while not self._stopped.is_set():
             rest = REST_SECONDS
             try:
-                removed = await self._journal.prune(self._clock() - self._days * DAY, AT_ONCE)
-                if removed == AT_ONCE:
-                    rest = BREATH_SECONDS
+                async with self._alone("pruner") as mine:
+                    before = self._clock() - self._days * DAY
+                    if mine and await self._journal.prune(before, AT_ONCE) == AT_ONCE:
+                        rest = BREATH_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)
             with contextlib.suppress(TimeoutError):

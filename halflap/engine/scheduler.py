@@ -1,22 +1,26 @@
 """Starts scheduled flows. A tick fires once: its time is its dedupe key, whoever fires it.
 
-Misfire: ticks that passed while no server ran fire as one, the latest, where it is at most
-`LATEST` late; what is older is skipped and logged.
+Of all processes, one leads: it reads the schedules and fires, until it ends or loses the store; then
+another does. Each flow has a mark, the time up to which its ticks are dealt with, which is made when
+a flow is first seen. So whoever leads next knows what was missed, and the flow's trigger says what
+becomes of that. Where the clock is set back, ticks are asked for again from there: those that have
+fired are duplicates.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import structlog
 
 from halflap.engine.library import Library
+from halflap.engine.misfire import Ticks, due
 from halflap.engine.protocol import Engine
-from halflap.errors import HalflapError
+from halflap.errors import HalflapError, NotFound, StoreError
 from halflap.model import (
     Clock,
     Dedupe,
@@ -29,63 +33,77 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk import codec
-from halflap.sdk.integration import Flow
+from halflap.sdk.order import FlowOrder
+from halflap.sdk.trigger import Misfire
 from halflap.store.catalogue import Catalogue
 
 log = structlog.get_logger("halflap.scheduler")
 
-LATEST = timedelta(days=1)
+LEADS = "scheduler"
+AT_ONCE = 100
+"""How many missed ticks of a flow fire in one transaction."""
 LONGEST_REST = 60.0
+CHECK_SECONDS = 1.0
+"""How often one that does not lead asks whether it may, and one that does, whether it still does."""
 RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Schedule:
-    """A scheduled flow of an active instance, and its next tick."""
+    """A scheduled flow of an active instance; its ticks up to `mark` are dealt with."""
 
     instance: Instance
     flow: str
-    next: datetime
+    ticks: Ticks
+    misfire: Misfire
+    order: FlowOrder | None
+    mark: datetime
+    next: datetime | None
 
 
 class Scheduler:
-    """Fires the ticks of all active instances."""
+    """Fires the ticks of all active instances, while this process leads.
+
+    shared: whether other processes may lead instead.
+    """
 
     def __init__(
-        self, catalogue: Catalogue, engine: Engine, library: Library, clock: Clock
+        self,
+        catalogue: Catalogue,
+        engine: Engine,
+        library: Library,
+        clock: Clock,
+        *,
+        shared: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._engine = engine
         self._library = library
         self._clock = clock
+        self._shared = shared
         self._wake = asyncio.Event()
         self._stopping = False
+        self._looked_at: datetime | None = None
+        self.leads = False
         self.seen = -1
         """The state of the catalogue that the schedules were read at."""
 
     async def run(self) -> None:
-        """Fire ticks until `stop`."""
-        schedules: dict[tuple[str, str], Schedule] = {}
+        """Fire ticks, whenever this process leads, until `stop`."""
         while not self._stopping:
-            self._wake.clear()
-            rest = LONGEST_REST
             try:
-                at = self._catalogue.changed
-                if self.seen != at:
-                    schedules = await self._read(schedules)
-                    self.seen = at
-                now = to_datetime(self._clock())
-                for each in schedules.values():
-                    if each.next <= now:
-                        await self._fire(each, now)
-            except HalflapError as error:
-                log.warning("a tick was not fired yet", error=error.message)
-                rest = RETRY_SECONDS
-            soonest = min((each.next for each in schedules.values()), default=None)
-            await self._rest(soonest, rest)
+                async with self._catalogue.alone(LEADS) as leads:
+                    if leads:
+                        await self._lead()
+            except StoreError as error:
+                log.warning("nobody is asked to lead: the store failed", error=error.message)
+            finally:
+                self.leads = False
+            self._wake.clear()
+            await self._rest(CHECK_SECONDS)
 
     def stop(self) -> None:
-        """Stop after the tick that is being fired."""
+        """Stop after the ticks that are being fired."""
         self._stopping = True
         self._wake.set()
 
@@ -93,15 +111,49 @@ class Scheduler:
         """The catalogue changed: look again."""
         self._wake.set()
 
-    async def _rest(self, until: datetime | None, longest: float) -> None:
-        seconds = longest
-        if until is not None:
-            seconds = min((until - to_datetime(self._clock())).total_seconds(), longest)
-            if longest == RETRY_SECONDS:
-                seconds = longest
+    async def _lead(self) -> None:
+        """Fire ticks until another process leads."""
+        self.leads, self.seen = True, -1
+        schedules: dict[tuple[str, str], Schedule] = {}
+        while not self._stopping and await self._catalogue.holds(LEADS):
+            self._wake.clear()
+            rest = CHECK_SECONDS if self._shared else LONGEST_REST
+            try:
+                at = self._catalogue.changed
+                if self.seen != at:
+                    schedules = await self._read(schedules)
+                    self.seen = at
+                await self._set_back(schedules.values())
+                now = self._now()
+                for each in [e for e in schedules.values() if e.next and e.next <= now]:
+                    await self._fire(each)
+            except HalflapError as error:
+                log.warning("a tick was not fired yet", error=error.message)
+                await self._rest(RETRY_SECONDS)
+                continue
+            soonest = min((e.next for e in schedules.values() if e.next), default=None)
+            if soonest is not None:
+                rest = min((soonest - self._now()).total_seconds(), rest)
+            await self._rest(rest)
+
+    async def _set_back(self, schedules: Iterable[Schedule]) -> None:
+        """Where the clock was set back, go on from where it is now."""
+        now, before = self._now(), self._looked_at
+        self._looked_at = now
+        if before is None or now >= before:
+            return
+        for each in schedules:
+            if each.mark > now:
+                each.mark = await self._noted(each.instance, each.flow, now, back=True)
+                each.next = each.ticks(each.mark)
+
+    async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):
                 await self._wake.wait()
+
+    def _now(self) -> datetime:
+        return to_datetime(self._clock())
 
     async def _read(
         self, known: dict[tuple[str, str], Schedule]
@@ -116,47 +168,40 @@ class Scheduler:
                 log.error("schedules not read", instance=instance.id, error=error.message)
                 continue
             for name, flow in integration.flows.items():
-                if flow.trigger.declaration.ticks is None:
+                declared = flow.trigger.declaration
+                if declared.ticks is None:
                     continue
                 old = known.get((instance.id, name))
-                if old is not None and old.instance.version == instance.version:
-                    found[instance.id, name] = Schedule(instance, name, old.next)
-                    continue
-                next = await self._first(instance, name, flow)
-                if next is not None:
-                    found[instance.id, name] = Schedule(instance, name, next)
+                if old is not None and is_as_it_was(old.instance, instance):
+                    mark = old.mark
+                else:
+                    mark = await self._mark(instance, name)
+                if mark is not None:
+                    next = declared.ticks(mark)
+                    found[instance.id, name] = Schedule(
+                        instance, name, declared.ticks, declared.misfire, flow.order, mark, next
+                    )
         return found
 
-    async def _first(
-        self,
-        instance: Instance,
-        name: str,
-        flow: Flow[Any, Any, Any],
-    ) -> datetime | None:
-        """The next tick: the latest missed one, or the first to come."""
-        ticks = flow.trigger.declaration.ticks
-        assert ticks is not None
-        now = to_datetime(self._clock())
-        last = await self._catalogue.instances.last_tick(instance.id, name)
-        after = to_datetime(last) if last is not None else now
-        next = ticks(max(after, now - LATEST))
-        missed = 0
-        while (
-            next is not None and next <= now and (later := ticks(next)) is not None and later <= now
-        ):
-            next, missed = later, missed + 1
-        if missed:
-            log.warning("ticks were missed", instance=instance.id, flow=name, skipped=missed)
-        return next
+    async def _mark(self, instance: Instance, flow: str) -> datetime | None:
+        """Up to when a flow's ticks are dealt with; from now on, where it is first seen."""
+        now = self._now()
+        last = await self._catalogue.instances.last_tick(instance.id, flow)
+        if last is not None and to_datetime(last) <= now:
+            return to_datetime(last)
+        try:  # one that is ahead was noted before the clock was set back
+            return await self._noted(instance, flow, now, back=True)
+        except NotFound:  # it was removed meanwhile
+            return None
 
-    async def _fire(self, schedule: Schedule, now: datetime) -> None:
+    async def _noted(
+        self, instance: Instance, flow: str, mark: datetime, *, back: bool = False
+    ) -> datetime:
+        await self._catalogue.instances.note_tick(instance.id, flow, to_micros(mark), back=back)
+        return mark
+
+    async def _fire(self, schedule: Schedule) -> None:
         instance = await self._catalogue.instances.get(schedule.instance.id)
-        integration = await self._library.integration(instance.version)
-        flow = integration.flows[schedule.flow]
-        ticks, order = flow.trigger.declaration.ticks, flow.order
-        assert ticks is not None
-        at = schedule.next
-        stamp = to_micros(at)
         key = FlowKey(
             instance.customer,
             instance.id,
@@ -165,14 +210,25 @@ class Scheduler:
             instance.version,
             instance.revision,
         )
-        execution = new_id("exe", now=self._clock())
-        event = Event("TICK", "", "", (), codec.encode({"at": at}), self._clock())
-        dedupe = Dedupe(f"tick:{stamp}")
-        within = None if order is None else order.of(instance.id, schedule.flow)
-        start = Start(execution, key, event, root=execution, dedupe=dedupe, order=within)
-        await self._engine.start([start])
-        await self._catalogue.instances.note_tick(instance.id, schedule.flow, stamp)
-        following = ticks(at)
-        while following is not None and following <= now:
-            following = ticks(following)
-        schedule.next = following or datetime.max.replace(tzinfo=now.tzinfo)
+        now = self._now()
+        fires = due(schedule.ticks, schedule.mark, now, schedule.misfire, AT_ONCE)
+        mark = fires[-1] if len(fires) == AT_ONCE else now
+        rule = schedule.order
+        order = None if rule is None else rule.of(instance.id, schedule.flow)
+        starts: list[Start] = []
+        for at in fires:
+            execution = new_id("exe", now=self._clock())
+            event = Event("TICK", "", "", (), codec.encode({"at": at}), self._clock())
+            dedupe = Dedupe(f"tick:{to_micros(at)}")
+            start = Start(execution, key, event, root=execution, dedupe=dedupe, order=order)
+            starts.append(start)
+        if starts:
+            await self._engine.start(starts)
+        await self._noted(instance, schedule.flow, fires[-1] if fires else mark)
+        schedule.mark = mark
+        schedule.next = schedule.ticks(mark)
+
+
+def is_as_it_was(before: Instance, now: Instance) -> bool:
+    """Whether an instance was neither upgraded nor disabled and activated since."""
+    return (before.version, before.deployment) == (now.version, now.deployment)

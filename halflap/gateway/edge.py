@@ -58,6 +58,7 @@ class Edge:
         self.counters = EdgeCounters()
         self.connections: set[GuardedProtocol] = set()
         self.empty = asyncio.Event()
+        self.draining = False
         self._addresses: dict[str, int] = {}
         self._proxies = [ip_network(proxy, strict=False) for proxy in limits.trusted_proxies]
         self._sweep_seconds = sweep_seconds

@@ -219,7 +219,9 @@ class GuardedProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=expects,
-            keep_alive=version == "1.1" and parser.should_keep_alive() and not upgrade,
+            keep_alive=version == "1.1"
+            and parser.should_keep_alive()
+            and not (upgrade or self.edge.draining),
             on_response=self.on_response_complete,
         )
         if queue:
@@ -303,12 +305,18 @@ class GuardedProtocol(HttpToolsProtocol):
         ):
             self.refuse(refusal.BODY_TIMEOUT)
 
+    def drain(self) -> None:
+        """Have the response that is on its way be the last one."""
+        if self._running is not None:
+            self._running.keep_alive = False
+
     def shutdown(self) -> None:
-        """Close at once if no request is running; otherwise after its response."""
-        if self._is_quiet() or self._running is None:
+        """Close at once if no request is on its way; otherwise after its response."""
+        nothing = self._phase == IDLE or (self._phase == HEAD and not self._fed)
+        if nothing and self._is_quiet():
             self.transport.close()
         else:
-            self._running.keep_alive = False
+            self.drain()
 
     def refuse(self, refused: Refusal) -> None:
         """Answer with a problem and close; behind a response in flight, once that is written."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 T = TypeVar("T")
+IDLE_SECONDS = 1.0
+"""How long an idle connection of a server that stops may still bring a request."""
 
 
 class Server:
@@ -90,9 +92,11 @@ class Server:
             await self.stop(0)
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing new, close idle connections, give running requests `grace` seconds.
+        """Accept nothing new, and end what is connected: running requests have `grace` seconds.
 
-        What is not done then gets cancelled. `serve` returns afterwards.
+        From now on each answer says that its connection closes. An idle connection is closed a
+        moment later, as a request may be on its way on it. What is not done in time gets cancelled.
+        `serve` returns afterwards.
         """
         listener, self._listener = self._listener, None
         if listener is None or (edge := self._edge) is None:
@@ -101,9 +105,13 @@ class Server:
             return
         try:
             listener.close()
+            edge.draining = True
+            for connection in list(edge.connections):
+                connection.drain()
+            await _until_empty(edge, min(grace, IDLE_SECONDS))
             for connection in list(edge.connections):
                 connection.shutdown()
-            await _until_empty(edge, grace)
+            await _until_empty(edge, max(grace - IDLE_SECONDS, 0))
         finally:
             for task in list(self._state.tasks):
                 task.cancel()

@@ -26,6 +26,7 @@ E = TypeVar("E")
 F = TypeVar("F", bound=Callable[..., Any])
 
 Pick = Callable[[Request], str | None]
+Misfire = Literal["once", "all", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Declaration:
         JSON); one execution each, one transaction, one answer.
     answer: a static reply, a computed one, or the flow's result.
     methods: which HTTP methods it takes. ticks: for a scheduled trigger, the tick after a time.
+    misfire: what becomes of ticks that were missed while nothing ran: the last one fires for all of
+        them (`once`), each fires (`all`), or none does (`skip`).
     lifecycle: for the built-in `instance` triggers.
     reads: which record the event tells of, so that an echo of our own write is known.
     subscribes: whether the trigger, with its inputs, makes its webhook at the app by itself.
@@ -110,6 +113,7 @@ class Declaration:
     decompress: bool = False
     body_limit: int | None = None
     ticks: Callable[[datetime], datetime | None] | None = None
+    misfire: Misfire = "once"
     lifecycle: Literal["deploy", "teardown"] | None = None
     reads: Reads | None = None
     subscribes: bool = True

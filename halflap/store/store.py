@@ -8,20 +8,21 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 
 from halflap.errors import StoreError
-from halflap.model import Clock, wall_clock
+from halflap.model import Clock, Process, wall_clock
 from halflap.store import blobs, canary
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.blobs.register import Register
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.writer import Writer
+from halflap.store.identity import Identity
 from halflap.store.job import Database, Way
 from halflap.store.journal import SqliteJournal
-from halflap.store.migrate import migrate
+from halflap.store.migrate import code_version, migrate
 from halflap.store.once import make_folder
 from halflap.store.protocol import Hints, Journal
 from halflap.store.schema import MIGRATIONS
@@ -37,6 +38,15 @@ BLOB_BYTES = 64 * 1024
 SCHEMES = ("postgresql://", "postgres://")
 
 
+@runtime_checkable
+class Others(Protocol):
+    """What knows of the other processes that have a store open."""
+
+    async def list(self) -> Sequence[Process]:
+        """All that have it open now."""
+        ...
+
+
 class Store:
     """An open store: its catalogue, its journal, its vault."""
 
@@ -49,6 +59,7 @@ class Store:
         clock: Clock,
         beside: Sequence[Way] = (),
         hints: Hints | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """Use `Store.open` or `Store.memory`."""
         self.database = database
@@ -60,6 +71,8 @@ class Store:
         self.blobs: blobs.BlobStore | None = None
         self.hints = hints
         """How the processes that have this store open tell each other; None where one has it alone."""
+        self._identity = identity or Identity()
+        self._opened_at = clock()
 
     @classmethod
     async def open(
@@ -71,6 +84,7 @@ class Store:
         vault: Vault | None = None,
         large: str = "",
         over: int = BLOB_BYTES,
+        identity: Identity | None = None,
     ) -> Store:
         """Open the store in a directory, or at a URL such as `postgresql://user@host/database`.
 
@@ -84,14 +98,16 @@ class Store:
         A database is open to any number of processes at once, which share their keys: it needs a
         `vault`. Without a `clock`, its time is that of the database.
 
+        `identity` is what this process says of itself to others.
+
         Payloads of more than `over` bytes are kept at `large`, a directory or a URL such as
         `s3://bucket/prefix`. Where it is not given: in `blobs` in the store's directory; in a
         database, in their rows, as all processes have to find them.
         """
         if isinstance(place, str) and place.startswith(SCHEMES):
-            store = await cls._at_url(place, clock, vault)
+            store = await cls._at_url(place, clock, vault, identity)
         else:
-            store = await cls._in(Path(place), clock, synchronous, vault)
+            store = await cls._in(Path(place), clock, synchronous, vault, identity)
             large = large or str(Path(place) / BLOBS)
         try:
             if large:
@@ -105,7 +121,12 @@ class Store:
 
     @classmethod
     async def _in(
-        cls, directory: Path, clock: Clock | None, synchronous: str, vault: Vault | None
+        cls,
+        directory: Path,
+        clock: Clock | None,
+        synchronous: str,
+        vault: Vault | None,
+        identity: Identity | None,
     ) -> Store:
         refuse_moved(directory)
         if vault is None:
@@ -114,7 +135,7 @@ class Store:
             await anyio.to_thread.run_sync(_make, directory)
         clock = clock or wall_clock
         file = await File.open(directory / FILE, clock=clock, synchronous=synchronous)
-        return await cls._in_file(file, vault, clock)
+        return await cls._in_file(file, vault, clock, identity)
 
     @classmethod
     async def memory(cls, *, clock: Clock = wall_clock, vault: Vault | None = None) -> Store:
@@ -123,7 +144,9 @@ class Store:
         return await cls._in_file(file, vault or _fresh_vault(), clock)
 
     @classmethod
-    async def _in_file(cls, file: File, vault: Vault, clock: Clock) -> Store:
+    async def _in_file(
+        cls, file: File, vault: Vault, clock: Clock, identity: Identity | None = None
+    ) -> Store:
         def prepare(connection: sqlite3.Connection) -> None:
             migrate(connection, MIGRATIONS, clock=clock)
             canary.keep(connection, vault)
@@ -134,10 +157,13 @@ class Store:
             await file.close()
             raise
         catalogue = Catalogue(Writer(file), vault, clock)
-        return cls(file, catalogue, SqliteJournal(file, clock), vault, clock)
+        journal = SqliteJournal(file, clock)
+        return cls(file, catalogue, journal, vault, clock, identity=identity)
 
     @classmethod
-    async def _at_url(cls, url: str, clock: Clock | None, vault: Vault | None) -> Store:
+    async def _at_url(
+        cls, url: str, clock: Clock | None, vault: Vault | None, identity: Identity | None
+    ) -> Store:
         if vault is None:
             raise StoreError(
                 "a store on PostgreSQL needs its master keys in HALFLAP_KEYS, the same in every "
@@ -151,16 +177,27 @@ class Store:
                 f"a store on PostgreSQL needs psycopg ({error}); "
                 "install it with: pip install 'halflap[postgresql]'"
             ) from error
-        parts = await opened(url, vault, clock)
+        parts = await opened(url, vault, clock, identity)
         return cls(
             parts.jobs,
             parts.catalogue,
             parts.journal,
             vault,
             parts.clock,
-            beside=[parts.database],
+            beside=[parts.presence, parts.database],
             hints=parts.journal.hints,
+            identity=parts.presence.identity,
         )
+
+    async def processes(self) -> Sequence[Process]:
+        """The processes that have this store open: this one, where it is in a file."""
+        for each in self._ways:
+            if isinstance(each, Others):
+                return await each.list()
+        me, now = self._identity, self.clock()
+        known = len(MIGRATIONS)
+        about = (me.host, me.pid, code_version(), known, self._opened_at, now)
+        return [Process(me.id, me.role, me.worker, *about)]
 
     def put_large(self, place: blobs.BlobStore, over: int) -> None:
         """Keep payloads of more than `over` bytes in a blob store from now on."""

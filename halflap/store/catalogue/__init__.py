@@ -61,6 +61,10 @@ class Catalogue:
         """
         return self._writer.trying(name)
 
+    async def holds(self, name: str) -> bool:
+        """Whether a name that `alone` gave is still ours: it is lost with the store's connection."""
+        return await self._writer.holds(name)
+
     async def settled(self) -> None:
         """Wait until what was noted (rejections, counts) is written."""
         await self.rejections.settled()

@@ -180,6 +180,8 @@ class Instances:
                 " deployment = coalesce(?, deployment), changed_at = ? WHERE id = ?",
                 (to_state, error, version, deployment, now, instance),
             )
+            if to_state == "disabled":  # what its schedules miss from now on is not missed
+                connection.execute("DELETE FROM schedules WHERE instance = ?", (instance,))
             return find(connection, instance)
 
         return await self._writer.change(job)
@@ -217,16 +219,20 @@ class Instances:
         )
         return rows[0][0] if rows else None
 
-    async def note_tick(self, instance: str, flow: str, at: Micros) -> None:
-        """Note that a scheduled flow fired a tick; an earlier one changes nothing."""
+    async def note_tick(self, instance: str, flow: str, at: Micros, *, back: bool = False) -> None:
+        """Note up to when a scheduled flow's ticks are dealt with.
+
+        An earlier time changes nothing, unless the clock was set `back`.
+        """
 
         def job(connection: Connection) -> Refused | None:
             if find(connection, instance) is None:
                 return missing(instance)
             connection.execute(
                 "INSERT INTO schedules VALUES (?, ?, ?) ON CONFLICT (instance, flow) DO UPDATE"
-                " SET last_tick = excluded.last_tick WHERE schedules.last_tick < excluded.last_tick",
-                (instance, flow, at),
+                " SET last_tick = excluded.last_tick"
+                " WHERE schedules.last_tick < excluded.last_tick OR ? = 1",
+                (instance, flow, at, int(back)),
             )
             return None
 

@@ -70,6 +70,10 @@ class Writer:
         async with lock:
             yield True
 
+    async def holds(self, name: str) -> bool:
+        """Whether a name that was got by `trying` is still ours."""
+        return name in self._held
+
     async def close(self) -> None:
         """Stop looking for changes."""
 

@@ -52,6 +52,7 @@ class SharedWriter(Writer):
         self._where = jobs.where
         self._watching: asyncio.Task[None] | None = None
         self._locks: psycopg.AsyncConnection | None = None
+        self._taken: dict[str, psycopg.AsyncConnection] = {}
         self._connecting = asyncio.Lock()
 
     @classmethod
@@ -95,6 +96,17 @@ class SharedWriter(Writer):
                 yield True
             finally:
                 await self._leave(name)
+
+    async def holds(self, name: str) -> bool:
+        """Whether a name is still ours: the server frees it where the connection is lost."""
+        connection = self._taken.get(name)
+        if connection is None or connection is not self._locks:
+            return False
+        try:
+            await connection.execute("SELECT")
+        except psycopg.Error:
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop looking for changes."""
@@ -142,12 +154,16 @@ class SharedWriter(Writer):
             row = await (await self._locks.execute(TAKE, (name,))).fetchone()
         except psycopg.Error as error:
             raise explain(error, self._where) from error
-        return bool(row and row[0])
+        if not (row and row[0]):
+            return False
+        self._taken[name] = self._locks
+        return True
 
     async def _leave(self, name: str) -> None:
+        taken = self._taken.pop(name, None)
         with contextlib.suppress(psycopg.Error):
-            if self._locks is not None:
-                await self._locks.execute(LEAVE, (name,))
+            if taken is not None and taken is self._locks:
+                await taken.execute(LEAVE, (name,))
 
     async def _connect(self) -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **MANNERS)

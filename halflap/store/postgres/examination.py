@@ -14,6 +14,7 @@ from halflap.errors import StoreError
 from halflap.store import canary
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.jobs import OLDEST, Link, connect
+from halflap.store.postgres.upgrading import standing
 from halflap.store.vault import Vault
 
 OF_A_PROCESS = 14
@@ -94,6 +95,21 @@ def _findings(
     yield _room(connection)
     if made:
         yield _key(connection, vault)
+        yield from _processes(connection)
+
+
+def _processes(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Who has the store open, and whether all of them run the same code."""
+    found = standing(connection)
+    for each in found.processes:
+        said = f"{each.role} {each.pid} on {each.host}, Halflap {each.version}"
+        yield Finding("process", "ok", said)
+    if found.old:
+        mend = "replace them, then: halflap store migrate --finish"
+        yield Finding("migration", "warn", f"{len(found.old)} processes run older code", mend)
+    elif found.begun:
+        names = ", ".join(str(each) for each in found.begun)
+        yield Finding("migration", "warn", f"{names}: begun", "halflap store migrate --finish")
 
 
 def _store(

@@ -11,12 +11,14 @@ import psycopg
 from halflap.model import Clock
 from halflap.store import canary
 from halflap.store.catalogue import Catalogue
+from halflap.store.identity import Identity
 from halflap.store.job import Connection
 from halflap.store.postgres.changes import SharedWriter
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
+from halflap.store.postgres.presence import Presence, enter
 from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.vault import Vault
 
@@ -30,9 +32,12 @@ class Parts:
     catalogue: Catalogue
     journal: PostgresJournal
     clock: Clock
+    presence: Presence
 
 
-async def opened(url: str, vault: Vault, own_clock: Clock | None) -> Parts:
+async def opened(
+    url: str, vault: Vault, own_clock: Clock | None, identity: Identity | None = None
+) -> Parts:
     """Connect to the database at a URL, bring its schema up to this code's, and check the keys.
 
     Other processes may have it open, and may run older code: of a migration, only what is `before`
@@ -48,6 +53,9 @@ async def opened(url: str, vault: Vault, own_clock: Clock | None) -> Parts:
         def prepare(connection: psycopg.Connection[Any]) -> None:
             migrate(connection, MIGRATIONS, phase="before", clock=clock)
 
+        def come(connection: psycopg.Connection[Any]) -> Identity:
+            return enter(connection, identity or Identity(), MIGRATIONS, clock)
+
         def keep(connection: Connection) -> None:
             # Of two that make a store at once, the second has to find the first one's canary.
             connection.execute("SELECT number FROM changes FOR UPDATE")
@@ -55,9 +63,12 @@ async def opened(url: str, vault: Vault, own_clock: Clock | None) -> Parts:
 
         await jobs.alone(prepare)
         await jobs.write(keep)
+        presence = Presence(database, await jobs.alone(come), len(MIGRATIONS), clock)
+        presence.begin()
+        undo.push_async_callback(presence.close)
         writer = await SharedWriter.open(jobs)
         undo.push_async_callback(writer.close)
         catalogue = Catalogue(writer, vault, clock)
-        journal = PostgresJournal(database)
+        journal = PostgresJournal(database, worker=presence.identity.worker)
         undo.pop_all()
-        return Parts(database, jobs, catalogue, journal, clock)
+        return Parts(database, jobs, catalogue, journal, clock, presence)

@@ -60,6 +60,10 @@ Beside them:
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
+  processes     a row for each process that has the store open, seen every few seconds: which
+                migrations its code knows, so that nothing is removed that it needs; the name that
+                its claims bear, which no two have at once.
+
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
 locks (class 1: the gates, shared by accepts; class 2: orders, a key of the state; sorted by hash);
 keys of `dedupe`, sorted; rows of `limits`, sorted by customer; rows of `executions`, sorted by id;
@@ -271,6 +275,18 @@ CREATE TABLE writers (
     number bigint NOT NULL,
     seen_at bigint NOT NULL
 ) WITH (fillfactor = 20);
+
+CREATE TABLE processes (
+    id text COLLATE "C" PRIMARY KEY,
+    role text COLLATE "C" NOT NULL,
+    worker text COLLATE "C" NOT NULL,
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    version text NOT NULL,
+    migration bigint NOT NULL,
+    started_at bigint NOT NULL,
+    seen_at bigint NOT NULL
+);
 """  # noqa: S608
 
 MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL)]

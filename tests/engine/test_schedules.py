@@ -1,0 +1,352 @@
+"""Each tick fires exactly once: over many schedulers, dying leaders, clocks that jump, summer time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from halflap import Config, Context, Integration, schedule
+from halflap.engine.journal import JournalEngine
+from halflap.engine.misfire import due, latest
+from halflap.engine.scheduler import Scheduler
+from halflap.model import Instance, Micros, to_datetime, to_micros
+from halflap.sdk import codec
+from halflap.store.protocol import Filter
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.cluster import fresh_url
+
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+START = datetime(2026, 1, 1, 10, 0, 30, tzinfo=UTC)
+Misfire = Literal["once", "all", "skip"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = to_micros(START)
+
+    def __call__(self) -> Micros:
+        return self.now
+
+    def move(self, time: timedelta) -> None:
+        self.now += round(time.total_seconds() * 1e6)
+
+    def set(self, time: datetime) -> None:
+        self.now = to_micros(time)
+
+
+class Library:
+    def __init__(self, trigger: Any) -> None:
+        self.found = Integration("scheduled", config=Config)
+
+        @self.found.flow(trigger=trigger)
+        async def flow(ctx: Context[Config], tick: schedule.Tick) -> None:
+            pass
+
+    async def integration(self, version: str) -> Integration[Any]:
+        return self.found
+
+
+class Office:
+    """A store that some processes have open, each with a scheduler."""
+
+    def __init__(self, clock: Clock, stores: list[Store], trigger: Any) -> None:
+        self.clock = clock
+        self.stores = stores
+        self.library = Library(trigger)
+        self.schedulers: list[Scheduler] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        catalogue = self.stores[0].catalogue
+        customer = await catalogue.customers.add("Initech")
+        await catalogue.versions.publish("scheduled", "v1", b"")
+        made = await catalogue.instances.add(customer.id, "scheduled", "scheduled", "v1")
+        await catalogue.instances.set_revision(made.id, {}, {})
+        assert await catalogue.instances.move(made.id, ("configured",), "active")
+        for each in self.stores:
+            self.begin(each)
+
+    def begin(self, store: Store) -> None:
+        engine = JournalEngine(store.journal, clock=self.clock)
+        library: Any = self.library
+        scheduler = Scheduler(
+            store.catalogue, engine, library, self.clock, shared=len(self.stores) > 1
+        )
+        self.schedulers.append(scheduler)
+        self.tasks.append(asyncio.create_task(scheduler.run()))
+
+    async def instance(self) -> Instance:
+        (found,) = await self.stores[0].catalogue.instances.list()
+        return found
+
+    async def leader(self) -> int:
+        """Which scheduler leads, once one does and has looked at what there is."""
+        async with asyncio.timeout(20):
+            while True:
+                for number, each in enumerate(self.schedulers):
+                    each.nudge()
+                    if each.leads and each.seen >= 0:
+                        return number
+                await asyncio.sleep(0.005)
+
+    async def kill(self, number: int) -> None:
+        """End a scheduler's process: its task, and the connection that says that it leads."""
+        writer: Any = self.stores[number].catalogue._writer
+        await writer._locks.close()
+        self.tasks[number].cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.tasks[number]
+        self.schedulers[number].leads = False
+
+    async def settled(self) -> None:
+        """Wait until whoever leads has dealt with all ticks up to now."""
+        for _ in range(2):  # it looks again once it has fired
+            self.clock.now += 1
+            async with asyncio.timeout(20):
+                while not await self._has_looked():  # noqa: ASYNC110
+                    await asyncio.sleep(0.002)
+
+    async def _has_looked(self) -> bool:
+        leader = self.schedulers[await self.leader()]
+        leader.nudge()
+        return leader._looked_at == to_datetime(self.clock.now)
+
+    async def fired(self) -> Counter[datetime]:
+        """How often each tick has an execution."""
+        found: Counter[datetime] = Counter()
+        before = None
+        journal = self.stores[0].journal
+        while True:
+            page = await journal.executions(Filter(limit=200, before=before))
+            for each in page:
+                event = await journal.event(each.id)
+                assert event is not None
+                found[datetime.fromisoformat(codec.decode(event.body)["at"])] += 1
+            if len(page) < 200:
+                return found
+            before = page[-1].id
+
+    async def close(self) -> None:
+        for each in self.schedulers:
+            each.stop()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for each in self.stores:
+            await each.close()
+
+
+@asynccontextmanager
+async def office(kind: str, trigger: Any, at: datetime = START) -> AsyncIterator[Office]:
+    clock = Clock()
+    clock.set(at)
+    if kind == "postgresql":
+        url, vault = fresh_url(), Vault.from_text(KEYS)
+        stores = [await Store.open(url, clock=clock, vault=vault) for _ in range(3)]
+    else:
+        stores = [await Store.memory(clock=clock)]
+    made = Office(clock, stores, trigger)
+    try:
+        await made.open()
+        await made.leader()
+        yield made
+    finally:
+        await made.close()
+
+
+BOTH = pytest.mark.parametrize("kind", ["memory", "postgresql"])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("misfire", "expected"),
+    [
+        ("once", ["12:00"]),
+        ("all", ["10:15", "10:30", "10:45", "11:00", "11:15", "11:30", "11:45", "12:00"]),
+        ("skip", []),
+    ],
+)
+async def test_missed_ticks_fire_as_the_trigger_says(
+    kind: str, misfire: Misfire, expected: list[str]
+) -> None:
+    async with office(kind, schedule.every(minutes=15, misfire=misfire)) as made:
+        made.clock.move(timedelta(hours=2, minutes=5))
+        await made.settled()
+        assert times(await made.fired()) == expected
+        made.clock.move(timedelta(minutes=10))
+        await made.settled()
+        assert times(await made.fired()) == [*expected, "12:15"]
+
+
+@BOTH
+async def test_a_tick_that_is_a_moment_late_was_not_missed(kind: str) -> None:
+    async with office(kind, schedule.every(minutes=15, misfire="skip")) as made:
+        made.clock.move(timedelta(minutes=15, seconds=20))
+        await made.settled()
+        assert times(await made.fired()) == ["10:15"]
+
+
+@BOTH
+async def test_more_than_are_fired_at_once_are_all_fired(kind: str) -> None:
+    async with office(kind, schedule.every(minutes=1, misfire="all")) as made:
+        made.clock.move(timedelta(hours=4))
+        async with asyncio.timeout(30):
+            while len(await made.fired()) < 240:
+                await made.settled()
+        assert set((await made.fired()).values()) == {1}
+
+
+@BOTH
+async def test_a_clock_that_jumps_ahead_and_back_fires_no_tick_twice_and_none_never(
+    kind: str,
+) -> None:
+    async with office(kind, schedule.every(hours=1)) as made:
+        for _ in range(3):
+            made.clock.move(timedelta(hours=1))
+            await made.settled()
+        made.clock.move(-timedelta(hours=1))
+        await made.settled()
+        for _ in range(2):
+            made.clock.move(timedelta(hours=1))
+            await made.settled()
+        assert times(await made.fired()) == ["11:00", "12:00", "13:00", "14:00"]
+        made.clock.move(timedelta(days=2))
+        await made.settled()
+        assert times(await made.fired())[4:] == ["14:00"]
+        made.clock.move(-timedelta(days=2))
+        await made.settled()
+        for _ in range(48):
+            made.clock.move(timedelta(hours=1))
+            await made.settled()
+        fired = await made.fired()
+        assert set(fired.values()) == {1}
+        assert len(fired) == 4 + 48
+
+
+async def test_leaders_that_die_one_after_another_lose_and_double_no_tick() -> None:
+    async with office("postgresql", schedule.every(minutes=1, misfire="all")) as made:
+        for turn in range(12):
+            made.clock.move(timedelta(minutes=1))
+            if turn % 2:
+                await made.settled()
+            number = await made.leader()
+            await made.kill(number)
+            made.begin(made.stores[number])
+            made.schedulers[number], made.tasks[number] = made.schedulers.pop(), made.tasks.pop()
+        await made.settled()
+        fired = await made.fired()
+        assert len(fired) == 12
+        assert set(fired.values()) == {1}
+
+
+async def test_one_that_lost_the_lead_without_knowing_doubles_no_tick() -> None:
+    async with office("postgresql", schedule.every(minutes=1)) as made:
+        first = await made.leader()
+        writer: Any = made.stores[first].catalogue._writer
+        other: Any = made.stores[1 - first if first < 2 else 0].catalogue._writer
+        await other.database.alone(
+            lambda c: c.execute(
+                "SELECT pg_terminate_backend(%s)", (writer._locks.info.backend_pid,)
+            )
+        )
+        for _ in range(5):
+            made.clock.move(timedelta(minutes=1))
+            await made.settled()
+        assert times(await made.fired()) == ["10:01", "10:02", "10:03", "10:04", "10:05"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("begins", "expression", "expected"),
+    [
+        # In Berlin, 2026-03-29 has no 02:30, and 2026-10-25 has two of them.
+        (datetime(2026, 3, 28, 12, tzinfo=UTC), "30 2 * * *", ["01:00", "00:30"]),
+        (datetime(2026, 10, 24, 12, tzinfo=UTC), "30 2 * * *", ["00:30", "01:30"]),
+        (
+            datetime(2026, 10, 24, 23, 45, tzinfo=UTC),
+            "30 * * * *",
+            ["00:30", "01:30", "02:30"],
+        ),
+    ],
+    ids=["spring", "autumn", "autumn, every hour"],
+)
+async def test_changes_of_the_clocks_fire_each_tick_once(
+    kind: str, begins: datetime, expression: str, expected: list[str]
+) -> None:
+    trigger = schedule.cron(expression, tz="Europe/Berlin")
+    async with office(kind, trigger, begins) as made:
+        for _ in range(400):
+            if len(await made.fired()) == len(expected):
+                break
+            made.clock.move(timedelta(minutes=15))
+            await made.settled()
+        fired = await made.fired()
+        assert times(fired) == expected
+        assert set(fired.values()) == {1}
+
+
+@BOTH
+async def test_what_a_disabled_instance_did_not_fire_was_not_missed(kind: str) -> None:
+    async with office(kind, schedule.every(hours=1)) as made:
+        instances = made.stores[0].catalogue.instances
+        instance = await made.instance()
+        assert await instances.move(instance.id, ("active",), "disabled")
+        assert await instances.last_tick(instance.id, "flow") is None
+        made.clock.move(timedelta(hours=5))
+        assert await instances.move(instance.id, ("disabled",), "active", deployment="exe_2")
+        made.clock.move(timedelta(minutes=1))
+        await until_marked(made, instance)
+        await made.settled()
+        assert times(await made.fired()) == []
+
+
+async def until_marked(made: Office, instance: Instance) -> None:
+    async with asyncio.timeout(20):
+        while await made.stores[0].catalogue.instances.last_tick(instance.id, "flow") is None:
+            for each in made.schedulers:
+                each.nudge()
+            await asyncio.sleep(0.01)
+
+
+def test_the_latest_tick_is_found_however_long_ago_it_was() -> None:
+    yearly = schedule.cron("0 6 1 1 *").declaration.ticks
+    assert yearly is not None
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    assert latest(yearly, datetime(2024, 1, 1, tzinfo=UTC), now) == datetime(
+        2026, 1, 1, 6, tzinfo=UTC
+    )
+    assert latest(yearly, datetime(2026, 2, 1, tzinfo=UTC), now) is None
+    minutes = Counted(schedule.every(seconds=1).declaration.ticks)
+    assert latest(minutes, datetime(2020, 1, 1, tzinfo=UTC), now) == now
+    assert minutes.count < 4_000
+
+
+def test_all_is_bounded_by_a_week() -> None:
+    ticks = schedule.every(hours=1).declaration.ticks
+    assert ticks is not None
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    found = due(ticks, now - timedelta(days=30), now, "all", 1_000)
+    assert len(found) == 7 * 24
+    assert found[-1] == now
+
+
+def times(fired: Counter[datetime]) -> list[str]:
+    return [f"{each:%H:%M}" for each in sorted(fired.elements())]
+
+
+class Counted:
+    """Ticks that count how often they are asked for."""
+
+    def __init__(self, ticks: Any) -> None:
+        self.count = 0
+        self._ticks = ticks
+
+    def __call__(self, time: datetime) -> datetime | None:
+        self.count += 1
+        return self._ticks(time)
