@@ -25,7 +25,7 @@ from halflap.errors import (
 from halflap.sdk.action import Action, Retry, step
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
-from halflap.sdk.context import Context, State
+from halflap.sdk.context import Child, Context, Settled, State
 from halflap.sdk.egress import Limits, Response
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
@@ -93,6 +93,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Connection",
+    "Child",
     "Context",
     "Declaration",
     "DefinitionError",
@@ -129,6 +130,7 @@ __all__ = [
     "Retry",
     "RetryLater",
     "ShopifySignature",
+    "Settled",
     "Signature",
     "SlackSignature",
     "Source",

@@ -13,6 +13,7 @@ from halflap.api.payload import shown
 from halflap.api.problem import documented
 from halflap.api.recorded import (
     Cancellation,
+    ChildView,
     ExecutionPage,
     ExecutionSummary,
     ExecutionView,
@@ -50,6 +51,7 @@ async def list_executions(
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
     reason: Annotated[str | None, Query(description="What its reason begins with.")] = None,
+    parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
@@ -63,6 +65,7 @@ async def list_executions(
         states=states(state),
         key=key,
         reason=reason,
+        parent=parent,
         before=before,
         dead_letters=dead_letters,
         limit=limit,
@@ -87,6 +90,9 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         failure=failure_view(found.failure),
         dismissed=found.dismissed,
         replays=list(detail.replays),
+        children=[
+            ChildView(id=each.id, flow=each.flow.flow, state=each.state) for each in detail.children
+        ],
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
         waits_for=detail.waits_for,

@@ -56,6 +56,8 @@ class ExecutionSummary(View):
     ended_at: Time | None
     duration_ms: float | None
     key: str | None
+    parent: str | None
+    """The execution that started it."""
     replay_of: str | None
     duplicates: int
     waiting_for: str
@@ -132,6 +134,14 @@ class OrderView(View):
     key: str
 
 
+class ChildView(View):
+    """An execution that another one started."""
+
+    id: str
+    flow: str
+    state: ExecutionState
+
+
 class ExecutionView(ExecutionSummary):
     """An execution in full."""
 
@@ -146,6 +156,8 @@ class ExecutionView(ExecutionSummary):
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
     replays: list[str]
     """The executions that ran it again, newest first."""
+    children: list[ChildView]
+    """The executions that it started, newest first: 100 at most; all of them are listed by `parent`."""
     waiting_since: Time | None
     """When it came to what it waits for: the first of its steps that are not done."""
     order: OrderView | None
@@ -239,6 +251,7 @@ async def summaries(
             ended_at=maybe(each.ended_at),
             duration_ms=duration(each.started_at, each.ended_at),
             key=each.key,
+            parent=each.parent,
             replay_of=each.replay_of,
             duplicates=each.duplicates,
             waiting_for=each.waiting_for,
@@ -304,7 +317,9 @@ def is_due(step: Record) -> bool:
 
 
 def until(step: Record) -> Json:
-    """Until when a step waits at most, where that is what is kept as its result."""
+    """What is kept as the result of a step that waits: until when at most, or for which child."""
+    if step.kind == "call":
+        return {"execution": payload.shown(step.result)}
     return {"until": rfc3339(int(step.result))} if step.result else None
 
 

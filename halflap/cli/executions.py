@@ -41,6 +41,7 @@ def executions() -> None:
 @click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
 @click.option("--reason", metavar="TEXT", help="Only those whose reason begins so, as: echo.")
+@click.option("--parent", metavar="EXECUTION", help="Only those that it started.")
 @click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 @speaks()
@@ -53,6 +54,7 @@ async def list_executions(
     states: str | None,
     key: str | None,
     reason: str | None,
+    parent: str | None,
     failed: bool,
     limit: int,
 ) -> None:
@@ -72,6 +74,7 @@ async def list_executions(
             state=states,
             key=key,
             reason=reason,
+            parent=parent,
             dead_letters=failed or None,
             limit=min(limit - len(found), 200),
             before=before,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -50,6 +51,8 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "next try": next_try(found),
             "tries": f"{tries} attempts" if tries > 1 else "",
             "record": found["key"],
+            "started by": found["parent"],
+            "children": children(found),
             "replay of": found["replay_of"],
             "replayed as": ", ".join(found["replays"]),
             "dismissed": "it is no dead letter"
@@ -137,7 +140,8 @@ def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Par
     """A step in one line: how it ended, how long it took, what came out or why it failed."""
     good = step["status"] == "succeeded"
     if step["kind"] == "sleep" or (step["kind"] in ASLEEP and step["status"] == "retrying"):
-        until = f" until {clock(step['result']['until'])}" if step["result"] else ""
+        kept: Row = step["result"] or {}
+        until = f" until {clock(kept['until'])}" if "until" in kept else ""
         mark = (output.mark("✓", "+"), "green") if good else (output.mark("‖", "="), "yellow")
         return [mark, f" {step['title'] or 'Sleep'}{until}", origin(step)]
     again = step["status"] == "retrying"
@@ -279,6 +283,16 @@ def writer_of(found: Row) -> str:
 def has_steps(found: Row) -> bool:
     """Whether any step of the author's was recorded."""
     return any(each["kind"] != "trigger" for each in found["steps"])
+
+
+def children(found: Row) -> str:
+    """The executions that it started: one by its id, more by how many there are in each state."""
+    started = found["children"]
+    if len(started) < 2:
+        return "".join(f"{each['id']}  {each['flow']}, {each['state']}" for each in started)
+    counts = Counter(str(each["state"]) for each in started)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{told}: halflap executions list --parent {found['id']}"
 
 
 def waits(found: Row) -> str:

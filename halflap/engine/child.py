@@ -35,7 +35,7 @@ from halflap.engine.protocol import Ended
 from halflap.engine.remote import Desk, RemoteCatalogue
 from halflap.engine.resolver import Resolver
 from halflap.engine.watchdog import Watchdog
-from halflap.model import LogLine, Micros, Record, Signal, Start, StateWrite, wall_clock
+from halflap.model import LogLine, Micros, Outcome, Record, Signal, Start, StateWrite, wall_clock
 from halflap.sdk.egress import Egress, Policy
 from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
@@ -86,6 +86,12 @@ class RemoteTurn:
 
     async def signals(self) -> Sequence[Signal]:
         return await self._desk.ask("signals", execution=self.start.execution)
+
+    async def begin(self, start: Start) -> None:
+        await self._desk.ask("begin", start, execution=self.start.execution)
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        return await self._desk.ask("outcome", execution, execution=self.start.execution)
 
 
 class Child:

@@ -86,6 +86,7 @@ class Steps:
         self._ledger = Ledger(turn)
         self._past = Past(turn.history)
         self._signals = Signals(turn)
+        self._own = set[str]()  # the children that tell this execution of their end
         self._read: dict[tuple[str, str], bytes] = {}
         self._logged = 0
         self.two_way = TwoWay.of(turn)

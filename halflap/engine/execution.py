@@ -14,6 +14,7 @@ from halflap.engine.actor import Actor
 from halflap.engine.clock import Timer
 from halflap.engine.journal import CUT_SECONDS
 from halflap.engine.message import (
+    Adopt,
     Begin,
     CancelIt,
     Commit,
@@ -56,7 +57,9 @@ from halflap.model import (
     Signal,
     Start,
     StateWrite,
+    child_signal,
 )
+from halflap.store.lineage import why_cancelled
 from halflap.store.protocol import Attempt
 
 
@@ -108,6 +111,14 @@ class MemoryTurn:
         """All that was sent to the execution, oldest first."""
         return await self.actor.ask(ListSignals())
 
+    async def begin(self, start: Start) -> None:
+        """Start a child."""
+        await self._shared.start([start])
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        """How a child ended."""
+        return await self._shared.outcome(execution)
+
 
 @dataclass(slots=True)
 class _Life:
@@ -142,6 +153,7 @@ class ExecutionActor(Actor):
         self._attempts: list[Attempt] = []
         self._signals: list[Signal] = []
         self._once: set[str] = set()
+        self._children: list[str] = []
         self._waiters: list[asyncio.Future[Outcome]] = []
         self._turn: MemoryTurn | None = None
         self._worker: Worker | None = None
@@ -170,6 +182,8 @@ class ExecutionActor(Actor):
                 self._cut(fence, late)
             case Send(signal, once):
                 return self._hear(signal, once)
+            case Adopt(child):
+                self._adopt(child)
             case ListSignals():
                 return list(self._signals)
             case DismissIt():
@@ -187,6 +201,8 @@ class ExecutionActor(Actor):
 
     async def _begin(self) -> bool:
         """Whether it is to run."""
+        if self.start.parent is not None and self.start.bound:
+            self._shared.post(self.start.parent, Adopt(self.start.execution))
         if self._life.state in ENDED:  # it was cancelled meanwhile
             return False
         outcome: Outcome | None = None
@@ -335,6 +351,7 @@ class ExecutionActor(Actor):
             self._shared.orders.tell(Quit(self, outcome.state == "failed"))
         self._announce()
         self._resolve()
+        self._tell_family()
 
     def _wait_until(self, at: Micros | None) -> None:
         self._stop_timer()
@@ -352,6 +369,25 @@ class ExecutionActor(Actor):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _adopt(self, child: str) -> None:
+        self._children.append(child)
+        if self._life.state == "cancelled":
+            self._cancel_children()
+
+    def _cancel_children(self) -> None:
+        why = why_cancelled(self.start.execution)
+        for each in self._children:
+            self._shared.post(each, CancelIt(why))
+        self._children.clear()
+
+    def _tell_family(self) -> None:
+        """Tell the parent of the end, and bound children of a cancelled one of theirs."""
+        if self.start.parent is not None:
+            name = child_signal(self.start.execution)
+            self._shared.post(self.start.parent, Send(Signal(name, b""), name))
+        if self._life.state == "cancelled":
+            self._cancel_children()
 
     def _hear(self, signal: Signal, once: str | None) -> Sent:
         """Keep a signal, unless it has come too late or is an answer that was given before."""
@@ -417,5 +453,6 @@ class ExecutionActor(Actor):
             waiting_for=life.waiting_for,
             dismissed=life.dismissed,
             order=start.order,
+            parent=start.parent,
         )
         return View(execution, self._records(), tuple(self._logs), tuple(self._attempts))

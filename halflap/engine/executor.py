@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from halflap.engine.doing import Cancelled, Pause
 from halflap.engine.failure import failure_of
+from halflap.engine.lineage import Siblings
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
@@ -34,6 +35,7 @@ from halflap.errors import (
     TooManyHops,
 )
 from halflap.model import (
+    CALL,
     SEALED,
     SEALED_HEADERS,
     Failure,
@@ -49,7 +51,7 @@ from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.pairs import plain_fields, read_of
-from halflap.sdk.record import Seal, adapter_of, encode_value
+from halflap.sdk.record import Seal, adapter_of, decode_value, encode_value
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
@@ -74,6 +76,7 @@ class Work:
     egress: Egress | None = None
     partner: Partner | None = None
     ask: Current = ask
+    siblings: Siblings = field(default_factory=dict[str, Any])
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -168,7 +171,7 @@ class Executor:
         if isinstance(found, Ignore):
             return Outcome("ignored", found.reason)
         told, event = found
-        reads = trigger.declaration.reads
+        reads = None if request.method == CALL else trigger.declaration.reads
         record = None if reads is None else read_of(reads, trigger.trigger.component, told)
         if record is not None:
             recorder.two_way.partner, recorder.two_way.ask = work.partner, work.ask
@@ -195,7 +198,9 @@ class Executor:
                 "integration": f"integration:{start.flow.integration}",
             },
             recorder=recorder,
+            siblings=work.siblings,
         )
+        recorder.siblings = work.siblings
         value = await flow.function(ctx, event)
         recorder.close(scope)
         if isinstance(value, Ignore):
@@ -210,7 +215,13 @@ def is_cut() -> bool:
 
 
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[Any, Any]:
-    """What the trigger reads of the request, and that as the flow's event; or `InvalidEvent`."""
+    """What the trigger reads of the request, and that as the flow's event; or `InvalidEvent`.
+
+    Of what another flow made, no trigger reads anything: it is the flow's event.
+    """
+    if request.method == CALL:
+        event = decode_value(request.body, None, refuse_secret)
+        return event, fitted(flow, event)
     try:
         event = await flow.trigger.parse(request)
     except InvalidEvent:

@@ -270,8 +270,13 @@ class JournalEngine:
             claims = await self.journal.claim(room, self._lease, share=share)
             if self._suspects and len(claims) < room:
                 left = room - len(claims)
-                suspects = await self.journal.claim(left, self._lease, probation=True)
-                self._suspects = bool(suspects)
+                self._suspects = False  # whoever nudges meanwhile is heard
+                try:
+                    suspects = await self.journal.claim(left, self._lease, probation=True)
+                except BaseException:
+                    self._suspects = True
+                    raise
+                self._suspects |= bool(suspects)
                 claims += suspects
         finally:
             self._reserved -= room
@@ -385,7 +390,7 @@ class JournalEngine:
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
         turn = JournalTurn(
-            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease
+            self.journal, claim, self._clock, claimed_at, self._monotonic, self._lease, self.start
         )
         handler = apart or self._handler
         assert handler is not None
@@ -524,7 +529,7 @@ class JournalEngine:
                 self._errors.pop(turn.start.execution, None)
                 self._audience.resolve(turn.start.execution, outcome)
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
-                if lease.ordered:
+                if lease.ordered or lease.parent is not None or outcome.state == "cancelled":
                     self.nudge()
             case Again(how, at, records, logs, failure, waiting_for, heard):
                 release = Release(how, at, waiting_for, failure, heard)

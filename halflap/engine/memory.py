@@ -77,13 +77,69 @@ class Memory:
         self.orders = OrderKeeper(self.state, self.gate)
         self.listeners: list[Callable[[Change], None]] = []
         self.shared = Shared(
-            self.clock, self.timers, self.state, self.gate, self.orders, self._announce
+            self.clock,
+            self.timers,
+            self.state,
+            self.gate,
+            self.orders,
+            self._announce,
+            self.start,
+            self._outcome,
+            self._post,
         )
 
     @property
     def busy(self) -> bool:
         """Whether what executions share has mail."""
         return any(each.busy for each in (self.dedupe, self.state, self.gate, self.orders))
+
+    async def start(self, starts: Sequence[Start]) -> list[Started]:
+        """Accept executions (see `Engine`)."""
+        answers: list[Started] = []
+        begun: list[ExecutionActor] = []
+        for start in starts:
+            first = await self._first(start)
+            answers.append(Started(start.execution, first))
+            if first is not None or start.execution in self.directory:
+                continue
+            actor = ExecutionActor(with_copies(start), self.shared)
+            self.directory[start.execution] = actor
+            begun.append(actor)
+        for actor in begun:
+            goes_on = await actor.ask(Begin())
+            if goes_on and actor.start.replay_of is not None:
+                await self.dismiss(actor.start.replay_of)
+        return answers
+
+    async def dismiss(self, execution: str) -> bool:
+        """Take a failed execution off the dead letters."""
+        actor = self.directory.get(execution)
+        return actor is not None and await actor.ask(DismissIt())
+
+    def find(self, execution: str) -> ExecutionActor:
+        """The actor of an execution, or `NotFound`."""
+        try:
+            return self.directory[execution]
+        except KeyError:
+            raise NotFound(f"no execution {execution}") from None
+
+    async def _first(self, start: Start) -> str | None:
+        if start.dedupe is None:
+            return None
+        flow = (start.flow.instance, start.flow.flow)
+        first = await self.dedupe.ask(Take(flow, start.dedupe, start.execution))
+        if first is not None:
+            self.find(first).tell(Duplicate())
+        return first
+
+    async def _outcome(self, execution: str) -> Outcome | None:
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        await self.find(execution).ask(Tell(waiter))
+        return waiter.result() if waiter.done() else None
+
+    def _post(self, execution: str, message: object) -> None:
+        if (actor := self.directory.get(execution)) is not None:
+            actor.tell(message)
 
     def _announce(self, change: Change) -> None:
         for each in list(self.listeners):
@@ -113,21 +169,7 @@ class MemoryEngine:
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
         """Accept executions (see `Engine`)."""
-        answers: list[Started] = []
-        begun: list[ExecutionActor] = []
-        for start in starts:
-            first = await self._first(start)
-            answers.append(Started(start.execution, first))
-            if first is not None or start.execution in self.memory.directory:
-                continue
-            actor = ExecutionActor(with_copies(start), self.memory.shared)
-            self.memory.directory[start.execution] = actor
-            begun.append(actor)
-        for actor in begun:
-            goes_on = await actor.ask(Begin())
-            if goes_on and actor.start.replay_of is not None:
-                await self.dismiss(actor.start.replay_of)
-        return answers
+        return await self.memory.start(starts)
 
     async def run(self, handler: Handler) -> None:
         """Hand turns to a handler until `stop`."""
@@ -166,8 +208,7 @@ class MemoryEngine:
 
     async def dismiss(self, execution: str) -> bool:
         """Take a failed execution off the dead letters (see `Engine`)."""
-        actor = self.memory.directory.get(execution)
-        return actor is not None and await actor.ask(DismissIt())
+        return await self.memory.dismiss(execution)
 
     def _cancel(self, reason: str, grace: float | None = None) -> CancelIt:
         seconds = GRACE_SECONDS if grace is None else grace
@@ -244,7 +285,7 @@ class MemoryEngine:
         while (found := await self.outcome(execution, 0)) is None:
             await self.idle()
             if await self.outcome(execution, 0) is None:
-                due = (await self.execution(execution)).due_at
+                due = self.memory.timers.next()  # a child's time may be what it waits for
                 if due is None or due <= self.memory.clock():
                     return None
                 self.advance((due - self.memory.clock()) / 1e6)
@@ -335,20 +376,8 @@ class MemoryEngine:
             with contextlib.suppress(Fenced):
                 await turn.actor.ask(Finish(turn.fence, verdict))
 
-    async def _first(self, start: Start) -> str | None:
-        if start.dedupe is None:
-            return None
-        flow = (start.flow.instance, start.flow.flow)
-        first = await self.memory.dedupe.ask(Take(flow, start.dedupe, start.execution))
-        if first is not None:
-            self._find(first).tell(Duplicate())
-        return first
-
     def _find(self, execution: str) -> ExecutionActor:
-        try:
-            return self.memory.directory[execution]
-        except KeyError:
-            raise NotFound(f"no execution {execution}") from None
+        return self.memory.find(execution)
 
     def _of(self, instance: str) -> list[ExecutionActor]:
         found = list(self.memory.directory.values())

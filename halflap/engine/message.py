@@ -230,6 +230,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """A child has begun, which is to be cancelled with its parent."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListSignals:
     """Answer with all signals that were sent, oldest first."""
 

@@ -1,9 +1,10 @@
 """The seam between durable execution and everything else.
 
 An engine keeps executions and hands each, as a `Turn`, to a worker's `Handler`, at least once,
-until the handler's `Verdict` ends it. It owns start, record, state, timers, signals, cancel and
-order; no verb shares a transaction with the catalogue. Both implementations pass
-tests/conformance/test_engine.py.
+until the handler's `Verdict` ends it. It owns start, record, state, timers, signals, children,
+cancel and order: one that ends tells its `parent` by the signal `child_signal`, and one that is
+cancelled has its bound children cancelled. No verb shares a transaction with the catalogue. Both
+implementations pass tests/conformance/test_engine.py.
 """
 
 from __future__ import annotations
@@ -78,6 +79,14 @@ class Turn(Protocol):
 
     async def signals(self) -> Sequence[Signal]:
         """All that was sent to the execution until now, oldest first, taken or not."""
+        ...
+
+    async def begin(self, start: Start) -> None:
+        """Start a child, durable on return; the same id twice is started once."""
+        ...
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        """How a child ended; None where it has not. Raises `NotFound` where it is no longer kept."""
         ...
 
 

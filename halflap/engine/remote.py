@@ -23,8 +23,10 @@ from halflap.model import (
     EndpointRecord,
     Instance,
     LogLine,
+    Outcome,
     Record,
     Signal,
+    Start,
     StateWrite,
     StoredConnection,
 )
@@ -38,6 +40,8 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "read_state": (tuple[str, str], bytes | None),
     "list_state": (tuple[str], dict[str, bytes]),
     "signals": (tuple[()], list[Signal]),
+    "begin": (tuple[Start], None),
+    "outcome": (tuple[str], Outcome | None),
     "bundle": (tuple[str], bytes),
     "customer": (tuple[str], Customer),
     "instance": (tuple[str], Instance),
@@ -101,6 +105,10 @@ class Clerk:
                 return await turn.read_state(*arguments)
             case "list_state":
                 return await turn.list_state(*arguments)
+            case "begin":
+                return await turn.begin(own_child(arguments[0], turn.start))
+            case "outcome":
+                return await turn.outcome(*arguments)
             case _:
                 return await turn.signals()
 
@@ -168,6 +176,14 @@ class Clerk:
 
     async def _unsubscribed(self, instance: str, flow: str) -> None:
         await self._catalogue.subscriptions.remove(instance, flow)
+
+
+def own_child(start: Start, parent: Start) -> Start:
+    """A start that a child process asks for; another one's than its own execution's is refused."""
+    flow = replace(start.flow, flow=parent.flow.flow)
+    if start.parent != parent.execution or flow != parent.flow:
+        raise Fenced(f"{start.execution} is no child of {parent.execution}")
+    return start
 
 
 def shown(subscription: StoredSubscription) -> Shown:

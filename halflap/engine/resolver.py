@@ -77,6 +77,7 @@ class Resolver:
             unseal=unseal,
             egress=self.egress,
             partner=partner_of(flow, config),
+            siblings=integration.flows,
         )
 
     def _flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:

@@ -8,7 +8,7 @@ Nothing of them is reached into from outside; they change in answer to messages.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,9 @@ from halflap.model import (
     SYSTEM,
     Clock,
     Micros,
+    Outcome,
     Paused,
+    Start,
     StateWrite,
     pausable,
 )
@@ -172,3 +174,6 @@ class Shared:
     gate: Gate
     orders: OrderKeeper
     announce: Callable[[Change], None]
+    start: Callable[[Sequence[Start]], Awaitable[object]]
+    outcome: Callable[[str], Awaitable[Outcome | None]]
+    post: Callable[[str, object], None]

@@ -31,17 +31,24 @@ class Signals:
             if is_taken(each):
                 self._taken[each.name] += 1
 
+    async def has(self, name: str) -> bool:
+        """Whether there is a signal of a name; it is not taken."""
+        return name in await self._known()
+
     async def take(self, name: str) -> bytes | None:
         """The oldest signal of a name that no step has taken; None where there is none yet."""
-        async with self._asking:  # branches ask at once, and have to know the same
-            if self._sent is None:
-                sent = await self._turn.signals()
-                self._sent, self.heard = by_name(sent), len(sent)
-        payloads, taken = self._sent.get(name, []), self._taken[name]
+        payloads, taken = (await self._known()).get(name, []), self._taken[name]
         if taken >= len(payloads):
             return None
         self._taken[name] += 1
         return payloads[taken]
+
+    async def _known(self) -> dict[str, list[bytes]]:
+        async with self._asking:  # branches ask at once, and have to know the same
+            if self._sent is None:
+                sent = await self._turn.signals()
+                self._sent, self.heard = by_name(sent), len(sent)
+            return self._sent
 
 
 def by_name(signals: Sequence[Signal]) -> dict[str, list[bytes]]:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from halflap.engine.clock import Timer
 from halflap.errors import Fenced
-from halflap.model import Clock, LogLine, Micros, Monotonic, Record, Signal, Start, StateWrite
+from halflap.model import (
+    Clock,
+    LogLine,
+    Micros,
+    Monotonic,
+    Outcome,
+    Record,
+    Signal,
+    Start,
+    StateWrite,
+)
 from halflap.store.protocol import Claim, Journal, Written
 
 LEASE: Micros = 30_000_000
@@ -23,6 +33,7 @@ class JournalTurn:
         "_journal",
         "_lease",
         "_monotonic",
+        "_start",
         "_valid_until",
         "accepted_at",
         "cancelling",
@@ -38,8 +49,10 @@ class JournalTurn:
         claimed_at: float,
         monotonic: Monotonic = time.monotonic,
         lease: Micros = LEASE,
+        start: Callable[[Sequence[Start]], Awaitable[object]] | None = None,
     ) -> None:
         self._journal = journal
+        self._start = start
         self._lease = lease / 1e6
         self._clock = clock
         self._monotonic = monotonic
@@ -93,6 +106,13 @@ class JournalTurn:
 
     async def signals(self) -> Sequence[Signal]:
         return await self._journal.signals(self.start.execution)
+
+    async def begin(self, start: Start) -> None:
+        assert self._start is not None
+        await self._start([start])
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        return await self._journal.outcome(execution)
 
 
 @dataclass(slots=True, eq=False)

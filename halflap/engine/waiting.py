@@ -1,4 +1,4 @@
-"""Steps that wait: for a time, for a signal. Meanwhile the execution is in no memory."""
+"""Steps that wait: for a time, a signal, a child. Meanwhile the execution is in no memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,104 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from halflap.engine.doing import Pause, Steps
+from halflap.engine.lineage import Siblings, child_of
 from halflap.engine.scope import Scope, current_scope, escaped
-from halflap.errors import InvalidEvent, TimedOut
-from halflap.model import Failure, Record
+from halflap.errors import InvalidEvent, NotFound, TimedOut
+from halflap.model import Failure, Micros, Outcome, Record, child_signal
+from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value
 from halflap.sdk.trigger import first_line
+
+ASK_AGAIN: Micros = 30_000_000
 
 
 class Waits(Steps):
     """The verbs of the `Recorder` that wait."""
+
+    siblings: Siblings = {}
+
+    async def start(self, flow: str, event: bytes, *, bound: bool) -> str:
+        """See `Context.start`."""
+        scope = current_scope()
+        path = scope.next_path(f"start({escaped(flow)})")
+        known = self._past.recall(scope, path, event)
+        if known is None:
+            started = self._turn.now()
+            child = await self._begin(scope, path, flow, event, bound=bound)
+            title = f"Start {self.siblings[flow].title}"
+            known = self._record(path, "start", title, started, inputs=event, result=encode(child))
+            known = replace(known, name=flow)
+            self._keep(scope, known)
+        else:
+            self._past.pass_by(scope, known)
+        child = str(decode_value(known.result or b'""', None, self._unseal))
+        if known.seq >= 0:
+            self._own.add(child)
+        return child
+
+    async def call_flow(self, flow: str, event: bytes, adapter: TypeAdapter[Any] | None) -> Any:
+        """See `Context.call`."""
+        scope = current_scope()
+        path = scope.next_path(f"call({escaped(flow)})")
+        known = self._past.recall(scope, path, event)
+        if known is None:
+            started = self._turn.now()
+            child = await self._begin(scope, path, flow, event, bound=True)
+            title = f"Call {self.siblings[flow].title}"
+            known = self._record(path, "call", title, started, inputs=event, result=encode(child))
+            known = replace(known, name=flow, status="retrying")
+        if known.status == "retrying":
+            self._own.add(str(decode_value(known.result or b'""', None, self._unseal)))
+        return await self._ended(scope, known, adapter)
+
+    async def result(self, flow: str, child: str, adapter: TypeAdapter[Any] | None) -> Any:
+        """See `Child.result`."""
+        scope = current_scope()
+        path = scope.next_path(f"result({escaped(flow)})")
+        known = self._past.recall(scope, path)
+        if known is None:
+            title = f"Wait for {self.siblings[flow].title}"
+            now = self._turn.now()
+            known = self._record(path, "call", title, now, result=encode(child))
+            known = replace(known, name=flow, status="retrying")
+        return await self._ended(scope, known, adapter)
+
+    async def _begin(self, scope: Scope, path: str, flow: str, event: bytes, *, bound: bool) -> str:
+        await self._ledger.settle()
+        self._check(scope)
+        start = child_of(self._turn.start, path, scope.now, self.siblings[flow], event, bound=bound)
+        await self._turn.begin(start)
+        return start.execution
+
+    async def _ended(self, scope: Scope, known: Record, adapter: TypeAdapter[Any] | None) -> Any:
+        """What the child of a `call` returned, once it has ended; its id is what is kept till then."""
+        if known.status == "retrying":
+            self._check(scope)
+            child = str(decode_value(known.result or b'""', None, self._unseal))
+            outcome = await self._outcome_of(scope, known, child)
+            known = of_outcome(replace(known, ended_at=self._turn.now()), child, outcome)
+            self.woken_at = max(self.woken_at, known.ended_at)
+            self._keep(scope, known)
+        else:
+            self._past.pass_by(scope, known)
+        if known.status == "succeeded" and known.result == b"null":
+            return None
+        return self._answer(known, adapter)
+
+    async def _outcome_of(self, scope: Scope, pending: Record, child: str) -> Outcome:
+        said = f"the execution {child}"
+        # A replay may have been handed another execution's child, which tells that one.
+        if child in self._own and not await self._signals.has(child_signal(child)):
+            self._keep(scope, pending)
+            self._pause(scope, Pause("signal", None, waiting_for=said))
+        try:
+            outcome = await self._turn.outcome(child)
+        except NotFound:
+            return Outcome("failed", "it is no longer kept")
+        if outcome is None:
+            self._keep(scope, pending)
+            self._pause(scope, Pause("later", self._turn.now() + ASK_AGAIN, waiting_for=said))
+        return outcome
 
     async def sleep(self, seconds: float) -> None:
         """Pause until it is time; the time is fixed by the first attempt."""
@@ -91,3 +180,13 @@ class Waits(Steps):
         return replace(
             known, status="failed", ended_at=max(now, until), result=None, failure=failure
         )
+
+
+def of_outcome(record: Record, child: str, outcome: Outcome) -> Record:
+    """The record of a child that has ended; what it did not do well is the step's failure."""
+    if outcome.state in ("succeeded", "ignored"):
+        return replace(record, status="succeeded", result=outcome.result or b"null")
+    kind = outcome.failure.kind if outcome.failure is not None else outcome.state.capitalize()
+    status = outcome.failure.status if outcome.failure is not None else None
+    failure = Failure(kind, f"{child} {outcome.state}: {outcome.reason}", status=status)
+    return replace(record, status="failed", result=None, failure=failure)

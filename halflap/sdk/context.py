@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
-from halflap.errors import Conflict, DefinitionError
+from halflap.errors import (
+    Conflict,
+    DefinitionError,
+    InvalidEvent,
+    Overruled,
+    StepFailed,
+    TimedOut,
+)
 from halflap.sdk.pairs import Pairs
-from halflap.sdk.record import adapter_of
+from halflap.sdk.record import adapter_of, encode_value
 from halflap.sdk.running import Recorder
 from halflap.sdk.schema import Config
+from halflap.sdk.trigger import fit_event
 
 if TYPE_CHECKING:
     from halflap.sdk.integration import Flow
@@ -120,6 +128,58 @@ class Log:
         self._recorder.log("error", message, fields)
 
 
+SETTLED = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled)
+"""What a step raises for good: `gather` with `settle=True` returns it."""
+
+
+class Settled(Generic[R]):
+    """What became of one branch of `gather`: its result, or the error that it raised.
+
+    `error` is None where it ended well; `result` raises the error otherwise.
+    """
+
+    def __init__(self, result: R | None, error: Exception | None = None) -> None:
+        self._result = result
+        self.error = error
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended well."""
+        return self.error is None
+
+    @property
+    def result(self) -> R:
+        """What the branch returned; what it raised is raised."""
+        if self.error is not None:
+            raise self.error
+        return cast(R, self._result)
+
+    def __repr__(self) -> str:
+        return f"<settled {self._result!r}>" if self.ok else f"<settled {self.error!r}>"
+
+
+class Child(Generic[R]):
+    """An execution that this one started: its id, and the name of its flow."""
+
+    def __init__(
+        self, id: str, flow: str, adapter: TypeAdapter[Any] | None, recorder: Recorder
+    ) -> None:
+        self.id = id
+        self.flow = flow
+        self._adapter = adapter
+        self._recorder = recorder
+
+    async def result(self) -> R:
+        """Wait for its end, and return what it returned; `StepFailed` where it failed.
+
+        None where its event was ignored. The execution leaves memory meanwhile.
+        """
+        return await self._recorder.result(self.flow, self.id, self._adapter)
+
+    def __repr__(self) -> str:
+        return f"<child {self.id} of {self.flow}>"
+
+
 class Context(Generic[C_co]):
     """What a flow is given beside its event."""
 
@@ -136,7 +196,9 @@ class Context(Generic[C_co]):
         secrets: Callable[[str], SecretStr],
         scopes: Mapping[str, str],
         recorder: Recorder,
+        siblings: Mapping[str, Flow[Any, Any, Any]] | None = None,
     ) -> None:
+        self._siblings = siblings or {}
         self._config = config
         self.customer = customer
         self.instance = instance
@@ -167,6 +229,52 @@ class Context(Generic[C_co]):
         await self._recorder.sleep(time.total_seconds() if isinstance(time, timedelta) else time)
 
     @overload
+    async def start(
+        self, flow: Flow[Any, V, R], event: V, /, *, detached: bool = False
+    ) -> Child[R]: ...
+    @overload
+    async def start(self, flow: str, event: Any, /, *, detached: bool = False) -> Child[Any]: ...
+    async def start(
+        self, flow: Flow[Any, Any, Any] | str, event: Any, /, *, detached: bool = False
+    ) -> Child[Any]:
+        """Start an execution of a sibling flow, for an event as that flow takes it; go on at once.
+
+            child = await ctx.start(ship, order)
+            parcel = await child.result()
+
+        A recorded step: it is started once, whatever crashes. It is cancelled with this one, unless
+        `detached`.
+        """
+        found = self._sibling(flow)
+        adapter = result_adapter(found)
+        id = await self._recorder.start(found.name, made(found, event), bound=not detached)
+        return Child(id, found.name, adapter, self._recorder)
+
+    @overload
+    async def call(self, flow: Flow[Any, V, R], event: V, /) -> R: ...
+    @overload
+    async def call(self, flow: str, event: Any, /) -> Any: ...
+    async def call(self, flow: Flow[Any, Any, Any] | str, event: Any, /) -> Any:
+        """Start an execution of a sibling flow, wait for its end, and return what it returned.
+
+            parcel = await ctx.call(ship, order)
+
+        It has its own steps, tries and order, and is cancelled with this one. `StepFailed` where it
+        fails; None where its event is ignored.
+        """
+        found = self._sibling(flow)
+        return await self._recorder.call_flow(found.name, made(found, event), result_adapter(found))
+
+    def _sibling(self, flow: Flow[Any, Any, Any] | str) -> Flow[Any, Any, Any]:
+        name = flow if isinstance(flow, str) else flow.name
+        found = self._siblings.get(name)
+        if found is None or not (flow is found or isinstance(flow, str)):
+            raise DefinitionError(
+                f"the flow {name} is none of this integration's: {', '.join(self._siblings)}"
+            )
+        return found
+
+    @overload
     async def wait_for(
         self, name: str, /, *, timeout: timedelta | None = None, type: type[T]
     ) -> T: ...
@@ -189,6 +297,7 @@ class Context(Generic[C_co]):
         seconds = None if timeout is None else timeout.total_seconds()
         return await self._recorder.wait_for(name, seconds, adapter)
 
+    @overload
     async def gather(
         self,
         items: Iterable[T],
@@ -196,12 +305,34 @@ class Context(Generic[C_co]):
         *,
         key: Callable[[T], object] | None = None,
         limit: int = 10,
-    ) -> list[R]:
+        settle: Literal[False] = False,
+    ) -> list[R]: ...
+    @overload
+    async def gather(
+        self,
+        items: Iterable[T],
+        do: Callable[[T], Awaitable[R]],
+        *,
+        key: Callable[[T], object] | None = None,
+        limit: int = 10,
+        settle: Literal[True],
+    ) -> list[Settled[R]]: ...
+    async def gather(
+        self,
+        items: Iterable[T],
+        do: Callable[[T], Awaitable[Any]],
+        *,
+        key: Callable[[T], object] | None = None,
+        limit: int = 10,
+        settle: bool = False,
+    ) -> list[Any]:
         """Run `do(item)` for every item, `limit` at a time, and return the results in order.
 
         Each branch is a scope of its own in the journal, keyed by `key(item)`; without `key`, by the
         item itself where it is a string or a number, by its `id` where it has one, else by its
-        place. Keys must differ. The first failure is raised once the other branches have ended.
+        place. Keys must differ. The first failure is raised once the other branches have ended. With
+        `settle`, each item has a `Settled` instead: a result, or what a step of its branch raised
+        for good; anything else is raised all the same. A branch that waits makes room for the next.
         """
         values = list(items)
         keys = [str(key(each) if key else default_key(each, i)) for i, each in enumerate(values)]
@@ -213,7 +344,8 @@ class Context(Generic[C_co]):
                 f"ctx.gather: the branches' keys must differ, and {sorted(doubled)[:3]} come twice; "
                 "give key="
             )
-        return await self._recorder.gather(values, keys, do, limit)
+        run = settling(do) if settle else do
+        return await self._recorder.gather(values, keys, run, limit)
 
     async def paired(self, pairs: Pairs, **known: str) -> str | None:
         """The id of the record at the other app, or None where it is paired with none.
@@ -266,6 +398,35 @@ class Context(Generic[C_co]):
     def secret(self, flow: Flow[Any, Any, Any] | str) -> SecretStr:
         """The secret of a sibling flow's endpoint, made by us, with which its app signs."""
         return self._secrets(flow if isinstance(flow, str) else flow.name)
+
+
+def settling(do: Callable[[T], Awaitable[Any]]) -> Callable[[T], Awaitable[Settled[Any]]]:
+    """A branch whose failure is what it returns."""
+
+    async def settled(item: T) -> Settled[Any]:
+        try:
+            return Settled(await do(item))
+        except SETTLED as error:
+            return Settled(None, error)
+
+    return settled
+
+
+def result_adapter(flow: Flow[Any, Any, Any]) -> TypeAdapter[Any] | None:
+    """How a flow's result is read back: as its annotation says, where it has one."""
+    return None if flow.result_type is Any else adapter_of(flow.result_type)
+
+
+def made(flow: Flow[Any, Any, Any], event: Any) -> bytes:
+    """An event for a flow, as it is kept; `InvalidEvent` where the flow does not take it."""
+    fitted = fit_event(event, flow.event_type, flow.function)
+    adapter = None if flow.event_type is Any else adapter_of(flow.event_type)
+    return encode_value(fitted, adapter, refuse_secret)
+
+
+def refuse_secret(_: str) -> str:
+    """An event is kept as it is, so that no secret may be in it."""
+    raise TypeError("the event of a child holds a secret; pass what names it, and read it there")
 
 
 def check_name(name: str) -> None:

@@ -214,7 +214,7 @@ class Recorded(Stubs):
     async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Answer a step from the recording."""
         step = running.step.get()
-        path = step.path if step is not None else action.name
+        path = (step.root, step.path) if step is not None else ("", action.name)
         self.done.setdefault(path, []).append(Done(action, dict(arguments), ""))
         inputs = shown(codec.decode(encode_inputs(action, arguments)))
         same = [each for each in self._left if each["action"] == action.name]

@@ -63,9 +63,21 @@ class TestInstance:
         """Requests that the test did not register."""
         return self.network.mistakes[self._before :]
 
-    def resolve(self, flow: Flow[Any, Any, Any]) -> Callable[[FlowKey], Awaitable[Work]]:
+    def resolve(
+        self,
+        flow: Flow[Any, Any, Any],
+        called: Callable[[Flow[Any, Any, Any]], Flow[Any, Any, Any]],
+    ) -> Callable[[FlowKey], Awaitable[Work]]:
         """What the executor asks for a flow's work."""
-        work = Work(
+        siblings = self.integration.flows
+
+        async def find(key: FlowKey) -> Work:
+            return self._work(flow if key.flow == flow.name else called(siblings[key.flow]))
+
+        return find
+
+    def _work(self, flow: Flow[Any, Any, Any]) -> Work:
+        return Work(
             flow=flow,
             config=self.config,
             customer=self.customer,
@@ -77,12 +89,8 @@ class TestInstance:
             egress=FakeEgress(self.network),
             partner=partner_of(flow, self.config),
             ask=self.ask,
+            siblings=self.integration.flows,
         )
-
-        async def find(key: FlowKey) -> Work:
-            return work
-
-        return find
 
     async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:
         """A record as the test says that it is at the app; where it says nothing, as the event is."""

@@ -82,7 +82,8 @@ class Run:
             `headers`), a `Request`, or the typed event itself, which no trigger reads then.
         config: the customer's answers; connections that are left out are made up.
         stubs: by action, its answer: a value, a list of one answer per call, an exception, or a
-            function of the action's inputs. `@step`s and pure actions run unless stubbed.
+            function of the action's inputs. `@step`s and pure actions run unless stubbed. A sibling
+            flow that is called runs too, unless it is stubbed: `{ship: Parcel(…)}`.
         fake: the apps; actions that are not stubbed run against it.
         fail: by action, errors that are raised first. fail_once: one such error.
         state: what `ctx.state` holds. urls: of flows, by name.
@@ -151,7 +152,7 @@ async def execute(
     for (scope, key), value in kept.items():
         await engine.memory.state.ask(StateWrite(scope, key, value))
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
-    executor = Executor(instance.resolve(flow), chance, work.perform)
+    executor = Executor(instance.resolve(flow, work.flow), chance, work.perform)
     running = asyncio.create_task(engine.run(executor))
     try:
         await engine.start([start])
@@ -171,7 +172,9 @@ async def execute(
         outcome=outcome,
         state=execution.state,
         attempts=execution.attempt,
-        steps=[step_of(each, work) for each in records if each.kind in ("action", "step")],
+        steps=[
+            step_of(each, work, start.root) for each in records if each.kind in ("action", "step")
+        ],
         records=records,
         logs=[logged(each) for each in await engine.logs(start.execution)],
         stored={key: codec.decode(value) for key, value in held.items()},
@@ -179,7 +182,10 @@ async def execute(
             name: pairs_in(await engine.list_state(pairs_scope(INSTANCE, pairs)))
             for name, pairs in instance.integration.paired.items()
         },
-        runs={name: work.times(name) for name in {each.name for each in records}},
+        runs={
+            name: work.times(name)
+            for name in {each.action.name for tries in work.done.values() for each in tries}
+        },
     )
 
 
@@ -310,9 +316,9 @@ def pairs_in(held: Mapping[str, bytes]) -> list[dict[str, str]]:
     return [codec.decode(each) for each in dict.fromkeys(held.values())]
 
 
-def step_of(record: Record, work: Stubs) -> Step:
+def step_of(record: Record, work: Stubs, root: str) -> Step:
     """A record as a test compares it."""
-    tries = work.done.get(record.path)
+    tries = work.done.get((root, record.path))
     if tries:
         inputs, definition, key = tries[-1].inputs, tries[-1].action, tries[-1].key
     else:  # its inputs did not fit, so it was never run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 from halflap.errors import DefinitionError, HalflapError
 from halflap.sdk import running
 from halflap.sdk.action import Action
+from halflap.sdk.integration import Flow
 from halflap.sdk.running import idempotency_key
 from halflap.sdk.schema import UNSET
 from halflap.sdk.trigger import first_line
@@ -26,11 +28,11 @@ class in_turn:  # noqa: N801 (reads as a word among stubs)
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
 
-    def next(self, action: Action[..., Any], number: int) -> Any:
+    def next(self, name: str, number: int) -> Any:
         """The answer to a call."""
         if number > len(self.answers):
             raise DefinitionError(
-                f"the stub of {action.name} has {len(self.answers)} answers, and this is call "
+                f"the stub of {name} has {len(self.answers)} answers, and this is call "
                 f"{number}; add one, or give one answer for all calls"
             )
         return self.answers[number - 1]
@@ -49,8 +51,9 @@ class Stubs:
         self._stubs = {name_of(key): value for key, value in stubs.items()}
         self._fail = {name_of(key): list(errors) for key, errors in fail.items()}
         self._networked = networked
-        self.done: dict[str, list[Done]] = {}
+        self.done: dict[tuple[str, str], list[Done]] = {}
         self.mistakes: list[HalflapError] = []
+        self._called: dict[str, int] = {}
 
     async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run an action as a step."""
@@ -61,7 +64,7 @@ class Stubs:
             for each in action.shape.inputs
             if each.name in arguments and arguments[each.name] is not UNSET
         }
-        tries = self.done.setdefault(step.path, [])
+        tries = self.done.setdefault((step.root, step.path), [])
         tries.append(Done(action, inputs, idempotency_key(step.root, step.path, 1)))
         if self._fail.get(action.name):
             raise self._fail[action.name].pop(0)
@@ -86,7 +89,7 @@ class Stubs:
             stub = in_turn(*cast(list[Any], stub))
         stub = cast(Any, stub)
         if isinstance(stub, in_turn):
-            stub = stub.next(action, self.times(action.name))
+            stub = stub.next(action.name, self.times(action.name))
         if callable(stub) and not isinstance(stub, type):
             stub = stub(**inputs)
             if inspect.isawaitable(stub):
@@ -97,6 +100,27 @@ class Stubs:
             raise stub
         return checked(action, stub)
 
+    def flow(self, flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
+        """A flow that is called, or what stands for it: one that answers as its stub says."""
+        name = name_of(flow)
+        if name not in self._stubs:
+            return flow
+        stub: Any = self._stubs[name]
+
+        async def answer(ctx: Any, event: Any) -> Any:
+            self._called[name] = number = self._called.get(name, 0) + 1
+            given = stub.next(name, number) if isinstance(stub, in_turn) else stub
+            if callable(given) and not isinstance(given, type):
+                given = given(event)
+                given = await given if inspect.isawaitable(given) else given
+            if isinstance(given, Exception):
+                raise given
+            return given
+
+        stubbed = copy.copy(flow)
+        stubbed.function = answer
+        return stubbed
+
     def times(self, action: str) -> int:
         """How often an action was run."""
         return sum(each.action.name == action for tries in self.done.values() for each in tries)
@@ -104,6 +128,8 @@ class Stubs:
 
 def name_of(key: Any) -> str:
     """An action's dotted name; what is stubbed is an action, or the name of one."""
+    if isinstance(key, Flow):
+        return f"flow {cast('Flow[Any, Any, Any]', key).name}"
     if isinstance(key, str | Action):
         return key if isinstance(key, str) else cast(Action[..., Any], key).name
     raise DefinitionError(f"{key!r} is no action; stub an action (acme.find_account) or its name")

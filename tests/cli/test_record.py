@@ -76,6 +76,8 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "result": None,
         "dismissed": False,
         "replays": [],
+        "parent": None,
+        "children": [],
         "waiting_since": None,
         "order": None,
         "waits_for": None,
@@ -279,3 +281,16 @@ def test_the_order_that_a_flow_declares_is_shown():
         execution(order={"rule": "parallel(3)", "key": ""})
     )
     assert "order " not in drawn(execution(order={"rule": "pairs", "key": "acme/account/1"}))
+
+
+def test_lineage_is_said_both_ways():
+    one = {"id": "exe_2", "flow": "ship", "state": "waiting"}
+    shown = drawn(execution(parent="exe_0", children=[one]))
+    assert re.search(r"started by +exe_0", shown)
+    assert "exe_2  ship, waiting" in shown
+    shown = drawn(execution(children=[one, {**one, "state": "failed"}, one]))
+    assert "2 waiting, 1 failed: halflap executions list --parent exe_1" in " ".join(shown.split())
+    pending = step(
+        "call", kind="call", title="Call Ship", status="retrying", result={"execution": "x"}
+    )
+    assert re.search(r"[‖=] Call Ship\n", drawn(execution(pending, state="waiting")))

@@ -86,6 +86,10 @@ async def told(journal: Journal, parent: str) -> list[str]:
     return [each.name for each in await journal.signals(parent)]
 
 
+async def reasons(journal: Journal, executions: list[str]) -> dict[str, str]:
+    return {id: each.reason for id, each in (await journal.cancelled(executions)).items()}
+
+
 # -- who hears of an end ----------------------------------------------------------------------
 
 
@@ -210,7 +214,7 @@ async def test_bound_children_are_cancelled_with_their_parent_down_to_the_last(j
     await waits(journal, parent)
     assert await journal.cancel(id_of(parent), "not needed") == "ended"
     why = f"its parent {id_of(parent)} was cancelled"
-    asked = await journal.cancelled([id_of(runs), id_of(waiting), new, free, id_of(grandchild)])
+    asked = await reasons(journal, [id_of(runs), id_of(waiting), new, free, id_of(grandchild)])
     assert asked == {id_of(runs): why, id_of(waiting): why, new: why}
     found = await claimed(journal)
     assert {id: each.cancelling for id, each in found.items()} == {
@@ -219,7 +223,7 @@ async def test_bound_children_are_cancelled_with_their_parent_down_to_the_last(j
         free: None,
     }
     await journal.end(runs.lease, [], [], Outcome("cancelled", why))
-    asked = await journal.cancelled([id_of(grandchild)])
+    asked = await reasons(journal, [id_of(grandchild)])
     assert asked == {id_of(grandchild): f"its parent {id_of(runs)} was cancelled"}
 
 
@@ -228,7 +232,7 @@ async def test_children_go_on_where_their_parent_ended_by_itself(journal: Journa
     parent = await begun(journal)
     child = await begun(journal, id_of(parent))
     await journal.end(parent.lease, [], [], Outcome(state))
-    assert await journal.cancelled([id_of(child)]) == {}
+    assert await reasons(journal, [id_of(child)]) == {}
 
 
 async def test_a_child_that_comes_after_its_parents_end_is_cancelled(journal: Journal):
@@ -239,7 +243,7 @@ async def test_a_child_that_comes_after_its_parents_end_is_cancelled(journal: Jo
     assert answers[0].claim is None
     found = await claimed(journal)
     assert found[late.execution].cancelling == f"its parent {id_of(parent)} was cancelled"
-    assert await journal.cancelled([free.execution]) == {}
+    assert await reasons(journal, [free.execution]) == {}
 
 
 async def test_a_cancel_and_a_childs_start_at_once_leave_no_orphan(journal: Journal):
@@ -250,7 +254,7 @@ async def test_a_cancel_and_a_childs_start_at_once_leave_no_orphan(journal: Jour
         await asyncio.gather(
             journal.cancel(id_of(parent), "no"), journal.accept([child], claim=0, lease=LEASE)
         )
-        assert child.execution in await journal.cancelled([child.execution])
+        assert child.execution in await reasons(journal, [child.execution])
         (found,) = (await claimed(journal)).values()
         await journal.end(found.lease, [], [], Outcome("cancelled"))
 

@@ -149,6 +149,14 @@ class WatchedTurn:
         self._runner.looked(self.start.execution)
         return await self._turn.signals()
 
+    async def begin(self, start: Start) -> None:
+        await self._runner.point("before begin")
+        await self._turn.begin(start)
+        await self._runner.point("after begin")
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        return await self._turn.outcome(execution)
+
 
 @dataclass
 class Runner:
@@ -186,6 +194,7 @@ class Runner:
             secret=lambda flow: SecretStr(flow),
             seal=lambda text: b64encode(text[::-1].encode()).decode(),
             unseal=lambda text: b64decode(text).decode()[::-1],
+            siblings=self.app.integration.flows,
         )
 
     async def handle(self, turn: Turn) -> Verdict:
@@ -237,10 +246,15 @@ class Runner:
         """Wait for the outcome; time passes where the execution waits for it."""
         async with asyncio.timeout(DEADLINE):
             while (found := await self.engine.outcome(execution, 0.003)) is None:
-                due = (await self.execution(execution)).due_at
+                due = await self.next_due()
                 if due is not None and due > self.clock():
                     self.clock.advance((due - self.clock()) / 1e6)
         return found
+
+    async def next_due(self) -> Micros | None:
+        if isinstance(self.engine, MemoryEngine):
+            return await self.engine.next_due()
+        return await self.engine.journal.next_due()
 
     async def run(self, function: FlowFunction, body: bytes = b"{}", **options: Any) -> Outcome:
         """Run a flow to its end."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halflap.errors import TimedOut, UpstreamError
+from halflap.errors import StepFailed, TimedOut, UpstreamError
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from halflap.sdk.schema import Model
@@ -226,6 +226,37 @@ async def test_branches_that_wait_do_not_hold_up_each_other(runner: Runner) -> N
     assert (await runner.finish(execution)).result == result
     counted = Counter(runner.app.names)
     assert counted == {"retried": 2, "100": 1, "200": 1, "300": 1, "signal": 1}
+
+
+async def test_each_branch_may_fail_by_itself(runner: Runner) -> None:
+    """`settle` gives a value for each item; a bug is none, and is raised."""
+    runner.app.errors["b"] = [ValueError("no")]
+    runner.app.errors["c"] = [UpstreamError(status=503)]
+    bugs: list[str] = []
+
+    async def branch(ctx: Context[Any], item: str) -> Any:
+        done = await runner.app.do(item)
+        if item in bugs:
+            raise KeyError(item)
+        if item == "d":
+            await ctx.wait_for("never", timeout=DAYS_3)
+        return done
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        found = await ctx.gather("abcd", lambda item: branch(ctx, item), settle=True, limit=2)
+        assert [each.ok for each in found] == [True, False, True, False]
+        with pytest.raises(StepFailed):
+            _ = found[1].result
+        failed = [type(each.error).__name__ for each in found if not each.ok]
+        return [[each.result for each in found if each.ok], failed, await runner.app.do("e")]
+
+    outcome = await runner.run(flow)
+    assert outcome.result == b'[["a!","c!"],["StepFailed","TimedOut"],"e!"]'
+    assert Counter(runner.app.names) == {"a": 1, "b": 1, "c": 2, "d": 1, "e": 1}
+    bugs.append("a")
+    outcome = await runner.finish(await runner.start(runner.app.integration.flows["flow"]))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "KeyError"
 
 
 async def test_what_is_waited_for_is_told_in_one_line(runner: Runner) -> None:

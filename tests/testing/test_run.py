@@ -57,6 +57,20 @@ drawn: list[int] = []
 
 
 @integration.flow(trigger=webhook.request())
+async def called(ctx: Context[Settings], order: Order) -> Order | None:
+    """Another flow calls this one."""
+    return await find(ctx.config.shop, order.id)
+
+
+@integration.flow(trigger=webhook.request())
+async def calling(ctx: Context[Settings], event: Any) -> Any:
+    """Call another flow twice."""
+    first = await ctx.call(called, Order(id="a"))
+    second = await ctx.call(called, Order(id="b"))
+    return [first and first.id, second and second.id]
+
+
+@integration.flow(trigger=webhook.request())
 async def asked(ctx: Context[Settings], event: Any) -> Any:
     """Wait for three signals."""
     first = await ctx.wait_for("paid", timeout=timedelta(days=1))
@@ -270,6 +284,20 @@ async def test_signals_are_sent_and_time_passes_where_none_is(run: Run) -> None:
         result.raise_for_failure()
 
 
+async def test_a_flow_that_is_called_runs_unless_it_is_stubbed(run: Run) -> None:
+    for stub, result in (
+        (in_turn(Order(id="x"), Order(id="y")), ["x", "y"]),
+        (lambda order: Order(id=order.id * 2), ["aa", "bb"]),
+    ):
+        assert (await run(calling, {}, stubs={called: stub})).result == result
+    result = await run(calling, {}, stubs={find: Order(id="A")})
+    assert (result.result, result.ran(find)) == (["A", "A"], 2)
+    assert result.steps == []  # they are its children's
+    failed = await run(calling, {}, stubs={called: UpstreamError("gone", status=410)})
+    assert failed.error is not None
+    assert (failed.error.kind, failed.error.status) == ("UpstreamError", 410)
+
+
 async def test_own_steps_and_pure_actions_run_unless_stubbed(run: Run) -> None:
     before = len(drawn)
     result = await run(anything, {"do": "draw"})
@@ -325,6 +353,8 @@ async def test_urls_secrets_and_the_customer_are_there(run: Run) -> None:
         "https://ada.example/1",
         "https://halflap.example/hooks/anything",
         "https://halflap.example/hooks/asked",
+        "https://halflap.example/hooks/called",
+        "https://halflap.example/hooks/calling",
     ]
 
 

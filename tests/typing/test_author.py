@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from halflap import (
     Action,
     BoundTrigger,
+    Child,
     Component,
     Config,
     Connection,
@@ -26,6 +27,7 @@ from halflap import (
     Model,
     Request,
     Response,
+    Settled,
     Trigger,
     fifo,
     http,
@@ -171,3 +173,30 @@ async def test_the_typed_flow_runs(run: Run) -> None:
         "Find",
         "Find",
     ]
+
+
+@integration.flow(trigger=webhook.request())
+async def parcel(ctx: Context[Settings], order: Order) -> int:
+    """Another flow calls it."""
+    return len(order.id)
+
+
+@integration.flow(trigger=webhook.request())
+async def waits(ctx: Context[Settings], event: Any) -> None:
+    """What waits is typed."""
+    assert_type(await ctx.wait_for("approved", type=Order), Order)
+    assert_type(await ctx.wait_for("approved"), Any)
+    assert_type(await ctx.call(parcel, Order(id="1")), int)
+    child = await ctx.start(parcel, Order(id="1"), detached=True)
+    assert_type(child, Child[int])
+    assert_type(await child.result(), int)
+    assert_type(await ctx.call("parcel", {"id": "1"}), Any)
+
+    async def weigh(order: Order) -> int:
+        return await ctx.call(parcel, order)
+
+    assert_type(await ctx.gather([Order(id="1")], weigh), list[int])
+    for each in await ctx.gather([Order(id="1")], weigh, settle=True, limit=3):
+        assert_type(each, Settled[int])
+        assert_type(each.result, int)
+        assert_type(each.error, Exception | None)

@@ -32,6 +32,7 @@ from halflap.store.protocol import Attempt, Filter, Journal
 
 LAST = "last"
 PAGE = 50
+MOST_CHILDREN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class ExecutionDetail:
     attempts: Sequence[Attempt]
     replays: Sequence[str]
     """The executions that ran it again, newest first."""
+    children: Sequence[Execution]
+    """The newest of those that it started."""
     waits_for: str | None
     """The execution whose turn it is in its order, where it has none itself."""
     waits_because: str
@@ -106,6 +109,7 @@ class Executions:
             await self.viewing.steps(execution.id),
             await self.journal.attempts(execution.id),
             await self._replays(execution),
+            await self._children(execution),
             ahead,
             "" if ahead is None else because(execution, await self.journal.execution(ahead)),
         )
@@ -206,6 +210,11 @@ class Executions:
         )
         await self.engine.start([start])
         return id
+
+    async def _children(self, execution: Execution) -> list[Execution]:
+        if execution.attempt == 0:
+            return []
+        return await self.journal.executions(Filter(parent=execution.id, limit=MOST_CHILDREN))
 
     async def _replays(self, execution: Execution) -> list[str]:
         # One that failed is dismissed by its first replay; the others are seldom replayed.

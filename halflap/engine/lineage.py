@@ -1,0 +1,112 @@
+"""Children: executions that a step of another one starts, each once, whatever crashes.
+
+Who a child is, the step that starts it says: its id derives from its parent's and the step's path,
+its root from its parent's root, so that a parent which is replayed from its failed step starts
+children with the same idempotency keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+from halflap.errors import DefinitionError
+from halflap.model import CALL, SYSTEM, Event, Micros, Order, Start, new_id, to_datetime
+from halflap.sdk.integration import Flow
+from halflap.sdk.pairs import order_of
+from halflap.sdk.request import Headers, Request
+
+PARENT, DEPTH = "halflap-parent", "halflap-depth"
+MOST_DEEP = 20
+"""How many executions may each have started the next: a flow that calls itself ends here."""
+
+
+def child_of(
+    parent: Start, path: str, at: Micros, flow: Flow[Any, Any, Any], event: bytes, *, bound: bool
+) -> Start:
+    """The start of the child that the step at `path` asks for; `at` is the step's time."""
+    if parent.flow.flow.startswith(SYSTEM):
+        raise DefinitionError(
+            "a deploy or teardown flow can start no other: events wait until it has ended"
+        )
+    depth = depth_of(parent.event) + 1
+    if depth > MOST_DEEP:
+        raise DefinitionError(
+            f"{flow.name} would be started by {MOST_DEEP} executions, each by the next: is there an "
+            "end to it?"
+        )
+    headers = (
+        ("content-type", "application/json"),
+        (PARENT, parent.execution),
+        (DEPTH, str(depth)),
+    )
+    made = Event(CALL, "", "", headers, event, at)
+    request = as_request(made)
+    key = said(flow.trigger.declaration.key, request)
+    return Start(
+        execution=derived(parent.execution, path, at),
+        flow=replace(parent.flow, flow=flow.name),
+        event=made,
+        root=derived(parent.root, path, at),
+        key=key,
+        order=order_by(parent.flow.instance, flow, request, key),
+        parent=parent.execution,
+        bound=bound,
+    )
+
+
+def derived(execution: str, path: str, at: Micros) -> str:
+    """The id of a child: the same for the same step of the same execution."""
+    digest = blake2b(f"{execution}\0{path}".encode("utf-8", "surrogatepass"), digest_size=10)
+    return new_id("exe", now=at, chance=int.from_bytes(digest.digest(), "big") >> 6)
+
+
+def depth_of(event: Event) -> int:
+    """How many executions led to the one with this event, each by starting the next."""
+    if event.method != CALL:
+        return 0
+    return int(next((value for name, value in event.headers if name == DEPTH), "0"))
+
+
+def as_request(event: Event) -> Request:
+    """An event of ours as what a flow's declared functions read."""
+    return Request(
+        method=event.method,
+        path="",
+        query="",
+        headers=Headers(event.headers),
+        body=event.body,
+        url="",
+        received_at=to_datetime(event.received_at),
+        part=0,
+    )
+
+
+def said(pick: Callable[[Request], Any] | None, request: Request) -> str | None:
+    """What a declared function reads of the event, which may not be of the shape that its app sends."""
+    try:
+        found = None if pick is None else pick(request)
+    except Exception:
+        return None
+    return None if found is None else str(found)
+
+
+def order_by(
+    instance: str, flow: Flow[Any, Any, Any], request: Request, key: str | None
+) -> Order | None:
+    """The order that the flow declares, or that of a paired record's events."""
+    order = flow.order
+    if order is not None:
+        if callable(order.by_key):
+            key = said(order.by_key, request)
+        if order.by_key and not key:
+            return None
+        return order.of(instance, flow.name, key if order.by_key and key else "")
+    if flow.pairs is None or flow.side is None or key is None:
+        return None
+    return order_of(instance, flow.pairs, flow.side, key)
+
+
+Siblings = Mapping[str, Flow[Any, Any, Any]]
