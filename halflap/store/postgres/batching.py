@@ -13,31 +13,43 @@ T = TypeVar("T")
 
 WRITERS = 3
 LARGEST_BATCH = 200
+ENOUGH = 32
+"""How many have to wait before another writer takes them: a batch costs about as much as ten items."""
+STALLED_SECONDS = 0.05
+"""How long a batch may take, for a lock perhaps, before another writer takes what waits behind it."""
 
 
 class Gathering(Generic[T]):
     """Takes items from many callers, and has them written in batches, a few at a time.
 
-    Nothing waits for a timer: an idle writer takes a lone item at once, and while all are busy the
-    next batch gathers by itself. Where a batch fails for what is in it, its items are written one
-    by one, so that a bad one hurts only itself.
+    Nothing waits for a timer: an idle writer takes a lone item at once, and while it is busy the next
+    batch gathers by itself. Others help where that is large by then, or the first is held up. Where
+    a batch fails for what is in it, its items are written one by one, so that a bad one hurts only
+    itself.
     """
 
     def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
         self._write = write
         self._waiting: deque[tuple[T, asyncio.Future[T]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._stalled = 0
 
     def post(self, item: T) -> asyncio.Future[T]:
         """Have an item written; the future is done, with the item, once that is committed."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._writers) < WRITERS:
+        if self._busy == self._stalled or len(self._waiting) >= ENOUGH:
+            self._help()
+        return future
+
+    def _help(self) -> None:
+        if self._waiting and self._busy < WRITERS:
+            self._busy += 1
             # It begins once the callers that are ready have brought theirs.
             writer = asyncio.get_running_loop().create_task(self._work())
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
-        return future
 
     async def settled(self) -> None:
         """Return once everything is written."""
@@ -46,15 +58,36 @@ class Gathering(Generic[T]):
 
     async def _work(self) -> None:
         waiting = self._waiting
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
-            try:
-                await self._share(batch)
-            except BaseException as error:  # whatever it is, nobody may be left waiting
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(StoreError(f"the store's writer ended ({error!r})."))
-                raise
+        try:
+            while waiting:
+                batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
+                try:
+                    await self._in_time(batch)
+                except BaseException as error:  # whatever it is, nobody may be left waiting
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(
+                                StoreError(f"the store's writer ended ({error!r}).")
+                            )
+                    raise
+        finally:
+            self._busy -= 1
+
+    async def _in_time(self, batch: Sequence[tuple[T, asyncio.Future[T]]]) -> None:
+        late = False
+
+        def stalled() -> None:
+            nonlocal late
+            late = True
+            self._stalled += 1
+            self._help()
+
+        timer = asyncio.get_running_loop().call_later(STALLED_SECONDS, stalled)
+        try:
+            await self._share(batch)
+        finally:
+            timer.cancel()
+            self._stalled -= late
 
     async def _share(self, batch: Sequence[tuple[T, asyncio.Future[T]]]) -> None:
         try:

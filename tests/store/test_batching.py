@@ -1,0 +1,90 @@
+"""Shared commits on PostgreSQL: who gathers, who helps, and that nobody is left behind."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+pytest.importorskip("psycopg")
+
+from halflap.errors import StoreError
+from halflap.store.postgres.batching import ENOUGH, WRITERS, Gathering
+
+
+class Table:
+    """Keeps what was written, batch by batch; a batch goes on once its gate is open."""
+
+    def __init__(self) -> None:
+        self.begun: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+        self.open = False
+        self.gathering: Gathering[int] = Gathering(self.write)
+
+    async def write(self, items: Sequence[int]) -> None:
+        self.begun.append(list(items))
+        self.gates.append(gate := asyncio.Event())
+        if not self.open:
+            await gate.wait()
+        if any(each < 0 for each in items):
+            raise ValueError("a bad one")
+
+    def post(self, *items: int) -> list[asyncio.Future[int]]:
+        return [self.gathering.post(each) for each in items]
+
+    def go_on(self) -> None:
+        self.open = True
+        for each in self.gates:
+            each.set()
+
+    async def until(self, batches: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.begun) < batches:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+async def test_what_comes_while_a_batch_is_written_is_one_batch() -> None:
+    table = Table()
+    first = table.post(1, 2)
+    await table.until(1)
+    rest = [each for number in range(3, 10) for each in table.post(number)]
+    table.go_on()
+    assert await asyncio.gather(*first, *rest) == list(range(1, 10))
+    assert table.begun == [[1, 2], list(range(3, 10))]
+
+
+async def test_others_help_where_many_wait_or_the_first_is_held_up() -> None:
+    table = Table()
+    posted = table.post(0)
+    await table.until(1)
+    posted += table.post(*range(1, ENOUGH + 1))
+    await table.until(2)
+    assert table.begun == [[0], list(range(1, ENOUGH + 1))]
+
+    posted += table.post(1_000)
+    await table.until(WRITERS)  # both are held up by now
+    assert table.begun[-1] == [1_000]
+    posted += table.post(1_001)
+    table.go_on()
+    await asyncio.gather(*posted)
+
+
+async def test_what_comes_as_a_writer_ends_is_written_too() -> None:
+    table = Table()
+    table.open = True
+    for number in range(50):
+        (future,) = table.post(number)
+        followed: list[asyncio.Future[int]] = []
+        future.add_done_callback(lambda _, f=followed, n=number: f.extend(table.post(-1 - n + 500)))
+        await future
+        async with asyncio.timeout(10):
+            while not followed:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await followed[0]
+
+
+async def test_a_bad_one_hurts_only_itself() -> None:
+    table = Table()
+    table.open = True
+    found = await asyncio.gather(*table.post(1, -2, 3), return_exceptions=True)
+    assert [type(each) for each in found] == [int, ValueError, int]
+    assert StoreError not in map(type, found)
