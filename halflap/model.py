@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 type_id_alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -21,6 +21,12 @@ Monotonic = Callable[[], float]
 """Seconds that only pass, on this machine: what leases are measured with."""
 Chance = Callable[[], int]
 """Draws 74 random bits, for an id."""
+
+
+a_dict: Any = dict
+a_list: Any = list
+a_set: Any = set
+"""Factories for the fields of what is made often: `dict[str, T]()` takes five times as long."""
 
 
 def wall_clock() -> Micros:

@@ -77,9 +77,10 @@ async def request(
     """
     if not request.body:
         return dict(request.params)
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    kind = request.content_type
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return {name: each[0] if len(each) == 1 else each for name, each in request.form().items()}
-    if request.content_type.endswith("xml") or request.content_type.startswith("text/plain"):
+    if kind.endswith("xml") or kind.startswith("text/plain"):
         return request.text
     return request.json()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import LogLine, Micros, Record
+from halflap.model import LogLine, Micros, Record, a_dict, a_list
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
@@ -33,11 +33,11 @@ class Scope:
     recorded: list[str]
     parent: Scope | None = None
     position: int = 0
-    occurrences: dict[str, int] = field(default_factory=dict[str, int])
+    occurrences: dict[str, int] = field(default_factory=a_dict)
     uuids: int = 0
     unwinding: bool = False
     fresh: bool = False
-    lines: list[LogLine] = field(default_factory=list[LogLine])
+    lines: list[LogLine] = field(default_factory=a_list)
 
     def next_path(self, name: str) -> str:
         """The path of the next step of that name."""

@@ -13,7 +13,7 @@ from typing import Any
 from halflap.engine.echo import MOST_HOPS, Echo, Known, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled, UpstreamError
-from halflap.model import Record, StateWrite
+from halflap.model import Record, StateWrite, a_dict, a_set
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.pairs import Pairs, RecordState, Writes, same, saved_as
@@ -78,11 +78,11 @@ class TwoWay:
     ask: Current = ask
     told: RecordState | None = None
     news: News = News("run")
-    wrote: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    _known: dict[str, Known] = field(default_factory=dict[str, Known])
-    _looked: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    _left: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    _doubts: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    wrote: set[tuple[str, str]] = field(default_factory=a_set)
+    _known: dict[str, Known] = field(default_factory=a_dict)
+    _looked: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
+    _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
+    _doubts: dict[str, Sequence[str]] = field(default_factory=a_dict)
 
     @classmethod
     def of(cls, turn: Turn) -> TwoWay:

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError, InvalidEvent
+from halflap.model import a_dict
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
 
 __all__ = ["Headers", "Picker", "Request", "UploadedFile", "constant", "decompress"]
 __all__ += ["header", "pointer", "query"]
+
+T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
@@ -43,6 +46,15 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][0]
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | T) -> str | T: ...
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """The first value of a header, or the default: asked some times of every request."""
+        found = self._values.get(name.lower())
+        return default if found is None else found[0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -78,9 +90,7 @@ class Request:
     url: str = field(repr=False)
     received_at: datetime
     part: int = 0
-    _read: dict[str, Any] = field(
-        default_factory=dict[str, Any], init=False, repr=False, compare=False
-    )
+    _read: dict[str, Any] = field(default_factory=a_dict, init=False, repr=False, compare=False)
 
     @property
     def params(self) -> dict[str, str]:

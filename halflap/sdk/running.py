@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from halflap.model import a_dict
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -77,7 +79,7 @@ class RunningStep:
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
-    extras: dict[str, Any] = field(default_factory=dict[str, Any])
+    extras: dict[str, Any] = field(default_factory=a_dict)
 
     def next_key(self) -> str:
         """The idempotency key of the step's next request: the same on every try that says the same."""
