@@ -1,7 +1,7 @@
 """HTTP/1.1 with a whole body and a whole answer, on connections that are kept: what most calls are.
 
 Node's parser (httptools) reads what comes back. What is streamed, uploaded or redirected goes through
-aiohttp, which can do all of that and costs six times as much a call (bench/experiments/clients.py).
+aiohttp, which can do all of that and costs twice as much a call (bench/experiments/clients.py).
 """
 
 from __future__ import annotations
