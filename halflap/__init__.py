@@ -31,6 +31,7 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
 from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs, Reads, Writes
+from halflap.sdk.payload import Payload
 from halflap.sdk.request import Request, header, pointer, query
 from halflap.sdk.schema import (
     UNSET,
@@ -121,6 +122,7 @@ __all__ = [
     "OAuth2Code",
     "Overruled",
     "Pairs",
+    "Payload",
     "RateLimited",
     "Reads",
     "Rejected",

@@ -203,8 +203,29 @@ class FlowKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Blob:
+    """A payload that is not in its row: where it is, how large, and its digest.
+
+    `key` is `<customer>/<32 hex digits>`, drawn at random: equal payloads of two customers, or of
+    one, have nothing in common. The digest is BLAKE2b, keyed by the customer's id.
+    """
+
+    key: str
+    size: int
+    digest: bytes
+
+    @property
+    def customer(self) -> str:
+        """Whose it is."""
+        return self.key.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """What arrived for one flow of one instance, as raw bytes and headers."""
+    """What arrived for one flow of one instance, as raw bytes and headers.
+
+    `large` stands for a body that is too large to be held in memory; `body` is empty then.
+    """
 
     method: str
     path: str
@@ -214,6 +235,7 @@ class Event:
     received_at: Micros
     url: str = ""
     part: int = 0
+    large: Blob | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Host:
         )
         lifecycle = Lifecycle(store.catalogue, self.library.integration, self.resolver.config)
         self.resolver.system_flow = lifecycle.flow
-        self.executor = Executor(self.resolver.work)
+        self.executor = Executor(self.resolver.work, reader=store.payloads)
         self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None
         self.deployer = Deployer(
             store.catalogue,
@@ -130,6 +130,8 @@ class Host:
             count=store.catalogue.counters.count,
             body_bytes=settings.body_bytes,
             is_full=self.backlog.is_full,
+            large=store.large,
+            in_memory=settings.stream_bytes,
         )
         self.operations = Operations(
             store=store,
@@ -165,6 +167,7 @@ class Host:
             large=settings.blobs,
             over=settings.blob_bytes,
             identity=identity,
+            whole=settings.stream_bytes,
         )
         try:
             return cls(settings, store, role=role, probation=probation)
@@ -285,6 +288,7 @@ class Host:
             keys=settings.keys or (settings.dir / KEY).read_text("ascii"),
             watchdog_seconds=settings.watchdog_seconds,
             memory=max(LEAST_MEMORY, memory_of_machine() // 2),
+            blobs="" if self.store.large is None else self.store.large.blobs.where,
         )
 
     def _fail(self, error: BaseException) -> None:

@@ -153,6 +153,13 @@ class Settings:
         least=1024,
         most=1024**3,
     )
+    stream_bytes: int = setting(
+        8 * 1024 * 1024,
+        "How many bytes of a body are held in memory; a larger one, up to `HALFLAP_BODY_BYTES`, goes "
+        "to the blobs as it comes, and flows read it in pieces.",
+        least=1024,
+        most=1024**3,
+    )
     header_bytes: int = setting(
         16 * 1024,
         "How many bytes the head of a request may have; what is larger is answered 431.",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from halflap import Component, Connection, Model, UpstreamError
+from halflap import Component, Connection, Model, Payload, UpstreamError
 
 
 class Http(Connection):
@@ -71,14 +71,20 @@ async def request(
     headers: dict[str, str] | None = None,
     json: Any = None,
     body: str | None = None,
+    payload: Payload | None = None,
     fail: bool = True,
 ) -> Answer:
     """Send a request and return the whole answer.
 
-    With `fail=False`, an answer of 400 or more is a result too.
+    A `payload` (`event.payload` of a large request) is sent as it is read. With `fail=False`,
+    an answer of 400 or more is a result too.
     """
-    content: dict[str, Any] = {"body": body.encode()} if body is not None else {}
-    if body is None and json is not None:
+    content: dict[str, Any] = {}
+    if payload is not None:
+        content = {"body": payload}
+    elif body is not None:
+        content = {"body": body.encode()}
+    elif json is not None:
         content = {"json": json}
     response = await api.request(
         method, path, params=params, headers=headers, check=fail, **content

@@ -37,6 +37,8 @@ from halflap.engine.resolver import Resolver
 from halflap.engine.watchdog import Watchdog
 from halflap.model import LogLine, Micros, Outcome, Record, Signal, Start, StateWrite, wall_clock
 from halflap.sdk.egress import Egress, Policy
+from halflap.store import blobs
+from halflap.store.blobs.checked import Checked
 from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
 
@@ -138,7 +140,8 @@ class Child:
             egress=Egress(Policy(allow=begin.allow)),
         )
         resolver.system_flow = Lifecycle(catalogue, library.integration, resolver.config).flow
-        return Executor(resolver.work)
+        reader = Checked(blobs.at(begin.blobs)) if begin.blobs else None
+        return Executor(resolver.work, reader=reader)
 
     def _take(self, take: Take, executor: Executor) -> None:
         turn = RemoteTurn(take, self._desk)

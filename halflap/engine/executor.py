@@ -45,14 +45,15 @@ from halflap.model import (
     StateWrite,
     to_datetime,
 )
-from halflap.sdk import connection, running
+from halflap.sdk import connection, payload, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.pairs import plain_fields, read_of
+from halflap.sdk.payload import Payload, Reader
 from halflap.sdk.record import Seal, adapter_of, decode_value, encode_value
-from halflap.sdk.request import Headers, Request
+from halflap.sdk.request import Headers, LargeRequest, Request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
@@ -90,6 +91,8 @@ class Executor:
     resolve: Resolve
     chance: random.Random = field(default_factory=random.Random)
     perform: Perform | None = None
+    reader: Reader | None = None
+    """Where payloads are that are too large for memory."""
 
     async def __call__(self, turn: Turn) -> Verdict:
         if turn.cancelling is not None:
@@ -113,6 +116,8 @@ class Executor:
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
             connection.egress.set(work.egress)
+        if self.reader is not None:
+            payload.reading.set(payload.Reading(self.reader, turn.start.flow.customer))
         scope = recorder.open()
         running.recorder.set(None)
         running.step.set(None)
@@ -264,16 +269,19 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
             (name, unseal(value.removeprefix(SEALED)) if is_sealed(name, value) else value)
             for name, value in headers
         )
-    return Request(
-        method=event.method,
-        path=event.path,
-        query=event.query,
-        headers=Headers(headers),
-        body=event.body,
-        url=event.url,
-        received_at=to_datetime(event.received_at),
-        part=event.part,
-    )
+    head: dict[str, Any] = {
+        "method": event.method,
+        "path": event.path,
+        "query": event.query,
+        "headers": Headers(headers),
+        "url": event.url,
+        "received_at": to_datetime(event.received_at),
+        "part": event.part,
+    }
+    if event.large is None:
+        return Request(body=event.body, **head)
+    kind = head["headers"].get("content-type", "").partition(";")[0].strip().lower()
+    return LargeRequest(Payload(event.large, kind or "application/octet-stream"), **head)
 
 
 def is_sealed(name: str, value: str) -> bool:

@@ -32,6 +32,7 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     keys: str
     watchdog_seconds: float
     memory: int | None
+    blobs: str = ""
 
 
 class Take(msgspec.Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,7 +11,16 @@ import structlog
 from halflap.errors import HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
 from halflap.gateway.intake import cut, dedupe_of, kept, pick, said, wanted, with_body
-from halflap.gateway.route import Find, Intake, Route
+from halflap.gateway.large import (
+    Gone,
+    check_large,
+    large_request,
+    read_body,
+    rest_of,
+    taken,
+    too_large,
+)
+from halflap.gateway.route import Find, Intake, Large, Route
 from halflap.model import (
     SEALED,
     SEALED_HEADERS,
@@ -22,13 +31,15 @@ from halflap.model import (
     Order,
     Rejection,
     Start,
+    Started,
     new_id,
     random_bits,
     to_datetime,
 )
+from halflap.sdk._proof import begin
 from halflap.sdk.pairs import order_of
 from halflap.sdk.request import Headers, Request, decompress
-from halflap.sdk.trigger import FlowResult, Reply
+from halflap.sdk.trigger import Declaration, FlowResult, Reply
 
 log = structlog.get_logger("halflap.gateway")
 
@@ -40,6 +51,7 @@ PREFIX = "/hooks/"
 BACKLOG = "too many events wait to be processed; send this one again later"
 BACKLOG_SECONDS = 10
 LARGEST_BODY = 6 * 1024 * 1024
+IN_MEMORY = 8 * 1024 * 1024
 A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -58,10 +70,14 @@ class Gateway:
         body_bytes: int = LARGEST_BODY,
         chance: Chance = random_bits,
         is_full: Callable[[str, int], Awaitable[bool]] | None = None,
+        large: Large | None = None,
+        in_memory: int = IN_MEMORY,
     ) -> None:
         """`reject` and `count` note what was not accepted; they do not wait for a commit.
 
-        `is_full` says whether a customer has too much queued to accept so many more.
+        `is_full` says whether a customer has too much queued to accept so many more. Where there is
+        something that takes `large` bodies, those of more than `in_memory` bytes are handed to it
+        as they come, and never held.
         """
         self._find = find
         self._engine = engine
@@ -71,23 +87,34 @@ class Gateway:
         self._body_bytes = body_bytes
         self._chance = chance
         self._is_full = is_full
+        self._large = large
+        self._in_memory = body_bytes if large is None else in_memory
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        body = await read_body(receive)
-        if body is None:
-            return  # the sender went away: there is no complete request
-        answer = await self._answer(scope, body)
+        try:
+            body, more = await read_body(receive, self._in_memory)
+            rest = rest_of(body, receive) if more else None
+            answer = await self._answer(scope, body, rest)
+        except Gone:
+            return  # there is no complete request
         await respond(send, answer, head=scope["method"] == "HEAD")
 
-    async def _answer(self, scope: Message, body: bytes) -> Answer:
+    async def _answer(
+        self, scope: Message, body: bytes, large: AsyncIterator[bytes] | None = None
+    ) -> Answer:
         endpoint, _, rest = scope["path"].removeprefix(PREFIX).partition("/")
         route = None
         try:
             route = await self._find(endpoint)
             if route is None or scope["method"] not in route.declaration.methods:
                 return nothing_here()
-            request = self._request(route, scope, body, f"/{rest}" if rest else "")
-            return await self._receive(route, request)
+            path = f"/{rest}" if rest else ""
+            if large is not None:
+                head = self._request(route, scope, b"", path)
+                return await self._receive_large(route, head, large)
+            return await self._receive(route, self._request(route, scope, body, path))
+        except Gone:
+            raise
         except Rejected as error:
             if route is not None:
                 self._note(route, error, scope)
@@ -130,22 +157,65 @@ class Gateway:
                 return encode_reply(reply)
         starts = self._starts(route, request)
         if not starts:
-            sync = isinstance(declared.answer, FlowResult)
-            return encode_reply(Reply()) if sync else answer_for(declared.answer, request, ())
+            return unwanted(declared, request)
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
-        flow = route.flow
-        if self._is_full is not None and await self._is_full(flow.customer, len(starts)):
-            self._count(flow.instance, flow.flow, "refused: backlog")
+        if await self._has_no_room(route, len(starts)):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._engine.start(starts)
+        return await self._accepted(declared, request, started)
+
+    async def _receive_large(
+        self, route: Route, head: Request, chunks: AsyncIterator[bytes]
+    ) -> Answer:
+        """Take a body that is not held: kept and verified as it comes, then accepted or removed."""
+        if self._large is None:
+            raise too_large()
+        declared = route.declaration
+        limit = declared.body_limit or self._body_bytes
+        size = check_large(route, head, limit)
+        if isinstance(declared.answer, FlowResult) and not route.settled:
+            return problem(503, retry_after=5)
+        if await self._has_no_room(route, 1):
+            return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
+        proof = begin(declared.verify, head, route.secrets, head.received_at)
+        execution = new_id("exe", now=self._clock(), chance=self._chance())
+        chunks = taken(chunks, proof, limit)
+        blob = await self._large.receive(route.flow.customer, execution, chunks, size)
+        try:
+            proof.check()
+            request = large_request(head, blob)
+            starts = self._starts(route, request, execution)
+            if not any(each.event.large for each in starts):
+                await self._large.discard(blob)
+        except BaseException:
+            await self._large.discard(blob)
+            raise
+        if not starts:
+            return unwanted(declared, request)
+        # Where this fails, the execution may be there all the same: what nobody has is swept up.
+        started = await self._engine.start(starts)
+        if all(each.duplicate_of is not None for each in started):
+            await self._large.discard(blob)
+        return await self._accepted(declared, request, started)
+
+    async def _has_no_room(self, route: Route, count: int) -> bool:
+        flow = route.flow
+        if self._is_full is None or not await self._is_full(flow.customer, count):
+            return False
+        self._count(flow.instance, flow.flow, "refused: backlog")
+        return True
+
+    async def _accepted(
+        self, declared: Declaration, request: Request, started: Sequence[Started]
+    ) -> Answer:
         if isinstance(declared.answer, FlowResult):
             return await self._result(
                 started[0].duplicate_of or started[0].execution, declared.answer
             )
         return answer_for(declared.answer, request, started)
 
-    def _starts(self, route: Route, request: Request) -> list[Start]:
+    def _starts(self, route: Route, request: Request, execution: str | None = None) -> list[Start]:
         declared = route.declaration
         now = self._clock()
         starts: list[Start] = []
@@ -153,7 +223,8 @@ class Gateway:
             if not wanted(route.definition.filter, part):
                 self._count(route.flow.instance, route.flow.flow, "filtered")
                 continue
-            execution = new_id("exe", now=now, chance=self._chance())
+            if execution is None or part is not request:
+                execution = new_id("exe", now=now, chance=self._chance())
             key = said(declared.key, part)
             starts.append(
                 Start(
@@ -182,6 +253,13 @@ class Gateway:
             if name.lower().decode("latin-1") not in SEALED_HEADERS
         )
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
+
+
+def unwanted(declared: Declaration, request: Request) -> Answer:
+    """The answer to a request of which no flow wants anything."""
+    if isinstance(declared.answer, FlowResult):
+        return encode_reply(Reply())
+    return answer_for(declared.answer, request, ())
 
 
 def order_by(route: Route, part: Request, key: str | None) -> Order | None:
@@ -216,33 +294,22 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
         (name, SEALED + route.seal(value)) if name.lower() in SEALED_HEADERS else (name, value)
         for name, value in request.headers.raw
     )
-    keep = route.definition.keep
+    keep, payload = route.definition.keep, request.payload
+    if payload is not None:
+        body = b""
+    else:
+        body = request.body if keep is None else kept(request.body, keep)
     return Event(
         method=request.method,
         path=request.path,
         query=request.query,
         headers=headers,
-        body=request.body if keep is None else kept(request.body, keep),
+        body=body,
         received_at=now,
         url=request.url,
         part=request.part,
+        large=None if payload is None else payload.blob,
     )
-
-
-async def read_body(receive: Receive) -> bytes | None:
-    """The whole body; None where the sender went away before its end."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    if not message.get("more_body"):
-        return message.get("body", b"")
-    parts = [message.get("body", b"")]
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
 
 
 async def respond(send: Send, answer: Answer, *, head: bool) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class EdgeLimits:
     """What the edge lets through; sizes in bytes, times in seconds.
 
-    `body_rate` is the least mean rate of a body once `body_rate_after` has passed. Connections of
+    `body_rate` is the least mean rate of a body once `body_rate_after` has passed, `body_speed` the
+    mean rate at which it may take longer than `body_seconds`. Connections of
     `trusted_proxies` (addresses or networks) are not counted per address, and their
     X-Forwarded-For and X-Forwarded-Proto are believed.
     """
@@ -29,6 +30,7 @@ class EdgeLimits:
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     body_rate: int = 1024
+    body_speed: int = 256 * 1024
     body_rate_after: float = 5.0
     idle_seconds: float = 75.0
     connections: int = 10_000

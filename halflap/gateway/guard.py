@@ -300,7 +300,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif phase == HEAD:
             if age > limits.header_seconds:
                 self.refuse(refusal.HEADER_TIMEOUT) if self._fed else transport.close()
-        elif age > limits.body_seconds or (
+        elif age > limits.body_seconds + self._received / limits.body_speed or (
             age > limits.body_rate_after and self._received < limits.body_rate * age
         ):
             self.refuse(refusal.BODY_TIMEOUT)

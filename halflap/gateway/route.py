@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from halflap.model import FlowKey, Outcome, Start, Started
+from halflap.model import Blob, FlowKey, Outcome, Start, Started
 from halflap.sdk.integration import Flow
 from halflap.sdk.trigger import Declaration
 
@@ -30,6 +30,20 @@ class Route:
 
 Find = Callable[[str], Awaitable[Route | None]]
 """Finds the route of an endpoint's id; None for one that is unknown or closed."""
+
+
+class Large(Protocol):
+    """What takes bodies that are too large to be held in memory."""
+
+    async def receive(
+        self, customer: str, execution: str, chunks: AsyncIterable[bytes], size: int = 0
+    ) -> Blob:
+        """Keep a body as it comes, durably."""
+        ...
+
+    async def discard(self, blob: Blob) -> None:
+        """Remove one that is not accepted after all."""
+        ...
 
 
 class Intake(Protocol):

@@ -18,6 +18,7 @@ from pydantic import Secret, SecretBytes, SecretStr
 
 from halflap.errors import DefinitionError
 from halflap.sdk import codec
+from halflap.sdk.payload import Payload
 from halflap.sdk.schema import UNSET, File
 
 _METHOD = re.compile(r"[A-Z]{1,20}\Z")
@@ -37,7 +38,7 @@ _LARGE = 2**20
 class Outgoing:
     """One request before it is sent, and after each redirect that it follows."""
 
-    __slots__ = ("_body", "_files", "_form", "headers", "method", "query")
+    __slots__ = ("_body", "_files", "_form", "_payload", "headers", "method", "query")
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class Outgoing:
         headers: Mapping[str, str] | None,
         json: Any,
         form: Mapping[str, Any] | None,
-        body: bytes | None,
+        body: bytes | Payload | None,
         files: Mapping[str, File] | None,
     ) -> None:
         self.method = method.upper()
@@ -60,7 +61,8 @@ class Outgoing:
         self.headers = CIMultiDict[str]() if headers is None else _checked(headers)
         self._form = None if form is None else pairs(form, "form")
         self._files = files
-        self._body = body
+        self._payload = body if isinstance(body, Payload) else None
+        self._body = None if isinstance(body, Payload) else body
         if json is not ...:
             try:
                 self._body = codec.encode(json)
@@ -70,13 +72,17 @@ class Outgoing:
         elif self._form is not None and files is None:
             self._body = urlencode(self._form).encode()
             self.headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        elif self._payload is not None:
+            self.headers.setdefault("Content-Type", self._payload.content_type)
+            self.headers["Content-Length"] = str(self._payload.size)
         elif files is not None and "Content-Type" in self.headers:
             del self.headers["Content-Type"]  # it carries the boundary, which is not known yet
 
     @property
     def is_plain(self) -> bool:
         """Whether it has no body, or one that is whole and not large."""
-        return self._files is None and (self._body is None or len(self._body) <= _LARGE)
+        small = self._body is None or len(self._body) <= _LARGE
+        return small and self._files is None and self._payload is None
 
     @property
     def body(self) -> bytes | None:
@@ -94,6 +100,8 @@ class Outgoing:
                     name, BytesIO(file.data), filename=file.name, content_type=file.content_type
                 )
             return parts
+        if self._payload is not None:
+            return self._payload.stream()
         if self._body is None:
             return None
         if len(self._body) > _LARGE:
@@ -105,8 +113,9 @@ class Outgoing:
         to_get = status == 303 and self.method != "HEAD"
         if to_get or (status in (301, 302) and self.method == "POST"):
             self.method = "GET"
-            self._body = self._form = self._files = None
+            self._body = self._form = self._files = self._payload = None
             self.headers.popall("Content-Type", None)
+            self.headers.popall("Content-Length", None)
         if not same_origin:
             self.headers = CIMultiDict(
                 (name, value) for name, value in self.headers.items() if name.lower() in _HARMLESS

@@ -112,6 +112,26 @@ class Signature:
                 "secrets: another secret is set at the sender, or the request was changed."
             )
 
+    def claims(self, request: Request, secrets: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
+        """The HMAC keys that may have signed, and the digests that the request claims.
+
+        Raises `Rejected` where there is none of either, as with public keys alone.
+        """
+        keys, _ = self._keys(secrets)
+        digests, _ = self._claimed(self._fields(only_value(request, self.header, "signature")))
+        if not keys or not digests:
+            raise Rejected(
+                "A public key's signature needs the whole body at once, and this one is too large "
+                "to be held in memory; use a shared secret.",
+                status=413,
+            )
+        return keys, digests
+
+    def around(self, request: Request, now: datetime) -> bytes:
+        """The bytes that the sender signed, of a request whose time is checked."""
+        fields = self._fields(only_value(request, self.header, "signature"))
+        return self._signed(request, self._checked_timestamp(request, fields, now))
+
     def sign(
         self,
         body: bytes,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from halflap.errors import Unauthorized
 from halflap.sdk import running
 from halflap.sdk.egress import Egress, Limits, Response
+from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 
 METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -75,7 +76,7 @@ class Connection(BaseModel):
         headers: Mapping[str, str] | None = None,
         json: Any = ...,
         form: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
         check: bool = True,
     ) -> Response:
@@ -83,7 +84,8 @@ class Connection(BaseModel):
 
         `path` is joined to `base_url` (an absolute URL must have its origin, so that credentials
         stay at home). Requests with an effect carry an `Idempotency-Key` that is the same on every
-        try of the step. Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
+        try of the step. A `Payload` is sent as it is read, and never held.
+        Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
         False. Credentials that were refused are refreshed once, where the connection can.
         """
         connection = self

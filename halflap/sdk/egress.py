@@ -33,6 +33,7 @@ from halflap.sdk._response import (
     too_large,
 )
 from halflap.sdk._wire import METHODS, TooLarge, Wire
+from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 
 __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
@@ -109,7 +110,7 @@ class Egress:
         headers: Mapping[str, str] | None = None,
         json: Any = ...,
         form: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
+        body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
         limits: Limits | None = None,
     ) -> Response:
@@ -145,7 +146,7 @@ class Egress:
         headers: Mapping[str, str] | None = None,
         json: Any = ...,
         form: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
+        body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
         limits: Limits | None = None,
     ) -> AsyncGenerator[Download]:

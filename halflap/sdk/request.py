@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,8 +16,9 @@ from halflap.errors import DefinitionError, InvalidEvent
 from halflap.model import a_dict
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
+from halflap.sdk.payload import Payload
 
-__all__ = ["Headers", "Picker", "Request", "UploadedFile", "constant", "decompress"]
+__all__ = ["Headers", "LargeRequest", "Picker", "Request", "UploadedFile", "constant", "decompress"]
 __all__ += ["header", "pointer", "query"]
 
 T = TypeVar("T")
@@ -93,6 +94,21 @@ class Request:
     _read: dict[str, Any] = field(default_factory=a_dict, init=False, repr=False, compare=False)
 
     @property
+    def payload(self) -> Payload | None:
+        """The body, where it is too large to be held in memory (`body` raises then); else None."""
+        return None
+
+    @property
+    def size(self) -> int:
+        """How many bytes the body has."""
+        return len(self.body)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in chunks, however large it is."""
+        if self.body:
+            yield self.body
+
+    @property
     def params(self) -> dict[str, str]:
         """The query's parameters, the first value of each."""
         pairs = _body.urlencoded(self.query, "query")
@@ -159,12 +175,51 @@ class Request:
         return self.headers.get("content-type", "")
 
 
+class LargeRequest(Request):
+    """A request whose body is not in memory: `stream()` it, or hand `payload` on."""
+
+    __slots__ = ("_payload",)
+    _payload: Payload
+
+    def __init__(self, payload: Payload, **head: Any) -> None:
+        """`head` is all that a `Request` has beside its body."""
+        given: dict[str, Any] = {"part": 0, **head, "_read": {}, "_payload": payload}
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def payload(self) -> Payload:
+        """The body."""
+        return self._payload
+
+    @property
+    def size(self) -> int:
+        """How many bytes the body has."""
+        return self.payload.size
+
+    @property
+    def body(self) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Raises: this body does not fit into memory."""
+        raise InvalidEvent(
+            f"The body has {self.size:,} bytes, too many to be held in memory; take "
+            "`webhook.raw`, and read `request.stream()` or send `request.payload` on."
+        )
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in chunks."""
+        async for chunk in self.payload.stream():
+            yield chunk
+
+
 def _to_record(request: Request) -> dict[str, Any]:
     """A request as a flow in YAML sees it and a journal keeps it; the body as text if it is one."""
-    try:
-        body = {"body": request.body.decode()}
-    except UnicodeDecodeError:
-        body = {"body_base64": base64.b64encode(request.body).decode()}
+    if request.payload is not None:
+        body: dict[str, Any] = {"body": None, "payload": request.payload.recorded()}
+    else:
+        try:
+            body = {"body": request.body.decode()}
+        except UnicodeDecodeError:
+            body = {"body_base64": base64.b64encode(request.body).decode()}
     return {
         "method": request.method,
         "path": request.path,
@@ -181,16 +236,19 @@ def _to_record(request: Request) -> dict[str, Any]:
 def _from_record(value: Any) -> Request:
     try:
         text: str | None = value.get("body")
-        return Request(
-            method=value["method"],
-            path=value["path"],
-            query=value["query"],
-            headers=Headers((name, each) for name, each in value["raw_headers"]),
-            body=base64.b64decode(value["body_base64"]) if text is None else text.encode(),
-            url=value["url"],
-            received_at=datetime.fromisoformat(value["received_at"]),
-            part=value["part"],
-        )
+        head: dict[str, Any] = {
+            "method": value["method"],
+            "path": value["path"],
+            "query": value["query"],
+            "headers": Headers((name, each) for name, each in value["raw_headers"]),
+            "url": value["url"],
+            "received_at": datetime.fromisoformat(value["received_at"]),
+            "part": value["part"],
+        }
+        if "payload" in value:
+            return LargeRequest(Payload.of(value["payload"]), **head)
+        body = base64.b64decode(value["body_base64"]) if text is None else text.encode()
+        return Request(body=body, **head)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("expected a Request") from error
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 from halflap.errors import StoreError
 from halflap.model import Clock, Process, wall_clock
 from halflap.store import blobs, canary
-from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs.payloads import WHOLE, Payloads
 from halflap.store.blobs.register import Register
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.writer import Writer
@@ -73,6 +73,7 @@ class Store:
         """How the processes that have this store open tell each other; None where one has it alone."""
         self._identity = identity or Identity()
         self._opened_at = clock()
+        self.payloads: Payloads | None = None
 
     @classmethod
     async def open(
@@ -85,6 +86,7 @@ class Store:
         large: str = "",
         over: int = BLOB_BYTES,
         identity: Identity | None = None,
+        whole: int = WHOLE,
     ) -> Store:
         """Open the store in a directory, or at a URL such as `postgresql://user@host/database`.
 
@@ -102,7 +104,8 @@ class Store:
 
         Payloads of more than `over` bytes are kept at `large`, a directory or a URL such as
         `s3://bucket/prefix`. Where it is not given: in `blobs` in the store's directory; in a
-        database, in their rows, as all processes have to find them.
+        database, in their rows, as all processes have to find them. Bodies of more than `whole`
+        bytes are never held in memory.
         """
         if isinstance(place, str) and place.startswith(SCHEMES):
             store = await cls._at_url(place, clock, vault, identity)
@@ -111,9 +114,9 @@ class Store:
             large = large or str(Path(place) / BLOBS)
         try:
             if large:
-                store.put_large(blobs.at(large), over)
+                store.put_large(blobs.at(large), over, whole)
             else:
-                store.put_large(blobs.Nowhere(), sys.maxsize)
+                store.put_large(blobs.Nowhere(), sys.maxsize, sys.maxsize)
         except BaseException:
             await store.close()
             raise
@@ -199,12 +202,17 @@ class Store:
         about = (me.host, me.pid, code_version(), known, self._opened_at, now)
         return [Process(me.id, me.role, me.worker, *about)]
 
-    def put_large(self, place: blobs.BlobStore, over: int) -> None:
+    def put_large(self, place: blobs.BlobStore, over: int, whole: int) -> None:
         """Keep payloads of more than `over` bytes in a blob store from now on."""
         self.blobs = place
         register = Register(self.database, self.clock)
-        payloads = Payloads(self.journal, place, register, self.clock, over=over)
-        self.journal = cast(Journal, payloads)
+        self.payloads = Payloads(self.journal, place, register, self.clock, over=over, whole=whole)
+        self.journal = cast(Journal, self.payloads)
+
+    @property
+    def large(self) -> Payloads | None:
+        """What takes payloads that are too large for memory; None where there is no blob store."""
+        return None if isinstance(self.blobs, blobs.Nowhere) else self.payloads
 
     @property
     def where(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from halflap.testing.fake import Fake, FakeEgress, Sent
 from halflap.testing.fixture import Fixture, load_fixture, make_fixture
+from halflap.testing.large import make_large_request
 from halflap.testing.receiver import Receive, Received
 from halflap.testing.result import Result, Step
 from halflap.testing.runner import Run, make_request
@@ -28,6 +29,7 @@ __all__ = [
     "in_turn",
     "load_fixture",
     "make_fixture",
+    "make_large_request",
     "make_request",
 ]
 

@@ -18,6 +18,7 @@ from halflap.sdk._outgoing import Outgoing, pairs
 from halflap.sdk._response import failure
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Download, Egress, Limits, Response
+from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 from halflap.sdk.trigger import Reply
 from halflap.testing.sample import sample_connection
@@ -200,11 +201,14 @@ class FakeEgress(Egress):
         headers: Mapping[str, str] | None = None,
         json: Any = ...,
         form: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
+        body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
         limits: Limits | None = None,
     ) -> Response:
         """Hand a request to the fake; redirects are not followed."""
+        if isinstance(body, Payload):
+            headers = {"Content-Type": body.content_type, **(headers or {})}
+            body = await body.read()
         outgoing = Outgoing(method, params, headers, json, form, body, files)
         target = URL(url).extend_query(outgoing.query or [])
         sent = self._sent(outgoing, target, files or {})

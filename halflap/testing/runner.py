@@ -27,6 +27,7 @@ from halflap.sdk.record import encode_value
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger
+from halflap.testing import large
 from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
 from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
@@ -152,7 +153,8 @@ async def execute(
     for (scope, key), value in kept.items():
         await engine.memory.state.ask(StateWrite(scope, key, value))
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
-    executor = Executor(instance.resolve(flow, work.flow), chance, work.perform)
+    resolve = instance.resolve(flow, work.flow)
+    executor = Executor(resolve, chance, work.perform, reader=large.kept)
     running = asyncio.create_task(engine.run(executor))
     try:
         await engine.start([start])
@@ -209,7 +211,8 @@ def start_of(
             path=request.path,
             query=request.query,
             headers=request.headers.raw,
-            body=request.body,
+            body=request.body if request.payload is None else b"",
+            large=None if request.payload is None else request.payload.blob,
             received_at=to_micros(request.received_at),
             url=request.url,
             part=request.part,

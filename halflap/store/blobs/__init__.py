@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from halflap.errors import StoreError
-from halflap.store.blobs.blob import Blob, BlobStore
+from halflap.store.blobs.blob import BlobStore
 from halflap.store.blobs.directory import Directory
 from halflap.store.blobs.nowhere import Nowhere
 
-__all__ = ["Blob", "BlobStore", "Directory", "Nowhere", "at"]
+__all__ = ["BlobStore", "Directory", "Nowhere", "at"]
 
 SCHEMES = ("s3://", "gs://", "az://")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
 import msgspec
+
+from halflap.model import Blob
 
 MARK = b"\x00halflap-blob\x00"
 """What a reference begins with in its row. A payload that begins so is itself made a blob."""
@@ -16,31 +17,14 @@ MARK = b"\x00halflap-blob\x00"
 CHUNK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A payload that is not in its row: where it is, how large, and its digest.
+def reference(blob: Blob) -> bytes:
+    """A blob as it stands in a row, in its payload's place."""
+    return MARK + msgspec.msgpack.encode((blob.key, blob.size, blob.digest))
 
-    `key` is `<customer>/<32 hex digits>`, drawn at random: equal payloads of two customers, or of
-    one, have nothing in common. The digest is BLAKE2b, keyed by the customer's id.
-    """
 
-    key: str
-    size: int
-    digest: bytes
-
-    @property
-    def customer(self) -> str:
-        """Whose it is."""
-        return self.key.partition("/")[0]
-
-    def encode(self) -> bytes:
-        """As it stands in a row, in the payload's place."""
-        return MARK + msgspec.msgpack.encode((self.key, self.size, self.digest))
-
-    @classmethod
-    def decode(cls, data: bytes) -> Blob:
-        """From what stands in a row."""
-        return cls(*msgspec.msgpack.decode(data[len(MARK) :], type=tuple[str, int, bytes]))
+def referred(data: bytes) -> Blob:
+    """The blob that a row refers to."""
+    return Blob(*msgspec.msgpack.decode(data[len(MARK) :], type=tuple[str, int, bytes]))
 
 
 def is_reference(data: bytes | None) -> bool:

@@ -9,8 +9,9 @@ copies, and so none is removed that somebody else needs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import structlog
 
 from halflap.errors import BlobLost, StoreError
 from halflap.model import (
+    Blob,
     Clock,
     Event,
     Execution,
@@ -28,7 +30,16 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store.blobs.blob import MARK, Blob, BlobStore, hasher, is_reference, new_key
+from halflap.store.blobs.blob import (
+    MARK,
+    BlobStore,
+    hasher,
+    is_reference,
+    new_key,
+    reference,
+    referred,
+)
+from halflap.store.blobs.checked import Checked
 from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
 from halflap.store.turns import Share
@@ -41,6 +52,8 @@ GRACE: Micros = DAY
 LONGEST_SECONDS = 3_600.0
 """How long writing the blobs of one write may take: far less than `GRACE`."""
 LATER: Micros = 30_000_000
+WHOLE = 8 * 1024 * 1024
+"""The largest body that is held in memory."""
 SWEPT_AT_ONCE = 100
 
 
@@ -48,13 +61,23 @@ class Payloads:
     """The journal's verbs, with payloads of more than `over` bytes in the blob store."""
 
     def __init__(
-        self, journal: Journal, blobs: BlobStore, register: Register, clock: Clock, *, over: int
+        self,
+        journal: Journal,
+        blobs: BlobStore,
+        register: Register,
+        clock: Clock,
+        *,
+        over: int,
+        whole: int = WHOLE,
     ) -> None:
+        """Bodies of more than `whole` bytes are never loaded: an event has them as `large`."""
         self.journal = journal
         self.blobs = blobs
         self._register = register
         self._clock = clock
         self._over = over
+        self._whole = whole
+        self._fresh: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         # The verbs that no payload passes through, and what one of the stores has beyond them.
@@ -63,12 +86,16 @@ class Payloads:
     # -- in -------------------------------------------------------------------------------------
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
-        if not any(self.is_large(each.event.body) or each.copied for each in starts):
+        if not any(
+            self.is_large(each.event.body) or each.copied or each.event.large for each in starts
+        ):
             return await self.journal.accept(starts, claim=claim, lease=lease)
+        starts = [await self._own(each) for each in starts]
         outgoing = _Outgoing(self)
         kept = [self._start(each, outgoing) for each in starts]
         await outgoing.write()
         answers = await self.journal.accept(kept, claim=claim, lease=lease)
+        self._fresh -= {each.event.large.key for each in starts if each.event.large is not None}
         whole = {each.execution: each for each in starts}
         return [
             answer
@@ -107,6 +134,37 @@ class Payloads:
         if self._has_large(records, logs):
             records, logs, _ = await self._kept(lease, records, logs, None)
         return await self.journal.release(lease, records, logs, how)
+
+    async def receive(
+        self, customer: str, execution: str, chunks: AsyncIterable[bytes], size: int = 0
+    ) -> Blob:
+        """Write a body as it comes, for an execution that is about to be accepted with it.
+
+        What is raised while it comes leaves nothing. `size` is what its sender says of it.
+        """
+        key = new_key(customer)
+        await self._register.note([Note(key, execution, "event", size)])
+        digest, total = hasher(key), 0
+
+        async def passed() -> AsyncIterator[bytes]:
+            nonlocal total
+            async for chunk in chunks:
+                digest.update(chunk)
+                total += len(chunk)
+                yield chunk
+
+        try:
+            await self.blobs.write(key, passed())
+        except BaseException:
+            await asyncio.shield(self._drop(key))
+            raise
+        self._fresh.add(key)
+        return Blob(key, total, digest.digest())
+
+    async def discard(self, blob: Blob) -> None:
+        """Remove a body that was received, and is not accepted."""
+        self._fresh.discard(blob.key)
+        await self._drop(blob.key)
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -151,15 +209,8 @@ class Payloads:
         self, blob: Blob, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
         """A payload in chunks. Whole, it is checked: what is not as it was kept is `BlobLost`."""
-        whole = start == 0 and end is None
-        digest, size = hasher(blob.key), 0
-        async for chunk in self.blobs.read(blob.key, start, end):
-            if whole:
-                digest.update(chunk)
-                size += len(chunk)
+        async for chunk in Checked(self.blobs).read(blob, start, end):
             yield chunk
-        if whole and (size != blob.size or digest.digest() != blob.digest):
-            raise BlobLost(where=f"{self.blobs.where}/{blob.key}: {size} of {blob.size} bytes")
 
     # -- away -----------------------------------------------------------------------------------
 
@@ -195,11 +246,27 @@ class Payloads:
         def keep(data: bytes | None, part: Part) -> Any:
             return outgoing.keep(customer, start.execution, data, part)
 
+        body = keep(event.body, "event") if event.large is None else reference(event.large)
         return replace(
             start,
-            event=replace(event, body=keep(event.body, "event")),
+            event=replace(event, body=body, large=None),
             copied=tuple(_each(record, keep) for record in start.copied),
         )
+
+    async def _own(self, start: Start) -> Start:
+        """A start whose large body is its own: that of a replay is a copy."""
+        large = start.event.large
+        if large is None or large.key in self._fresh:
+            return start
+        copy = await self.receive(
+            start.flow.customer, start.execution, self.read(large), large.size
+        )
+        return replace(start, event=replace(start.event, large=copy))
+
+    async def _drop(self, key: str) -> None:
+        with contextlib.suppress(StoreError):  # what stays is swept up
+            await self.blobs.delete([key])
+            await self._register.forget([key])
 
     async def _kept(
         self,
@@ -239,6 +306,9 @@ class Payloads:
     async def _event(self, event: Event, execution: str) -> Event:
         if not is_reference(event.body):
             return event
+        blob = referred(event.body)
+        if blob.size > self._whole:
+            return replace(event, body=b"", large=blob)
         return replace(event, body=await self._value(event.body, execution, "event"))
 
     async def _record(self, record: Record, execution: str) -> Record:
@@ -261,7 +331,7 @@ class Payloads:
         if not is_reference(data):
             return data
         try:
-            return b"".join([chunk async for chunk in self.read(Blob.decode(data))])
+            return b"".join([chunk async for chunk in self.read(referred(data))])
         except BlobLost as error:
             raise BlobLost(what=f"the {part} of {whose}", where=error.where) from error
 
@@ -291,7 +361,7 @@ class _Outgoing:
         digest.update(data)
         self._notes.append(Note(key, execution, part, len(data)))
         self._data.append(data)
-        return Blob(key, len(data), digest.digest()).encode()
+        return reference(Blob(key, len(data), digest.digest()))
 
     async def write(self) -> None:
         if self._notes:

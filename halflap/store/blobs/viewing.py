@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 
 from halflap.errors import BlobLost, NotFound
-from halflap.model import Event, Execution, LogLine, Record
-from halflap.store.blobs.blob import Blob, is_reference
+from halflap.model import Blob, Event, Execution, LogLine, Record
+from halflap.store.blobs.blob import is_reference, referred
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.history import missing
 from halflap.store.protocol import Journal
@@ -40,7 +40,7 @@ class Content:
     @property
     def size(self) -> int:
         """How many there are."""
-        return Blob.decode(self.data).size if self._apart else len(self.data)
+        return referred(self.data).size if self._apart else len(self.data)
 
     @property
     def _apart(self) -> bool:
@@ -51,7 +51,7 @@ class Content:
         if self.payloads is None or not self._apart:
             yield self.data[start:end]
             return
-        async for chunk in self.payloads.read(Blob.decode(self.data), start, end):
+        async for chunk in self.payloads.read(referred(self.data), start, end):
             yield chunk
 
 
@@ -72,7 +72,7 @@ class Viewing:
         event = await self._journal.event(execution)
         if event is None or self._payloads is None or not is_reference(event.body):
             return None if event is None else Seen(event, len(event.body))
-        blob = Blob.decode(event.body)
+        blob = referred(event.body)
         try:
             body = await self._beginning(blob, BODY + 1)
         except BlobLost as error:
@@ -125,7 +125,7 @@ class Viewing:
     async def _value(self, data: bytes | None) -> bytes | None:
         if self._payloads is None or data is None or not is_reference(data):
             return data
-        blob = Blob.decode(data)
+        blob = referred(data)
         try:
             if blob.size <= MOST:
                 return await self._beginning(blob, None)
