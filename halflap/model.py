@@ -84,6 +84,7 @@ def random_bits() -> int:
 ExecutionState = Literal[
     "queued", "running", "waiting", "succeeded", "failed", "cancelled", "ignored"
 ]
+LIVE: frozenset[ExecutionState] = frozenset({"queued", "running", "waiting"})
 ENDED: frozenset[ExecutionState] = frozenset({"succeeded", "failed", "cancelled", "ignored"})
 
 InstanceState = Literal[
@@ -292,13 +293,28 @@ FLOW_ORDERS = "order:"
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """How an execution runs another one again; kept with it, so that its lineage says so.
+
+    `start`: all of it, or from the step that failed. `version`: `same`, `current`, or as it was
+    named. `edited`: with another event. `bulk`: the bulk that it is part of.
+    """
+
+    start: Literal["start", "failed"] = "start"
+    version: str = "current"
+    edited: bool = False
+    bulk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """An execution to be started; starting the same id twice starts it once.
 
     `root` is the first of its lineage: idempotency keys are derived from it, so that resuming and
     replaying from a failed step keep them. `key` is the record's id: what support searches by.
     `order` says which others it waits for. `parent` is the execution that started it, which hears of
-    its end by the signal `child_signal`; `bound` says that it is cancelled with its parent.
+    its end by the signal `child_signal`; `bound` says that it is cancelled with its parent. `replay` says
+    how it runs `replay_of` again.
     """
 
     execution: str
@@ -312,6 +328,7 @@ class Start:
     order: Order | None = None
     parent: str | None = None
     bound: bool = True
+    replay: Replay | None = None
 
 
 def child_signal(execution: str) -> str:
@@ -482,6 +499,60 @@ class Execution:
     dismissed: bool = False
     order: Order | None = None
     parent: str | None = None
+    replay: Replay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many executions of a filter are alike."""
+
+    customer: str
+    instance: str
+    integration: str
+    flow: str
+    version: str
+    state: ExecutionState
+    reason: str
+    count: int
+
+
+BulkVerb = Literal["replay", "cancel", "dismiss"]
+BulkState = Literal["running", "succeeded", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a bulk could not do what it is for with an execution."""
+
+    execution: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Something that is done with many executions, in the background, each of them once.
+
+    `wanted` is what was asked for, as plain data: the filter, and how. `done` and `refused` count
+    those of `total` that it has come to, `refusals` says why of the first; `after` is the last one.
+    """
+
+    id: str
+    verb: BulkVerb
+    wanted: dict[str, Any]
+    state: BulkState
+    total: int
+    made_at: Micros
+    done: int = 0
+    refused: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    after: str = ""
+    reason: str = ""
+    ended_at: Micros | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """How many a second, at most; None where it does not matter."""
+        return self.wanted.get("rate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from halflap.api import (
     pauses,
     problem,
     processes,
+    replays,
 )
 from halflap.api.asking import Ops
 from halflap.api.door import Door
@@ -32,6 +33,7 @@ ROUTERS = (
     connections,
     instances,
     executions,
+    replays,
     pauses,
     follow,
     processes,

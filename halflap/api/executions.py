@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Header, Query, Response
 
 from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact
 from halflap.api.operations import Operations
+from halflap.api.operations.executions import Again
 from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.problem import documented
@@ -22,9 +23,12 @@ from halflap.api.recorded import (
     ReplayDraft,
     Replayed,
     attempt_view,
+    edit_of,
     failure_view,
     log_view,
+    moment,
     order_view,
+    related_view,
     seen_view,
     step_view,
     summaries,
@@ -55,6 +59,8 @@ async def list_executions(
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
+    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
+    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
 ) -> Response:
     """Executions, newest first."""
     owner, within = await whose(operations, customer, instance)
@@ -68,6 +74,8 @@ async def list_executions(
         parent=parent,
         before=before,
         dead_letters=dead_letters,
+        since=moment("since", since),
+        until=moment("until", until),
         limit=limit,
     )
     found, next = await operations.executions.list(which)
@@ -89,7 +97,8 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         attempts=[attempt_view(each) for each in detail.attempts],
         failure=failure_view(found.failure),
         dismissed=found.dismissed,
-        replays=list(detail.replays),
+        replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
+        lineage=[related_view(each) for each in detail.lineage],
         children=[
             ChildView(id=each.id, flow=each.flow.flow, state=each.state) for each in detail.children
         ],
@@ -185,12 +194,11 @@ async def send_signal(
 async def replay_execution(
     execution: str, operations: Ops, draft: ReplayDraft | None = None
 ) -> Replayed:
-    """Run it again: whole, or from the failed step; on its instance's version or another."""
+    """Run it again: whole or from the failed step; on this version or another; with its event edited."""
     found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
-    new = await operations.executions.replay(
-        found, from_failed=draft.from_ == "failed", version=draft.version
-    )
+    again = Again(draft.from_, draft.version, None if draft.event is None else edit_of(draft.event))
+    new = await operations.executions.replay(found, again)
     return Replayed(execution=new)
 
 

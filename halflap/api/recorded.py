@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from halflap.api import payload
 from halflap.api.operations import Operations, finding
+from halflap.api.operations.executions import Edit
 from halflap.api.operations.order import rule
 from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
-from halflap.errors import NotFound
+from halflap.errors import ConfigError, NotFound
 from halflap.model import (
     MISSING,
     Event,
@@ -22,6 +25,7 @@ from halflap.model import (
     Micros,
     Order,
     Record,
+    to_micros,
 )
 from halflap.store.blobs.viewing import Seen
 from halflap.store.protocol import Attempt
@@ -156,6 +160,8 @@ class ExecutionView(ExecutionSummary):
     """It failed, and was taken off the dead letters: by hand, or by a replay."""
     replays: list[str]
     """The executions that ran it again, newest first."""
+    lineage: list[RelatedView]
+    """What it runs again, itself, and what runs it again, as they were accepted."""
     children: list[ChildView]
     """The executions that it started, newest first: 100 at most; all of them are listed by `parent`."""
     waiting_since: Time | None
@@ -168,6 +174,24 @@ class ExecutionView(ExecutionSummary):
     """Why it waits for that one."""
     paused: list[PauseView]
     """What it stands still with, where that is paused."""
+
+
+class RelatedView(View):
+    """An execution of a lineage: what it runs again, and how."""
+
+    id: str
+    state: ExecutionState
+    reason: str
+    version: str
+    accepted_at: Time
+    replay_of: str | None
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")]
+    """All of it, or from the step that failed; null where it is no replay."""
+    on: str | None
+    """The version that was asked for: `same`, `current`, or its name."""
+    edited: bool
+    """Whether its event is another one than that of what it runs again."""
+    bulk: str | None
 
 
 class LogView(View):
@@ -189,12 +213,23 @@ class Cancellation(Input):
     """How many seconds it may go on running before it is cut; as the server is set, where left out."""
 
 
-class ReplayDraft(Input):
-    """What to run again: all of it, or from the step that failed."""
+class EventDraft(Input):
+    """What is different about an event: its body, headers by name; null removes one."""
 
-    from_: Annotated[Literal["start", "failed"], Field(alias="from")] = "start"
+    body: str | None = None
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    headers: dict[Text, str | None] = Field(default_factory=dict)
+
+
+class ReplayDraft(Input):
+    """What to run again, and how."""
+
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = "start"
+    """All of it, or from the step that failed; null: from that where one did."""
     version: str | None = None
-    """Left out, the version that its instance has now."""
+    """`current`: the one that its instance has now; `same`: its own, with its config; or another."""
+    event: EventDraft | None = None
+    """Left out, the event as it came."""
 
 
 class Replayed(View):
@@ -259,6 +294,54 @@ async def summaries(
         )
         for each in executions
     ]
+
+
+def related_view(execution: Execution) -> RelatedView:
+    """An execution of a lineage as it is shown."""
+    how = execution.replay
+    return RelatedView.model_validate(
+        {
+            "id": execution.id,
+            "state": execution.state,
+            "reason": execution.reason,
+            "version": execution.flow.version,
+            "accepted_at": rfc3339(execution.accepted_at),
+            "replay_of": execution.replay_of,
+            "from": None if how is None else how.start,
+            "on": None if how is None else how.version,
+            "edited": how is not None and how.edited,
+            "bulk": None if how is None else how.bulk,
+        }
+    )
+
+
+def edit_of(draft: EventDraft) -> Edit:
+    """What is different about an event, as bytes."""
+    body = None if draft.body is None else draft.body.encode()
+    if body is not None and draft.encoding == "base64":
+        try:
+            body = base64.b64decode(body, validate=True)
+        except ValueError as error:
+            raise ConfigError(
+                "the event's body is no base64", fields={"event.body": "is no base64"}
+            ) from error
+    return Edit(body, draft.headers)
+
+
+def moment(field: str, text: str | None) -> Micros | None:
+    """A time of the API; `ConfigError` where it is none, or says no time zone."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return to_micros(at.astimezone(UTC))
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError(
+        f"{text!r} is no time with its zone, such as 2026-01-31T14:00:00Z",
+        fields={field: "is no time with its zone"},
+    )
 
 
 def duration(start: Micros | None, end: Micros | None) -> float | None:

@@ -1,5 +1,5 @@
 """The roles that go on by themselves where executions run: engine, probation, deployer, scheduler,
-pruner."""
+pruner, bulks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from halflap.api.driving import BulkDriver
 from halflap.engine.deployer import Deployer
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
@@ -30,6 +31,7 @@ class Crew:
     deployer: Deployer
     scheduler: Scheduler
     pruner: Pruner
+    bulks: BulkDriver
     tasks: list[asyncio.Task[Any]] = field(default_factory=list[asyncio.Task[Any]])
 
     async def start(self) -> None:
@@ -41,6 +43,7 @@ class Crew:
             asyncio.create_task(self.engine.run(self.executor), name="engine"),
             asyncio.create_task(self.scheduler.run(), name="scheduler"),
             asyncio.create_task(self.pruner.run(), name="pruner"),
+            asyncio.create_task(self.bulks.run(), name="bulks"),
         ]
         if self.probation is not None:
             self.tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
@@ -51,6 +54,7 @@ class Crew:
         """Begin nothing more, and let what runs end within `grace` seconds."""
         self.scheduler.stop()
         self.pruner.stop()
+        self.bulks.stop()
         await self.deployer.stop()
         if self.probation is not None:
             self.probation.stop()

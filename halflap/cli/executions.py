@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any, BinaryIO, get_args
 
 import click
 
+from halflap.cli.bulk import bulk_lines, bulk_options, do_many, follow, meant
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
@@ -20,6 +23,7 @@ from halflap.sdk import codec
 LOOKS_EVERY = 0.3
 STATES = get_args(ExecutionState)
 
+executions_argument = click.argument("executions_", metavar="EXECUTION…", nargs=-1)
 execution_argument = click.argument("execution", metavar="EXECUTION")
 instance_option = click.option("--instance", metavar="NAME", help="The instance, by name or id.")
 
@@ -176,34 +180,6 @@ async def tail_executions(
     raise HalflapError(f"the server at {api.where} stopped")
 
 
-@executions.command("cancel")
-@execution_argument
-@click.option("--reason", default="cancelled by hand", show_default=True, help="Why.")
-@click.option(
-    "--grace",
-    type=click.FloatRange(0, 86_400),
-    metavar="SECONDS",
-    help="How long it may go on running before it is cut; as the server is set otherwise.",
-)
-@speaks()
-async def cancel_execution(
-    api: Client, output: Output, execution: str, reason: str, grace: float | None
-) -> None:
-    """Cancel an execution: at once where it waits, at its next step where it runs.
-
-    One that comes to no step within its grace is cut. No other outcome stands any more.
-
-    Example: halflap executions cancel last --reason "a test" --grace 5
-    """
-    draft = {"reason": reason, "grace": grace}
-    found = await api.post(path("executions", execution, "cancel"), draft)
-    if output.json:
-        output.emit(found)
-        return
-    said = state(found["state"]) if found["state"] in ENDED else "ends at its next step, or is cut"
-    output.line(f"{found['id']}  ", said)
-
-
 @executions.command("signal")
 @execution_argument
 @click.argument("name", metavar="NAME")
@@ -232,16 +208,80 @@ async def signal_execution(
         output.note(("It goes on once a server runs: halflap serve", "yellow"))
 
 
+@executions.command("cancel")
+@executions_argument
+@click.option("--reason", default="cancelled by hand", show_default=True, help="Why.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    help="How long it may go on running before it is cut; as the server is set otherwise.",
+)
+@bulk_options
+@speaks()
+async def cancel_execution(
+    api: Client,
+    output: Output,
+    executions_: tuple[str, ...],
+    reason: str,
+    grace: float | None,
+    where: tuple[str, ...],
+    dry_run: bool,
+    rate: str | None,
+    yes: bool,
+) -> None:
+    """Cancel executions: at once where they wait, at their next step where they run.
+
+    One that comes to no step within its grace is cut. No other outcome stands any more.
+
+    Example: halflap executions cancel last --reason "a test" --grace 5
+    """
+    which = meant(executions_, where, dry_run, rate)
+    if which is not None:
+        how = {"reason": reason, "grace": grace}
+        await do_many(api, output, "cancel", which, dry_run=dry_run, rate=rate, yes=yes, **how)
+        return
+    for execution in executions_:
+        draft = {"reason": reason, "grace": grace}
+        found = await api.post(path("executions", execution, "cancel"), draft)
+        if output.json:
+            output.emit(found)
+            continue
+        ended = found["state"] in ENDED
+        said = state(found["state"]) if ended else "ends at its next step, or is cut"
+        output.line(f"{found['id']}  ", said)
+
+
 @executions.command("replay")
-@click.argument("executions_", metavar="EXECUTION…", nargs=-1, required=True)
+@executions_argument
 @click.option(
     "--from",
     "start",
     type=click.Choice(["start", "failed"]),
     help="The whole of it, or from the step that failed; asked of what failed: failed.",
 )
-@click.option("--version", "number", help="On this version; its instance's otherwise.")
+@click.option(
+    "--version",
+    "number",
+    help="On this version: same (its own, with its config), current, a number, a hash, a target; "
+    "its instance's otherwise.",
+)
+@click.option(
+    "--event",
+    "body",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="With this body in place of the event's; - is stdin.",
+)
+@click.option(
+    "--header",
+    "headers",
+    metavar="NAME:VALUE",
+    multiple=True,
+    help="With this header in the event; without a VALUE, without it.",
+)
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
+@bulk_options
 @speaks()
 async def replay_execution(
     api: Client,
@@ -249,14 +289,31 @@ async def replay_execution(
     executions_: tuple[str, ...],
     start: str | None,
     number: str | None,
+    body: BinaryIO | None,
+    headers: tuple[str, ...],
     wait: bool,
+    where: tuple[str, ...],
+    dry_run: bool,
+    rate: str | None,
+    yes: bool,
 ) -> None:
     """Run executions again: those that failed from the failed step, others from the start.
 
     From the failed step, what succeeded is not done again, and idempotency keys stay the same.
+    Many are run again by the server, each once, also after a crash of it: --where.
 
-    Example: halflap executions replay last --from start --wait
+    Example: halflap executions replay --where state=failed --where since=2h --dry-run
     """
+    edit = edited_event(body, headers)
+    which = meant(executions_, where, dry_run, rate)
+    if which is not None:
+        if wait or edit:
+            raise click.UsageError("--wait, --event and --header go with one execution")
+        how = {"from": start, "version": number}
+        await do_many(api, output, "replay", which, dry_run=dry_run, rate=rate, yes=yes, **how)
+        return
+    if edit and len(executions_) > 1:
+        raise click.UsageError("--event and --header go with one execution")
     if wait and not api.runs:
         raise ConfigError(
             "no server runs, so there is nothing to wait for; start one with halflap serve, or leave "
@@ -265,7 +322,7 @@ async def replay_execution(
     for execution in executions_:
         found = await api.get(path("executions", execution))
         again = start or ("failed" if found["state"] == "failed" and has_steps(found) else "start")
-        draft = {"from": again, "version": number}
+        draft = {"from": again, "version": number, **({"event": edit} if edit else {})}
         made = await api.post(path("executions", found["id"], "replay"), draft)
         if wait:
             await ended(api, output, made["execution"])
@@ -279,13 +336,26 @@ async def replay_execution(
 
 
 @executions.command("dismiss")
-@click.argument("executions_", metavar="EXECUTION…", nargs=-1, required=True)
+@executions_argument
+@bulk_options
 @speaks()
-async def dismiss_execution(api: Client, output: Output, executions_: tuple[str, ...]) -> None:
+async def dismiss_execution(
+    api: Client,
+    output: Output,
+    executions_: tuple[str, ...],
+    where: tuple[str, ...],
+    dry_run: bool,
+    rate: str | None,
+    yes: bool,
+) -> None:
     """Take failed executions off the dead letters.
 
     Example: halflap executions dismiss last
     """
+    which = meant(executions_, where, dry_run, rate)
+    if which is not None:
+        await do_many(api, output, "dismiss", which, dry_run=dry_run, rate=rate, yes=yes)
+        return
     for execution in executions_:
         found = await api.get(path("executions", execution))
         await api.post(path("executions", found["id"], "dismiss"))
@@ -293,6 +363,45 @@ async def dismiss_execution(api: Client, output: Output, executions_: tuple[str,
             output.emit({"dismissed": found["id"]})
         else:
             output.line(f"dismissed {found['id']}")
+
+
+@executions.command("bulks")
+@click.argument("bulk", required=False)
+@click.option("--cancel", "cancels", is_flag=True, help="End it early; what is done stays done.")
+@speaks()
+async def show_bulks(api: Client, output: Output, bulk: str | None, cancels: bool) -> None:
+    """Show what was done with many executions at once, or follow one of these to its end.
+
+    Example: halflap executions bulks
+    """
+    if bulk is not None and cancels:
+        found = await api.post(path("replays", bulk, "cancel"))
+        output.emit(found) if output.json else bulk_lines(output, found)
+        return
+    if bulk is not None:
+        await follow(api, output, await api.get(path("replays", bulk)))
+        return
+    if cancels:
+        raise click.UsageError("--cancel: name the one that is to end")
+    listed: list[dict[str, Any]] = await api.get("/api/replays")
+    if output.json:
+        output.emit_all(listed)
+        return
+    output.table(
+        ("id", "what", "state!", "done!", "refused!", "begun!"),
+        [
+            (
+                each["id"],
+                each["do"],
+                state(each["state"]),
+                f"{each['done']:,} of {each['total']:,}",
+                f"{each['refused']:,}",
+                (ago(each["made_at"]), "dim"),
+            )
+            for each in listed
+        ],
+        "nothing was done with many at once yet; see: halflap executions replay --help",
+    )
 
 
 @click.group("events", cls=Group)
@@ -334,6 +443,19 @@ async def last_event(
     else:
         event_lines(output, found, whole=True)
         output.next(f"halflap executions show {found['execution']}")
+
+
+def edited_event(body: BinaryIO | None, headers: Sequence[str]) -> dict[str, Any]:
+    """What is different about the event; empty where nothing is."""
+    edit: dict[str, Any] = {}
+    if body is not None:
+        edit = {"body": base64.b64encode(body.read()).decode(), "encoding": "base64"}
+    for each in headers:
+        name, colon, value = each.partition(":")
+        if not colon or not name.strip():
+            raise ConfigError(f"--header {each}: it is NAME:VALUE")
+        edit.setdefault("headers", {})[name.strip()] = value.strip() or None
+    return edit
 
 
 def apart(customer: str | None, instance: str | None) -> tuple[str | None, str | None]:

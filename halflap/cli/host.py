@@ -13,6 +13,7 @@ import anyio.to_thread
 import structlog
 
 from halflap.api import Operations, create_app
+from halflap.api.driving import BulkDriver
 from halflap.cli.crew import Crew
 from halflap.cli.role import SERVE, Role
 from halflap.cli.routes import Routes
@@ -105,14 +106,6 @@ class Host:
             days=settings.retention_days,
             alone=store.catalogue.alone,
         )
-        self.crew = Crew(
-            self.engine,
-            self.executor,
-            self.probation,
-            self.deployer,
-            self.scheduler,
-            self.pruner,
-        )
         self.routes = Routes(store.catalogue, self.library, self.resolver)
         store.journal.limit_by_default(
             CustomerLimits(
@@ -140,6 +133,15 @@ class Host:
             resolver=self.resolver,
             library=self.library,
             backlog=self.backlog,
+        )
+        self.crew = Crew(
+            self.engine,
+            self.executor,
+            self.probation,
+            self.deployer,
+            self.scheduler,
+            self.pruner,
+            BulkDriver(store.catalogue, self.operations.bulks),
         )
         self.api = create_app(self.operations, token=token_of(settings))
         self._server = Server()

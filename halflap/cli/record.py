@@ -16,6 +16,8 @@ from halflap.cli.pauses import told
 from halflap.cli.screen import own_place, plain_places, size
 from halflap.model import ENDED
 
+OWN = ("same", "current")
+
 Row = Mapping[str, Any]
 
 MOST_BODY = 2_000
@@ -71,6 +73,7 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
         output.line(("\nSteps", "bold"))
         step_lines(output, steps, full=full)
     attempt_lines(output, found["attempts"])
+    lineage_lines(output, found)
     if logs:
         output.line(("\nLog", "bold"))
         for each in logs:
@@ -209,6 +212,35 @@ def worth(result: Any) -> bool:
 def uncut(value: Any) -> str:
     """A value as JSON in one line, however long."""
     return inline(value, sys.maxsize)
+
+
+def lineage_lines(output: Output, found: Row) -> None:
+    """What an execution runs again, and what runs it again, each under what it came from."""
+    lineage: Sequence[Row] = found["lineage"]
+    if len(lineage) < 2:
+        return
+    output.line(("\nLineage", "bold"))
+    depths: dict[str, int] = {}
+    for each in lineage:
+        depth = depths[each["id"]] = depths.get(each["replay_of"], -1) + 1
+        own = ("  this one", "cyan") if each["id"] == found["id"] else ""
+        output.line(
+            "  " * (depth + 1), each["id"], "  ", state(each["state"]), own, (again(each), "dim")
+        )
+
+
+def again(each: Row) -> str:
+    """How an execution runs another one again."""
+    if each["from"] is None:
+        return ""
+    how = "  from the failed step" if each["from"] == "failed" else "  from the start"
+    event = ", with an edited event" if each["edited"] else ""
+    bulk = f", by {each['bulk']}" if each["bulk"] else ""
+    return (
+        f"{how}{event}, on its {each['on']} version{bulk}"
+        if each["on"] in OWN
+        else (f"{how}{event}, on version {each['on']}{bulk}")
+    )
 
 
 def failure_lines(output: Output, failure: Row, step: Row | None = None) -> None:

@@ -441,6 +441,7 @@ class ExecutionActor(Actor):
             attempt=life.attempt,
             root=start.root,
             replay_of=start.replay_of,
+            replay=start.replay,
             key=start.key,
             accepted_at=life.accepted_at,
             started_at=life.started_at,

@@ -568,6 +568,7 @@ class JournalEngine:
                     found.root,
                     key=found.key,
                     replay_of=found.replay_of,
+                    replay=found.replay,
                     order=found.order,
                 )
                 self._audience.tell(start, "cancelled", outcome, max(found.attempt, 1))

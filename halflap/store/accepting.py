@@ -11,6 +11,7 @@ import msgspec
 
 from halflap.errors import Rejected
 from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
+from halflap.store import reading
 from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan
 from halflap.store.ordering import leave
@@ -19,9 +20,9 @@ from halflap.store.recording import add
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, state, attempt, fence, started_at,
+    replay_of, parent, bound, record_key, accepted_at, replay, state, attempt, fence, started_at,
     claimed_at, due_at, lease_until, held, probation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
@@ -90,6 +91,7 @@ def entry(start: Start, now: Micros) -> Entry:
             int(start.parent is not None and start.bound),
             start.key,
             now,
+            reading.replay_text(start.replay),
         ),
         (
             start.execution,

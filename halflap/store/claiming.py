@@ -155,7 +155,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
     row = connection.execute(
         "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
         " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
-        " order_scope, order_key, order_rule, parent"
+        " order_scope, order_key, order_rule, parent, replay"
         " FROM executions WHERE id = ?",
         (execution,),
     ).fetchone()
@@ -172,6 +172,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         key=row[8],
         order=order_of(row[16], row[17], row[18]),
         parent=row[19],
+        replay=reading.replay(row[20]),
     )
     return Claim(
         start=start,

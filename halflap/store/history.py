@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Paused, Record
+from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Paused, Record, Tally
 from halflap.store import gates, ordering, reading
 from halflap.store.protocol import Attempt, Filter
 from halflap.store.sqlite import Database
@@ -23,8 +23,9 @@ class History:
 
     async def executions(self, which: Filter) -> list[Execution]:
         where, values = reading.where(which)
+        direction = "DESC" if which.after is None else "ASC"
         rows = await self._rows(
-            f"{reading.source(which)} WHERE {where} ORDER BY id DESC LIMIT ?",
+            f"{reading.source(which)} WHERE {where} ORDER BY id {direction} LIMIT ?",
             (*values, which.limit),
         )
         return [reading.execution(each) for each in rows]
@@ -33,6 +34,11 @@ class History:
         where, values = reading.where(which)
         rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
         return dict(rows)
+
+    async def tally(self, which: Filter) -> list[Tally]:
+        where, values = reading.where(which)
+        rows = await self._rows(reading.TALLY.format(where=where), (*values, which.limit))
+        return [Tally(*row) for row in rows]
 
     async def event(self, execution: str) -> Event | None:
         rows = await self._rows("SELECT * FROM events WHERE execution = ?", (execution,))

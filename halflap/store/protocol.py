@@ -27,6 +27,7 @@ from halflap.model import (
     Signal,
     Start,
     StateWrite,
+    Tally,
 )
 from halflap.store.turns import Share
 
@@ -117,9 +118,10 @@ class Cancelling:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which executions to list; what is None does not matter. Newest first.
+    """Which executions to list; what is None does not matter. Newest first, or after one, oldest.
 
-    `reason` is what the reason begins with.
+    `reason` is what the reason begins with; `since` and `until` (exclusive) are about acceptance;
+    `of_events` leaves out deployments.
     """
 
     customer: str | None = None
@@ -129,9 +131,13 @@ class Filter:
     key: str | None = None
     reason: str | None = None
     before: str | None = None
+    after: str | None = None
+    since: Micros | None = None
+    until: Micros | None = None
     replay_of: str | None = None
     parent: str | None = None
     dead_letters: bool = False
+    of_events: bool = False
     limit: int = 50
 
 
@@ -349,6 +355,10 @@ class Journal(Protocol):
     async def executions(self, which: Filter) -> list[Execution]: ...
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
+
+    async def tally(self, which: Filter) -> list[Tally]:
+        """How many are alike, the most first: up to `limit` groups."""
+        ...
 
     async def event(self, execution: str) -> Event | None: ...
 

@@ -6,21 +6,28 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import Event, Execution, Failure, FlowKey, Record
+from halflap.model import Event, Execution, Failure, FlowKey, Record, Replay
 from halflap.store.place import order_of
 from halflap.store.protocol import Filter
 
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent
+    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay
 FROM executions
 """
 ID = "SELECT id FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
+TALLY = """
+SELECT customer, instance, integration, flow, version, state, reason, count(*) FROM executions
+WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT ?
+"""
 COUNT = "SELECT state, count(*) FROM executions"
 LIVE = ("queued", "running", "waiting")
+
+
+_replay = msgspec.json.Decoder(Replay)
 
 
 def execution(row: Any) -> Execution:
@@ -45,6 +52,7 @@ def execution(row: Any) -> Execution:
         dismissed=bool(row[21]),
         order=order_of(row[22], row[23], row[24]),
         parent=row[25],
+        replay=replay(row[26]),
     )
 
 
@@ -87,6 +95,16 @@ def failure(data: bytes | None) -> Failure | None:
     return None if data is None else msgspec.json.decode(data, type=Failure)
 
 
+def replay(text: str | None) -> Replay | None:
+    """How an execution runs another one again, as it was encoded."""
+    return None if text is None else _replay.decode(text)
+
+
+def replay_text(how: Replay | None) -> str | None:
+    """How an execution runs another one again, as it is kept."""
+    return None if how is None else msgspec.json.encode(how).decode()
+
+
 def source(which: Filter) -> str:
     """`EXECUTION` for a filter: what lives of an instance is found without its history."""
     live = which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
@@ -113,6 +131,15 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     if which.before is not None:
         clauses.append("id < ?")
         values.append(which.before)
+    for text, value in (("id >", which.after), ("accepted_at >=", which.since)):
+        if value is not None:
+            clauses.append(f"{text} ?")
+            values.append(value)
+    if which.until is not None:
+        clauses.append("accepted_at < ?")
+        values.append(which.until)
+    if which.of_events:
+        clauses.append("substr(flow, 1, 1) <> '$'")
     if which.replay_of is not None:
         clauses.append("replay_of = ? AND id > ?")  # ids sort by time: a replay comes later
         values += (which.replay_of, which.replay_of)

@@ -27,6 +27,10 @@ The catalogue
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
+  bulks         what is done with many executions at once: `wanted` (JSON) says with which and how,
+                `after` is the last one that it has come to. One `worker` drives it until
+                `lease_until`; every page moves `after` in one write, and what it did before it
+                could is done again, which changes nothing.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -48,6 +52,7 @@ The journal
                 let in then; at `cut_at` its worker ends it. `parent` is the execution that
                 started it, which is sent a signal as it ends; one that is `bound` is cancelled with
                 its parent.
+                `replay_of` is what it runs again, `replay` says how (JSON).
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -198,6 +203,24 @@ CREATE TABLE counters (
     PRIMARY KEY (instance, flow, what)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE bulks (
+    id TEXT PRIMARY KEY,
+    verb TEXT NOT NULL,
+    wanted TEXT NOT NULL,
+    state TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0,
+    refusals TEXT NOT NULL DEFAULT '[]',
+    after TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    made_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    worker TEXT NOT NULL DEFAULT '',
+    lease_until INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX bulks_running ON bulks (id) WHERE state = 'running';
+
 CREATE TABLE settings (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -242,6 +265,7 @@ CREATE TABLE executions (
     order_scope TEXT,
     order_key TEXT,
     order_rule TEXT,
+    replay TEXT,
     lane TEXT GENERATED ALWAYS AS (iif(substr(flow, 1, 1) = '$', '$', customer)) VIRTUAL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
@@ -257,6 +281,7 @@ CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NUL
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
+CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
 
 CREATE TABLE events (

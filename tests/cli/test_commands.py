@@ -179,6 +179,27 @@ def test_customers_and_instances_are_paused_and_resumed(project):
     assert plain("instances", "list")["paused"] == []
 
 
+def test_many_are_planned_and_begun_where_no_server_runs(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    where = ("--where", "state=failed", "--where", "instance=Initech/orders", "--where", "since=2h")
+    assert "none: no execution is meant" in run("executions", "replay", *where, "--dry-run").stderr
+    plan = plain("executions", "replay", *where, "--dry-run")
+    assert (plan["do"], plan["total"], plan["groups"]) == ("replay", 0, [])
+    begun = plain("executions", "dismiss", "--where", "state=failed", "--rate", "600/min")
+    assert (begun["do"], begun["state"], begun["wanted"]["rate"]) == ("dismiss", "running", 10.0)
+    assert begun["id"] in ok("executions", "bulks")
+    ended = plain("executions", "bulks", begun["id"], "--cancel")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by hand")
+    for wrong in ("state", "colour=red", "since=soon"):
+        assert run("executions", "replay", "--where", wrong).exit_code == 1
+    assert "not both" in refused("executions", "replay", "last", "--where", "flow=a", code=2)
+    assert "--where state=failed" in refused("executions", "cancel", code=2)
+    assert "go with --where" in refused("executions", "dismiss", "last", "--dry-run", code=2)
+    assert "a number a second" in refused("executions", "replay", *where, "--rate", "fast")
+
+
 def test_connections_are_asked_for_by_their_form(project, tmp_path):
     with_connection(project)
     ok("deploy")

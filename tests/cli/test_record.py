@@ -83,6 +83,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "waits_for": None,
         "waits_because": "",
         "paused": [],
+        "lineage": [],
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})

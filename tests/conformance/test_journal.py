@@ -22,6 +22,7 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
+    Replay,
     Signal,
     Start,
     StateWrite,
@@ -373,6 +374,77 @@ async def test_holding_many_holds_every_one(journal: Journal):
     assert await journal.claim(10, LEASE) == []
     await journal.release_instance("ins_big")
     assert len(await journal.claim(6_000, LEASE)) == 5_001
+
+
+# -- replays, and many at once ---------------------------------------------------------------
+
+
+async def test_how_an_execution_is_a_replay_is_kept_live_and_ended(journal: Journal):
+    first = await running(journal)
+    await journal.end(first.lease, [], [], Outcome("failed", "no"))
+    of = first.start.execution
+    for how in (Replay(), Replay("failed", "same", True, "blk_1")):
+        new = await running(journal, start(replay_of=of, replay=how))
+        assert new.start.replay == how
+        await journal.void()
+        again = await claim_one(journal, probation=True)
+        assert again.start.replay == how
+        for _ in range(2):
+            found = await journal.execution(new.start.execution)
+            assert found is not None
+            assert (found.replay_of, found.replay) == (of, how)
+            await journal.end(again.lease, [], [], DONE)
+    plain = await journal.execution(of)
+    assert plain is not None
+    assert plain.replay is None
+
+
+async def test_the_oldest_come_first_after_one_and_times_are_those_of_acceptance(
+    journal: Journal, clock: Clock
+):
+    claims: list[Claim] = []
+    times: list[Micros] = []
+    for number, state in enumerate(("failed", "succeeded", "queued", "failed")):
+        clock.move(SECOND)
+        claims.append(await running(journal, start(execution=f"exe_{number}", root="exe_0")))
+        times.append(clock.now)
+        if state != "queued":
+            outcome = Outcome(state, "why")  # pyright: ignore[reportArgumentType]
+            await journal.end(claims[-1].lease, [], [], outcome)
+    ids = [each.start.execution for each in claims]
+
+    async def found(**more: Any) -> list[str]:
+        return [each.id for each in await journal.executions(Filter(**more))]
+
+    assert await found(after="") == ids
+    assert await found(after=ids[0], before=ids[3]) == ids[1:3]
+    assert await found(after=ids[1], limit=1) == [ids[2]]
+    assert await found(since=times[1], until=times[3]) == [ids[2], ids[1]]
+    assert await found(after="", dead_letters=True) == [ids[0], ids[3]]
+    assert await journal.count(Filter(since=times[3])) == {"failed": 1}
+
+
+async def test_those_alike_are_counted_together_and_deployments_left_out(journal: Journal):
+    for state, reason in (("failed", "a"), ("failed", "a"), ("failed", "b"), ("ignored", "c")):
+        claim = await running(journal)
+        outcome = Outcome(state, reason)  # pyright: ignore[reportArgumentType]
+        await journal.end(claim.lease, [], [], outcome)
+    await running(journal, start(flow(name="$deploy")))
+    await running(journal)
+    which = Filter(of_events=True)
+    assert await journal.count(which) == {"failed": 3, "ignored": 1, "running": 1}
+    tally = await journal.tally(which)
+    assert (tally[0].state, tally[0].reason, tally[0].count) == ("failed", "a", 2)
+    assert sorted((e.state, e.reason, e.count) for e in tally[1:]) == [
+        ("failed", "b", 1),
+        ("ignored", "c", 1),
+        ("running", "", 1),
+    ]
+    assert {(e.customer, e.flow, e.version) for e in tally} == {("cus_a", "orders", "v1")}
+    assert len(await journal.tally(Filter(limit=2))) == 2
+    assert sum(e.count for e in await journal.tally(Filter())) == 6
+    [only] = await journal.tally(Filter(dead_letters=True, reason="b"))
+    assert (only.reason, only.count) == ("b", 1)
 
 
 # -- pauses -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from halflap.api.operations.bulks import Bulks
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import Connections
 from halflap.api.operations.executions import Executions
@@ -39,6 +40,7 @@ class Operations:
     pairs: Paired = field(init=False)
     pauses: Pauses = field(init=False)
     executions: Executions = field(init=False)
+    bulks: Bulks = field(init=False)
     following: Following = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class Operations:
         self.executions = Executions(
             catalogue, self.store.journal, self.engine, self.library, configs, clock
         )
+        self.bulks = Bulks(catalogue, self.store.journal, self.executions, clock)
         self.following = Following(self.engine)
 
     async def limit(self, customer: str, limits: CustomerLimits) -> None:

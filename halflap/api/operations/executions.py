@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from halflap.api.operations import finding
@@ -13,6 +13,7 @@ from halflap.api.operations.order import because
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import (
     ENDED,
+    SEALED_HEADERS,
     SYSTEM,
     Clock,
     Event,
@@ -21,6 +22,7 @@ from halflap.model import (
     Instance,
     LogLine,
     Record,
+    Replay,
     Start,
     new_id,
 )
@@ -33,6 +35,9 @@ from halflap.store.protocol import Attempt, Filter, Journal
 LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
+SAME, CURRENT = "same", "current"
+MOST_RELATED = 200
+"""How many executions of a lineage are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,35 @@ class ExecutionDetail:
     event: Seen | None
     steps: Sequence[Record]
     attempts: Sequence[Attempt]
-    replays: Sequence[str]
-    """The executions that ran it again, newest first."""
+    lineage: Sequence[Execution]
+    """What it runs again, itself, and what runs it again."""
     children: Sequence[Execution]
     """The newest of those that it started."""
     waits_for: str | None
     """The execution whose turn it is in its order, where it has none itself."""
     waits_because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is different about an event: its body, headers by name (None removes one)."""
+
+    body: bytes | None = None
+    headers: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How an execution is to be run again.
+
+    `start`: all of it, or from the step that failed; None: from that where one did. `version`:
+    `same`, `current` (None) or another one's name.
+    """
+
+    start: Literal["start", "failed"] | None = None
+    version: str | None = None
+    edit: Edit | None = None
+    bulk: str | None = None
 
 
 @dataclass(slots=True)
@@ -108,7 +135,7 @@ class Executions:
             await self.viewing.event(execution.id),
             await self.viewing.steps(execution.id),
             await self.journal.attempts(execution.id),
-            await self._replays(execution),
+            await self.lineage(execution),
             await self._children(execution),
             ahead,
             "" if ahead is None else because(execution, await self.journal.execution(ahead)),
@@ -173,58 +200,83 @@ class Executions:
                 f"{now.id} {verb(now)}; only one that failed can be dismissed", key=now.id
             )
 
-    async def replay(self, execution: Execution, *, from_failed: bool, version: str | None) -> str:
+    async def replay(self, execution: Execution, again: Again) -> str:
         """Run an execution again, and return the new one's id.
 
-        Whole, it has a new root, so new idempotency keys. From the failed step, the steps that
-        succeeded are copied and the root stays. It runs on the version and the config that the
-        instance has now; `version` names another version.
+        Whole, or with an edited event, it has a new root, so new idempotency keys. From the failed
+        step, the steps that succeeded are copied, and the root stays.
         """
+        id = new_id("exe", now=self.clock())
+        await self.engine.start([await self.start_of(execution, again, id)])
+        return id
+
+    async def start_of(
+        self,
+        execution: Execution,
+        again: Again,
+        id: str,
+        known: dict[FlowKey, FlowKey] | None = None,
+    ) -> Start:
+        """What runs an execution again; `known` keeps what was found out for others of its flow."""
         if execution.state not in ENDED:
             raise Conflict(
                 f"{execution.id} {verb(execution)}; wait until it has ended, or cancel it",
                 key=execution.id,
             )
-        if from_failed and execution.state not in ("failed", "cancelled"):
+        if again.start == "failed" and execution.state not in ("failed", "cancelled"):
             raise Conflict(
                 f"{execution.id} {verb(execution)}, so no step of it failed; replay it from the start",
                 key=execution.id,
             )
-        instance = await self._instance(execution)
-        flow = await self._flow(execution, instance, version)
+        flow = None if known is None else known.get(execution.flow)
+        if flow is None:
+            flow = await self._flow(execution, await self._instance(execution), again.version)
+            if known is not None:
+                known[execution.flow] = flow
         event = await self.event(execution)
         copied: tuple[Record, ...] = ()
-        if from_failed:
+        if again.start == "failed" or (again.start is None and execution.state == "failed"):
             steps = await self.journal.steps(execution.id)
             copied = tuple(each for each in steps if each.status == "succeeded")
-        id = new_id("exe", now=self.clock())
-        start = Start(
+        from_failed = again.start == "failed" or any(e.kind != "trigger" for e in copied)
+        return Start(
             execution=id,
             flow=flow,
-            event=event,
-            root=execution.root if from_failed else id,
+            event=event if again.edit is None else edited(event, again.edit),
+            root=execution.root if from_failed and again.edit is None else id,
             key=execution.key,
             replay_of=execution.id,
-            copied=copied,
+            copied=copied if from_failed else (),
             order=execution.order,
+            replay=Replay(
+                start="failed" if from_failed else "start",
+                version=again.version or CURRENT,
+                edited=again.edit is not None,
+                bulk=again.bulk,
+            ),
         )
-        await self.engine.start([start])
-        return id
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:
             return []
         return await self.journal.executions(Filter(parent=execution.id, limit=MOST_CHILDREN))
 
-    async def _replays(self, execution: Execution) -> list[str]:
-        # One that failed is dismissed by its first replay; the others are seldom replayed.
-        may_be = execution.dismissed if execution.state == "failed" else execution.state in ENDED
-        if not may_be:
-            return []
-        # A replay keeps the record's id, by which there are fewer to look through.
-        within = None if execution.key is not None else execution.flow.instance
-        which = Filter(instance=within, key=execution.key, replay_of=execution.id)
-        return [each.id for each in await self.journal.executions(which)]
+    async def lineage(self, execution: Execution) -> list[Execution]:
+        """What an execution runs again, itself, and what runs it again: in the order of acceptance."""
+        found = {execution.id: execution}
+        above = execution
+        while above.replay_of is not None and len(found) < MOST_RELATED:
+            before = await self.viewing.execution(above.replay_of)
+            if before is None:  # it was pruned
+                break
+            found[before.id] = above = before
+        below = [execution.id]
+        while below and len(found) < MOST_RELATED:
+            which = Filter(replay_of=below.pop(0), limit=MOST_RELATED)
+            for each in reversed(await self.journal.executions(which)):
+                found[each.id] = each
+                below.append(each.id)
+        return sorted(found.values(), key=lambda each: each.id)
 
     async def _instance(self, execution: Execution) -> Instance:
         if execution.flow.flow.startswith(SYSTEM):
@@ -247,8 +299,11 @@ class Executions:
         return instance
 
     async def _flow(self, execution: Execution, instance: Instance, version: str | None) -> FlowKey:
-        hash = instance.version
-        if version is not None:
+        hash, revision = instance.version, instance.revision
+        if version == SAME:
+            hash, revision = execution.flow.version, execution.flow.revision
+        elif version not in (None, CURRENT):
+            assert version is not None
             hash = (await finding.version(self.catalogue, instance.integration, version)).hash
         definition = await self.library.integration(hash)
         if execution.flow.flow not in definition.flows:
@@ -257,11 +312,26 @@ class Executions:
                 f"name a version that has it, such as {execution.flow.version[:12]}",
                 fields={"version": "does not have the flow"},
             )
-        config, connections = await self.catalogue.instances.revision(
-            instance.id, instance.revision
-        )
+        config, connections = await self.catalogue.instances.revision(instance.id, revision)
         await self.configs.check(definition, instance.customer, config, connections)
-        return replace(execution.flow, version=hash, revision=instance.revision)
+        return replace(execution.flow, version=hash, revision=revision)
+
+
+def edited(event: Event, edit: Edit) -> Event:
+    """An event with another body, or other headers; those that are kept sealed stay as they are."""
+    changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
+    sealed = sorted(changed.keys() & SEALED_HEADERS)
+    if sealed:
+        raise ConfigError(
+            f"the header {sealed[0]} is a secret, and cannot be edited",
+            fields={"event.headers": f"must not name {sealed[0]}"},
+        )
+    body = event.body if edit.body is None else edit.body
+    if any(name.lower() == "content-length" for name, _ in event.headers):
+        changed.setdefault("content-length", ("content-length", str(len(body))))
+    headers = [each for each in event.headers if each[0].lower() not in changed]
+    headers += [(name, value) for name, value in changed.values() if value is not None]
+    return replace(event, body=body, headers=tuple(headers))
 
 
 def verb(execution: Execution) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from halflap.model import Clock
+from halflap.store.catalogue.bulks import Bulks
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.endpoints import Endpoints
@@ -34,6 +35,7 @@ class Catalogue:
         self.instances = Instances(writer, clock)
         self.endpoints = Endpoints(writer, vault, clock)
         self.subscriptions = Subscriptions(writer, vault, clock)
+        self.bulks = Bulks(writer, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 

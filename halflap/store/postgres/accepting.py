@@ -18,6 +18,7 @@ from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
+from halflap.store.reading import replay_text
 
 DedupeKey = tuple[str, str, bytes]
 
@@ -44,19 +45,19 @@ UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 # `until` is set for those that are claimed at once.
 INSERT = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, held,
+    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, replay, held,
     probation, state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
 SELECT id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-    bound <> 0, record_key, at, order_scope, order_key, order_rule, held, suspect <> 0,
+    bound <> 0, record_key, at, order_scope, order_key, order_rule, replay, held, suspect <> 0,
     CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
     (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
     CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
     CASE WHEN until IS NOT NULL THEN %s END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
     %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bytea[],
-    %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    %s::bytea[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
     AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-        bound, record_key, at, order_scope, order_key, order_rule, held, suspect, until)
+        bound, record_key, at, order_scope, order_key, order_rule, replay, held, suspect, until)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 INSERT_EVENTS = """
@@ -301,6 +302,7 @@ class Accepting:
                 Blobs(each[0] for each in orders),
                 Blobs(each[1] for each in orders),
                 Texts(None if e.order is None else rule_of(e.order) for e in starts),
+                Texts(replay_text(each.replay) for each in starts),
                 Numbers(each.held for each in made),
                 Numbers(int(each.suspect) for each in made),
                 Numbers(each.until for each in made),

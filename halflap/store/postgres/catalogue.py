@@ -126,6 +126,24 @@ CREATE TABLE counters (
     PRIMARY KEY (instance, flow, what)
 );
 
+CREATE TABLE bulks (
+    id text COLLATE "C" PRIMARY KEY,
+    verb text NOT NULL,
+    wanted text NOT NULL,
+    state text NOT NULL,
+    total bigint NOT NULL,
+    done bigint NOT NULL DEFAULT 0,
+    refused bigint NOT NULL DEFAULT 0,
+    refusals text NOT NULL DEFAULT '[]',
+    after text NOT NULL DEFAULT '',
+    reason text NOT NULL DEFAULT '',
+    made_at bigint NOT NULL,
+    ended_at bigint,
+    worker text NOT NULL DEFAULT '',
+    lease_until bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX bulks_running ON bulks (id) WHERE state = 'running';
+
 CREATE TABLE settings (
     name text COLLATE "C" PRIMARY KEY,
     value text NOT NULL

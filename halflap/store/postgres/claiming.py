@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from halflap.model import CustomerLimits, FlowKey, Micros, Start
+from halflap.store import reading
 from halflap.store.postgres import limiting, rows
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
@@ -63,7 +64,7 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
 WHERE id = ANY(%s)
 RETURNING id, customer, instance, integration, flow, version, revision, root, replay_of,
     record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key,
-    order_rule, parent
+    order_rule, parent, replay
 """
 EVENTS = """
 SELECT execution, received_at, part, head, body FROM events WHERE execution = ANY(%s)
@@ -193,6 +194,7 @@ def _claim(row: Any, event: Any, steps: list[bytes], until: Micros) -> Claim:
             key=rows.plain(row[9]),
             order=rows.order(row[16], row[17], row[18]),
             parent=row[19],
+            replay=reading.replay(row[20]),
         ),
         lease=Lease(row[0], row[11], until, row[16] is not None, row[19]),
         attempt=row[10],

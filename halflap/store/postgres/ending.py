@@ -13,7 +13,7 @@ from halflap.store.postgres.connecting import Connection
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
     " parent, record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
-    " order_rule"
+    " order_rule, replay"
 )
 EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, steps, logs, attempts"

@@ -14,6 +14,7 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
+    Tally,
 )
 from halflap.store.history import missing
 from halflap.store.postgres import gates, ordering, rows
@@ -25,6 +26,12 @@ ONE = " UNION ALL ".join(
     f"SELECT {columns} FROM {place} WHERE id = %(id)s"  # noqa: S608
     for place, columns in PLACES.items()
 )
+TALLY = """
+SELECT customer, instance, integration, flow, version, state, reason, sum(count)::bigint
+FROM ({places}) AS found (customer, instance, integration, flow, version, state, reason, count)
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
+"""
 EVENT = " UNION ALL ".join(
     f"SELECT received_at, part, head, body FROM {place} WHERE {id} = %(id)s"  # noqa: S608
     for place, id in (("events", "execution"), ("letters", "id"), ("history", "id"))
@@ -59,16 +66,17 @@ class History:
         return rows.execution(found[0]) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
+        direction = "DESC" if which.after is None else "ASC"
         selects: list[str] = []
         values: list[Any] = []
         for place, where, more in _places(which):
             selects.append(
-                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY id DESC LIMIT %s)"  # noqa: S608
+                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY id {direction} LIMIT %s)"  # noqa: S608
             )
             values += (*more, which.limit)
         if not selects:
             return []
-        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY 1 DESC LIMIT %s"  # noqa: S608
+        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY 1 {direction} LIMIT %s"  # noqa: S608
         found = await self._database.fetch(sql, (*values, which.limit))
         return [rows.execution(each) for each in found]
 
@@ -82,6 +90,22 @@ class History:
             for state, number in found:
                 counts[state] = counts.get(state, 0) + number
         return counts
+
+    async def tally(self, which: Filter) -> list[Tally]:
+        selects: list[str] = []
+        values: list[Any] = []
+        for place, where, more in _places(which):
+            reason = "''::bytea" if place == "executions" else "reason"
+            selects.append(
+                f"SELECT customer, instance, integration, flow, version, state, {reason}, count(*)"  # noqa: S608
+                f" FROM {place} WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7"
+            )
+            values += more
+        if not selects:
+            return []
+        sql = TALLY.format(places=" UNION ALL ".join(selects))
+        found = await self._database.fetch(sql, (*values, which.limit))
+        return [Tally(*row[:6], reason=row[6].decode(), count=int(row[7])) for row in found]
 
     async def event(self, execution: str) -> Event | None:
         found = await self._database.fetch(EVENT, {"id": execution})
@@ -149,6 +173,16 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
     if which.before is not None:
         clauses.append("id < %s")
         values.append(which.before)
+    for text, value in (
+        ("id >", which.after),
+        ("accepted_at >=", which.since),
+        ("accepted_at <", which.until),
+    ):
+        if value is not None:
+            clauses.append(f"{text} %s")
+            values.append(value)
+    if which.of_events:
+        clauses.append("flow NOT LIKE '$%%'")
     if which.replay_of is not None:
         clauses.append("replay_of = %s AND id > %s")  # ids sort by time: a replay comes later
         values += (which.replay_of, which.replay_of)

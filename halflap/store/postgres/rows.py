@@ -23,7 +23,7 @@ _lines = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 EXECUTION = (
     "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
     " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
-    " order_rule, parent"
+    " order_rule, parent, replay"
 )
 LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false"
 LETTER = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result, false"
@@ -154,12 +154,13 @@ def execution(row: Sequence[Any]) -> Execution:
         duplicates=row[15],
         order=order(row[16], row[17], row[18]),
         parent=row[19],
-        due_at=row[20],
-        waiting_for=row[21].decode(),
-        ended_at=row[22],
-        reason=row[23].decode(),
-        result=row[24],
-        dismissed=row[25],
+        replay=reading.replay(row[20]),
+        due_at=row[21],
+        waiting_for=row[22].decode(),
+        ended_at=row[23],
+        reason=row[24].decode(),
+        result=row[25],
+        dismissed=row[26],
     )
 
 

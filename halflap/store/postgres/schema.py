@@ -100,7 +100,8 @@ _EXECUTION = """
     crashes bigint NOT NULL DEFAULT 0,
     order_scope bytea,
     order_key bytea,
-    order_rule text COLLATE "C"
+    order_rule text COLLATE "C",
+    replay text
 """
 _ENDED = f"""
     {_EXECUTION},

@@ -1,0 +1,123 @@
+"""Drives bulks: page by page, at their rate, to their end; gone on with by the next server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import replace
+from math import ceil
+
+import structlog
+
+from halflap.api.operations.bulks import Bulks
+from halflap.errors import HalflapError, InDoubt, StoreError
+from halflap.model import Bulk, Micros
+from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.bulks import MOST_REFUSALS
+
+log = structlog.get_logger("halflap.bulks")
+
+AT_ONCE = 100
+"""How many executions a page has at most."""
+LEASE: Micros = 30_000_000
+LOOK_SECONDS = 5.0
+"""How soon a bulk that another process made, or left, is found."""
+STORE_SECONDS = 1.0
+
+
+class BulkDriver:
+    """The role that does what bulks say."""
+
+    def __init__(self, catalogue: Catalogue, bulks: Bulks) -> None:
+        self._catalogue = catalogue
+        self._bulks = bulks
+        self._worker = secrets.token_hex(8)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Drive bulks until `stop`."""
+        while not self._stopping.is_set():
+            self._bulks.changed.clear()
+            try:
+                await self._look()
+            except InDoubt:
+                raise
+            except StoreError as error:
+                log.warning("bulks wait for the store", error=error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._bulks.changed.wait()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def stop(self) -> None:
+        """Begin no further page; the next server goes on."""
+        self._stopping.set()
+        self._bulks.changed.set()
+
+    async def _look(self) -> None:
+        for each in await self._catalogue.bulks.running():
+            if each.id in self._tasks or self._stopping.is_set():
+                continue
+            if await self._catalogue.bulks.take(each.id, self._worker, LEASE):
+                # Read again: whoever had it may have come further meanwhile.
+                bulk = await self._bulks.taken(await self._catalogue.bulks.get(each.id))
+                if not await self._catalogue.bulks.go_on(bulk, self._worker, LEASE):
+                    continue
+                task = asyncio.create_task(self._drive(bulk))
+                self._tasks[each.id] = task
+                task.add_done_callback(lambda _, bulk=each.id: self._tasks.pop(bulk, None))
+
+    async def _drive(self, bulk: Bulk) -> None:
+        now: Bulk | None = bulk
+        while now is not None and not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                now = await self._page(now)
+            except InDoubt:
+                self._bulks.changed.set()
+                return
+            except StoreError as error:
+                log.warning("a bulk waits for the store", bulk=bulk.id, error=error.message)
+                await self._rest(STORE_SECONDS)
+            except HalflapError as error:
+                await self._catalogue.bulks.end(bulk.id, "failed", error.message)
+                return
+            except Exception as error:
+                log.exception("a bulk was given up", bulk=bulk.id)
+                await self._catalogue.bulks.end(bulk.id, "failed", repr(error))
+                return
+            else:
+                if rate := bulk.rate:
+                    await self._rest(at_once(rate) / rate - (time.monotonic() - began))
+
+    async def _page(self, bulk: Bulk) -> Bulk | None:
+        """Do the next page; None where there is none, or where it is no longer to go on."""
+        page = await self._bulks.page(bulk, at_once(bulk.rate))
+        if not page:
+            await self._catalogue.bulks.end(bulk.id, "succeeded")
+            return None
+        done, refusals = await self._bulks.do(bulk, page)
+        now = replace(
+            bulk,
+            done=bulk.done + done,
+            refused=bulk.refused + len(refusals),
+            refusals=(*bulk.refusals, *refusals)[:MOST_REFUSALS],
+            after=page[-1].id,
+        )
+        rest = 0 if not bulk.rate else round(len(page) / bulk.rate * 1e6)
+        goes_on = await self._catalogue.bulks.go_on(now, self._worker, LEASE + rest)
+        return now if goes_on else None
+
+    async def _rest(self, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+
+
+def at_once(rate: float | None) -> int:
+    """How many executions a page has: those of a second, where a rate is wanted."""
+    return AT_ONCE if rate is None else max(1, min(AT_ONCE, ceil(rate)))

@@ -1,0 +1,197 @@
+"""Many executions at once: planned, replayed, cancelled or dismissed by a filter, with progress."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from halflap.api.asking import ExactRoute, Ops, exact
+from halflap.api.executions import states, whose
+from halflap.api.operations import Operations
+from halflap.api.operations.bulks import Plan
+from halflap.api.problem import documented
+from halflap.api.recorded import ExecutionSummary, moment, summaries
+from halflap.api.view import Input, JsonObject, Text, Time, View, maybe, rfc3339
+from halflap.model import Bulk, BulkState, BulkVerb
+from halflap.store.protocol import Filter
+
+router = APIRouter(
+    prefix="/api/replays", tags=["replays"], route_class=ExactRoute, responses=documented(404, 409)
+)
+
+
+class Where(Input):
+    """Which executions are meant; what is left out does not matter. Deployments never are."""
+
+    state: str = ""
+    """One state, or several by commas. `failed` alone: those not dismissed, nor replayed yet."""
+    customer: Text | None = None
+    instance: Text | None = None
+    flow: Text | None = None
+    key: Text | None = None
+    reason: Text | None = None
+    """What its reason begins with."""
+    since: str | None = None
+    until: str | None = None
+
+
+class BulkDraft(Input):
+    """What is to be done with which executions; `dry_run` only says with how many."""
+
+    do: BulkVerb = "replay"
+    where: Where = Field(default_factory=Where)
+    dry_run: bool = False
+    rate: Annotated[float | None, Field(gt=0, le=100_000)] = None
+    """How many a second, at most."""
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
+    """Of a replay: all of it, or from the step that failed; left out: from that where one did."""
+    version: Text | None = None
+    """Of a replay: `same`, `current`, or another version."""
+    reason: Text = "cancelled by hand"
+    """Of a cancellation."""
+    grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    """Of a cancellation: how many seconds what runs may go on."""
+
+
+class GroupView(View):
+    """How many of what is meant are alike."""
+
+    customer: str
+    instance: str
+    instance_name: str | None
+    integration: str
+    flow: str
+    version: str
+    state: str
+    reason: str
+    count: int
+
+
+class PlanView(View):
+    """What would be done: the largest groups, and a few of the executions."""
+
+    do: BulkVerb
+    total: int
+    groups: list[GroupView]
+    samples: list[ExecutionSummary]
+
+
+class RefusalView(View):
+    """Why it could not be done with an execution."""
+
+    execution: str
+    why: str
+
+
+class BulkView(View):
+    """What is done with many executions, and how far it has come."""
+
+    id: str
+    do: BulkVerb
+    state: BulkState
+    total: int
+    done: int
+    refused: int
+    refusals: list[RefusalView]
+    """Of the first of those that were refused."""
+    reason: str
+    wanted: JsonObject
+    made_at: Time
+    ended_at: Time | None
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=BulkView,
+    responses={200: {"model": PlanView, "description": "What it would do, with `dry_run`"}},
+)
+async def begin_replay(draft: BulkDraft, operations: Ops) -> Response:
+    """Replay, cancel or dismiss executions by a filter: in the background, each once."""
+    where = await filter_of(operations, draft.where)
+    if draft.dry_run:
+        return exact(await plan_view(operations, await operations.bulks.plan(draft.do, where)))
+    options: dict[str, Any] = {"rate": draft.rate}
+    if draft.do == "replay":
+        options |= {"from": draft.from_, "version": draft.version}
+    if draft.do == "cancel":
+        options |= {"reason": draft.reason, "grace": draft.grace}
+    return exact(bulk_view(await operations.bulks.begin(draft.do, where, options)), 201)
+
+
+@router.get("")
+async def list_replays(
+    operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> list[BulkView]:
+    """What was done with many at once, newest first."""
+    return [bulk_view(each) for each in await operations.store.catalogue.bulks.list(limit)]
+
+
+@router.get("/{bulk}")
+async def get_replay(bulk: str, operations: Ops) -> BulkView:
+    """How far it has come."""
+    return bulk_view(await operations.store.catalogue.bulks.get(bulk))
+
+
+@router.post("/{bulk}/cancel")
+async def cancel_replay(bulk: str, operations: Ops) -> BulkView:
+    """End it early; what it has done stays done."""
+    return bulk_view(await operations.bulks.cancel(bulk))
+
+
+async def filter_of(operations: Operations, where: Where) -> Filter:
+    """Which executions are meant, by ids."""
+    owner, within = await whose(operations, where.customer, where.instance)
+    return Filter(
+        customer=owner,
+        instance=within,
+        flow=where.flow,
+        states=states(where.state),
+        key=where.key,
+        reason=where.reason,
+        since=moment("where.since", where.since),
+        until=moment("where.until", where.until),
+    )
+
+
+async def plan_view(operations: Operations, plan: Plan) -> PlanView:
+    """A plan as it is shown."""
+    names = {e.id: e.name for e in await operations.store.catalogue.instances.list()}
+    return PlanView(
+        do=plan.verb,
+        total=plan.total,
+        groups=[
+            GroupView(
+                customer=each.customer,
+                instance=each.instance,
+                instance_name=names.get(each.instance),
+                integration=each.integration,
+                flow=each.flow,
+                version=each.version,
+                state=each.state,
+                reason=each.reason,
+                count=each.count,
+            )
+            for each in plan.groups
+        ],
+        samples=await summaries(operations, plan.samples),
+    )
+
+
+def bulk_view(bulk: Bulk) -> BulkView:
+    """A bulk as it is shown."""
+    return BulkView(
+        id=bulk.id,
+        do=bulk.verb,
+        state=bulk.state,
+        total=bulk.total,
+        done=bulk.done,
+        refused=bulk.refused,
+        refusals=[RefusalView(execution=e.execution, why=e.why) for e in bulk.refusals],
+        reason=bulk.reason,
+        wanted=bulk.wanted,
+        made_at=rfc3339(bulk.made_at),
+        ended_at=maybe(bulk.ended_at),
+    )

@@ -1,0 +1,206 @@
+"""What is done with many executions at once: which ones are meant, a plan, and how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from halflap.cli.client import Client, path
+from halflap.cli.output import Output, Part, ago, state
+from halflap.cli.reach import sure
+from halflap.cli.record import name_of
+from halflap.errors import ConfigError
+
+LOOKS_EVERY = 0.3
+DONE = {"replay": "replayed", "cancel": "cancelled", "dismiss": "dismissed"}
+NAMES = ("state", "flow", "instance", "customer", "reason", "key", "since", "until")
+PER = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
+
+Row = Mapping[str, Any]
+Command = Callable[..., Any]
+
+
+def bulk_options(command: Command) -> Command:
+    """The options of a command that may be done with many executions at once."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask, where many are meant."),
+        click.option(
+            "--rate",
+            metavar="N/s",
+            help="With --where: so many a second at most, as 50/s or 600/min.",
+        ),
+        click.option("--dry-run", is_flag=True, help="With --where: only say what it would be."),
+        click.option(
+            "--where",
+            "where",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help=f"All executions for which this holds: {', '.join(NAMES)}. A time is "
+            "RFC 3339, or as long ago as 2h or 7d.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def meant(
+    executions: Sequence[str], where: Sequence[str], dry_run: bool, rate: str | None
+) -> dict[str, str] | None:
+    """The filter that is meant; None where executions are named."""
+    if where and executions:
+        raise click.UsageError("name executions, or say --where; not both")
+    if where:
+        return filter_of(where)
+    if not executions:
+        raise click.UsageError(
+            "name an execution, or say which ones are meant: --where state=failed"
+        )
+    if dry_run or rate:
+        raise click.UsageError("--dry-run and --rate go with --where")
+    return None
+
+
+def filter_of(where: Sequence[str]) -> dict[str, str]:
+    """`state=failed` and the like, as the API's filter."""
+    found: dict[str, str] = {}
+    for each in where:
+        name, equals, value = each.partition("=")
+        if not equals or name not in NAMES or not value:
+            raise ConfigError(f"--where {each}: it is NAME=VALUE, with one of: {', '.join(NAMES)}")
+        if name in found:
+            raise ConfigError(f"--where {name} is there twice")
+        found[name] = time_of(value) if name in ("since", "until") else value
+    if (instance := found.get("instance")) and "/" in instance:
+        customer, _, found["instance"] = instance.rpartition("/")
+        found.setdefault("customer", customer)
+    return found
+
+
+def time_of(text: str) -> str:
+    """A time of the API from one, or from how long ago it is; one without a zone is this machine's."""
+    if ago := re.fullmatch(r"(\d+)(s|min|m|h|d)", text):
+        at = datetime.now(UTC) - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
+        return at.isoformat()
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is no time: say 2026-01-31T14:00, or how long ago, as 2h or 7d"
+        ) from error
+
+
+def rate_of(text: str | None) -> float | None:
+    """`50/s`, `600/min` or `50`: how many a second."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|min|m|h))?", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise ConfigError(f"--rate {text}: it is a number a second, as 50/s or 600/min")
+    return float(found[1]) / PER[found[2] or "s"]
+
+
+async def do_many(
+    api: Client,
+    output: Output,
+    do: str,
+    where: Mapping[str, str],
+    *,
+    dry_run: bool,
+    rate: str | None,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Show the plan; unless that is all, do it on the server, and show how far it has come."""
+    draft = {"do": do, "where": where, "rate": rate_of(rate), **options}
+    plan = await api.post("/api/replays", {**draft, "dry_run": True})
+    if dry_run and output.json:
+        output.emit(plan)
+        return
+    if not output.json:
+        plan_lines(output, plan)
+    if dry_run or (not plan["total"] and not output.json):
+        return
+    if not yes and not output.json:
+        sure(yes, f"{do.capitalize()} {counted(plan['total'])}?")
+    begun = await api.post("/api/replays", draft)
+    await follow(api, output, begun)
+
+
+async def follow(api: Client, output: Output, bulk: Row) -> None:
+    """Show how far a bulk has come, until it has ended."""
+    if not api.runs:
+        if output.json:
+            output.emit(bulk)
+        else:
+            output.line((bulk["id"], "bold"), f": {counted(bulk['total'])}")
+            output.note(("It is done once a server runs: halflap serve", "yellow"))
+        return
+    output.progress((f"{bulk['id']}: goes on on the server, also after Ctrl-C", "dim"))
+    shown = -1
+    while bulk["state"] == "running":
+        if bulk["done"] != shown:
+            shown = bulk["done"]
+            output.progress((f"{shown:,} of {bulk['total']:,}", "dim"))
+        await asyncio.sleep(LOOKS_EVERY)
+        bulk = await api.get(path("replays", bulk["id"]))
+    if output.json:
+        output.emit(bulk)
+    else:
+        bulk_lines(output, bulk)
+    if bulk["state"] == "failed":
+        raise click.exceptions.Exit(1)
+
+
+def plan_lines(output: Output, plan: Row) -> None:
+    """How many are meant, by what they have in common, and a few of them."""
+    if not plan["total"]:
+        output.note(("none: no execution is meant", "dim"))
+        return
+    output.line((counted(plan["total"]), "bold"), f" would be {DONE[plan['do']]}")
+    rows: list[Sequence[Part]] = [
+        (
+            f"{each['count']:,}",
+            each["flow"],
+            each["instance_name"] or each["instance"],
+            each["version"][:12],
+            state(each["state"]),
+            (" ".join(each["reason"].split()), "dim"),
+        )
+        for each in plan["groups"]
+    ]
+    output.table(("count!", "flow", "instance", "version!", "state!", "why?"), rows, "")
+    left = plan["total"] - sum(each["count"] for each in plan["groups"])
+    if left:
+        output.line((f"and {left:,} more, of other reasons", "dim"))
+    output.line(("\nthe newest of them", "dim"))
+    for each in plan["samples"]:
+        output.line(
+            f"  {each['id']}  {name_of(each)} {each['flow']}  ", (ago(each["accepted_at"]), "dim")
+        )
+
+
+def bulk_lines(output: Output, bulk: Row) -> None:
+    """What became of a bulk, or how far it has come."""
+    more = f" of {bulk['total']:,}" if bulk["done"] != bulk["total"] else ""
+    why = f": {bulk['reason']}" if bulk["reason"] else ""
+    output.line(
+        (bulk["id"], "bold"),
+        "  ",
+        state(bulk["state"]),
+        f"{why}  {DONE[bulk['do']]} {bulk['done']:,}{more}",
+    )
+    if bulk["refused"]:
+        output.line(f"  {bulk['refused']:,} could not be:")
+        for each in bulk["refusals"][:10]:
+            output.line(f"    {each['execution']}  ", (each["why"], "yellow"))
+
+
+def counted(total: int) -> str:
+    """`1 execution`, `1,200 executions`."""
+    return f"{total:,} execution{'' if total == 1 else 's'}"

@@ -1,0 +1,131 @@
+"""What is done with many executions at once: what was asked for, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from halflap.errors import NotFound
+from halflap.model import Bulk, Clock, Micros, Refusal
+from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
+
+COLUMNS = (
+    "id, verb, wanted, state, total, done, refused, refusals, after, reason, made_at, ended_at"
+)
+SELECT = f"SELECT {COLUMNS} FROM bulks"  # noqa: S608
+TAKE = """
+UPDATE bulks SET worker = ?, lease_until = ?
+WHERE id = ? AND state = 'running' AND (worker = ? OR lease_until < ?)
+"""
+GO_ON = """
+UPDATE bulks SET done = ?, refused = ?, refusals = ?, after = ?, lease_until = ?
+WHERE id = ? AND state = 'running' AND worker = ?
+"""
+END = "UPDATE bulks SET state = ?, reason = ?, ended_at = ? WHERE id = ? AND state = 'running'"
+
+_refusals = msgspec.json.Decoder(tuple[Refusal, ...])
+
+
+class Bulks:
+    """Keeps bulks; one worker at a time drives each, and the next one goes on where it ended."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def add(self, bulk: Bulk) -> None:
+        """Keep a new bulk."""
+        values = (bulk.id, bulk.verb, encoded(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
+
+        def job(connection: Connection) -> None:
+            connection.execute(
+                "INSERT INTO bulks (id, verb, wanted, state, total, made_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            )
+
+        await self._writer.note(job)
+
+    async def get(self, bulk: str) -> Bulk:
+        """A bulk by its id; raises `NotFound`."""
+        rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (bulk,))
+        if not rows:
+            raise missing(bulk)
+        return read(rows[0])
+
+    async def list(self, limit: int) -> Sequence[Bulk]:
+        """The newest bulks, newest first."""
+        rows = await self._writer.rows(f"{SELECT} ORDER BY id DESC LIMIT ?", (limit,))
+        return [read(each) for each in rows]
+
+    async def running(self) -> Sequence[Bulk]:
+        """Those that have not ended, oldest first."""
+        rows = await self._writer.rows(f"{SELECT} WHERE state = 'running' ORDER BY id")
+        return [read(each) for each in rows]
+
+    async def take(self, bulk: str, worker: str, lease: Micros) -> bool:
+        """Whether a worker may drive a bulk from now on, for so long."""
+        now = self._clock()
+
+        def job(connection: Connection) -> bool:
+            values = (worker, now + lease, bulk, worker, now)
+            return connection.execute(TAKE, values).rowcount > 0
+
+        return await self._writer.note(job)
+
+    async def go_on(self, bulk: Bulk, worker: str, lease: Micros) -> bool:
+        """Note how far it has come, and prolong the lease; False where it is not to go on."""
+        kept = encoded(bulk.refusals)
+        until = self._clock() + lease
+        values = (bulk.done, bulk.refused, kept, bulk.after, until, bulk.id, worker)
+
+        def job(connection: Connection) -> bool:
+            return connection.execute(GO_ON, values).rowcount > 0
+
+        return await self._writer.note(job)
+
+    async def end(self, bulk: str, state: str, reason: str = "") -> bool:
+        """End a bulk; False where it had ended already."""
+        now = self._clock()
+
+        def job(connection: Connection) -> bool | Refused:
+            if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
+                return missing(bulk)
+            return connection.execute(END, (state, reason, now, bulk)).rowcount > 0
+
+        return await self._writer.note(job)
+
+
+MOST_REFUSALS = 50
+"""Of how many refused executions is kept why; all are counted."""
+
+
+def read(row: Any) -> Bulk:
+    """A row of `SELECT`."""
+    return Bulk(
+        id=row[0],
+        verb=row[1],
+        wanted=msgspec.json.decode(row[2]),
+        state=row[3],
+        total=row[4],
+        done=row[5],
+        refused=row[6],
+        refusals=_refusals.decode(row[7]),
+        after=row[8],
+        reason=row[9],
+        made_at=row[10],
+        ended_at=row[11],
+    )
+
+
+def encoded(value: Any) -> str:
+    """A value as the JSON that is kept."""
+    return msgspec.json.encode(value).decode()
+
+
+def missing(bulk: str) -> NotFound:
+    """Says that a bulk is not there."""
+    return NotFound(f"no bulk has the id {bulk!r}; see: halflap executions bulks")
