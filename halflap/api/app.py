@@ -19,6 +19,7 @@ from halflap.api import (
     pauses,
     problem,
     processes,
+    recordings,
     replays,
 )
 from halflap.api.asking import Ops
@@ -33,6 +34,7 @@ ROUTERS = (
     connections,
     instances,
     executions,
+    recordings,
     replays,
     pauses,
     follow,

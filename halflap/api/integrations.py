@@ -54,6 +54,18 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
     return await version_view(operations, await operations.versions.get(integration, version))
 
 
+@router.get(
+    "/integrations/{integration}/versions/{version}/bundle",
+    response_class=Response,
+    responses=documented(404, 409),
+)
+async def get_bundle(integration: str, version: str, operations: Ops) -> Response:
+    """A version's bundle as it was published, as bytes."""
+    found = await operations.versions.get(integration, version)
+    data = await operations.store.catalogue.versions.bundle(found.hash)
+    return Response(data, media_type="application/octet-stream")
+
+
 @router.post(
     "/versions",
     status_code=201,

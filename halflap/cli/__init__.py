@@ -93,6 +93,11 @@ SECTIONS = {
             "dev", "dev", "Run a project's working copy: reload on change, show every event."
         ),
         "test": Entry("test", "test", "Run a project's tests, with no network."),
+        "shadow": Entry(
+            "shadow",
+            "shadow_command",
+            "Run a project against the last real events, and say what would differ.",
+        ),
         "lint": Entry(
             "lint", "lint", "Find what would break a replay, by reading a project's sources."
         ),

@@ -93,6 +93,7 @@ class Executor:
     perform: Perform | None = None
     reader: Reader | None = None
     """Where payloads are that are too large for memory."""
+    recorder: Callable[..., StepRecorder] = StepRecorder
 
     async def __call__(self, turn: Turn) -> Verdict:
         if turn.cancelling is not None:
@@ -102,7 +103,7 @@ class Executor:
         except (NotFound, DefinitionError) as error:
             at = turn.now() + micros(UNSATISFIED)
             return Again("later", at, failure=failure_of(error), waiting_for=str(error))
-        recorder = StepRecorder(
+        recorder = self.recorder(
             turn,
             seal=work.seal,
             unseal=work.unseal,

@@ -1,0 +1,175 @@
+"""What real executions were: events with the records of their steps, for shadow runs elsewhere.
+
+Secrets stay here: credentials among headers and sealed values are `•••`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Query, Response
+
+from halflap.api import payload
+from halflap.api.asking import ExactRoute, Ops, Whose, exact
+from halflap.api.executions import whose
+from halflap.api.operations import Operations
+from halflap.api.problem import documented
+from halflap.api.recorded import moment
+from halflap.api.view import JsonObject, View
+from halflap.errors import BlobLost, NotFound
+from halflap.model import Execution, Record
+from halflap.sdk import codec
+from halflap.store.protocol import Filter
+
+router = APIRouter(
+    prefix="/api", tags=["recordings"], route_class=ExactRoute, responses=documented(404, 409)
+)
+
+LOOKED_AT = 500
+"""How many executions are looked through for a page, at most."""
+
+
+class RecordingView(View):
+    """An execution that ended: what came, what each step did, what it ran with; bytes in base64."""
+
+    execution: str
+    integration: str
+    flow: str
+    version: str
+    root: str
+    key: str | None
+    state: str
+    reason: str
+    failure: JsonObject | None
+    result: str | None
+    accepted_at: int
+    """Microseconds since 1970-01-01 UTC."""
+    event: JsonObject
+    steps: list[JsonObject]
+    customer: JsonObject
+    instance: JsonObject
+    config: JsonObject
+    urls: dict[str, str]
+
+
+class RecordingPage(View):
+    """Recordings, newest first; `next` is the `before` of the next page."""
+
+    recordings: list[RecordingView]
+    next: str | None
+
+
+@router.get("/recordings", response_model=RecordingPage)
+async def list_recordings(
+    operations: Ops,
+    integration: str,
+    customer: Whose = None,
+    instance: str | None = None,
+    flow: str | None = None,
+    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
+    before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> Response:
+    """The last executions of an integration that ended by themselves, with all that they recorded."""
+    owner, within = await whose(operations, customer, instance)
+    which = Filter(
+        customer=owner,
+        instance=within,
+        flow=flow,
+        states=("succeeded", "failed", "ignored"),
+        since=moment("since", since),
+        before=before,
+        of_events=True,
+        limit=LOOKED_AT,
+    )
+    looked_at = await operations.store.journal.executions(which)
+    found: list[RecordingView] = []
+    last: str | None = None
+    for each in looked_at:
+        last = each.id
+        if each.flow.integration == integration:
+            recorded = await recording(operations, each)
+            if recorded is not None:
+                found.append(recorded)
+        if len(found) == limit:
+            break
+    else:
+        last = last if len(looked_at) == LOOKED_AT else None
+    return exact(RecordingPage(recordings=found, next=last))
+
+
+async def recording(operations: Operations, execution: Execution) -> RecordingView | None:
+    """An execution with its records; None where something of it is no longer kept."""
+    store, flow = operations.store, execution.flow
+    try:
+        instance = await store.catalogue.instances.get(flow.instance)
+        customer = await store.catalogue.customers.get(flow.customer)
+        config, _ = await store.catalogue.instances.revision(flow.instance, flow.revision)
+        event = await store.journal.event(execution.id)
+        steps = await store.journal.steps(execution.id)
+        whole = await store.journal.execution(execution.id)
+    except (NotFound, BlobLost):
+        return None
+    if event is None or whole is None:
+        return None
+    headers = payload.headers(event.headers)
+    return RecordingView(
+        execution=execution.id,
+        integration=flow.integration,
+        flow=flow.flow,
+        version=flow.version,
+        root=execution.root,
+        key=execution.key,
+        state=execution.state,
+        reason=execution.reason,
+        failure=None if execution.failure is None else asdict(execution.failure),
+        result=text(whole.result),
+        accepted_at=execution.accepted_at,
+        event={
+            **asdict(replace(event, headers=tuple(headers), body=b"")),
+            "body": text(event.body),
+        },
+        steps=recorded(steps),
+        customer={"id": customer.id, "name": customer.name, "external_id": customer.external_id},
+        instance={"id": instance.id, "name": instance.name},
+        config=dict(config),
+        urls=await operations.resolver.urls(flow.instance),
+    )
+
+
+def recorded(steps: Sequence[Record]) -> list[dict[str, Any]]:
+    """Records as they leave: with their bytes, but no secret."""
+    return [
+        {**asdict(each), "inputs": text(bare(each.inputs)), "result": text(bare(each.result))}
+        for each in steps
+    ]
+
+
+def bare(data: bytes | None) -> bytes | None:
+    """Encoded data whose sealed secrets are hidden."""
+    if data is None or b'"$secret"' not in data:
+        return data
+    try:
+        return codec.encode(without_secrets(codec.decode(data)))
+    except codec.NotJson:
+        return data
+
+
+def without_secrets(value: Any) -> Any:
+    """The value with what is sealed as `{"$secret": "•••"}`, which stays a secret."""
+    if isinstance(value, dict):
+        held = cast(dict[str, Any], value)
+        if set(held) == {"$secret"}:
+            return held if held["$secret"] is True else {"$secret": payload.HIDDEN}
+        return {name: without_secrets(each) for name, each in held.items()}
+    if isinstance(value, list):
+        return [without_secrets(each) for each in cast(list[Any], value)]
+    return value
+
+
+def text(data: bytes | None) -> str | None:
+    """Bytes as text for JSON."""
+    return None if data is None else base64.b64encode(data).decode()

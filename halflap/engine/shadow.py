@@ -1,0 +1,285 @@
+"""A shadow run: another version of a flow against an event that was, with the answers that it got.
+
+Nothing is called and nothing is written. Every effect, every read of the state, every wait is
+answered by the record of the same place (scope path, name, occurrence) in the original execution;
+pure actions run. A step with other inputs gets the answer of then, and is told of; one that has no
+record cannot be answered, so the run stops there. Time and chance are those of the original.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from halflap.engine.doing import Doing, Pause
+from halflap.engine.executor import Executor, Work, request_of
+from halflap.engine.past import Past
+from halflap.engine.protocol import Again, Ended
+from halflap.engine.recorder import StepRecorder
+from halflap.engine.scope import Scope
+from halflap.errors import EgressRefused, StoreError
+from halflap.model import (
+    Failure,
+    LogLine,
+    Micros,
+    Outcome,
+    Record,
+    Signal,
+    Start,
+    StateWrite,
+)
+from halflap.sdk import codec
+from halflap.sdk.egress import Egress
+from halflap.sdk.running import Suspended
+
+Kind = Literal["inputs", "new", "missing", "result", "outcome", "error"]
+UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
+"""Failures that say nothing of what a flow does with an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is different: `then` and `now` are encoded values, or None where there is none."""
+
+    kind: Kind
+    step: str
+    then: bytes | None
+    now: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An execution that was: what came, what each step did, and how it ended."""
+
+    start: Start
+    accepted_at: Micros
+    history: Sequence[Record]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """How a version would have done it. `stopped` says where it could not go on, and why."""
+
+    execution: str
+    differences: tuple[Difference, ...]
+    stopped: str = ""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing is known to be different."""
+        return not self.differences
+
+
+async def shadow(was: Original, work: Work) -> Shadowed:
+    """Run a version's flow against an event that was, and say what would differ."""
+    seen = _Seen({each.path: each for each in was.history})
+    turn = ShadowTurn(was.start, was.accepted_at)
+
+    async def resolve(_: object) -> Work:
+        return work
+
+    def recorder(turn: Any, **given: Any) -> StepRecorder:
+        return ShadowRecorder(turn, seen, **given)
+
+    chance = random.Random(was.start.execution)  # noqa: S311 (repeatable on purpose)
+    if work.flow.filter is not None and not wants(work, turn):
+        seen.note("outcome", "", told(was.outcome), codec.encode({"state": "filtered"}))
+        return Shadowed(was.start.execution, tuple(seen.differences))
+    try:
+        verdict = await Executor(resolve, chance, recorder=recorder)(turn)
+    except StoreError as error:
+        seen.stopped = seen.stopped or error.message
+        verdict = None
+    if not seen.stopped:
+        _compare(seen, was, verdict)
+    return Shadowed(was.start.execution, tuple(seen.differences), seen.stopped)
+
+
+def wants(work: Work, turn: ShadowTurn) -> bool:
+    """Whether the flow's filter lets the event through; one that it cannot read is kept."""
+    assert work.flow.filter is not None
+    try:
+        return bool(work.flow.filter(request_of(turn, work.unseal)))
+    except Exception:
+        return True
+
+
+def _compare(seen: _Seen, was: Original, verdict: Ended | Again | None) -> None:
+    for each in was.history:
+        if each.path not in seen.met and not each.pure and each.kind != "trigger":
+            seen.note("missing", each.path, each.inputs, None)
+    then = was.outcome
+    match verdict:
+        case Ended(now):
+            pass
+        case Again(failure=failure):
+            now = Outcome("failed", failure.message if failure else "", failure=failure)
+        case None:
+            return
+    if now.state != then.state:
+        kind: Kind = "error" if now.state == "failed" else "outcome"
+        seen.note(kind, "", told(then), told(now))
+    elif now.state == "failed" and kind_of(now.failure) != kind_of(then.failure):
+        seen.note("error", "", told(then), told(now))
+    elif now.state == "ignored" and now.reason != then.reason:
+        seen.note("outcome", "", told(then), told(now))
+    elif now.state == "succeeded" and not alike(then.result, now.result):
+        seen.note("result", "", then.result, now.result)
+
+
+def kind_of(failure: Failure | None) -> str:
+    """What kind of error it was."""
+    return "" if failure is None else failure.kind
+
+
+def told(outcome: Outcome) -> bytes:
+    """An outcome in short, as a value."""
+    found = {"state": outcome.state, "reason": outcome.reason}
+    if outcome.failure is not None:
+        found |= {"error": outcome.failure.kind, "where": outcome.failure.where}
+    return codec.encode(found)
+
+
+def alike(then: bytes | None, now: bytes | None) -> bool:
+    """Whether two encoded values are the same value."""
+    if then == now:
+        return True
+    if not then or not now:
+        return False
+    try:
+        return codec.decode(then) == codec.decode(now)
+    except ValueError:
+        return False
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a shadow run has come to."""
+
+    then: Mapping[str, Record]
+    met: set[str] = field(default_factory=set[str])
+    differences: list[Difference] = field(default_factory=list[Difference])
+    stopped: str = ""
+
+    def note(self, kind: Kind, step: str, then: bytes | None, now: bytes | None) -> None:
+        """Note a difference."""
+        self.differences.append(Difference(kind, step, then, now))
+
+
+class ShadowTurn:
+    """An execution that was, in hands that write nothing."""
+
+    attempt = 1
+    cancelling: str | None = None
+    history: Sequence[Record] = ()
+
+    def __init__(self, start: Start, accepted_at: Micros) -> None:
+        self.start = start
+        self.accepted_at = accepted_at
+
+    def now(self) -> Micros:
+        """When the original was accepted; later times come from its records."""
+        return self.accepted_at
+
+    def alive(self) -> bool:
+        """Always."""
+        return True
+
+    async def commit(
+        self, records: Sequence[Record], logs: Sequence[LogLine], writes: Sequence[StateWrite] = ()
+    ) -> bool:
+        """Write nothing."""
+        return True
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        """Nothing is read but what was recorded."""
+        raise StoreError(f"it reads the state {key!r}, of which there is no record")
+
+    async def list_state(self, scope: str) -> dict[str, bytes]:
+        """Nothing is read but what was recorded."""
+        raise StoreError("it lists the state, of which there is no record")
+
+    async def signals(self) -> Sequence[Signal]:
+        """Nothing is heard but what was recorded."""
+        return ()
+
+
+class ShadowPast(Past):
+    """The records of the original, by their place, whatever order the flow comes to them in."""
+
+    def __init__(self, recorder: ShadowRecorder, seen: _Seen) -> None:
+        super().__init__(())
+        self._recorder = recorder
+        self._seen = seen
+
+    def recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
+        """The record of the step that the flow came to; without one, the run stops."""
+        known, seen = self._seen.then.get(path), self._seen
+        seen.met.add(path)
+        if self._recorder.takes_pure() or path == "trigger":
+            return known if path == "trigger" else None
+        if known is None:
+            seen.note("new", path, None, inputs)
+            self._recorder.stop(scope, f"{path} is new: there is no answer to it")
+        if inputs is not None and known.inputs is not None and not alike(known.inputs, inputs):
+            seen.note("inputs", path, known.inputs, inputs)
+        if known.status == "retrying":
+            self._recorder.stop(scope, f"{path} had no answer then, either")
+        return known
+
+    def close(self, scope: Scope) -> None:
+        """What was left out is told of at the end."""
+
+
+class ShadowRecorder(StepRecorder):
+    """Answers steps from the original's records."""
+
+    def __init__(self, turn: Any, seen: _Seen, **given: Any) -> None:
+        super().__init__(turn, **given)
+        self._past = ShadowPast(self, seen)
+        self._seen = seen
+        self._is_pure = False
+
+    def takes_pure(self) -> bool:
+        """Whether the step that is asked for now is pure, so that it runs."""
+        pure, self._is_pure = self._is_pure, False
+        return pure
+
+    def stop(self, scope: Scope, why: str) -> NoReturn:
+        """Go no further: what follows depends on an answer that nobody has."""
+        self._seen.stopped = self._seen.stopped or why
+        self.pauses.append(Pause("signal", None))
+        scope.unwinding = True
+        raise Suspended
+
+    async def _do(
+        self,
+        scope: Scope,
+        path: str,
+        doing: Doing,
+        inputs: bytes,
+        run: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        self._is_pure = doing.pure  # taken by the `recall` that follows at once
+        return await super()._do(scope, path, doing, inputs, run)
+
+    def _keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        then = self._seen.then.get(record.path)
+        if record.pure and then is not None and not alike(then.result, record.result):
+            self._seen.note("result", record.path, then.result, record.result)
+        super()._keep(scope, record, writes)
+
+
+class NoEgress(Egress):
+    """Lets nothing out."""
+
+    async def request(self, method: str, url: str, **_: Any) -> Any:
+        """Refuse."""
+        raise EgressRefused(f"a shadow run calls nothing: {method} was refused")
+
+    def stream(self, method: str, url: str, **_: Any) -> Any:
+        """Refuse."""
+        raise EgressRefused(f"a shadow run calls nothing: {method} was refused")
