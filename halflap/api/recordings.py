@@ -28,6 +28,8 @@ router = APIRouter(
     prefix="/api", tags=["recordings"], route_class=ExactRoute, responses=documented(404, 409)
 )
 
+UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
+"""Failures that say nothing of what a flow does with an event."""
 LOOKED_AT = 500
 """How many executions are looked through for a page, at most."""
 
@@ -102,8 +104,10 @@ async def list_recordings(
 
 
 async def recording(operations: Operations, execution: Execution) -> RecordingView | None:
-    """An execution with its records; None where something of it is no longer kept."""
+    """An execution with its records; None where it is no example, or no longer kept."""
     store, flow = operations.store, execution.flow
+    if execution.failure is not None and execution.failure.kind in UNREPEATABLE:
+        return None
     try:
         instance = await store.catalogue.instances.get(flow.instance)
         customer = await store.catalogue.customers.get(flow.customer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +25,7 @@ from halflap.engine.executor import Work
 from halflap.engine.loader import load
 from halflap.engine.lock import unsatisfied
 from halflap.engine.resolver import partner_of, validated
-from halflap.engine.shadow import Difference, NoEgress, Original, Shadowed, shadow
+from halflap.engine.shadow import Difference, NoEgress, Original, Shadowed, hold_back, shadow
 from halflap.errors import ConfigError, HalflapError
 from halflap.model import Event, Failure, FlowKey, Outcome, Record, Start
 from halflap.sdk import codec
@@ -103,6 +104,7 @@ async def shadow_command(
     customer, instance = apart(customer, instance)
     which = {"customer": customer, "instance": instance, "flow": flow}
     given = dict(split(each) for each in answers)
+    sys.addaudithook(hold_back)
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     async for was in recordings(api, found.name, last, which):

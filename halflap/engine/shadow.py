@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
@@ -34,9 +35,10 @@ from halflap.sdk import codec
 from halflap.sdk.egress import Egress
 from halflap.sdk.running import Suspended
 
+WAYS_OUT = frozenset(
+    {"socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.system"}
+)
 Kind = Literal["inputs", "new", "missing", "result", "outcome", "error"]
-UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
-"""Failures that say nothing of what a flow does with an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,25 @@ class Shadowed:
         return not self.differences
 
 
+_inside: ContextVar[bool] = ContextVar("halflap.shadow", default=False)
+
+
+def hold_back(event: str, _: object) -> None:
+    """An audit hook: what runs in a shadow run reaches no network past its connections, either."""
+    if event in WAYS_OUT and _inside.get():
+        raise EgressRefused(f"a shadow run calls nothing: {event} was refused")
+
+
 async def shadow(was: Original, work: Work) -> Shadowed:
     """Run a version's flow against an event that was, and say what would differ."""
+    _inside.set(True)
+    try:
+        return await _shadow(was, work)
+    finally:
+        _inside.set(False)
+
+
+async def _shadow(was: Original, work: Work) -> Shadowed:
     seen = _Seen({each.path: each for each in was.history})
     turn = ShadowTurn(was.start, was.accepted_at)
 
@@ -201,6 +220,14 @@ class ShadowTurn:
     async def list_state(self, scope: str) -> dict[str, bytes]:
         """Nothing is read but what was recorded."""
         raise StoreError("it lists the state, of which there is no record")
+
+    async def begin(self, start: Start) -> None:
+        """No child is started but what was recorded."""
+        raise StoreError("it starts another flow, of which there is no record")
+
+    async def outcome(self, execution: str) -> Outcome | None:
+        """No child is asked but what was recorded."""
+        raise StoreError(f"it asks for the outcome of {execution}, of which there is no record")
 
     async def signals(self) -> Sequence[Signal]:
         """Nothing is heard but what was recorded."""

@@ -280,6 +280,19 @@ async def replayed(directory: Path) -> None:
     await running
 
 
+def test_code_that_goes_out_past_its_connections_is_held_back(project: Path, ear: Ear) -> None:
+    host, port = ear.url.removeprefix("http://").split(":")
+    out = f'await asyncio.open_connection("{host}", {port})'
+    change(project, "    key = await secret()", f"    key = await secret()\n    {out}")
+    change(
+        project, "from datetime import timedelta", "import asyncio\nfrom datetime import timedelta"
+    )
+    _, found = shadowed()
+    error = found[0]["differences"][-1]
+    assert (error["kind"], error["now"]["error"]) == ("error", "EgressRefused")
+    assert ear.heard == 0
+
+
 def test_the_page_shows_what_the_command_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
