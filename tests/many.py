@@ -29,7 +29,9 @@ import asyncio
 import os
 from datetime import timedelta
 
-from halflap import Config, Context, Deployment, Integration, Model, http, instance, step, webhook
+from halflap import (
+    Config, Context, Deployment, Integration, Model, http, instance, schedule, step, webhook,
+)
 
 
 class Settings(Config):
@@ -75,6 +77,18 @@ async def slow(ctx: Context[Settings], event: Numbered) -> int:
     pid = await pause(float(os.environ.get("PAUSE", "0")))
     await http.post(ctx.config.sink, "/", json={"n": event.n})
     return pid
+
+
+@integration.flow(trigger=webhook.request())
+async def poison(ctx: Context[Settings], event: Numbered) -> None:
+    """End the process that runs it."""
+    await http.post(ctx.config.sink, "/begun", json={"n": event.n})
+    os._exit(9)
+
+
+@integration.flow(trigger=schedule.every(seconds=1, misfire="all"))
+async def ticking(ctx: Context[Settings], tick: schedule.Tick) -> None:
+    """Tick."""
 '''
 
 

@@ -1,0 +1,159 @@
+"""`python -m bench.scale`: a queue of flows that take CPU time, by one worker process and by two.
+
+The queue is filled while it is held back, the workers are up before it is let go, and time counts
+from then until the last flow has ended. JSON lines on stdout, kept in bench/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.process import REPOSITORY
+from bench.server import keys_of
+from bench.stores import keeper
+from bench.workload import INTEGRATIONS
+from halflap.cli.bench import activate
+from halflap.cli.host import Host
+from halflap.cli.role import GATEWAY, SERVE, Role
+from halflap.cli.settings import Settings
+from halflap.engine.bundle import pack
+from halflap.model import Event, FlowKey, Start, new_id
+
+LOOK_SECONDS = 0.05
+AT_ONCE = 100
+ROOM = 8
+"""How many flows a worker has at once: few, since each of these wants a core to itself."""
+
+
+async def measure(directory: Path, url: str, workers: int, flows: int, ms: float) -> float:
+    """How many seconds so many workers take for the queue."""
+    settings = Settings(dir=directory, port=0, store=url, keys=keys_of(directory), room=ROOM)
+    async with served(settings, SERVE) as host:
+        await activate(host, pack(INTEGRATIONS, "burn:integration"), "")
+    async with served(settings, GATEWAY) as host:
+        (instance,) = await host.store.catalogue.instances.list()
+        key = FlowKey(
+            instance.customer,
+            instance.id,
+            instance.integration,
+            "orders",
+            instance.version,
+            instance.revision,
+        )
+        await host.engine.hold(instance.id)
+        for first in range(0, flows, AT_ONCE):
+            await host.engine.start([start(key, ms) for _ in range(min(AT_ONCE, flows - first))])
+        running = [await worker(directory / f"worker{each}", settings) for each in range(workers)]
+        try:
+            began = time.monotonic()
+            await host.engine.release(instance.id)
+            while await host.engine.live(instance.id):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_SECONDS)
+            return time.monotonic() - began
+        finally:
+            for each in running:
+                each.send_signal(signal.SIGTERM)
+            await asyncio.gather(*(each.wait() for each in running))
+
+
+def start(key: FlowKey, ms: float) -> Start:
+    """One flow of the queue."""
+    execution, now = new_id("exe"), time.time_ns() // 1000
+    headers = (("content-type", "application/json"),)
+    return Start(execution, key, Event("POST", "", "", headers, b'{"ms": %g}' % ms, now), execution)
+
+
+@asynccontextmanager
+async def served(settings: Settings, role: Role) -> AsyncIterator[Host]:
+    """A host in this process, while it is needed."""
+    host = await Host.open(settings, role=role)
+    ready = asyncio.Event()
+    serving = asyncio.create_task(host.serve(ready=lambda _: ready.set()))
+    try:
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        yield host
+    finally:
+        await host.stop(10.0)
+        await serving
+
+
+async def worker(directory: Path, settings: Settings) -> asyncio.subprocess.Process:
+    """A worker process, once it runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "halflap", "worker", "--dir", str(directory)),
+        *("--json", "--no-supervisor"),
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "HALFLAP_STORE": settings.store,
+            "HALFLAP_KEYS": settings.keys,
+            "HALFLAP_ROOM": str(ROOM),
+            "HALFLAP_PUBLIC_URL": "http://127.0.0.1:8400",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Linux shares the cores out between sessions first
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        await process.stdout.readline()
+    return process
+
+
+def main() -> int:
+    """Measure one worker and two in turn, and say how they compare."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser.add_argument("--flows", type=int, default=400, help="how long the queue is")
+    parser.add_argument("--cpu-ms", type=float, default=20.0, help="CPU time of each")
+    parser.add_argument("--runs", type=int, default=3, help="medians are of so many")
+    parser.add_argument(
+        "--dir", type=Path, default=REPOSITORY / ".halflap", help="where it is kept"
+    )
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="where lines are kept")
+    given = parser.parse_args()
+    given.dir.mkdir(parents=True, exist_ok=True)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    with keeper("postgresql", given.dir) as stores:
+        for run in range(given.runs):
+            for workers, found in seconds.items():
+                with stores.fresh() as store:
+                    took = asyncio.run(
+                        measure(store.directory, store.url, workers, given.flows, given.cpu_ms)
+                    )
+                found.append(took)
+                report.say(f"run {run + 1}, {workers} workers: {given.flows / took:,.1f} flows/s")
+    one, two = (statistics.median(given.flows / each for each in seconds[n]) for n in (1, 2))
+    line: dict[str, Any] = {
+        "workload": "scale",
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cores": os.cpu_count(),
+        "load_1m": round(os.getloadavg()[0], 1),
+        "flows": given.flows,
+        "cpu_ms": given.cpu_ms,
+        "runs": given.runs,
+        "one_worker_per_s": round(one, 1),
+        "two_workers_per_s": round(two, 1),
+        "ratio": round(two / one, 2),
+    }
+    print(json.dumps(line), flush=True)
+    with contextlib.suppress(OSError), (given.results / "scale.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
