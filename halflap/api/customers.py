@@ -13,6 +13,8 @@ from halflap.api.view import (
     CustomerDetail,
     CustomerDraft,
     CustomerView,
+    ErasureDraft,
+    ErasureView,
     LimitsView,
     pause_view,
     rfc3339,
@@ -54,6 +56,20 @@ async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> 
     found = await operations.store.catalogue.customers.get(customer)
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
     return await customer_detail(found, operations)
+
+
+@router.get("/{customer}/erasure")
+async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
+    """What erasing a customer would remove, and what has to be done before."""
+    found = await operations.store.catalogue.customers.get(customer)
+    return ErasureView(**asdict(await operations.erasure.plan(found.id)))
+
+
+@router.post("/{customer}/erasure")
+async def erase_customer(customer: str, draft: ErasureDraft, operations: Ops) -> ErasureView:
+    """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there."""
+    found = await operations.store.catalogue.customers.get(customer)
+    return ErasureView(**asdict(await operations.erasure.erase(found.id, draft.by)))
 
 
 @router.delete("/{customer}", status_code=204)

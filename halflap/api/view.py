@@ -220,6 +220,23 @@ class CustomerDetail(CustomerView):
     """What is due or held back; counted up to a million."""
 
 
+class ErasureDraft(Input):
+    """Who has a customer erased."""
+
+    by: Text = "the operator"
+
+
+class ErasureView(View):
+    """What is, or was, of a customer; `before` says what has to be done first."""
+
+    customer: str
+    instances: int
+    connections: int
+    executions: int
+    blobs: int
+    before: list[str]
+
+
 # Integrations ---------------------------------------------------------------------------------
 
 

@@ -167,6 +167,44 @@ async def remove_customer(api: Client, output: Output, customer: str) -> None:
     output.line(f"removed customer {found['name']}")
 
 
+@customers.command("erase")
+@click.argument("customer")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--by", default="the operator", help="Who wants it; that is kept.")
+@speaks()
+async def erase_customer(
+    api: Client, output: Output, customer: str, dry_run: bool, yes: bool, by: str
+) -> None:
+    """Erase a customer for good: its events, steps, logs, state, pairs, connections, secrets.
+
+    Its instances have to be disabled first. What remains is that a customer of that id was erased:
+    when, by whom, and how much it was. Cut off, run it again: it goes on.
+
+    Example: halflap customers erase Initech --dry-run
+    """
+    found = await api.get(path("customers", customer))
+    place = path("customers", found["id"], "erasure")
+    plan = await api.get(place)
+    if not dry_run and not plan["before"] and not yes:
+        click.confirm(
+            f"Erase {found['name']} for good: {plan['executions']:,} executions, "
+            f"{plan['instances']} instances, {plan['connections']} connections?",
+            abort=True,
+            err=True,
+        )
+    if not dry_run:
+        plan = await api.post(place, {"by": by})
+    if output.json:
+        output.emit({**plan, "erased": not dry_run})
+        return
+    output.line("would erase " if dry_run else "erased ", (found["name"], "bold"))
+    for what in ("executions", "instances", "connections", "blobs"):
+        output.line(f"  {plan[what]:,} {what}")
+    for each in plan["before"]:
+        output.line(("  first: ", "yellow"), each)
+
+
 def told(output: Output, found: dict[str, Any]) -> None:
     """Say how a customer is."""
     if output.json:

@@ -399,6 +399,28 @@ class SqliteJournal(History, State):
 
         return await self._database.write(job)
 
+    async def instances_of(self, customer: str) -> list[str]:
+        sql = f"{reading.INSTANCES} WHERE customer = ?"
+        found = await self._database.read(lambda c: c.execute(sql, (customer,)).fetchall())
+        return sorted(row[0] for row in found)
+
+    async def erase(self, instance: str, limit: int) -> int:
+        def job(connection: sqlite3.Connection) -> int:
+            ids = connection.execute(
+                f"{reading.ID} WHERE instance = ? LIMIT ?", (instance, limit)
+            ).fetchall()
+            for table in (*PRUNED, "orders"):
+                connection.executemany(f"DELETE FROM {table} WHERE execution = ?", ids)  # noqa: S608
+            connection.executemany("DELETE FROM executions WHERE id = ?", ids)
+            keys = connection.execute(
+                "DELETE FROM dedupe WHERE (instance, flow, key) IN"
+                " (SELECT instance, flow, key FROM dedupe WHERE instance = ? LIMIT ?)",
+                (instance, limit),
+            ).rowcount
+            return len(ids) + keys
+
+        return await self._database.write(job)
+
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
         return await self._database.write(lambda c: dismiss(c, execution, now))

@@ -350,6 +350,17 @@ class Journal(Protocol):
         """Remove up to `limit` executions that ended before a time, and expired dedupe keys."""
         ...
 
+    async def instances_of(self, customer: str) -> list[str]:
+        """The instances that a customer has executions of; some may have been removed since."""
+        ...
+
+    async def erase(self, instance: str, limit: int) -> int:
+        """Remove up to `limit` executions of an instance with all that is kept of them, live too.
+
+        Also as many of its dedupe keys; returns how many rows of either went.
+        """
+        ...
+
     async def execution(self, execution: str) -> Execution | None: ...
 
     async def executions(self, which: Filter) -> list[Execution]: ...

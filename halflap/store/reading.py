@@ -17,6 +17,7 @@ SELECT id, customer, instance, integration, flow, version, revision, state, atte
 FROM executions
 """
 ID = "SELECT id FROM executions"
+INSTANCES = "SELECT DISTINCT instance FROM executions"
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 TALLY = """

@@ -1557,3 +1557,30 @@ async def test_every_time_is_the_clocks(journal: Journal, clock: Clock):
     assert found is not None
     assert (found.accepted_at, found.started_at, found.ended_at) == (begun, begun, clock.now)
     assert again.lease.until == begun + 2 * SECOND + LEASE
+
+
+async def test_an_instances_executions_are_erased_and_nobody_elses(journal: Journal):
+    mine = flow("cus_a", "ins_1")
+    ended = await running(journal, start(mine, dedupe=Dedupe("d")))
+    await journal.end(ended.lease, [record()], [LogLine(1, "info", "x")], DONE)
+    letter = await running(journal, start(mine))
+    await journal.end(letter.lease, [], [], Outcome("failed", "boom"))
+    waits = await running(journal, start(mine, order=Order("o", "k")))
+    await journal.release(waits.lease, [record()], [], Release("signal", None, "signal:go:0"))
+    other = await running(journal, start(flow("cus_b")))
+    await journal.end(other.lease, [record()], [], DONE)
+    assert await journal.instances_of("cus_a") == ["ins_1"]
+    erased = 0
+    while some := await journal.erase("ins_1", 2):
+        erased += some
+    assert erased == 4  # three executions and a dedupe key
+    assert await journal.instances_of("cus_a") == []
+    for each in (ended, letter, waits):
+        id = each.start.execution
+        assert await journal.execution(id) is None
+        assert await journal.event(id) is None
+        assert await journal.steps(id) == []
+        assert await journal.logs(id) == []
+    (again,) = await journal.accept([start(mine, dedupe=Dedupe("d"))], claim=0, lease=LEASE)
+    assert again.duplicate_of is None
+    assert len(await journal.steps(other.start.execution)) == 1

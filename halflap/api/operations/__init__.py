@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from halflap.api.operations.bulks import Bulks
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import Connections
+from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
 from halflap.api.operations.instances import Instances
@@ -42,6 +43,7 @@ class Operations:
     executions: Executions = field(init=False)
     bulks: Bulks = field(init=False)
     following: Following = field(init=False)
+    erasure: Erasure = field(init=False)
 
     def __post_init__(self) -> None:
         catalogue, clock = self.store.catalogue, self.store.clock
@@ -56,6 +58,7 @@ class Operations:
         )
         self.bulks = Bulks(catalogue, self.store.journal, self.executions, clock)
         self.following = Following(self.engine)
+        self.erasure = Erasure(self.store, self.deployer)
 
     async def limit(self, customer: str, limits: CustomerLimits) -> None:
         """Give a customer (by id) limits of its own; what is None is the default."""

@@ -227,6 +227,21 @@ class Payloads:
             await self._register.forget(keys)
         return len(keys)
 
+    async def blobs_of(self, customer: str) -> int:
+        """How many blobs a customer has."""
+        return await self._register.count(customer)
+
+    async def erase_all(self, customer: str) -> int:
+        """Remove all blobs of a customer, known or not; returns how many."""
+        gone = 0
+        while keys := await self._register.of_customer(customer, SWEPT_AT_ONCE):
+            await self.blobs.delete(keys)
+            await self._register.forget(keys)
+            gone += len(keys)
+        left = [each async for each in self.blobs.keys(customer)]
+        await self.blobs.delete(left)
+        return gone + len(left)
+
     # -- how ------------------------------------------------------------------------------------
 
     def is_large(self, data: bytes | None) -> bool:

@@ -18,6 +18,7 @@ SELECT key FROM blobs WHERE at < ?
 """
 FORGET = "DELETE FROM blobs WHERE key = ?"
 CUSTOMER = "SELECT customer FROM known WHERE id = ?"
+COUNT = "SELECT count(*) FROM blobs WHERE key >= ? AND key < ?"
 OF_CUSTOMER = "SELECT key FROM blobs WHERE key >= ? AND key < ? LIMIT ?"
 
 
@@ -55,6 +56,14 @@ class Register:
     async def of_customer(self, customer: str, limit: int) -> list[str]:
         """Some of a customer's blobs."""
         return await self._keys(OF_CUSTOMER, f"{customer}/", f"{customer}0", limit)
+
+    async def count(self, customer: str) -> int:
+        """How many blobs a customer has."""
+
+        def job(connection: Connection) -> int:
+            return connection.execute(COUNT, (f"{customer}/", f"{customer}0")).fetchone()[0]
+
+        return await self._database.read(job)
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Forget blobs that were removed."""

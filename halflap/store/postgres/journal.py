@@ -25,7 +25,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, limiting, ordering, signalling, unclean
+from halflap.store.postgres import claiming, ending, limiting, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
@@ -63,6 +63,14 @@ DELETE FROM dedupe WHERE (instance, flow, key) IN (
     SELECT instance, flow, key FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
     LIMIT %s FOR UPDATE SKIP LOCKED)
 """
+ERASED = "SELECT id FROM executions WHERE instance = %s ORDER BY id LIMIT %s FOR UPDATE"
+ERASE = (
+    "DELETE FROM letters WHERE id IN (SELECT id FROM letters WHERE instance = %s LIMIT %s)",
+    "DELETE FROM history WHERE (id, ended_at) IN"
+    " (SELECT id, ended_at FROM history WHERE instance = %s LIMIT %s)",
+    "DELETE FROM dedupe WHERE (instance, flow, key) IN"
+    " (SELECT instance, flow, key FROM dedupe WHERE instance = %s LIMIT %s)",
+)
 PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
 FORGOTTEN: Micros = 7 * DAY
 
@@ -306,6 +314,28 @@ class PostgresJournal(History, State):
             return await changed(connection, PRUNE, values)
 
         return dropped + await self._database.write(job)
+
+    async def instances_of(self, customer: str) -> list[str]:
+        sql = "SELECT DISTINCT instance FROM known WHERE customer = %s"
+        return sorted(row[0] for row in await self._database.fetch(sql, (customer,)))
+
+    async def erase(self, instance: str, limit: int) -> int:
+        values = (instance, limit)
+
+        async def job(connection: Connection) -> int:
+            cursor = await connection.execute(ERASED, values, binary=True)
+            ids = Texts(row[0] for row in await cursor.fetchall())
+            if ids.values:
+                for table in ("events", "orders", *ending.CLEAN):
+                    sql = f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
+                    await connection.execute(sql.encode(), (ids,))
+                await connection.execute("DELETE FROM executions WHERE id = ANY(%s)", (ids,))
+            gone = len(ids.values)
+            for sql in ERASE:
+                gone += await changed(connection, sql, values)
+            return gone
+
+        return await self._database.write(job)
 
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()

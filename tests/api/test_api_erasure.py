@@ -1,0 +1,79 @@
+"""A customer is erased: nothing of it is left in any file, and nobody else's is touched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.errors import StoreError
+from halflap.store.erasing import erased
+
+CANARY = "canary-4711"
+LARGE = "x" * 100_000
+
+
+def found(folder: Path) -> list[str]:
+    """The files in which the canary can be found."""
+    files = [each for each in folder.rglob("*") if each.is_file() and "bundles" not in each.parts]
+    return [each.name for each in files if CANARY.encode() in each.read_bytes()]
+
+
+@pytest.fixture
+async def customer(world: Any) -> str:
+    await world.publish()
+    instance = await world.instance()
+    for body in ({"id": CANARY, "amount": 1}, {"id": CANARY, "amount": 1, "large": LARGE}):
+        id = await world.send(instance, body, authorization=f"Bearer {CANARY}")
+        await world.ended(id)
+    return instance["customer"]
+
+
+async def disable(world: Any) -> None:
+    answer = await world.api("POST", "/api/instances/orders/disable", wait=9)
+    assert answer.status == 200, answer.body
+
+
+async def test_it_is_planned_and_says_what_to_do_first(world: Any, customer: str):
+    plan = await world.api("GET", f"/api/customers/{customer}/erasure")
+    refused = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+
+    assert (plan.json["executions"] >= 2, plan.json["blobs"]) == (True, 1)
+    assert "halflap instances disable" in plan.json["before"][0]
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    assert found(world.host.settings.dir) != []
+
+
+async def test_nothing_of_it_is_left(world: Any, customer: str):
+    folder = world.host.settings.dir
+    assert len(found(folder)) >= 2  # the control: a file of the store, and a blob
+    await disable(world)
+
+    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={"by": "Ada"})
+
+    assert done.status == 200, done.body
+    assert found(folder) == []
+    assert (await world.api("GET", f"/api/customers/{customer}")).status == 404
+    left = (await erased(world.host.store.database))[customer]
+    assert left["by"] == "Ada"
+    assert left["counts"]["executions"] == done.json["executions"]
+    assert left["at"] > 0
+
+
+async def test_one_that_was_cut_off_goes_on(
+    world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
+):
+    await disable(world)
+    payloads = world.host.store.payloads
+
+    async def ended(_: str) -> int:
+        raise StoreError("the process ended here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(payloads, "erase_all", ended)
+        cut = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+    assert cut.status == 503
+
+    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+
+    assert done.status == 200, done.body
+    assert found(world.host.settings.dir) == []
