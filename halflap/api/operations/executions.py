@@ -327,11 +327,12 @@ def edited(event: Event, edit: Edit) -> Event:
             fields={"event.headers": f"must not name {sealed[0]}"},
         )
     body = event.body if edit.body is None else edit.body
-    if any(name.lower() == "content-length" for name, _ in event.headers):
+    large = event.large if edit.body is None else None
+    if large is None and any(name.lower() == "content-length" for name, _ in event.headers):
         changed.setdefault("content-length", ("content-length", str(len(body))))
     headers = [each for each in event.headers if each[0].lower() not in changed]
     headers += [(name, value) for name, value in changed.values() if value is not None]
-    return replace(event, body=body, headers=tuple(headers))
+    return replace(event, body=body, headers=tuple(headers), large=large)
 
 
 def verb(execution: Execution) -> str:
