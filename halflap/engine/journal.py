@@ -99,6 +99,7 @@ class JournalEngine:
         self._room = room
         self._busy: Counter[str] = Counter()
         self._short: set[str] = set()
+        self._left: set[str] = set()  # whose turns have ended since the last claim began
         self._poll = poll
         self._grace = grace
         self._timers = Timers(clock)
@@ -201,7 +202,7 @@ class JournalEngine:
         for each in self._running.values():
             if not each.cut:  # else its end is under way
                 each.turn.lost = True  # its flow begins no further step, whatever it makes of this
-            each.task.cancel()
+            each.interrupt()
         await self._drained()
         if self._audience.relay is not None:
             self._audience.relay.close()
@@ -264,6 +265,7 @@ class JournalEngine:
         if room == 0:
             return 0
         claimed_at = self._monotonic()
+        self._left.clear()
         share = self._share()
         self._reserved += room
         try:
@@ -281,6 +283,8 @@ class JournalEngine:
         finally:
             self._reserved -= room
             self._freed()
+        if not self._left.isdisjoint(self.journal.held_back):
+            self._wake.set()  # its share was counted while one of it was about to end
         for claim in claims:
             self._spawn(claim, claimed_at)
         return len(claims)
@@ -411,6 +415,9 @@ class JournalEngine:
     ) -> None:
         execution = turn.start.execution
         try:
+            turn.begun = True
+            if turn.interrupted:
+                raise asyncio.CancelledError
             lost = turn.claim.lost
             verdict = await handler(turn) if lost is None else without(lost)
             await self._settle(turn, verdict)
@@ -447,6 +454,7 @@ class JournalEngine:
         self._freed(turn.start.flow.customer)
 
     def _leave(self, customer: str) -> None:
+        self._left.add(customer)
         self._busy[customer] -= 1
         if not self._busy[customer]:
             del self._busy[customer]
@@ -467,7 +475,7 @@ class JournalEngine:
     def _cut(self, running: Running) -> None:
         """Cancel its task in whatever it awaits; where it swallows that, it is ended all the same."""
         running.cut = True
-        running.task.cancel()
+        running.interrupt()
         late = self._clock() + round(CUT_SECONDS * 1e6)
         running.timer = self._timers.set(late, lambda: self._abandon(running))
 

@@ -57,7 +57,7 @@ class Lifeline:
             turn.lost = True
             running = self._running.get(name)
             if running is not None and running.turn is turn:
-                running.task.cancel()
+                running.interrupt()
 
     async def look(self, execution: str) -> None:
         """See whether one that runs here is to be cancelled: another process may have asked."""

@@ -36,8 +36,10 @@ class JournalTurn:
         "_start",
         "_valid_until",
         "accepted_at",
+        "begun",
         "cancelling",
         "claim",
+        "interrupted",
         "lost",
     )
 
@@ -60,6 +62,7 @@ class JournalTurn:
         self.cancelling = claim.cancelling
         self.accepted_at = claim.accepted_at
         self.lost = False
+        self.begun = self.interrupted = False
         self._valid_until = claimed_at + self._lease
 
     @property
@@ -129,3 +132,9 @@ class Running:
     timer: Timer | None = None
     cut: bool = False
     counts: bool = False
+
+    def interrupt(self) -> None:
+        """Cancel its task; one that has not begun sees it then, since it would do nothing else."""
+        self.turn.interrupted = True
+        if self.turn.begun:
+            self.task.cancel()

@@ -84,7 +84,7 @@ class SqliteJournal(History, State):
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
         self._clock = clock
-        self._turns = Turns()
+        self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
 
     def limit_by_default(self, limits: CustomerLimits) -> None:
@@ -92,7 +92,7 @@ class SqliteJournal(History, State):
 
     @property
     def held_back(self) -> frozenset[str]:
-        return self._turns.held_back
+        return self._turns[False].held_back | self._turns[True].held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -110,7 +110,9 @@ class SqliteJournal(History, State):
         now = self._clock()
 
         def job(connection: sqlite3.Connection) -> list[Claim]:
-            chosen = due(connection, now, room, probation, self._turns, share, self.default_limits)
+            chosen = due(
+                connection, now, room, probation, self._turns[probation], share, self.default_limits
+            )
             return take(connection, chosen, now, now + lease)
 
         return await self._database.write(job)
@@ -270,7 +272,7 @@ class SqliteJournal(History, State):
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         now = self._clock()
         return await self._database.write(
-            lambda connection: next_due(connection, now, probation, self._turns)
+            lambda connection: next_due(connection, now, probation, self._turns[probation])
         )
 
     async def cancel(

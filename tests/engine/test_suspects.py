@@ -1,10 +1,11 @@
-"""What an engine that runs suspects by itself makes of those that may not run at once."""
+"""What an engine makes of suspects that may not run at once, and of what it cuts before it begins."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-from halflap.engine.journal import JournalEngine
+from halflap.engine.journal import JournalEngine, Room
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id, wall_clock
 from halflap.store.store import Store
@@ -26,13 +27,17 @@ async def done(turn: Turn) -> Verdict:
     return Ended(Outcome("succeeded"))
 
 
+def start_of() -> Start:
+    execution = new_id("exe")
+    return Start(execution, FLOW, Event("POST", "", "", (), b"", 1), execution)
+
+
 async def suspect(store: Store) -> str:
     """An execution whose process ended while it ran it."""
-    execution = new_id("exe")
-    start = Start(execution, FLOW, Event("POST", "", "", (), b"", 1), execution)
+    start = start_of()
     await store.journal.accept([start], claim=1, lease=SECOND)
     assert await store.journal.void() == 1
-    return execution
+    return start.execution
 
 
 @asynccontextmanager
@@ -77,5 +82,71 @@ async def test_a_suspect_runs_though_its_end_was_noted_by_a_clock_that_was_ahead
         clock.ahead = 0
         async with engine_on(store) as engine:
             assert await engine.outcome(execution, 10) == Outcome("succeeded")
+
+    await on_store(do)
+
+
+async def test_a_turn_that_is_cut_before_it_begins_is_given_back() -> None:
+    async def do(store: Store, _: Clock) -> None:
+        async with engine_on(store) as engine:
+            start = start_of()
+            await engine.start([start])
+            (running,) = engine._running.values()
+            assert not running.turn.begun
+            running.interrupt()
+            async with asyncio.timeout(10):
+                await engine.stop(10)
+            found = await store.journal.attempts(start.execution)
+            assert [each.how for each in found] == ["drained"]
+
+    await on_store(do)
+
+
+class Late:
+    """A journal that claims only once nothing runs any more, though it was asked before."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal = journal
+        self.wait = asyncio.Event()
+        self.wait.set()
+        self.asked = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def claim(self, *given: Any, **more: Any) -> Any:
+        self.asked.set()
+        await self.wait.wait()
+        return await self._journal.claim(*given, **more)
+
+
+async def test_a_turn_that_ends_while_more_are_claimed_makes_room_for_its_customer() -> None:
+    async def do(store: Store, clock: Clock) -> None:
+        journal, going = Late(store.journal), asyncio.Event()
+
+        async def handle(turn: Turn) -> Verdict:
+            await going.wait()
+            return await done(turn)
+
+        room = Room(turns=2, share=0.5)
+        engine = JournalEngine(journal, clock=clock, room=room)  # pyright: ignore[reportArgumentType]
+        running = asyncio.create_task(engine.run(handle))
+        async with asyncio.timeout(10):
+            await journal.asked.wait()
+            first, second = start_of(), start_of()
+            await engine.start([first])
+            journal.wait.clear()
+            journal.asked.clear()
+            await engine.start([second])
+            engine.nudge()
+            await journal.asked.wait()  # by now its customer's share is counted: it is full
+            going.set()
+            assert await engine.outcome(first.execution, 10) is not None
+            while engine.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            journal.wait.set()
+            assert await engine.outcome(second.execution, 10) is not None
+            await engine.stop(0)
+            await running
 
     await on_store(do)

@@ -88,7 +88,7 @@ class PostgresJournal(History, State):
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
-        self._turns = Turns()
+        self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
         self._claiming = asyncio.Lock()
         self._last_number = 0
@@ -102,7 +102,7 @@ class PostgresJournal(History, State):
 
     @property
     def held_back(self) -> frozenset[str]:
-        return self._turns.held_back
+        return self._turns[False].held_back | self._turns[True].held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -124,7 +124,7 @@ class PostgresJournal(History, State):
         async def job(connection: Connection) -> list[Claim]:
             now = self._clock()
             ids = await claiming.due(
-                connection, now, room, probation, self._turns, share, self.default_limits
+                connection, now, room, probation, self._turns[probation], share, self.default_limits
             )
             if not ids:
                 return []
@@ -206,10 +206,10 @@ class PostgresJournal(History, State):
 
     async def next_due(self, *, probation: bool = False) -> Micros | None:
         soonest = await self._soonest(probation)
-        if not self._turns.held_back or soonest is None or soonest > self._clock():
+        if not self._turns[probation].held_back or soonest is None or soonest > self._clock():
             return soonest
         async with self._database.connection() as connection:
-            return await claiming.next_of_others(connection, probation, self._turns)
+            return await claiming.next_of_others(connection, probation, self._turns[probation])
 
     async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
