@@ -17,6 +17,7 @@ from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.protocol import Journal
 from halflap.store.store import Store
 from tests.cluster import fresh_url
+from tests.simulation.shared import simulated_journal
 
 EMPTY = """
 DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM events;
@@ -38,8 +39,11 @@ def postgres_url() -> str:
 @asynccontextmanager
 async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journal]:
     """A journal of a kind: `file`, `memory` or `postgresql`; `blobs` is a file with nearly all
-    payloads in a blob store.
+    payloads in a blob store, `simulated` what the simulation takes for PostgreSQL.
     """
+    if kind == "simulated":
+        yield simulated_journal(clock)
+        return
     if kind == "postgresql":
         async with in_postgres(clock) as journal:
             yield journal

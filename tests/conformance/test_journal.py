@@ -54,7 +54,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["file", "memory", "blobs", "postgresql"])
+@pytest.fixture(params=["file", "memory", "blobs", "postgresql", "simulated"])
 async def journal(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Journal]:

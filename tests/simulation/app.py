@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -64,6 +65,7 @@ class App:
         self._slow = slow
         self._fails = fails
         self._strict = strict
+        self.on_answer: Callable[[str], None] = lambda _: None
         self.steps: defaultdict[tuple[str, str], Calls] = defaultdict(Calls)
         self.owners: dict[str, tuple[str, str]] = {}
         self._answered: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
@@ -76,7 +78,9 @@ class App:
         assert process is not None
         known = self._truth.executions[turn.start.execution]
         calls = self.steps[known.start.root, step.path]
-        call = Call(asyncio.get_running_loop().time(), process.name, turn.attempt, step.next_key())
+        call = Call(
+            asyncio.get_running_loop().time(), process.worker, turn.attempt, step.next_key()
+        )
         counted = "effects repeated" if calls.sent else "effects"
         self._note(process.name, f"call {short(turn.start.execution)} {step.path}", counted)
         try:
@@ -86,6 +90,7 @@ class App:
         calls.sent.append(call)
         await self._answer(name, calls)
         self._answered[turn.start.execution, turn.attempt].append(step.path)
+        self.on_answer(name)
         return answer_to(name)
 
     async def _answer(self, name: str, calls: Calls) -> None:
@@ -112,9 +117,9 @@ class App:
     def _check(self, known: Known, path: str, call: Call, process: Process, calls: Calls) -> None:
         execution, attempt = known.start.execution, call.attempt
         where = f"{execution} {path}, attempt {attempt} by {call.worker}"
-        if self._strict and (known.holder is None or known.holder[0] != process.name):
+        if self._strict and (known.holder is None or known.holder[0] != process.worker):
             raise Violation("no effect begins once its lease is lost", where)
-        holds = known.holder is not None and known.holder[0] == process.name
+        holds = known.holder is not None and known.holder[0] == process.worker
         record = known.records.get(path)
         if holds and record is not None and record.seq >= 0 and record.status != "retrying":
             raise Violation("a finished step is not run again", where)
@@ -140,12 +145,6 @@ class App:
                 kept = known.records.get(earlier)
                 if kept is None or kept.status == "retrying":
                     raise Violation("each result is durable before the next effect starts", where)
-        if known.start.order is not None and holds:
-            for other in self._truth.orders[known.start.order]:
-                if other is known:
-                    break
-                if other.outcome is None:
-                    raise Violation("order is kept", f"{where}: {other.start.execution} is first")
 
 
 def answer_to(name: str) -> str:

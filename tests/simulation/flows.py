@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 
-from halflap.errors import StepFailed
-from halflap.sdk.action import Retry
+from pydantic import SecretStr
+
+from halflap.engine.executor import Work
+from halflap.errors import StepFailed, TimedOut
+from halflap.gateway.route import Route
+from halflap.model import FlowKey
+from halflap.sdk.action import Retry, step
 from halflap.sdk.component import Component
-from halflap.sdk.context import Context
+from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
+from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import FlowResult, Ignore, Reply
-from tests.simulation.app import APP, TURN, answer_to
+from tests.simulation.app import APP, answer_to
+from tests.simulation.loop import PROCESS
 
+INSTANCE = "ins_1"
 app = Component("app")
 shop = Integration[Config]("shop")
 PATIENT = Retry(attempts=8, first=timedelta(seconds=1), longest=timedelta(seconds=20))
@@ -111,13 +121,81 @@ async def counter(ctx: Context[Config], event: Any) -> list[str]:
     return [first, await act(f"{event['id']}.b")]
 
 
-@shop.flow(trigger=hook)
-async def ordered(ctx: Context[Config], event: Any) -> list[str]:
-    """Effects of which those of one key come one execution after another."""
+async def one_of_many(ctx: Context[Config], event: Any) -> list[str]:
+    """Two effects, and maybe a rest between them."""
     first = await act(f"{event['id']}.a")
     if event.get("rest"):
         await ctx.sleep(float(event["rest"]))
-    return [first, await act(f"{event['id']}.b")]
+    return [first, await act(f"{event['id']}.b{event.get('how', '')}")]
+
+
+def key_in(request: Request) -> str | None:
+    """The key in a request's body."""
+    return request.json()["key"]
+
+
+ORDERS: dict[str, FlowOrder] = {
+    "fifos": fifo(by_key=key_in),
+    "passing": fifo(by_key=key_in, while_waiting="go_on"),
+    "strict": fifo(by_key=key_in, after_failure="block"),
+    "narrow": parallel(2),
+    "latest": latest_wins(by_key=key_in),
+    "single": singleton(by_key=key_in),
+}
+"""The flows that have an order, each with its own."""
+
+
+def in_order(name: str, order: FlowOrder) -> None:
+    """Make a flow whose executions come in an order."""
+
+    async def flow(ctx: Context[Config], event: Any) -> list[str]:
+        return await one_of_many(ctx, event)
+
+    flow.__name__ = name
+    shop.flow(trigger=hook, order=order)(flow)
+
+
+for flow_name, flow_order in ORDERS.items():
+    in_order(flow_name, flow_order)
+
+
+@shop.flow(trigger=hook)
+async def approval(ctx: Context[Config], event: Any) -> list[str]:
+    """Waits for somebody to say yes."""
+    first = await act(f"{event['id']}.a")
+    said = await ctx.wait_for("approved")
+    return [first, said, await act(f"{event['id']}.b", said)]
+
+
+@shop.flow(trigger=hook)
+async def patient(ctx: Context[Config], event: Any) -> list[str]:
+    """Waits for somebody to say yes, in each branch of its own, but not for ever."""
+
+    async def branch(name: str) -> str:
+        try:
+            said = await ctx.wait_for(name, timeout=timedelta(seconds=30))
+        except TimedOut:
+            said = "nobody"
+        return await act(f"{event['id']}.{name}", said)
+
+    return await ctx.gather(["a", "b"], branch)
+
+
+@step
+async def die(attempt: int) -> str:
+    """End the process."""
+    process = PROCESS.get()
+    assert process is not None
+    asyncio.get_running_loop().kill(process)
+    await asyncio.sleep(1.0)
+    return "alive"
+
+
+@shop.flow(trigger=hook)
+async def poison(ctx: Context[Config], event: Any) -> str:
+    """Ends its process, whenever it is run."""
+    await act(f"{event['id']}.a")
+    return await die(0)
 
 
 @shop.flow(trigger=hook)
@@ -149,8 +227,15 @@ def expected(flow: str, body: bytes) -> Any:
             return done
         case "mixed":
             return [done[0], done[0], done[1]]
-        case "sleeper" | "counter" | "ordered":
+        case "sleeper" | "counter" | "patient":
             return done[:2]
+        case "approval":
+            return [done[0], "yes", done[1]]
+        case "poison":
+            return None
+        case _ if flow in ORDERS:
+            how = event.get("how", "")
+            return None if how == "!" else [done[0], answer_to(f"{name}.b{how}")]
         case "fan":
             branches = [
                 f"{item} failed"
@@ -170,4 +255,29 @@ def expected(flow: str, body: bytes) -> Any:
             raise AssertionError(f"there is no flow {flow}")
 
 
-__all__ = ["TURN", "expected", "shop"]
+async def find(endpoint: str) -> Route | None:
+    """The route to a flow, which is named as its endpoint."""
+    flow = shop.flows.get(endpoint)
+    if flow is None:
+        return None
+    key = FlowKey("cus_1", INSTANCE, "shop", endpoint, "v1", 1)
+    return Route(endpoint, "", key, flow, (), hide)
+
+
+async def work_of(key: FlowKey) -> Work:
+    """The work of a flow."""
+    return Work(
+        flow=shop.flows[key.flow],
+        config=Config(),
+        customer=CustomerInfo(key.customer, "Ada"),
+        instance=InstanceInfo(key.instance, "Ada's"),
+        urls={},
+        secret=SecretStr,
+        seal=hide,
+        unseal=hide,
+    )
+
+
+def hide(text: str) -> str:
+    """Seals nothing that is worth it."""
+    return b64encode(text.encode()).decode()

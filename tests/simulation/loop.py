@@ -26,10 +26,12 @@ STEP_SECONDS = 5e-6
 class Process:
     """A process that is simulated. It dies, and stalls, at the n-th call that is made in it.
 
+    `worker` is the name that its executions are claimed under: a child's is its parent's.
     `wall_ahead` is how wrong its host's own clock is, in seconds; the engine is not to look at that.
     """
 
     name: str
+    worker: str = ""
     alive: bool = True
     calls: int = 0
     dies_at: int = 0
@@ -40,6 +42,9 @@ class Process:
     wall_ahead: float = 0.0
     on_death: Callable[[Process], None] = field(default=lambda _: None)
     on_stall: Callable[[Process], None] = field(default=lambda _: None)
+
+    def __post_init__(self) -> None:
+        self.worker = self.worker or self.name
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)

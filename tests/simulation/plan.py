@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 FLOWS = (
-    *("straight", "mixed", "sleeper", "fan", "counter", "counter", "ordered", "ordered"),
-    *("hopeless", "parts", "asked"),
+    *("straight", "mixed", "sleeper", "fan", "counter", "counter", "approval", "patient"),
+    *("hopeless", "parts", "asked", "orders", "orders", "orders"),
 )
+ORDERED = ("fifos", "fifos", "passing", "narrow", "latest", "single", "strict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Plan:
     holds: int
     drains: int
     outages: int
+    probation: bool
+    stalls_after_claim: bool
     deliveries: tuple[Delivery, ...]
 
 
@@ -91,16 +94,23 @@ def plan_of(seed: int) -> Plan:
         holds=times(0, 0, 1),
         drains=times(0, 0, 1),
         outages=times(0, 0, 1) if postgresql else 0,
-        deliveries=tuple(deliveries(chance, quiet=quiet)),
+        stalls_after_claim=chance.random() < 0.5,
+        probation=(probation := chance.random() < 0.4),
+        deliveries=tuple(deliveries(chance, quiet=quiet, poison=probation and not quiet)),
     )
 
 
-def deliveries(chance: random.Random, *, quiet: bool) -> list[Delivery]:
+def deliveries(chance: random.Random, *, quiet: bool, poison: bool) -> list[Delivery]:
     """What senders send, over half a minute."""
     made: list[Delivery] = []
+    rule = chance.choice(ORDERED)
     burst = chance.random() < 0.3
     for number in range(chance.randint(5, 14)):
         flow = chance.choice(FLOWS)
+        if flow == "orders":
+            flow = rule
+        if poison and number == 2:
+            flow = "poison"
         at = 0.0 if burst else 20 * chance.random()
         again: tuple[float, ...] = ()
         if not quiet and chance.random() < 0.3:
@@ -118,12 +128,9 @@ def body_for(flow: str, id: str, chance: random.Random) -> Any:
         case "fan":
             items = ["x", "y", "z", "bad!"][: chance.randint(1, 4)]
             return {"id": id, "items": items, "limit": chance.randint(1, 3)}
-        case "ordered":
-            return {
-                "id": id,
-                "key": chance.choice(["k", "k", "l"]),
-                "rest": chance.choice([0, rest]),
-            }
+        case _ if flow in ORDERED:
+            event = {"id": id, "key": chance.choice("kkl"), "rest": chance.choice([0, 0, rest])}
+            return {**event, "how": "!"} if chance.random() < 0.2 else event
         case "parts":
             return [{"id": f"{id}-{number}"} for number in range(chance.randint(1, 3))]
         case _:

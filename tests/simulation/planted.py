@@ -18,25 +18,33 @@ from halflap.engine.doing import Steps
 from halflap.engine.journal import JournalEngine
 from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past
+from halflap.engine.probation import Probation
 from halflap.engine.protocol import Ended
 from halflap.engine.turn import JournalTurn
 from halflap.model import Started
 from halflap.sdk.running import RunningStep
-from halflap.store import accepting, ordering, sqlite
+from halflap.store import accepting, admission, ordering, place, sqlite
 from halflap.store import journal as store_journal
 from halflap.store.journal import SqliteJournal
 from tests.simulation.database import NOTE
 from tests.simulation.loop import PROCESS
+from tests.simulation.plan import Plan
 from tests.simulation.world import BEGINS
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, Plant] = {}
+Where = Callable[[Plan], object]
+PLANTED: dict[str, tuple[Plant, str, Where]] = {}
+"""Each fault by its name, with the promise that it breaks, and in which worlds it can."""
 
 
-def planted(plant: Plant) -> Plant:
-    """Add a fault; its name and its docstring say what is wrong."""
-    PLANTED[plant.__name__] = plant
-    return plant
+def planted(promise: str, where: Where = lambda _: True) -> Callable[[Plant], Plant]:
+    """Add a fault that breaks a promise; its name and its docstring say what is wrong."""
+
+    def add(plant: Plant) -> Plant:
+        PLANTED[plant.__name__] = plant, promise, where
+        return plant
+
+    return add
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def unwatched() -> Iterator[None]:
         NOTE.reset(token)
 
 
-@planted
+@planted("no record by a fenced worker")
 def fencing_is_off(patch: pytest.MonkeyPatch) -> None:
     """Whoever once held an execution may write to it."""
     for name in ("HOLDS", "END_EXECUTION", "RELEASE_EXECUTION"):
@@ -57,7 +65,7 @@ def fencing_is_off(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(store_journal, name, sql.replace("fence = ?", "fence >= ?"))
 
 
-@planted
+@planted("nothing is acknowledged before its commit")
 def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The answer does not wait for the store."""
     start = JournalEngine.start
@@ -70,20 +78,20 @@ def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "start", hasty)
 
 
-@planted
+@planted("nothing is stuck")
 def a_timer_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The engine rests without looking when the next execution becomes due."""
     rest = JournalEngine._rest
     patch.setattr(JournalEngine, "_rest", lambda self, due: rest(self, None))
 
 
-@planted
+@planted("nothing is stuck")
 def a_wake_up_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Room that becomes free is not used until something else happens."""
     patch.setattr(JournalEngine, "_freed", lambda self: self._settled.set())
 
 
-@planted
+@planted("each comes to what it should")
 def a_replay_has_a_stale_now(patch: pytest.MonkeyPatch) -> None:
     """A recalled record does not move the scope's time."""
     pass_by = Past.pass_by
@@ -97,7 +105,7 @@ def a_replay_has_a_stale_now(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Past, "pass_by", stale)
 
 
-@planted
+@planted("a delivery is one execution")
 def dedupe_is_checked_then_inserted(patch: pytest.MonkeyPatch) -> None:
     """Whether a delivery is new is looked up in one transaction, and kept in another."""
     accept = SqliteJournal.accept
@@ -125,7 +133,10 @@ def dedupe_is_checked_then_inserted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(accepting, "first_of", first_of)
 
 
-@planted
+@planted(
+    "no effect begins once its lease is lost",
+    lambda plan: plan.store == "postgresql" and plan.stalls and not plan.jumps,
+)
 def a_lease_is_checked_on_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     """The lease's end, which is the store's time, is compared with the host's own clock."""
     alive = JournalTurn.alive
@@ -150,7 +161,7 @@ def a_lease_is_checked_on_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine_journal, "JournalTurn", Walled)
 
 
-@planted
+@planted("the last result and the outcome are one commit")
 def the_outcome_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """The last records are committed before the outcome."""
     settle = JournalEngine._settle
@@ -164,7 +175,7 @@ def the_outcome_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_settle", apart)
 
 
-@planted
+@planted("each comes to what it should")
 def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     """A replay takes the copied record of a step, whatever it was called with."""
     recall = Past.recall
@@ -176,7 +187,7 @@ def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Past, "recall", blind)
 
 
-@planted
+@planted("order is kept")
 def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The next one of an order may run before the one in front of it has ended."""
     end = SqliteJournal.end
@@ -192,13 +203,13 @@ def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteJournal, "end", hasty)
 
 
-@planted
+@planted("one worker at a time")
 def what_is_claimed_at_accept_is_left_to_others_too(patch: pytest.MonkeyPatch) -> None:
     """An execution that is claimed as it is accepted stays in the queue."""
     accept = store_journal.accept
 
-    def both(connection: Any, entries: Any, now: int, room: int, until: int) -> Any:
-        answers = accept(connection, entries, now, room, until)
+    def both(connection: Any, entries: Any, now: int, *more: Any) -> Any:
+        answers = accept(connection, entries, now, *more)
         for each in answers:
             if each.claim is not None:
                 connection.execute(
@@ -210,7 +221,7 @@ def what_is_claimed_at_accept_is_left_to_others_too(patch: pytest.MonkeyPatch) -
     patch.setattr(store_journal, "accept", both)
 
 
-@planted
+@planted("an effect is repeated with the same key")
 def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """The idempotency key of an effect that is repeated differs."""
     step = Steps._step
@@ -223,7 +234,7 @@ def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Steps, "_step", other)
 
 
-@planted
+@planted("state is written once, with its step")
 def state_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """A write to the state is committed before the record of its step."""
     write = Ledger._write
@@ -236,7 +247,7 @@ def state_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "_write", apart)
 
 
-@planted
+@planted("each result is durable before the next effect starts")
 def an_effect_does_not_wait_for_the_record_before_it(patch: pytest.MonkeyPatch) -> None:
     """The next effect starts while the result of the one before it is on its way to the disk."""
 
@@ -246,7 +257,7 @@ def an_effect_does_not_wait_for_the_record_before_it(patch: pytest.MonkeyPatch) 
     patch.setattr(Ledger, "settle", settle)
 
 
-@planted
+@planted("nobody is told before it is kept")
 def an_outcome_is_told_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
     """Who waits for an outcome hears of it before its commit."""
     settle = JournalEngine._settle
@@ -260,22 +271,47 @@ def an_outcome_is_told_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_settle", hasty)
 
 
-@planted
+@planted("a finished step is not run again", lambda plan: plan.store == "sqlite" and plan.doubt > 0)
 def a_commit_in_doubt_counts_as_undone(patch: pytest.MonkeyPatch) -> None:
     """After an I/O error in COMMIT the batch is made again, as if nothing had been written."""
     patch.setattr(sqlite, "_is_certain", lambda connection, error: True)
 
 
-@planted
-def suspects_of_a_released_instance_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    """What is on probation is not looked for when its instance is released (it was so once)."""
+@planted("nothing is stuck")
+def a_signal_that_came_first_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """One that comes between the look and the wait wakes nobody."""
+    wake = store_journal.wake
+    ended = "SELECT 1 FROM attempts WHERE execution = ? AND ended_at = ?"
 
-    async def release(self: JournalEngine, instance: str) -> None:
-        await self.journal.release_instance(instance)
-        self._wake.set()
+    def late(connection: Any, execution: str, now: int) -> None:
+        if connection.execute(ended, (execution, now)).fetchone() is None:
+            wake(connection, execution, now)
 
-    async def next_due(self: JournalEngine) -> int | None:
-        return await self.journal.next_due()
+    patch.setattr(store_journal, "wake", late)
 
-    patch.setattr(JournalEngine, "release", release)
-    patch.setattr(JournalEngine, "_next_due", next_due)
+
+@planted("nothing is stuck", lambda plan: plan.probation and plan.crashes)
+def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
+    """Those that were together when their process ended are run together again."""
+
+    def grouped(self: Probation, claims: Any) -> Iterator[Any]:
+        yield claims
+
+    patch.setattr(Probation, "_grouped", grouped)
+
+
+@planted("an order's rule is kept")
+def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
+    """A newer event takes the place of one that waits for its next try."""
+    verdict = place.verdict
+
+    def harsh(order: Any, replays: bool, others: Any) -> Any:
+        return verdict(order, replays, [(name, False) for name, _ in others])
+
+    patch.setattr(admission, "verdict", harsh)
+
+
+@planted("order is kept")
+def an_order_has_room_for_everybody(patch: pytest.MonkeyPatch) -> None:
+    """What is accepted is let run at once, whoever is before it."""
+    patch.setattr(ordering, "has_room", lambda *_: (True, False))

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halflap.errors import InDoubt, StoreError
-from halflap.model import Clock, LogLine, Micros, Outcome, Record, StateWrite
-from halflap.store.claiming import due, next_due, take
+from halflap.model import Clock, Micros
+from halflap.store.claiming import NEXT_DUE
 from halflap.store.journal import SqliteJournal
 from halflap.store.postgres.batching import Gathering
-from halflap.store.protocol import Claim, Lease, Written
+from halflap.store.protocol import Claim, Lease
 from halflap.store.sqlite import Stats
-from tests.simulation.database import NOTE, Note, Troubles
-from tests.simulation.loop import PROCESS, in_context
+from tests.simulation.database import NOTE, Note, Troubles, empty_store
+from tests.simulation.loop import PROCESS, Process, in_context
 
 PATIENCE_SECONDS = 15.0
 LONGEST_DOUBT = 30.0
@@ -40,11 +40,11 @@ class Server:
     ) -> None:
         self.connection = connection
         self.clock = clock
-        self.troubles = troubles or Troubles(slowest=0.0)
+        self.troubles = troubles or Troubles(slowest=0.0, calm=True)
         self.chance = chance or random.Random(0)
         self.owners: dict[str, str] = {}
         self.down_until = 0.0
-        self.listeners: dict[str, Callable[[], object]] = {}
+        self.listeners: dict[str, Callable[[str], object]] = {}
 
     def run(self, jobs: Sequence[tuple[Callable[[Any], Any], Any]]) -> list[Any]:
         """One transaction, in one moment; what a job raises rolls it back."""
@@ -66,11 +66,34 @@ class Server:
             note.hear(heard)
         return results
 
-    def hint(self, sender: str) -> None:
-        """Tell the other processes that something may be due; some do not hear of it."""
+    def tell(self, sender: str, line: str) -> None:
+        """Tell the other processes something; some do not hear of it."""
         for name, listener in list(self.listeners.items()):
-            if name != sender and not self.troubles.strike(self.chance, 0.3):
-                listener()
+            if name != sender and not self.troubles.strike(self.chance, 0.3, "hints lost"):
+                listener(line)
+
+
+class Telling:
+    """The hints that one process sends, and hears."""
+
+    def __init__(self, server: Server, process: Process) -> None:
+        self._server = server
+        self._process = process
+        self._context = in_context(process)
+
+    def send(self, line: str = "") -> None:
+        """Tell the others."""
+        self._server.tell(self._process.name, line)
+
+    def follow(self, listener: Callable[[str], object]) -> Callable[[], None]:
+        """Call a listener with each hint of another process."""
+        loop, chance = asyncio.get_running_loop(), self._server.chance
+
+        def hear(line: str) -> None:
+            loop.call_later(0.02 * chance.random(), listener, line, context=self._context)
+
+        self._server.listeners[self._process.name] = hear
+        return lambda: self._server.listeners.pop(self._process.name, None)
 
 
 class SharedDatabase:
@@ -211,57 +234,68 @@ def _answer(server: Server, jobs: Sequence[Any]) -> Callable[[], list[Any]]:
 class SharedJournal(SqliteJournal):
     """The journal's verbs as one of several workers has them."""
 
-    def __init__(self, database: SharedDatabase, *, worker: str) -> None:
+    def __init__(
+        self, database: SharedDatabase, *, worker: str, hints: Telling | None = None
+    ) -> None:
         super().__init__(database, database.clock)  # pyright: ignore[reportArgumentType]
         self._server = database.server
         self._worker = worker
+        self._hints = hints
         self._claiming = asyncio.Lock()
 
-    def follow(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Call `listener` when another process made something due, unless the hint is lost."""
-        self._server.listeners[self._worker] = listener
-        return lambda: self._server.listeners.pop(self._worker, None)
-
-    async def accept(self, starts: Any, *, claim: int, lease: Micros) -> Any:
-        answers = await super().accept(starts, claim=claim, lease=lease)
+    async def accept(self, starts: Any, **more: Any) -> Any:
+        answers = await super().accept(starts, **more)
         self._own(each.claim for each in answers)
         if any(each.claim is None and each.duplicate_of is None for each in answers):
-            self._server.hint(self._worker)
+            self._hint()
         return answers
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> list[Claim]:
+    async def claim(self, room: int, lease: Micros, **more: Any) -> list[Claim]:
         if room <= 0:
             return []
-
-        def job(connection: sqlite3.Connection) -> tuple[list[Claim], str]:
-            now = self._clock()
-            executions, served = due(connection, now, room, probation, self._served)
-            unlocked = [each for each in executions if not self._is_locked()]
-            return take(connection, unlocked, now, now + lease), served
-
         async with self._claiming:
-            at = await self.next_due(probation=probation)
+            asked = (int(more.get("probation", False)),)
+            (at,) = await self._database.read(lambda c: c.execute(NEXT_DUE, asked).fetchone())
             if at is None or at > self._clock():
                 return []
-            claims, self._served = await self._database.write(job)
+            # Rows that another transaction holds just now are passed over.
+            locked = self._server.troubles.strike(self._server.chance, 0.2)
+            room = int(room * self._server.chance.random()) if locked else room
+            claims = await super().claim(room, lease, **more) if room else []
         self._own(claims)
         return claims
 
-    async def end(
-        self,
-        lease: Lease,
-        records: Sequence[Record],
-        logs: Sequence[LogLine],
-        outcome: Outcome,
-        writes: Sequence[StateWrite] = (),
-    ) -> Written:
-        written = await super().end(lease, records, logs, outcome, writes)
+    async def end(self, lease: Lease, *given: Any, **more: Any) -> Any:
+        written = await super().end(lease, *given, **more)
         if lease.ordered:
-            self._server.hint(self._worker)
+            self._hint()
         return written
 
+    async def cancel(self, *given: Any, **more: Any) -> Any:
+        done = await super().cancel(*given, **more)
+        self._hint()
+        return done
+
+    async def signal(self, *given: Any, **more: Any) -> Any:
+        sent = await super().signal(*given, **more)
+        self._hint()
+        return sent
+
+    async def release_instance(self, instance: str) -> None:
+        await super().release_instance(instance)
+        self._hint()
+
+    async def dismiss(self, execution: str) -> bool:
+        dismissed = await super().dismiss(execution)
+        self._hint()
+        return dismissed
+
     async def next_due(self, *, probation: bool = False) -> Micros | None:
-        return await self._database.read(lambda connection: next_due(connection, probation))
+        token = NOTE.set(None)
+        try:
+            return await super().next_due(probation=probation)
+        finally:
+            NOTE.reset(token)
 
     async def void(self) -> int:
         mine = [name for name, worker in self._server.owners.items() if worker == self._worker]
@@ -273,13 +307,22 @@ class SharedJournal(SqliteJournal):
         now = self._clock()
         there = "SELECT 1 FROM executions WHERE state = 'running' AND lease_until < ?"
         found = await self._database.read(lambda c: c.execute(there, (now,)).fetchone())
-        return 0 if found is None else await super().lapse()
+        voided = 0 if found is None else await super().lapse()
+        if voided:
+            self._hint()
+        return voided
+
+    def _hint(self) -> None:
+        if self._hints is not None:
+            self._hints.send()
 
     def _own(self, claims: Any) -> None:
         for each in claims:
             if each is not None:
                 self._server.owners[each.start.execution] = self._worker
 
-    def _is_locked(self) -> bool:
-        """Whether another transaction holds the row just now: then a claim passes it over."""
-        return self._server.troubles.strike(self._server.chance, 0.1)
+
+def simulated_journal(clock: Clock) -> SharedJournal:
+    """A journal of its own, where nothing goes wrong: for the conformance suite."""
+    server = Server(empty_store(), clock)
+    return SharedJournal(SharedDatabase(server, clock), worker="only")

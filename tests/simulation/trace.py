@@ -13,8 +13,12 @@ class Violation(AssertionError):
     """A promise was broken: which one, and how."""
 
     def __init__(self, promise: str, how: str) -> None:
-        super().__init__(f"{promise}: {how}")
+        super().__init__(promise, how)
         self.promise = promise
+        self.how = how
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.how}"
 
 
 class Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Known:
     outcome: Outcome | None = None
     due: Micros | None = None
     cancelled: bool = False
+    event: Any = None
 
 
 class Truth:
@@ -39,6 +41,8 @@ class Truth:
         self.broken = trace.broken
         self.executions: dict[str, Known] = {}
         self.orders: defaultdict[Order, list[Known]] = defaultdict(list)
+        self._dismissed: set[str] = set()
+        self.on_claim: Callable[[str], None] = lambda _: None
         self._note = trace.note
 
     def accepted(self, worker: str, starts: Sequence[Start], answers: Sequence[Accepted]) -> None:
@@ -52,17 +56,87 @@ class Truth:
             if start.execution in self.executions:
                 continue
             known = Known(start, len(self.executions), start.event.received_at)
+            known.event = json.loads(start.event.body)
             known.records = {each.path: each for each in start.copied}
             self.executions[start.execution] = known
             if start.order is not None:
                 self.orders[start.order].append(known)
             self._note(worker, f"accepted {short(start.execution)} {start.flow.flow}", "executions")
+            self._admit(worker, known, answer)
             if answer.claim is not None:
                 self._take(worker, answer.claim)
 
-    def claimed(self, worker: str, result: Any) -> None:
+    def _admit(self, worker: str, known: Known, answer: Accepted) -> None:
+        """What the rule of its order made of a new one, and of others in its favour."""
+        order, name = known.start.order, known.start.execution
+        if order is None:
+            return
+        before = [each for each in self.orders[order] if each is not known]
+        if answer.outcome is not None:
+            self._note(worker, f"{answer.outcome.state} {short(name)}")
+            if order.when_busy != "end" or not any(self._keeps(each) for each in before):
+                raise Violation("an order's rule is kept", f"{name} ended at once")
+            known.outcome = answer.outcome
+        elif order.when_busy == "end" and any(each.outcome is None for each in before):
+            raise Violation("an order's rule is kept", f"{name} is not the only one")
+        for each in answer.replaced:
+            self._note(worker, f"replaced {short(each)}", "executions replaced")
+            other = self.executions[each]
+            if other.attempt or other.outcome is not None or order.when_busy != "replace":
+                raise Violation("an order's rule is kept", f"{each} was replaced by {name}")
+            other.outcome, other.cancelled = Outcome("cancelled"), True
+        waiting = [e for e in before if e.outcome is None and not e.attempt]
+        if order.when_busy == "replace" and waiting:
+            raise Violation("an order's rule is kept", f"{waiting[0].start.execution} is older")
+
+    def _keeps(self, known: Known) -> bool:
+        """Whether it lives, or failed and stands in the way until somebody has looked at it."""
+        if known.outcome is None:
+            return True
+        order = known.start.order
+        blocks = order is not None and order.after_failure == "block"
+        return blocks and known.outcome.state == "failed" and not self._is_dismissed(known)
+
+    def _is_dismissed(self, known: Known) -> bool:
+        return known.start.execution in self._dismissed
+
+    def dismissed(self, worker: str, execution: str, done: bool) -> None:
+        """Somebody looked at one that failed."""
+        self._note(worker, f"dismissed {short(execution)}: {done}")
+        if done:
+            self._dismissed.add(execution)
+
+    def _check_turn(self, known: Known) -> None:
+        """It has its turn: no more run than its order allows, and none has overtaken another."""
+        order = known.start.order
+        if order is None:
+            return
+        taken, where = 0, known.start.execution
+        for other in self.orders[order]:
+            if other is known or not self._keeps(other):
+                continue
+            if not other.attempt:  # only where it came later may it be passed
+                taken += other.place < known.place and not known.attempt
+            elif order.while_waiting == "block":
+                taken += other.attempt > 0
+            else:
+                taken += other.holder is not None or other.outcome is not None
+        if taken >= order.width:
+            raise Violation("order is kept", f"{where} is one too many of {order}")
+
+    def started_by(self, flow: str, event: Any) -> list[str]:
+        """The executions that a sender's event started."""
+        return [
+            name
+            for name, known in self.executions.items()
+            if known.start.flow.flow == flow
+            and known.start.replay_of is None
+            and known.event == event
+        ]
+
+    def claimed(self, worker: str, claims: Sequence[Claim]) -> None:
         """Executions were claimed."""
-        for each in result[0]:
+        for each in claims:
             self._take(worker, each)
 
     def _take(self, worker: str, claim: Claim) -> None:
@@ -73,6 +147,8 @@ class Truth:
             raise Violation("one worker at a time", f"{name} is {known.holder}'s, not {worker}'s")
         if known.outcome is not None:
             raise Violation("one outcome each", f"{name} was claimed after it ended")
+        self._check_turn(known)
+        self.on_claim(worker)
         known.holder, known.attempt = (worker, fence), claim.attempt
 
     def unclean(self, worker: str, how: str, running: dict[str, int]) -> None:
@@ -184,30 +260,28 @@ class Watched:
     truth: Truth
     worker: str
 
-    async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> Any:
+    async def accept(self, starts: Sequence[Start], **more: Any) -> Any:
         return await self._noted(
             lambda answers: self.truth.accepted(self.worker, starts, answers),
-            lambda: super(Watched, self).accept(starts, claim=claim, lease=lease),
+            lambda: super(Watched, self).accept(starts, **more),
         )
 
-    async def claim(self, room: int, lease: Micros, *, probation: bool = False) -> Any:
+    async def claim(self, *given: Any, **more: Any) -> Any:
         return await self._noted(
-            lambda result: self.truth.claimed(self.worker, result),
-            lambda: super(Watched, self).claim(room, lease, probation=probation),
+            lambda claims: self.truth.claimed(self.worker, claims),
+            lambda: super(Watched, self).claim(*given, **more),
         )
 
-    async def commit(self, lease: Lease, records: Any, logs: Any, writes: Any = ()) -> Any:
+    async def commit(self, lease: Lease, records: Any, *more: Any) -> Any:
         return await self._noted(
             lambda written: self.truth.committed(self.worker, lease, records, written),
-            lambda: super(Watched, self).commit(lease, records, logs, writes),
+            lambda: super(Watched, self).commit(lease, records, *more),
         )
 
-    async def end(
-        self, lease: Lease, records: Any, logs: Any, outcome: Outcome, writes: Any = ()
-    ) -> Any:
+    async def end(self, lease: Lease, records: Any, logs: Any, outcome: Any, *more: Any) -> Any:
         return await self._noted(
             lambda written: self.truth.ended(self.worker, lease, records, outcome, written),
-            lambda: super(Watched, self).end(lease, records, logs, outcome, writes),
+            lambda: super(Watched, self).end(lease, records, logs, outcome, *more),
         )
 
     async def release(self, lease: Lease, records: Any, logs: Any, how: Release) -> Any:
@@ -216,10 +290,16 @@ class Watched:
             lambda: super(Watched, self).release(lease, records, logs, how),
         )
 
-    async def cancel(self, execution: str, reason: str) -> Any:
+    async def cancel(self, execution: str, *more: Any) -> Any:
         return await self._noted(
             lambda done: self.truth.was_cancelled(self.worker, execution, done),
-            lambda: super(Watched, self).cancel(execution, reason),
+            lambda: super(Watched, self).cancel(execution, *more),
+        )
+
+    async def dismiss(self, execution: str) -> Any:
+        return await self._noted(
+            lambda done: self.truth.dismissed(self.worker, execution, done),
+            lambda: super(Watched, self).dismiss(execution),
         )
 
     async def void(self) -> int:
@@ -255,6 +335,8 @@ class Watched:
                 note(result)
             except Violation as violation:
                 self.truth.broken(violation)
+            except Exception as error:
+                self.truth.broken(Violation("the simulation itself is right", repr(error)))
 
         token = NOTE.set(Note(heard, sample))
         try:
