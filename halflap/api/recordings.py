@@ -117,7 +117,7 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
         whole = await store.journal.execution(execution.id)
     except (NotFound, BlobLost):
         return None
-    if event is None or whole is None:
+    if event is None or event.large is not None or whole is None:
         return None
     headers = payload.headers(event.headers)
     return RecordingView(
