@@ -34,9 +34,11 @@ from halflap.engine.watchdog import Watchdog
 from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
+from halflap.gateway.link import Links
 from halflap.gateway.server import Server
 from halflap.model import CustomerLimits
 from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.link import PREFIX as SIGNALS
 from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
@@ -115,6 +117,7 @@ class Host:
             )
         )
         self.backlog = Backlog(store.journal)
+        self.links = Links(self.engine, store.vault.verify, self.clock)
         self.gateway = Gateway(
             self.routes.find,
             self.engine,
@@ -277,6 +280,8 @@ class Host:
         """The ASGI app: the hook path is bare, everything else is the API's."""
         if scope["path"].startswith(PREFIX) and self.role.accepts:
             await self.gateway(scope, receive, send)
+        elif scope["path"].startswith(SIGNALS) and self.role.accepts:
+            await self.links(scope, receive, send)
         else:
             await self.api(scope, receive, send)
 

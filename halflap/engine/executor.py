@@ -50,6 +50,7 @@ from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
+from halflap.sdk.link import SignalLink
 from halflap.sdk.pairs import plain_fields, read_of
 from halflap.sdk.payload import Payload, Reader
 from halflap.sdk.record import Seal, adapter_of, decode_value, encode_value
@@ -60,6 +61,11 @@ from halflap.sdk.trigger import Ignore, Reply, fit_event
 
 UNSATISFIED = timedelta(seconds=30)
 MOST_TOLD = 3
+
+
+def no_links(link: SignalLink) -> str:
+    """Where nobody serves links."""
+    raise DefinitionError("nobody serves links here; send the signal by hand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Work:
     partner: Partner | None = None
     ask: Current = ask
     siblings: Siblings = field(default_factory=dict[str, Any])
+    link: Callable[[SignalLink], str] = no_links
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -205,6 +212,7 @@ class Executor:
             },
             recorder=recorder,
             siblings=work.siblings,
+            link=work.link,
         )
         recorder.siblings = work.siblings
         value = await flow.function(ctx, event)

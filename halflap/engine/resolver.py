@@ -16,6 +16,7 @@ from halflap.sdk.connection import Connection, Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.link import PREFIX, SignalLink, write_link
 from halflap.sdk.schema import Config
 from halflap.sdk.secret import config_error, put_together, take_apart
 from halflap.store.catalogue import Catalogue
@@ -78,6 +79,7 @@ class Resolver:
             egress=self.egress,
             partner=partner_of(flow, config),
             siblings=integration.flows,
+            link=self.link,
         )
 
     def _flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
@@ -138,6 +140,10 @@ class Resolver:
     def url(self, endpoint: str) -> str:
         """The public URL of an endpoint."""
         return f"{self._base_url().rstrip('/')}/hooks/{endpoint}"
+
+    def link(self, link: SignalLink) -> str:
+        """The public URL of a link to answer a flow with."""
+        return f"{self._base_url().rstrip('/')}{PREFIX}{write_link(link, self._vault.sign)}"
 
     async def signers(
         self,

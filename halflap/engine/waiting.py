@@ -127,6 +127,12 @@ class Waits(Steps):
             self._pause(scope, Pause("sleep", wake))
         self._keep(scope, replace(known, status="succeeded", ended_at=max(now, wake)))
 
+    def question(self, name: str) -> str:
+        """See `Recorder.question`."""
+        scope = current_scope()
+        step = f"wait_for({escaped(name)})"
+        return f"{scope.path}{step}#{scope.occurrences.get(step, 0) + 1}"
+
     async def wait_for(
         self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None
     ) -> Any:

@@ -18,6 +18,8 @@ from halflap.errors import (
     StepFailed,
     TimedOut,
 )
+from halflap.model import to_micros
+from halflap.sdk.link import LONGEST_TEXT, SignalLink
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import adapter_of, encode_value
 from halflap.sdk.running import Recorder
@@ -197,7 +199,9 @@ class Context(Generic[C_co]):
         scopes: Mapping[str, str],
         recorder: Recorder,
         siblings: Mapping[str, Flow[Any, Any, Any]] | None = None,
+        link: Callable[[SignalLink], str] | None = None,
     ) -> None:
+        self._link = link
         self._siblings = siblings or {}
         self._config = config
         self.customer = customer
@@ -296,6 +300,36 @@ class Context(Generic[C_co]):
         adapter = None if type is None else adapter_of(type)
         seconds = None if timeout is None else timeout.total_seconds()
         return await self._recorder.wait_for(name, seconds, adapter)
+
+    def signal_url(
+        self,
+        name: str,
+        choice: str = "",
+        /,
+        *,
+        text: str = "",
+        within: timedelta = timedelta(days=7),
+    ) -> str:
+        """A link that sends this execution the signal, for a mail or a chat.
+
+            yes = ctx.signal_url("approved", "approve", text="Refund 120 €?")
+            no = ctx.signal_url("approved", "reject", text="Refund 120 €?")
+
+        It opens a page with `text` and a button; only the button sends. The payload is
+        `{"choice": choice}`, or null without one. Of the links that were made before the same
+        `wait_for`, one counts, once. The link cannot be guessed: whoever has it may answer.
+        """
+        check_name(name)
+        if len(text) > LONGEST_TEXT or len(choice) > LONGEST_NAME:
+            raise DefinitionError(
+                f"ctx.signal_url: a text has {LONGEST_TEXT} characters at most, a choice "
+                f"{LONGEST_NAME}"
+            )
+        if self._link is None:
+            raise DefinitionError("ctx.signal_url: nobody serves links here")
+        expires_at = to_micros(self.now()) + within // timedelta(microseconds=1)
+        once = self._recorder.question(name)
+        return self._link(SignalLink(self.execution, name, choice, once, expires_at, text))
 
     @overload
     async def gather(

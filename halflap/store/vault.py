@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import re
 import secrets
 from collections.abc import Mapping
@@ -55,6 +56,7 @@ class Vault:
         if current not in keys:
             raise StoreError(f"the current master key {current!r} is not among {_names(keys)}.")
         self._masters = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._signing = {key_id: _signing_key(key) for key_id, key in keys.items()}
         self._current = current
 
     @classmethod
@@ -144,6 +146,17 @@ class Vault:
             raise _damaged(aad, parts.key_id) from None
         return plaintext.decode()
 
+    def sign(self, data: bytes) -> str:
+        """A signature of data, by a key that derives from the current master key: `k1.<base64url>`."""
+        return f"{self._current}.{_signed(self._signing[self._current], data)}"
+
+    def verify(self, data: bytes, signature: str) -> bool:
+        """Whether `sign` made the signature, with any of the master keys; in constant time."""
+        key_id, _, signed = signature.rpartition(".")
+        key = self._signing.get(key_id)
+        expected = _signed(key or b"", data)
+        return hmac.compare_digest(expected.encode(), signed.encode()) and key is not None
+
     def rewrap(self, envelope: bytes, aad: tuple[str, ...]) -> bytes:
         """The same secret under the current master key; the envelope itself if it already is.
 
@@ -190,6 +203,15 @@ class _Parts:
     wrapped: bytes
     nonce: bytes
     sealed: bytes
+
+
+def _signing_key(master: bytes) -> bytes:
+    return hmac.digest(master, b"halflap signs links, version 1", "sha256")
+
+
+def _signed(key: bytes, data: bytes) -> str:
+    digest = hmac.digest(key, data, "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _head(key_id: str) -> bytes:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast, get_args
+from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ from halflap.model import FlowKey
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.link import PREFIX, SignalLink
 from halflap.sdk.pairs import RecordState
 from halflap.sdk.schema import Config, hints_of
 from halflap.testing.fake import Fake, FakeEgress
@@ -90,6 +92,7 @@ class TestInstance:
             partner=partner_of(flow, self.config),
             ask=self.ask,
             siblings=self.integration.flows,
+            link=link,
         )
 
     async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:
@@ -123,6 +126,12 @@ class TestInstance:
 
     def _linked(self, connection: Connection, name: str) -> Connection:
         return connection if connection._link is not None else self.network.link(connection, name)
+
+
+def link(link: SignalLink) -> str:
+    """The URL of a link, which nobody serves in tests: it says what it does."""
+    query = urlencode({"name": link.name, "choice": link.choice, "text": link.text})
+    return f"https://halflap.example{PREFIX}test?{query}"
 
 
 def endpoint_secret(flow: str) -> SecretStr:
