@@ -7,7 +7,7 @@ HalflapError
 ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
 ├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
 │  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
-│  ├─ Unauthorized          credentials refused                                → failed; connect again, then replay
+│  ├─ Unauthorized          credentials refused                                → parked until mended, or failed
 │  └─ EgressRefused         an address that integrations may not call          → fails, not retried
 ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry

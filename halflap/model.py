@@ -141,6 +141,28 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How fast an app may be called through a connection. None: as its type declares; 0: no limit.
+
+    `rate` is in requests a second, `burst` how many at once after a rest, `concurrency` how many
+    are under way at once; all of them over all workers.
+    """
+
+    rate: float | None = None
+    burst: int | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """What is known of a connection's traffic: until when it rests and why, and its quota's state."""
+
+    until: Micros = 0
+    reason: str = ""
+    quota: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredConnection:
     """One account of an app, as it is kept: plain fields, and the names of its sealed ones.
 
@@ -157,6 +179,7 @@ class StoredConnection:
     generation: int
     status: Literal["untested", "working", "unauthorized"]
     created_at: Micros
+    limits: ConnectionLimits = ConnectionLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +473,9 @@ def pausable(flow: FlowKey) -> tuple[str, str, str]:
     """What a flow stands still with: its customer, its instance, itself."""
     return flow.customer, flow.instance, f"{flow.instance}/{flow.flow}"
 
+
+PARKED = "connection:"
+"""What `waiting_for` begins with while an execution is parked: `connection:<id>`."""
 
 MISSING = b"\x00missing"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Response
 
 from halflap.api.asking import ExactRoute, Ops, Whose, exact
+from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
 from halflap.api.problem import documented
 from halflap.api.view import (
@@ -12,11 +15,14 @@ from halflap.api.view import (
     AuthorizationView,
     Authorized,
     ConnectionChange,
+    ConnectionDetail,
     ConnectionDraft,
+    ConnectionLimitsView,
     ConnectionView,
+    maybe,
     rfc3339,
 )
-from halflap.model import StoredConnection
+from halflap.model import ConnectionLimits, StoredConnection
 
 router = APIRouter(
     prefix="/api/connections",
@@ -52,10 +58,22 @@ async def end_authorization(answer: Authorized, operations: Ops) -> Response:
     return exact(connection_view(signed_in))
 
 
-@router.get("/{connection}", response_model=ConnectionView)
+@router.get("/{connection}", response_model=ConnectionDetail)
 async def get_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
-    """A connection, by id or name."""
-    return exact(connection_view(await operations.connections.find(connection, customer)))
+    """A connection, by id or name, with its limits and what waits for it."""
+    stored = await operations.connections.find(connection, customer)
+    return exact(await connection_detail(stored, operations))
+
+
+@router.put("/{connection}/limits", response_model=ConnectionDetail)
+async def limit_connection(
+    connection: str, limits: ConnectionLimitsView, operations: Ops, customer: Whose = None
+) -> Response:
+    """Give a connection limits of its own, in the place of those that its type declares."""
+    stored = await operations.connections.find(connection, customer)
+    connections = operations.store.catalogue.connections
+    await connections.limit(stored.id, ConnectionLimits(**limits.model_dump()))
+    return exact(await connection_detail(await connections.get(stored.id), operations))
 
 
 @router.patch("/{connection}", response_model=ConnectionView)
@@ -108,4 +126,19 @@ def connection_view(stored: StoredConnection) -> ConnectionView:
         status=stored.status,
         needs_sign_in=needs_sign_in(stored),
         created_at=rfc3339(stored.created_at),
+    )
+
+
+async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:
+    """A connection with its limits, and what waits for it."""
+    journal = operations.store.journal
+    throttled = await journal.throttled(stored.id)
+    rests = throttled.until > operations.store.clock()
+    return ConnectionDetail(
+        **connection_view(stored).model_dump(),
+        limits=ConnectionLimitsView(**asdict(stored.limits)),
+        parked=(await journal.parked()).get(stored.id, 0),
+        rests_until=maybe(throttled.until if rests else None),
+        rests_because=throttled.reason if rests else "",
+        quota=throttled.quota,
     )

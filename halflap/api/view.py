@@ -367,6 +367,31 @@ class ConnectionView(View):
     created_at: Time
 
 
+class ConnectionLimitsView(Input):
+    """How fast an app may be called through a connection: null is as its type declares, 0 no limit."""
+
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """Requests a second, over all workers."""
+    burst: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many of these at once after a rest."""
+    concurrency: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many are under way at once, over all workers."""
+
+
+class ConnectionDetail(ConnectionView):
+    """A connection, with its limits and what waits for it."""
+
+    limits: ConnectionLimitsView
+    """Its own limits; what is null is as its type declares."""
+    parked: int
+    """How many executions wait for it to be mended."""
+    rests_until: Time | None
+    """Nobody calls its app before this time."""
+    rests_because: str
+    quota: str
+    """How much of the app's quota is used, where the app says so: `950 of 1,000`."""
+
+
 class AuthorizationDraft(Input):
     """Where the app sends the browser back to."""
 

@@ -10,6 +10,7 @@ import click
 from halflap.cli import ask
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
+from halflap.cli.limit import NUMBER, RATE, changed
 from halflap.cli.output import Output, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import NotFound
@@ -104,6 +105,85 @@ async def add_connection(
     told(output, await api.post("/api/connections", draft), "saved")
 
 
+@connections.command("show")
+@name_argument
+@customer_option
+@speaks()
+async def show_connection(
+    api: Client, output: Output, connection: str, customer: str | None
+) -> None:
+    """Show a connection: how it is, its limits, and what waits for it.
+
+    Example: halflap connections show acme --customer Initech
+    """
+    shown(output, await api.get(path("connections", connection), customer=customer))
+
+
+@connections.command("change")
+@name_argument
+@customer_option
+@click.option("--name", help="What to call it from now on.")
+@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="A field's value.")
+@click.option(
+    "--secret",
+    "hidden",
+    multiple=True,
+    metavar="NAME=SOURCE",
+    help="Where a secret is: @FILE, env:NAME, or - for stdin.",
+)
+@click.option("--no-test", is_flag=True, help="Save it without testing it at the app.")
+@speaks()
+async def change_connection(
+    api: Client,
+    output: Output,
+    connection: str,
+    customer: str | None,
+    name: str | None,
+    fields: tuple[str, ...],
+    hidden: tuple[str, ...],
+    no_test: bool,
+) -> None:
+    """Change a connection: what is not named stays. It is tested at the app before it is saved.
+
+    Executions that were parked, because the app refused its credentials, go on by themselves.
+
+    Example: halflap connections change acme --customer Initech --secret api_key=env:ACME_KEY
+    """
+    found = await api.get(path("connections", connection), customer=customer)
+    given = ask.pairs(fields, "--field")
+    for each in given.keys() & set(found["secrets"]):
+        raise click.UsageError(
+            f"{each} is a secret: give it as --secret {each}=env:NAME, @FILE or - (stdin), so that "
+            "it stays out of your shell's history"
+        )
+    values = nested({**given, **ask.secrets(hidden)})
+    change = {"name": name, "values": values, "test": not no_test}
+    told(output, await api.patch(path("connections", found["id"]), change), "changed")
+
+
+@connections.command("limits")
+@name_argument
+@customer_option
+@click.option("--rate", metavar="N", type=RATE, help="Requests a second.")
+@click.option("--burst", metavar="N", type=NUMBER, help="Requests at once after a rest.")
+@click.option("--concurrency", metavar="N", type=NUMBER, help="Requests under way at once.")
+@speaks()
+async def limit_connection(
+    api: Client, output: Output, connection: str, customer: str | None, **given: Any
+) -> None:
+    """Limit how fast an app is called through a connection, over all workers.
+
+    Each is a number, `none` for no limit, or `default` for what the connection's type declares.
+    What is not named stays.
+
+    Example: halflap connections limits acme --customer Initech --rate 10 --concurrency 4
+    """
+    found = await api.get(path("connections", connection), customer=customer)
+    if (limits := changed(found["limits"], given)) is not None:
+        found = await api.request("PUT", path("connections", found["id"], "limits"), limits)
+    shown(output, found)
+
+
 @connections.command("test")
 @name_argument
 @customer_option
@@ -166,6 +246,18 @@ async def remove_connection(
     output.line(f"removed connection {found['name']}")
 
 
+def nested(values: Mapping[str, str]) -> dict[str, Any]:
+    """Values by dotted names, `auth.api_key`, as one tree."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *parents, last = name.split(".")
+        place = tree
+        for each in parents:
+            place = place.setdefault(each, {})
+        place[last] = value
+    return tree
+
+
 async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str, Any]]:
     """The type of connection that is meant, as the API takes it, and its form."""
     installed: list[dict[str, Any]] = await api.get("/api/components")
@@ -203,3 +295,27 @@ def told(output: Output, connection: Mapping[str, Any], done: str) -> None:
     if connection["needs_sign_in"]:
         output.note("Somebody has to sign in at the app before it can be used.")
         output.next(f"halflap connections authorize {quoted(connection['id'])}")
+
+
+def shown(output: Output, found: Mapping[str, Any]) -> None:
+    """Say how a connection is, what limits it, and what waits for it."""
+    if output.json:
+        output.emit(found)
+        return
+    output.line(
+        (str(found["name"]), "bold"),
+        f" to {found['component']}: ",
+        state(found["status"]),
+        (f"  {found['id']}", "dim"),
+    )
+    output.line(f"parked executions {found['parked']}")
+    if found["rests_until"]:
+        output.line(f"not called until {found['rests_until']}: {found['rests_because']}")
+    if found["quota"]:
+        output.line(f"quota used {found['quota']}")
+    for name, value in found["limits"].items():
+        if value is not None:
+            output.line(f"{name} {f'{value:,}' if value else 'none'}")
+    if found["parked"] and found["status"] == "unauthorized":
+        output.note("The app refused its credentials; what is parked goes on once it is mended.")
+        output.next(f"halflap connections change {quoted(found['id'])} --secret NAME=env:VARIABLE")

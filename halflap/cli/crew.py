@@ -14,16 +14,21 @@ from halflap.api.driving import BulkDriver
 from halflap.engine.deployer import Deployer
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
+from halflap.engine.parking import Parking
 from halflap.engine.probation import Probation
 from halflap.engine.pruner import Pruner
 from halflap.engine.scheduler import Scheduler
+from halflap.engine.throttle import Throttles
 
 log = structlog.get_logger("halflap.host")
 
 
 @dataclass(slots=True)
 class Crew:
-    """Starts the roles of a process that runs executions, and stops them in good order."""
+    """Starts the roles of a process that runs executions, and stops them in good order.
+
+    `shared` says that other processes have the store open too.
+    """
 
     engine: JournalEngine
     executor: Executor
@@ -32,6 +37,9 @@ class Crew:
     scheduler: Scheduler
     pruner: Pruner
     bulks: BulkDriver
+    parking: Parking
+    throttles: Throttles
+    shared: bool = False
     tasks: list[asyncio.Task[Any]] = field(default_factory=list[asyncio.Task[Any]])
 
     async def start(self) -> None:
@@ -44,7 +52,11 @@ class Crew:
             asyncio.create_task(self.scheduler.run(), name="scheduler"),
             asyncio.create_task(self.pruner.run(), name="pruner"),
             asyncio.create_task(self.bulks.run(), name="bulks"),
+            asyncio.create_task(self.parking.run(), name="parking"),
         ]
+        await self.throttles.look()
+        if self.shared:  # what other workers learn of apps
+            self.tasks.append(asyncio.create_task(self.throttles.run(), name="throttles"))
         if self.probation is not None:
             self.tasks.append(asyncio.create_task(self.probation.run(), name="probation"))
         await self.deployer.resume()
@@ -55,6 +67,8 @@ class Crew:
         self.scheduler.stop()
         self.pruner.stop()
         self.bulks.stop()
+        self.parking.stop()
+        self.throttles.stop()
         await self.deployer.stop()
         if self.probation is not None:
             self.probation.stop()

@@ -8,35 +8,10 @@ import click
 
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
+from halflap.cli.limit import NUMBER, RATE, changed, spelled
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
 from halflap.cli.reach import speaks
-
-DEFAULT = -1
-
-
-class Limit(click.ParamType[Any]):
-    """A number, `none` or `default`."""
-
-    name = "number"
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self._kind = kind
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
-        """The number; 0 for none."""
-        if value in ("none", "default"):
-            return 0 if value == "none" else DEFAULT
-        try:
-            number = self._kind(value)
-        except ValueError:
-            number = -1
-        if not 0 < number <= 1e9:
-            self.fail(f"{value!r} is neither a number above 0, nor none, nor default", param, ctx)
-        return number
-
-
-NUMBER, RATE = Limit(int), Limit(float)
 
 
 @click.group("customers", cls=Group)
@@ -143,10 +118,7 @@ async def limit_customer(api: Client, output: Output, customer: str, **given: An
     Example: halflap customers limits Initech --concurrency 50 --rate 20 --backlog 10000
     """
     found = await api.get(path("customers", customer))
-    new = {name: value for name, value in given.items() if value is not None}
-    if new:
-        limits = {**found["limits"], **new}
-        limits = {name: None if value == DEFAULT else value for name, value in limits.items()}
+    if (limits := changed(found["limits"], given)) is not None:
         found = await api.request("PUT", path("customers", found["id"], "limits"), limits)
     told(output, found)
 
@@ -224,9 +196,3 @@ def told(output: Output, found: dict[str, Any]) -> None:
         ],
         "",
     )
-
-
-def spelled(own: float | None, default: float | None) -> str:
-    """A limit as it holds."""
-    value = default if own is None else own
-    return f"{value:,}" if value else "none"

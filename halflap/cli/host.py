@@ -22,14 +22,17 @@ from halflap.engine.backlog import Backlog
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle
 from halflap.engine.executor import Executor
-from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
 from halflap.engine.line import Begin
+from halflap.engine.parking import Parking
 from halflap.engine.probation import Probation
 from halflap.engine.process import memory_of_machine
 from halflap.engine.pruner import Pruner
 from halflap.engine.resolver import Resolver
+from halflap.engine.room import Room
 from halflap.engine.scheduler import Scheduler
+from halflap.engine.throttle import Throttles
 from halflap.engine.watchdog import Watchdog
 from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
@@ -75,12 +78,14 @@ class Host:
             grace=settings.cancel_seconds,
         )
         self.library = Library(store.catalogue, settings.dir / "bundles")
+        self.throttles = Throttles(store.journal, self.clock)
         self.resolver = Resolver(
             store.catalogue,
             store.vault,
             self.library,
             base_url=lambda: self.base_url,
             egress=self.egress,
+            throttles=self.throttles,
         )
         lifecycle = Lifecycle(store.catalogue, self.library.integration, self.resolver.config)
         self.resolver.system_flow = lifecycle.flow
@@ -108,6 +113,8 @@ class Host:
             days=settings.retention_days,
             alone=store.catalogue.alone,
         )
+        self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
+        store.catalogue.on_change(self.parking.nudge)
         self.routes = Routes(store.catalogue, self.library, self.resolver)
         store.journal.limit_by_default(
             CustomerLimits(
@@ -145,6 +152,9 @@ class Host:
             self.scheduler,
             self.pruner,
             BulkDriver(store.catalogue, self.operations.bulks),
+            self.parking,
+            self.throttles,
+            shared=store.hints is not None,
         )
         self.api = create_app(self.operations, token=token_of(settings))
         self._server = Server()

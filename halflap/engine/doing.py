@@ -19,9 +19,17 @@ from halflap.engine.scope import Scope, current
 from halflap.engine.signals import Signals
 from halflap.engine.step import Perform, line_of, step_failed
 from halflap.engine.twoway import TwoWay
-from halflap.errors import Cancel, Fenced, Overruled, StoreError
-from halflap.model import Failure, LogLine, Micros, Record, StateWrite, StepKind
+from halflap.errors import (
+    Cancel,
+    Fenced,
+    Overruled,
+    RateLimited,
+    StoreError,
+    Unauthorized,
+)
+from halflap.model import SYSTEM, Failure, LogLine, Micros, Record, StateWrite, StepKind
 from halflap.sdk.action import Retry
+from halflap.sdk.gate import Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, decode_value, encode_value
 from halflap.sdk.running import RunningStep, Suspended
@@ -37,7 +45,7 @@ class Cancelled(BaseException):
 class Pause:
     """Why the execution leaves memory, and until when."""
 
-    how: Literal["retry", "later", "sleep", "signal"]
+    how: Literal["retry", "later", "sleep", "signal", "park"]
     at: Micros | None
     failure: Failure | None = None
     waiting_for: str = ""
@@ -89,6 +97,7 @@ class Steps:
         self._own = set[str]()  # the children that tell this execution of their end
         self._read: dict[tuple[str, str], bytes] = {}
         self._logged = 0
+        self._begun: dict[str, RunningStep] = {}
         self.two_way = TwoWay.of(turn)
         self.pauses: list[Pause] = []
         self.cancelled = False
@@ -160,9 +169,10 @@ class Steps:
         except (Fenced, StoreError):
             raise
         except Exception as caught:
-            error, failure = caught, failure_of(caught)
+            error, failure = await self._learnt(caught, path), failure_of(caught)
         else:
             error = None
+            self._begun.pop(path, None)
         record = Record(
             self._past.next_seq() if known is None else known.seq,
             path,
@@ -185,6 +195,29 @@ class Steps:
             writes = await self.two_way.after(doing.asked, doing.writes, record)
         self._keep(scope, record, writes)
         return self._answer(record, doing.adapter)
+
+    async def _learnt(self, error: Exception, path: str) -> Exception:
+        """What a step's error means, once the gate of the connection that it used knows of it."""
+        step = self._begun.pop(path, None)
+        gate = None if step is None else step.through
+        if gate is None or not isinstance(error, RateLimited | Unauthorized):
+            return error
+        ours = self._turn.start.flow.flow.startswith(SYSTEM)
+        match error:
+            case Blocked():
+                return error
+            case RateLimited():
+                return await gate.limited(error)
+            case _ if ours:  # somebody waits for the deployment, and is told at once
+                return Unauthorized(error.message)
+            case Parked():
+                return error
+            case _:
+                judged = await gate.refused()
+                if judged == "park":
+                    return Parked(error.message, waiting_for=gate.waits_for)
+                error.retryable = judged == "again"
+                return error
 
     def _keep(self, scope: Scope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
         self._ledger.keep(record, writes)
@@ -237,7 +270,8 @@ class Steps:
         def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
             self._ledger.keep_lines(self._line(level, message, fields, path))
 
-        return RunningStep(path, self._turn.start.root, log=log)
+        self._begun[path] = step = RunningStep(path, self._turn.start.root, log=log)
+        return step
 
     def _failed(self, scope: Scope, doing: Doing, record: Record, error: Exception) -> NoReturn:
         """Keep a failed try, and pause until the next one; or fail, where there is none."""
@@ -261,12 +295,14 @@ class Steps:
             )
             self._keep(scope, record, gone)
             raise step_failed(record) from error
-        spent = record.tries - (decided.how == "later")
+        spent = record.tries - (decided.how != "retry")
         at = record.ended_at + decided.wait
         waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
         tried = () if doing.asked is None else self.two_way.tried(doing.asked, record.path)
         self._keep(scope, waiting, tried)
-        self._pause(scope, Pause(decided.how, at, record.failure))
+        waits_for: str = getattr(error, "waiting_for", "")
+        until = None if decided.how == "park" else at
+        self._pause(scope, Pause(decided.how, until, record.failure, waits_for))
 
     def _pause(self, scope: Scope, pause: Pause) -> NoReturn:
         self.pauses.append(pause)

@@ -37,6 +37,7 @@ from halflap.engine.message import (
     Show,
     Tell,
     Unblock,
+    Unpark,
     View,
     Worker,
     Write,
@@ -46,6 +47,7 @@ from halflap.engine.shared import Shared
 from halflap.errors import Fenced
 from halflap.model import (
     ENDED,
+    PARKED,
     Execution,
     ExecutionState,
     Failure,
@@ -186,6 +188,8 @@ class ExecutionActor(Actor):
                 self._adopt(child)
             case ListSignals():
                 return list(self._signals)
+            case Unpark(connection):
+                return self._unpark(connection)
             case DismissIt():
                 return self._dismiss()
             case Duplicate():
@@ -247,7 +251,7 @@ class ExecutionActor(Actor):
             case Again(how, at, _, _, failure, waiting_for, heard):
                 self._pause()
                 self._note(how, failure)
-                life.state = "waiting" if how in ("sleep", "signal") else "queued"
+                life.state = "waiting" if how in ("sleep", "signal", "park") else "queued"
                 life.failure, life.waiting_for, life.heard = failure, waiting_for, heard
                 self._announce()
                 if life.cancelling is not None:
@@ -341,6 +345,14 @@ class ExecutionActor(Actor):
         self._turn.cut = True
         self._worker.cut(self._turn)
         self._cut_at(self._shared.clock() + round(CUT_SECONDS * 1e6), late=True)
+
+    def _unpark(self, connection: str) -> bool:
+        life = self._life
+        if life.state != "waiting" or life.waiting_for != PARKED + connection:
+            return False
+        life.state, life.waiting_for = "queued", ""
+        self._wait_until(self._shared.clock())
+        return True
 
     def _end(self, outcome: Outcome) -> None:
         life = self._life

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -150,7 +150,8 @@ class Executor:
         except (RetryLater, RateLimited) as error:
             wait = error.after if isinstance(error, RetryLater) else error.retry_after
             at = turn.now() + micros(wait or Retry().first)
-            recorder.pauses.append(Pause("later", at, failure_of(error)))
+            waits_for: str = getattr(error, "waiting_for", "")
+            recorder.pauses.append(Pause("later", at, failure_of(error), waits_for))
             outcome = None
         except Exception as error:
             failure = failure_of(error)
@@ -300,13 +301,15 @@ def is_sealed(name: str, value: str) -> bool:
 
 async def paused(turn: Turn, recorder: StepRecorder) -> Again:
     """The earliest of what the flow waits for in all its branches, and any signal where one waits."""
-    first = min(recorder.pauses, key=lambda each: (each.at is None, each.at))
+    first = min(recorder.pauses, key=lambda each: (each.at is None, each.at, each.how != "park"))
     heard = recorder.heard if any(each.hears for each in recorder.pauses) else None
     records, logs, writes = await recorder.left()
     if writes:
         await turn.commit(records, logs, writes)
         records, logs = (), ()
     said = told_together([each.waiting_for for each in recorder.pauses if each.waiting_for])
+    if first.how == "park":
+        said = first.waiting_for  # by which it is found once the connection is mended
     return Again(first.how, first.at, records, logs, first.failure, said, heard)
 
 
@@ -321,11 +324,7 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micr
 
     The age counts from its acceptance, or from the end of its last sleep or wait.
     """
-    if (
-        not isinstance(verdict, Again)
-        or verdict.how not in ("retry", "later")
-        or verdict.at is None
-    ):
+    if not isinstance(verdict, Again) or verdict.how not in ("retry", "later", "park"):
         return verdict
     woken = [int(each.result or 0) for each in turn.history if each.kind == "sleep"]
     woken += [
@@ -334,7 +333,9 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micr
         if each.kind in ("signal", "call") and each.status != "retrying"
     ]
     oldest = max([turn.accepted_at, woken_at, *woken]) + micros(flow.max_age)
-    if verdict.at <= oldest:
+    if verdict.how == "park" and turn.now() < oldest:
+        return replace(verdict, at=oldest)  # so that it fails then, if nobody mends the connection
+    if verdict.at is not None and verdict.at <= oldest:
         return verdict
     why = f": {verdict.failure.message}" if verdict.failure else ""
     reason = f"not done within the flow's maximum age, {flow.max_age}{why}"

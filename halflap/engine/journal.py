@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -19,10 +17,10 @@ from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
 from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
+from halflap.engine.room import USUAL, Room, Shares, is_ours
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
-    SYSTEM,
     Clock,
     Micros,
     Monotonic,
@@ -34,7 +32,6 @@ from halflap.model import (
 )
 from halflap.store.place import superseded
 from halflap.store.protocol import Cancelling, Claim, Filter, Hints, Journal, Release, Written
-from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.engine")
 
@@ -46,22 +43,6 @@ CUT_SECONDS = 5.0
 """How long one that is cut gets to unwind, before it is ended whatever its code does."""
 GIVE_BACK_SECONDS = 1.0
 """How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How many executions this process runs at once, and how much of it one customer may take.
-
-    A customer may take `share` of what is free: a half of an empty room, a third where another one
-    has as much. So some room is always left for who comes next, however many hang.
-    """
-
-    turns: int = 500
-    share: float = 0.5
-
-    def left(self, free: int, running: int) -> int:
-        """How many more a customer may take that has so many running."""
-        return min(max(ceil(self.share * free - (1 - self.share) * running), 0), free)
 
 
 class Blamed(Exception):
@@ -84,7 +65,7 @@ class JournalEngine:
         journal: Journal,
         *,
         clock: Clock,
-        room: Room = Room(),
+        room: Room = USUAL,
         poll: float | None = None,
         suspects: bool = True,
         grace: float = GRACE_SECONDS,
@@ -97,9 +78,7 @@ class JournalEngine:
         self._monotonic = monotonic
         self._clock = clock
         self._room = room
-        self._busy: Counter[str] = Counter()
-        self._short: set[str] = set()
-        self._left: set[str] = set()  # whose turns have ended since the last claim began
+        self._shares = Shares(room)
         self._poll = poll
         self._grace = grace
         self._timers = Timers(clock)
@@ -139,13 +118,16 @@ class JournalEngine:
     async def start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
-        claim = self._at_once(len(starts), customers) if self._handler is not None else 0
+        free = self._free() if self._handler is not None else 0
+        claim = self._shares.at_once(len(starts), free, customers)
         claimed_at = self._monotonic()
-        self._reserve(customers, claim)
+        self._reserved += claim
+        self._shares.add(customers, claim)
         try:
             accepted = await self.journal.accept(starts, claim=claim, lease=self._lease)
         finally:
-            self._reserve(customers, -claim)
+            self._reserved -= claim
+            self._shares.add(customers, -claim)
             self._freed()
         waiting = False
         for each, start in zip(accepted, starts, strict=True):
@@ -176,7 +158,7 @@ class JournalEngine:
                 room = (self._free() + 1) // 2
                 self._full = room == 0
                 try:
-                    self._short.clear()
+                    self._shares.short.clear()
                     if room and await self._claim(room) == room:
                         continue
                     due = None if self._full else await self._next_due()
@@ -222,38 +204,15 @@ class JournalEngine:
 
     def _freed(self, customer: str = "") -> None:
         self._settled.set()
-        if self._full or customer in self._short or customer in self.journal.held_back:
+        if self._full or customer in self._shares.short or customer in self.journal.held_back:
             self._wake.set()
-
-    def _at_once(self, count: int, customers: Iterable[str]) -> int:
-        """How many of these customers' executions may be claimed as they are accepted."""
-        free = self._free()
-        claim = min(free, count)
-        for each in customers:
-            left = self._room.left(free, self._busy[each])
-            if left < claim:
-                claim = left
-                self._short.add(each)
-        return claim
-
-    def _reserve(self, customers: Iterable[str], count: int) -> None:
-        self._reserved += count
-        for each in customers:
-            self._busy[each] += count
-            if not self._busy[each]:
-                del self._busy[each]
 
     def _is_held_back(self, start: Start) -> bool:
         """Whether there is no need to look for it before another one of its customer has ended."""
         customer = start.flow.customer
         return not is_ours(start) and (
-            customer in self._short or customer in self.journal.held_back
+            customer in self._shares.short or customer in self.journal.held_back
         )
-
-    def _share(self) -> Share:
-        free = self._free()
-        busy = {each: self._room.left(free, count) for each, count in self._busy.items() if count}
-        return Share(self._room.left(free, 0), busy)
 
     def _free(self) -> int:
         """How many more turns may be claimed; those that are being claimed count as running."""
@@ -265,8 +224,8 @@ class JournalEngine:
         if room == 0:
             return 0
         claimed_at = self._monotonic()
-        self._left.clear()
-        share = self._share()
+        self._shares.ended.clear()
+        share = self._shares.now(self._free())
         self._reserved += room
         try:
             claims = await self.journal.claim(room, self._lease, share=share)
@@ -283,7 +242,7 @@ class JournalEngine:
         finally:
             self._reserved -= room
             self._freed()
-        if not self._left.isdisjoint(self.journal.held_back):
+        if not self._shares.ended.isdisjoint(self.journal.held_back):
             self._wake.set()  # its share was counted while one of it was about to end
         for claim in claims:
             self._spawn(claim, claimed_at)
@@ -339,6 +298,12 @@ class JournalEngine:
         sent = await self.journal.signal(execution, name, payload, once)
         self._wake.set()
         return sent
+
+    async def unpark(self, connection: str, limit: int) -> list[str]:
+        found = await self.journal.unpark(connection, limit)
+        if found:
+            self.nudge()
+        return found
 
     async def hold(self, instance: str) -> None:
         await self.journal.hold(instance)
@@ -403,10 +368,10 @@ class JournalEngine:
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
         before = self._running.get(execution)
         if before is not None and before.counts:
-            self._leave(customer)  # it lost its lease, and is on its way out
+            self._shares.leave(customer)  # it lost its lease, and is on its way out
         self._running[execution] = Running(turn, task, apart is not None, counts=counts)
         if counts:
-            self._busy[customer] += 1
+            self._shares.add([customer], 1)
         self._audience.tell(claim.start, "running", None, claim.attempt)
         return turn
 
@@ -448,16 +413,10 @@ class JournalEngine:
             del self._running[turn.start.execution]
             self._apart -= running.apart
             if running.counts:
-                self._leave(turn.start.flow.customer)
+                self._shares.leave(turn.start.flow.customer)
             if running.timer is not None:
                 running.timer.cancel()
         self._freed(turn.start.flow.customer)
-
-    def _leave(self, customer: str) -> None:
-        self._left.add(customer)
-        self._busy[customer] -= 1
-        if not self._busy[customer]:
-            del self._busy[customer]
 
     def _asked(self, execution: str, how: Cancelling) -> None:
         """Somebody cancels what may run here: it ends at its next step, or is cut when it is time."""
@@ -543,7 +502,7 @@ class JournalEngine:
                 release = Release(how, at, waiting_for, failure, heard)
                 if await self.journal.release(lease, records, logs, release) is Written.FENCED:
                     raise Fenced
-                state = "waiting" if how in ("sleep", "signal") else "queued"
+                state = "waiting" if how in ("sleep", "signal", "park") else "queued"
                 self._audience.tell(turn.start, state, None, turn.attempt)
                 self._wake.set()
                 await self._cancel_if_asked(turn)
@@ -592,8 +551,3 @@ class JournalEngine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
                 await self._wake.wait()
-
-
-def is_ours(start: Start) -> bool:
-    """Whether it runs a flow of ours, which no customer's limits are for."""
-    return start.flow.flow.startswith(SYSTEM)

@@ -38,6 +38,7 @@ from halflap.engine.message import (
     StandStill,
     Take,
     Tell,
+    Unpark,
     View,
 )
 from halflap.engine.order import OrderKeeper
@@ -219,6 +220,14 @@ class MemoryEngine:
     ) -> Sent:
         """Send a signal; one that comes before the execution asks is kept."""
         return await self._find(execution).ask(Send(Signal(name, payload), once))
+
+    async def unpark(self, connection: str, limit: int) -> list[str]:
+        """Let parked executions go on (see `Engine`)."""
+        found: list[str] = []
+        for execution, actor in sorted(self.memory.directory.items()):
+            if len(found) < limit and await actor.ask(Unpark(connection)):
+                found.append(execution)
+        return found
 
     async def hold(self, instance: str) -> None:
         """Accept the instance's events, and let them wait."""

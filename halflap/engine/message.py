@@ -222,6 +222,13 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpark:
+    """Go on, where you are parked for this connection; say whether you were."""
+
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A signal from outside; `once` names an answer that counts once."""
 

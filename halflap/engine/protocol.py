@@ -116,12 +116,13 @@ class Again:
     """The execution leaves memory and is run again: at a time, at a signal, or when it is woken.
 
     `how` is the reason: `retry` (a step failed), `later` (not ready, or rate-limited), `sleep`,
-    `signal`. An execution with how `retry` or `later` is `queued`, else `waiting`. `waiting_for`
-    says for people what it waits for. `heard` is how many signals the turn knew of: where more were
-    sent, or are later, it is run at once. None: no signal wakes it.
+    `signal`, `park` (a connection is to be mended). An execution with how `retry` or `later` is
+    `queued`, else `waiting`. `waiting_for` says for people what it waits for; for what is parked it
+    is `connection:<id>`. `heard` is how many signals the turn knew of: where more were sent, or are
+    later, it is run at once. None: no signal wakes it.
     """
 
-    how: Literal["retry", "later", "sleep", "signal"]
+    how: Literal["retry", "later", "sleep", "signal", "park"]
     at: Micros | None
     records: Sequence[Record] = ()
     logs: Sequence[LogLine] = ()
@@ -187,6 +188,10 @@ class Engine(Protocol):
 
         `once` names an answer that counts once: the second one is `known`, and not kept.
         """
+        ...
+
+    async def unpark(self, connection: str, limit: int) -> list[str]:
+        """Let up to `limit` executions go on that are parked for a connection; returns which."""
         ...
 
     async def hold(self, instance: str) -> None:

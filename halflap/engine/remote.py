@@ -50,6 +50,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "secrets": (tuple[str], dict[str, str]),
     "lock": (tuple[str], None),
     "unlock": (tuple[str], None),
+    "status": (tuple[str, str, int | None], None),
     "refresh": (tuple[str, int, dict[str, str], bytes], bool),
     "endpoints": (tuple[str], dict[str, EndpointRecord]),
     "endpoint_secret": (tuple[str], str),
@@ -140,6 +141,9 @@ class Clerk:
     async def _unlock(self, connection: str) -> None:
         if (stack := self._locks.pop(connection, None)) is not None:
             await stack.aclose()
+
+    async def _status(self, connection: str, status: Any, generation: int | None) -> None:
+        await self._catalogue.connections.set_status(connection, status, generation=generation)
 
     async def _refresh(
         self, connection: str, generation: int, secrets: dict[str, str], fields: bytes
@@ -276,6 +280,11 @@ class _Connections(_Noun):
             yield
         finally:
             await self._ask("unlock", connection)
+
+    async def set_status(
+        self, connection: str, status: str, *, generation: int | None = None
+    ) -> None:
+        await self._ask("status", connection, status, generation)
 
     async def refresh(
         self,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from halflap.engine.executor import Work
+from halflap.engine.gate import AccountGate, limits_of
+from halflap.engine.judge import Judges
 from halflap.engine.library import Library
+from halflap.engine.throttle import LocalKeeper, Throttles
 from halflap.engine.twoway import Partner
-from halflap.errors import ConfigError, NotFound
-from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection
+from halflap.errors import ConfigError, NotFound, Unauthorized
+from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection, wall_clock
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
@@ -36,8 +40,13 @@ class Resolver:
         *,
         base_url: Callable[[], str],
         egress: Egress,
+        throttles: Throttles | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`throttles` says how fast apps may be called; by default, this process by itself."""
         self._catalogue = catalogue
+        self._throttles = throttles or Throttles(LocalKeeper(wall_clock), wall_clock)
+        self._judges = Judges(catalogue.connections, self.connection, monotonic)
         self._vault = vault
         self.library = library
         self._base_url = base_url
@@ -100,37 +109,59 @@ class Resolver:
         for name, kind in integration.connections().items():
             if name in connections:
                 stored = await self._catalogue.connections.get(connections[name])
-                values[name] = await self.connection(kind, stored, name)
+                values[name] = await self._gated(kind, stored, name)
         return validated(integration, values)
 
     async def connection(
-        self, kind: type[Connection], stored: StoredConnection, name: str
+        self, kind: type[Connection], stored: StoredConnection, name: str, *, gated: bool = False
     ) -> Connection:
         """A stored connection as its component's type, linked so that it can refresh itself."""
         secrets = await self._catalogue.connections.open_secrets(stored.id)
         found = put_together(kind, stored.fields, secrets)
-        generation = stored.generation
 
         async def refresh(current: Connection) -> Connection:
-            return await self.refreshed(kind, current, stored.id, generation, name)
+            return await self.refreshed(kind, current, stored, name, gated)
 
         can_refresh = getattr(getattr(found, "auth", None), "refresh", None) is not None
         found._link = Link(name, stored.id, self.egress, refresh if can_refresh else None)
         return found
 
+    async def _gated(
+        self, kind: type[Connection], stored: StoredConnection, name: str
+    ) -> Connection:
+        """A stored connection as flows use it: behind the gate of its limits and its credentials."""
+        found = await self.connection(kind, stored, name, gated=True)
+        throttle = self._throttles.of(stored.id)
+        throttle.name, throttle.limits = stored.name, limits_of(kind, stored.limits)
+        link = found._link
+        assert link is not None
+        link.gate = AccountGate(stored, throttle, lambda: self._judges.judge(kind, stored))
+        return found
+
     async def refreshed(
-        self, kind: type[Connection], current: Connection, id: str, generation: int, name: str
+        self,
+        kind: type[Connection],
+        current: Connection,
+        stored: StoredConnection,
+        name: str,
+        gated: bool,
     ) -> Connection:
         """Refresh a connection's credentials once, whoever asks; others get what the first one got."""
-        async with self._catalogue.connections.refreshing(id):
-            stored = await self._catalogue.connections.get(id)
-            if stored.generation != generation:
-                return await self.connection(kind, stored, name)
+        link = self._gated if gated else self.connection
+        connections, id, generation = self._catalogue.connections, stored.id, stored.generation
+        async with connections.refreshing(id):
+            newest = await connections.get(id)
+            if newest.generation != generation:
+                return await link(kind, newest, name)
             auth: Any = getattr(current, "auth")  # noqa: B009
-            fresh = current.model_copy(update={"auth": await auth.refresh(self.egress)})
+            try:
+                fresh = current.model_copy(update={"auth": await auth.refresh(self.egress)})
+            except Unauthorized:
+                await connections.set_status(id, "unauthorized", generation=generation)
+                raise
             fields, secrets = take_apart(fresh)
-            await self._catalogue.connections.refresh(id, generation, secrets, fields)
-            return await self.connection(kind, await self._catalogue.connections.get(id), name)
+            await connections.refresh(id, generation, secrets, fields)
+            return await link(kind, await connections.get(id), name)
 
     async def urls(self, instance: str) -> dict[str, str]:
         """The URLs of an instance's flows."""

@@ -10,13 +10,17 @@ from typing import Literal
 from halflap.errors import RateLimited, RetryLater, UpstreamError
 from halflap.model import Micros
 from halflap.sdk.action import Retry
+from halflap.sdk.gate import Parked
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Try again after `wait` microseconds. `later` spends no attempt."""
+    """Try again after `wait` microseconds. `later` and `park` spend no attempt.
 
-    how: Literal["retry", "later"]
+    What is parked has no time: it goes on once its connection is mended.
+    """
+
+    how: Literal["retry", "later", "park"]
     wait: Micros
 
 
@@ -31,6 +35,8 @@ def again(
     match error:
         case RetryLater(after=after):
             return TryAgain("later", micros(after))
+        case Parked():
+            return TryAgain("park", 0)
         case RateLimited(retry_after=timedelta() as after):
             return TryAgain("later", micros(after))
         case RateLimited():

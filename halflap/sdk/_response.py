@@ -25,15 +25,21 @@ TOLD = 200  # characters of it in the error's message
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may take: seconds to connect, seconds in all, bytes, redirects.
+    """How much one request may take, and how fast an app may be called through a connection.
 
-    `response_bytes` counts the body after decompression.
+    connect, total: seconds to connect, and in all. response_bytes: of the body after decompression.
+    rate: requests a second; burst: how many of them at once after a rest (as many as in a second,
+    where it is not given). concurrency: how many are under way at once. The last three hold for one
+    connection over all workers; None sets no limit.
     """
 
     connect: float = 5.0
     total: float = 30.0
     response_bytes: int = 20 * 1024 * 1024
     redirects: int = 0
+    rate: float | None = None
+    burst: int | None = None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

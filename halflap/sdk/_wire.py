@@ -37,7 +37,9 @@ from halflap.sdk._response import (
     untrusted,
 )
 
-PER_HOST = 100
+PER_HOST = 10_000
+"""Customers that call the same app are not to wait for each other: how many calls it gets is bounded
+by the room, and by the limits of each connection."""
 KEPT_SECONDS = 15.0
 MOST_HEAD = 64 * 1024
 MOST_FIELDS = 256

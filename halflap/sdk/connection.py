@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from halflap.errors import Unauthorized
 from halflap.sdk import running
 from halflap.sdk.egress import Egress, Limits, Response
+from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 
@@ -24,12 +26,13 @@ _default_egress: Egress | None = None
 
 @dataclass(slots=True)
 class Link:
-    """What binds a connection to its stored account: its name in the config, and its refresh."""
+    """What binds a connection to its stored account: its name in the config, its refresh, its gate."""
 
     name: str
     id: str | None = None
     egress: Egress | None = None
     refresh: Callable[[Connection], Awaitable[Connection]] | None = None
+    gate: Gate | None = None
 
 
 class Connection(BaseModel):
@@ -88,33 +91,60 @@ class Connection(BaseModel):
         Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
         False. Credentials that were refused are refreshed once, where the connection can.
         """
-        connection = self
         link = self._link
         method = method.upper()
         current = running.step.get()
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
+        gate = None if link is None else link.gate
+        if gate is not None:
+            if current is not None:
+                current.through = gate
+            await gate.enter()
+        try:
+            response = await self._request(
+                method,
+                path,
+                key,
+                link,
+                params,
+                headers,
+                {"json": json, "form": form, "body": body, "files": files},
+            )
+        finally:
+            if gate is not None:
+                gate.leave()
+        if gate is not None:
+            gate.heard(response)
+        if check:
+            response.raise_for_status()
+        return response
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        key: str,
+        link: Link | None,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        arguments: dict[str, Any],
+    ) -> Response:
+        connection = self
         stale: Callable[[], bool] | None = getattr(self._auth(), "is_stale", None)
         if stale is not None and stale() and link is not None and link.refresh is not None:
             connection = await link.refresh(self)
+            through(connection)
         own = {**connection.headers(), **(headers or {})}
         if key and not any(each.lower() == "idempotency-key" for each in own):
             own["Idempotency-Key"] = key
         client = connection._client()
-        arguments: dict[str, Any] = {
-            "params": params,
-            "json": json,
-            "form": form,
-            "body": body,
-            "files": files,
-            "limits": self.limits,
-        }
+        arguments.update(params=params, limits=self.limits)
         response = await client.request(method, connection.url(path), headers=own, **arguments)
         if response.status == 401 and link is not None and link.refresh is not None:
             fresh = await link.refresh(connection)
+            through(fresh)
             own.update(fresh.headers())
             response = await client.request(method, fresh.url(path), headers=own, **arguments)
-        if check:
-            response.raise_for_status()
         return response
 
     async def refreshed(self) -> Self:
@@ -129,7 +159,19 @@ class Connection(BaseModel):
                 f"{type(self).__name__}: the credentials were refused, and there is nothing to "
                 "refresh them with; connect again"
             )
-        return cast(Self, await link.refresh(self))
+        fresh = await link.refresh(self)
+        through(fresh)
+        return cast(Self, fresh)
+
+    def report_quota(self, used: int, allowed: int, *, resets_in: timedelta | None = None) -> None:
+        """Tell the platform how much of an app's quota is used, as an answer said.
+
+        It is shown with the connection. Where all is used, nobody calls the app through this
+        connection until it is reset (in `resets_in`; in five minutes, where that is not known).
+        The usual headers (`RateLimit`, `X-RateLimit-…`, `Retry-After`) are read without this.
+        """
+        if self._link is not None and self._link.gate is not None:
+            self._link.gate.quota(used, allowed, resets_in)
 
     async def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """GET, as the parsed body."""
@@ -210,6 +252,13 @@ class Connection(BaseModel):
         if link is not None and link.egress is not None:
             return link.egress
         return egress.get() or default_egress()
+
+
+def through(connection: Connection) -> None:
+    """The running step's requests go through this connection now."""
+    step, link = running.step.get(), connection._link
+    if step is not None and link is not None and link.gate is not None:
+        step.through = link.gate
 
 
 def default_egress() -> Egress:

@@ -40,7 +40,6 @@ __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
 
 _PUBLIC_ONLY = Policy()
 _USUAL = Limits()
-_PER_HOST = 100
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, EOFError)
 
 
@@ -236,7 +235,6 @@ class Egress:
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
             limit=0,
-            limit_per_host=_PER_HOST,
             ssl=self._tls if self._tls is not None else True,
         )
         self._session = aiohttp.ClientSession(

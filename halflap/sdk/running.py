@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from halflap.sdk.component import Action
     from halflap.sdk.connection import Connection, Link
+    from halflap.sdk.gate import Gate
     from halflap.sdk.pairs import Pairs
 
 
@@ -74,6 +75,7 @@ class Recorder(Protocol):
 class RunningStep:
     """The step whose requests are being made: its path, and how many it has made.
 
+    through: the gate of the connection that its last request went through.
     variant: what tells this try's requests from another's, where they do not say the same.
     """
 
@@ -82,6 +84,7 @@ class RunningStep:
     requests: int = 0
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
+    through: Gate | None = None
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from halflap.model import (
     ENDED,
     CustomerLimits,
-    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -24,7 +23,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store import gates, limiting, lineage, ordering, reading
+from halflap.store import gates, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import due, next_due, take
 from halflap.store.history import History, missing
@@ -47,6 +46,7 @@ from halflap.store.recording import (
 )
 from halflap.store.sqlite import Database
 from halflap.store.state import State
+from halflap.store.traffic import Traffic
 from halflap.store.turns import Share, Turns
 
 END_EXECUTION = """
@@ -78,7 +78,7 @@ ON CONFLICT DO NOTHING
 PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
 
-class SqliteJournal(History, State):
+class SqliteJournal(History, State, Traffic):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
@@ -86,13 +86,6 @@ class SqliteJournal(History, State):
         self._clock = clock
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
-
-    def limit_by_default(self, limits: CustomerLimits) -> None:
-        self.default_limits = limits
-
-    @property
-    def held_back(self) -> frozenset[str]:
-        return self._turns[False].held_back | self._turns[True].held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -204,7 +197,7 @@ class SqliteJournal(History, State):
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
     ) -> Written:
         now = self._clock()
-        state = "waiting" if how.how in ("sleep", "signal") else "queued"
+        state = "waiting" if how.how in ("sleep", "signal", "park") else "queued"
         waiting_for = text(how.waiting_for)
         failure = encode_failure(how.failure)
 
@@ -369,16 +362,6 @@ class SqliteJournal(History, State):
     async def _in_parts(self, job: gates.Job) -> None:
         while await self._database.write(job):
             pass
-
-    async def limits(self, customer: str) -> CustomerLimits:
-        return await self._database.read(lambda c: limiting.limits(c, customer))
-
-    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
-        await self._database.write(lambda c: limiting.set_limits(c, customer, limits))
-
-    async def load(self, customer: str, most: int) -> CustomerLoad:
-        now = self._clock()
-        return await self._database.read(lambda c: limiting.load(c, customer, now, most))
 
     async def prune(self, ended_before: Micros, limit: int) -> int:
         now = self._clock()

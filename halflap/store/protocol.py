@@ -28,6 +28,7 @@ from halflap.model import (
     Start,
     StateWrite,
     Tally,
+    Throttled,
 )
 from halflap.store.turns import Share
 
@@ -97,7 +98,7 @@ class Accepted:
 class Release:
     """How an execution leaves a worker without having ended."""
 
-    how: Literal["retry", "later", "sleep", "signal", "drained"]
+    how: Literal["retry", "later", "sleep", "signal", "park", "drained"]
     due_at: Micros | None
     waiting_for: str = ""
     failure: Failure | None = None
@@ -205,6 +206,40 @@ class Journal(Protocol):
 
     async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
         """Give a customer limits of its own, from its next claim on."""
+        ...
+
+    async def parked(self) -> dict[str, int]:
+        """How many executions wait for each connection that is to be mended."""
+        ...
+
+    async def unpark(self, connection: str, limit: int) -> list[str]:
+        """Let up to `limit` executions go on that wait for a connection; the oldest go first."""
+        ...
+
+    async def take_tokens(
+        self, connection: str, count: int, rate: float, burst: int
+    ) -> tuple[int, Micros]:
+        """Take up to `count` requests of a connection's rate; also when there are more."""
+        ...
+
+    async def rest(self, connection: str, until: Micros, reason: str) -> None:
+        """Have nobody call a connection's app before a time; one that was later stays."""
+        ...
+
+    async def note_quota(self, connection: str, quota: str) -> None:
+        """Note how much of an app's quota is used."""
+        ...
+
+    async def throttled(self, connection: str) -> Throttled:
+        """How a connection's traffic stands."""
+        ...
+
+    async def resting(self) -> dict[str, Throttled]:
+        """The connections that nobody calls now."""
+        ...
+
+    async def callers(self, connection: str) -> int:
+        """How many workers used a connection lately; this one is one of them."""
         ...
 
     async def load(self, customer: str, most: int) -> CustomerLoad:

@@ -15,7 +15,7 @@ The catalogue
                 instances start on and `deploy --to` moves.
   connections   accounts of apps. Plain fields in `fields` (JSON); every secret field sealed in
                 `secrets`, its AAD naming customer, connection, field. `generation` grows with each
-                change of a secret.
+                change of a secret. `limits` (JSON) stand above those that its type declares.
   instances     one integration version activated for one customer. `state` moves only by
                 compare-and-set, so two activations cannot both win.
   revisions     an instance's config, one immutable row per change: plain values (JSON) and the
@@ -82,6 +82,8 @@ The journal
                 bits, and goes in the transaction that takes the last of them back.
   limits        what a customer may take, where that is not the default; NULL is the default, 0 no
                 limit. `full_at` is when its bucket of beginnings is full again.
+  throttles     how a connection's traffic stands: when its bucket of requests is full again, until
+                when its app is not called and why, what of a quota is used. May be forgotten.
 
 `lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
 lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
@@ -128,7 +130,8 @@ CREATE TABLE connections (
     secrets TEXT NOT NULL,
     generation INTEGER NOT NULL DEFAULT 1,
     status TEXT NOT NULL DEFAULT 'untested',
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    limits TEXT NOT NULL DEFAULT '{}'
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX connections_by_name ON connections (coalesce(customer, ''), name);
 
@@ -274,6 +277,8 @@ CREATE INDEX executions_next ON executions (due_at)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_held ON executions (lane)
     WHERE held <> 0 AND state IN ('queued', 'waiting');
+CREATE INDEX executions_parked ON executions (waiting_for, id)
+    WHERE state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;';
 CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 'running';
 CREATE INDEX executions_live ON executions (instance)
     WHERE state IN ('queued', 'running', 'waiting');
@@ -383,6 +388,15 @@ CREATE TABLE limits (
     backlog INTEGER,
     full_at INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE throttles (
+    connection TEXT PRIMARY KEY,
+    full_at INTEGER NOT NULL DEFAULT 0,
+    until INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    quota TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+CREATE INDEX throttles_resting ON throttles (until) WHERE until > 0;
 
 CREATE TABLE gates (
     name TEXT NOT NULL,

@@ -322,6 +322,7 @@ class Shop:
     hooks: dict[str, str] = field(default_factory=dict)
     codes: list[dict[str, str]] = field(default_factory=list)
     broken: bool = False
+    order_answer: Any = None
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -337,6 +338,8 @@ class Shop:
         return self.refuses(request) or web.Response(text='{"name": "me"}')
 
     async def order(self, request: web.Request) -> web.Response:
+        if self.order_answer is not None:
+            return await self.order_answer(request)
         if self.broken:
             return web.Response(status=422, text="this order is not to our taste")
         self.orders.append(await request.text())

@@ -1421,3 +1421,36 @@ async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
     async with running(following, handler):
         assert await outcome_of(following, start) == DONE
     assert [each.how for each in await bench.attempts(start.execution)] == ["drained"]
+
+
+# -- parking ----------------------------------------------------------------------------------
+
+
+async def test_what_is_parked_waits_for_its_connection_and_for_nothing_else(bench: Bench):
+    engine = bench.engine()
+    seen: list[str] = []
+    mended = False
+
+    async def handler(turn: Turn) -> Verdict:
+        seen.append(turn.start.execution)
+        if mended:
+            return Ended(DONE)
+        return Again("park", turn.now() + 3_600_000_000, waiting_for="connection:con_1")
+
+    async with running(engine, handler):
+        starts = [start_of() for _ in range(3)]
+        await engine.start(starts)
+        await eventually(lambda: len(seen) == 3)
+        ids = sorted(each.execution for each in starts)
+
+        async def let_go() -> bool:
+            return await engine.unpark("con_1", 1) == ids[:1]
+
+        assert await engine.unpark("con_2", 9) == []
+        mended = True
+        await eventually(let_go)
+        assert await engine.outcome(ids[0], 5) == DONE
+        assert await engine.outcome(ids[1], 0) is None
+        assert await engine.cancel(ids[1], "no")
+        assert await engine.unpark("con_1", 9) == ids[2:]
+        assert await engine.outcome(ids[2], 5) == DONE

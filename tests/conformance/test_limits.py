@@ -211,3 +211,61 @@ async def test_a_load_counts_what_could_run_and_what_is_held(journal: Journal, c
     load = await journal.load("cus_a", 100)
     assert (load.running, load.queued) == (0, 6)  # what sleeps is no backlog
     assert (await journal.load("cus_c", 100)).queued == 0
+
+
+# -- connections ------------------------------------------------------------------------------
+
+
+async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
+    journal: Journal, clock: Clock
+):
+    starts = sorted((start() for _ in range(5)), key=lambda each: each.execution)
+    for each in starts:
+        claim = await running(journal, each)
+        of = "con_1" if each is not starts[4] else "con_2"
+        how = Release("park", clock.now + 90 * SECOND, f"connection:{of}")
+        await journal.release(claim.lease, [], [], how)
+    found = await journal.execution(starts[0].execution)
+    assert found is not None
+    assert (found.state, found.waiting_for) == ("waiting", "connection:con_1")
+    assert await journal.parked() == {"con_1": 4, "con_2": 1}
+    assert await journal.claim(10, LEASE) == []
+    ids = [each.execution for each in starts]
+    assert await journal.unpark("con_1", 1) == ids[:1]
+    assert await journal.unpark("con_1", 2) == ids[1:3]
+    assert {each.start.execution for each in await journal.claim(10, LEASE)} == set(ids[:3])
+    assert await journal.parked() == {"con_1": 1, "con_2": 1}
+    assert await journal.cancel(ids[3], "no") == "ended"
+    assert await journal.unpark("con_1", 9) == []
+    clock.move(90 * SECOND)
+    assert [each.start.execution for each in await journal.claim(10, LEASE)] == ids[4:]
+
+
+async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, clock: Clock):
+    assert await journal.take_tokens("con_1", 3, 10.0, 5) == (3, clock.now)
+    took = await asyncio.gather(*(journal.take_tokens("con_1", 1, 10.0, 5) for _ in range(6)))
+    assert sum(count for count, _ in took) == 2
+    assert await journal.take_tokens("con_1", 1, 10.0, 5) == (0, clock.now + SECOND // 10)
+    assert (await journal.take_tokens("con_2", 9, 10.0, 5))[0] == 5
+    clock.move(SECOND // 10)
+    assert (await journal.take_tokens("con_1", 9, 10.0, 5))[0] == 1
+
+
+async def test_a_rest_is_kept_until_it_is_over_and_a_shorter_one_does_not_end_it(
+    journal: Journal, clock: Clock
+):
+    await journal.rest("con_1", clock.now + 60 * SECOND, "it answered 429")
+    await journal.rest("con_1", clock.now + 5 * SECOND, "another")
+    await journal.note_quota("con_1", "9 of 10")
+    found = await journal.throttled("con_1")
+    assert (found.until, found.reason) == (clock.now + 60 * SECOND, "it answered 429")
+    assert found.quota == "9 of 10"
+    assert await journal.resting() == {"con_1": found}
+    clock.move(60 * SECOND)
+    assert await journal.resting() == {}
+    assert (await journal.throttled("con_2")).until == 0
+
+
+async def test_whoever_calls_counts_itself(journal: Journal):
+    assert await journal.callers("con_1") == 1
+    assert await journal.callers("con_1") == 1

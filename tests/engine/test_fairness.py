@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from halflap.engine.clock import ManualClock
-from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Ended, Turn, Verdict
+from halflap.engine.room import Room
 from halflap.model import CustomerLimits, Outcome, Start
 from tests.conformance.test_journal import flow, start
 from tests.journals import opened

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from halflap.engine.executor import Executor
-from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.engine.room import Room
 from halflap.errors import HalflapError, StoreError
 from halflap.gateway.app import Gateway
 from halflap.model import Micros

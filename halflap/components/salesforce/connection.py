@@ -184,6 +184,8 @@ class Salesforce(Connection):
             fresh = await self.refreshed()
             response = await super(Salesforce, fresh).request(method, path, check=False, **more)
         self._usage = observed(response, self._usage) or self._usage
+        if self._usage is not None:
+            self.report_quota(self._usage.used, self._usage.allowed)
         if check:
             raise_for_status(response)
         return response

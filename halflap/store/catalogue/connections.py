@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
-from halflap.model import Clock, StoredConnection, new_id
+from halflap.model import Clock, ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import customers
 from halflap.store.catalogue.writer import Refused, Writer, one
@@ -20,7 +20,7 @@ from halflap.store.vault import Vault
 Status = Literal["untested", "working", "unauthorized"]
 
 SELECT = """
-SELECT id, customer, component, name, fields, secrets, generation, status, created_at
+SELECT id, customer, component, name, fields, secrets, generation, status, created_at, limits
 FROM connections
 """
 SAVE = """
@@ -113,7 +113,7 @@ class Connections:
                 now if old is None else old.created_at,
             )
             connection.execute(SAVE, row)
-            return stored(row)
+            return stored(find(connection, row[0]))
 
         return await self._writer.change(job)
 
@@ -153,13 +153,32 @@ class Connections:
             for field, envelope in read_envelopes(secrets).items()
         }
 
-    async def set_status(self, connection: str, status: Status) -> None:
-        """Note what was learnt about a connection: it works, or the app refused it."""
+    async def set_status(
+        self, connection: str, status: Status, *, generation: int | None = None
+    ) -> None:
+        """Note what was learnt about a connection: it works, or the app refused it.
+
+        With a `generation`, only where that is still its own: it may have been mended meanwhile.
+        """
+
+        def job(db: Connection) -> Refused | None:
+            row = find(db, connection)
+            if row is None:
+                return missing(connection)
+            if generation in (None, row[6]):
+                db.execute("UPDATE connections SET status = ? WHERE id = ?", (status, connection))
+            return None
+
+        await self._writer.change(job)
+
+    async def limit(self, connection: str, limits: ConnectionLimits) -> None:
+        """Give a connection limits in the place of those that its type declares."""
+        kept = msgspec.json.encode(limits).decode()
 
         def job(db: Connection) -> Refused | None:
             if find(db, connection) is None:
                 return missing(connection)
-            db.execute("UPDATE connections SET status = ? WHERE id = ?", (status, connection))
+            db.execute("UPDATE connections SET limits = ? WHERE id = ?", (kept, connection))
             return None
 
         await self._writer.change(job)
@@ -266,6 +285,7 @@ def stored(row: Any) -> StoredConnection:
         generation=row[6],
         status=row[7],
         created_at=row[8],
+        limits=msgspec.json.decode(row[9], type=ConnectionLimits),
     )
 
 

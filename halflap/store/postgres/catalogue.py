@@ -51,7 +51,8 @@ CREATE TABLE connections (
     secrets text NOT NULL,
     generation bigint NOT NULL DEFAULT 1,
     status text NOT NULL DEFAULT 'untested',
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    limits text NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX connections_by_name ON connections (coalesce(customer, ''), name);
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from halflap.model import (
     CustomerLimits,
-    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -25,7 +24,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ending, limiting, ordering, signalling, unclean
+from halflap.store.postgres import claiming, ending, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
@@ -38,6 +37,7 @@ from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import DAY, Partitions
 from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
+from halflap.store.postgres.traffic import Traffic
 from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Release, Written
 from halflap.store.recording import text
 from halflap.store.turns import Share, Turns
@@ -75,7 +75,7 @@ PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
 FORGOTTEN: Micros = 7 * DAY
 
 
-class PostgresJournal(History, State):
+class PostgresJournal(History, State, Traffic):
     """The journal's verbs over one PostgreSQL database (see store/protocol.py).
 
     worker: what this process calls itself; its claims bear the name. By default a new one each
@@ -96,13 +96,6 @@ class PostgresJournal(History, State):
         self._partitions = Partitions(database)
         self.hints = Hints(database.url, database.schema)
         database.before_close.append(self._close)
-
-    def limit_by_default(self, limits: CustomerLimits) -> None:
-        self.default_limits = limits
-
-    @property
-    def held_back(self) -> frozenset[str]:
-        return self._turns[False].held_back | self._turns[True].held_back
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -213,16 +206,6 @@ class PostgresJournal(History, State):
 
     async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
-
-    async def limits(self, customer: str) -> CustomerLimits:
-        return await limiting.limits(self._database, customer)
-
-    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
-        await self._database.write(lambda c: limiting.set_limits(c, customer, limits))
-        self.hints.send()
-
-    async def load(self, customer: str, most: int) -> CustomerLoad:
-        return await limiting.load(self._database, customer, self._clock(), most)
 
     async def cancel(
         self, execution: str, reason: str, cut_at: Micros = 0

@@ -305,7 +305,10 @@ class Recording:
             RELEASE,
             (
                 Texts(ids),
-                Texts("waiting" if how.how in ("sleep", "signal") else "queued" for how in hows),
+                Texts(
+                    "waiting" if how.how in ("sleep", "signal", "park") else "queued"
+                    for how in hows
+                ),
                 # One that is to be cancelled comes back at once, however long it wanted to wait.
                 Numbers(
                     item.now if row.cancelling else how.due_at

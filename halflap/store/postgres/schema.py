@@ -57,6 +57,10 @@ Beside them:
   limits        what a customer may take, where that is not the default; NULL is the default, 0 no
                 limit. `full_at` is when its bucket of beginnings is full again. A claim locks the
                 rows of the customers that it claims of, so that workers count one after another.
+  throttles     how a connection's traffic stands: when its bucket of requests is full again, until
+                when its app is not called and why, what of a quota is used. May be forgotten.
+  callers       which workers lately used a connection that has a limit on concurrency: each may have
+                an equal share of it.
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
@@ -145,6 +149,8 @@ CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
 CREATE INDEX executions_next ON executions (probation, due_at, id)
     WHERE due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_held ON executions (lane) WHERE held <> 0 AND lease_until IS NULL;
+CREATE INDEX executions_parked ON executions (waiting_for, id)
+    WHERE state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;';
 CREATE INDEX executions_running ON executions (lane, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;
@@ -246,6 +252,22 @@ CREATE TABLE limits (
     burst bigint,
     backlog bigint,
     full_at bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE TABLE throttles (
+    connection text COLLATE "C" PRIMARY KEY,
+    full_at bigint NOT NULL DEFAULT 0,
+    until bigint NOT NULL DEFAULT 0,
+    reason text NOT NULL DEFAULT '',
+    quota text NOT NULL DEFAULT ''
+) WITH (fillfactor = 50);
+CREATE INDEX throttles_resting ON throttles (until) WHERE until > 0;
+
+CREATE TABLE callers (
+    connection text COLLATE "C" NOT NULL,
+    worker text COLLATE "C" NOT NULL,
+    seen_at bigint NOT NULL,
+    PRIMARY KEY (connection, worker)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE gates (

@@ -1,0 +1,76 @@
+"""How many executions a process runs at once, and how much of that each customer may take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil
+
+from halflap.model import SYSTEM, Start
+from halflap.store.turns import Share
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many executions this process runs at once, and how much of it one customer may take.
+
+    A customer may take `share` of what is free: a half of an empty room, a third where another one
+    has as much. So some room is always left for who comes next, however many hang.
+    """
+
+    turns: int = 500
+    share: float = 0.5
+
+    def left(self, free: int, running: int) -> int:
+        """How many more a customer may take that has so many running."""
+        return min(max(ceil(self.share * free - (1 - self.share) * running), 0), free)
+
+
+USUAL = Room()
+
+
+class Shares:
+    """How much of the room each customer has.
+
+    `short` has those that could not be claimed at once, because they have their share; `ended` those
+    of whom a turn has ended since the last claim began.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.short: set[str] = set()
+        self.ended: set[str] = set()
+        self._room = room
+        self._busy: Counter[str] = Counter()
+
+    def add(self, customers: Collection[str], count: int) -> None:
+        """So many more of these customers' run, or are being claimed."""
+        for each in customers:
+            self._busy[each] += count
+            if not self._busy[each]:
+                del self._busy[each]
+
+    def leave(self, customer: str) -> None:
+        """A turn of this customer's has ended."""
+        self.ended.add(customer)
+        self.add([customer], -1)
+
+    def at_once(self, count: int, free: int, customers: Collection[str]) -> int:
+        """How many of `count` executions of these customers may be claimed as they are accepted."""
+        claim = min(free, count)
+        for each in customers:
+            left = self._room.left(free, self._busy[each])
+            if left < claim:
+                claim = left
+                self.short.add(each)
+        return claim
+
+    def now(self, free: int) -> Share:
+        """How many of each customer may be claimed now."""
+        busy = {each: self._room.left(free, count) for each, count in self._busy.items()}
+        return Share(self._room.left(free, 0), busy)
+
+
+def is_ours(start: Start) -> bool:
+    """Whether it runs a flow of ours, which no customer's limits are for."""
+    return start.flow.flow.startswith(SYSTEM)

@@ -1,0 +1,341 @@
+"""How fast apps are called: the limits of connections, and what the apps themselves ask for.
+
+A rest (nobody calls the app before a time) and a rate's requests are kept in the store, so that all
+workers share them; requests are leased in batches, so that the usual one costs no write. Of a limit
+on concurrency each worker that uses the connection has an equal share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from halflap.errors import RateLimited, StoreError
+from halflap.model import Clock, ConnectionLimits, Micros, Throttled, to_datetime
+from halflap.sdk.egress import Response
+from halflap.sdk.gate import Blocked
+from halflap.sdk.quota import asked_to_rest
+from halflap.store.turns import Limited, burst_of
+
+log = structlog.get_logger("halflap.throttle")
+
+PATIENCE_SECONDS = 2.0
+"""How long a request waits in memory for its turn; one that would wait longer leaves memory."""
+FIRST_REST: Micros = 1_000_000
+LONGEST_REST: Micros = 300_000_000
+"""How long an app rests that asks for it and does not say for how long: doubled each time."""
+MOST_REST: Micros = 3_600_000_000
+UNKNOWN_RESET: Micros = 300_000_000
+LEASE_SECONDS = 1.0
+"""How long requests that were leased and not made are good for."""
+COUNT_SECONDS = 10.0
+QUOTA_SECONDS = 60.0
+POLL_SECONDS = 1.0
+
+
+class Keeper(Protocol):
+    """What is asked of the store."""
+
+    async def take_tokens(
+        self, connection: str, count: int, rate: float, burst: int
+    ) -> tuple[int, Micros]: ...
+    async def rest(self, connection: str, until: Micros, reason: str) -> None: ...
+    async def note_quota(self, connection: str, quota: str) -> None: ...
+    async def callers(self, connection: str) -> int: ...
+    async def resting(self) -> dict[str, Throttled]: ...
+
+
+class Throttle:
+    """The traffic of one connection in this process."""
+
+    def __init__(
+        self,
+        id: str,
+        keeper: Keeper,
+        clock: Clock,
+        monotonic: Callable[[], float],
+        chance: random.Random,
+    ) -> None:
+        self.id = id
+        self.name = id
+        self.limits = ConnectionLimits()
+        self.until: Micros = 0
+        self._reason = ""
+        self._keeper = keeper
+        self._clock = clock
+        self._monotonic = monotonic
+        self._chance = chance
+        self._active = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._callers = 1
+        self._counted_at = -math.inf
+        self._asking = 0
+        self._turns = asyncio.Lock()
+        self._leased = 0
+        self._leased_at = 0.0
+        self._sent_away = 0
+        self._rests = 0
+        self._quota: str = ""
+        self._quota_at = -math.inf
+        self._noting: set[asyncio.Task[None]] = set()
+
+    async def enter(self) -> None:
+        """Wait for leave to call; `Blocked` where it is not given now."""
+        now = self._clock()
+        if self.until > now:
+            raise self.blocked()
+        if self.limits.concurrency:
+            await self._slot(self.limits.concurrency)
+        else:
+            self._active += 1
+        if self.limits.rate:
+            try:
+                await self._token(self.limits.rate)
+            except BaseException:
+                self.leave()
+                raise
+
+    def leave(self) -> None:
+        """A call is over: the next one may be made."""
+        while self._waiting and self._active <= self._share(
+            self.limits.concurrency or self._active
+        ):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)  # the place is handed over
+                return
+        self._active -= 1
+
+    def heard(self, response: Response) -> None:
+        """Learn from an answer."""
+        asked = asked_to_rest(response)
+        if asked is not None:
+            reason = (
+                f"it answered {response.status}"
+                if response.status >= 400
+                else "its limit is used up"
+            )
+            self.note_rest(asked.wait, reason)
+        elif response.status < 400:
+            self._rests = 0
+
+    def note_rest(self, wait: timedelta | None, reason: str) -> None:
+        """Have nobody call before `wait` is over; by doubling where the app does not say for how long."""
+        now = self._clock()
+        if wait is None and self.until > now:
+            return  # many were under way as it began to ask
+        if wait is None:
+            rest = min(FIRST_REST << min(self._rests, 20), LONGEST_REST)
+            self._rests += 1
+        else:
+            rest = min(wait // timedelta(microseconds=1), MOST_REST)
+        if self.learn(now + rest, reason):
+            self._note(self._keeper.rest(self.id, self.until, reason))
+
+    def learn(self, until: Micros, reason: str) -> bool:
+        """Nobody is to call before a time; whether that is news."""
+        if until <= self.until:
+            return False
+        self.until, self._reason, self._sent_away = until, reason, 0
+        return True
+
+    def quota(self, used: int, allowed: int, resets_in: timedelta | None) -> None:
+        """Note how much of a quota is used."""
+        told, now = f"{used:,} of {allowed:,}", self._monotonic()
+        if used >= allowed > 0:
+            wait = resets_in or timedelta(microseconds=UNKNOWN_RESET)
+            self.note_rest(wait, f"its quota is used up ({told})")
+        elif now - self._quota_at < QUOTA_SECONDS:
+            return
+        if told != self._quota:
+            self._quota, self._quota_at = told, now
+            self._note(self._keeper.note_quota(self.id, told))
+
+    def blocked(self, why: str = "", wait: float = 0.0) -> Blocked:
+        """What a step is told that may not call now: each a little later than the one before it.
+
+        The first come back at once, then ever more in a second, so that an app that can take no
+        more is asked by few.
+        """
+        now = self._clock()
+        until = max(self.until, now + round(wait * 1e6))
+        spread = math.log2(1 + self._sent_away / 4)
+        if self.limits.rate:
+            spread = max(spread, self._sent_away / self.limits.rate)
+        if self._sent_away:
+            spread += self._chance.random() / 4
+        self._sent_away += 1
+        at = to_datetime(until).isoformat(timespec="seconds").replace("+00:00", "Z")
+        told = f"{self.name} ({self.id}) is not called until {at}: {why or self._reason}"
+        return Blocked(
+            told,
+            retry_after=timedelta(microseconds=until - now, seconds=spread),
+            waiting_for=told,
+        )
+
+    async def limited(self, error: RateLimited) -> Blocked:
+        """The app asked to be called later."""
+        self.note_rest(error.retry_after, "it asked to be called more slowly")
+        return self.blocked()
+
+    # A limit on concurrency -----------------------------------------------------------------
+
+    async def _slot(self, most: int) -> None:
+        if self._monotonic() - self._counted_at > COUNT_SECONDS:
+            self._counted_at = self._monotonic()
+            self._callers = max(await self._keeper.callers(self.id), 1)
+        if self._active < self._share(most):
+            self._active += 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await waiter
+        except TimeoutError:
+            if waiter.done() and not waiter.cancelled():
+                return
+            why = f"{most} calls are under way, which is its limit"
+            raise self.blocked(why, PATIENCE_SECONDS) from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.leave()
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def _share(self, most: int) -> int:
+        return max(most // self._callers, 1)
+
+    # A limit on the rate --------------------------------------------------------------------
+
+    async def _token(self, rate: float) -> None:
+        burst = burst_of(rate, self.limits.burst)
+        why = f"{rate:g} calls a second are its limit"
+        if self._asking > PATIENCE_SECONDS * rate + burst:
+            raise self.blocked(why, PATIENCE_SECONDS)
+        self._asking += 1
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._turns:
+                await self._lease(rate, burst)
+        except TimeoutError:
+            raise self.blocked(why, 1 / rate) from None
+        finally:
+            self._asking -= 1
+
+    async def _lease(self, rate: float, burst: int) -> None:
+        if self._monotonic() - self._leased_at > LEASE_SECONDS:
+            self._leased = 0
+        while not self._leased:
+            some = max(int(rate / 4), 1)
+            self._leased, at = await self._keeper.take_tokens(self.id, some, rate, burst)
+            self._leased_at = self._monotonic()
+            if not self._leased:
+                await asyncio.sleep(max((at - self._clock()) / 1e6, 0.001))
+        self._leased -= 1
+
+    def _note(self, writing: Coroutine[Any, Any, None]) -> None:
+        async def note() -> None:
+            try:
+                await writing
+            except StoreError as error:  # this process knows it all the same
+                log.warning("not noted for other workers", connection=self.id, error=str(error))
+
+        task = asyncio.create_task(note())
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+
+class LocalKeeper:
+    """Keeps what a process has to itself, where it has no store: a child on probation."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._full: dict[str, Micros] = {}
+
+    async def take_tokens(
+        self, connection: str, count: int, rate: float, burst: int
+    ) -> tuple[int, Micros]:
+        """Take up to `count` requests of a rate; also when there are more."""
+        now = self._clock()
+        bucket = Limited(connection, None, rate, burst, self._full.get(connection, 0))
+        granted = min(bucket.allows(now, 0) or 0, count)
+        self._full[connection] = full_at = bucket.after(now, granted)
+        return granted, max(bucket.next_at(full_at), now)
+
+    async def rest(self, connection: str, until: Micros, reason: str) -> None:
+        """Nobody else is to know."""
+
+    async def note_quota(self, connection: str, quota: str) -> None:
+        """Nobody else is to know."""
+
+    async def callers(self, connection: str) -> int:
+        """This process alone."""
+        return 1
+
+    async def resting(self) -> dict[str, Throttled]:
+        """Nothing that this process does not know itself."""
+        return {}
+
+
+class Throttles:
+    """The throttles of all connections that this process uses, and what other workers learn."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._monotonic = monotonic
+        self._chance = chance or random.Random()  # noqa: S311
+        self._known: dict[str, Throttle] = {}
+        self._resting: dict[str, Throttled] = {}
+        self._stopped = asyncio.Event()
+
+    def of(self, id: str) -> Throttle:
+        """A connection's throttle."""
+        known = self._known.get(id)
+        if known is None:
+            known = Throttle(id, self._keeper, self._clock, self._monotonic, self._chance)
+            self._known[id] = known
+            if (rest := self._resting.get(id)) is not None:
+                known.learn(rest.until, rest.reason)
+        return known
+
+    async def look(self) -> None:
+        """Learn which connections rest, whichever worker found that out."""
+        try:
+            self._resting = await self._keeper.resting()
+        except StoreError:  # asked again in a moment
+            return
+        for id, rest in self._resting.items():
+            if (known := self._known.get(id)) is not None:
+                known.learn(rest.until, rest.reason)
+
+    async def run(self) -> None:
+        """Look again and again until `stop`, where other workers share the store."""
+        while not self._stopped.is_set():
+            await self.look()
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._stopped.wait()
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()

@@ -1,0 +1,100 @@
+"""Traffic of connections, in PostgreSQL: what is parked, requests a second, rests, quotas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halflap.model import PARKED, Micros, Throttled
+from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.database import Database
+from halflap.store.turns import Limited
+
+LATELY: Micros = 30_000_000
+"""How long a worker counts as one that uses a connection."""
+
+IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
+COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
+UNPARK = f"""
+UPDATE executions SET state = 'queued', due_at = %s, waiting_for = '' WHERE id IN (
+    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for = %s
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
+RETURNING id
+"""  # noqa: S608
+MAKE = "INSERT INTO throttles (connection) VALUES (%s) ON CONFLICT DO NOTHING"
+LOCK = "SELECT full_at FROM throttles WHERE connection = %s FOR NO KEY UPDATE"
+SPEND = "UPDATE throttles SET full_at = %s WHERE connection = %s"
+REST = """
+INSERT INTO throttles (connection, until, reason) VALUES (%s, %s, %s)
+ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason
+    WHERE excluded.until > throttles.until
+"""
+NOTE_QUOTA = """
+INSERT INTO throttles (connection, quota) VALUES (%s, %s)
+ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
+"""
+THROTTLED = "SELECT until, reason, quota FROM throttles WHERE connection = %s"
+RESTING = "SELECT connection, until, reason, quota FROM throttles WHERE until > %s AND until > 0"
+CALL = """
+INSERT INTO callers VALUES (%s, %s, %s)
+ON CONFLICT (connection, worker) DO UPDATE SET seen_at = excluded.seen_at
+"""
+FORGET = "DELETE FROM callers WHERE connection = %s AND seen_at < %s"
+CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
+
+
+async def parked(database: Database) -> dict[str, int]:
+    """How many executions wait for each connection."""
+    found = await database.fetch(COUNT)
+    return {row[0].decode().removeprefix(PARKED): row[1] for row in found}
+
+
+async def unpark(connection: Connection, of: str, limit: int, now: Micros) -> list[str]:
+    """Let up to `limit` executions go on that wait for a connection."""
+    values = (now, (PARKED + of).encode(), limit)
+    cursor = await connection.execute(UNPARK, values, binary=True)
+    return sorted(row[0] for row in await cursor.fetchall())
+
+
+async def take_tokens(
+    connection: Connection, of: str, count: int, rate: float, burst: int, now: Micros
+) -> tuple[int, Micros]:
+    """Take up to `count` requests of a rate; also when there are more."""
+    await connection.execute(MAKE, (of,))
+    cursor = await connection.execute(LOCK, (of,), binary=True)
+    row: Any = await cursor.fetchone()
+    bucket = Limited(of, None, rate, burst, row[0])
+    granted = min(bucket.allows(now, 0) or 0, count)
+    full_at = bucket.after(now, granted)
+    if granted:
+        await connection.execute(SPEND, (full_at, of))
+    return granted, max(bucket.next_at(full_at), now)
+
+
+async def rest(connection: Connection, of: str, until: Micros, reason: str) -> None:
+    """Have nobody call a connection's app before a time."""
+    await connection.execute(REST, (of, until, reason))
+
+
+async def note_quota(connection: Connection, of: str, quota: str) -> None:
+    """Note how much of an app's quota is used."""
+    await connection.execute(NOTE_QUOTA, (of, quota))
+
+
+async def throttled(database: Database, of: str) -> Throttled:
+    """How a connection's traffic stands."""
+    rows = await database.fetch(THROTTLED, (of,))
+    return Throttled(*rows[0]) if rows else Throttled()
+
+
+async def resting(database: Database, now: Micros) -> dict[str, Throttled]:
+    """The connections that nobody calls now."""
+    return {row[0]: Throttled(*row[1:]) for row in await database.fetch(RESTING, (now,))}
+
+
+async def callers(connection: Connection, of: str, worker: str, now: Micros) -> int:
+    """How many workers used a connection lately, this one among them."""
+    await connection.execute(FORGET, (of, now - LATELY))
+    await connection.execute(CALL, (of, worker, now))
+    cursor = await connection.execute(CALLERS, (of,), binary=True)
+    row: Any = await cursor.fetchone()
+    return row[0]

@@ -1,0 +1,78 @@
+"""Traffic of connections, in SQLite: what is parked, requests a second, rests, quotas."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from halflap.model import PARKED, Micros, Throttled
+from halflap.store.turns import Limited
+
+IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
+COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
+UNPARK = f"""
+UPDATE executions SET state = 'queued', due_at = ?, waiting_for = '' WHERE id IN (
+    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for = ? ORDER BY id LIMIT ?)
+RETURNING id
+"""  # noqa: S608
+FULL_AT = "SELECT full_at FROM throttles WHERE connection = ?"
+SPEND = """
+INSERT INTO throttles (connection, full_at) VALUES (?, ?)
+ON CONFLICT (connection) DO UPDATE SET full_at = excluded.full_at
+"""
+REST = """
+INSERT INTO throttles (connection, until, reason) VALUES (?, ?, ?)
+ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason
+    WHERE excluded.until > throttles.until
+"""
+NOTE_QUOTA = """
+INSERT INTO throttles (connection, quota) VALUES (?, ?)
+ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
+"""
+THROTTLED = "SELECT until, reason, quota FROM throttles WHERE connection = ?"
+RESTING = "SELECT connection, until, reason, quota FROM throttles WHERE until > ? AND until > 0"
+
+
+def parked(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many executions wait for each connection."""
+    found = connection.execute(COUNT).fetchall()
+    return {name.removeprefix(PARKED): count for name, count in found}
+
+
+def unpark(connection: sqlite3.Connection, of: str, limit: int, now: Micros) -> list[str]:
+    """Let up to `limit` executions go on that wait for a connection."""
+    found = connection.execute(UNPARK, (now, PARKED + of, limit)).fetchall()
+    return sorted(row[0] for row in found)
+
+
+def take_tokens(
+    connection: sqlite3.Connection, of: str, count: int, rate: float, burst: int, now: Micros
+) -> tuple[int, Micros]:
+    """Take up to `count` requests of a rate; also when there are more."""
+    row = connection.execute(FULL_AT, (of,)).fetchone()
+    bucket = Limited(of, None, rate, burst, 0 if row is None else row[0])
+    granted = min(bucket.allows(now, 0) or 0, count)
+    full_at = bucket.after(now, granted)
+    if granted:
+        connection.execute(SPEND, (of, full_at))
+    return granted, max(bucket.next_at(full_at), now)
+
+
+def rest(connection: sqlite3.Connection, of: str, until: Micros, reason: str) -> None:
+    """Have nobody call a connection's app before a time."""
+    connection.execute(REST, (of, until, reason))
+
+
+def note_quota(connection: sqlite3.Connection, of: str, quota: str) -> None:
+    """Note how much of an app's quota is used."""
+    connection.execute(NOTE_QUOTA, (of, quota))
+
+
+def throttled(connection: sqlite3.Connection, of: str) -> Throttled:
+    """How a connection's traffic stands."""
+    row = connection.execute(THROTTLED, (of,)).fetchone()
+    return Throttled() if row is None else Throttled(*row)
+
+
+def resting(connection: sqlite3.Connection, now: Micros) -> dict[str, Throttled]:
+    """The connections that nobody calls now."""
+    return {row[0]: Throttled(*row[1:]) for row in connection.execute(RESTING, (now,))}

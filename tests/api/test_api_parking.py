@@ -1,0 +1,160 @@
+"""Connections whose credentials are refused: what needs them is parked, and goes on once mended."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.api.conftest import DEADLINE, World
+
+EVENT = {"id": "7", "amount": 5}
+
+
+async def until(look: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(DEADLINE):
+        while not (found := await look()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return found
+
+
+@asynccontextmanager
+async def mending(world: World) -> AsyncIterator[None]:
+    task = asyncio.create_task(world.host.parking.run())
+    try:
+        yield
+    finally:
+        world.host.parking.stop()
+        await task
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+async def state(world: World, execution: str) -> dict[str, Any]:
+    return (await world.api("GET", f"/api/executions/{execution}")).json
+
+
+async def parked(world: World, instance: dict[str, Any]) -> str:
+    execution = await world.send(instance, EVENT)
+
+    async def look() -> bool:
+        return (await state(world, execution))["state"] == "waiting"
+
+    await until(look)
+    return execution
+
+
+async def shown(world: World) -> dict[str, Any]:
+    (found,) = (await world.api("GET", "/api/connections")).json
+    return (await world.api("GET", f"/api/connections/{found['id']}")).json
+
+
+async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_mended(world: Any):
+    await world.publish()
+    instance = await world.instance()
+    world.shop.keys.clear()
+    first = await parked(world, instance)
+    connection = await shown(world)
+    assert (connection["status"], connection["parked"]) == ("unauthorized", 1)
+    found = await state(world, first)
+    assert found["waiting_for"] == f"connection:{connection['id']}"
+    asked = len(world.shop.orders)
+    others = [await parked(world, instance) for _ in range(6)]
+    assert len(world.shop.orders) == asked  # nobody calls the app meanwhile
+    assert (await shown(world))["parked"] == 7
+    page = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
+    assert {each["waiting_for"] for each in page.json["executions"]} == {found["waiting_for"]}
+
+    gone = await world.api("POST", f"/api/executions/{others[0]}/cancel", {"reason": "no"})
+    assert gone.status == 200, gone.body
+    world.shop.keys.add("new-key")
+    async with mending(world):
+        change = {"values": {"api_key": "new-key"}}
+        mended = await world.api("PATCH", f"/api/connections/{connection['id']}", change)
+        assert (mended.status, mended.json["status"]) == (200, "working")
+        for each in (first, *others[1:]):
+            assert (await world.ended(each))["state"] == "succeeded"
+    assert (await world.ended(others[0]))["state"] == "cancelled"
+    assert (await shown(world))["parked"] == 0
+    done = await state(world, first)
+    (step,) = [each for each in done["steps"] if each["name"] == "shop.create_order"]
+    assert (step["status"], step["tries"]) == ("succeeded", 1)  # parking spent no try
+
+
+async def test_a_test_that_passes_mends_it_too(world: Any):
+    await world.publish()
+    instance = await world.instance()
+    world.shop.keys.clear()
+    execution = await parked(world, instance)
+    world.shop.keys.add("good-key")
+    async with mending(world):
+        connection = await shown(world)
+        tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+        assert tested.status == 200
+        assert (await world.ended(execution))["state"] == "succeeded"
+
+
+async def test_where_it_is_refused_again_only_the_first_one_was_let_go(world: Any):
+    await world.publish()
+    instance = await world.instance()
+    world.shop.keys.clear()
+    executions = [await parked(world, instance) for _ in range(4)]
+    connection = await shown(world)
+    asked = len(world.shop.orders)
+    async with mending(world):
+        change = {"values": {"region": "us"}, "test": False}
+        await world.api("PATCH", f"/api/connections/{connection['id']}", change)
+
+        async def again() -> bool:
+            return (await shown(world))["status"] == "unauthorized"
+
+        await until(again)
+
+        async def back() -> bool:
+            return (await shown(world))["parked"] == 4
+
+        await until(back)
+    assert len(world.shop.orders) == asked + 1
+    assert {(await state(world, each))["state"] for each in executions} == {"waiting"}
+
+
+async def test_where_the_connections_own_test_passes_the_step_just_fails(world: Any):
+    await world.publish()
+    instance = await world.instance()
+
+    async def order(request: Any) -> Any:
+        from aiohttp import web
+
+        return web.Response(status=401, text="not for you")
+
+    world.shop.order_answer = order
+    execution = await world.send(instance, EVENT)
+    assert (await world.ended(execution))["state"] == "failed"
+    assert (await shown(world))["status"] == "working"
+
+
+async def test_a_replay_of_one_that_was_cancelled_while_it_was_parked_is_parked_too(world: Any):
+    await world.publish()
+    instance = await world.instance()
+    world.shop.keys.clear()
+    execution = await parked(world, instance)
+    await world.api("POST", f"/api/executions/{execution}/cancel", {"reason": "no"})
+    replay = await world.api("POST", f"/api/executions/{execution}/replay", {})
+    assert replay.status < 300, replay.body
+    again = replay.json["execution"]
+
+    async def look() -> bool:
+        return (await state(world, again))["state"] == "waiting"
+
+    await until(look)
+
+
+async def test_a_connection_has_limits_of_its_own(world: Any):
+    await world.publish()
+    await world.instance()
+    connection = await shown(world)
+    path = f"/api/connections/{connection['id']}/limits"
+    limited = await world.api("PUT", path, {"rate": 5, "concurrency": 2})
+    assert limited.json["limits"] == {"rate": 5, "burst": None, "concurrency": 2}
+    assert (await shown(world))["limits"] == limited.json["limits"]
+    assert (await world.api("PUT", path, {"rate": -5})).status == 422
