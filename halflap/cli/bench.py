@@ -69,11 +69,13 @@ async def orders(ctx: Context[Settings], order: Order) -> None:
 '''
 
 
-async def activate(host: Host, bundle: Bundle, destination: str) -> str:
+async def activate(
+    host: Host, bundle: Bundle, destination: str, customer_name: str = "Initech"
+) -> str:
     """Publish a bundle, activate it for one customer, and return the URL of its flow."""
     catalogue = host.store.catalogue
     integration = await _publish(host, bundle)
-    customer = await catalogue.customers.add("Initech")
+    customer = await catalogue.customers.add(customer_name)
     connections: Mapping[str, str] = {}
     if integration.connections():
         saved = await catalogue.connections.save(
