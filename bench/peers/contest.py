@@ -15,6 +15,7 @@ from bench.peers.measure import measure
 from bench.peers.n8n import N8N, N8N_FASTEST
 from bench.peers.nodered import NODE_RED
 from bench.peers.peer import Peer, free_port
+from bench.process import BenchError
 from bench.workload import WORKLOADS, Workload
 
 PEERS = (NODE_RED, N8N, N8N_FASTEST)
@@ -61,17 +62,21 @@ class Contest:
         self._made.cleanup()
 
     def measure(self, workload: Workload) -> None:
-        """Run a workload once on every peer."""
+        """Run a workload once on every peer; one that fails is told of, and has no line."""
         for peer in PEERS:
-            figures = measure(
-                peer,
-                self._prepared[peer.prepare],
-                self._port,
-                workload,
-                self._directory,
-                load=self._load,
-                pace=self._pace,
-            )
+            try:
+                figures = measure(
+                    peer,
+                    self._prepared[peer.prepare],
+                    self._port,
+                    workload,
+                    self._directory,
+                    load=self._load,
+                    pace=self._pace,
+                )
+            except BenchError as error:
+                report.say(f"{workload.name}, {peer.name}: not measured: {error}")
+                continue
             self._found.setdefault((peer.name, workload.name), []).append(figures)
             report.say(
                 f"{workload.name}, {peer.name}: {figures['flows_per_s']:,.0f} flows/s, "

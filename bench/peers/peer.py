@@ -119,7 +119,8 @@ def running(peer: Peer, directory: Path, workload: Workload, run: str) -> Genera
             process.kill()
             process.wait()
         for pid in found.pids():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:
