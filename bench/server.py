@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import base64
 import json
+import os
 import secrets
 import signal
 from pathlib import Path
@@ -41,6 +42,7 @@ async def main(directory: Path, module: str, destination: str, store: str, hook:
     else:
         url = await activate(host, pack(INTEGRATIONS, f"{module}:integration"), destination)
     print(json.dumps({"url": url}), flush=True)
+    os.dup2(2, 1)  # nobody reads on: what is logged from now on would fill the pipe, and block us
     await stopping.wait()
     await host.stop(10.0)
     await serving
