@@ -32,7 +32,7 @@ _WRITER_PRAGMAS = (
     "checkpoint_fullfsync = ON",
     "journal_size_limit = 67108864",
     "wal_autocheckpoint = 4000",
-    "cache_size = -65536",
+    "cache_size = -16384",
 )
 
 
