@@ -249,7 +249,7 @@ class ExecutionActor(Actor):
                     outcome = Outcome("cancelled", life.cancelling, failure=outcome.failure)
                 self._end(outcome)
             case Again(how, at, _, _, failure, waiting_for, heard):
-                self._pause()
+                self._pause(at)
                 self._note(how, failure)
                 life.state = "waiting" if how in ("sleep", "signal", "park") else "queued"
                 life.failure, life.waiting_for, life.heard = failure, waiting_for, heard
@@ -275,9 +275,10 @@ class ExecutionActor(Actor):
                 )
         self._logs += logs
 
-    def _pause(self) -> None:
+    def _pause(self, until: Micros | None) -> None:
         if self.start.order is not None:
-            self._shared.orders.tell(Pause(self))
+            due = until is not None and until <= self._shared.clock()
+            self._shared.orders.tell(Pause(self, due))
 
     async def _deliver(self, worker: Worker) -> None:
         life = self._life
@@ -304,7 +305,7 @@ class ExecutionActor(Actor):
         if cut:
             self._end(Outcome("cancelled", self._life.cancelling or "cancelled"))
             return
-        self._pause()
+        self._pause(self._shared.clock())
         self._life.fence += 1
         self._life.state = "queued"
         self._note(how, None)

@@ -181,6 +181,8 @@ class JournalEngine:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._drained()
+        # One that was just handed out has to begin, or it would not give back what it holds.
+        await asyncio.sleep(0)
         for each in self._running.values():
             if not each.cut:  # else its end is under way
                 each.turn.lost = True  # its flow begins no further step, whatever it makes of this

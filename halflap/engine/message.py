@@ -73,9 +73,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """This execution runs no more, and keeps its place in its order."""
+    """This execution runs no more, and keeps its place in its order; is it due at once?"""
 
     execution: ExecutionActor
+    due: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from halflap.engine.actor import Actor
 from halflap.engine.message import CancelIt, Enter, Move, Pause, Quit, Read, Ready, Run, Unblock
 from halflap.engine.shared import Gate, StateKeeper
 from halflap.model import Order, Outcome
-from halflap.store.place import NEVER, Place, superseded, text_of, turns, verdict
+from halflap.store.place import DUE, NEVER, Place, superseded, text_of, turns, verdict
 
 if TYPE_CHECKING:
     from halflap.engine.execution import ExecutionActor
@@ -33,6 +33,7 @@ class _Place:
     name: Name
     order: Order
     has_begun: bool = False
+    due: bool = False
     ready: bool = False
     offered: bool = False
     runs: bool = False
@@ -62,9 +63,9 @@ class OrderKeeper(Actor):
                     self._let_go(place.name)
             case Run(execution):
                 return self._run(execution)
-            case Pause(execution):
+            case Pause(execution, due):
                 place = self._places[execution]
-                place.runs = False
+                place.runs, place.due = False, due
                 place.aside = place.order.while_waiting == "go_on"
                 self._let_go(place.name)
             case Quit(execution, failed):
@@ -151,7 +152,7 @@ class OrderKeeper(Actor):
         places: list[Place] = []
         for each in self._orders[name]:
             own = self._places[each]
-            back_at = (1 if own.ready else NEVER) if own.aside else 0
+            back_at = (DUE if own.ready or own.due else NEVER) if own.aside else 0
             places.append(
                 Place(
                     each.start.execution,
@@ -162,4 +163,4 @@ class OrderKeeper(Actor):
                     back_at=back_at,
                 )
             )
-        return turns(places, now=1)
+        return turns(places, now=DUE)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros, Order
-from halflap.store.place import NEVER, Place, text_of, turns
+from halflap.store.place import DUE, NEVER, Place, text_of, turns
 
 Name = tuple[str, str]
 
@@ -40,8 +40,8 @@ WHERE orders.execution = ? AND orders.name = ? AND executions.state = 'failed'
 """
 LEAVE = "DELETE FROM orders WHERE execution = ? RETURNING name, width"
 SET_ASIDE = """
-UPDATE orders SET back_at = iif(passable, ifnull(
-    (SELECT max(due_at, 1) FROM executions WHERE executions.id = orders.execution), ?), 0)
+UPDATE orders SET back_at = iif(NOT passable, 0,
+    (SELECT iif(due_at <= ?, ?, ifnull(due_at, ?)) FROM executions WHERE id = orders.execution))
 WHERE execution = ? RETURNING name, width
 """
 COLUMNS = "orders.execution, place, width, turn"
@@ -118,7 +118,7 @@ def leave(
 
 def pause(connection: sqlite3.Connection, execution: str, now: Micros) -> None:
     """Stop running, or be woken, and keep one's place."""
-    found = connection.execute(SET_ASIDE, (NEVER, execution)).fetchone()
+    found = connection.execute(SET_ASIDE, (now, DUE, NEVER, execution)).fetchone()
     if found is not None:
         settle(connection, found[0], found[1], now)
 

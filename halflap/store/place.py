@@ -16,8 +16,8 @@ from halflap.model import Micros, Order, Outcome
 BEHIND = 2
 """The bit of `held` that says that an execution has no turn in its order."""
 
-NEVER: Micros = 2**62
-"""When one comes back that waits for no time."""
+DUE, NEVER = 1, 2**62
+"""When one comes back that is due already, whatever a clock that is behind says; or by no time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from halflap.model import Micros, Order
 from halflap.store import place
-from halflap.store.place import NEVER, Place
+from halflap.store.place import DUE, NEVER, Place
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 
@@ -43,7 +43,8 @@ WHERE orders.execution = w.replayed
 """
 LEAVE = "DELETE FROM orders WHERE execution = ANY(%s) AND NOT (blocks AND %s) RETURNING name, width"
 SET_ASIDE = """
-UPDATE orders SET back_at = CASE WHEN passable THEN coalesce(executions.due_at, %s) ELSE 0 END
+UPDATE orders SET back_at = CASE WHEN NOT passable THEN 0 WHEN due_at <= %s THEN %s
+    ELSE coalesce(due_at, %s) END
 FROM executions WHERE executions.id = orders.execution AND orders.execution = ANY(%s)
 RETURNING name, width
 """
@@ -136,11 +137,11 @@ async def leave(
     return await _changed(connection, LEAVE, (Texts(executions), failed))
 
 
-async def pause(connection: Connection, executions: Collection[str]) -> Widths:
+async def pause(connection: Connection, executions: Collection[str], now: Micros) -> Widths:
     """Stop running, or be woken, and keep one's place; returns the orders to settle."""
     if not executions:
         return {}
-    return await _changed(connection, SET_ASIDE, (NEVER, Texts(executions)))
+    return await _changed(connection, SET_ASIDE, (now, DUE, NEVER, Texts(executions)))
 
 
 async def settle(connection: Connection, widths: Mapping[bytes, int], now: Micros) -> None:

@@ -337,7 +337,8 @@ class Recording:
         ]
         await signalling.wake(connection, waiting)  # one may have come since it looked
         ordered = [i.lease.execution for i, _ in work.releases if i.lease and i.lease.ordered]
-        return await ordering.pause(connection, ordered)
+        now = max(item.now for item, _ in work.releases)
+        return await ordering.pause(connection, ordered, now)
 
 
 def _change(item: Writing, values: dict[Key, bytes], work: _Work) -> bool:

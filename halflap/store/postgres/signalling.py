@@ -26,6 +26,5 @@ async def wake(connection: Connection, waiting: Collection[tuple[str, Micros]]) 
         return {}
     columns = (Texts(each for each, _ in waiting), Numbers(now for _, now in waiting))
     cursor = await connection.execute(WAKE, columns, binary=True)
-    return await ordering.pause(
-        connection, [id for id, ordered in await cursor.fetchall() if ordered]
-    )
+    ordered = [id for id, ordered in await cursor.fetchall() if ordered]
+    return await ordering.pause(connection, ordered, max(now for _, now in waiting))

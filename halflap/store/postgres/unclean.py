@@ -71,7 +71,7 @@ async def void(
     ids = Texts(row[0] for row in running)
     await connection.execute(NOTE, (now, ids))
     await connection.execute(VOID, (now, crashes, ids))
-    widths = await ordering.pause(connection, [row[0] for row in running if row[1]])
+    widths = await ordering.pause(connection, [row[0] for row in running if row[1]], now)
     await ordering.settle(connection, widths, now)
     return len(running)
 
