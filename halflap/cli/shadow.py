@@ -32,6 +32,7 @@ from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
+from halflap.sdk.link import PREFIX as SIGNALS
 from halflap.testing.sample import sample_connection
 
 PAGE = 50
@@ -203,6 +204,8 @@ def work_of(integration: Integration[Any], was: Row, answers: Mapping[str, str])
         unseal=lambda text: text,
         egress=egress,
         partner=partner_of(flow, config),
+        siblings=integration.flows,
+        link=lambda link: f"{SIGNALS}{link.name}/{link.choice}",  # nobody is sent one
     )
 
 

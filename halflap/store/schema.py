@@ -273,7 +273,7 @@ CREATE TABLE executions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
-CREATE INDEX executions_next ON executions (due_at)
+CREATE INDEX executions_next ON executions (probation, due_at, id)
     WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL AND held = 0;
 CREATE INDEX executions_held ON executions (lane)
     WHERE held <> 0 AND state IN ('queued', 'waiting');
