@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import structlog
 from psycopg import errors
@@ -33,13 +35,26 @@ class Partitions:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._made_until = -1
+        self._making = asyncio.Lock()
 
     async def make(self, now: Micros) -> None:
-        """Make the days from now on; what cannot be made is kept in `history_other`, and works."""
+        """Make the days from now on; what cannot be made is kept in `history_other`, and works.
+
+        Who comes while another one makes them waits: a row of a day that is not there yet would go
+        to `history_other`, and keep the day from being made.
+        """
         today = now // DAY
-        if today + AHEAD - 1 <= self._made_until and today + AHEAD + 1 >= self._made_until:
+        if self._is_made(today):
             return
-        self._made_until = today + AHEAD
+        async with self._making:
+            if not self._is_made(today):
+                await self._make(today)
+                self._made_until = today + AHEAD
+
+    def _is_made(self, today: int) -> bool:
+        return today + AHEAD - 1 <= self._made_until <= today + AHEAD + 1
+
+    async def _make(self, today: int) -> None:
         there = await self._days()
         for day in range(today, today + AHEAD + 1):
             if day in there:
