@@ -96,7 +96,7 @@ SECTIONS = {
         "shadow": Entry(
             "shadow",
             "shadow_command",
-            "Run a project against the last real events, and say what would differ.",
+            "Run a project's integration against the last real events, and say what would differ.",
         ),
         "lint": Entry(
             "lint", "lint", "Find what would break a replay, by reading a project's sources."

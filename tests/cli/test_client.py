@@ -109,7 +109,7 @@ async def test_a_server_elsewhere_is_reached_by_its_name_and_token(tmp_path, ser
         settings = Settings(server="staging", remotes={"staging": Remote(said["url"], token)})
         async with Client.connect(settings) as api:
             made = await api.post("/api/customers", {"name": "Ä & Co. 50%"})
-            assert await api.get(path("customers", made["name"])) == made
+            assert (await api.get(path("customers", made["name"]))).items() >= made.items()
             with pytest.raises(NotFound):
                 await api.get(path("customers", "nobody"))
         wrong = Settings(server=said["url"], token="wrong")
