@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import CALL, SYSTEM, Event, Micros, Order, Start, new_id, to_datetime
+from halflap.model import CALL, SYSTEM, Event, Micros, Start, new_id, to_datetime
 from halflap.sdk.integration import Flow
-from halflap.sdk.pairs import order_of
 from halflap.sdk.request import Headers, Request
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
@@ -51,7 +51,7 @@ def child_of(
         event=made,
         root=derived(parent.root, path, at),
         key=key,
-        order=order_by(parent.flow.instance, flow, request, key),
+        order=flow.order_of(parent.flow.instance, key, partial(said, request=request)),
         parent=parent.execution,
         bound=bound,
     )
@@ -91,22 +91,6 @@ def said(pick: Callable[[Request], Any] | None, request: Request) -> str | None:
     except Exception:
         return None
     return None if found is None else str(found)
-
-
-def order_by(
-    instance: str, flow: Flow[Any, Any, Any], request: Request, key: str | None
-) -> Order | None:
-    """The order that the flow declares, or that of a paired record's events."""
-    order = flow.order
-    if order is not None:
-        if callable(order.by_key):
-            key = said(order.by_key, request)
-        if order.by_key and not key:
-            return None
-        return order.of(instance, flow.name, key if order.by_key and key else "")
-    if flow.pairs is None or flow.side is None or key is None:
-        return None
-    return order_of(instance, flow.pairs, flow.side, key)
 
 
 Siblings = Mapping[str, Flow[Any, Any, Any]]

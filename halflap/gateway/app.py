@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -28,7 +29,6 @@ from halflap.model import (
     Clock,
     Event,
     Micros,
-    Order,
     Rejection,
     Start,
     Started,
@@ -37,7 +37,6 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk._proof import begin
-from halflap.sdk.pairs import order_of
 from halflap.sdk.request import Headers, Request, decompress
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
 
@@ -234,7 +233,9 @@ class Gateway:
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
                     key=key,
-                    order=order_by(route, part, key),
+                    order=route.definition.order_of(
+                        route.flow.instance, key, partial(said, request=part)
+                    ),
                 )
             )
         return starts
@@ -260,20 +261,6 @@ def unwanted(declared: Declaration, request: Request) -> Answer:
     if isinstance(declared.answer, FlowResult):
         return encode_reply(Reply())
     return answer_for(declared.answer, request, ())
-
-
-def order_by(route: Route, part: Request, key: str | None) -> Order | None:
-    """The order that the flow declares; that of a paired record has the events of either side."""
-    pairs, side, order = route.definition.pairs, route.definition.side, route.definition.order
-    if order is not None:
-        if callable(order.by_key):
-            key = said(order.by_key, part)
-        if order.by_key and not key:
-            return None
-        return order.of(route.flow.instance, route.flow.flow, key if order.by_key and key else "")
-    if pairs is None or side is None or key is None:
-        return None
-    return order_of(route.flow.instance, pairs, side, key)
 
 
 def plain(request: Request, allowed: bool, cap: int) -> Request:

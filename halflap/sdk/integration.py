@@ -12,13 +12,14 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from pydantic_core import PydanticUndefined
 
 from halflap.errors import DefinitionError
+from halflap.model import Order
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.order import FlowOrder
-from halflap.sdk.pairs import Pairs, checked_pairs
+from halflap.sdk.pairs import Pairs, checked_pairs, order_of
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Config, hints_of, summary, where
-from halflap.sdk.trigger import BoundTrigger, Trigger
+from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
 
 C = TypeVar("C", bound=Config)
 E = TypeVar("E")
@@ -66,6 +67,24 @@ class Flow(Generic[C, E, R]):
         self.result_type: Any = hints.get("return", PydanticUndefined)
         if self.result_type is PydanticUndefined:
             self.result_type = Any
+
+    def order_of(
+        self, instance: str, key: str | None, read: Callable[[Pick], str | None]
+    ) -> Order | None:
+        """The order of an event's execution: as declared, or that of a paired record's events.
+
+        key: the record's, as the trigger reads it. read: reads the event with a declared function.
+        """
+        order = self.order
+        if order is not None:
+            if callable(order.by_key):
+                key = read(order.by_key)
+            if order.by_key and not key:
+                return None
+            return order.of(instance, self.name, key if order.by_key and key else "")
+        if self.pairs is None or self.side is None or key is None:
+            return None
+        return order_of(instance, self.pairs, self.side, key)
 
     def __call__(self, ctx: Context[C], event: E) -> Awaitable[R]:
         """Run the flow's function itself, as a plain function."""
