@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -16,6 +16,25 @@ from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import NotFound
 
 name_argument = click.argument("connection", metavar="CONNECTION")
+
+
+def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a connection's fields and secrets are."""
+    for option in (
+        click.option("--no-test", is_flag=True, help="Save it without testing it at the app."),
+        click.option(
+            "--secret",
+            "hidden",
+            multiple=True,
+            metavar="NAME=SOURCE",
+            help="Where a secret is: @FILE, env:NAME, or - for stdin.",
+        ),
+        click.option(
+            "--field", "fields", multiple=True, metavar="NAME=VALUE", help="A field's value."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("connections", cls=Group)
@@ -61,15 +80,7 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
 @click.argument("type_", metavar="TYPE")
 @customer_option
 @click.option("--name", help="What to call it; the name of its type, where it is not given.")
-@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="A field's value.")
-@click.option(
-    "--secret",
-    "hidden",
-    multiple=True,
-    metavar="NAME=SOURCE",
-    help="Where a secret is: @FILE, env:NAME, or - for stdin.",
-)
-@click.option("--no-test", is_flag=True, help="Save it without testing it at the app.")
+@account_options
 @speaks()
 async def add_connection(
     api: Client,
@@ -123,15 +134,7 @@ async def show_connection(
 @name_argument
 @customer_option
 @click.option("--name", help="What to call it from now on.")
-@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="A field's value.")
-@click.option(
-    "--secret",
-    "hidden",
-    multiple=True,
-    metavar="NAME=SOURCE",
-    help="Where a secret is: @FILE, env:NAME, or - for stdin.",
-)
-@click.option("--no-test", is_flag=True, help="Save it without testing it at the app.")
+@account_options
 @speaks()
 async def change_connection(
     api: Client,
