@@ -9,14 +9,13 @@ from hashlib import blake2b
 
 import msgspec
 
-from halflap.errors import Rejected
 from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
 from halflap.store import reading
 from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan
 from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
-from halflap.store.recording import add
+from halflap.store.recording import add, unheld
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
@@ -70,11 +69,7 @@ def entry(start: Start, now: Micros) -> Entry:
         if order is not None:
             f"{order.scope}{order.key}".encode()
     except UnicodeEncodeError as error:
-        raise Rejected(
-            f"execution {start.execution}: its event has text that UTF-8 cannot hold ({error}); "
-            "decode the request's headers as Latin-1, and its path and query as UTF-8",
-            status=400,
-        ) from error
+        raise unheld(start.execution, error) from error
     return Entry(
         start,
         (

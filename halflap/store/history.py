@@ -82,17 +82,21 @@ class History:
         return rows[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.execution(execution)
-        if found is None:
-            raise missing(execution)
-        match found.state:
-            case "succeeded" | "failed" | "cancelled" | "ignored" as state:
-                return Outcome(state, found.reason, found.result, found.failure)
-            case _:
-                return None
+        return outcome_of(execution, await self.execution(execution))
 
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())
+
+
+def outcome_of(execution: str, found: Execution | None) -> Outcome | None:
+    """How an execution ended that was looked for; raises `NotFound` where there is none."""
+    if found is None:
+        raise missing(execution)
+    match found.state:
+        case "succeeded" | "failed" | "cancelled" | "ignored" as state:
+            return Outcome(state, found.reason, found.result, found.failure)
+        case _:
+            return None
 
 
 def missing(execution: str) -> NotFound:

@@ -35,10 +35,6 @@ class Place:
     fixed: bool
     back_at: Micros = 0
 
-    def is_aside(self, now: Micros) -> bool:
-        """Whether it may be passed for now."""
-        return not self.fixed and self.back_at > now
-
 
 def turns(places: Iterable[Place], now: Micros) -> set[str]:
     """Who is to have a turn.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
+from halflap.errors import Rejected
 from halflap.model import MISSING, Failure, LogLine, Micros, Record
 from halflap.store.merge import StateChange, merged
 from halflap.store.ordering import move, pause
@@ -32,6 +33,15 @@ UPDATE executions SET due_at = ?1 WHERE id = ?2 AND state IN ('queued', 'waiting
     AND (due_at IS NULL OR due_at > ?1)
 RETURNING order_scope
 """
+
+
+def unheld(execution: str, error: UnicodeEncodeError) -> Rejected:
+    """Says that an event cannot be kept."""
+    return Rejected(
+        f"execution {execution}: its event has text that UTF-8 cannot hold ({error}); "
+        "decode the request's headers as Latin-1, and its path and query as UTF-8",
+        status=400,
+    )
 
 
 def add(

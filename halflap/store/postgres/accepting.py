@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from halflap.errors import Rejected
 from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
 from halflap.store.place import rule_of
 from halflap.store.postgres import lineage, ordering, rows
@@ -19,6 +18,7 @@ from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.reading import replay_text
+from halflap.store.recording import unheld
 
 DedupeKey = tuple[str, str, bytes]
 
@@ -110,11 +110,7 @@ def entry(start: Start, now: Micros) -> Entry:
         key = rows.kept(start.key)
         within = None if order is None else (order.scope.encode(), order.key.encode())
     except UnicodeEncodeError as error:
-        raise Rejected(
-            f"execution {start.execution}: its event has text that UTF-8 cannot hold ({error}); "
-            "decode the request's headers as Latin-1, and its path and query as UTF-8",
-            status=400,
-        ) from error
+        raise unheld(start.execution, error) from error
     hashed: DedupeKey | None = None
     if dedupe is not None:
         spelt = dedupe.key.encode("utf-8", "surrogatepass")

@@ -16,7 +16,7 @@ from halflap.model import (
     Record,
     Tally,
 )
-from halflap.store.history import missing
+from halflap.store.history import outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.database import Database
 from halflap.store.protocol import Attempt, Filter
@@ -145,14 +145,7 @@ class History:
         return (await self._database.fetch(sql, (instance,)))[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        found = await self.execution(execution)
-        if found is None:
-            raise missing(execution)
-        match found.state:
-            case "succeeded" | "failed" | "cancelled" | "ignored" as state:
-                return Outcome(state, found.reason, found.result, found.failure)
-            case _:
-                return None
+        return outcome_of(execution, await self.execution(execution))
 
 
 def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
