@@ -262,9 +262,7 @@ class Deployer:
             instance.version,
             instance.revision,
         )
-        start = self._engine.start([Start(execution, key, event, root=execution)])
-        # A move that is replaced meanwhile must not take along what was claimed as it was accepted.
-        await asyncio.shield(asyncio.ensure_future(start))
+        await self._engine.start([Start(execution, key, event, root=execution)])
 
     async def _activated(self, instance: Instance, reason: Reason, previous: str | None) -> None:
         deployment = instance.deployment

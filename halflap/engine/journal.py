@@ -116,6 +116,10 @@ class JournalEngine:
         return [name for name, each in list(self._running.items()) if not each.apart]
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
+        # Who is cancelled meanwhile must not take along what was claimed as it was accepted.
+        return await asyncio.shield(asyncio.ensure_future(self._start(starts)))
+
+    async def _start(self, starts: Sequence[Start]) -> list[Started]:
         starts = [with_copies(each) for each in starts]
         customers = {each.flow.customer for each in starts if not is_ours(each)}
         free = self._free() if self._handler is not None else 0

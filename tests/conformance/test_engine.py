@@ -214,6 +214,23 @@ async def test_an_execution_that_was_accepted_before_the_engine_ran_is_run(bench
         assert await outcome_of(engine, start) == DONE
 
 
+async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) -> None:
+    engine, start = bench.engine(), start_of()
+
+    async def has_ended() -> bool:
+        try:
+            return await engine.outcome(start.execution, within=0) is not None
+        except NotFound:
+            return False
+
+    async with running(engine, end_at_once):
+        starting = asyncio.create_task(engine.start([start]))
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        await eventually(has_ended)
+
+
 async def test_the_same_id_started_twice_is_started_once(bench: Bench) -> None:
     engine, start, turns = bench.engine(), start_of(), list[str]()
 
