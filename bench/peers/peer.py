@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.peers.install import node
-from bench.process import BenchError, cpu_ms, processes, rss_mib
+from bench.process import BenchError, cpu_ms, end, processes, rss_mib
 from bench.workload import Workload
 
 STARTS_WITHIN = 120.0
@@ -112,12 +112,7 @@ def running(peer: Peer, directory: Path, workload: Workload, run: str) -> Genera
             time.sleep(0.25)
         yield found
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         for pid in found.pids():
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, signal.SIGKILL)

