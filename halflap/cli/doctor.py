@@ -31,6 +31,7 @@ from halflap.cli.tunnel import PROGRAMS
 from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
 from halflap.sdk import codec, registry
 from halflap.store import canary
+from halflap.store.blobs import SCHEMES
 from halflap.store.store import FILE, KEY, refuse_moved
 from halflap.store.vault import Vault
 
@@ -139,13 +140,31 @@ def machine() -> Iterator[Check]:
 async def database(settings: Settings) -> list[Check]:
     """The PostgreSQL server, and the store on it."""
     try:
-        from halflap.store.postgres.examination import examine
+        from halflap.store.postgres.examination import examine, hosts
     except ImportError as error:
         mend = "install it with: pip install 'halflap[postgresql]'"
         return [Check("store", "fail", f"psycopg is missing: {error}", mend)]
     vault = Vault.from_text(settings.keys) if settings.keys else None
     found = await anyio.to_thread.run_sync(examine, settings.store, vault)
-    return [Check(each.name, each.state, each.said, each.mend) for each in found]
+    there = await anyio.to_thread.run_sync(hosts, settings.store)
+    checks = [Check(each.name, each.state, each.said, each.mend) for each in found]
+    return [*checks, blobs(settings.blobs, there | {socket.gethostname()})]
+
+
+def blobs(place: str, hosts: set[str]) -> Check:
+    """Whether every process reaches the payloads that are kept apart from the database."""
+    if not place:
+        return Check("blobs", "ok", "in the database")
+    if place.startswith(SCHEMES):
+        return Check("blobs", "ok", place)
+    kind = file_system(Path(place))
+    if len(hosts) == 1 or kind in REMOTE:
+        return Check("blobs", "ok", f"{place}, on {kind or 'an unknown file system'}")
+    said = (
+        f"{place} is a directory of this host, and the store is open on {', '.join(sorted(hosts))}"
+    )
+    mend = "name one that all hosts share, or s3://bucket/prefix: others cannot read what is there"
+    return Check("blobs", "warn", said, mend)
 
 
 def disk(directory: Path) -> Iterator[Check]:
@@ -284,6 +303,10 @@ def port(settings: Settings, server: Http | None) -> Check:
 async def public_url(settings: Settings, server: Http | None) -> Check:
     """Whether senders reach this server where they are told to."""
     name, url = "public url", settings.public_url
+    if not url and settings.store:
+        said = "none: a server here tells apps its own address, gateways and workers do not start"
+        mend = "set HALFLAP_PUBLIC_URL, the same in every process on the store"
+        return Check(name, "warn", said, mend)
     if not url:
         said = "none: senders on this machine only. halflap dev --tunnel opens one"
         return Check(name, "ok", said)

@@ -20,12 +20,22 @@ class Role:
     listens: bool = True
 
     def check(self, settings: Settings) -> None:
-        """Refuse a store that only one process can open, where this is a part of many."""
-        if not (self.accepts and self.runs) and not settings.store:
+        """Refuse what a part of many cannot do with: a store that only one process can open, no
+        address of all of them.
+        """
+        if self.accepts and self.runs:
+            return
+        if not settings.store:
             raise ConfigError(
                 f"halflap {self.name} is one of many processes on one store, and a store in a file "
                 "is open to one process only: name a PostgreSQL database with --store or "
                 "HALFLAP_STORE, or run everything in one process with: halflap serve"
+            )
+        if not settings.public_url:
+            raise ConfigError(
+                f"halflap {self.name} has to know at which URL senders reach the gateways: flows "
+                "subscribe apps to it, and links lead there. Set HALFLAP_PUBLIC_URL (or "
+                "--public-url), the same in every process, such as https://hooks.example.com"
             )
 
 

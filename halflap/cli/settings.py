@@ -61,7 +61,7 @@ class Settings:
     public_url: str = setting(
         "",
         "The http or https URL at which senders reach the server, where that is another than "
-        "`http://HOST:PORT`: of a proxy, or a tunnel.",
+        "`http://HOST:PORT`: of a proxy, or a tunnel. Gateways and workers need it, the same in all.",
     )
     token: str = setting(
         "",

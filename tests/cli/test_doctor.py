@@ -9,7 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli import main
+from halflap.store.identity import Identity
 from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.cluster import fresh_url
+
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 @pytest.fixture(name="checks")
@@ -39,3 +44,35 @@ def test_a_setting_out_of_its_range_is_shown(checks: Any) -> None:
     state, said = checks(HALFLAP_PORT="99999")["settings"]
     assert state == "fail"
     assert "HALFLAP_PORT=99999: it is a whole number from 0 to 65535" in said
+
+
+async def test_blobs_in_a_directory_are_named_where_other_hosts_have_the_store_open(
+    checks: Any, tmp_path: Path
+) -> None:
+    given = {"HALFLAP_STORE": fresh_url(), "HALFLAP_KEYS": KEYS}
+    blobs = {"HALFLAP_BLOBS": str(tmp_path / "blobs")}
+    vault = Vault.from_text(KEYS)
+    here = await Store.open(given["HALFLAP_STORE"], vault=vault)
+    assert (await asyncio.to_thread(checks, **given, **blobs))["blobs"][0] == "ok"
+    there = Identity("worker", host="elsewhere.internal")
+    other = await Store.open(given["HALFLAP_STORE"], vault=vault, identity=there)
+    try:
+        state, said = (await asyncio.to_thread(checks, **given, **blobs))["blobs"]
+        assert state == "warn"
+        assert str(tmp_path / "blobs") in said
+        assert "elsewhere.internal" in said
+        for place in ({"HALFLAP_BLOBS": "s3://bucket/halflap"}, {}):
+            assert (await asyncio.to_thread(checks, **given, **place))["blobs"][0] == "ok"
+    finally:
+        await other.close()
+        await here.close()
+
+
+def test_a_store_of_many_processes_without_a_public_url_is_shown(checks: Any) -> None:
+    given = {"HALFLAP_STORE": fresh_url(), "HALFLAP_KEYS": KEYS}
+    assert checks()["public url"][0] == "ok"
+    state, said = checks(**given)["public url"]
+    assert state == "warn"
+    assert "gateways and workers do not start" in said
+    public = {"HALFLAP_PUBLIC_URL": "https://hooks.example.com"}
+    assert checks(**given, **public)["public url"][0] == "ok"

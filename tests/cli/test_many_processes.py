@@ -65,18 +65,30 @@ async def world(tmp_path: Path, sink: Sink) -> AsyncIterator[Many]:
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
-async def test_a_part_of_many_refuses_a_store_in_a_file(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ["HALFLAP_STORE", "halflap serve"]),
+        (
+            {"HALFLAP_STORE": "postgresql://127.0.0.1:9/none"},
+            ["HALFLAP_PUBLIC_URL", "every process"],
+        ),
+    ],
+    ids=["a store in a file", "no address of all"],
+)
+async def test_a_part_of_many_refuses(
+    tmp_path: Path, role: str, given: dict[str, str], said: list[str]
+) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "halflap", role, "--dir", str(tmp_path / "store")),
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(ROOT), **given},
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
-        _, said = await process.communicate()
+        _, heard = await process.communicate()
     assert process.returncode == 1
-    assert b"HALFLAP_STORE" in said
-    assert b"halflap serve" in said
+    assert all(each in heard.decode() for each in said), heard.decode()
     assert not (tmp_path / "store").exists()
 
 

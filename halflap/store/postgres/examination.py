@@ -74,6 +74,15 @@ def examine(url: str, vault: Vault | None, now: Callable[[], float] = time.time)
             return [Finding("store", "fail", str(explain(error, place)), "look at its log")]
 
 
+def hosts(url: str) -> set[str]:
+    """The hosts whose processes have the store at a URL open; none where there is no store."""
+    try:
+        with connect(url) as connection:
+            return {each.host for each in standing(connection).processes}
+    except (psycopg.Error, StoreError):  # `examine` says what is wrong
+        return set()
+
+
 def _findings(
     connection: psycopg.Connection[Any],
     place: str,
