@@ -148,6 +148,8 @@ class Scheduler:
                 each.next = each.ticks(each.mark)
 
     async def _rest(self, seconds: float) -> None:
+        if self._stopping:  # who said so woke what was not at rest yet
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):
                 await self._wake.wait()

@@ -230,6 +230,18 @@ async def test_a_server_looks_at_once_when_the_catalogue_changes(world: World) -
                 await asyncio.sleep(0.005)
 
 
+@pytest.mark.parametrize("leads", [True, False])
+async def test_one_that_is_stopped_ends_at_once(
+    world: World, leads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halflap.engine.scheduler.CHECK_SECONDS", 3_600.0)
+    first, second = world.scheduler(), world.scheduler()
+    async with asyncio.timeout(10), running(first):
+        await read(world, first)
+        async with running(*([] if leads else [second])):
+            await asyncio.sleep(0)
+
+
 async def read(world: World, *schedulers: Scheduler) -> None:
     """Wait until the scheduler that leads has read what there is to schedule."""
     async with asyncio.timeout(10):
