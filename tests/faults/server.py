@@ -24,6 +24,7 @@ from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
 from halflap.model import Instance, Start, Started
+from halflap.store.identity import named
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 
@@ -93,7 +94,8 @@ async def main(options: argparse.Namespace, prepare: Prepare = urls) -> int:
     )
     if options.store:
         settings.dir.mkdir(exist_ok=True)
-        store = await Store.open(options.store, vault=Vault.from_text(KEYS))
+        identity = named("serve", settings.dir)  # so that a restart gets its own back at once
+        store = await Store.open(options.store, vault=Vault.from_text(KEYS), identity=identity)
     else:
         over = 1 << 30  # the checker reads rows, not blobs
         store = await Store.open(settings.dir, synchronous=options.synchronous, over=over)
