@@ -5,6 +5,8 @@ BIN := .venv/bin
 # The Node of the machine where there is one, else the one in the PyPI wheel.
 NODE_BIN := $(shell command -v node >/dev/null 2>&1 && dirname "$$(command -v node)" || echo $(CURDIR)/.venv/bin)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The tests start hundreds of processes; compiled once, each starts in three quarters of the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check system bench soak docs setup setup-node wheel lock clean
 
