@@ -11,6 +11,7 @@ HalflapError
 │  └─ EgressRefused         an address that integrations may not call          → fails, not retried
 ├─ RetryLater               not ready yet; .after                              → waits, no attempt spent
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
+├─ ExpressionError          an expression cannot be read or evaluated; .line   → failed, not retried; mend it
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
 ├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
@@ -149,6 +150,37 @@ class Cancel(HalflapError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ExpressionError(HalflapError):
+    """An expression of a YAML integration cannot be read, or not be evaluated on these values.
+
+    `text` is the expression, `offset` the character in it, `line` and `column` the same from 1;
+    `code` is JSONata's own, or begins with H where the rule is Halflap's.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, code: str = "", text: str = "", offset: int = 0
+    ) -> None:
+        self.line, self.column = place_of(text, offset)
+        place = f"{self.line}:{self.column}" if "\n" in text else f"character {self.column}"
+        super().__init__(
+            f"{message} ({code}, at {place} of `{_shortened(text)}`)" if message else None
+        )
+        self.code = code
+        self.text = text
+        self.offset = offset
+
+
+def place_of(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of a character, both from 1."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
 
 
 class StepFailed(HalflapError):

@@ -1,0 +1,1 @@
+"""Low-code: integrations that are written in YAML."""

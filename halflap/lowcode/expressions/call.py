@@ -1,0 +1,255 @@
+"""Functions: written in the expression, called, called in part, chained, and transformations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from halflap.lowcode.expressions.error import Fault, fail
+from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.signature import kind_of
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.value import (
+    UNDEFINED,
+    Function,
+    Lambda,
+    Native,
+    finished,
+    settled,
+)
+
+if TYPE_CHECKING:
+    from halflap.lowcode.expressions.compiler import Compiler, Run
+
+
+class _Tail:
+    """A call that stands last in a function: made by whoever called that one, at its depth."""
+
+    __slots__ = ("arguments", "at", "context", "function")
+
+    def __init__(self, function: Any, arguments: list[Any], context: Any, at: int) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.context = context
+        self.at = at
+
+
+def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> Any:
+    """Call a function, and whatever it calls last, without growing the stack for that."""
+    meter = frame.evaluation.meter
+    while True:
+        meter.take()
+        if function.signature is not None:
+            arguments = function.signature.arguments(arguments, context)
+        if type(function) is not Lambda:
+            return cast(Native, function).run(frame, *arguments)
+        meter.bytes(300 + 8 * len(arguments))
+        names: dict[str, Any] = dict.fromkeys(function.parameters, UNDEFINED)
+        names.update(zip(function.parameters, arguments, strict=False))
+        result = function.body(function.context, function.frame.inner(names))
+        if type(result) is not _Tail:
+            return result
+        function, arguments, context = result.function, result.arguments, result.context
+        if not isinstance(function, Function):
+            fail("T1006", result.at)
+
+
+def apply_to(function: Function, arguments: list[Any], frame: Frame) -> Any:
+    """Call a function for a function of the library: with as many arguments as it takes."""
+    return settled(apply(function, arguments[: max(1, function.arity)], UNDEFINED, frame))
+
+
+def function(compiler: Compiler, node: Node, _: bool) -> Run:
+    """A function that is written in the expression."""
+    parameters = tuple(cast(str, item.value) for item in node.items)
+    body = compiler.body(cast(Node, node.right))
+    signature = node.signature
+    return lambda context, frame: Lambda(parameters, body, context, frame, signature)
+
+
+def _callee(node: Node) -> tuple[Node, str]:
+    callee = cast(Node, node.left)
+    name = callee.items[0].value if callee.kind == "path" else callee.value
+    return callee, name if isinstance(name, str) else ""
+
+
+def call(compiler: Compiler, node: Node, tail: bool, settle: bool) -> Run:
+    """A call."""
+    made = _called(compiler, node, tail=tail, piped=None)
+    if tail or not (settle or node.keep):
+        return made
+
+    def run(context: Any, frame: Frame) -> Any:
+        return finished(made(context, frame), keep=node.keep, settle=settle)
+
+    return run
+
+
+def _called(compiler: Compiler, node: Node, *, tail: bool, piped: Run | None) -> Run:
+    callee, name = _callee(node)
+    _refuse(compiler, callee, name, node.at)
+    procedure = compiler.run(callee)
+    arguments = ([piped] if piped else []) + [compiler.run(item) for item in node.items]
+    depth = compiler.height + 3
+    meant = "T1005" if callee.kind == "path" and name in compiler.library else "T1006"
+
+    def run(context: Any, frame: Frame) -> Any:
+        called = procedure(context, frame)
+        given = [argument(context, frame) for argument in arguments]
+        if not isinstance(called, Function):
+            fail(meant, node.at, token=name)
+        if tail:
+            return _Tail(called, given, context, node.at)
+        meter = frame.evaluation.meter
+        meter.deeper(depth)
+        try:
+            result = apply(called, given, context, frame)
+        except Fault as fault:
+            if fault.at is None:
+                fault.at = node.at
+            fault.facts.setdefault("token", name or "function")
+            raise
+        meter.depth -= depth
+        return result
+
+    return run
+
+
+def _refuse(compiler: Compiler, callee: Node, name: str, at: int) -> None:
+    if callee.kind == "variable" and name == "eval" and name not in compiler.bound:
+        fail("H0001", at, token=name)
+
+
+def partial(compiler: Compiler, node: Node, _: bool) -> Run:
+    """A call in which some arguments are left open (`?`): a function of those."""
+    callee, name = _callee(node)
+    _refuse(compiler, callee, name, node.at)
+    procedure = compiler.run(callee)
+    given = [None if item.kind == "placeholder" else compiler.run(item) for item in node.items]
+    meant = "T1007" if callee.kind == "path" and name in compiler.library else "T1008"
+
+    def run(context: Any, frame: Frame) -> Any:
+        called = procedure(context, frame)
+        if not isinstance(called, Function):
+            fail(meant, node.at, token=name)
+        fixed = [argument and argument(context, frame) for argument in given]
+        return _partially(called, [argument is None for argument in given], fixed)
+
+    return run
+
+
+def _partially(called: Function, holes: list[bool], fixed: list[Any]) -> Native:
+    def run(frame: Frame, *arguments: Any) -> Any:
+        rest = iter(arguments)
+        full = [
+            next(rest, UNDEFINED) if hole else value
+            for hole, value in zip(holes, fixed, strict=True)
+        ]
+        return apply(called, full, UNDEFINED, frame)
+
+    return Native(called.name, run, sum(holes))
+
+
+def application(compiler: Compiler, node: Node, settle: bool) -> Run:
+    """`value ~> function`: the value as its first argument; two functions as one after the other."""
+    left, right = compiler.run(cast(Node, node.left)), cast(Node, node.right)
+    if right.kind == "call" and not right.predicates:
+        inner = _called(compiler, right, tail=False, piped=left)
+
+        def piped(context: Any, frame: Frame) -> Any:
+            return finished(inner(context, frame), keep=node.keep, settle=settle)
+
+        return piped
+    function = compiler.run(right)
+    depth = compiler.height + 3
+
+    def run(context: Any, frame: Frame) -> Any:
+        value = left(context, frame)
+        called = function(context, frame)
+        if not isinstance(called, Function):
+            fail("T2006", node.at, value=called)
+        if isinstance(value, Function):
+            return _chained(value, called)
+        frame.evaluation.meter.deeper(depth)
+        try:
+            result = apply(called, [value], UNDEFINED, frame)
+        except Fault as fault:
+            if fault.at is None:
+                fault.at = node.at
+            fault.facts.setdefault("token", called.name)
+            raise
+        frame.evaluation.meter.depth -= depth
+        return finished(result, keep=node.keep, settle=settle)
+
+    return run
+
+
+def _chained(first: Function, second: Function) -> Native:
+    def run(frame: Frame, value: Any = UNDEFINED, *_: Any) -> Any:
+        meter = frame.evaluation.meter
+        meter.deeper(4)
+        between = settled(apply(first, [value], UNDEFINED, frame))
+        result = apply(second, [between], UNDEFINED, frame)
+        meter.depth -= 4
+        return result
+
+    return Native("function", run, 1)
+
+
+def transform(compiler: Compiler, node: Node, _: bool) -> Run:
+    """`| what | changes, names to delete |`: a function that changes a copy of what it is given."""
+    pattern = compiler.run(cast(Node, node.left))
+    update = compiler.run(cast(Node, node.right))
+    delete = compiler.run(node.other) if node.other else None
+
+    def run(context: Any, frame: Frame) -> Any:
+        def changed(_: Frame, value: Any = UNDEFINED, *__: Any) -> Any:
+            if value is UNDEFINED:
+                return value
+            if kind_of(value) not in "oa":
+                fail("T0410", node.at, value=value, index=1, token="a transformation")  # noqa: S106
+            copied = copy(value, frame)
+            found = pattern(copied, frame)
+            if found is not UNDEFINED:
+                for each in cast(list[Any], found) if isinstance(found, list) else [found]:
+                    _change(each, update(each, frame), node)
+                    if delete:
+                        _delete(each, delete(each, frame), node)
+            return copied
+
+        return Native("transform", changed, 1)
+
+    return run
+
+
+def _change(target: Any, changes: Any, node: Node) -> None:
+    if changes is UNDEFINED:
+        return
+    if not isinstance(changes, dict):
+        fail("T2011", cast(Node, node.right).at, value=changes)
+    if isinstance(target, dict):
+        target.update(changes)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _delete(target: Any, names: Any, node: Node) -> None:
+    if names is UNDEFINED:
+        return
+    many = cast(list[Any], names) if isinstance(names, list) else [names]
+    if not all(type(name) is str for name in many):
+        fail("T2012", cast(Node, node.other).at, value=names)
+    if isinstance(target, dict):
+        for name in many:
+            target.pop(name, None)  # pyright: ignore[reportUnknownMemberType]
+
+
+def copy(value: Any, frame: Frame) -> Any:
+    """A value that can be changed without changing the one it was made of."""
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        frame.evaluation.meter.bytes(64 + 100 * len(fields))
+        frame.evaluation.meter.take(1 + len(fields))
+        return {name: copy(each, frame) for name, each in fields.items()}
+    if isinstance(value, list):
+        values = cast(list[Any], value)
+        frame.evaluation.meter.values(len(values))
+        return [copy(each, frame) for each in values]
+    return "" if isinstance(value, Function) else value

@@ -1,0 +1,394 @@
+"""A tree as closures: each node is compiled once, and evaluated as one Python call.
+
+`Run` takes the context (what `$` is) and the frame (what names mean), and gives a value. What can
+be a sequence is settled by whoever makes it, after the filters that follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from halflap.lowcode.expressions import call, path
+from halflap.lowcode.expressions.error import Fault, fail
+from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.number import calculate
+from halflap.lowcode.expressions.regex import Regex
+from halflap.lowcode.expressions.tree import Kind, Node
+from halflap.lowcode.expressions.value import (
+    UNDEFINED,
+    Array,
+    Function,
+    equal,
+    is_number,
+    is_secret,
+    plain,
+    settled,
+    truth,
+    written,
+)
+
+Run = Callable[[Any, Frame], Any]
+
+MAX_HEIGHT = 120
+"""How many operations may be within each other in the text itself."""
+
+
+class Compiler:
+    """Compiles one expression; knows which names it binds, and how deep it is."""
+
+    def __init__(self, library: dict[str, Function], bound: frozenset[str]) -> None:
+        self.library = library
+        self.bound = bound
+        self.height = 0
+        self.above = 0
+
+    def run(self, node: Node, *, tail: bool = False) -> Run:
+        """The closure of a node, filters, grouping and all."""
+        self.height += 1
+        self.above += 1
+        if self.above > MAX_HEIGHT:
+            fail("H0110", node.at, limit=MAX_HEIGHT)
+        filtered = bool(node.predicates or (node.group and node.kind != "path"))
+        if node.kind in ("condition", "block", "call"):
+            run = _PASSING[node.kind](self, node, tail and not filtered, not filtered)
+        else:
+            run = _MAKERS[node.kind](self, node, not filtered)
+        if filtered:
+            run = path.filtered(self, node, run)
+        self.height -= 1
+        self.above -= 1
+        return run
+
+    def body(self, node: Node) -> Run:
+        """The closure of a function's body, whose depth counts from its call."""
+        height, self.height = self.height, 0
+        run = self.run(node, tail=True)
+        self.height = height
+        return run
+
+
+Maker = Callable[[Compiler, Node, bool], Run]
+
+
+def _literal(_: Compiler, node: Node, __: bool) -> Run:
+    value = node.value
+    return lambda context, frame: value
+
+
+def _name(_: Compiler, node: Node, settle: bool) -> Run:
+    return path.named(node, settle)
+
+
+def _regex(_: Compiler, node: Node, __: bool) -> Run:
+    pattern, flags = cast(tuple[str, str], node.value)
+    regex = Regex(pattern, flags, node.at)
+    return lambda context, frame: regex
+
+
+def _variable(compiler: Compiler, node: Node, _: bool) -> Run:
+    name = cast(str, node.value)
+    if not name:
+        return lambda context, frame: (
+            context[0] if type(context) is Array and context.outer else context
+        )
+    if name == "$":
+        return lambda context, frame: frame.evaluation.root
+    if name in compiler.library and name not in compiler.bound:
+        function = compiler.library[name]
+        return lambda context, frame: function
+    return lambda context, frame: plain(frame.get(name))
+
+
+def _parent(_: Compiler, node: Node, __: bool) -> Run:
+    slot = node.slot
+    return lambda context, frame: frame.get(slot.label) if slot else UNDEFINED
+
+
+def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
+    def run(context: Any, frame: Frame) -> Any:
+        if type(context) is Array and context.outer:
+            context = context[0]
+        found = Array(sequence=True)
+        if isinstance(context, dict | list):
+            fields = cast(dict[Any, Any], context)
+            for value in fields.values() if isinstance(context, dict) else fields:
+                if isinstance(value, list):
+                    found.extend(_flat(cast(list[Any], value)))
+                else:
+                    found.append(plain(value))
+        frame.evaluation.meter.values(len(found))
+        found.keep = node.keep
+        return settled(found) if settle else found
+
+    return run
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for value in values:
+        if isinstance(value, list):
+            flat.extend(_flat(cast(list[Any], value)))
+        else:
+            flat.append(value)
+    return flat
+
+
+def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
+    def run(context: Any, frame: Frame) -> Any:
+        if context is UNDEFINED:
+            return UNDEFINED
+        found = Array(sequence=True)
+        found.keep = node.keep
+        waiting: list[Any] = [context]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting.extend(reversed(cast(list[Any], value)))
+                continue
+            frame.evaluation.meter.take()
+            found.append(plain(value))
+            if isinstance(value, dict):
+                waiting.extend(reversed(list(cast(dict[str, Any], value).values())))
+        frame.evaluation.meter.values(len(found))
+        return settled(found) if settle or len(found) == 1 else found
+
+    return run
+
+
+def _array(compiler: Compiler, node: Node, _: bool) -> Run:
+    items = [(compiler.run(item), item.kind == "array") for item in node.items]
+
+    def run(context: Any, frame: Frame) -> Any:
+        made = Array()
+        made.whole = node.whole
+        for item, nested in items:
+            value = item(context, frame)
+            if value is UNDEFINED:
+                continue
+            if not nested and isinstance(value, list):
+                made.extend(cast(list[Any], value))
+            else:
+                made.append(value)
+        frame.evaluation.meter.values(len(made))
+        return made
+
+    return run
+
+
+def _object(compiler: Compiler, node: Node, _: bool) -> Run:
+    return path.grouping(compiler, node)
+
+
+def _negation(compiler: Compiler, node: Node, _: bool) -> Run:
+    operand = compiler.run(cast(Node, node.left))
+
+    def run(context: Any, frame: Frame) -> Any:
+        value = operand(context, frame)
+        if value is UNDEFINED:
+            return value
+        if not is_number(value):
+            _refuse_secrets(node.at, value)
+            fail("D1002", node.at, value=value)
+        return -value
+
+    return run
+
+
+def _refuse_secrets(at: int, *values: Any) -> None:
+    if any(is_secret(value) for value in values):
+        fail("H0003", at)
+
+
+def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
+    left, right = compiler.run(cast(Node, node.left)), compiler.run(cast(Node, node.right))
+    operator = cast(str, node.value)
+    if operator == "and":
+        return lambda context, frame: truth(left(context, frame)) and truth(right(context, frame))
+    if operator == "or":
+        return lambda context, frame: truth(left(context, frame)) or truth(right(context, frame))
+    operate = _OPERATORS[operator]
+
+    def run(context: Any, frame: Frame) -> Any:
+        one, two = left(context, frame), right(context, frame)
+        try:
+            return operate(operator, one, two, frame)
+        except Fault as fault:
+            if fault.at is None:
+                fault.at = node.at
+                fault.facts.setdefault("token", operator)
+            raise
+
+    return run
+
+
+def _arithmetic(operator: str, left: Any, right: Any, _: Frame) -> Any:
+    if is_number(left) and is_number(right):
+        return calculate(operator, left, right)
+    _refuse_secrets_here(left, right)
+    if left is not UNDEFINED and not is_number(left):
+        fail("T2001", value=left)
+    if right is not UNDEFINED and not is_number(right):
+        fail("T2002", value=right)
+    return UNDEFINED
+
+
+def _refuse_secrets_here(*values: Any) -> None:
+    if any(is_secret(value) for value in values):
+        fail("H0003")
+
+
+def _equality(operator: str, left: Any, right: Any, frame: Frame) -> bool:
+    # Halflap's rule, where JSONata says false to both: what is absent is null.
+    if left is UNDEFINED:
+        left = None
+    if right is UNDEFINED:
+        right = None
+    if isinstance(left, list | dict) and isinstance(right, list | dict):
+        frame.evaluation.meter.take(len(cast(list[Any], left)))
+    return equal(left, right) is (operator == "=")
+
+
+def _comparison(operator: str, left: Any, right: Any, _: Frame) -> Any:
+    _refuse_secrets_here(left, right)
+    for value in (left, right):
+        if value is not UNDEFINED and type(value) is not str and not is_number(value):
+            fail("T2010", value=value)
+    if left is UNDEFINED or right is UNDEFINED:
+        return UNDEFINED
+    if (type(left) is str) is not (type(right) is str):
+        fail("T2009", value=left, value2=right)
+    match operator:
+        case "<":
+            return left < right
+        case "<=":
+            return left <= right
+        case ">":
+            return left > right
+        case _:
+            return left >= right
+
+
+def _concatenation(_: str, left: Any, right: Any, frame: Frame) -> str:
+    one = "" if left is UNDEFINED else written(left)
+    two = "" if right is UNDEFINED else written(right)
+    frame.evaluation.meter.text(len(one) + len(two))
+    return one + two
+
+
+def _range(_: str, left: Any, right: Any, frame: Frame) -> Any:
+    for code, value in (("T2003", left), ("T2004", right)):
+        if value is not UNDEFINED and not (is_number(value) and value == int(value)):
+            _refuse_secrets_here(value)
+            fail(code, value=value)
+    if left is UNDEFINED or right is UNDEFINED or left > right:
+        return UNDEFINED
+    first, last = int(left), int(right)
+    meter = frame.evaluation.meter
+    if last - first >= meter.budget.values:
+        fail("D2014", limit=f"{meter.budget.values:,}")
+    meter.values(last - first + 1)
+    meter.bytes(32 * (last - first + 1))
+    return Array(range(first, last + 1), sequence=True)
+
+
+def _inclusion(_: str, left: Any, right: Any, frame: Frame) -> bool:
+    _refuse_secrets_here(left)
+    if left is UNDEFINED or right is UNDEFINED:
+        return False
+    if not isinstance(right, list):
+        right = [right]
+    values = cast(list[Any], right)
+    frame.evaluation.meter.take(len(values) // 8)
+    if isinstance(left, list | dict):
+        return any(value is left for value in values)
+    return any(equal(left, value) for value in values)
+
+
+_OPERATORS: dict[str, Callable[[str, Any, Any, Frame], Any]] = {
+    "+": _arithmetic,
+    "-": _arithmetic,
+    "*": _arithmetic,
+    "/": _arithmetic,
+    "%": _arithmetic,
+    "=": _equality,
+    "!=": _equality,
+    "<": _comparison,
+    "<=": _comparison,
+    ">": _comparison,
+    ">=": _comparison,
+    "&": _concatenation,
+    "..": _range,
+    "in": _inclusion,
+}
+
+
+def _bind(compiler: Compiler, node: Node, _: bool) -> Run:
+    value = compiler.run(cast(Node, node.right))
+    name = cast(str, node.value)
+
+    def run(context: Any, frame: Frame) -> Any:
+        found = value(context, frame)
+        cast(dict[str, Any], frame.names)[name] = found
+        return found
+
+    return run
+
+
+def _block(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
+    if not node.items:
+        return lambda context, frame: UNDEFINED
+    *before, last = node.items
+    parts = [compiler.run(part) for part in before]
+    final = compiler.run(last, tail=tail)
+    if not parts and last.kind != "bind":
+        return final
+
+    def run(context: Any, frame: Frame) -> Any:
+        inner = frame.inner({})
+        for part in parts:
+            part(context, inner)
+        return final(context, inner)
+
+    return run
+
+
+def _condition(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
+    test = compiler.run(cast(Node, node.left))
+    then = compiler.run(cast(Node, node.right), tail=tail)
+    otherwise = compiler.run(node.other, tail=tail) if node.other else None
+
+    def run(context: Any, frame: Frame) -> Any:
+        if truth(test(context, frame)):
+            return then(context, frame)
+        return otherwise(context, frame) if otherwise else UNDEFINED
+
+    return run
+
+
+_MAKERS: dict[Kind, Maker] = {
+    "path": path.path,
+    "name": _name,
+    "literal": _literal,
+    "regex": _regex,
+    "variable": _variable,
+    "wildcard": _wildcard,
+    "descendant": _descendant,
+    "parent": _parent,
+    "array": _array,
+    "object": _object,
+    "negation": _negation,
+    "binary": _binary,
+    "bind": _bind,
+    "partial": call.partial,
+    "lambda": call.function,
+    "apply": call.application,
+    "transform": call.transform,
+}
+
+_PASSING: dict[str, Callable[[Compiler, Node, bool, bool], Run]] = {
+    "block": _block,
+    "condition": _condition,
+    "call": call.call,
+}
+"""What a tail call may stand in, and the call itself."""

@@ -1,0 +1,160 @@
+"""An expression: read once, evaluated often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self, cast
+
+from halflap.lowcode.expressions.compiler import Compiler
+from halflap.lowcode.expressions.error import Fault, fail
+from halflap.lowcode.expressions.frame import Evaluation, Frame
+from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.expressions.meter import DEFAULT, MIB, Budget, Meter
+from halflap.lowcode.expressions.parser import parse
+from halflap.lowcode.expressions.reads import Name, names_read
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.value import UNDEFINED, Function, is_secret, plain
+from halflap.sdk.codec import MAX_DEPTH
+from halflap.sdk.schema import Unset
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression can see: values by name, and the time and chance of the execution.
+
+    `seed` makes `$random()` and `$shuffle()` repeat themselves: give each step its own.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    now: datetime | None = None
+    seed: str | int | None = None
+
+
+class Expression:
+    """A JSONata expression.
+
+        price = Expression.parse("$round(event.seats * event.price, 2)")
+        price.evaluate(Scope({"event": {"seats": 3, "price": Decimal("9.99")}}))
+
+    Raises `ExpressionError`, with the place in the text, where it cannot be read or evaluated.
+    """
+
+    __slots__ = ("_run", "text", "tree")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self.tree: Node = parse(text)
+            self._run = Compiler(LIBRARY, frozenset(_bound(self.tree))).run(self.tree)
+        except Fault as fault:
+            raise fault.explained(text) from None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an expression (the text after the `=`)."""
+        return cls(text)
+
+    def names(self) -> tuple[Name, ...]:
+        """What it reads of its scope: `known.id` of `=known.id`, with the place."""
+        return names_read(self.tree, self.text, LIBRARY)
+
+    def evaluate(self, scope: Scope, budget: Budget = DEFAULT) -> Any | Unset:
+        """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.
+
+        A secret is handed on as it is. Raises `ExpressionError`, also when the budget is spent.
+        """
+        return self._evaluated(scope.values, scope.values, scope, budget)
+
+    def _evaluated(
+        self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget
+    ) -> Any:
+        try:
+            return self._once(root, variables, scope, budget)
+        except RecursionError:
+            pass
+        # The caller's own stack left too little room. What is pure can begin again, on a fresh one.
+        try:
+            with ThreadPoolExecutor(1) as fresh:
+                return fresh.submit(self._once, root, variables, scope, budget).result()
+        except RecursionError:
+            raise Fault("H0102", 0, limit=budget.depth).explained(self.text) from None
+
+    def _once(self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget) -> Any:
+        evaluation = Evaluation(Meter(budget), root, scope.now, scope.seed)
+        frame = Frame(evaluation, {}, Frame(evaluation, variables, Frame(evaluation, LIBRARY)))
+        try:
+            return _result(self._run(root, frame), budget)
+        except Fault as fault:
+            raise fault.explained(self.text) from None
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+
+def _bound(node: Node) -> Iterator[str]:
+    """Every name that the expression binds itself."""
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if each.kind == "bind":
+            yield cast(str, each.value)
+        if each.kind == "lambda":
+            yield from (cast(str, item.value) for item in each.items)
+        yield from (name for name in (each.focus, each.index) if name)
+        yield from (stage.index for stage in each.stages if stage.index)
+        waiting += within(each)
+
+
+def within(node: Node) -> Iterator[Node]:
+    """The nodes directly below."""
+    yield from (each for each in (node.left, node.right, node.other, node.group) if each)
+    yield from node.items
+    for name, value in node.pairs:
+        yield from (name, value)
+    yield from (term for term, _ in node.terms)
+    yield from (stage.node for stage in (*node.predicates, *node.stages) if stage.node)
+
+
+_FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))
+
+
+def _result(value: Any, budget: Budget) -> Any:
+    """The value as JSON has it, made of plain lists and objects; refuses what is too much."""
+    value = plain(value)
+    if type(value) in _FLAT:
+        return value
+    return _Copy(budget).of(value, 0)
+
+
+class _Copy:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._left = budget.result
+
+    def of(self, value: Any, depth: int) -> Any:
+        self._left -= len(value) if type(value) is str else 16
+        if self._left < 0:
+            fail("H0107", limit=self._budget.result // MIB)
+        if isinstance(value, list | dict):
+            if depth >= MAX_DEPTH:
+                fail("H0108", limit=MAX_DEPTH)
+            if isinstance(value, list):
+                values: list[Any] = []
+                for each in cast(list[Any], value):
+                    values.append(None if each is UNDEFINED else self.of(each, depth + 1))
+                return values
+            fields: dict[str, Any] = {}
+            for name, each in cast(dict[str, Any], value).items():
+                self._left -= len(name)
+                fields[name] = self.of(each, depth + 1)
+            return fields
+        if isinstance(value, Function):
+            fail("H0004")
+        value = plain(value)
+        if type(value) not in _FLAT and not is_secret(value):
+            fail("H0005", type=type(value).__name__)
+        return value

@@ -1,0 +1,65 @@
+"""Where names are looked up while an expression is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from halflap.lowcode.expressions.value import UNDEFINED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from halflap.lowcode.expressions.meter import Meter
+
+
+class Evaluation:
+    """What one evaluation has in common: its meter, root, time and chance."""
+
+    __slots__ = ("_random", "_seed", "meter", "now", "root")
+
+    def __init__(
+        self, meter: Meter, root: Any, now: datetime | None, seed: str | int | None
+    ) -> None:
+        self.meter = meter
+        self.root = root
+        self.now = now
+        self._seed = seed
+        self._random: Random | None = None
+
+    @property
+    def random(self) -> Random | None:
+        """Chance that is the same for the same seed."""
+        if self._random is None and self._seed is not None:
+            self._random = Random(self._seed)  # noqa: S311
+        return self._random
+
+
+class Frame:
+    """Variables, and the frame around it."""
+
+    __slots__ = ("evaluation", "names", "outer")
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        names: Mapping[str, Any],
+        outer: Frame | None = None,
+    ) -> None:
+        self.evaluation = evaluation
+        self.names = names
+        self.outer = outer
+
+    def get(self, name: str) -> Any:
+        """The value of a variable."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.names:
+                return frame.names[name]
+            frame = frame.outer
+        return UNDEFINED
+
+    def inner(self, names: Mapping[str, Any]) -> Frame:
+        """A frame in this one."""
+        return Frame(self.evaluation, names, self)

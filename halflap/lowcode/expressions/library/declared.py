@@ -1,0 +1,38 @@
+"""How a function of the library is declared: its name and signature above a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from halflap.lowcode.expressions.signature import Signature
+from halflap.lowcode.expressions.value import UNDEFINED, Function, Native
+
+LIBRARY: dict[str, Function] = {}
+"""Every function, by its name without the `$`."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def function(name: str, signature: str, *, arity: int | None = None) -> Callable[[F], F]:
+    """Declare a function that is given undefined, and whatever its signature allows."""
+    checked = Signature(signature)
+
+    def declare(run: F) -> F:
+        LIBRARY[name] = Native(name, run, checked.takes if arity is None else arity, checked)
+        return run
+
+    return declare
+
+
+def of_value(name: str, signature: str, *, arity: int | None = None) -> Callable[[F], F]:
+    """Declare a function that is undefined where its first argument is."""
+
+    def declare(run: F) -> F:
+        def guarded(frame: Any, value: Any = UNDEFINED, *rest: Any) -> Any:
+            return value if value is UNDEFINED else run(frame, value, *rest)
+
+        function(name, signature, arity=arity)(guarded)
+        return run
+
+    return declare

@@ -1,0 +1,144 @@
+"""Numbers: rounding, powers, sums, and truth."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from halflap.lowcode.expressions import number as arithmetic
+from halflap.lowcode.expressions.error import Fault, fail
+from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.lexer import number_of
+from halflap.lowcode.expressions.library.declared import function, of_value
+from halflap.lowcode.expressions.number import Number
+from halflap.lowcode.expressions.value import UNDEFINED, truth
+
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][-+]?[0-9]+)?")
+_BASED = re.compile(r"0[xX][0-9A-Fa-f]+|0[oO][0-7]+|0[bB][01]+")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@of_value("number", "<(nsb)-:n>")
+def number(_: Frame, value: Any) -> Number:
+    """A number, of a text, of true and false."""
+    if isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    if _DECIMAL.fullmatch(value):
+        sign, digits = ("-", value[1:]) if value.startswith("-") else ("", value)
+        whole, point, rest = digits.partition(".")
+        try:
+            return number_of(sign + (whole.lstrip("0") or "0") + point + rest)
+        except Fault:
+            fail("D3030", value=value)
+    if _BASED.fullmatch(value) and len(value) < 300:
+        return int(value, 0)
+    return fail("D3030", value=value)
+
+
+@of_value("floor", "<n-:n>")
+def floor(_: Frame, value: Number) -> Number:
+    """The whole number below."""
+    return arithmetic.floor(value)
+
+
+@of_value("ceil", "<n-:n>")
+def ceil(_: Frame, value: Number) -> Number:
+    """The whole number above."""
+    return arithmetic.ceiling(value)
+
+
+@of_value("round", "<n-n?:n>")
+def rounded(_: Frame, value: Number, places: Any = UNDEFINED) -> Number:
+    """To decimal places, halves to the even neighbour."""
+    return arithmetic.rounded(value, 0 if places is UNDEFINED else int(places))
+
+
+@of_value("abs", "<n-:n>")
+def absolute(_: Frame, value: Number) -> Number:
+    """Without its sign."""
+    return -value if value < 0 else value
+
+
+@of_value("sqrt", "<n-:n>")
+def square_root(_: Frame, value: Number) -> Number:
+    """The square root."""
+    return arithmetic.root(value)
+
+
+@of_value("power", "<n-n:n>")
+def power(_: Frame, base: Number, exponent: Any) -> Any:
+    """A power."""
+    return exponent if exponent is UNDEFINED else arithmetic.power(base, exponent)
+
+
+@function("random", "<:n>")
+def random(frame: Frame) -> Number:
+    """A number from 0 to 1, the same in every replay."""
+    if frame.evaluation.random is None:
+        fail("H0002")
+    return Decimal(repr(frame.evaluation.random.random()))
+
+
+@of_value("formatBase", "<n-n?:s>")
+def format_base(_: Frame, value: Number, radix: Any = UNDEFINED) -> str:
+    """A whole number in another base."""
+    base = 10 if radix is UNDEFINED else int(arithmetic.rounded(radix))
+    if not 2 <= base <= 36:
+        fail("D3100", value=base)
+    rest = abs(int(arithmetic.rounded(value)))
+    digits = ""
+    while rest:
+        rest, digit = divmod(rest, base)
+        digits = _DIGITS[digit] + digits
+    return ("-" if value < 0 and digits else "") + (digits or "0")
+
+
+@of_value("sum", "<a<n>:n>")
+def total(frame: Frame, values: list[Number]) -> Number:
+    """The sum."""
+    frame.evaluation.meter.take(len(values) // 4)
+    result: Number = 0
+    for value in values:
+        result = arithmetic.calculate("+", result, value)
+    return result
+
+
+@function("count", "<a:n>")
+def count(_: Frame, values: Any = UNDEFINED) -> int:
+    """How many values there are."""
+    return 0 if values is UNDEFINED else len(values)
+
+
+@of_value("max", "<a<n>:n>")
+def greatest(frame: Frame, values: list[Number]) -> Any:
+    """The greatest number."""
+    frame.evaluation.meter.take(len(values) // 8)
+    return max(values, default=UNDEFINED)
+
+
+@of_value("min", "<a<n>:n>")
+def least(frame: Frame, values: list[Number]) -> Any:
+    """The least number."""
+    frame.evaluation.meter.take(len(values) // 8)
+    return min(values, default=UNDEFINED)
+
+
+@of_value("average", "<a<n>:n>")
+def average(frame: Frame, values: list[Number]) -> Any:
+    """The mean."""
+    return arithmetic.divide(total(frame, values), len(values)) if values else UNDEFINED
+
+
+@of_value("boolean", "<x-:b>")
+def boolean(_: Frame, value: Any) -> bool:
+    """Whether it counts as true."""
+    return truth(value)
+
+
+@of_value("not", "<x-:b>")
+def negated(_: Frame, value: Any) -> bool:
+    """Whether it counts as false."""
+    return not truth(value)

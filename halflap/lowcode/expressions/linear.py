@@ -1,0 +1,44 @@
+"""RE2: patterns that are found in time that is linear in the text. The only place that imports it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import re2
+
+
+class Found(Protocol):
+    """Where a pattern was found."""
+
+    def group(self) -> Any: ...
+    def groups(self, default: Any = None) -> tuple[Any, ...]: ...
+    def span(self) -> tuple[int, int]: ...
+
+
+class Pattern(Protocol):
+    """A compiled pattern; `programsize` is how much there is to do for a character, at worst."""
+
+    programsize: int
+
+    def search(self, text: str | bytes, pos: int | None = None) -> Found | None: ...
+    def match(self, text: str | bytes) -> Found | None: ...
+
+
+class Unreadable(ValueError):
+    """RE2 does not understand the pattern, or does not take one as large; it says why."""
+
+
+_re2 = cast(Any, re2)
+
+
+def compiled(source: str, *, memory: int, ignore_case: bool = False) -> Pattern:
+    """Compile a pattern, into at most so many bytes."""
+    options = _re2.Options()
+    options.max_mem = memory
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    try:
+        return cast(Pattern, _re2.compile(source, options))
+    except _re2.error as error:
+        reason = error.args[0] if error.args else ""
+        raise Unreadable(reason.decode() if isinstance(reason, bytes) else str(reason)) from None

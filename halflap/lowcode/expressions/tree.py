@@ -1,0 +1,84 @@
+"""The tree that an expression is read into: paths are flat lists of steps, as they are walked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from halflap.lowcode.expressions.signature import Signature
+
+Kind = Literal[
+    "path",
+    "name",
+    "literal",
+    "regex",
+    "variable",
+    "wildcard",
+    "descendant",
+    "parent",
+    "array",
+    "object",
+    "negation",
+    "binary",
+    "bind",
+    "block",
+    "condition",
+    "call",
+    "partial",
+    "placeholder",
+    "lambda",
+    "apply",
+    "transform",
+    "sort",
+    "end",
+]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Where the parent operator `%` finds what it stands for: a label, and how many levels up."""
+
+    label: str
+    level: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Stage:
+    """What a step's values pass: a filter (`node`) or a position that is bound to a name."""
+
+    at: int
+    node: Node | None = None
+    index: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One operation. `value` is its name, operator or literal; `at` its place in the text."""
+
+    kind: Kind
+    at: int
+    value: Any = None
+    left: Node | None = None
+    right: Node | None = None
+    other: Node | None = None
+    items: list[Node] = field(default_factory=list["Node"])
+    """The steps of a path, elements of an array, arguments of a call, parts of a block."""
+    pairs: list[tuple[Node, Node]] = field(default_factory=list[tuple["Node", "Node"]])
+    terms: list[tuple[Node, bool]] = field(default_factory=list[tuple["Node", bool]])
+    """What to sort by, and whether from the greatest to the least."""
+    predicates: list[Stage] = field(default_factory=list[Stage])
+    stages: list[Stage] = field(default_factory=list[Stage])
+    group: Node | None = None
+    signature: Signature | None = None
+    focus: str = ""
+    index: str = ""
+    slot: Slot | None = None
+    seeking: list[Slot] = field(default_factory=list[Slot])
+    tuples: bool = False
+    """Its values carry what was bound on the way: names, positions, parents."""
+    keep: bool = False
+    """`[]` was written after it: one value stays a list."""
+    keep_one: bool = False
+    whole: bool = False
+    """An array that is written at the beginning or the end of a path is not flattened."""

@@ -1,0 +1,234 @@
+"""An expression reads its scope, with exact numbers, and with what is absent as null."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from halflap.lowcode.expressions import Expression, ExpressionError, Scope
+from halflap.sdk.schema import UNSET
+
+SCOPE: dict[str, Any] = {
+    "event": {
+        "Id": "001",
+        "seats": 10,
+        "price": Decimal("22.00"),
+        "one": [{"sku": "a"}],
+        "lines": [{"sku": "a", "count": 1}, {"sku": "b", "count": 2}],
+    },
+    "config": {"discount": 10},
+    "urls": {"account": "https://x/1", "opportunity": "https://x/2"},
+    "secrets": {"account": SecretStr("hush")},
+    "known": None,
+    "message": {"url": "https://x/2"},
+}
+
+
+def value(text: str, **more: Any) -> Any:
+    scope = Scope({**SCOPE, **more}, now=dt.datetime(2026, 1, 2, tzinfo=dt.UTC), seed="exe_1/a")
+    return Expression.parse(text).evaluate(scope)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("event.Id", "001"),
+        ("message.url in urls.*", True),
+        ("event.lines.sku", ["a", "b"]),
+        ("event.lines[count = 2].sku", "b"),
+        ("event.lines^(>count).sku", ["b", "a"]),
+        ("event.lines{sku: count}", {"a": 1, "b": 2}),
+        ("event.lines[sku = $event.lines[1].sku].count", 2),
+        ("$map(event.lines, function($line) { $line.sku & event.Id })", ["a001", "b001"]),
+        ('"Total: " & event.price', "Total: 22.00"),
+        ("$millis()", 1_767_312_000_000),
+    ],
+)
+def test_the_scope_is_read_by_name(text: str, expected: Any) -> None:
+    assert value(text) == expected
+
+
+def test_the_amount_of_the_article() -> None:
+    amount = value("$round(event.seats * event.price * (1 - config.discount / 100), 2)")
+    assert (amount, type(amount), str(amount)) == (Decimal(198), Decimal, "198.00")
+
+
+@pytest.mark.parametrize("absent", ["known", "event.nickname", "nobody", "known.id", "$nobody.id"])
+def test_what_is_absent_is_null_to_a_comparison(absent: str) -> None:
+    assert value(f"{absent} = null") is True
+    assert value(f"{absent} != null") is False
+    assert value(f'{absent} = "x"') is False
+    assert value(f'{absent} != "x"') is True
+
+
+def test_what_is_there_is_not_null() -> None:
+    assert value("event.Id = null") is False
+    assert value("event.Id != null") is True
+    assert value("event.none = null", event={"none": 0}) is False
+
+
+def test_nothing_is_told_from_null() -> None:
+    assert value("event.nickname") is UNSET
+    assert value("known.id") is UNSET
+    assert value("event.lines[sku = 'c']") is UNSET
+    assert value("known") is None
+    assert value("null") is None
+
+
+def test_a_list_of_one_in_the_event_stays_a_list() -> None:
+    assert value("event.one") == [{"sku": "a"}]
+    assert value("event.one.sku") == "a"
+    assert value("event.one.sku[]") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12345678901234567890123 + 1", 12345678901234567890124),
+        ("0.1 + 0.2", Decimal("0.3")),
+        ("1.10", Decimal("1.10")),
+        ("6 / 3", 2),
+        ("1 / 3", Decimal("0.3333333333333333333333333333")),
+        ("1 = 1.0", True),
+        ("-7 % 3", -1),
+        ("$round(2.5)", 2),
+        ("$round(0.125, 2)", Decimal("0.12")),
+        ("$round(1234, -2)", 1200),
+        ("$sum([0.1, 0.2, 3])", Decimal("3.3")),
+        ("$average([1, 2])", Decimal("1.5")),
+        ("$power(2, 100)", 2**100),
+        ("$number('10.50')", Decimal("10.50")),
+        ("$string(12345678901234567890123)", "12345678901234567890123"),
+        ("[1, true, 1.0, 2] ~> $distinct()", [1, True, 2]),
+    ],
+)
+def test_numbers_are_exact(text: str, expected: Any) -> None:
+    result = value(text)
+    assert result == expected
+    assert str(result) == str(expected)
+
+
+def test_a_float_of_the_scope_is_the_decimal_that_it_is_written_as() -> None:
+    assert value("amount * 3", amount=0.1) == Decimal("0.3")
+    assert value("amounts[0]", amounts=[0.1]) == Decimal("0.1")
+
+
+def test_a_secret_is_handed_on_whole() -> None:
+    secret = SCOPE["secrets"]["account"]
+    assert value("secrets.account") is secret
+    assert value("{'token': secrets.account}") == {"token": secret}
+    assert value("event.Id = '001' ? secrets.account") is secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secrets.account & ''",
+        "$string(secrets)",
+        "$string(secrets.account)",
+        "secrets.account = 'hush'",
+        "secrets.account != null",
+        "secrets.account < 'i'",
+        "secrets.account in ['hush']",
+        "'hush' in secrets.account",
+        "secrets.account ? 1 : 2",
+        "$length(secrets.account)",
+        "$distinct([secrets.account, secrets.account])",
+        "$sort([secrets.account, secrets.account])",
+        "{secrets.account: 1}",
+        "secrets.account._secret_value",
+        "secrets.account.get_secret_value",
+        "-secrets.account",
+        "[1..secrets.account]",
+        "secrets.*[$ = 'hush']",
+        "$type(secrets.account)",
+        "$join([secrets.account])",
+        "[secrets.account, secrets.account]^($)",
+        "$boolean(secrets.account)",
+    ],
+)
+def test_nothing_else_is_done_with_a_secret(text: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        value(text)
+    assert "hush" not in str(raised.value).replace("'hush'", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["event.__class__", "event.lines.__len__", "event.items", "$lookup(event, '__class__')"]
+)
+def test_no_python_is_reached(text: str) -> None:
+    assert value(text) is UNSET
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(ExpressionError, match="object is no value of JSON"):
+        value("thing", thing=object())
+    with pytest.raises(ExpressionError, match="a function is no result"):
+        value("$sum")
+
+
+def test_eval_is_not_offered() -> None:
+    with pytest.raises(ExpressionError, match=r"\$eval is not offered"):
+        Expression.parse("$eval('1')")
+
+
+def test_time_and_chance_are_those_of_the_execution() -> None:
+    assert value("[$random(), $random()]") == value("[$random(), $random()]")
+    assert value("$random() = $random()") is False
+    assert value("$shuffle([1..100])") == value("$shuffle([1..100])")
+    with pytest.raises(ExpressionError, match="needs the time or the chance"):
+        Expression.parse("$millis()").evaluate(Scope())
+    with pytest.raises(ExpressionError, match="needs the time or the chance"):
+        Expression.parse("$random()").evaluate(Scope())
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("event.Id +", 1, 11, "ends too early"),
+        ("(event.Id", 1, 10, r"\) is missing at the end"),
+        ("event\n  .lines[\n 1 ~ 2]", 3, 4, "~ is no operator"),
+        ("'open", 1, 1, "no closing quote"),
+        ("event.seats * event.Id", 1, 13, r"not a number but \"001\"; use \$number"),
+        ("1 +\n $lenght('x')", 2, 9, r"there is no function \$lenght"),
+        ("length('x')", 1, 7, r"did you mean \$length"),
+        ("1 / 0", 1, 3, "divided by zero"),
+        ("/(?=x)/", 1, 1, "no look-around"),
+    ],
+)
+def test_an_error_says_what_and_where(text: str, line: int, column: int, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message) as raised:
+        value(text)
+    assert (raised.value.line, raised.value.column) == (line, column)
+    assert raised.value.text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("known = null", ["known"]),
+        ("event.seats * event.price", ["event.seats", "event.price"]),
+        ("message.url in urls.*", ["message.url", "urls.*"]),
+        ("event.lines[sku = config.sku].count", ["event.lines.count"]),
+        ("event.lines[sku = $config.sku].count", ["event.lines.count", "config.sku"]),
+        ("event.lines^(count).sku", ["event.lines"]),
+        ("($x := known.id; $x & $sum(event.n))", ["known.id", "event.n"]),
+        ("$map(event.lines, function($l) { $l.sku & event.Id })", ["event.lines", "event.Id"]),
+        ("$$.event.Id", ["event.Id"]),
+        ("{'a': event.a, event.k: [event.b]}", ["event.a", "event.k", "event.b"]),
+        ("known ? known.id : $error('x')", ["known", "known.id"]),
+        ("event.`a b`.c", ["event.a b.c"]),
+        ("1 + 2", []),
+    ],
+)
+def test_the_names_that_are_read(text: str, names: list[str]) -> None:
+    assert [str(name) for name in Expression.parse(text).names()] == names
+
+
+def test_a_name_has_its_place() -> None:
+    (name,) = Expression.parse("\n  known.id").names()
+    assert (name.path, name.offset, name.line, name.column) == (("known", "id"), 3, 2, 3)
