@@ -7,10 +7,12 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from halflap.errors import StoreError, StoreFull, StoreLocked
+from halflap.store._log import LONGEST_PAGES, Log
 
 READERS = 2
 BUSY_SECONDS = 5.0
@@ -31,7 +33,7 @@ _WRITER_PRAGMAS = (
     "fullfsync = ON",
     "checkpoint_fullfsync = ON",
     "journal_size_limit = 67108864",
-    "wal_autocheckpoint = 4000",
+    f"wal_autocheckpoint = {LONGEST_PAGES}",
     "cache_size = -16384",
 )
 
@@ -69,18 +71,36 @@ def _private(path: str, flags: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An open store: the lock that holds it, the connection that writes, those that only read."""
+    """An open store: the lock that holds it, the connection that writes, those that only read.
+
+    One in memory has neither lock nor log.
+    """
 
     path: Path
     lock: Lock | None
     writer: sqlite3.Connection
     readers: list[sqlite3.Connection]
+    log: Log | None = None
+
+    def abandon(self) -> None:
+        """Have nobody close it before the process ends: its last connection would remove the log.
+
+        Where what was copied into the file may not be there, that is the only place where it is.
+        """
+
+        def keep(_: File) -> None:
+            threading.Event().wait()
+
+        # A thread's variables are the only ones that outlive the interpreter.
+        threading.Thread(target=keep, args=(self,), daemon=True).start()
 
     def close(self) -> None:
         """Close every connection, the writer's last, and release the lock."""
         try:
             for connection in (*self.readers, self.writer):
                 connection.close()
+            if self.log is not None:
+                self.log.close()
         finally:
             if self.lock is not None:
                 self.lock.release()
@@ -113,11 +133,15 @@ def open_file(path: Path, synchronous: str) -> File:
             # After a failed fsync the log may be whole in the kernel's cache and torn on disk,
             # and no later fsync would mend it: move it into the file before building on it.
             writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            beside = _connect(str(path), _PRAGMAS + _WRITER_PRAGMAS)
+            undo.callback(beside.close)
+            beside.execute(f"PRAGMA synchronous = {synchronous}")
             readers: list[sqlite3.Connection] = []
             for _ in range(READERS):
                 reader = _connect(f"{path.as_uri()}?mode=ro", (*_PRAGMAS, "query_only = ON"))
                 undo.callback(reader.close)
                 readers.append(reader)
+            log = Log(path, beside)
         except sqlite3.Error as error:
             raise explain(error, path) from error
         except OSError as error:
@@ -126,7 +150,7 @@ def open_file(path: Path, synchronous: str) -> File:
                 "name a directory that exists and that this user may write."
             ) from error
         undo.pop_all()
-        return File(path, lock, writer, readers)
+        return File(path, lock, writer, readers, log)
 
 
 def _connect(name: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:

@@ -75,6 +75,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._file = file
         self._connection = file.writer
+        self._log = file.log
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for reader in file.readers:
             self._idle.put(reader)
@@ -193,6 +194,8 @@ class Database:
             batch.append(following)
         try:
             self._work_off(batch)
+            if self._log is not None and self._failed is None:
+                self._log.grown(len(batch), self._connection)
         except BaseException as error:  # whatever it is, nobody may be left waiting
             self._fail(error, batch)
         return following is not None
@@ -262,6 +265,8 @@ class Database:
         if self._failed is not None:
             self._settle([item], errors=[self._doubt()])
             return
+        if self._log is not None:
+            self._log.wait()
         try:
             result = item[0](self._connection)
         except BaseException as error:
@@ -327,6 +332,9 @@ class Database:
         self._thread.join()
         if self._pool is not None:
             self._pool.shutdown()
+        if self._log is not None and not self._log.stop():
+            self._file.abandon()
+            return
         if self._failed is None:
             with contextlib.suppress(sqlite3.Error):  # the log keeps what is not moved
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
