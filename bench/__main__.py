@@ -15,12 +15,13 @@ from bench import report
 from bench.lasting import LASTING
 from bench.measure import Figures, control, measure
 from bench.peers.contest import Contest
-from bench.process import REPOSITORY, BenchError, filesystem, wrk
+from bench.process import REPOSITORY, BenchError, Others, filesystem, wrk
+from bench.promises import promises
 from bench.stores import Keeper, Kind, keeper
 from bench.stores.store import KINDS
 from bench.workload import WORKLOADS
 
-PACE_SECONDS = 8.0
+PACE_SECONDS = 15.0
 RAW_SECONDS = 1.5
 
 
@@ -79,6 +80,7 @@ def run(
     directory.mkdir(parents=True, exist_ok=True)
     if filesystem(directory) in ("tmpfs", "ramfs", "overlay") and not quick:
         raise BenchError(f"{directory} is on {filesystem(directory)}, no disk; name one with --dir")
+    others = Others()
     with keeper(store, directory) as stores:
         about = report.setting(directory, stores, quick=quick)
         workloads = [name for name in names if name in WORKLOADS]
@@ -91,6 +93,9 @@ def run(
                 found = report.all_rounded(LASTING[name](stores, quick=quick))
                 report.say(f"{name}: {found['value']} ({found['title']}, {found['target']})")
                 lines.append({"row": name, **about, **found})
+    lines += promises(lines)
+    busy = {"others_cores": round(others.cores(), 2)}
+    lines = [each | busy for each in lines]
     for each in lines:
         print(json.dumps(each), flush=True)
     return lines

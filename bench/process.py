@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,25 @@ def rss_mib(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
+
+
+class Others:
+    """What other programs do on this machine from now on, the benchmark's own having ended by then."""
+
+    def __init__(self) -> None:
+        self._since, self._used = time.monotonic(), _used_by_others()
+
+    def cores(self) -> float:
+        """How many cores they have kept busy in the mean: with more than a few tenths, times lie."""
+        return max(_used_by_others() - self._used, 0.0) / (time.monotonic() - self._since)
+
+
+def _used_by_others() -> float:
+    """CPU seconds of everybody, the hypervisor too, less those of ours that we waited for."""
+    with suppress(OSError):
+        user, nice, system, _, _, *rest = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+        return sum(map(int, (user, nice, system, *rest))) / TICKS - sum(os.times()[:4])
     return 0.0
 
 

@@ -13,8 +13,9 @@ A peer's line has `peer`, `version`, `node`, how it was set up, where its flow d
 flows are those that wholly arrived, from the first arrival to the last; CPU and memory are of all its
 processes. Events of the flood before the measured one count as acknowledged, lost and doubled too.
 
-What is measured by `history`, `memory` and `idle` (lasting.py) is a line with `row`: its `value`, the
-`target` that it is held to, and what it was made of.
+What is held to a `target` is a line with `row`: its `value`, and what that was made of. Such are
+`history`, `memory` and `idle` (lasting.py), what a run beside the peers is held to (promises.py),
+fairness.py's and scale.py's. others_cores: how many cores other programs kept busy meanwhile.
 """
 
 from __future__ import annotations
@@ -97,6 +98,12 @@ def rounded(value: float) -> float:
 def all_rounded(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures, each with as many digits as mean something."""
     return {k: rounded(v) if isinstance(v, float) else v for k, v in figures.items()}
+
+
+def is_kept(line: dict[str, Any]) -> bool:
+    """Whether what a line with a target measured is as it is to be."""
+    how, _, than = line["target"].partition(" ")
+    return line["value"] <= float(than) if how == "<=" else line["value"] >= float(than)
 
 
 def keep(lines: Sequence[dict[str, Any]], results: Path = RESULTS) -> Path:

@@ -1,14 +1,13 @@
 """`python -m bench.scale`: a queue of flows that take CPU time, by one worker process and by two.
 
 The queue is filled while it is held back, the workers are up before it is let go, and time counts
-from then until the last flow has ended. JSON lines on stdout, kept in bench/results.
+from then until the last flow has ended. A line of JSON on stdout, kept in bench/results.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -18,10 +17,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from bench import report
-from bench.process import REPOSITORY
+from bench.measure import Figures
+from bench.process import REPOSITORY, Others
 from bench.server import keys_of
 from bench.stores import keeper
 from bench.workload import INTEGRATIONS
@@ -114,8 +113,40 @@ async def worker(directory: Path, settings: Settings) -> asyncio.subprocess.Proc
     return process
 
 
+def run(directory: Path, *, flows: int, ms: float, runs: int) -> Figures:
+    """One worker and two in turn, and the line of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found: dict[int, list[float]] = {1: [], 2: []}
+    others = Others()
+    with keeper("postgresql", directory) as stores:
+        about = report.setting(directory, stores, quick=False)
+        for number in range(runs):
+            for workers, rates in found.items():
+                with stores.fresh() as store:
+                    took = asyncio.run(measure(store.directory, store.url, workers, flows, ms))
+                rates.append(flows / took)
+                report.say(f"run {number + 1}, {workers} workers: {flows / took:,.1f} flows/s")
+    one, two = (statistics.median(each) for each in found.values())
+    title = f"flows/s of two workers ÷ of one, {ms:g} ms of CPU each"
+    return about | report.all_rounded(
+        {
+            "row": "scale",
+            "title": title,
+            "value": two / one,
+            "target": ">= 1.6",
+            "flows": flows,
+            "cpu_ms": ms,
+            "runs": runs,
+            "one_worker_per_s": one,
+            "two_workers_per_s": two,
+            "ratios": [round(two / one, 2) for one, two in zip(*found.values(), strict=True)],
+            "others_cores": others.cores(),
+        }
+    )
+
+
 def main() -> int:
-    """Measure one worker and two in turn, and say how they compare."""
+    """Measure, print, keep; 1 where two are not as much faster as they are to be."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--flows", type=int, default=400, help="how long the queue is")
     parser.add_argument("--cpu-ms", type=float, default=20.0, help="CPU time of each")
@@ -125,34 +156,10 @@ def main() -> int:
     )
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="where lines are kept")
     given = parser.parse_args()
-    given.dir.mkdir(parents=True, exist_ok=True)
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    with keeper("postgresql", given.dir) as stores:
-        for run in range(given.runs):
-            for workers, found in seconds.items():
-                with stores.fresh() as store:
-                    took = asyncio.run(
-                        measure(store.directory, store.url, workers, given.flows, given.cpu_ms)
-                    )
-                found.append(took)
-                report.say(f"run {run + 1}, {workers} workers: {given.flows / took:,.1f} flows/s")
-    one, two = (statistics.median(given.flows / each for each in seconds[n]) for n in (1, 2))
-    line: dict[str, Any] = {
-        "workload": "scale",
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "cores": os.cpu_count(),
-        "load_1m": round(os.getloadavg()[0], 1),
-        "flows": given.flows,
-        "cpu_ms": given.cpu_ms,
-        "runs": given.runs,
-        "one_worker_per_s": round(one, 1),
-        "two_workers_per_s": round(two, 1),
-        "ratio": round(two / one, 2),
-    }
+    line = run(given.dir, flows=given.flows, ms=given.cpu_ms, runs=given.runs)
     print(json.dumps(line), flush=True)
-    with contextlib.suppress(OSError), (given.results / "scale.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    return 0
+    report.say(f"{report.table([line])}\nkept in {report.keep([line], given.results)}")
+    return 0 if report.is_kept(line) else 1
 
 
 if __name__ == "__main__":

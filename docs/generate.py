@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, cast, get_args, get_origin
@@ -17,6 +17,7 @@ from typing import Annotated, Any, cast, get_args, get_origin
 import click
 
 import halflap
+from bench.report import is_kept
 from halflap import Component, HalflapError
 from halflap.cli import main
 from halflap.cli.settings import PREFIX, Settings
@@ -37,7 +38,8 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings(),
         "reference/components.md": components(),
         "reference/python.md": python(),
-        "performance.md": performance(),
+        "performance.md": with_figures("performance.md", figures()),
+        "scaling.md": with_figures("scaling.md", scale()),
     }
 
 
@@ -61,31 +63,79 @@ COLUMNS = {
 }
 
 
-def performance() -> str:
-    """The page on performance, with the figures of the newest results that are committed."""
-    page = (HERE / "performance.md").read_text()
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{figures()}{END}{rest.partition(END)[2]}"
+def with_figures(name: str, text: str) -> str:
+    """A page, with the figures of the newest results that are committed in their place."""
+    before, _, rest = (HERE / name).read_text().partition(BEGIN)
+    return f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}"
 
 
 def figures() -> str:
     """The newest run on each store as tables."""
-    results = HERE.parent / "bench" / "results"
-    parts: list[str] = []
-    for store, title in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL")):
-        if files := sorted(results.glob(f"*-{store}-*-full.jsonl")):
-            parts.append(f"### On {title}\n\n{newest_of(files[-1])}")
+    titles = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+    parts = [promised(titles)]
+    for store, title in titles.items():
+        for file in reversed(results_of(store)):
+            if any("workload" in each for each in lines_of(file)):
+                parts.append(f"### On {title}\n\n{newest_of(file)}")
+                break
     return "\n".join(parts)
 
 
+def results_of(store: str) -> list[Path]:
+    """The files of a store's full runs, the newest last."""
+    return sorted((HERE.parent / "bench" / "results").glob(f"*-{store}-*-full.jsonl"))
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def newest_rows(store: str) -> dict[str, dict[str, Any]]:
+    """The newest line of each that is held to a target."""
+    lines = [line for file in results_of(store) for line in lines_of(file)]
+    return {line["row"]: line for line in lines if "row" in line}
+
+
+def promised(titles: Mapping[str, str]) -> str:
+    """What is promised, and the newest measurement of each."""
+    rows = [
+        f"| {line['title']}{'' if store == 'sqlite' else f', on {title}'} | {line['value']:,.4g} "
+        f"| {line['target']} | {'kept' if is_kept(line) else '**missed**'} "
+        f"| {line.get('others_cores', '–')} | `{line['commit']}` |"
+        for store, title in titles.items()
+        for line in newest_rows(store).values()
+    ]
+    head = (
+        "| what is promised | measured | wanted | | others, cores | revision |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+    )
+    return f"{head}{chr(10).join(rows)}\n"
+
+
+def scale() -> str:
+    """Two workers beside one, in the newest run."""
+    line = newest_rows("postgresql").get("scale")
+    if line is None:
+        return "Not measured yet.\n"
+    rows = [("one worker", line["one_worker_per_s"]), ("two", line["two_workers_per_s"])]
+    shown = "\n".join(f"| {title} | {rate:,.1f} |" for title, rate in rows)
+    ratios = ", ".join(f"{each:.2f}" for each in line["ratios"])
+    return (
+        f"| | flows/s |\n| --- | --- |\n{shown}\n| ratio | {line['value']:.2f} |\n\n"
+        f"Of revision `{line['commit']}`: medians of {line['runs']} runs in turn, of "
+        f"{line['flows']:,} flows each, on {line['cores']} cores, which PostgreSQL and the benchmark "
+        f"use too; other programs kept {line['others_cores']:.2f} cores busy meanwhile. Run by run the "
+        f"ratio was {ratios}.\n"
+    )
+
+
 def newest_of(file: Path) -> str:
-    """The newest run of a file, and the newest of each line that is measured by itself."""
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    ran = [each for each in lines if "workload" in each]
+    """The newest run of a file."""
+    ran = [each for each in lines_of(file) if "workload" in each]
     last = [each for each in ran if each["at"] == ran[-1]["at"]]
     runs = [each for each in last if "peer" not in each]
     beside = [each for each in last if "peer" in each]
-    lasting = {each["row"]: each for each in lines if "row" in each}
     first = runs[0]
     rows = [
         f"| | {' | '.join(each['workload'] for each in runs)} |",
@@ -100,29 +150,23 @@ def newest_of(file: Path) -> str:
     note = f" {first['note']}" if first.get("note") else ""
     return (
         f"`bench/results/{file.name}`, of revision `{first['commit']}`: medians of {first['runs']} "
-        f"run{'s' if first['runs'] != 1 else ''} on {first['cores']} cores that others used too, "
+        f"run{'s' if first['runs'] != 1 else ''} on {first['cores']} cores{company(first)}, "
         f"{first['filesystem']}, Python {first['python']}, {database}; times in milliseconds. "
         f"The raw rate of one-row commits from 32 tasks in the same run was "
         f"{first['raw_32_per_s']:,.0f}/s.{note}\n\n" + "\n".join(rows) + "\n"
-    ) + (stays(lasting.values()) + peers(runs, beside))
+    ) + peers(runs, beside)
+
+
+def company(line: Mapping[str, Any]) -> str:
+    """How much of the machine others used; runs before that was measured had much company."""
+    cores = line.get("others_cores")
+    return " that others used too" if cores is None else f", of which others used {cores:.2f}"
 
 
 def database_of(line: dict[str, Any]) -> str:
     """PostgreSQL and its settings."""
     settings = ", ".join(f"{name}={value}" for name, value in line["settings"].items())
     return f"PostgreSQL {line['postgresql']} ({settings})"
-
-
-def stays(lines: Iterable[dict[str, Any]]) -> str:
-    """What stays as it is; nothing where it was not measured."""
-    rows = [
-        f"| {each['title']} | {each['value']:,.4g} | {each['target']} | `{each['commit']}` |"
-        for each in lines
-    ]
-    if not rows:
-        return ""
-    head = "\n| what stays | measured | wanted | revision |\n| --- | --- | --- | --- |\n"
-    return head + "\n".join(rows) + "\n"
 
 
 PEER_COLUMNS = {
