@@ -46,7 +46,7 @@ def main() -> int:
             failed.append(" ".join(part))
     if given.results == report.RESULTS:
         subprocess.run([sys.executable, "docs/generate.py"], cwd=REPOSITORY, check=True)
-    missed = _shown(given.results, began)
+    missed = shown(given.results, began)
     for each in failed:
         report.say(f"not measured: {each}")
     return 1 if missed or failed else 0
@@ -74,7 +74,7 @@ def _size(results: Path) -> int:
     return sum(each.stat().st_size for each in results.glob("*.jsonl"))
 
 
-def _shown(results: Path, since: float) -> int:
+def shown(results: Path, since: float) -> int:
     """Print what is held to a target, and how many were missed of what was measured since then."""
     missed = 0
     for file in sorted(results.glob("*-full.jsonl")):

@@ -58,7 +58,7 @@ def test_a_quick_run_measures_everything_and_loses_nothing(store: str) -> None:
     with tempfile.TemporaryDirectory(prefix="halflap-bench-") as made:
         # PostgreSQL does not run as root, and only root gets through to pytest's own directories.
         Path(made).chmod(0o755)
-        line, resting = bench(Path(made), "W2", "idle", "--store", store)
+        line, resting, stored = bench(Path(made), "W2", "idle", "--store", store)
     assert line.keys() >= {*KEYS, store}
     assert (line["workload"], line["store"]) == ("W2", store)
     assert line["acknowledged"] > 0
@@ -68,6 +68,8 @@ def test_a_quick_run_measures_everything_and_loses_nothing(store: str) -> None:
     assert (line["store_cpu_ms_per_flow"] > 0) == (store == "postgresql")
     assert (resting["row"], resting["store"]) == ("idle", store)
     assert 0 <= resting["value"] < 1
+    assert (stored["row"], stored["value"]) == ("bytes", line["stored_bytes_per_flow"])
+    assert all(each["others_cores"] >= 0 for each in (line, resting, stored))
 
 
 @needs_wrk
