@@ -42,6 +42,7 @@ def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> An
             arguments = function.signature.arguments(arguments, context)
         if type(function) is not Lambda:
             return cast(Native, function).run(frame, *arguments)
+        meter.take(3)
         meter.bytes(300 + 8 * len(arguments))
         names: dict[str, Any] = dict.fromkeys(function.parameters, UNDEFINED)
         names.update(zip(function.parameters, arguments, strict=False))

@@ -52,7 +52,7 @@ def in_range(number: Number) -> Number:
         if -_LARGEST < number < _LARGEST:
             return number
         fail("D1001")
-    if number.adjusted() > 308 and number:
+    if not number.is_finite() or (number.adjusted() > 308 and number):
         fail("D1001")
     return number if number.adjusted() > -400 or not number else 0
 

@@ -60,7 +60,7 @@ class Regex(Native):
         at, first = 0, True
         encoded = text.encode("utf-8", "surrogatepass")
         while at <= len(encoded):
-            meter.take(1 + (len(encoded) - at) // 4096)
+            meter.take(1 + (len(encoded) - at) // 1024)
             found = self._pattern.search(encoded, at)
             if found is None:
                 return

@@ -1,0 +1,113 @@
+"""No expression takes more than its budget: each hostile one ends, soon, and in little memory."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from bench.experiments.jsonata_hostile import HOSTILE, tried
+from halflap.lowcode.expressions import Budget, Expression, ExpressionError, Scope
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
+
+HARMLESS = {
+    "catastrophic regex",
+    "catastrophic regex 2",
+    "catastrophic regex 3",
+    "large regex",
+    "wide regex",
+    "long chain of filters",
+}
+"""What only looks hostile here: it has a value."""
+
+WITHOUT_END = Budget(
+    steps=10**15,
+    depth=10**9,
+    seconds=10**6,
+    memory=10**15,
+    text=10**15,
+    values=10**15,
+    result=10**15,
+)
+
+
+def evaluated(text: str, budget: Budget) -> str:
+    try:
+        return f"value: {Expression.parse(text).evaluate(Scope(seed=1), budget)}"[:60]
+    except ExpressionError as error:
+        return f"error: {error}"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_expression_ends(name: str) -> None:
+    result = tried(lambda text: evaluated(text, Budget()), HOSTILE[name])
+    assert result["ended"].startswith("value" if name in HARMLESS else "error"), result
+    assert result["cpu"] < 1, result
+    if name not in HARMLESS:
+        assert re.search(r"\([A-Z]\d{4}, at (character )?\d+", result["ended"]), result
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "endless tail recursion",
+        "fibonacci",
+        "huge range",
+        "gigantic padding",
+        "doubled text",
+        "doubled list",
+        "doubled tree",
+        "doubled tree as text",
+        "doubled trees compared",
+        "long join",
+        "nested loops",
+    ],
+)
+def test_without_its_budget_it_does_not(name: str) -> None:
+    result = tried(lambda text: evaluated(text, WITHOUT_END), HOSTILE[name], patience=1.5)
+    assert result["ended"].startswith("crash"), result
+
+
+def test_a_pattern_of_python_would_not_end() -> None:
+    def python(_: str) -> str:
+        return f"value: {re.search('^(a+)+$', 'a' * 50 + 'b')}"
+
+    assert tried(python, "", patience=1.5)["ended"] == "crash: never ended"
+
+
+@pytest.mark.parametrize(
+    ("text", "budget", "message"),
+    [
+        ("$map([1..100], function($x) { $x })", Budget(steps=100), "more than 100 steps"),
+        ("($f := function($x) { [$f($x)] }; $f(1))", Budget(depth=50), "limit: 50 nested"),
+        ("[1..1000].{'a': $}", Budget(memory=100_000), "needs more than 0 MiB"),
+        ("$pad('', 20)", Budget(text=19), "longer than 19 characters"),
+        ("$split('a,b,c', ',')", Budget(values=2), "more than 2 values"),
+        ("[1..3]", Budget(values=2), "more than 2 numbers"),
+        ("[1..100]", Budget(result=1000), "result is larger than 0 MiB"),
+    ],
+)
+def test_each_limit_says_what_it_is(text: str, budget: Budget, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message):
+        Expression.parse(text).evaluate(Scope(), budget)
+
+
+def test_the_budget_is_spent_at_the_same_step_each_time() -> None:
+    text = "$reduce([1..100000], function($a, $b) { $a + $b })"
+    messages = set[str]()
+    for _ in range(3):
+        with pytest.raises(ExpressionError) as raised:
+            Expression.parse(text).evaluate(Scope(), Budget(steps=5_000))
+        messages.add(str(raised.value))
+    assert len(messages) == 1
+
+
+def test_a_deep_caller_leaves_as_much_depth_as_a_shallow_one() -> None:
+    text = "($f := function($n) { $n = 0 ? 0 : 1 + $f($n - 1) }; $f(100))"
+
+    def deep(levels: int) -> object:
+        return deep(levels - 1) if levels else Expression.parse(text).evaluate(Scope())
+
+    assert deep(0) == deep(800) == 100
