@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import report
 from bench.measure import Figures
-from bench.process import REPOSITORY, Others
+from bench.process import REPOSITORY, Others, cpu_ms
 from bench.server import keys_of
-from bench.stores import keeper
+from bench.stores import Store, keeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate
 from halflap.cli.host import Host
@@ -32,14 +33,28 @@ from halflap.engine.bundle import pack
 from halflap.model import Event, FlowKey, Start, new_id
 
 LOOK_SECONDS = 0.05
+NOWHERE = "http://127.0.0.1:9"
+"""Where senders would reach the gateways; there are none."""
 AT_ONCE = 100
 ROOM = 8
 """How many flows a worker has at once: few, since each of these wants a core to itself."""
 
 
-async def measure(directory: Path, url: str, workers: int, flows: int, ms: float) -> float:
-    """How many seconds so many workers take for the queue."""
-    settings = Settings(dir=directory, port=0, store=url, keys=keys_of(directory), room=ROOM)
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Flows a second, and the CPU a flow took of the workers and of everything beside them."""
+
+    per_s: float
+    worker_ms: float
+    beside_ms: float
+
+
+async def measure(store: Store, workers: int, flows: int, ms: float) -> Took:
+    """How so many workers fare with the queue."""
+    directory, keys = store.directory, keys_of(store.directory)
+    settings = Settings(
+        dir=directory, port=0, store=store.url, keys=keys, room=ROOM, public_url=NOWHERE
+    )
     async with served(settings, SERVE) as host:
         await activate(host, pack(INTEGRATIONS, "burn:integration"), "")
     async with served(settings, GATEWAY) as host:
@@ -56,12 +71,19 @@ async def measure(directory: Path, url: str, workers: int, flows: int, ms: float
         for first in range(0, flows, AT_ONCE):
             await host.engine.start([start(key, ms) for _ in range(min(AT_ONCE, flows - first))])
         running = [await worker(directory / f"worker{each}", settings) for each in range(workers)]
+
+        def used() -> tuple[float, float]:
+            beside = store.cpu_ms() + cpu_ms(os.getpid())
+            return sum(cpu_ms(each.pid) for each in running), beside
+
         try:
-            began = time.monotonic()
+            began, before = time.monotonic(), used()
             await host.engine.release(instance.id)
             while await host.engine.live(instance.id):  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
-            return time.monotonic() - began
+            seconds, after = time.monotonic() - began, used()
+            worker_ms, beside_ms = ((b - a) / flows for a, b in zip(before, after, strict=True))
+            return Took(flows / seconds, worker_ms, beside_ms)
         finally:
             for each in running:
                 each.send_signal(signal.SIGTERM)
@@ -102,7 +124,7 @@ async def worker(directory: Path, settings: Settings) -> asyncio.subprocess.Proc
             "HALFLAP_STORE": settings.store,
             "HALFLAP_KEYS": settings.keys,
             "HALFLAP_ROOM": str(ROOM),
-            "HALFLAP_PUBLIC_URL": "http://127.0.0.1:8400",
+            "HALFLAP_PUBLIC_URL": settings.public_url,
         },
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Linux shares the cores out between sessions first
@@ -116,17 +138,20 @@ async def worker(directory: Path, settings: Settings) -> asyncio.subprocess.Proc
 def run(directory: Path, *, flows: int, ms: float, runs: int) -> Figures:
     """One worker and two in turn, and the line of it."""
     directory.mkdir(parents=True, exist_ok=True)
-    found: dict[int, list[float]] = {1: [], 2: []}
+    found: dict[int, list[Took]] = {1: [], 2: []}
     others = Others()
     with keeper("postgresql", directory) as stores:
         about = report.setting(directory, stores, quick=False)
         for number in range(runs):
-            for workers, rates in found.items():
+            for workers, so_far in found.items():
                 with stores.fresh() as store:
-                    took = asyncio.run(measure(store.directory, store.url, workers, flows, ms))
-                rates.append(flows / took)
-                report.say(f"run {number + 1}, {workers} workers: {flows / took:,.1f} flows/s")
-    one, two = (statistics.median(each) for each in found.values())
+                    took = asyncio.run(measure(store, workers, flows, ms))
+                so_far.append(took)
+                report.say(f"run {number + 1}, {workers} workers: {took.per_s:,.1f} flows/s")
+    one, two = (statistics.median(took.per_s for took in each) for each in found.values())
+    worker_ms = statistics.median(took.worker_ms for took in found[2])
+    beside_ms = statistics.median(took.beside_ms for took in found[2])
+    most = min(2.0, about["cores"] * worker_ms / (worker_ms + beside_ms))
     title = f"flows/s of two workers ÷ of one, {ms:g} ms of CPU each"
     return about | report.all_rounded(
         {
@@ -139,7 +164,12 @@ def run(directory: Path, *, flows: int, ms: float, runs: int) -> Figures:
             "runs": runs,
             "one_worker_per_s": one,
             "two_workers_per_s": two,
-            "ratios": [round(two / one, 2) for one, two in zip(*found.values(), strict=True)],
+            "ratios": [
+                round(two.per_s / one.per_s, 2) for one, two in zip(found[1], found[2], strict=True)
+            ],
+            "worker_ms": worker_ms,
+            "beside_ms": beside_ms,
+            "most": most,
             "others_cores": others.cores(),
         }
     )

@@ -126,7 +126,9 @@ def scale() -> str:
         f"Of revision `{line['commit']}`: medians of {line['runs']} runs in turn, of "
         f"{line['flows']:,} flows each, on {line['cores']} cores, which PostgreSQL and the benchmark "
         f"use too; other programs kept {line['others_cores']:.2f} cores busy meanwhile. Run by run the "
-        f"ratio was {ratios}.\n"
+        f"ratio was {ratios}. A flow takes {line['worker_ms']:.1f} ms of a worker, and "
+        f"{line['beside_ms']:.1f} of PostgreSQL and the benchmark, so that these cores allow "
+        f"{line['most']:.2f} at the most.\n"
     )
 
 
