@@ -156,20 +156,34 @@ class ExpressionError(HalflapError):
     """An expression of a YAML integration cannot be read, or not be evaluated on these values.
 
     `text` is the expression, `offset` the character in it, `line` and `column` the same from 1;
-    `code` is JSONata's own, or begins with H where the rule is Halflap's.
+    `code` is JSONata's own, or begins with H where the rule is Halflap's. `where` is the place in the
+    document, as `file:line:column`.
     """
 
     def __init__(
-        self, message: str | None = None, *, code: str = "", text: str = "", offset: int = 0
+        self,
+        message: str | None = None,
+        *,
+        code: str = "",
+        text: str = "",
+        offset: int = 0,
+        where: str | None = None,
     ) -> None:
         self.line, self.column = place_of(text, offset)
         place = f"{self.line}:{self.column}" if "\n" in text else f"character {self.column}"
-        super().__init__(
-            f"{message} ({code}, at {place} of `{_shortened(text)}`)" if message else None
-        )
+        said = f"{message} ({code}, at {place} of `{_shortened(text)}`)" if text else message
+        super().__init__(f"{where}: {said}" if where and said else said)
+        self.said = message
+        self.where = where
         self.code = code
         self.text = text
         self.offset = offset
+
+    def at(self, where: str) -> ExpressionError:
+        """The same error, with its place in the document."""
+        return ExpressionError(
+            self.said, code=self.code, text=self.text, offset=self.offset, where=where
+        )
 
 
 def place_of(text: str, offset: int) -> tuple[int, int]:

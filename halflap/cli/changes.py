@@ -7,16 +7,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from halflap.api.integrations import config_schema, flow_view
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.versions import check_definition
 from halflap.cli.output import Output
 from halflap.engine.bundle import Bundle
-from halflap.engine.loader import load, unload
-from halflap.errors import DefinitionError
-from halflap.sdk.integration import Integration
+from halflap.engine.integration import load_integration
+from halflap.engine.loader import unload
 
 MOST_LINES = 60
 """So many lines of a diff are shown, unless all of it is asked for."""
@@ -75,11 +74,8 @@ class Changes:
 
 def outline(bundle: Bundle, cache: Path) -> Outline:
     """A bundle's flows and config, as the API would show them; loads it, and says what is wrong."""
-    loaded: Any = load(bundle, cache).entry
+    integration = load_integration(bundle, cache)
     try:
-        if not isinstance(loaded, Integration):
-            raise DefinitionError("this is no Integration", where=bundle.entry)
-        integration = cast("Integration[Any]", loaded)
         check_definition(integration)
         return {
             "flows": [flow_view(each).model_dump() for each in integration.flows.values()],

@@ -8,18 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from halflap import http, salesforce
 from halflap.api.operations.versions import check_definition
-from halflap.cli.project import entries, find_root, sources
+from halflap.cli.project import documents, entries, find_root, sources
 from halflap.engine.bundle import pack
+from halflap.engine.integration import load_integration
 from halflap.engine.loader import load, unload
 from halflap.errors import DefinitionError, HalflapError
 from halflap.sdk import lint as rules
-from halflap.sdk.integration import Integration
 from halflap.sdk.lint import RULES, Finding
 
 BUILT_IN = {
@@ -111,20 +110,21 @@ def load_all(root: Path) -> list[Finding]:
 
 def starts(root: Path) -> Iterator[str]:
     """Where loading starts: every integration, and every module that has none."""
-    for path in sources(root):
+    for path in (*sources(root), *documents(root)):
         integrations = entries(root, path)
         yield from (each.entry for each in integrations)
-        if not integrations and path.parent == root:
+        if not integrations and path.suffix == ".py" and path.parent == root:
             yield f"{path.stem}:__name__"
 
 
 def load_one(root: Path, entry: str, cache: Path) -> None:
     """Load one start; raises what is wrong with it."""
     bundle = pack(root, entry)
-    loaded: Any = load(bundle, cache).entry
     try:
-        if isinstance(loaded, Integration):
-            check_definition(loaded)  # pyright: ignore[reportUnknownArgumentType]
+        if entry.endswith(":__name__"):
+            load(bundle, cache)
+        else:
+            check_definition(load_integration(bundle, cache))
     finally:
         unload(bundle.hash)
 

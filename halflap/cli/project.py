@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from halflap.errors import DefinitionError, NotFound
+from halflap.lowcode import heading, name_in, read
 
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
@@ -56,7 +57,7 @@ class Project:
         root = find_root(start)
         found = [
             entry
-            for path in sources(root)
+            for path in (*sources(root), *documents(root))
             if not start.is_file() or path == start
             for entry in entries(root, path)
         ]
@@ -102,7 +103,8 @@ class Project:
         if not self.integrations:
             raise DefinitionError(
                 "no integration is defined in this folder. A module has one where it says, outside "
-                'of functions, integration = Integration("my-name"); to begin with one: '
+                'of functions, integration = Integration("my-name"); a YAML file is one where it has '
+                "`name:` and `flows:`; to begin with one: "
                 "halflap new integration NAME",
                 where=str(self.root),
             )
@@ -123,6 +125,8 @@ def find_root(start: Path) -> Path:
     for each in (folder, *folder.parents):
         if (each / "pyproject.toml").is_file() or any(map(_mentions, _modules(each))):
             return each
+        if any(documents(each)):
+            return each
         if (each / ".git").exists():
             break
     return folder
@@ -136,8 +140,20 @@ def sources(root: Path) -> Iterator[Path]:
             yield from _package(folder)
 
 
+def documents(root: Path) -> Iterator[Path]:
+    """The YAML documents in a project's folder that may be integrations."""
+    for path in _listed(root, "*.yaml", "*.yml"):
+        try:
+            if not path.name.startswith(".") and heading(path.read_bytes()):
+                yield path
+        except OSError:
+            continue
+
+
 def entries(root: Path, path: Path) -> list[Entry]:
-    """The integrations that a source defines at module level."""
+    """The integrations that a source defines at module level, or the one that a document is."""
+    if path.suffix != ".py":
+        return _document(root, path)
     if not _mentions(path):
         return []
     file = path.relative_to(root).as_posix()
@@ -173,12 +189,21 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
+def _document(root: Path, path: Path) -> list[Entry]:
+    file = path.relative_to(root).as_posix()
+    found = name_in(read(path.read_bytes(), file))
+    return [] if found is None else [Entry(found[0], file, file, found[1].line)]
+
+
 def _modules(folder: Path) -> list[Path]:
+    return [each for each in _listed(folder, "*.py") if _is_source(each.name)]
+
+
+def _listed(folder: Path, *patterns: str) -> list[Path]:
     try:
-        paths = sorted(folder.glob("*.py"))
+        return sorted(path for each in patterns for path in folder.glob(each))
     except OSError:  # a folder above the project that this user may not read
         return []
-    return [each for each in paths if _is_source(each.name)]
 
 
 def _is_source(name: str) -> bool:

@@ -22,7 +22,7 @@ from halflap.cli.project import Entry, Project
 from halflap.cli.reach import customer_option, speaks
 from halflap.engine.bundle import Bundle, pack
 from halflap.engine.executor import Work
-from halflap.engine.loader import load
+from halflap.engine.integration import load_integration
 from halflap.engine.lock import unsatisfied
 from halflap.engine.resolver import partner_of, validated
 from halflap.engine.shadow import Difference, NoEgress, Original, Shadowed, hold_back, shadow
@@ -141,10 +141,7 @@ async def loaded(bundle: Bundle) -> Integration[Any]:
     if lacking := unsatisfied(bundle.lock):
         raise HalflapError(f"this version does not run here: {'; '.join(lacking)}")
     cache = Path(tempfile.mkdtemp(prefix="halflap-shadow-"))
-    found: Any = (await anyio.to_thread.run_sync(load, bundle, cache)).entry
-    if not isinstance(found, Integration):
-        raise ConfigError(f"{bundle.entry} is no integration")
-    return cast(Integration[Any], found)
+    return await anyio.to_thread.run_sync(load_integration, bundle, cache)
 
 
 async def recordings(

@@ -19,8 +19,10 @@ from pathlib import Path
 
 import msgspec
 
+from halflap import lowcode
 from halflap.engine.lock import Lock, imports, lock_of
 from halflap.errors import DefinitionError
+from halflap.sdk import registry
 
 MOST_BYTES = 4 * 1024 * 1024
 """The most bytes that the files of a bundle may have together."""
@@ -98,8 +100,8 @@ def pack(root: Path, entry: str, needs: Iterable[str] = ()) -> Bundle:
     """Pack an integration's project folder, as it is now, into a bundle.
 
     `entry` is where it starts, such as `salesforce_acme:integration` or `salesforce_acme.yaml`.
-    `needs` are distributions to lock besides those that the sources import, such as the ones
-    that provide a YAML document's components.
+    `needs` are distributions to lock besides those that the sources import, and those that offer
+    a YAML document's components.
     """
     return seal(entry, dict(_collect(root)), needs)
 
@@ -116,8 +118,16 @@ def seal(entry: str, files: Mapping[str, bytes], needs: Iterable[str] = ()) -> B
         for name in imports(content, path)
         if name.partition(".")[0] not in own
     }
-    lock = lock_of(imported, needs)
+    lock = lock_of(imported, {*needs, *_offering(entry, files, own)})
     return Bundle(_hash(entry, ordered, lock), entry, ordered, lock)
+
+
+def _offering(entry: str, files: Mapping[str, bytes], own: frozenset[str]) -> set[str]:
+    """The distributions that offer the installed components which a YAML document names."""
+    if ":" in entry or entry not in files:
+        return set()
+    named = lowcode.components_in(lowcode.read(files[entry], entry).data) - own
+    return {found for each in named if (found := registry.distribution(each)) is not None}
 
 
 def modules(files: Files) -> dict[str, str]:

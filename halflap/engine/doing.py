@@ -58,7 +58,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What a step does, as its record says it. `asked` is what it writes, where that is declared."""
+    """What a step does, as its record says it. `asked` is what it writes, where that is declared.
+
+    adapter: of the result. as_json: the flow gets the result as the record holds it.
+    """
 
     kind: StepKind
     name: str
@@ -68,6 +71,12 @@ class Doing:
     adapter: TypeAdapter[Any] | None = None
     writes: Writes | None = None
     asked: RecordState | None = None
+    as_json: bool = False
+
+    @property
+    def reader(self) -> TypeAdapter[Any] | None:
+        """What the flow gets the result by."""
+        return None if self.as_json else self.adapter
 
 
 class Steps:
@@ -151,7 +160,7 @@ class Steps:
             self._past.pass_by(scope, known)
             if doing.asked is not None and doing.writes is not None and known.failure is None:
                 self.two_way.recalled(doing.asked, doing.writes, known)
-            return self._answer(known, doing.adapter)
+            return self._answer(known, doing.reader)
         if known is not None and (at := due_of(known)) > self._turn.now():
             self._past.pass_by(scope, known)  # another branch of a gather was due before it
             self._pause(scope, Pause("retry", at, known.failure))
@@ -194,7 +203,7 @@ class Steps:
         if doing.asked is not None and doing.writes is not None:
             writes = await self.two_way.after(doing.asked, doing.writes, record)
         self._keep(scope, record, writes)
-        return self._answer(record, doing.adapter)
+        return self._answer(record, doing.reader)
 
     async def _learnt(self, error: Exception, path: str) -> Exception:
         """What a step's error means, once the gate of the connection that it used knows of it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio.to_thread
 
 from halflap.engine.bundle import Bundle
-from halflap.engine.loader import load
+from halflap.engine.integration import load_integration
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
 from halflap.sdk.integration import Integration
@@ -67,8 +67,4 @@ class Library:
         lacking = unsatisfied(bundle.lock)
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
-        loaded = await anyio.to_thread.run_sync(load, bundle, self._cache)
-        entry: Any = loaded.entry
-        if not isinstance(entry, Integration):
-            raise DefinitionError(f"{bundle.entry} is no Integration but {type(entry).__name__}")
-        return cast(Integration[Any], entry)
+        return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)

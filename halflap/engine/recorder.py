@@ -56,6 +56,7 @@ class StepRecorder(Waits):
             None if action.shape.output is Any else action.shape.output_adapter,
             writes,
             asked,
+            action.as_json,
         )
 
         async def run() -> Any:

@@ -1,1 +1,13 @@
-"""Low-code: integrations that are written in YAML."""
+"""Low-code: an integration as one YAML document, which runs as the same integration.
+
+A document is read (`source`), checked (`shape`, `document`, `steps`), compiled (`compile`,
+`template`, `expressions`), and made into an `Integration` whose flows are ordinary flow functions
+(`build`, `interpret`): the same runner, the same journal.
+"""
+
+from halflap.lowcode.build import build
+from halflap.lowcode.names import components_in, heading, name_in
+from halflap.lowcode.registry import Components
+from halflap.lowcode.source import Source, read
+
+__all__ = ["Components", "Source", "build", "components_in", "heading", "name_in", "read"]

@@ -210,10 +210,12 @@ class Body:
             )
 
     def _is_awaitable(self, call: ast.Call) -> bool:
-        """Whether what is called is an action, a titled action, or a method of ctx to be awaited."""
+        """Whether what is called is an action (titled, retried), or a method of ctx that is awaited."""
         function = call.func
         match function:
-            case ast.Call(func=ast.Attribute(value=inner, attr="titled")):
+            case ast.Call(func=ast.Attribute(value=inner, attr="titled" | "retried")):
+                while isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+                    inner = inner.func.value
                 return self._meaning(inner) in self.survey.actions
             case ast.Attribute(value=value, attr=method):
                 if _root(value) in self.contexts:

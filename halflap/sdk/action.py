@@ -86,6 +86,8 @@ class Action(Generic[P, R]):
         self.timeout = timeout
         self.example = example
         self.writes = writes
+        self.as_json = False
+        """Whether a flow gets the result as its record holds it, by the app's own names."""
         self.shape: Shape = read_signature(function, connection_type=connection_type)
         self.description = summary(function)
         self.where = where(function)
@@ -133,6 +135,18 @@ class Action(Generic[P, R]):
         """The same action under another title: `await acme.create.titled("Create it")(…)`."""
         other = copy.copy(self)
         other.title = title
+        return other
+
+    def retried(self, retry: Retry) -> Action[P, R]:
+        """The same action, tried again otherwise: `await acme.create.retried(Retry(3))(…)`."""
+        other = copy.copy(self)
+        other.retry = retry
+        return other
+
+    def untyped(self) -> Action[P, Any]:
+        """The same action, whose result in a flow is JSON, by the app's own names, not a model."""
+        other: Action[P, Any] = copy.copy(self)
+        other.as_json = True
         return other
 
     def call(self, **inputs: Any) -> Call:

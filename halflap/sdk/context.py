@@ -429,6 +429,11 @@ class Context(Generic[C_co]):
         """The URLs of all flows of this instance, and of no other."""
         return frozenset(self._urls.values())
 
+    @property
+    def flow_urls(self) -> Mapping[str, str]:
+        """The URL of each flow of this instance that has one, by the flow's name."""
+        return self._urls
+
     def secret(self, flow: Flow[Any, Any, Any] | str) -> SecretStr:
         """The secret of a sibling flow's endpoint, made by us, with which its app signs."""
         return self._secrets(flow if isinstance(flow, str) else flow.name)

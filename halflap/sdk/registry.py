@@ -24,6 +24,12 @@ def names() -> list[str]:
     return sorted(_found())
 
 
+def distribution(name: str) -> str | None:
+    """The distribution that offers a component; None where none of that name is installed."""
+    entry = _found().get(name)
+    return None if entry is None or entry.dist is None else entry.dist.name
+
+
 def component(name: str) -> Component:
     """An installed component by its name; one that is not there is `NotFound`."""
     if name not in _found():

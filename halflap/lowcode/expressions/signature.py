@@ -111,6 +111,7 @@ _LETTERS: dict[Any, str] = {
     str: "s",
     int: "n",
     Decimal: "n",
+    float: "n",
     bool: "b",
     type(None): "l",
     list: "a",

@@ -34,7 +34,6 @@ def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
     """The names of an object's fields, or of those of a list's objects."""
     names: dict[str, None] = {}
     many = cast(list[Any], value) if isinstance(value, list) else [value]
-    frame.evaluation.meter.take(len(many))
     for each in many:
         if isinstance(each, list):
             names.update(dict.fromkeys(keys(frame, each)))
@@ -46,9 +45,9 @@ def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
 
 
 @function("lookup", "<x-s:x>")
-def lookup(frame: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
+def lookup(_: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
     """The field of that name."""
-    return UNDEFINED if name is UNDEFINED else look_up(value, name, frame.evaluation.meter)
+    return UNDEFINED if name is UNDEFINED else look_up(value, name)
 
 
 @function("exists", "<x:b>")
@@ -62,7 +61,6 @@ def spread(frame: Frame, value: Any = UNDEFINED) -> Any:
     """An object for each field."""
     if isinstance(value, list):
         made = Array(sequence=True)
-        frame.evaluation.meter.take(len(cast(list[Any], value)))
         for each in cast(list[Any], value):
             inner = spread(frame, each)
             if isinstance(inner, list):
@@ -109,7 +107,7 @@ def sift(frame: Frame, fields: Any, by: Any = UNDEFINED) -> Any:
     made = {
         name: value
         for name, value in cast(dict[str, Any], fields).items()
-        if truth(call.apply_to(by, [value, name, fields], frame), frame.evaluation.meter)
+        if truth(call.apply_to(by, [value, name, fields], frame))
     }
     frame.evaluation.meter.bytes(64 + 100 * len(made))
     return made or UNDEFINED

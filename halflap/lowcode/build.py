@@ -1,0 +1,166 @@
+"""Makes the `Integration` of a document: the same that its author would have written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path as File
+from typing import Any
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.compile import Compiler
+from halflap.lowcode.config import config_of
+from halflap.lowcode.document import Document, FlowPart, OrderPart
+from halflap.lowcode.frame import Frame, Stopped, scope_of
+from halflap.lowcode.interpret import Asked, run_all
+from halflap.lowcode.registry import Components
+from halflap.lowcode.shape import document_of
+from halflap.lowcode.source import Path, Source, read
+from halflap.lowcode.template import NO_HOST, Host, template
+from halflap.sdk.context import Context
+from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
+from halflap.sdk.pairs import Pairs
+from halflap.sdk.request import Request, pointer
+from halflap.sdk.trigger import BoundTrigger
+
+
+def load(file: File, components: Components | None = None) -> Integration[Any]:
+    """The integration of a document; `DefinitionError` says where it is wrong."""
+    return build(read(file.read_bytes(), file.name), components or Components())
+
+
+def build(source: Source, components: Components) -> Integration[Any]:
+    """The integration of a document that was read."""
+    return _Builder(source, document_of(source), components).integration()
+
+
+class _Builder:
+    def __init__(self, source: Source, document: Document, components: Components) -> None:
+        self._source = source
+        self._document = document
+        self._components = components
+
+    def integration(self) -> Integration[Any]:
+        document = self._document
+        made: Integration[Any] = Integration(
+            document.name,
+            config=config_of(document, self._source, self._components),
+            title=document.title,
+            description=document.description,
+        )
+        pairs = {name: self._pairs(made, name) for name in document.pairs}
+        for name, flow in document.flows.items():
+            made.add(self._flow(made, name, flow, pairs))
+        return made
+
+    def _pairs(self, made: Integration[Any], name: str) -> Pairs:
+        given = self._document.pairs[name]
+        try:
+            return made.pairs(name, master=given.master, **given.sides)
+        except DefinitionError as error:
+            raise self._placed(error, ("pairs", name)) from error
+
+    def _flow(
+        self, made: Integration[Any], name: str, flow: FlowPart, pairs: dict[str, Pairs]
+    ) -> Flow[Any, Any, Any]:
+        path: Path = ("flows", name)
+        if flow.pairs is not None and flow.pairs not in pairs:
+            raise DefinitionError(
+                f"there are no pairs {flow.pairs!r}; there are: {', '.join(pairs) or 'none'}",
+                where=self._source.at((*path, "pairs")),
+            )
+        function = self._function(made, name, flow, pairs)
+        try:
+            result: Flow[Any, Any, Any] = Flow(
+                function,
+                trigger=self._trigger(flow, path),
+                title=flow.title,
+                filter=self._filter(flow, path),
+                keep=flow.keep,
+                timeout=flow.timeout or timedelta(minutes=15),
+                max_age=flow.max_age or timedelta(days=3),
+                pairs=pairs.get(flow.pairs or ""),
+                order=order_of(flow.order),
+            )
+        except DefinitionError as error:
+            raise self._placed(error, path) from error
+        result.where = self._source.where(path)
+        result.description = flow.description
+        return result
+
+    def _trigger(self, flow: FlowPart, path: Path) -> BoundTrigger[Any]:
+        try:
+            trigger = self._components.trigger(flow.trigger)
+        except DefinitionError as error:
+            raise self._placed(error, (*path, "trigger")) from error
+        try:
+            return BoundTrigger(trigger, trigger.bind(flow.inputs))
+        except DefinitionError as error:
+            raise self._placed(error, (*path, "with" if flow.inputs else "trigger")) from error
+
+    def _function(
+        self, made: Integration[Any], name: str, flow: FlowPart, pairs: dict[str, Pairs]
+    ) -> Callable[[Context[Any], Any], Any]:
+        """An ordinary flow function, which interprets the flow's steps."""
+        flows = self._document.flows
+        compiler = Compiler(self._source, self._components, made.connections(), pairs, flows.keys())
+        steps = compiler.steps(flow.steps, ("flows", name, "steps"))
+        names = scope_of(compiler.used, flows, compiler.named)
+
+        async def run(ctx: Context[Any], event: Any) -> Any:
+            frame = Frame(ctx, names(ctx, event), Host(ctx))
+            try:
+                await run_all(steps, frame)
+            except Stopped as stopped:
+                return stopped.value
+            return None
+
+        run.__name__ = run.__qualname__ = name
+        run.__doc__ = flow.description
+        return run
+
+    def _filter(self, flow: FlowPart, path: Path) -> Callable[[Request], bool] | None:
+        if flow.filter is None:
+            return None
+        place = (*path, "filter")
+        fill = template(flow.filter, self._source, place, set())
+        asked = Asked(fill, self._source.at(place), "`filter`")
+
+        def kept(request: Request) -> bool:
+            names = {
+                "event": request.json() if request.body else None,
+                "headers": {name.lower(): value for name, value in request.headers.items()},
+                "query": request.params,
+            }
+            return asked.truth_of(names, NO_HOST)
+
+        return kept
+
+    def _placed(self, error: DefinitionError, path: Path) -> DefinitionError:
+        """An error of a definition, at its place in the document."""
+        said = error.message
+        if error.where is not None:
+            said = said.removeprefix(f"{error.where}: ")
+            if error.where.startswith(f"{self._source.file}:"):
+                return error
+        return DefinitionError(said, where=self._source.at(path))
+
+
+def order_of(order: Rule | OrderPart | None) -> FlowOrder | None:
+    """The order that a flow declares."""
+    if order is None:
+        return None
+    given = OrderPart(rule=order) if isinstance(order, str) else order
+    key: Any = pointer(given.by_key) if isinstance(given.by_key, str) else given.by_key
+    match given.rule:
+        case "parallel":
+            return parallel(given.width)
+        case "fifo":
+            return fifo(
+                by_key=key, after_failure=given.after_failure, while_waiting=given.while_waiting
+            )
+        case "singleton":
+            return singleton(by_key=key)
+        case "latest_wins":
+            return latest_wins(by_key=key)

@@ -1,0 +1,81 @@
+"""A call of an action: its inputs, filled and fitted to the types that it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.steps import RetryRule
+from halflap.lowcode.template import Fill
+from halflap.sdk.action import Action, Retry
+from halflap.sdk.schema import UNSET, Input
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An input of the call: what fills it, and what it has to fit."""
+
+    input: Input
+    fill: Fill
+    schema: Mapping[str, Any]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An action with what fills its inputs, compiled once."""
+
+    action: Action[..., Any]
+    inputs: tuple[Filled, ...]
+    connection: str | None
+    title: str
+    where: str
+
+    def arguments(self, frame: Frame) -> dict[str, Any]:
+        """The arguments by name; `ExpressionError` names the input that does not fit."""
+        found: dict[str, Any] = {}
+        if self.connection is not None and self.action.shape.connection is not None:
+            found[self.action.shape.connection] = getattr(frame.ctx.config, self.connection)
+        for each in self.inputs:
+            value = each.fill(frame.names, frame.host)
+            if value is UNSET:
+                if not each.input.required:
+                    continue
+                value = None
+            found[each.input.name] = self._fitted(each, value)
+        return found
+
+    def _fitted(self, each: Filled, value: Any) -> Any:
+        try:
+            return each.input.adapter.validate_python(value)
+        except ValidationError as error:
+            raise ExpressionError(
+                f"{self.action.name}: the input {each.input.name} does not fit: "
+                f"{said(error, value)}"
+            ).at(each.where) from error
+
+
+def said(error: ValidationError, value: Any) -> str:
+    """What is wrong with a value, and what to write."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(each) for each in first["loc"])
+    told = f"{place}: {first['msg']}" if place else str(first["msg"])
+    if first["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool):
+        return f'{told}; quote it, "{value}", or write =$string(…)'
+    if value is None:
+        return f"{told}, and it is null: what it is read from is missing"
+    return told
+
+
+def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
+    """The rule that a step gives, on top of the action's own."""
+    if rule is None:
+        return None
+    if isinstance(rule, int):
+        return Retry(rule, own.first, own.longest, own.jitter)
+    return Retry(rule.attempts, rule.first, rule.longest, own.jitter)

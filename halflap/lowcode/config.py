@@ -1,0 +1,114 @@
+"""The config of a document as the `Config` model that a Python integration would declare."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, SecretStr, create_model
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.document import ConnectionField, Document, Picker, PlainField
+from halflap.lowcode.registry import Components
+from halflap.lowcode.source import Source as Text
+from halflap.sdk.record import adapter_of
+from halflap.sdk.schema import Config, Source
+
+_TYPES: dict[str, Any] = {
+    "text": str,
+    "secret": SecretStr,
+    "integer": int,
+    "decimal": Decimal,
+    "boolean": bool,
+    "date": dt.date,
+    "datetime": dt.datetime,
+    "url": Annotated[str, Field(pattern=r"^https?://\S+$")],
+    "email": Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")],
+    "mapping": dict[str, str],
+}
+
+
+def config_of(document: Document, text: Text, components: Components) -> type[Config]:
+    """The config's model; `DefinitionError` at the field that cannot be one."""
+    fields: dict[str, Any] = {}
+    for page, members in document.config.items():
+        for name, field in members.items():
+            path = ("config", page, name)
+            if name in fields:
+                raise DefinitionError(
+                    f"the field {name} stands on two pages; name them apart", where=text.where(path)
+                )
+            try:
+                fields[name] = _field(name, page, field, components)
+            except (DefinitionError, ValueError, TypeError) as error:
+                said = error.message if isinstance(error, DefinitionError) else str(error)
+                raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
+    title = "".join(each.capitalize() for each in document.name.split("-"))
+    model: Any = create_model(f"{title}Config", __base__=Config, **fields)
+    return cast("type[Config]", model)
+
+
+def _field(
+    name: str, page: str, field: ConnectionField | PlainField, components: Components
+) -> Any:
+    title = field.title or name.replace("_", " ").capitalize()
+    extra: dict[str, Any] = {"x-page": page}
+    if isinstance(field, ConnectionField):
+        kind = components.component(field.connection).connection
+        if kind is None:
+            raise DefinitionError(f"{field.connection} needs no connection; leave the field out")
+        return kind, Field(
+            title=title, description=field.description or None, json_schema_extra=extra
+        )
+    annotation: Any = _annotation(field, components, extra)
+    default: Any = ...
+    if field.default is not None:
+        default = adapter_of(annotation).validate_python(field.default)
+    elif field.required is False:
+        annotation, default = annotation | None, None
+    return annotation, Field(
+        default,
+        title=title,
+        description=field.description or None,
+        json_schema_extra=extra,
+    )
+
+
+def _annotation(field: PlainField, components: Components, extra: dict[str, Any]) -> Any:
+    annotation = _TYPES[field.type]
+    if field.minimum is not None or field.maximum is not None:
+        if field.type == "text":
+            low = None if field.minimum is None else int(field.minimum)
+            high = None if field.maximum is None else int(field.maximum)
+            annotation = Annotated[annotation, Field(min_length=low, max_length=high)]
+        else:
+            annotation = Annotated[annotation, Field(ge=field.minimum, le=field.maximum)]
+    if field.choices is not None:
+        annotation = Literal[tuple(field.choices)]
+        if isinstance(field.choices, dict):
+            extra["x-labels"] = field.choices
+    if field.source is not None:
+        annotation = Annotated[annotation, _source(field.source, field.depends, components)]
+        extra["x-source"] = _shown(field.source, field.depends)
+    if field.type == "mapping":
+        for side, given in (("x-of", field.of), ("x-to", field.to)):
+            if isinstance(given, list):
+                extra[side] = given
+            elif given is not None:
+                _source(given, field.depends, components)  # it is one
+                extra[side] = _shown(given, field.depends)
+    return list[annotation] if field.multiple else annotation
+
+
+def _source(given: str | Picker, depends: list[str], components: Components) -> Source:
+    name = given if isinstance(given, str) else given.action
+    action: Callable[..., Any] = components.action(name)
+    return Source(action, tuple(depends))
+
+
+def _shown(given: str | Picker, depends: list[str]) -> Mapping[str, Any]:
+    name = given if isinstance(given, str) else given.action
+    inputs = {each: f"={each}" for each in depends} if isinstance(given, str) else given.inputs
+    return {"action": name, "depends": depends, "with": inputs}

@@ -1,0 +1,179 @@
+"""The document of a low-code integration: `name`, `config`, `pairs`, `flows`, `tests`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from halflap.lowcode.duration import Duration
+from halflap.lowcode.steps import AnyStep, Name, Part, Template
+
+FieldType = Literal[
+    "text", "secret", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"
+]
+
+
+class ConnectionField(Part):
+    """A connection that the customer makes: `salesforce: {connection: salesforce}`."""
+
+    connection: str
+    """The component."""
+    title: str | None = None
+    description: str = ""
+
+
+class Picker(Part):
+    """Where a field's choices come from: an action that lists them."""
+
+    action: str
+    """The action, as `component.action`."""
+    inputs: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
+    """Its inputs; `=project` is what the customer chose in the field `project`."""
+
+
+class PlainField(Part):
+    """A field that the customer fills in."""
+
+    type: FieldType = "text"
+    title: str | None = None
+    description: str = ""
+    required: bool | None = None
+    """Whether it must be filled in; by default, where it has no `default`."""
+    default: Any = None
+    minimum: int | Decimal | None = None
+    maximum: int | Decimal | None = None
+    choices: list[str] | dict[str, str] | None = None
+    """The values to choose from; as a mapping, each with the label that people see."""
+    multiple: bool = False
+    """Several values may be chosen; the value is a list."""
+    source: str | Picker | None = None
+    """The action that lists the choices, as `component.action`."""
+    depends: list[str] = Field(default_factory=list[str])
+    """Fields that have to be filled in first, and are given to `source` as inputs of their names."""
+    of: str | Picker | None = None
+    """mapping: lists the fields on the left, those of the customer's app."""
+    to: str | Picker | list[str] | None = None
+    """mapping: lists the fields on the right, or names them."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> PlainField:
+        if self.type == "mapping" and self.multiple:
+            raise ValueError("a mapping is one value; leave out `multiple`")
+        if self.type != "mapping" and (self.of is not None or self.to is not None):
+            raise ValueError("`of` and `to` belong to a field of `type: mapping`")
+        if self.choices is not None and self.source is not None:
+            raise ValueError("give `choices` or `source`, not both")
+        return self
+
+
+def _field_tag(value: Any) -> str:
+    has = "connection" in value if isinstance(value, dict) else isinstance(value, ConnectionField)
+    return "step:connection" if has else "step:field"
+
+
+ConfigField = Annotated[
+    Annotated[ConnectionField, Tag("step:connection")] | Annotated[PlainField, Tag("step:field")],
+    Discriminator(_field_tag),
+]
+
+
+class PairsPart(Part):
+    """Records of two apps that belong together."""
+
+    sides: dict[Name, str] = Field(min_length=2, max_length=2)
+    """By the config's connection, the kind of its records."""
+    master: str | None = None
+    """The side that wins where a field was edited on both at once."""
+
+
+class OrderPart(Part):
+    """How a flow's executions come one after another."""
+
+    rule: Literal["parallel", "fifo", "singleton", "latest_wins"]
+    width: Annotated[int, Field(ge=1)] = 1
+    """parallel: how many run at once."""
+    by_key: bool | str = False
+    """true: those of one record, by the trigger's key; or where the key stands in the event, as a
+    JSON pointer: `/data/id`."""
+    after_failure: Literal["go_on", "block"] = "go_on"
+    while_waiting: Literal["block", "go_on"] = "block"
+
+
+class FlowPart(Part):
+    """A flow: its trigger, and what follows from one event."""
+
+    trigger: str
+    """The trigger, as `component.trigger`."""
+    inputs: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
+    """The trigger's inputs."""
+    title: str | None = None
+    description: str = ""
+    filter: Template = None
+    """Whether an event is kept: an expression over `event` (the request's body), `headers`, `query`."""
+    keep: list[str] | None = None
+    """JSON pointers of the only fields that are stored and seen: `keep: [/data/id]`."""
+    timeout: Duration | None = None
+    """How long one attempt may take; 15 min without it."""
+    max_age: Duration | None = None
+    """From accepted to ended; 3 days without it."""
+    pairs: str | None = None
+    """The pairs that the event's record belongs to."""
+    order: Literal["fifo", "singleton", "latest_wins"] | OrderPart | None = None
+    steps: list[AnyStep] = Field(min_length=1)
+
+
+class TestPart(Part):
+    """A test of a flow: an event, what the apps answer, and what has to happen."""
+
+    name: str
+    flow: str
+    event: Any = None
+    """What the app sends."""
+    headers: dict[str, str] = Field(default_factory=dict[str, str])
+    config: dict[str, Any] = Field(default_factory=dict[str, Any])
+    state: dict[str, Any] = Field(default_factory=dict[str, Any])
+    paired: dict[str, list[dict[str, str]]] = Field(default_factory=dict[str, Any])
+    signals: dict[str, Any] = Field(default_factory=dict[str, Any])
+    stubs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""
+    expect: list[dict[str, dict[str, Any] | None]] | None = None
+    """The calls, in order: `- acme.create_account: {name: Initech}`; inputs left out may be any."""
+    outcome: Literal["succeeded", "ignored", "failed", "cancelled"] = "succeeded"
+    reason: str | None = None
+    """A part of the outcome's reason."""
+    answer: Any = None
+    """The flow's result."""
+
+
+class Document(Part):
+    """An integration as one document."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=100)]
+    """Lower-case words joined by hyphens."""
+    title: str | None = None
+    description: str = ""
+    config: dict[str, dict[Name, ConfigField]] = Field(default_factory=dict[str, Any])
+    """What the customer fills in: pages, and the fields of each."""
+    pairs: dict[Name, PairsPart] = Field(default_factory=dict[str, Any])
+    flows: dict[Name, FlowPart] = Field(min_length=1)
+    tests: list[TestPart] = Field(default_factory=list[TestPart])
+
+    @property
+    def fields(self) -> dict[str, ConnectionField | PlainField]:
+        """The config's fields of all pages, by name."""
+        return {name: each for page in self.config.values() for name, each in page.items()}
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a document, for editors: completion, hover, and the first errors."""
+    schema = Document.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://halflap.dev/schema/integration.json",
+        **schema,
+        "title": "Halflap integration",
+    }

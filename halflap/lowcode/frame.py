@@ -1,0 +1,144 @@
+"""What a step of a running flow sees: the flow's context, and the names in scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from pydantic import BaseModel, SecretStr
+
+from halflap.errors import Conflict, InvalidEvent, Overruled, StepFailed, TimedOut, UpstreamError
+from halflap.lowcode.template import Host
+from halflap.sdk import codec
+from halflap.sdk.connection import Connection
+from halflap.sdk.context import Context
+from halflap.sdk.schema import Config
+
+FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled)
+"""What a step raises for good: `try` catches it, and `on_failure` passes it by."""
+
+
+class Thrown(StepFailed):
+    """What a `throw` step says went wrong."""
+
+
+class Stopped(Exception):
+    """The flow ends here, with what it returns."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+class Left(Exception):
+    """The loop ends here."""
+
+
+class Frame:
+    """The names of one run of a list of steps; a loop's body has one of its own for each item.
+
+    What a loop's body sets is its own, unless it was set outside before. Items that run side by side
+    are `apart`: what they set stays theirs.
+    """
+
+    __slots__ = ("apart", "ctx", "host", "names", "parent", "variables")
+
+    def __init__(
+        self, ctx: Context[Any], names: dict[str, Any], host: Host, parent: Frame | None = None
+    ) -> None:
+        self.ctx = ctx
+        self.names = names
+        self.host = host
+        self.parent = parent
+        self.variables: set[str] = set()
+        self.apart = False
+
+    def inner(self, own: Iterable[str], *, apart: bool = False) -> Frame:
+        """A frame for one item of a loop; what its steps will name is null so far."""
+        frame = Frame(self.ctx, {**self.names, **dict.fromkeys(own)}, self.host, self)
+        frame.apart = apart
+        return frame
+
+    def assign(self, name: str, value: Any) -> None:
+        """Set a variable: where it was set first."""
+        inside: list[Frame] = [self]
+        while name not in inside[-1].variables:
+            outer = inside[-1].parent
+            if outer is None or inside[-1].apart:
+                self.variables.add(name)
+                self.names[name] = value
+                return
+            inside.append(outer)
+        for frame in inside:
+            frame.names[name] = value
+
+
+def plain(value: Any) -> Any:
+    """A value as expressions see it: as JSON, by the app's own names; secrets stay closed."""
+    if value is None or isinstance(value, str | int | SecretStr):
+        return value
+    if isinstance(value, BaseModel):
+        return {name: plain(each) for name, each in _members(value)}
+    if isinstance(value, dict):
+        members = cast("dict[Any, Any]", value)
+        return {str(name): plain(each) for name, each in members.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in cast("list[Any]", value)]
+    return codec.decode(codec.encode(value))
+
+
+def _members(value: BaseModel) -> Iterable[tuple[str, Any]]:
+    fields = type(value).model_fields
+    if isinstance(value, Config):
+        return [
+            (name, each)
+            for name in fields
+            if not isinstance(each := getattr(value, name), Connection)
+        ]
+    return value.model_dump(mode="python", by_alias=True).items()
+
+
+def error_of(error: Exception) -> dict[str, Any]:
+    """An error as `catch` sees it: `message`, `kind`, `step`, and the app's `status`."""
+    cause = error.__cause__ if isinstance(error.__cause__, UpstreamError) else None
+    return {
+        "message": getattr(error, "message", str(error)),
+        "kind": "thrown" if isinstance(error, Thrown) else type(error).__name__,
+        "step": getattr(error, "step", "") or None,
+        "status": getattr(error, "status", None) or getattr(cause, "status", None),
+    }
+
+
+Scope = Callable[[Context[Any]], dict[str, Any]]
+
+
+def scope_of(used: set[str], flows: Iterable[str], own: Iterable[str]) -> Callable[..., Any]:
+    """Makes the names that a flow's expressions read, and no others."""
+    empty = dict.fromkeys(own)
+    known = list(flows)
+
+    def names(ctx: Context[Any], event: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {**empty, "event": plain(event)}
+        if "config" in used:
+            found["config"] = plain(ctx.config)
+        if "urls" in used:
+            found["urls"] = dict(ctx.flow_urls)
+        if "secrets" in used:
+            found["secrets"] = {name: ctx.secret(name) for name in known if name in ctx.flow_urls}
+        if "customer" in used:
+            found["customer"] = {
+                "id": ctx.customer.id,
+                "name": ctx.customer.name,
+                "external_id": ctx.customer.external_id,
+            }
+        if "instance" in used:
+            found["instance"] = {"id": ctx.instance.id, "name": ctx.instance.name}
+        if "execution" in used:
+            found["execution"] = {"id": ctx.execution, "attempt": ctx.attempt}
+        return found
+
+    return names
+
+
+SCOPE = ("event", "config", "urls", "secrets", "customer", "instance", "execution")
+"""The names that every flow has."""

@@ -1,0 +1,320 @@
+"""Read a YAML document: plain values, and where in the text each of them stands.
+
+YAML 1.2's core schema, and less: no tags, no anchors that lead in circles, no dates, no key twice.
+Numbers keep every digit. Nothing is run, imported or fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from halflap.errors import DefinitionError
+
+MOST_BYTES = 1024 * 1024
+"""How large a document may be."""
+
+MOST_DEPTH = 100
+"""How deep its lists and mappings may be nested."""
+
+MOST_VALUES = 100_000
+"""How many values it may have, what stands behind aliases counted each time."""
+
+Path = tuple[str | int, ...]
+
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ODD = re.compile(r"[-+]?0[0-9_]+|0[xob][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*_[0-9_]*")
+_PLAIN_WORDS = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True,
+    "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_NO_NUMBERS = frozenset(
+    sign + word for sign in ("", "-", "+") for word in (".inf", ".Inf", ".INF", ".nan", ".NaN")
+)
+MOST_DIGITS = 4_300
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a text: line and column, both from 1."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document's values, and where each stands, by its path: `("flows", "orders", "steps", 0)`.
+
+    keys: where the key of a mapping's member stands. plain: the texts that are written without
+    quotes. blocks: those that are written as a block (`|` or `>`); their text begins a line below.
+    """
+
+    file: str
+    text: str
+    data: Any
+    values: dict[Path, Place] = field(repr=False)
+    keys: dict[Path, Place] = field(repr=False)
+    plain: frozenset[Path] = field(repr=False)
+    blocks: frozenset[Path] = field(repr=False)
+
+    def place(self, path: Path) -> Place:
+        """Where a value stands; of one that is missing, where it would be: what holds it."""
+        while path:
+            found = self.values.get(path)
+            if found is not None:
+                return found
+            path = path[:-1]
+        return Place()
+
+    def key(self, path: Path) -> Place:
+        """Where a value's key stands; of an item of a list, where the item does."""
+        return self.keys.get(path) or self.place(path)
+
+    def at(self, path: Path) -> str:
+        """`file:line:column` of a value, for errors."""
+        place = self.place(path)
+        return f"{self.file}:{place.line}:{place.column}"
+
+    def where(self, path: Path) -> str:
+        """`file:line` of a value, for errors."""
+        return f"{self.file}:{self.place(path).line}"
+
+
+class Unreadable(DefinitionError):
+    """The text is no document that Halflap reads; `place` says where."""
+
+    def __init__(self, message: str, file: str, place: Place) -> None:
+        super().__init__(message, where=f"{file}:{place.line}:{place.column}")
+        self.file = file
+        self.place = place
+        self.said = message
+
+
+def read(content: bytes | str, file: str) -> Source:
+    """Read a document's text; `Unreadable` where it is none, with the place and what to do."""
+    text = _decoded(content, file)
+    yaml: Any = YAML(typ="safe", pure=False)
+    reader = _Reader(file)
+    try:
+        data = reader.document(cast("Iterator[Event]", yaml.parse(text)))
+    except MarkedYAMLError as error:
+        raise _explained(error, file) from error
+    except (YAMLError, ValueError) as error:
+        raise Unreadable(f"this is not YAML: {error}", file, Place()) from error
+    return Source(
+        file,
+        text,
+        data,
+        reader.values,
+        reader.keys,
+        frozenset(reader.plain),
+        frozenset(reader.blocks),
+    )
+
+
+def _decoded(content: bytes | str, file: str) -> str:
+    size = len(content)
+    if size > MOST_BYTES:
+        raise Unreadable(
+            f"this document has {size:,} bytes, and may have {MOST_BYTES:,}; split the integration",
+            file,
+            Place(),
+        )
+    if isinstance(content, str):
+        return content.removeprefix("\ufeff")
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before) - (before.rfind(b"\n") + 1) + 1
+        raise Unreadable(
+            "this byte is not UTF-8; save the file as UTF-8 (not UTF-16, not Latin-1)",
+            file,
+            Place(line, column),
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """What an anchor names: its value, and how many values that has with all that is in it."""
+
+    value: Any
+    count: int
+
+
+class _Reader:
+    """Makes plain values of a parser's events, and keeps where each stands.
+
+    By events, since the parser's own tree is made by recursion in C, which a hostile text can crash.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.values: dict[Path, Place] = {}
+        self.keys: dict[Path, Place] = {}
+        self.plain: set[Path] = set()
+        self.blocks: set[Path] = set()
+        self._anchors: dict[str, _Anchored | None] = {}
+        self._count = 0
+        self._events: Iterator[Event] = iter(())
+
+    def document(self, events: Iterator[Event]) -> Any:
+        self._events = events
+        data, documents = None, 0
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._refused(
+                        event,
+                        "a file holds one document; put what follows `---` into a file of its own",
+                    )
+                data = self._value(next(events), ())
+        return data
+
+    def _value(self, event: Any, path: Path) -> Any:
+        if len(path) > MOST_DEPTH:
+            raise self._refused(event, f"it is nested deeper than {MOST_DEPTH} levels")
+        self.values[path] = _start(event)
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        before = self._count
+        self._take(event, 1)
+        if event.tag is not None and event.tag != "!":
+            raise self._refused(event, f"tags such as {event.tag} have no meaning here; remove it")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None  # until it is read: an alias in it is a circle
+        kind = cast(object, event.__class__)
+        if kind is ScalarEvent:
+            value: Any = self._scalar(event, path)
+        else:
+            value = self._list(path) if kind is SequenceStartEvent else self._mapping(path)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(value, self._count - before)
+        return value
+
+    def _alias(self, event: Any) -> Any:
+        if event.anchor not in self._anchors:
+            raise self._refused(
+                event, f"no &{event.anchor} stands before it; a text that begins with * is quoted"
+            )
+        found = self._anchors[event.anchor]
+        if found is None:
+            raise self._refused(event, "an alias leads back to what it stands in; write it out")
+        self._take(event, found.count)
+        return deepcopy(found.value)
+
+    def _list(self, path: Path) -> list[Any]:
+        found: list[Any] = []
+        while type(event := self._next()) is not SequenceEndEvent:
+            found.append(self._value(event, (*path, len(found))))
+        return found
+
+    def _mapping(self, path: Path) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        while type(event := self._next()) is not MappingEndEvent:
+            if cast(object, event.__class__) is not ScalarEvent:
+                raise self._refused(
+                    event, "a key is a plain text; quote it where it begins with [, {, * or &"
+                )
+            if event.value == "<<" and not event.style:
+                raise self._refused(event, "merge keys are not read; write the members out")
+            value: Any = self._scalar(event, None)
+            name: Any = "" if value is None else value
+            if name in found:
+                raise self._refused(event, f"the key {event.value} stands here twice; remove one")
+            self.keys[(*path, name)] = _start(event)
+            found[name] = self._value(next(self._events), (*path, name))
+        return found
+
+    def _next(self) -> Any:
+        return next(self._events)
+
+    def _take(self, event: Any, count: int) -> None:
+        self._count += count
+        if self._count > MOST_VALUES:
+            raise self._refused(event, f"it has more than {MOST_VALUES:,} values, aliases counted")
+
+    def _scalar(self, node: Any, path: Path | None) -> Any:
+        text = str(node.value)
+        style: str | None = node.style
+        if path is not None and style in ("|", ">"):
+            self.blocks.add(path)
+        if style in ("'", '"', "|", ">"):
+            return text
+        if path is not None:
+            self.plain.add(path)
+        if text in _PLAIN_WORDS:
+            return _PLAIN_WORDS[text]
+        if len(text) > MOST_DIGITS and _FRACTION.fullmatch(text):
+            raise self._refused(node, f"a number has {MOST_DIGITS:,} digits at most")
+        if _NUMBER.fullmatch(text):
+            return int(text)
+        if _ODD.fullmatch(text):
+            raise self._refused(
+                node, f'is {text} a number or a text? Write "{text}" in quotes, or a plain number'
+            )
+        if _FRACTION.fullmatch(text):
+            return self._fraction(node, text)
+        if text in _NO_NUMBERS:
+            raise self._refused(node, f"{text} is no number of JSON; quote it where it is a text")
+        return text
+
+    def _fraction(self, node: Any, text: str) -> Decimal:
+        number = Decimal(text)
+        if not -MOST_DIGITS < number.adjusted() < MOST_DIGITS:
+            raise self._refused(node, f"the number is beyond 1e±{MOST_DIGITS}")
+        return number
+
+    def _refused(self, node: Any, said: str) -> Unreadable:
+        return Unreadable(said, self.file, _start(node))
+
+
+def _start(node: Any) -> Place:
+    mark: Any = node.start_mark
+    return Place(mark.line + 1, mark.column + 1)
+
+
+_TEACH = (
+    ("found a tab", "a line is indented by a tab; use spaces"),
+    ("did not find expected alphabetic", "a text that begins with & or * is quoted; one that begins "
+     "with a quote ends with it: quote the whole expression"),
+    ("mapping values are not allowed", 'a text with ": " in it is quoted: "=a & \': \' & b"'),
+    ("expected <block end>", "what follows is indented otherwise than what it belongs to, or a text "
+     "that begins with a quote goes on after it; quote the whole expression"),
+    ("did not find expected", "quote an expression that holds , [ ] { } or begins with a quote"),
+    ("found unexpected end of stream", "a quote or a bracket is never closed"),
+    ("cannot start any token", "lines are indented by spaces; a text that begins with @, ` or % is "
+     "quoted"),
+)  # fmt: skip
+
+
+def _explained(error: MarkedYAMLError, file: str) -> Unreadable:
+    told: Any = error
+    mark: Any = told.problem_mark or told.context_mark
+    place = Place(mark.line + 1, mark.column + 1) if mark is not None else Place()
+    problem = str(told.problem or error)
+    taught = next((each for sign, each in _TEACH if sign in problem), None)
+    return Unreadable(
+        f"this is not YAML: {problem}" + (f"; {taught}" if taught else ""), file, place
+    )

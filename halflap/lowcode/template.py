@@ -1,0 +1,155 @@
+"""Templates: values of a document in which a text that begins with `=` is an expression.
+
+`==text` is the text `=text`; anything else is itself. An expression that gives nothing leaves its
+member out of an object; in a list, it is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from halflap.errors import DefinitionError, ExpressionError
+from halflap.lowcode.expressions import Expression, Scope
+from halflap.lowcode.source import Path, Source
+from halflap.sdk.context import Context
+from halflap.sdk.schema import UNSET
+
+Names = dict[str, Any]
+
+
+class Host:
+    """What an expression may ask of its execution: the time of its last record, and chance.
+
+    Both are the same on every attempt. Without a context, there is neither.
+    """
+
+    __slots__ = ("_asked", "_ctx")
+
+    def __init__(self, ctx: Context[Any] | None = None) -> None:
+        self._ctx = ctx
+        self._asked = 0
+
+    def scope(self, names: Names) -> Scope:
+        """What one evaluation sees."""
+        ctx = self._ctx
+        if ctx is None:
+            return Scope(names)
+        self._asked += 1
+        return Scope(names, ctx.now(), f"{ctx.execution}/{ctx.flow}/{self._asked}")
+
+
+Fill = Callable[[Names, Host], Any]
+"""Gives a template's value, `UNSET` where there is none."""
+
+
+def is_expression(value: Any) -> bool:
+    """Whether a value of a document is an expression."""
+    return isinstance(value, str) and value.startswith("=") and not value.startswith("==")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An expression at its place in a document; its errors name it."""
+
+    expression: Expression
+    source: Source
+    path: Path
+
+    def __call__(self, names: Names, host: Host) -> Any:
+        try:
+            return self.expression.evaluate(host.scope(names))
+        except ExpressionError as error:
+            raise self.located(error) from error
+
+    def located(self, error: ExpressionError) -> ExpressionError:
+        """The same error, with `file:line:column`."""
+        return error.at(where_in(self.source, self.path, error.offset))
+
+
+def where_in(source: Source, path: Path, offset: int) -> str:
+    """`file:line:column` of a character of an expression; exact where it stands on one line."""
+    place = source.place(path)
+    if path in source.blocks:
+        expression = source.text.splitlines()[place.line :]
+        text = str(value_at(source.data, path))[: offset + 1]
+        line = place.line + 1 + text.count("\n")
+        indent = len(expression[0]) - len(expression[0].lstrip()) if expression else 0
+        return f"{source.file}:{line}:{indent + len(text) - text.rfind(chr(10))}"
+    quoted = path not in source.plain
+    return f"{source.file}:{place.line}:{place.column + 1 + offset + quoted}"
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """A value of a document by its path."""
+    for each in path:
+        data = data[each]
+    return data
+
+
+def expression_at(text: str, source: Source, path: Path) -> Placed:
+    """Parse one expression; what is wrong with it is an `ExpressionError` with its place."""
+    try:
+        return Placed(Expression.parse(text[1:].strip("\n")), source, path)
+    except ExpressionError as error:
+        raise error.at(where_in(source, path, error.offset)) from error
+
+
+def template(value: Any, source: Source, path: Path, used: set[str]) -> Fill:
+    """Compile a template; the names that its expressions read are added to `used`."""
+    match value:
+        case str() if value.startswith("=="):
+            return Constant(value[1:])
+        case str() if value.startswith("="):
+            placed = expression_at(value, source, path)
+            used.update(each.path[0] for each in placed.expression.names())
+            return placed
+        case dict():
+            return _members(cast("dict[Any, Any]", value), source, path, used)
+        case list():
+            return _items(cast("list[Any]", value), source, path, used)
+        case _:
+            return Constant(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A template that holds no expression."""
+
+    value: Any
+
+    def __call__(self, names: Names, host: Host) -> Any:
+        return self.value
+
+
+def _members(value: dict[Any, Any], source: Source, path: Path, used: set[str]) -> Fill:
+    members: list[tuple[str, Fill]] = []
+    for name, each in value.items():
+        if not isinstance(name, str):
+            raise DefinitionError(
+                f'a key is a text here; quote it: "{name}"', where=source.where((*path, name))
+            )
+        members.append((name, template(each, source, (*path, name), used)))
+    if all(isinstance(fill, Constant) for _, fill in members):
+        return Constant({name: fill({}, NO_HOST) for name, fill in members})
+
+    def fill(names: Names, host: Host) -> dict[str, Any]:
+        return {name: found for name, each in members if (found := each(names, host)) is not UNSET}
+
+    return fill
+
+
+def _items(value: list[Any], source: Source, path: Path, used: set[str]) -> Fill:
+    items = [template(each, source, (*path, at), used) for at, each in enumerate(value)]
+    if all(isinstance(fill, Constant) for fill in items):
+        return Constant([fill({}, NO_HOST) for fill in items])
+
+    def fill(names: Names, host: Host) -> list[Any]:
+        found = [each(names, host) for each in items]
+        return [None if each is UNSET else each for each in found]
+
+    return fill
+
+
+NO_HOST = Host()

@@ -1,0 +1,47 @@
+"""Documents for tests: a flow of some steps, built with the examples' components beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from halflap.lowcode import Components, build, read
+from halflap.sdk.component import Component
+from halflap.sdk.integration import Integration
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+if str(EXAMPLES) not in sys.path:
+    sys.path.append(str(EXAMPLES))
+
+import acme  # noqa: E402
+
+HEAD = """\
+name: tried
+config:
+  Connect:
+    acme: {connection: acme}
+  Options:
+    limit: {type: integer, default: 3}
+flows:
+  main:
+    trigger: webhook.request
+    with: {answer: result}
+    steps:
+"""
+
+
+def own(name: str) -> Component | None:
+    """The examples' component, as a project's own."""
+    return acme.component if name == "acme" else None
+
+
+def built(text: str, file: str = "tried.yaml") -> Integration[Any]:
+    """The integration of a document's text."""
+    return build(read(text, file), Components(own))
+
+
+def of_steps(steps: str, more: str = "") -> Integration[Any]:
+    """The integration of one flow, `main`, with these steps; `more` are other flows."""
+    return built(HEAD + indent(steps.strip("\n"), " " * 6) + "\n" + indent(more, "  "))

@@ -1,0 +1,84 @@
+"""A YAML integration is published, activated and run as a Python one: bundle, host, gateway."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from halflap.cli.project import Project
+from halflap.engine.bundle import pack, seal
+from halflap.engine.integration import load_integration
+from halflap.errors import DefinitionError
+from tests.lowcode.documents import EXAMPLES
+from tests.world import acme_app, configured, host_on, publish
+
+EVENT = {
+    "event": "WAREHOUSE_UPDATE",
+    "updates": [
+        {"item": "anvil", "action": "add", "quantity": 20},
+        {"item": "anvil", "action": "remove", "quantity": 5},
+    ],
+}
+
+
+def project(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("acme.py", "warehouse.yaml"):
+        shutil.copy(EXAMPLES / name, folder / name)
+    return folder
+
+
+def test_a_project_lists_its_documents_and_leaves_other_yaml_alone(tmp_path: Path) -> None:
+    root = project(tmp_path / "project")
+    (root / "quality.yaml").write_text("levels: {gold: true}\n")
+    (found,) = Project.read(root).integrations
+    assert (found.name, found.entry, found.where) == (
+        "warehouse-yaml",
+        "warehouse.yaml",
+        "warehouse.yaml:2",
+    )
+    (root / "broken.yaml").write_text("name: x\nflows: [\n")
+    with pytest.raises(DefinitionError, match=r"^broken.yaml:3:1: this is not YAML"):
+        Project.read(root)
+
+
+def test_a_bundle_locks_what_offers_the_components_and_loads_its_own(tmp_path: Path) -> None:
+    bundle = pack(project(tmp_path / "project"), "warehouse.yaml")
+    assert bundle.document == "warehouse.yaml"
+    assert dict(bundle.lock).keys() == {"halflap", "pydantic"}
+    integration = load_integration(bundle, tmp_path / "cache")
+    (flow,) = integration.flows.values()
+    assert flow.where == "warehouse.yaml:12"
+
+
+def test_a_document_that_does_not_build_is_refused_with_its_place(tmp_path: Path) -> None:
+    text = (EXAMPLES / "warehouse.yaml").read_text().replace("acme.add_stock", "acme.add_stok", 1)
+    bundle = seal(
+        "w.yaml", {"w.yaml": text.encode(), "acme.py": (EXAMPLES / "acme.py").read_bytes()}
+    )
+    with pytest.raises(DefinitionError, match=r"^w.yaml:2\d:\d+: .*did you mean acme.add_stock"):
+        load_integration(bundle, tmp_path / "cache")
+
+
+async def test_an_event_is_worked_off_by_its_flow(tmp_path: Path) -> None:
+    root = project(tmp_path / "project")
+    async with acme_app() as app, host_on(tmp_path / "store") as (host, _):
+        key = await app.workspace("Initech")
+        version = await publish(host, root, "warehouse.yaml")
+        customer = await host.store.catalogue.customers.add("Initech")
+        instance = await configured(host, customer, version, app, key)
+        await host.deployer.activate(instance.id)
+        assert (await host.deployer.settled(instance.id)).state == "active"
+        url = (await host.resolver.urls(instance.id))["stock"]
+        async with app.http.post(url, json=EVENT) as answered:
+            assert answered.status < 300
+            execution = answered.headers["halflap-execution"]
+        outcome = await host.engine.outcome(execution, 10)
+        assert outcome is not None
+        assert outcome.state == "succeeded"
+        steps = [each.name for each in await host.store.journal.steps(execution)]
+        assert steps == ["webhook.request", "acme.add_stock", "acme.remove_stock"]
+        (stock,) = await app.get("/v1/stock", key)
+        assert (stock["item"], stock["quantity"]) == ("anvil", 15)

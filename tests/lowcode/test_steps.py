@@ -1,0 +1,365 @@
+"""Each kind of step does what its page says, on the real executor."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from halflap import UpstreamError
+from halflap.errors import DefinitionError
+from halflap.sdk import codec
+from halflap.testing import Result, Run
+from tests.lowcode.documents import acme, built, of_steps
+
+GONE = UpstreamError("it is gone", status=404)
+
+
+async def tried(run: Run, steps: str, event: Any = None, more: str = "", **given: Any) -> Result:
+    integration = of_steps(steps, more)
+    flow = integration.flows["main"]
+    given["stubs"] = {
+        integration.flows.get(name, acme.component.actions.get(name)): answer
+        for name, answer in given.get("stubs", {}).items()
+    }
+    return await run(flow, {} if event is None else event, integration=integration, **given)
+
+
+def answer(result: Result) -> Any:
+    result.raise_for_failure()
+    return None if result.outcome.result is None else codec.decode(result.outcome.result)
+
+
+async def test_an_action_is_a_recorded_step_with_its_title_and_typed_inputs(run: Run) -> None:
+    result = await tried(
+        run,
+        """
+- id: made
+  title: Make it
+  action: acme.create_opportunity
+  with: {external_id: =event.id, name: =$uppercase(event.name), stage: Won}
+- stop: {answer: =made.price}
+""",
+        {"id": "006", "name": "suits"},
+        stubs={
+            "create_opportunity": acme.Opportunity(
+                id="9", name="SUITS", stage="Won", seats=5, price=Decimal("19.90")
+            )
+        },
+    )
+    assert result.steps == [
+        acme.create_opportunity.call(external_id="006", name="SUITS", stage="Won")
+    ]
+    assert result.steps[0].title == "Make it"
+    assert str(answer(result)) == "19.90"
+
+
+async def test_an_input_that_is_left_out_and_one_that_is_null_differ(run: Run) -> None:
+    contact = acme.Contact(id="1", name="Ada")
+    steps = "- {action: acme.update_contact, with: {id: '1', name: =event.name, email: %s}}"
+    left = await tried(run, steps % "=$x", {"name": "Ada"}, stubs={"update_contact": contact})
+    cleared = await tried(run, steps % "null", {"name": "Ada"}, stubs={"update_contact": contact})
+    assert left.steps == [acme.update_contact.call(id="1", name="Ada")]
+    assert cleared.steps == [acme.update_contact.call(id="1", name="Ada", email=None)]
+
+
+async def test_an_input_that_does_not_fit_fails_at_its_place(run: Run) -> None:
+    steps = "- {action: acme.update_account, with: {id: =event.id, name: x}}"
+    result = await tried(run, steps, {"id": 6})
+    assert result.state == "failed"
+    assert result.reason.startswith("tried.yaml:12:50: acme.update_account: the input id")
+    assert 'quote it, "6", or write =$string(' in result.reason
+
+
+@pytest.mark.parametrize(
+    ("steps", "event", "expected"),
+    [
+        ("- {if: =event.x, then: [{stop: {answer: 1}}], else: [{stop: {answer: 2}}]}", {"x": True}, 1),
+        ("- {if: =event.x, then: [{stop: {answer: 1}}], else: [{stop: {answer: 2}}]}", {}, 2),
+        ("- {if: =event.x = null, then: [{stop: {answer: 1}}]}", {}, 1),
+        ("- {if: =event.x = null, then: [{stop: {answer: 1}}]}", {"x": 0}, None),
+        (
+            "- {switch: =event.x, cases: {'true': [{stop: {answer: a}}], true: [{stop: {answer: b}}]}, "
+            "default: [{stop: {answer: c}}]}",
+            {"x": True},
+            "b",
+        ),
+        ("- {switch: =event.x, cases: {'1': [{stop: {answer: a}}]}}", {"x": 1}, None),
+        ("- {switch: =event.x, cases: {1: [{stop: {answer: a}}]}}", {"x": Decimal("1.0")}, "a"),
+        ("- set: {a: 1}\n- set: {b: =a + 1, c: ==a}\n- stop: {answer: [=a, =b, =c]}", {}, [1, 2, "=a"]),
+        ("- {stop: {answer: {all: =event, l: =config.limit}}}", {"x": 1}, {"all": {"x": 1}, "l": 3}),
+        ("- {stop: {answer: =urls.main}}", {}, "https://halflap.example/hooks/main"),
+        ("- {stop: {answer: =customer.name}}", {}, "Test customer"),
+    ],
+)  # fmt: skip
+async def test_branches_and_values(run: Run, steps: str, event: Any, expected: Any) -> None:
+    assert answer(await tried(run, steps, event)) == expected
+
+
+async def test_a_condition_is_true_or_false(run: Run) -> None:
+    result = await tried(run, "- {if: =event.x, then: [{stop: true}]}", {"x": "yes"})
+    assert result.state == "failed"
+    assert result.reason == (
+        "tried.yaml:12:14: `if` is a text, and has to be true or false; compare it with something, "
+        "or use $boolean()"
+    )
+
+
+LOOP = """
+- set: {count: 0, last: null}
+- id: found
+  for: each
+  in: =event.items
+  where: =each != 2
+  do:
+    - if: =each = 4
+      then:
+        - break: true
+    - set: {count: =count + 1, last: =each, inner: =each}
+  collect: =each * 10
+- stop: {answer: [=count, =last, =inner, =found]}
+"""
+
+
+async def test_a_loop_goes_over_items_in_turn_and_can_be_left(run: Run) -> None:
+    assert answer(await tried(run, LOOP, {"items": [1, 2, 3, 4, 5]})) == [2, 3, None, [10, 30]]
+    assert answer(await tried(run, LOOP, {"items": 7})) == [1, 7, None, [70]]
+    assert answer(await tried(run, LOOP, {})) == [0, None, None, []]
+
+
+SIDE_BY_SIDE = """
+- set: {kept: 0}
+- id: found
+  for: each
+  in: =event.items
+  parallel: 3
+  on_failure: continue
+  do:
+    - set: {kept: =kept + 1}
+    - id: stock
+      action: acme.add_stock
+      with: {item: =each.id, quantity: =each.n}
+  collect: =stock.quantity + kept
+- stop: {answer: [=kept, =found]}
+"""
+
+
+async def test_items_side_by_side_have_scopes_of_their_own_and_fail_by_themselves(run: Run) -> None:
+    def stock(item: str, quantity: int) -> Any:
+        if item == "rope":
+            raise UpstreamError("no rope", status=422)
+        return acme.Stock(item=item, quantity=quantity)
+
+    items = [{"id": "anvil", "n": 2}, {"id": "rope", "n": 1}, {"id": "saw", "n": 4}]
+    result = await tried(run, SIDE_BY_SIDE, {"items": items}, stubs={"add_stock": stock})
+    kept, (first, second, third) = answer(result)
+    assert (kept, first, third) == (0, 3, 5)
+    assert (second["error"]["kind"], second["error"]["status"]) == ("StepFailed", 422)
+    assert [each.path for each in result.steps] == [
+        f"gather[{name}]/acme.add_stock" for name in ("anvil", "rope", "saw")
+    ]
+
+
+async def test_what_fails_is_caught_ignored_or_tried_again(run: Run) -> None:
+    steps = """
+- id: first
+  action: acme.get_account
+  with: {id: a}
+  on_failure: ignore
+- try:
+    - action: acme.update_account
+      with: {id: a, name: b}
+  catch:
+    - set: {seen: =error}
+- stop: {answer: [=first, =seen.status, =seen.kind, =seen.step]}
+"""
+    stubs = {"get_account": GONE, "update_account": GONE}
+    assert answer(await tried(run, steps, stubs=stubs)) == [
+        None,
+        404,
+        "StepFailed",
+        "acme.update_account",
+    ]
+    again = """
+- id: found
+  action: acme.get_account
+  with: {id: a}
+  retry: {attempts: 2, first: 3s}
+- stop: {answer: =found.name}
+"""
+    down = UpstreamError("down", status=503)
+    account = acme.Account(id="a", name="Initech")
+    given: Any = {"stubs": {"get_account": account}}
+    result = await tried(run, again, fail={acme.get_account: [down]}, **given)
+    assert answer(result) == "Initech"
+    spent = await tried(run, again, fail={acme.get_account: [down, down]}, **given)
+    assert (spent.state, spent.steps[0].tries) == ("failed", 2)
+
+
+async def test_throw_fails_and_can_be_caught(run: Run) -> None:
+    failed = await tried(run, "- throw: ='no ' & event.x", {"x": "way"})
+    assert (failed.state, failed.reason) == ("failed", "no way")
+    caught = "- try: [{throw: no way}]\n  catch: [{stop: {answer: =[error.kind, error.message]}}]"
+    caught = caught.replace("=[error.kind, error.message]", '"=[error.kind, error.message]"')
+    assert answer(await tried(run, caught)) == ["thrown", "no way"]
+
+
+async def test_an_expression_that_fails_says_where(run: Run) -> None:
+    failed = await tried(run, "- set:\n    a: |\n      =1 +\n      event.x", {"x": "text"})
+    assert failed.state == "failed"
+    assert failed.reason.startswith("tried.yaml:14:")
+
+
+CHILD = """
+child:
+  trigger: webhook.request
+  steps:
+    - if: =event.bad
+      then: [{throw: bad}]
+    - stop: {answer: =event.x * 2}
+"""
+
+
+async def test_another_flow_is_called_and_waited_for_or_not(run: Run) -> None:
+    steps = "- {id: got, call: child, event: {x: =event.x}}\n- stop: {answer: =got}"
+    assert answer(await tried(run, steps, {"x": 21}, CHILD)) == 42
+    started = "- {id: got, call: child, event: {x: 1}, wait: false}\n- stop: {answer: =got}"
+    assert str(answer(await tried(run, started, {}, CHILD))).startswith("exe_")
+    ignored = (
+        "- {id: got, call: child, event: {bad: true}, on_failure: ignore}\n- stop: {answer: =got}"
+    )
+    assert answer(await tried(run, ignored, {}, CHILD)) is None
+
+
+async def test_it_sleeps_and_waits(run: Run) -> None:
+    steps = """
+- sleep: =event.time
+- id: heard
+  wait: approved
+  timeout: 1 h
+- stop: {answer: =heard.by}
+"""
+    signals = {"approved": {"by": "Ada"}}
+    assert answer(await tried(run, steps, {"time": "2 h"}, signals=signals)) == "Ada"
+    late = await tried(run, steps, {"time": 5})
+    assert late.state == "failed"
+    wrong = await tried(run, steps, {"time": "soon"})
+    assert "tried.yaml:12:16: 'soon' is no duration" in wrong.reason
+
+
+async def test_links_answer_a_wait(run: Run) -> None:
+    steps = """
+- {id: links, links: approved, choices: [yes, no], text: 'Really?'}
+- stop: {answer: =links}
+"""
+    links = answer(await tried(run, steps))
+    assert set(links) == {"yes", "no"}
+    assert all(each.startswith("https://") for each in links.values())
+
+
+async def test_state_outlives_the_execution_and_is_compared(run: Run) -> None:
+    steps = """
+- {id: seen, state: get, key: =event.key, default: 0}
+- {state: put, key: =event.key, value: =seen + 1, expect: =event.expect}
+- {state: delete, key: other}
+- stop: {answer: =seen}
+"""
+    result = await tried(run, steps, {"key": "k", "expect": 41}, state={"k": 41, "other": 1})
+    assert (answer(result), result.stored) == (41, {"k": 42})
+    met = await tried(run, steps, {"key": "k", "expect": 40}, state={"k": 41})
+    assert met.state == "failed"
+    new = await tried(run, steps, {"key": "k", "expect": None})
+    assert new.stored == {"k": 1}
+
+
+async def test_a_flow_answers_ignores_and_replies(run: Run) -> None:
+    ignored = await tried(run, "- stop: {ignore: ='not ' & event.x}", {"x": "this"})
+    assert (ignored.state, ignored.reason) == ("ignored", "not this")
+    steps = "- stop: {reply: {status: =event.s, body: {a: 1}, headers: {X-A: =event.s}}}"
+    replied = answer(await tried(run, steps, {"s": 201}))["$reply"]
+    assert (replied["status"], replied["body"], replied["headers"]) == (
+        201,
+        {"a": 1},
+        {"X-A": "201"},
+    )
+    wrong = await tried(run, steps, {"s": 99})
+    assert "a status from 200 to 599" in wrong.reason
+
+
+async def test_what_is_logged_is_in_the_execution(run: Run) -> None:
+    result = await tried(
+        run, "- {log: ='got ' & event.x, level: warning, fields: {x: =event.x}}", {"x": 1}
+    )
+    assert [(each.level, each.message, each.fields) for each in result.logs] == [
+        ("warning", "got 1", {"x": 1})
+    ]
+
+
+REFUSED = {
+    "an unknown component": ("- action: acne.find", "12:17", "there is no component 'acne'"),
+    "an unknown action": ("- action: acme.find_acount", "12:17", "did you mean acme.find_account?"),
+    "an unknown input": ("- {action: acme.get_account, with: {ix: 1}}", "12:47", "its inputs: id"),
+    "a missing input": ("- {action: acme.get_account}", "12:9", "needs the input 'id'"),
+    "an unknown flow": ("- call: mian", "12:15", "there is no flow 'mian'"),
+    "unknown pairs": ("- {paired: x, with: {a: b}}", "12:18", "there are no pairs 'x'"),
+    "a break without a loop": ("- break: true", "12:9", "there is none around it"),
+    "a break side by side": (
+        "- {for: a, in: [1], parallel: 2, do: [{break: true}]}",
+        "12:45",
+        "leave out `parallel`",
+    ),
+    "a stop side by side": (
+        "- {for: a, in: [1], parallel: 2, do: [{stop: true}]}",
+        "12:45",
+        "other items run beside",
+    ),
+    "two ways to stop": ("- stop: {answer: 1, ignore: x}", "12:15", "takes one of"),
+    "a bad expression": ("- set: {a: =1 +}", "12:", "ends too early"),
+    "a connection that is none": (
+        "- {action: acme.get_account, with: {id: x}, connection: sf}",
+        "12:63",
+        "is one of acme",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "where", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_run_is_refused_at_its_place(steps: str, where: str, said: str) -> None:
+    with pytest.raises(Exception, match=r"^tried\.yaml:") as raised:
+        of_steps(steps)
+    assert str(raised.value).startswith(f"tried.yaml:{where}")
+    assert said in str(raised.value)
+
+
+def test_the_config_is_a_form_with_pages() -> None:
+    text = """\
+name: form
+config:
+  Connect:
+    acme: {connection: acme}
+  Options:
+    discount: {type: decimal, title: Discount (%), default: 0, minimum: 0, maximum: 100}
+    region: {choices: {eu: Europe, us: United States}}
+    tags: {multiple: true, required: false}
+    stage: {source: acme.list_stock, depends: [region]}
+    map: {type: mapping, to: [name, stage], of: acme.list_stock}
+    key: {type: secret}
+flows:
+  main: {trigger: webhook.request, steps: [{stop: true}]}
+"""
+    schema = built(text).config.model_json_schema()
+    fields = schema["properties"]
+    assert fields["discount"]["title"] == "Discount (%)"
+    assert fields["region"]["x-labels"] == {"eu": "Europe", "us": "United States"}
+    assert fields["stage"]["x-source"] == {
+        "action": "acme.list_stock",
+        "depends": ["region"],
+        "with": {"region": "=region"},
+    }
+    assert fields["map"]["x-to"] == ["name", "stage"]
+    assert fields["key"]["writeOnly"] is True
+    assert schema["required"] == ["acme", "region", "stage", "map", "key"]
+    assert {each["x-page"] for each in fields.values()} == {"Connect", "Options"}
+    with pytest.raises(DefinitionError, match=r"form.yaml:9:.*did you mean acme.list_stock"):
+        built(text.replace("source: acme.list_stock", "source: acme.list_stok"), "form.yaml")
