@@ -107,6 +107,22 @@ class Customer:
     created_at: Micros
 
 
+Access = Literal["read", "manage"]
+"""What a token lets its bearer do with what is its customer's: look at it, or all that there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What acts for one customer at the API. The secret itself is kept by nobody."""
+
+    id: str
+    customer: str
+    access: Access
+    label: str
+    made_at: Micros
+    expires_at: Micros
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerLimits:
     """What a customer's executions may take, over all workers. None: the default; 0: no limit.

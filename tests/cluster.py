@@ -36,6 +36,21 @@ def fresh_url() -> str:
     return f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
 
 
+def ordinary_url(rights: str = "CREATEROLE") -> str:
+    """As `fresh_url`, for a user of its own whom row-level security binds: no superuser."""
+    url = os.environ.get(GIVEN) or server()
+    name = f"u{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN NOBYPASSRLS {rights}".encode())
+        connection.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}".encode())
+        there = connection.execute("SELECT FROM pg_roles WHERE rolname = 'halflap_api'").fetchone()
+        if there is not None and rights:
+            grant = f"GRANT halflap_api TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+            connection.execute(grant.encode())
+    options = quote(f"-csearch_path={name}")
+    return f"{url}{'&' if '?' in url else '?'}user={name}&options={options}"
+
+
 @functools.cache
 def server() -> str:
     """The URL of the tests' own server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import halflap
 from halflap.api import (
@@ -21,11 +21,13 @@ from halflap.api import (
     processes,
     recordings,
     replays,
+    tokens,
 )
-from halflap.api.asking import Ops
+from halflap.api.asking import admitted
 from halflap.api.door import Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Place, Problem
+from halflap.model import Token
 
 ROUTERS = (
     components,
@@ -39,11 +41,15 @@ ROUTERS = (
     pauses,
     follow,
     processes,
+    tokens,
 )
 
 
 def create_app(operations: Operations, token: str) -> FastAPI:
-    """The API over these operations; every route but `/api/health` wants the token."""
+    """The API over these operations; every route but `/api/health` wants a token.
+
+    `token` is the team's; those of customers are in the store.
+    """
     app = FastAPI(
         title="Halflap",
         version=halflap.__version__,
@@ -61,7 +67,7 @@ def create_app(operations: Operations, token: str) -> FastAPI:
     began = time.monotonic()
 
     @app.get("/api/health", tags=["health"])
-    async def health(operations: Ops) -> Health:
+    async def health() -> Health:
         """That the server is there, and which store it has open; needs no token."""
         return Health(
             status="ok",
@@ -72,9 +78,13 @@ def create_app(operations: Operations, token: str) -> FastAPI:
         )
 
     for each in ROUTERS:
-        app.include_router(each.router)
+        app.include_router(each.router, dependencies=[Depends(admitted)])
     problem.install(app)
-    app.add_middleware(Door, token=token)
+
+    async def known(secret: str) -> Token | None:
+        return await operations.catalogue.tokens.known(secret)
+
+    app.add_middleware(Door, token=token, known=known)
     describe(app)
     return app
 

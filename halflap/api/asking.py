@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
+from halflap.api.door import ACCESS, SCOPE
 from halflap.api.operations import Operations
 from halflap.sdk import codec
 
@@ -49,9 +51,34 @@ def exact(view: BaseModel | Sequence[BaseModel], status: int = 200) -> Response:
     return Response(codec.encode(plain), status, media_type="application/json")
 
 
+Route = TypeVar("Route", bound=Callable[..., Any])
+_for_customers: set[Callable[..., Any]] = set()
+
+
+def for_customers(route: Route) -> Route:
+    """Let customers' tokens call a route too; what it does is held to what is in their scope."""
+    _for_customers.add(route)
+    return route
+
+
+def is_for_customers(route: Callable[..., Any]) -> bool:
+    """Whether customers' tokens may call a route; unless it says so, they may not."""
+    return route in _for_customers
+
+
+def admitted(request: Request) -> None:
+    """Refuse what a customer's token may not do, before anything is looked at."""
+    if request.scope[SCOPE].customer is not None and not is_for_customers(
+        request.scope["route"].endpoint
+    ):
+        raise HTTPException(403, "This is for the team's token; yours acts for one customer.")
+    if request.scope[ACCESS] == "read" and request.method not in ("GET", "HEAD"):
+        raise HTTPException(403, "This token may only look; what changes something needs another.")
+
+
 def operations_of(request: Request) -> Operations:
-    """The operations that the app was made with."""
-    return request.app.state.operations
+    """The operations of whoever asks: what is not in its scope is not there."""
+    return request.app.state.operations.within(request.scope[SCOPE])
 
 
 Ops = Annotated[Operations, Depends(operations_of)]

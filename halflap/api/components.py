@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from halflap.api.asking import ExactRoute
+from halflap.api.asking import ExactRoute, for_customers
 from halflap.api.problem import documented
 from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
@@ -22,6 +22,7 @@ router = APIRouter(
 
 
 @router.get("")
+@for_customers
 async def list_components() -> list[ComponentView]:
     """The installed components, by name."""
     return [component_view(name) for name in registry.names()]

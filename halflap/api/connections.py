@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Response
 
-from halflap.api.asking import ExactRoute, Ops, Whose, exact
+from halflap.api.asking import ExactRoute, Ops, Whose, exact, for_customers
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
 from halflap.api.problem import documented
@@ -33,6 +33,7 @@ router = APIRouter(
 
 
 @router.get("", response_model=list[ConnectionView])
+@for_customers
 async def list_connections(operations: Ops, customer: Whose = None) -> Response:
     """All connections; with a customer, those that it may use: its own and the team's."""
     found = await operations.connections.list(customer)
@@ -40,6 +41,7 @@ async def list_connections(operations: Ops, customer: Whose = None) -> Response:
 
 
 @router.post("", status_code=201, response_model=ConnectionView)
+@for_customers
 async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     """Validate a connection, test it at the app, then save it."""
     component, kind = await operations.connections.kinds.wanted(
@@ -52,6 +54,7 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
 
 
 @router.post("/authorized", response_model=ConnectionView)
+@for_customers
 async def end_authorization(answer: Authorized, operations: Ops) -> Response:
     """End a sign-in with what the browser brought back: its code for tokens."""
     signed_in = await operations.connections.authorized(answer.state, answer.code)
@@ -59,6 +62,7 @@ async def end_authorization(answer: Authorized, operations: Ops) -> Response:
 
 
 @router.get("/{connection}", response_model=ConnectionDetail)
+@for_customers
 async def get_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
     """A connection, by id or name, with its limits and what waits for it."""
     stored = await operations.connections.find(connection, customer)
@@ -71,12 +75,13 @@ async def limit_connection(
 ) -> Response:
     """Give a connection limits of its own, in the place of those that its type declares."""
     stored = await operations.connections.find(connection, customer)
-    connections = operations.store.catalogue.connections
+    connections = operations.catalogue.connections
     await connections.limit(stored.id, ConnectionLimits(**limits.model_dump()))
     return exact(await connection_detail(await connections.get(stored.id), operations))
 
 
 @router.patch("/{connection}", response_model=ConnectionView)
+@for_customers
 async def change_connection(
     connection: str, change: ConnectionChange, operations: Ops, customer: Whose = None
 ) -> Response:
@@ -89,14 +94,16 @@ async def change_connection(
 
 
 @router.delete("/{connection}", status_code=204)
+@for_customers
 async def remove_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
     """Remove a connection that no instance uses."""
     stored = await operations.connections.find(connection, customer)
-    await operations.store.catalogue.connections.remove(stored.id)
+    await operations.catalogue.connections.remove(stored.id)
     return Response(status_code=204)
 
 
 @router.post("/{connection}/test", response_model=ConnectionView)
+@for_customers
 async def try_connection(connection: str, operations: Ops, customer: Whose = None) -> Response:
     """Test a connection at the app."""
     stored = await operations.connections.find(connection, customer)
@@ -104,6 +111,7 @@ async def try_connection(connection: str, operations: Ops, customer: Whose = Non
 
 
 @router.post("/{connection}/authorize")
+@for_customers
 async def begin_authorization(
     connection: str, draft: AuthorizationDraft, operations: Ops, customer: Whose = None
 ) -> AuthorizationView:
@@ -131,7 +139,7 @@ def connection_view(stored: StoredConnection) -> ConnectionView:
 
 async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:
     """A connection with its limits, and what waits for it."""
-    journal = operations.store.journal
+    journal = operations.journal
     throttled = await journal.throttled(stored.id)
     rests = throttled.until > operations.store.clock()
     return ConnectionDetail(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from halflap.api.asking import ExactRoute, Ops
+from halflap.api.asking import ExactRoute, Ops, for_customers
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
 from halflap.api.view import (
@@ -29,31 +30,42 @@ router = APIRouter(
 
 
 @router.get("")
-async def list_customers(operations: Ops) -> list[CustomerView]:
+async def list_customers(
+    operations: Ops,
+    external_id: Annotated[
+        str | None, Query(description="Only the one that has this id in your own product.")
+    ] = None,
+) -> list[CustomerView]:
     """All customers, by name."""
     paused = {each.what: each for each in await operations.pauses.list()}
-    found = await operations.store.catalogue.customers.list()
+    customers = operations.catalogue.customers
+    if external_id is None:
+        found = await customers.list()
+    else:
+        one = await customers.by_external_id(external_id)
+        found = [] if one is None else [one]
     return [customer_view(each, paused.get(each.id)) for each in found]
 
 
 @router.post("", status_code=201)
 async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
     """Add a customer."""
-    added = await operations.store.catalogue.customers.add(draft.name, draft.external_id)
+    added = await operations.catalogue.customers.add(draft.name, draft.external_id)
     return customer_view(added)
 
 
 @router.get("/{customer}")
+@for_customers
 async def get_customer(customer: str, operations: Ops) -> CustomerDetail:
     """A customer, by id or name, with its limits and what it has running and queued."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     return await customer_detail(found, operations)
 
 
 @router.put("/{customer}/limits")
 async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> CustomerDetail:
     """Give a customer limits of its own, in place of those that it had."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
     return await customer_detail(found, operations)
 
@@ -61,21 +73,21 @@ async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> 
 @router.get("/{customer}/erasure")
 async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
     """What erasing a customer would remove, and what has to be done before."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     return ErasureView(**asdict(await operations.erasure.plan(found.id)))
 
 
 @router.post("/{customer}/erasure")
 async def erase_customer(customer: str, draft: ErasureDraft, operations: Ops) -> ErasureView:
     """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     return ErasureView(**asdict(await operations.erasure.erase(found.id, draft.by)))
 
 
 @router.delete("/{customer}", status_code=204)
 async def remove_customer(customer: str, operations: Ops) -> Response:
     """Remove a customer that has no instances and no connections."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     await operations.deployer.remove_customer(found.id)
     return Response(status_code=204)
 
@@ -93,7 +105,7 @@ def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerV
 
 async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
     """A customer with its limits and its load."""
-    journal = operations.store.journal
+    journal = operations.journal
     paused = {each.what: each for each in await operations.pauses.list()}
     load = await journal.load(customer.id, MOST_COUNTED)
     return CustomerDetail(

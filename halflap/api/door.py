@@ -10,6 +10,9 @@ import structlog
 from starlette.datastructures import MutableHeaders
 
 from halflap.api import problem
+from halflap.errors import HalflapError
+from halflap.model import Token
+from halflap.store.scope import WHOLE, Scope
 
 log = structlog.get_logger("halflap.api")
 
@@ -30,12 +33,22 @@ HEADERS = {
 }
 
 
-class Door:
-    """Lets in who has the token; nothing leaves without its headers, no error with its insides."""
+SCOPE, ACCESS, ADMITTED = "halflap.scope", "halflap.access", "halflap.admitted"
+"""What the door says of a request: whose rows it may see, what it may do, and whether it still may."""
 
-    def __init__(self, app: App, token: str) -> None:
+Known = Callable[[str], Awaitable[Token | None]]
+
+
+class Door:
+    """Lets in who has a token, and says what it is good for: the team's, or one of a customer.
+
+    Nothing leaves without its headers, no error with its insides.
+    """
+
+    def __init__(self, app: App, token: str, known: Known) -> None:
         self._app = app
         self._token = token.encode()
+        self._known = known
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -50,22 +63,40 @@ class Door:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if not self._admits(scope):
-            refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
-            await refused(scope, receive, guarded)
-            return
         try:
+            if not await self._admits(scope):
+                refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
+                await refused(scope, receive, guarded)
+                return
             await self._app(scope, receive, guarded)
+        except HalflapError as error:
+            await problem.answer_error(error)(scope, receive, guarded)
         except Exception:
             log.exception("the API failed", method=scope["method"], path=scope["path"])
             if started:
                 raise
             await problem.answer(problem.plain(500))(scope, receive, guarded)
 
-    def _admits(self, scope: Message) -> bool:
+    async def _admits(self, scope: Message) -> bool:
         path: str = scope["path"]
         if path in OPEN or not path.startswith("/api"):
             return True
         sent: bytes = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, token = sent.partition(b" ")
-        return scheme.lower() == b"bearer" and secrets.compare_digest(token.strip(), self._token)
+        scheme, _, shown = sent.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return False
+        shown = shown.strip()
+        if secrets.compare_digest(shown, self._token):
+            scope[SCOPE], scope[ACCESS] = WHOLE, "manage"
+            return True
+        text = shown.decode("ascii", "replace")
+        found = await self._known(text)
+        if found is None:
+            return False
+        scope[SCOPE], scope[ACCESS] = Scope(found.customer), found.access
+
+        async def admitted() -> bool:
+            return await self._known(text) is not None
+
+        scope[ADMITTED] = admitted
+        return True

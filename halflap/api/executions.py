@@ -6,7 +6,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from fastapi import APIRouter, Body, Header, Query, Response
 
-from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact
+from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact, for_customers
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import Again
 from halflap.api.part import streamed
@@ -47,6 +47,7 @@ router = APIRouter(
 
 
 @router.get("/executions", response_model=ExecutionPage)
+@for_customers
 async def list_executions(
     operations: Ops,
     customer: Whose = None,
@@ -83,6 +84,7 @@ async def list_executions(
 
 
 @router.get("/executions/{execution}", response_model=ExecutionView)
+@for_customers
 async def get_execution(execution: str, operations: Ops) -> Response:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
     found = await operations.executions.find(execution)
@@ -113,6 +115,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
 
 
 @router.get("/executions/{execution}/body", response_class=Response)
+@for_customers
 async def get_event_body(
     execution: str, operations: Ops, range: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -122,6 +125,7 @@ async def get_event_body(
 
 
 @router.get("/executions/{execution}/result", response_class=Response)
+@for_customers
 async def get_result(
     execution: str,
     operations: Ops,
@@ -134,6 +138,7 @@ async def get_result(
 
 
 @router.get("/executions/{execution}/inputs", response_class=Response)
+@for_customers
 async def get_inputs(
     execution: str,
     operations: Ops,
@@ -146,6 +151,7 @@ async def get_inputs(
 
 
 @router.get("/executions/{execution}/logs", response_model=list[LogView])
+@for_customers
 async def get_logs(
     execution: str,
     operations: Ops,
@@ -158,6 +164,7 @@ async def get_logs(
 
 
 @router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
+@for_customers
 async def cancel_execution(
     execution: str, operations: Ops, draft: Cancellation | None = None
 ) -> Response:
@@ -173,6 +180,7 @@ async def cancel_execution(
 
 
 @router.post("/executions/{execution}/signals/{name}", response_model=ExecutionSummary)
+@for_customers
 async def send_signal(
     execution: str,
     name: str,
@@ -191,6 +199,7 @@ async def send_signal(
 
 
 @router.post("/executions/{execution}/replay", status_code=201)
+@for_customers
 async def replay_execution(
     execution: str, operations: Ops, draft: ReplayDraft | None = None
 ) -> Replayed:
@@ -203,6 +212,7 @@ async def replay_execution(
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)
+@for_customers
 async def dismiss_execution(execution: str, operations: Ops) -> Response:
     """Take a failed execution off the dead letters."""
     await operations.executions.dismiss(await operations.executions.find(execution))
@@ -210,6 +220,7 @@ async def dismiss_execution(execution: str, operations: Ops) -> Response:
 
 
 @router.get("/events/last", response_model=LastEvent)
+@for_customers
 async def get_last_event(
     operations: Ops, instance: str | None = None, flow: str | None = None, customer: Whose = None
 ) -> Response:
@@ -229,13 +240,16 @@ async def get_last_event(
 async def whose(
     operations: Operations, customer: str | None, instance: str | None
 ) -> tuple[str | None, str | None]:
-    """The ids of a customer and an instance; an id of one that was removed stands for itself."""
-    owner = None
+    """The ids of a customer and an instance; an id of one that was removed stands for itself.
+
+    Who acts for a customer means that one, and knows of no other, removed or not.
+    """
+    owner = operations.customer
     if customer is not None:
         try:
-            owner = (await operations.store.catalogue.customers.get(customer)).id
+            owner = (await operations.catalogue.customers.get(customer)).id
         except NotFound:
-            if not customer.startswith("cus_"):
+            if operations.customer is not None or not customer.startswith("cus_"):
                 raise
             owner = customer
     if instance is None:
@@ -243,7 +257,7 @@ async def whose(
     try:
         return owner, (await operations.instances.find(instance, customer)).id
     except NotFound:
-        if not instance.startswith("ins_"):
+        if operations.customer is not None or not instance.startswith("ins_"):
             raise
         return owner, instance
 

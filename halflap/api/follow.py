@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from halflap.api.asking import Ops, Whose
+from halflap.api.asking import Ops, Whose, for_customers
+from halflap.api.door import ADMITTED
 from halflap.api.executions import whose
 from halflap.api.operations.following import Following, Pause, Which
 from halflap.api.operations.needs import Change
@@ -26,6 +28,12 @@ stream = {
 }
 
 
+LOOK_SECONDS = 15.0
+"""How often is looked whether who follows may still do so."""
+
+Admitted = Callable[[], Awaitable[bool]]
+
+
 class EventStream(Response):
     """Server-Sent Events of what is followed, for as long as the client stays.
 
@@ -34,15 +42,16 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, following: Following, which: Which) -> None:
+    def __init__(self, following: Following, which: Which, admitted: Admitted | None) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._following = following
         self._which = which
+        self._admitted = admitted
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        gone = asyncio.ensure_future(left(receive))
+        gone = asyncio.ensure_future(self._over(receive))
         try:
             await send(start)
             async with aclosing(self._following.changes(self._which, gone)) as changes:
@@ -53,9 +62,23 @@ class EventStream(Response):
         finally:
             gone.cancel()
 
+    async def _over(self, receive: Any) -> None:
+        """Return once the client has gone, or may not come in any more."""
+        gone = asyncio.ensure_future(left(receive))
+        try:
+            while self._admitted is not None and not gone.done():
+                await asyncio.wait([gone], timeout=LOOK_SECONDS)
+                if not await self._admitted():
+                    return
+            await gone
+        finally:
+            gone.cancel()
+
 
 @router.get("/follow", response_class=Response, responses={**stream})
+@for_customers
 async def follow(
+    request: Request,
     operations: Ops,
     customer: Whose = None,
     instance: str | None = None,
@@ -65,7 +88,8 @@ async def follow(
     owner, within = await whose(operations, customer, instance)
     if execution is not None:
         execution = (await operations.executions.find(execution)).id
-    return EventStream(operations.following, Which(owner, within, execution))
+    which = Which(owner, within, execution)
+    return EventStream(operations.following, which, request.scope.get(ADMITTED))
 
 
 async def left(receive: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import ExactRoute, Ops, Wait, Whose, exact
+from halflap.api.asking import ExactRoute, Ops, Wait, Whose, exact, for_customers
 from halflap.api.operations import Operations, finding
 from halflap.api.problem import documented
 from halflap.api.view import (
@@ -33,11 +33,12 @@ router = APIRouter(
 
 
 @router.get("/instances")
+@for_customers
 async def list_instances(
     operations: Ops, customer: Whose = None, integration: str | None = None
 ) -> list[InstanceSummary]:
     """Instances of a customer, of an integration, of both or all; oldest first."""
-    catalogue = operations.store.catalogue
+    catalogue = operations.catalogue
     owner = (await catalogue.customers.get(customer)).id if customer is not None else None
     return await summaries(operations, await catalogue.instances.list(owner, integration))
 
@@ -48,6 +49,7 @@ async def list_instances(
     response_model=InstanceView,
     responses={200: {"model": InstanceView, "description": "It was there; it has a new config"}},
 )
+@for_customers
 async def configure_instance(draft: InstanceDraft, operations: Ops) -> Response:
     """Make an instance, or give the one of that customer and name a new config."""
     instance, made = await operations.instances.configure(
@@ -63,12 +65,14 @@ async def configure_instance(draft: InstanceDraft, operations: Ops) -> Response:
 
 
 @router.get("/instances/{instance}", response_model=InstanceView)
+@for_customers
 async def get_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
     """An instance in full, by id or name."""
     return await shown(operations, await operations.instances.find(instance, customer))
 
 
 @router.delete("/instances/{instance}", status_code=204)
+@for_customers
 async def remove_instance(instance: str, operations: Ops, customer: Whose = None) -> Response:
     """Remove an instance that is disabled, or was never activated."""
     await operations.instances.remove(await operations.instances.find(instance, customer))
@@ -76,6 +80,7 @@ async def remove_instance(instance: str, operations: Ops, customer: Whose = None
 
 
 @router.get("/instances/{instance}/secrets")
+@for_customers
 async def get_endpoint_secrets(
     instance: str, operations: Ops, customer: Whose = None
 ) -> dict[str, str]:
@@ -85,6 +90,7 @@ async def get_endpoint_secrets(
 
 
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
+@for_customers
 async def activate_instance(
     instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:
@@ -94,6 +100,7 @@ async def activate_instance(
 
 
 @router.post("/instances/{instance}/redeploy", response_model=InstanceView)
+@for_customers
 async def redeploy_instance(
     instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:
@@ -103,6 +110,7 @@ async def redeploy_instance(
 
 
 @router.post("/instances/{instance}/disable", response_model=InstanceView)
+@for_customers
 async def disable_instance(
     instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:
@@ -112,6 +120,7 @@ async def disable_instance(
 
 
 @router.post("/instances/{instance}/upgrade", response_model=InstanceView)
+@for_customers
 async def upgrade_instance(
     instance: str, draft: Upgrade, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:
@@ -123,6 +132,7 @@ async def upgrade_instance(
 
 
 @router.get("/instances/{instance}/pairs", response_model=PairPage)
+@for_customers
 async def list_pairs(
     instance: str,
     operations: Ops,
@@ -144,6 +154,7 @@ async def list_pairs(
 
 
 @router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)
+@for_customers
 async def forget_pair(
     instance: str,
     pairs: str,
@@ -159,6 +170,7 @@ async def forget_pair(
 
 
 @router.get("/rejections")
+@for_customers
 async def list_rejections(
     operations: Ops,
     endpoint: str | None = None,
@@ -185,12 +197,13 @@ async def list_rejections(
 
 
 @router.get("/counters")
+@for_customers
 async def get_counters(
     instance: str, operations: Ops, customer: Whose = None
 ) -> dict[str, dict[str, int]]:
     """By flow, how often came what is counted and not kept: filtered events, handshakes."""
     found = await operations.instances.find(instance, customer)
-    return await operations.store.catalogue.counters.of(found.id)
+    return await operations.catalogue.counters.of(found.id)
 
 
 async def settled(operations: Operations, instance: Instance, wait: float) -> Response:
@@ -225,7 +238,7 @@ async def shown(operations: Operations, instance: Instance, status: int = 200) -
 
 async def summaries(operations: Operations, instances: Sequence[Instance]) -> list[InstanceSummary]:
     """Instances in short."""
-    catalogue = operations.store.catalogue
+    catalogue = operations.catalogue
     names = await finding.names_of(catalogue, [each.customer for each in instances])
     numbers = {
         version.hash: version.number

@@ -62,7 +62,7 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
 async def get_bundle(integration: str, version: str, operations: Ops) -> Response:
     """A version's bundle as it was published, as bytes."""
     found = await operations.versions.get(integration, version)
-    data = await operations.store.catalogue.versions.bundle(found.hash)
+    data = await operations.catalogue.versions.bundle(found.hash)
     return Response(data, media_type="application/octet-stream")
 
 
@@ -131,7 +131,7 @@ async def bundle_of(request: Request) -> bytes:
 
 async def integration_view(operations: Operations, name: str, title: str) -> IntegrationView:
     """An integration as it is shown."""
-    versions = operations.store.catalogue.versions
+    versions = operations.catalogue.versions
     targets = await versions.targets(name)
     return IntegrationView(
         name=name,

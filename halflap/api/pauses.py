@@ -24,7 +24,7 @@ async def pause_customer(
     customer: str, operations: Ops, draft: PauseDraft | None = None
 ) -> list[PauseView]:
     """Let a customer stand still: its events are accepted and wait, what runs goes on."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     draft = draft or PauseDraft()
     await operations.pauses.pause_customer(found, draft.by, draft.reason)
     return await list_pauses(operations)
@@ -33,7 +33,7 @@ async def pause_customer(
 @router.post("/customers/{customer}/resume")
 async def resume_customer(customer: str, operations: Ops) -> list[PauseView]:
     """Let a customer go on; instances and flows that are paused themselves stay so."""
-    found = await operations.store.catalogue.customers.get(customer)
+    found = await operations.catalogue.customers.get(customer)
     await operations.pauses.resume_customer(found)
     return await list_pauses(operations)
 

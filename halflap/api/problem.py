@@ -66,6 +66,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
 HTTP_KINDS = {
     400: ("BadRequest", "The request cannot be read."),
     401: ("TokenRefused", "Send the token: Authorization: Bearer …; it is in the file `token`."),
+    403: ("Forbidden", "This token is not for that."),
     404: ("NoSuchRoute", "There is no such path; /api/openapi.json lists all that there are."),
     405: ("MethodNotAllowed", "The path has no such method; Allow lists those that it has."),
     413: ("TooLarge", "The body is larger than the API takes."),
@@ -89,7 +90,8 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(methods(app, request)))
-        return answer(plain(error.status_code), headers)
+        said = error.detail if error.status_code == 403 else None
+        return answer(plain(error.status_code, said), headers)
 
     app.add_exception_handler(HalflapError, halflap)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -196,11 +198,11 @@ def methods(app: FastAPI, request: Request) -> set[str]:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route may answer with, for OpenAPI; 401, 422 and 503 always."""
+    """The problems that a route may answer with, for OpenAPI; 401, 403, 422 and 503 always."""
     return {
         each: {
             "description": HTTPStatus(each).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for each in sorted({401, 422, 500, 503, *statuses})
+        for each in sorted({401, 403, 422, 500, 503, *statuses})
     }

@@ -255,7 +255,7 @@ async def summaries(
     operations: Operations, executions: Sequence[Execution]
 ) -> list[ExecutionSummary]:
     """Executions in short, with the names of what is still there."""
-    catalogue = operations.store.catalogue
+    catalogue = operations.catalogue
     customers = await finding.names_of(catalogue, [each.flow.customer for each in executions])
     instances: dict[str, str] = {}
     for id in {each.flow.instance for each in executions}:

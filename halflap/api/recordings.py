@@ -87,7 +87,7 @@ async def list_recordings(
         of_events=True,
         limit=LOOKED_AT,
     )
-    looked_at = await operations.store.journal.executions(which)
+    looked_at = await operations.journal.executions(which)
     found: list[RecordingView] = []
     last: str | None = None
     for each in looked_at:

@@ -126,13 +126,13 @@ async def list_replays(
     operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[BulkView]:
     """What was done with many at once, newest first."""
-    return [bulk_view(each) for each in await operations.store.catalogue.bulks.list(limit)]
+    return [bulk_view(each) for each in await operations.catalogue.bulks.list(limit)]
 
 
 @router.get("/{bulk}")
 async def get_replay(bulk: str, operations: Ops) -> BulkView:
     """How far it has come."""
-    return bulk_view(await operations.store.catalogue.bulks.get(bulk))
+    return bulk_view(await operations.catalogue.bulks.get(bulk))
 
 
 @router.post("/{bulk}/cancel")
@@ -158,7 +158,7 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
 
 async def plan_view(operations: Operations, plan: Plan) -> PlanView:
     """A plan as it is shown."""
-    names = {e.id: e.name for e in await operations.store.catalogue.instances.list()}
+    names = {e.id: e.name for e in await operations.catalogue.instances.list()}
     return PlanView(
         do=plan.verb,
         total=plan.total,

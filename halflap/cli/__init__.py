@@ -122,6 +122,7 @@ SECTIONS = {
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
         ),
+        "tokens": Entry("tokens", "tokens", "What acts for one customer at the API."),
         "store": Entry("store", "store", "Where everything is kept: a file, or PostgreSQL."),
     },
     "See what happened": {

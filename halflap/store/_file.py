@@ -138,7 +138,7 @@ def open_file(path: Path, synchronous: str) -> File:
             beside.execute(f"PRAGMA synchronous = {synchronous}")
             readers: list[sqlite3.Connection] = []
             for _ in range(READERS):
-                reader = _connect(f"{path.as_uri()}?mode=ro", (*_PRAGMAS, "query_only = ON"))
+                reader = open_reader(path)
                 undo.callback(reader.close)
                 readers.append(reader)
             log = Log(path, beside)
@@ -151,6 +151,11 @@ def open_file(path: Path, synchronous: str) -> File:
             ) from error
         undo.pop_all()
         return File(path, lock, writer, readers, log)
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Another connection to an open store, which only reads."""
+    return _connect(f"{path.as_uri()}?mode=ro", (*_PRAGMAS, "query_only = ON"))
 
 
 def _connect(name: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:

@@ -8,14 +8,15 @@ from halflap.errors import NotFound
 from halflap.model import Event, Execution, ExecutionState, LogLine, Outcome, Paused, Record, Tally
 from halflap.store import gates, ordering, reading
 from halflap.store.protocol import Attempt, Filter
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import Ways
 
 
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Ways) -> None:
         self._database = database
+        self._hinted = True
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._rows(f"{reading.EXECUTION} WHERE id = ?", (execution,))
@@ -25,7 +26,7 @@ class History:
         where, values = reading.where(which)
         direction = "DESC" if which.after is None else "ASC"
         rows = await self._rows(
-            f"{reading.source(which)} WHERE {where} ORDER BY id {direction} LIMIT ?",
+            f"{reading.source(which, hinted=self._hinted)} WHERE {where} ORDER BY id {direction} LIMIT ?",
             (*values, which.limit),
         )
         return [reading.execution(each) for each in rows]

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from halflap.store.scope import Scope
+
 T = TypeVar("T")
 
 
@@ -63,7 +65,27 @@ class Way(Protocol):
         ...
 
 
-class Database(Way, Protocol):
+class Jobs(Protocol):
+    """Runs jobs: for whoever is in no scope, or in one."""
+
+    def post(self, job: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Queue a job, and return the future of its result, which is there once it is on disk.
+
+        A job must bear being run again, with nothing left of the time before. So it changes nothing
+        but rows, and neither begins nor ends a transaction. What it raises rolls it back.
+        """
+        ...
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job, and return its result once it is on disk."""
+        ...
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """Run a job that only reads what is committed; it returns values, never a cursor."""
+        ...
+
+
+class Database(Way, Jobs, Protocol):
     """Where jobs run: SQLite's file, or PostgreSQL."""
 
     @property
@@ -81,22 +103,10 @@ class Database(Way, Protocol):
         """The failure after which this process may write no more; None while all is well."""
         ...
 
-    def post(self, job: Callable[[Connection], T]) -> asyncio.Future[T]:
-        """Queue a job, and return the future of its result, which is there once it is on disk.
-
-        A job must bear being run again, with nothing left of the time before. So it changes nothing
-        but rows, and neither begins nor ends a transaction. What it raises rolls it back.
-        """
-        ...
-
-    async def write(self, job: Callable[[Connection], T]) -> T:
-        """Run a job, and return its result once it is on disk."""
-        ...
-
     async def alone(self, job: Callable[[Any], T]) -> T:
         """Run a job on the connection that writes, with no transaction open."""
         ...
 
-    async def read(self, job: Callable[[Connection], T]) -> T:
-        """Run a job that only reads what is committed; it returns values, never a cursor."""
+    def within(self, scope: Scope) -> Jobs:
+        """The same database for whoever is in a scope: what is out of it is not there."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ from halflap.store.recording import (
     wake,
     write_state,
 )
+from halflap.store.scope import Scope
 from halflap.store.sqlite import Database
 from halflap.store.state import State
 from halflap.store.traffic import Traffic
@@ -83,9 +85,17 @@ class SqliteJournal(History, State, Traffic):
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
+        self._whole = database
         self._clock = clock
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
+
+    def within(self, scope: Scope) -> SqliteJournal:
+        """This journal for whoever is in a scope: what is out of it is not there."""
+        found = copy(self)
+        found._database = self._whole.within(scope)
+        found._hinted = scope.customer is None  # a view has no index to name
+        return found
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()

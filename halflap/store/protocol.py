@@ -30,6 +30,7 @@ from halflap.model import (
     Tally,
     Throttled,
 )
+from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
 MOST_CRASHES = 3
@@ -167,6 +168,14 @@ class Hints(Protocol):
 
 class Journal(Protocol):
     """Executions, their events, steps, state and signals."""
+
+    def within(self, scope: Scope) -> Journal:
+        """This journal for whoever is in a scope: what is out of it is not there.
+
+        What it tells is in scope; what starts, ends or changes an execution is the engine's, which
+        is in none.
+        """
+        ...
 
     @property
     def default_limits(self) -> CustomerLimits:

@@ -106,10 +106,13 @@ def replay_text(how: Replay | None) -> str | None:
     return None if how is None else msgspec.json.encode(how).decode()
 
 
-def source(which: Filter) -> str:
-    """`EXECUTION` for a filter: what lives of an instance is found without its history."""
+def source(which: Filter, *, hinted: bool = True) -> str:
+    """`EXECUTION` for a filter: what lives of an instance is found without its history.
+
+    Unless `hinted`, SQLite finds its way without being told.
+    """
     live = which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
-    return f"{EXECUTION} INDEXED BY executions_live" if live else EXECUTION
+    return f"{EXECUTION} INDEXED BY executions_live" if live and hinted else EXECUTION
 
 
 def where(which: Filter) -> tuple[str, tuple[Any, ...]]:

@@ -4,6 +4,10 @@ Two rooms live in one file and never share a transaction but the file's own: the
 people make, and the *journal*, what happens. A distributed engine may one day hold the journal
 elsewhere, so no foreign key crosses from one to the other.
 
+What belongs to an instance names its customer too, and refers to both at once, so no row can be of
+one customer and hang on another's. What belongs to an execution names that alone, and so can be of
+no other customer than it. Whose rows are seen in whose scope, `halflap.store.scope` says.
+
 Times are microseconds since 1970-01-01 UTC, from the store's clock. Ids are TypeIDs (`exe_…`), so
 they sort by time. Bodies, inputs and results are bytes, never rebuilt from a parse.
 
@@ -31,6 +35,8 @@ The catalogue
                 `after` is the last one that it has come to. One `worker` drives it until
                 `lease_until`; every page moves `after` in one write, and what it did before it
                 could is done again, which changes nothing.
+  tokens        what acts for one customer at the API, until it expires or is revoked: then the row
+                is gone. Only the hash of each is kept.
   settings      a few facts of this store: its id, its schema's phase, the canary of its keys.
 
 The journal
@@ -147,45 +153,54 @@ CREATE TABLE instances (
     deployment TEXT,
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
-    UNIQUE (customer, name)
+    UNIQUE (customer, name),
+    UNIQUE (id, customer)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX instances_by_integration ON instances (integration);
 
 CREATE TABLE revisions (
-    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
     number INTEGER NOT NULL,
     config TEXT NOT NULL,
     connections TEXT NOT NULL,
     made_at INTEGER NOT NULL,
-    PRIMARY KEY (instance, number)
+    PRIMARY KEY (instance, number),
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE endpoints (
     id TEXT PRIMARY KEY,
-    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
     flow TEXT NOT NULL,
     secret BLOB NOT NULL,
     open INTEGER NOT NULL DEFAULT 0,
     made_at INTEGER NOT NULL,
-    UNIQUE (instance, flow)
+    UNIQUE (instance, flow),
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE subscriptions (
-    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
     flow TEXT NOT NULL,
     remote_id TEXT NOT NULL,
     secret BLOB,
     data TEXT NOT NULL,
     version TEXT NOT NULL,
     made_at INTEGER NOT NULL,
-    PRIMARY KEY (instance, flow)
+    PRIMARY KEY (instance, flow),
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE schedules (
-    instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
     flow TEXT NOT NULL,
     last_tick INTEGER NOT NULL,
-    PRIMARY KEY (instance, flow)
+    PRIMARY KEY (instance, flow),
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE rejections (
@@ -223,6 +238,17 @@ CREATE TABLE bulks (
     lease_until INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bulks_running ON bulks (id) WHERE state = 'running';
+
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    customer TEXT NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+    hash TEXT NOT NULL UNIQUE,
+    access TEXT NOT NULL,
+    label TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_customer ON tokens (customer);
 
 CREATE TABLE settings (
     name TEXT PRIMARY KEY,

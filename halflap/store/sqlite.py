@@ -25,11 +25,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
 
-from halflap.errors import InDoubt, StoreError
-from halflap.store._file import READERS, File, code_of, explain, open_file
+from halflap.errors import InDoubt, NotFound, StoreError
+from halflap.store._file import READERS, File, code_of, explain, open_file, open_reader
+from halflap.store.guarding import REFUSED, Guard
+from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -60,6 +62,14 @@ class _Alone:
 _Item = tuple[Job[Any], "asyncio.Future[Any]"]
 
 
+class Ways(Protocol):
+    """What a verb of the journal needs of a file, in a scope or in none."""
+
+    def post(self, job: Job[T]) -> asyncio.Future[T]: ...
+    async def write(self, job: Job[T]) -> T: ...
+    async def read(self, job: Job[T]) -> T: ...
+
+
 class Database:
     """One SQLite file, opened by one server process.
 
@@ -79,6 +89,8 @@ class Database:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for reader in file.readers:
             self._idle.put(reader)
+        self._guard = Guard(file.writer)
+        self._guarded: SimpleQueue[Guard] = SimpleQueue()
         self._pool = ThreadPoolExecutor(READERS, "halflap-store-read") if file.readers else None
         self._failed: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -139,6 +151,10 @@ class Database:
         if self._closing is not None:
             raise self._closed()
         return await self._loop.run_in_executor(self._pool, self._read, job)
+
+    def within(self, scope: Scope) -> Ways:
+        """This file for whoever is in a scope; the whole tenant's is the file as it is."""
+        return self if scope.customer is None else Within(self, scope)
 
     async def close(self) -> None:
         """Commit what is queued, move the log into the file and release the lock."""
@@ -315,6 +331,12 @@ class Database:
     def _read(self, job: Job[T]) -> T:
         connection = self._idle.get()
         try:
+            return self._looked(connection, job)
+        finally:
+            self._idle.put(connection)
+
+    def _looked(self, connection: sqlite3.Connection, job: Job[T]) -> T:
+        try:
             connection.execute("BEGIN")
             return job(connection)
         except sqlite3.Error as error:
@@ -326,12 +348,47 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            self._idle.put(connection)
+
+    async def look(self, scope: Scope, job: Job[T]) -> T:
+        """Run a job that reads what is in scope."""
+        if self._pool is None:
+            raise StoreError("a store in memory has no scopes; open one in a directory.")
+        if self._closing is not None:
+            raise self._closed()
+        return await self._loop.run_in_executor(self._pool, self._look_within, scope, job)
+
+    def _look_within(self, scope: Scope, job: Job[T]) -> T:
+        try:
+            guard = self._guarded.get_nowait()
+        except Empty:  # as many as there are threads that read
+            guard = Guard.of_reader(open_reader(self.path))
+        try:
+            with guard.within(scope) as connection:
+                return self._looked(connection, job)
+        finally:
+            self._guarded.put(guard)
+
+    def guarded(self, scope: Scope, job: Job[T]) -> Job[T]:
+        """A job that writes, so that it is refused what is out of scope."""
+
+        def guarded(connection: sqlite3.Connection) -> T:
+            with self._guard.within(scope):
+                self._guard.refuse()
+                try:
+                    return job(connection)
+                except sqlite3.IntegrityError as error:
+                    if str(error) != REFUSED:
+                        raise
+                    raise NotFound("there is no such thing") from error
+
+        return guarded
 
     def _end(self) -> None:
         self._thread.join()
         if self._pool is not None:
             self._pool.shutdown()
+        while not self._guarded.empty():
+            self._guarded.get().close()
         if self._log is not None and not self._log.stop():
             self._file.abandon()
             return
@@ -339,6 +396,26 @@ class Database:
             with contextlib.suppress(sqlite3.Error):  # the log keeps what is not moved
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._file.close()
+
+
+class Within:
+    """A file for whoever is in a customer's scope; see guarding.py."""
+
+    def __init__(self, database: Database, scope: Scope) -> None:
+        self._database = database
+        self._scope = scope
+
+    def post(self, job: Job[T]) -> asyncio.Future[T]:
+        """As the file's; what is written out of scope raises, and is rolled back."""
+        return self._database.post(self._database.guarded(self._scope, job))
+
+    async def write(self, job: Job[T]) -> T:
+        """As the file's; what is written out of scope raises, and is rolled back."""
+        return await self.post(job)
+
+    async def read(self, job: Job[T]) -> T:
+        """As the file's; what is out of scope is not there."""
+        return await self._database.look(self._scope, job)
 
 
 class _Doubtful(Exception):

@@ -9,7 +9,7 @@ from halflap.model import Micros, StateWrite
 from halflap.store.merge import changes
 from halflap.store.protocol import Written
 from halflap.store.recording import read_state, write_state
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import Ways
 
 CLEAR = """
 DELETE FROM state WHERE (scope, key) IN
@@ -24,7 +24,7 @@ DELETE FROM state WHERE (scope, key) IN
 class State:
     """The verbs of the journal that are about its state alone (see store/protocol.py)."""
 
-    _database: Database
+    _database: Ways
     _clock: Callable[[], Micros]
 
     async def read_state(self, scope: str, key: str) -> bytes | None:

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
@@ -26,6 +27,7 @@ from halflap.store.migrate import code_version, migrate
 from halflap.store.once import make_folder
 from halflap.store.protocol import Hints, Journal
 from halflap.store.schema import MIGRATIONS
+from halflap.store.scope import Scope
 from halflap.store.sqlite import Database as File
 from halflap.store.vault import KEY_SIZE, Vault
 
@@ -45,6 +47,15 @@ class Others(Protocol):
     async def list(self) -> Sequence[Process]:
         """All that have it open now."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What there is of a store in a scope."""
+
+    scope: Scope
+    catalogue: Catalogue
+    journal: Journal
 
 
 class Store:
@@ -191,6 +202,10 @@ class Store:
             hints=parts.journal.hints,
             identity=parts.presence.identity,
         )
+
+    def within(self, scope: Scope) -> View:
+        """This store for whoever is in a scope: what is out of it is not there."""
+        return View(scope, self.catalogue.within(scope), self.journal.within(scope))
 
     async def processes(self) -> Sequence[Process]:
         """The processes that have this store open: this one, where it is in a file."""

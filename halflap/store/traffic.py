@@ -7,14 +7,14 @@ from collections.abc import Callable
 from halflap.model import CustomerLimits, CustomerLoad, Micros, Throttled
 from halflap.store import limiting, throttling
 from halflap.store.recording import text
-from halflap.store.sqlite import Database
+from halflap.store.sqlite import Ways
 from halflap.store.turns import Turns
 
 
 class Traffic:
     """How much of what may run, and be called (see store/protocol.py)."""
 
-    _database: Database
+    _database: Ways
     _clock: Callable[[], Micros]
     _turns: tuple[Turns, Turns]
     default_limits: CustomerLimits

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +17,11 @@ from halflap.cli.settings import Settings
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import StoreError
 from halflap.sdk import codec
+from tests.cluster import ordinary_url
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 10.0
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 SHOP = '''
 """Shop: an app of these tests, its component inside the project."""
@@ -491,14 +493,33 @@ async def shop() -> AsyncIterator[Shop]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def world(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
-    settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
+@asynccontextmanager
+async def world_on(settings: Settings, shop: Shop, folder: Path) -> AsyncIterator[World]:
+    """A world on the store of these settings."""
     host = await Host.open(settings)
     running = asyncio.create_task(host.engine.run(host.executor))
-    (tmp_path / "projects").mkdir()
-    yield World(host, Client(host), shop, tmp_path / "projects")
+    folder.mkdir()
+    yield World(host, Client(host), shop, folder)
     await host.stop(1)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError, StoreError):
         await running
+
+
+@pytest.fixture
+async def world(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
+    settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
+    async with world_on(settings, shop, tmp_path / "projects") as world:
+        yield world
+
+
+@pytest.fixture(params=["file", "postgresql"])
+async def either(
+    request: pytest.FixtureRequest, tmp_path: Path, shop: Shop
+) -> AsyncIterator[World]:
+    """A world on either kind of store; PostgreSQL's user is bound by row-level security."""
+    settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
+    if request.param == "postgresql":
+        settings = replace(settings, store=ordinary_url(), keys=KEYS)
+    async with world_on(settings, shop, tmp_path / "projects") as world:
+        yield world

@@ -221,7 +221,7 @@ async def test_a_clients_own_credentials_get_a_token_before_they_are_tested(
 async def test_a_sign_in_is_good_for_ten_minutes(world: Any, cloud: str) -> None:
     begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
     now = world.host.store.clock()
-    world.host.operations.connections.clock = lambda: now + 601_000_000
+    world.host.operations.connections.signing_in.clock = lambda: now + 601_000_000
 
     answer = {"state": begun.json["state"], "code": "the-code"}
     late = await world.api("POST", "/api/connections/authorized", answer)

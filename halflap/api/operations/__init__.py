@@ -5,11 +5,11 @@ Nothing here knows HTTP: the routes translate, and the CLI calls the same routes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
 
 from halflap.api.operations.bulks import Bulks
 from halflap.api.operations.config import Configs
-from halflap.api.operations.connections import Connections
+from halflap.api.operations.connections import Connections, SigningIn
 from halflap.api.operations.erasure import Erasure
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
@@ -20,49 +20,77 @@ from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.versions import Versions
 from halflap.model import CustomerLimits
-from halflap.store.store import Store
+from halflap.store.scope import Scope
+from halflap.store.store import Store, View
 
 __all__ = ["Operations"]
 
 
-@dataclass(slots=True)
 class Operations:
-    """The verbs behind the API, by noun: `operations.instances.activate(...)`."""
+    """The verbs behind the API, by noun: `operations.instances.activate(...)`.
 
-    store: Store
-    engine: Engine
-    deployer: Deployer
-    resolver: Resolver
-    library: Library
-    backlog: Backlog | None = None
-    versions: Versions = field(init=False)
-    connections: Connections = field(init=False)
-    instances: Instances = field(init=False)
-    pairs: Paired = field(init=False)
-    pauses: Pauses = field(init=False)
-    executions: Executions = field(init=False)
-    bulks: Bulks = field(init=False)
-    following: Following = field(init=False)
-    erasure: Erasure = field(init=False)
+    In no scope, for what a server does by itself; `within` one, for whoever asks.
+    """
 
-    def __post_init__(self) -> None:
-        catalogue, clock = self.store.catalogue, self.store.clock
-        kinds, configs = Kinds(catalogue, self.library), Configs(catalogue)
-        self.versions = Versions(catalogue, self.library, kinds)
-        self.connections = Connections(catalogue, self.resolver, kinds, clock)
-        self.instances = Instances(catalogue, self.library, self.deployer, self.resolver, configs)
-        self.pairs = Paired(self.store.journal, self.library)
-        self.pauses = Pauses(self.engine, self.library)
-        self.executions = Executions(
-            catalogue, self.store.journal, self.engine, self.library, configs, clock
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        deployer: Deployer,
+        resolver: Resolver,
+        library: Library,
+        backlog: Backlog | None = None,
+        *,
+        of: Operations | None = None,
+        view: View | None = None,
+    ) -> None:
+        """`of` and `view` are `within`'s: whose these are, and what they see of the store."""
+        self.store = store
+        self.engine = engine
+        self.deployer = deployer
+        self.resolver = resolver
+        self.library = library
+        self.backlog = backlog
+        self.scope = None if view is None else view.scope
+        self.catalogue = store.catalogue if view is None else view.catalogue
+        self.journal = store.journal if view is None else view.journal
+        catalogue, journal, clock = self.catalogue, self.journal, store.clock
+        kinds, configs = Kinds(catalogue, library), Configs(catalogue)
+        self.versions = Versions(catalogue, library, kinds)
+        signing_in = SigningIn(clock) if of is None else of.connections.signing_in
+        self.connections = Connections(catalogue, resolver, kinds, signing_in, self.customer)
+        self.instances = Instances(catalogue, library, deployer, resolver, configs)
+        self.pairs = Paired(journal, library)
+        self.pauses = Pauses(engine, library)
+        self.executions = Executions(catalogue, journal, engine, library, configs, clock)
+        changed = asyncio.Event() if of is None else of.bulks.changed
+        self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
+        self.following = Following(engine) if of is None else of.following
+        self.erasure = Erasure(store, deployer)
+        # A token is looked up before it is known whose it is, so no scope reaches to them.
+        self.tokens = store.catalogue.tokens
+
+    def within(self, scope: Scope) -> Operations:
+        """These for whoever is in a scope: what is out of it cannot be found, so nor changed."""
+        return Operations(
+            self.store,
+            self.engine,
+            self.deployer,
+            self.resolver,
+            self.library,
+            self.backlog,
+            of=self,
+            view=self.store.within(scope),
         )
-        self.bulks = Bulks(catalogue, self.store.journal, self.executions, clock)
-        self.following = Following(self.engine)
-        self.erasure = Erasure(self.store, self.deployer)
+
+    @property
+    def customer(self) -> str | None:
+        """The customer that is acted for (its id); None for the whole tenant."""
+        return None if self.scope is None else self.scope.customer
 
     async def limit(self, customer: str, limits: CustomerLimits) -> None:
         """Give a customer (by id) limits of its own; what is None is the default."""
-        await self.store.journal.set_limits(customer, limits)
+        await self.journal.set_limits(customer, limits)
         if self.backlog is not None:
             self.backlog.forget(customer)
         self.engine.nudge()

@@ -27,6 +27,7 @@ from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens
 from halflap.sdk.secret import deep_copy, put_together, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.connections import missing
 
 TEST_SECONDS = 30.0
 SIGN_IN: Micros = 600_000_000
@@ -43,22 +44,54 @@ class Begun:
 
 
 @dataclass(slots=True)
+class SigningIn:
+    """The sign-ins that are under way, whoever began them."""
+
+    clock: Clock
+    _begun: dict[bytes, Begun] = field(default_factory=dict[bytes, Begun])
+
+    def begin(self, connection: str, authorization: Authorization) -> None:
+        """Keep a sign-in until it is ended, or ten minutes old; of too many, the newest."""
+        now = self.clock()
+        self._begun = {key: each for key, each in self._begun.items() if each.until > now}
+        while len(self._begun) >= MOST_SIGN_INS:
+            del self._begun[next(iter(self._begun))]
+        begun = Begun(connection, authorization, now + SIGN_IN)
+        self._begun[digest(authorization.state)] = begun
+
+    def end(self, state: str) -> Begun | None:
+        """The sign-in of a state, which is good for one end; None where there is none."""
+        begun = self._begun.pop(digest(state), None)
+        return None if begun is None or begun.until <= self.clock() else begun
+
+
+@dataclass(slots=True)
 class Connections:
     """Makes, changes, tests, authorizes and removes connections."""
 
     catalogue: Catalogue
     resolver: Resolver
     kinds: Kinds
-    clock: Clock
-    _begun: dict[bytes, Begun] = field(default_factory=dict[bytes, Begun])
+    signing_in: SigningIn
+    customer: str | None = None
+    """Who is acted for: it may use the team's connections, and neither see nor change them."""
 
     async def find(self, named: str, customer: str | None = None) -> StoredConnection:
         """A connection by its id, or by its name."""
-        return await finding.connection(self.catalogue, named, customer)
+        if self.customer is None:
+            return await finding.connection(self.catalogue, named, customer)
+        owner = (await self.catalogue.customers.get(customer or self.customer)).id
+        found = await finding.connection(self.catalogue, named, owner)
+        if found.customer is None:
+            raise missing(named)
+        return found
 
     async def list(self, customer: str | None) -> Sequence[StoredConnection]:
         """What a customer may use: its own, then the team's. Without a customer: all there are."""
         connections = self.catalogue.connections
+        if self.customer is not None:
+            owner = await self.catalogue.customers.get(customer or self.customer)
+            return await connections.list(owner.id)
         if customer is not None:
             owners = [(await self.catalogue.customers.get(customer)).id]
         else:
@@ -83,6 +116,7 @@ class Connections:
         `ConfigError` names every wrong field; what the app says in the test is an `UpstreamError`,
         and nothing is saved. One that somebody has to sign in to first is saved untested.
         """
+        customer = customer or self.customer
         owner = (await self.catalogue.customers.get(customer)).id if customer is not None else None
         taken = await self.catalogue.connections.by_name(owner, name)
         if taken is not None:
@@ -155,11 +189,7 @@ class Connections:
                 fields={"auth.authorize_url": "is no http(s) URL"},
             )
         begun = auth.authorization(redirect_uri)
-        now = self.clock()
-        self._begun = {key: each for key, each in self._begun.items() if each.until > now}
-        while len(self._begun) >= MOST_SIGN_INS:
-            del self._begun[next(iter(self._begun))]
-        self._begun[digest(begun.state)] = Begun(stored.id, begun, now + SIGN_IN)
+        self.signing_in.begin(stored.id, begun)
         return begun
 
     async def authorized(self, state: str, code: str) -> StoredConnection:
@@ -167,8 +197,8 @@ class Connections:
 
         `ConfigError` where no such sign-in was begun in the last ten minutes, or it was ended.
         """
-        begun = self._begun.pop(digest(state), None)
-        if begun is None or begun.until <= self.clock():
+        begun = self.signing_in.end(state)
+        if begun is None:
             raise ConfigError(
                 "no sign-in with this state is under way: it was ended already, or is older than ten "
                 "minutes; begin again",

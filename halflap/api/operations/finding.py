@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halflap.errors import Conflict, NotFound
+from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Customer, Instance, StoredConnection, Version
 from halflap.store.catalogue import Catalogue
 
 SHORTEST_HASH = 8
+
+
+async def customer(catalogue: Catalogue, named: str | None, external_id: str | None) -> Customer:
+    """A customer by its id or name, or by its id in the team's own product; raises `NotFound`.
+
+    `ConfigError` where neither is said, or both.
+    """
+    if (named is None) == (external_id is None):
+        raise ConfigError(
+            "say which customer: by `customer` (its id or name) or by `external_id`",
+            fields={"customer": "give this, or `external_id`"},
+        )
+    if named is not None:
+        return await catalogue.customers.get(named)
+    assert external_id is not None
+    found = await catalogue.customers.by_external_id(external_id)
+    if found is None:
+        raise NotFound(
+            f"no customer has the external id {external_id!r}; see: halflap customers list"
+        )
+    return found
 
 
 async def instance(catalogue: Catalogue, named: str, customer: str | None = None) -> Instance:

@@ -42,6 +42,7 @@ from halflap.store.blobs.blob import (
 from halflap.store.blobs.checked import Checked
 from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.store")
@@ -78,6 +79,13 @@ class Payloads:
         self._over = over
         self._whole = whole
         self._fresh: set[str] = set()
+
+    def within(self, scope: Scope) -> Payloads:
+        """These payloads for whoever is in a scope: those of what it sees of the journal."""
+        journal = self.journal.within(scope)
+        return Payloads(
+            journal, self.blobs, self._register, self._clock, over=self._over, whole=self._whole
+        )
 
     def __getattr__(self, name: str) -> Any:
         # The verbs that no payload passes through, and what one of the stores has beyond them.

@@ -17,8 +17,10 @@ from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
+from halflap.store.catalogue.tokens import Tokens
 from halflap.store.catalogue.versions import Versions
 from halflap.store.catalogue.writer import Writer
+from halflap.store.scope import Scope
 from halflap.store.vault import Vault
 
 __all__ = ["Catalogue", "StoredSubscription"]
@@ -29,6 +31,8 @@ class Catalogue:
 
     def __init__(self, writer: Writer, vault: Vault, clock: Clock) -> None:
         self._writer = writer
+        self._vault = vault
+        self._clock = clock
         self.customers = Customers(writer, clock)
         self.versions = Versions(writer, clock)
         self.connections = Connections(writer, vault, clock)
@@ -36,8 +40,16 @@ class Catalogue:
         self.endpoints = Endpoints(writer, vault, clock)
         self.subscriptions = Subscriptions(writer, vault, clock)
         self.bulks = Bulks(writer, clock)
+        self.tokens = Tokens(writer, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
+
+    def within(self, scope: Scope) -> Catalogue:
+        """This catalogue for whoever is in a scope: what is out of it is not there."""
+        found = Catalogue(self._writer.within(scope), self._vault, self._clock)
+        found.rejections = self.rejections.within(scope)
+        found.counters = self.counters.within(scope)
+        return found
 
     @property
     def changed(self) -> int:

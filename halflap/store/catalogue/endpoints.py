@@ -42,9 +42,9 @@ class Endpoints:
                     made = new_endpoint()
                     sealed = self._vault.seal(new_secret(), place(found.customer, made))
                     connection.execute(
-                        "INSERT INTO endpoints (id, instance, flow, secret, open, made_at)"
-                        " VALUES (?, ?, ?, ?, 0, ?)",
-                        (made, instance, flow, sealed, now),
+                        "INSERT INTO endpoints (id, instance, customer, flow, secret, open, made_at)"
+                        " VALUES (?, ?, ?, ?, ?, 0, ?)",
+                        (made, instance, found.customer, flow, sealed, now),
                     )
             return of_instance(connection, instance)
 
@@ -63,9 +63,7 @@ class Endpoints:
     async def secret(self, endpoint: str) -> str:
         """The `whsec_…` that senders to an endpoint sign with, in the clear; raises `NotFound`."""
         rows = await self._writer.rows(
-            "SELECT customer, secret FROM endpoints JOIN instances ON instances.id = instance"
-            " WHERE endpoints.id = ?",
-            (endpoint,),
+            "SELECT customer, secret FROM endpoints WHERE id = ?", (endpoint,)
         )
         if not rows:
             raise NotFound("there is no such endpoint; see: halflap instances show")

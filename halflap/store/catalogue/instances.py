@@ -226,13 +226,14 @@ class Instances:
         """
 
         def job(connection: Connection) -> Refused | None:
-            if find(connection, instance) is None:
+            found = find(connection, instance)
+            if found is None:
                 return missing(instance)
             connection.execute(
-                "INSERT INTO schedules VALUES (?, ?, ?) ON CONFLICT (instance, flow) DO UPDATE"
-                " SET last_tick = excluded.last_tick"
+                "INSERT INTO schedules (instance, customer, flow, last_tick) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (instance, flow) DO UPDATE SET last_tick = excluded.last_tick"
                 " WHERE schedules.last_tick < excluded.last_tick OR ? = 1",
-                (instance, flow, at, int(back)),
+                (instance, found.customer, flow, at, int(back)),
             )
             return None
 
@@ -276,7 +277,9 @@ def revise(
         found.id,
     )[0]
     connection.execute(
-        "INSERT INTO revisions VALUES (?, ?, ?, ?, ?)", (found.id, number, plain, links, now)
+        "INSERT INTO revisions (instance, customer, number, config, connections, made_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (found.id, found.customer, number, plain, links, now),
     )
     connection.execute(
         "UPDATE instances SET revision = ?, changed_at = ? WHERE id = ?", (number, now, found.id)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import msgspec
 import structlog
 
 from halflap.model import Rejection
-from halflap.store.job import Connection, Database
+from halflap.store.job import Connection, Database, Jobs
+from halflap.store.scope import Scope
 
 log = structlog.get_logger("halflap.store")
 
@@ -29,8 +31,15 @@ class Rejections:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._jobs: Jobs = database
         self._gathered: dict[str, list[Rejection]] = {}
         self._flight = _Flight(database, self._take)
+
+    def within(self, scope: Scope) -> Rejections:
+        """The same for whoever is in a scope, and reads."""
+        found = copy(self)
+        found._jobs = self._database.within(scope)
+        return found
 
     def note(self, rejection: Rejection) -> None:
         """Note a refused request, without waiting; the last 100 of its endpoint are kept."""
@@ -43,7 +52,7 @@ class Rejections:
     async def list(self, endpoint: str) -> Sequence[Rejection]:
         """The last refused requests of an endpoint, newest first."""
         await self.settled()
-        rows = await self._database.read(
+        rows = await self._jobs.read(
             lambda c: c.execute(
                 "SELECT endpoint, at, reason, status, headers FROM rejections"
                 " WHERE endpoint = ? ORDER BY id DESC",
@@ -88,8 +97,15 @@ class Counters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._jobs: Jobs = database
         self._gathered: Counter[tuple[str, str, str]] = Counter()
         self._flight = _Flight(database, self._take)
+
+    def within(self, scope: Scope) -> Counters:
+        """The same for whoever is in a scope, and reads."""
+        found = copy(self)
+        found._jobs = self._database.within(scope)
+        return found
 
     def count(self, instance: str, flow: str, what: str, n: int = 1) -> None:
         """Count something (`filtered`, `handshake`), without waiting."""
@@ -99,7 +115,7 @@ class Counters:
     async def of(self, instance: str) -> dict[str, dict[str, int]]:
         """An instance's counts: `{flow: {what: count}}`."""
         await self.settled()
-        rows = await self._database.read(
+        rows = await self._jobs.read(
             lambda c: c.execute(
                 "SELECT flow, what, count FROM counters WHERE instance = ? ORDER BY flow, what",
                 (instance,),

@@ -14,12 +14,11 @@ from halflap.store.job import Connection
 from halflap.store.vault import Vault
 
 SELECT = """
-SELECT instance, flow, remote_id, secret, data, subscriptions.version, made_at, customer
-FROM subscriptions JOIN instances ON instances.id = instance
+SELECT instance, flow, remote_id, secret, data, version, made_at, customer FROM subscriptions
 """
 PUT = """
-INSERT INTO subscriptions (instance, flow, remote_id, secret, data, version, made_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO subscriptions (instance, customer, flow, remote_id, secret, data, version, made_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow) DO UPDATE SET remote_id = excluded.remote_id,
     secret = excluded.secret, data = excluded.data, version = excluded.version,
     made_at = excluded.made_at
@@ -71,7 +70,7 @@ class Subscriptions:
             sealed = None if secret is None else self._vault.seal(secret, about)
             connection.execute(
                 PUT,
-                (instance, flow, remote_id, sealed, plain, version, now),
+                (instance, found.customer, flow, remote_id, sealed, plain, version, now),
             )
             return None
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from halflap.errors import HalflapError
-from halflap.store.job import Connection, Database
+from halflap.store.job import Connection, Database, Jobs
+from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Refused = HalflapError
@@ -23,29 +24,36 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.jobs: Jobs = database
         self.changed = 0
         self.on_change: list[Callable[[], object]] = []
         self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def change(self, job: Callable[[Connection], T | Refused]) -> T:
+    def within(self, scope: Scope) -> Writer:
+        """This writer for whoever is in a scope."""
+        return ScopedWriter(self, scope)
+
+    async def change(self, job: Callable[[Connection], T | Refused], jobs: Jobs | None = None) -> T:
         """Run a job that changes what caches depend on, and count it once it is on disk.
+
+        By `jobs`, which are in a scope, where they are given.
 
         Nobody else changes the catalogue meanwhile. A job that refuses returns the error, before
         it writes anything, and the error is raised here: one that raised would make everybody in
         its batch commit alone.
         """
-        future = self.database.post(job)
+        future = (jobs or self.jobs).post(job)
         future.add_done_callback(lambda _: self.count(self.changed + 1))
         # A caller that is cancelled must not hide a change that is committed all the same.
         return granted(await asyncio.shield(future))
 
     async def note(self, job: Callable[[Connection], T | Refused]) -> T:
         """Run a job that no cache depends on."""
-        return granted(await self.database.write(job))
+        return granted(await self.jobs.write(job))
 
     async def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query."""
-        return await self.database.read(lambda c: c.execute(sql, values).fetchall())
+        return await self.jobs.read(lambda c: c.execute(sql, values).fetchall())
 
     def count(self, changed: int) -> None:
         """Go on to a number of changes, and tell who waits for them."""
@@ -76,6 +84,31 @@ class Writer:
 
     async def close(self) -> None:
         """Stop looking for changes."""
+
+
+class ScopedWriter(Writer):
+    """A writer whose jobs are in a scope; what they change is counted with everybody's."""
+
+    def __init__(self, whole: Writer, scope: Scope) -> None:
+        super().__init__(whole.database)
+        self.jobs = whole.database.within(scope)
+        self._whole = whole
+
+    async def change(self, job: Callable[[Connection], T | Refused], jobs: Jobs | None = None) -> T:
+        """Run a job in the scope, and count it with everybody's."""
+        return await self._whole.change(job, jobs or self.jobs)
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncGenerator[None]:
+        """Have a name to oneself among all, in whatever scope they are."""
+        async with self._whole.holding(name):
+            yield
+
+    @asynccontextmanager
+    async def trying(self, name: str) -> AsyncGenerator[bool]:
+        """Have a name to oneself, where nobody has it in whatever scope."""
+        async with self._whole.trying(name) as mine:
+            yield mine
 
 
 def granted(result: T | Refused) -> T:

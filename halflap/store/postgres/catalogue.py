@@ -68,44 +68,53 @@ CREATE TABLE instances (
     deployment text,
     created_at bigint NOT NULL,
     changed_at bigint NOT NULL,
-    UNIQUE (customer, name)
+    UNIQUE (customer, name),
+    UNIQUE (id, customer)
 );
 CREATE INDEX instances_by_integration ON instances (integration);
 
 CREATE TABLE revisions (
-    instance text COLLATE "C" NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
     config text NOT NULL,
     connections text NOT NULL,
     made_at bigint NOT NULL,
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE,
     PRIMARY KEY (instance, number)
 );
 
 CREATE TABLE endpoints (
     id text COLLATE "C" PRIMARY KEY,
-    instance text COLLATE "C" NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
     flow text COLLATE "C" NOT NULL,
     secret bytea NOT NULL,
     open integer NOT NULL DEFAULT 0,
     made_at bigint NOT NULL,
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE,
     UNIQUE (instance, flow)
 );
 
 CREATE TABLE subscriptions (
-    instance text COLLATE "C" NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
     flow text COLLATE "C" NOT NULL,
     remote_id text NOT NULL,
     secret bytea,
     data text NOT NULL,
     version text NOT NULL,
     made_at bigint NOT NULL,
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE,
     PRIMARY KEY (instance, flow)
 );
 
 CREATE TABLE schedules (
-    instance text COLLATE "C" NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    instance text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
     flow text COLLATE "C" NOT NULL,
     last_tick bigint NOT NULL,
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE,
     PRIMARY KEY (instance, flow)
 );
 
@@ -144,6 +153,17 @@ CREATE TABLE bulks (
     lease_until bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX bulks_running ON bulks (id) WHERE state = 'running';
+
+CREATE TABLE tokens (
+    id text COLLATE "C" PRIMARY KEY,
+    customer text COLLATE "C" NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+    hash text COLLATE "C" NOT NULL UNIQUE,
+    access text NOT NULL,
+    label text NOT NULL,
+    made_at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+CREATE INDEX tokens_by_customer ON tokens (customer);
 
 CREATE TABLE settings (
     name text COLLATE "C" PRIMARY KEY,

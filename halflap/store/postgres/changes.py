@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
+from halflap.store import job as doing
 from halflap.store.catalogue.writer import Refused, Writer, granted
 from halflap.store.job import Connection
 from halflap.store.postgres.explain import explain
@@ -63,14 +64,16 @@ class SharedWriter(Writer):
         writer._watching = asyncio.create_task(writer._watch(), name="catalogue")
         return writer
 
-    async def change(self, job: Callable[[Connection], T | Refused]) -> T:
+    async def change(
+        self, job: Callable[[Connection], T | Refused], jobs: doing.Jobs | None = None
+    ) -> T:
         """Run a job that changes what caches of any process depend on."""
 
         def alone(connection: Connection) -> tuple[T | Refused, int]:
             number: int = connection.execute(CHANGE).fetchone()[0]
             return job(connection), number
 
-        future = self.database.post(alone)
+        future = (jobs or self.jobs).post(alone)
         future.add_done_callback(self._done)
         result, _ = await asyncio.shield(future)
         return granted(result)

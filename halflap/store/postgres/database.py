@@ -16,7 +16,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors, pq
@@ -25,7 +25,9 @@ from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.explain import explain, where
+from halflap.store.postgres.guard import ENTER, named
 from halflap.store.postgres.time import DatabaseClock, measure
+from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[Connection], Awaitable[T]]
@@ -60,6 +62,17 @@ class _Seat:
     connection: Connection | None = None
     number: int = 0
     known: bool = False
+
+
+class Ways(Protocol):
+    """What a verb of the journal needs of a database, in a scope or in none."""
+
+    clock: Clock
+
+    async def fetch(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[Any]: ...
+    async def write(self, job: Job[T]) -> T: ...
 
 
 class Database:
@@ -182,6 +195,10 @@ class Database:
             cursor = await connection.execute(sql.encode(), values, binary=True)
             return await cursor.fetchall()
 
+    def within(self, scope: Scope) -> Within:
+        """The same database for whoever is in a scope."""
+        return Within(self, scope)
+
     async def close(self) -> None:
         """Let go of all connections; what is under way may finish first."""
         for each in self.before_close:
@@ -297,6 +314,32 @@ class Database:
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
+
+
+class Within:
+    """The ways into a database in a scope: each in a transaction that takes the API's role, and
+    names whose rows it sees."""
+
+    def __init__(self, database: Database, scope: Scope) -> None:
+        self.clock = database.clock
+        self._database = database
+        self._scope = (named(scope),)
+
+    async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """The rows of one statement that only reads, of those that are in scope."""
+        async with self._database.transaction() as connection, connection.pipeline():
+            await connection.execute(ENTER, self._scope)
+            cursor = await connection.execute(sql.encode(), values, binary=True)
+            return await cursor.fetchall()
+
+    async def write(self, job: Job[T]) -> T:
+        """Run a job in a transaction; what it writes out of scope raises, and is rolled back."""
+
+        async def entered(connection: Connection) -> T:
+            await connection.execute(ENTER, self._scope)
+            return await job(connection)
+
+        return await self._database.write(entered)
 
 
 def _is_at_rest(connection: Connection) -> bool:

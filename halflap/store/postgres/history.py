@@ -18,7 +18,7 @@ from halflap.model import (
 )
 from halflap.store.history import outcome_of
 from halflap.store.postgres import gates, ordering, rows
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Ways
 from halflap.store.protocol import Attempt, Filter
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
@@ -59,7 +59,7 @@ ORDER BY 1
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
-    _database: Database
+    _database: Ways
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._database.fetch(ONE, {"id": execution})

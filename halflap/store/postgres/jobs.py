@@ -30,6 +30,8 @@ from psycopg.pq import TransactionStatus
 from halflap.errors import InDoubt, StoreError
 from halflap.store.job import Connection, Cursor
 from halflap.store.postgres.explain import explain, where
+from halflap.store.postgres.guard import ENTER, named
+from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]
@@ -62,6 +64,7 @@ CROSSED = (
     sql.SerializationFailure,
     sql.DeadlockDetected,
 )
+_ENTER = ENTER.replace("%s", "?")
 _PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
 
 
@@ -194,6 +197,10 @@ class Jobs:
         """Run a job that only reads; each of its statements sees what is committed by then."""
         return await self._on(self._reading, self._read, job)
 
+    def within(self, scope: Scope) -> Within:
+        """The same database for whoever is in a scope."""
+        return Within(self, scope)
+
     async def close(self) -> None:
         """Commit what is queued, and hang up."""
         self._closing.set()
@@ -315,6 +322,43 @@ class Jobs:
         self._reading.shutdown()
         for each in (self._writer, *self._lines):
             each.drop()
+
+
+class Within:
+    """Jobs in a scope: each in a transaction that takes the API's role, and names whose rows it sees."""
+
+    def __init__(self, jobs: Jobs, scope: Scope) -> None:
+        self._jobs = jobs
+        self._scope = (named(scope),)
+
+    def post(self, job: Job[T]) -> asyncio.Future[T]:
+        """As that of `Jobs`; what is written out of scope raises, and is rolled back."""
+
+        def entered(link: Connection) -> T:
+            link.execute(_ENTER, self._scope)
+            return job(link)
+
+        return self._jobs.post(entered)
+
+    async def write(self, job: Job[T]) -> T:
+        """As that of `Jobs`; what is written out of scope raises, and is rolled back."""
+        return await self.post(job)
+
+    async def read(self, job: Job[T]) -> T:
+        """As that of `Jobs`; what is out of scope is not there."""
+
+        def entered(look: Connection) -> T:
+            look.execute("BEGIN READ ONLY")
+            try:
+                look.execute(_ENTER, self._scope)
+                result = job(look)
+            except BaseException:
+                look.execute("ROLLBACK")
+                raise
+            look.execute("COMMIT")
+            return result
+
+        return await self._jobs.read(entered)
 
 
 class _Again(Exception):

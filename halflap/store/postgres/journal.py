@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.connecting import Connection, changed
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Database, Ways
 from halflap.store.postgres.gates import MOVING, PAUSED, Gate
 from halflap.store.postgres.hints import Hints
 from halflap.store.postgres.history import History
@@ -40,6 +41,7 @@ from halflap.store.postgres.state import State
 from halflap.store.postgres.traffic import Traffic
 from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Release, Written
 from halflap.store.recording import text
+from halflap.store.scope import Scope
 from halflap.store.turns import Share, Turns
 
 SIGNAL = """
@@ -84,7 +86,8 @@ class PostgresJournal(History, State, Traffic):
     """
 
     def __init__(self, database: Database, *, worker: str | None = None) -> None:
-        self._database = database
+        self._whole = database
+        self._database: Ways = database
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
@@ -96,6 +99,12 @@ class PostgresJournal(History, State, Traffic):
         self._partitions = Partitions(database)
         self.hints = Hints(database.url, database.schema)
         database.before_close.append(self._close)
+
+    def within(self, scope: Scope) -> PostgresJournal:
+        """This journal for whoever is in a scope: what is out of it is not there."""
+        found = copy(self)
+        found._database = self._whole.within(scope)
+        return found
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:
         now = self._clock()
@@ -201,7 +210,7 @@ class PostgresJournal(History, State, Traffic):
         soonest = await self._soonest(probation)
         if not self._turns[probation].held_back or soonest is None or soonest > self._clock():
             return soonest
-        async with self._database.connection() as connection:
+        async with self._whole.connection() as connection:
             return await claiming.next_of_others(connection, probation, self._turns[probation])
 
     async def _soonest(self, probation: bool) -> Micros | None:
@@ -364,7 +373,7 @@ class PostgresJournal(History, State, Traffic):
                 await recording.write(connection)
 
         await self._database.write(job)
-        stats = self._database.stats
+        stats = self._whole.stats
         stats.jobs += len(items)
         stats.largest_batch = max(stats.largest_batch, len(items))
 

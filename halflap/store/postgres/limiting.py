@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Ways
 from halflap.store.turns import Limited, Turns, limited, spent
 
 LOCK = """
@@ -93,7 +93,7 @@ async def spend(
         await connection.execute(SPEND, (Texts(changed), Numbers(changed.values())))
 
 
-async def load(database: Database, customer: str, now: Micros, most: int) -> CustomerLoad:
+async def load(database: Ways, customer: str, now: Micros, most: int) -> CustomerLoad:
     """How many of a customer's executions run, and how many, up to `most`, could or are held."""
     values = {"customer": customer, "now": now, "most": most}
     (row,) = await database.fetch(LOAD, values)
@@ -109,7 +109,7 @@ async def set_limits(connection: Connection, customer: str, limits: CustomerLimi
     await connection.execute(SET, (customer, *values))
 
 
-async def limits(database: Database, customer: str) -> CustomerLimits:
+async def limits(database: Ways, customer: str) -> CustomerLimits:
     """A customer's own limits."""
     rows = await database.fetch(LIMITS, (customer,))
     return CustomerLimits(*rows[0]) if rows else CustomerLimits()

@@ -28,6 +28,7 @@ from halflap.store.migrate import (
     record,
 )
 from halflap.store.postgres.explain import one_line
+from halflap.store.postgres.guard import have_role
 from halflap.store.postgres.jobs import Link
 
 log = structlog.get_logger("halflap.store")
@@ -69,6 +70,7 @@ def migrate(
             TABLE.replace("INTEGER", "bigint").replace(") STRICT", ")").encode(), prepare=False
         )
         compare(ordered, read_history(link))
+        have_role(connection)
     done: list[tuple[int, Phase]] = []
     for migration in ordered:
         for step in phases(phase):

@@ -30,6 +30,7 @@ from halflap.store._file import Lock
 from halflap.store.once import sync_names
 from halflap.store.postgres import ordering, rows
 from halflap.store.postgres.explain import explain, where
+from halflap.store.postgres.guard import copyable
 from halflap.store.postgres.jobs import connect
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
@@ -130,7 +131,8 @@ def _copy(path: Path, moved: Path, url: str, progress: Progress) -> Moved:
             if _is_moved(target, identity):
                 return Moved(where(url), moved, {}, again=True)
             _refuse_unless_empty(target, url)
-            copied = dict(_Copying(source, target, progress).tables())
+            with copyable(target):
+                copied = dict(_Copying(source, target, progress).tables())
             target.execute("INSERT INTO settings VALUES (%s, %s)", (MARK, identity))
             _commit(target, url)
         return Moved(where(url), moved, copied)

@@ -11,6 +11,7 @@ from psycopg import errors
 from halflap.errors import StoreError
 from halflap.model import Micros
 from halflap.store.postgres.database import Database
+from halflap.store.postgres.guard import forced
 
 log = structlog.get_logger("halflap.store")
 
@@ -24,7 +25,7 @@ JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = to_regclass('history') AND child.relname ~ '^history_[0-9]+$'
 """
 # Attaching blocks nobody who writes to other days; creating it within `history` would.
-CREATE = "CREATE TABLE IF NOT EXISTS history_{day} (LIKE history INCLUDING ALL)"
+CREATE = "CREATE TABLE history_{day} (LIKE history INCLUDING ALL);"
 ATTACH = "ALTER TABLE history ATTACH PARTITION history_{day} FOR VALUES FROM ({begin}) TO ({end})"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' history', 0))"
 
@@ -66,7 +67,8 @@ class Partitions:
                     found = await connection.execute(NAMES, prepare=False)
                     if (_name(day),) in await found.fetchall():
                         continue
-                    await connection.execute(CREATE.format(day=day).encode(), prepare=False)
+                    made = CREATE.format(day=day) + forced(_name(day))
+                    await connection.execute(made.encode(), prepare=False)
                     attach = ATTACH.format(day=day, begin=day * DAY, end=(day + 1) * DAY)
                     await connection.execute(attach.encode(), prepare=False)
             except (StoreError, psycopg.Error) as error:

@@ -68,6 +68,9 @@ Beside them:
                 migrations its code knows, so that nothing is removed that it needs; the name that
                 its claims bear, which no two have at once.
 
+Every table with rows of customers is under row-level security (guard.py); days of the history are as
+they are made. No view is read in a scope: it would show what its owner sees.
+
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
 locks (class 1: the gates, shared by accepts; class 2: orders, a key of the state; sorted by hash);
 keys of `dedupe`, sorted; rows of `limits`, sorted by customer; rows of `executions`, sorted by id;
@@ -82,6 +85,7 @@ from __future__ import annotations
 
 from halflap.store.migrate import Migration
 from halflap.store.postgres.catalogue import CATALOGUE
+from halflap.store.postgres.guard import guarded
 
 _EXECUTION = """
     id text COLLATE "C" NOT NULL,
@@ -312,4 +316,6 @@ CREATE TABLE processes (
 );
 """  # noqa: S608
 
-MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL)]
+MIGRATIONS = [
+    Migration(number=1, name="first", before=CATALOGUE + JOURNAL + guarded("history_other"))
+]

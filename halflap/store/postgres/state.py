@@ -9,7 +9,7 @@ from halflap.model import StateWrite
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection, changed
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Ways
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.recording import Writing
 from halflap.store.protocol import Written
@@ -24,7 +24,7 @@ DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::b
 class State:
     """The verbs of the journal that are about its state alone (see store/protocol.py)."""
 
-    _database: Database
+    _database: Ways
     _locks: Locks
     _gathering: Gathering[Any]
 

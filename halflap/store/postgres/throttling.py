@@ -6,7 +6,7 @@ from typing import Any
 
 from halflap.model import PARKED, Micros, Throttled
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Ways
 from halflap.store.turns import Limited
 
 LATELY: Micros = 30_000_000
@@ -42,7 +42,7 @@ FORGET = "DELETE FROM callers WHERE connection = %s AND seen_at < %s"
 CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
 
 
-async def parked(database: Database) -> dict[str, int]:
+async def parked(database: Ways) -> dict[str, int]:
     """How many executions wait for each connection."""
     found = await database.fetch(COUNT)
     return {row[0].decode().removeprefix(PARKED): row[1] for row in found}
@@ -80,13 +80,13 @@ async def note_quota(connection: Connection, of: str, quota: str) -> None:
     await connection.execute(NOTE_QUOTA, (of, quota))
 
 
-async def throttled(database: Database, of: str) -> Throttled:
+async def throttled(database: Ways, of: str) -> Throttled:
     """How a connection's traffic stands."""
     rows = await database.fetch(THROTTLED, (of,))
     return Throttled(*rows[0]) if rows else Throttled()
 
 
-async def resting(database: Database, now: Micros) -> dict[str, Throttled]:
+async def resting(database: Ways, now: Micros) -> dict[str, Throttled]:
     """The connections that nobody calls now."""
     return {row[0]: Throttled(*row[1:]) for row in await database.fetch(RESTING, (now,))}
 

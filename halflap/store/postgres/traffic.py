@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from halflap.model import CustomerLimits, CustomerLoad, Micros, Throttled
 from halflap.store.postgres import limiting, throttling
-from halflap.store.postgres.database import Database
+from halflap.store.postgres.database import Ways
 from halflap.store.postgres.hints import Hints
 from halflap.store.recording import text
 from halflap.store.turns import Turns
@@ -16,7 +16,7 @@ class Traffic:
     """How much of what may run, and be called (see store/protocol.py)."""
 
     hints: Hints
-    _database: Database
+    _database: Ways
     _clock: Callable[[], Micros]
     _turns: tuple[Turns, Turns]
     _worker: str

@@ -1,0 +1,94 @@
+"""Tokens of customers: minted by the team, each for one customer, for a while."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from halflap.api.asking import ExactRoute, Ops
+from halflap.api.operations import finding
+from halflap.api.problem import documented
+from halflap.api.view import Input, Name, Text, Time, View, rfc3339
+from halflap.model import Access, Token
+
+LONGEST_SECONDS = 366 * 86_400
+MICROS = 1_000_000
+
+router = APIRouter(
+    prefix="/api/tokens", tags=["tokens"], route_class=ExactRoute, responses=documented(404)
+)
+
+
+class TokenDraft(Input):
+    """Whom a token acts for, what it may do, and for how long."""
+
+    customer: Name | None = None
+    """The customer, by id or name."""
+    external_id: Text | None = None
+    """The customer, by its id in your own product."""
+    access: Access = "manage"
+    """`read` only looks; `manage` does all that a customer may."""
+    lasts_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = 86_400
+    label: Annotated[str, Field(max_length=200)] = ""
+    """What it is for; shown where tokens are listed."""
+
+
+class TokenView(View):
+    """A token, without what it is: that is told once, to whoever minted it."""
+
+    id: str
+    customer: str
+    access: Access
+    label: str
+    made_at: Time
+    expires_at: Time
+
+
+class Minted(TokenView):
+    """A token that was just minted, with itself."""
+
+    token: str
+
+
+@router.get("")
+async def list_tokens(
+    operations: Ops,
+    customer: Annotated[
+        str | None, Query(description="Only this customer's, by id or name.")
+    ] = None,
+) -> list[TokenView]:
+    """The tokens that are good now, oldest first."""
+    catalogue = operations.catalogue
+    owner = None if customer is None else (await catalogue.customers.get(customer)).id
+    return [token_view(each) for each in await operations.tokens.list(owner)]
+
+
+@router.post("", status_code=201)
+async def mint_token(draft: TokenDraft, operations: Ops) -> Minted:
+    """Mint a token that acts for one customer; it is told this once."""
+    owner = await finding.customer(operations.catalogue, draft.customer, draft.external_id)
+    token, secret = await operations.tokens.make(
+        owner.id, draft.access, draft.lasts_seconds * MICROS, draft.label
+    )
+    return Minted(**token_view(token).model_dump(), token=secret)
+
+
+@router.delete("/{token}", status_code=204)
+async def revoke_token(token: str, operations: Ops) -> Response:
+    """Revoke a token, by its id: its next request is refused."""
+    await operations.tokens.revoke(token)
+    return Response(status_code=204)
+
+
+def token_view(token: Token) -> TokenView:
+    """A token as it is shown."""
+    return TokenView(
+        id=token.id,
+        customer=token.customer,
+        access=token.access,
+        label=token.label,
+        made_at=rfc3339(token.made_at),
+        expires_at=rfc3339(token.expires_at),
+    )

@@ -1,0 +1,119 @@
+"""`halflap tokens`: what acts for one customer at the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from halflap.cli.client import Client, path
+from halflap.cli.group import Group
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import speaks
+
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Lasting(click.ParamType[int]):
+    """A while, such as `15m`, `24h` or `30d`; its seconds."""
+
+    name = "while"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """The seconds."""
+        if isinstance(value, int):
+            return value
+        number, unit = value[:-1], value[-1:]
+        if not (number.isascii() and number.isdigit() and unit in SECONDS):
+            self.fail(f"{value!r} is no while; say it as 15m, 24h or 30d", param, ctx)
+        return int(number) * SECONDS[unit]
+
+
+@click.group("tokens", cls=Group)
+def tokens() -> None:
+    """What acts for one customer at the API: it sees and changes that customer's things alone.
+
+    Example: halflap tokens mint Initech --lasts 15m
+    """
+
+
+@tokens.command("mint")
+@click.argument("customer", required=False)
+@click.option("--external-id", metavar="ID", help="The customer by its id in your own product.")
+@click.option("--read", is_flag=True, help="It may look, and change nothing.")
+@click.option(
+    "--lasts", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 30d; 24h by default."
+)
+@click.option("--label", default="", help="What it is for; shown where tokens are listed.")
+@speaks()
+async def mint_token(
+    api: Client,
+    output: Output,
+    customer: str | None,
+    external_id: str | None,
+    read: bool,
+    lasts: int,
+    label: str,
+) -> None:
+    """Mint a token for a customer. It is told this once: only its hash is kept.
+
+    Example: halflap tokens mint Initech --lasts 15m --label "settings page"
+    """
+    draft = {
+        "customer": customer,
+        "external_id": external_id,
+        "access": "read" if read else "manage",
+        "lasts_seconds": lasts,
+        "label": label,
+    }
+    made = await api.post("/api/tokens", draft)
+    if output.json:
+        output.emit(made)
+        return
+    output.line((made["token"], "bold"))
+    output.line((f"  {made['id']}, acts for {made['customer']} until {made['expires_at']}", "dim"))
+
+
+@tokens.command("list")
+@click.argument("customer", required=False)
+@speaks()
+async def list_tokens(api: Client, output: Output, customer: str | None) -> None:
+    """List the tokens that are good now: all, or a customer's.
+
+    Example: halflap tokens list Initech
+    """
+    query = {} if customer is None else {"customer": customer}
+    found: list[dict[str, Any]] = await api.get("/api/tokens", **query)
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("id", "customer", "access", "label", "minted?", "expires"),
+        [
+            (
+                each["id"],
+                each["customer"],
+                each["access"],
+                each["label"],
+                (ago(each["made_at"]), "dim"),
+                each["expires_at"],
+            )
+            for each in found
+        ],
+        "no tokens; one is minted with: halflap tokens mint CUSTOMER",
+    )
+
+
+@tokens.command("revoke")
+@click.argument("id")
+@speaks()
+async def revoke_token(api: Client, output: Output, id: str) -> None:
+    """Revoke a token, by its id: its next request is refused.
+
+    Example: halflap tokens revoke tok_01jdq5m4x2f8t9v0c3k7n6b1wa
+    """
+    await api.delete(path("tokens", id))
+    if output.json:
+        output.emit({"revoked": id})
+        return
+    output.line(f"revoked {id}")

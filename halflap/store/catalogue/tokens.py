@@ -1,0 +1,84 @@
+"""Tokens: what acts for one customer at the API, until it expires or is revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from halflap.errors import NotFound
+from halflap.model import Access, Clock, Micros, Token, new_id
+from halflap.store.catalogue import customers
+from halflap.store.catalogue.writer import Refused, Writer, one
+from halflap.store.job import Connection
+
+PREFIX = "halflap_"
+"""How every token begins, so that scanners of code find one that was left there."""
+
+SELECT = "SELECT id, customer, access, label, made_at, expires_at FROM tokens"
+INSERT = """
+INSERT INTO tokens (id, customer, hash, access, label, made_at, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Tokens:
+    """Makes, finds and revokes tokens. Only their hashes are kept."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def make(
+        self, customer: str, access: Access, lasts: Micros, label: str = ""
+    ) -> tuple[Token, str]:
+        """Make a token for a customer (by id); it is returned this once. Raises `NotFound`."""
+        now = self._clock()
+        made = Token(new_id("tok", now=now), customer, access, label, now, now + lasts)
+        secret = PREFIX + secrets.token_urlsafe(32)
+
+        def job(connection: Connection) -> Refused | None:
+            if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
+                return customers.missing(customer)
+            # What has expired is of no use to anybody.
+            connection.execute("DELETE FROM tokens WHERE expires_at <= ?", (now,))
+            connection.execute(
+                INSERT,
+                (made.id, customer, hashed(secret), access, label, now, made.expires_at),
+            )
+            return None
+
+        await self._writer.note(job)
+        return made, secret
+
+    async def known(self, secret: str) -> Token | None:
+        """The token that somebody shows; None where there is none such, or no longer."""
+        if not secret.startswith(PREFIX):
+            return None
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE hash = ? AND expires_at > ?", (hashed(secret), self._clock())
+        )
+        return Token(*rows[0]) if rows else None
+
+    async def list(self, customer: str | None = None) -> Sequence[Token]:
+        """The tokens of a customer (by id), or all: those that have not expired, oldest first."""
+        whose, values = ("", ()) if customer is None else (" AND customer = ?", (customer,))
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE expires_at > ?{whose} ORDER BY id", (self._clock(), *values)
+        )
+        return [Token(*each) for each in rows]
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a token by its id: its next request is refused. Raises `NotFound`."""
+
+        def job(connection: Connection) -> Refused | None:
+            if connection.execute("DELETE FROM tokens WHERE id = ?", (token,)).rowcount == 0:
+                return NotFound(f"no token has the id {token!r}; see: halflap tokens list")
+            return None
+
+        await self._writer.note(job)
+
+
+def hashed(secret: str) -> str:
+    """What is kept of a token: 256 random bits need no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,132 @@
+"""Row-level security: what the API's transactions see, by the scope that they are in.
+
+The API's transactions take the role `halflap_api` and name their customer, both for the transaction
+alone, so that no connection that goes back to its pool keeps either. The role owns nothing and may
+not log in; what it sees is what the policies here say. In no scope it sees no rows. The engine's
+transactions stay what they were, of the user who owns the tables; its exemption is a policy as well,
+because row-level security is forced on the owner too. Superusers are bound by none of it.
+
+Foreign keys, and rows that cascade, are the server's own business and looked after past all policies.
+A view is not: it sees what its owner sees, so the role may read none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors, sql
+
+from halflap.errors import StoreError
+from halflap.store.scope import EVERYBODY, MADE, SEEN, Scope, rule
+
+ROLE = "halflap_api"
+SETTING = "halflap.customer"
+ME = f"(SELECT current_setting('{SETTING}', true))"
+"""Looked up once for a statement, not for each row."""
+OWNER = "split_part(convert_from(state.scope, 'UTF8'), ':', 2)"
+
+ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s, true)"
+
+OURS = ("tokens", "dedupe", "callers")
+"""Tables with rows of customers that the API's transactions have no use for, and no right to."""
+TEAM = ("customers", "versions", "targets", "limits", "bulks")
+"""What is made, changed and removed in the whole tenant's scope only; so are those of no customer."""
+
+FORCED = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+CREATE POLICY engine ON {table} TO CURRENT_USER USING (true) WITH CHECK (true);
+"""
+SEES = f"""
+CREATE POLICY sees ON {{table}} FOR SELECT TO {ROLE} USING ({ME} = '{EVERYBODY}' OR {{seen}});
+GRANT SELECT ON {{table}} TO {ROLE};
+"""
+MAKES = f"""
+CREATE POLICY makes ON {{table}} TO {ROLE} USING ({ME} = '{EVERYBODY}' OR {{made}});
+GRANT INSERT, UPDATE, DELETE ON {{table}} TO {ROLE};
+"""
+AROUND = f"""
+GRANT SELECT, UPDATE ON changes TO {ROLE};
+DO $$ BEGIN
+    IF NOT has_schema_privilege('{ROLE}', current_schema(), 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO {ROLE}', current_schema());
+    END IF;
+END $$;
+"""
+
+HAS_ROLE = f"SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = '{ROLE}'"  # noqa: S608
+MAY_TAKE = f"SELECT pg_has_role(current_user, '{ROLE}', %s)"
+MAKE_ROLE = f"CREATE ROLE {ROLE} NOLOGIN NOINHERIT NOBYPASSRLS"
+GRANTED = 160000
+"""From PostgreSQL 16 on, a role may be taken by whoever does not inherit its rights."""
+
+
+def forced(table: str) -> str:
+    """SQL that puts a table under row-level security, which the engine passes."""
+    return FORCED.format(table=table)
+
+
+def guarded(*partitions: str) -> str:
+    """SQL that guards the tables of this store, and these partitions of them."""
+    script = [forced(each) for each in (*SEEN, "bulks", *OURS, *partitions)]
+    script += [SEES.format(table=each, seen=rule(each, SEEN, ME, OWNER)) for each in SEEN]
+    script.append(SEES.format(table="bulks", seen="false"))
+    script += [MAKES.format(table=each, made=rule(each, MADE, ME, OWNER)) for each in MADE]
+    script += [MAKES.format(table=each, made="false") for each in TEAM]
+    return "".join(script) + AROUND
+
+
+def named(scope: Scope) -> str:
+    """What the setting says in a scope."""
+    return EVERYBODY if scope.customer is None else scope.customer
+
+
+def have_role(connection: psycopg.Connection[Any]) -> None:
+    """See to it that there is the API's role, and that this user may take it.
+
+    Raises `StoreError`, with the SQL that somebody else has to run, where this user may not make it.
+    """
+    user = sql.Identifier(connection.info.user).as_string(connection)
+    how = " WITH INHERIT FALSE, SET TRUE" if connection.info.server_version >= GRANTED else ""
+    grant = f"GRANT {ROLE} TO {user}{how}"
+    needed = [grant]
+    try:
+        row = connection.execute(HAS_ROLE).fetchone()
+        if row is None:
+            needed.insert(0, MAKE_ROLE)
+            made = (errors.DuplicateObject, errors.UniqueViolation)  # by another store, just now
+            with contextlib.suppress(*made), connection.transaction():
+                connection.execute(MAKE_ROLE)
+        elif row[0]:
+            raise StoreError(
+                f"the role {ROLE} is a superuser or has BYPASSRLS, so it would see every customer's "
+                f"rows; run: ALTER ROLE {ROLE} NOSUPERUSER NOBYPASSRLS"
+            )
+        if not _may_take(connection):
+            with connection.transaction():
+                connection.execute(grant.encode())
+    except errors.InsufficientPrivilege as error:
+        raise StoreError(
+            f"the API reads through the role {ROLE}, which this user may not make or take "
+            f"({str(error).splitlines()[0]}); have somebody who may run, once: {'; '.join(needed)};"
+        ) from error
+
+
+@contextmanager
+def copyable(connection: psycopg.Connection[Any]) -> Generator[None]:
+    """A block in which the owner may COPY into its tables, which no row-level security allows."""
+    for table in (*SEEN, "bulks", *OURS):
+        connection.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY".encode())
+    yield
+    for table in (*SEEN, "bulks", *OURS):
+        connection.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY".encode())
+
+
+def _may_take(connection: psycopg.Connection[Any]) -> bool:
+    how = "SET" if connection.info.server_version >= GRANTED else "MEMBER"
+    row = connection.execute(MAY_TAKE, (how,)).fetchone()
+    return row is not None and row[0]

@@ -1,0 +1,86 @@
+"""Whose rows a request may see: one customer's, or the whole tenant's; and how a table says so.
+
+The engine works for everybody at once and is in no scope. The API is in one for each request. Both
+kinds of store hold it: PostgreSQL by row-level security (postgres/guard.py), SQLite by views that
+lie before the tables (guarding.py). What they hold is written here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+EVERYBODY = "*"
+"""How the whole tenant is named in PostgreSQL's setting; no customer's id is like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows are seen: those of a customer (by id); with None, which has to be said, all."""
+
+    customer: str | None
+
+    def __post_init__(self) -> None:
+        if self.customer in ("", EVERYBODY):
+            raise ValueError(f"{self.customer!r} is no customer's id")
+
+
+WHOLE = Scope(None)
+"""The whole tenant: the team's own key."""
+
+_EXECUTION = "EXISTS (SELECT 1 FROM executions WHERE executions.id = {table}.execution)"
+_INSTANCE = "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)"
+
+SEEN: Mapping[str, str] = MappingProxyType(
+    {
+        "customers": "id = {me}",
+        # The team's connections are for every customer; nobody is in scope where nothing is set.
+        "connections": "(customer = {me} OR (customer IS NULL AND {me} <> ''))",
+        "instances": "customer = {me}",
+        "revisions": "customer = {me}",
+        "endpoints": "customer = {me}",
+        "subscriptions": "customer = {me}",
+        "schedules": "customer = {me}",
+        "rejections": "EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = rejections.endpoint)",
+        "counters": _INSTANCE,
+        "versions": "{me} <> ''",
+        "targets": "{me} <> ''",
+        "executions": "customer = {me}",
+        "letters": "customer = {me}",
+        "history": "customer = {me}",
+        "events": _EXECUTION,
+        "steps": _EXECUTION,
+        "logs": _EXECUTION,
+        "attempts": _EXECUTION,
+        "orders": _EXECUTION,
+        "signals": _EXECUTION,
+        "blobs": "substr(key, 1, length({me}) + 1) = {me} || '/'",
+        "state": "({owner} = {me}"
+        " OR EXISTS (SELECT 1 FROM instances WHERE instances.id = {owner}))",
+        "gates": "(name = {me}"
+        " OR EXISTS (SELECT 1 FROM instances WHERE instances.id = substr(gates.name, 1, 30)))",
+        "limits": "customer = {me}",
+        "throttles": "EXISTS (SELECT 1 FROM connections"
+        " WHERE connections.id = throttles.connection AND connections.customer = {me})",
+    }
+)
+"""By table, which of its rows a customer sees: `{me}` is its id, NULL or '' where none is set.
+
+What is of an execution or an instance is seen where that is. `{owner}` is the id within a scope of
+the state, `pairs:ins_…:name`. A table that is not here is not seen at all.
+"""
+
+MADE: Mapping[str, str] = MappingProxyType(
+    {
+        "connections": "customer = {me}",
+        "instances": "customer = {me}",
+        "revisions": "customer = {me}",
+    }
+)
+"""By table, which rows a customer makes, changes and removes; of all others, none."""
+
+
+def rule(table: str, rules: Mapping[str, str], me: str, owner: str) -> str:
+    """What says of a table's rows whether they are in scope, in a store's own words."""
+    return rules[table].format(table=table, me=me, owner=owner)

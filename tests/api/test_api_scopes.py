@@ -1,0 +1,384 @@
+"""Customers' tokens: each reads and changes what is its customer's, and knows of nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from halflap.api import follow
+from halflap.api.app import ROUTERS
+from halflap.api.asking import is_for_customers
+
+ORDER = {"id": "o-1", "amount": 5}
+BODIES: dict[str, Any] = {
+    "change_connection": {"name": "renamed", "test": False},
+    "begin_authorization": {"redirect_uri": "https://app.example/callback"},
+    "upgrade_instance": {"version": "dev"},
+    "send_signal": {},
+    "mint_token": {},
+}
+QUERIES: dict[str, dict[str, str]] = {
+    "get_inputs": {"step": "{step}"},
+    "forget_pair": {"id": "1"},
+    "get_counters": {"instance": "{instance}"},
+}
+# Routes that name nothing in their path: how they name something of another customer's.
+NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
+    "list_connections": [({"customer": "{customer}"}, ...)],
+    "make_connection": [
+        (
+            {},
+            {
+                "customer": "{customer}",
+                "name": "n",
+                "values": {},
+                "integration": "orders",
+                "field": "shop",
+            },
+        )
+    ],
+    "list_instances": [({"customer": "{customer}"}, ...)],
+    "configure_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
+    "list_executions": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
+    "get_last_event": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
+    "list_rejections": [({"instance": "{instance}"}, ...), ({"endpoint": "{endpoint}"}, ...)],
+    "get_counters": [({"instance": "{instance}"}, ...)],
+    "follow": [
+        ({"customer": "{customer}"}, ...),
+        ({"instance": "{instance}"}, ...),
+        ({"execution": "{execution}"}, ...),
+    ],
+}
+NOBODYS = {"list_components", "end_authorization"}
+"""Routes of customers that name nothing of anybody's: what is ended is named by a secret."""
+
+
+@dataclass
+class Side:
+    """A customer, what is its own, and a token that acts for it."""
+
+    names: dict[str, str]
+    token: str
+    sent: list[str]
+
+
+@dataclass
+class Two:
+    """A world of two customers who have the same."""
+
+    world: Any
+    mine: Side
+    others: Side
+
+    def routes(self) -> Iterator[tuple[str, str, APIRoute]]:
+        """Every route of the API, but for health."""
+        for part in ROUTERS:
+            for each in part.router.routes:
+                assert isinstance(each, APIRoute)
+                for method in sorted(each.methods):
+                    yield method, each.name, each
+
+
+@pytest.fixture
+async def two(either: Any) -> Two:
+    await either.publish()
+    mine, others = [await side(either, name) for name in ("Mine", "Others")]
+    return Two(either, mine, others)
+
+
+async def side(world: Any, name: str) -> Side:
+    customer = await world.customer(name)
+    instance = await world.instance(customer, f"orders of {name}")
+    sent = [await world.send(instance, {**ORDER, "id": f"{name}-{n}"}) for n in range(2)]
+    ended = [await world.ended(each) for each in sent]
+    [step, *_] = [each["path"] for each in ended[0]["steps"] if each["kind"] == "action"]
+    sent.append(await world.send(instance, {}, "waiting"))
+    await world.state(sent[2], "waiting")
+    minted = await world.api("POST", "/api/tokens", {"customer": name})
+    assert minted.status == 201, minted.body
+    _, _, endpoint = instance["urls"]["incoming"].rpartition("/")
+    refused = await world.api("GET", f"/hooks/{endpoint}", token=None)
+    assert refused.status == 404 or refused.status == 405
+    names = {
+        "customer": customer,
+        "instance": instance["id"],
+        "connection": instance["connections"]["shop"],
+        "execution": sent[0],
+        "endpoint": endpoint,
+        "name": "go",
+        "step": step,
+        "pairs": "people",
+        "integration": "orders",
+        "version": "dev",
+        "bulk": "blk_1",
+        "token": "tok_1",
+    }
+    return Side(names, minted.json["token"], sent)
+
+
+def filled(value: Any, names: dict[str, str]) -> Any:
+    """A request's part with ids in the place of their names."""
+    match value:
+        case str():
+            return value.format_map(names)
+        case dict():
+            return {key: filled(each, names) for key, each in value.items()}
+        case _:
+            return value
+
+
+async def ask(two: Two, method: str, route: APIRoute, names: dict[str, str], token: str) -> Any:
+    body = filled(BODIES.get(route.name, ...), names)
+    query = filled(QUERIES.get(route.name, {}), names)
+    return await two.world.api(method, filled(route.path, names), body, token=token, **query)
+
+
+async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> None:
+    unknown = {
+        **two.others.names,
+        **{
+            each: f"{two.others.names[each][:4]}{'0' * 26}"
+            for each in ("customer", "instance", "connection", "execution")
+        },
+        "endpoint": f"hk_{'0' * 26}",
+    }
+    told: list[str] = []
+    document = two.world.host.api.openapi()["paths"].items()
+    there = {(method.upper(), path) for path, methods in document for method in methods}
+    assert {(m, route.path) for m, _, route in two.routes()} == there - {("GET", "/api/health")}
+    for method, name, route in two.routes():
+        if not is_for_customers(route.endpoint):
+            refused = await ask(two, method, route, two.mine.names, two.mine.token)
+            assert (refused.status, refused.kind) == (403, "Forbidden"), name
+            continue
+        told.append(name)
+        if "{" in route.path:
+            foreign = await ask(two, method, route, two.others.names, two.mine.token)
+            missing = await ask(two, method, route, unknown, two.mine.token)
+            assert_alike(name, foreign, missing, two.others.names, unknown)
+        for query, body in NAMING.get(name, []):
+            foreign, missing = [
+                await two.world.api(
+                    method,
+                    route.path,
+                    filled(body, names),
+                    token=two.mine.token,
+                    **filled(query, names),
+                )
+                for names in (two.others.names, unknown)
+            ]
+            assert_alike(name, foreign, missing, two.others.names, unknown)
+        assert "{" in route.path or name in NAMING or name in NOBODYS, f"{name}: say what it names"
+    assert len(told) > 30
+    # Nothing of it was done.
+    instance = await two.world.api("GET", f"/api/instances/{two.others.names['instance']}")
+    assert (instance.status, instance.json["state"]) == (200, "active")
+    waiting = await two.world.api("GET", f"/api/executions/{two.others.sent[2]}")
+    assert waiting.json["state"] == "waiting"
+
+
+def assert_alike(
+    name: str, foreign: Any, missing: Any, theirs: dict[str, str], unknown: dict[str, str]
+) -> None:
+    """What is another's is answered as what there is not, to the letter."""
+    assert (foreign.status, foreign.kind) == (404, "NotFound"), (name, foreign.body)
+    said, as_unknown = foreign.body.decode(), missing.body.decode()
+    for each in ("customer", "instance", "connection", "execution", "endpoint"):
+        said = said.replace(theirs[each], each)
+        as_unknown = as_unknown.replace(unknown[each], each)
+    assert said == as_unknown, name
+
+
+async def test_of_its_own_customer_all_is_found(two: Two) -> None:
+    """The control: with what is one's own, the same requests are answered."""
+    wrong = {"forget_pair", "list_pairs"}  # `orders` has no pairs, and says so
+    last = {"remove_instance", "remove_connection", "disable_instance"}
+    found = [each for each in two.routes() if is_for_customers(each[2].endpoint)]
+    for method, name, route in sorted(found, key=lambda each: each[1] in last):
+        if "{" in route.path and name not in wrong:
+            answer = await ask(two, method, route, two.mine.names, two.mine.token)
+            assert answer.status not in (401, 403, 404), (name, answer.body)
+        for query, body in NAMING.get(name, []):
+            if name == "follow":
+                continue
+            answer = await two.world.api(
+                method,
+                route.path,
+                filled(body, two.mine.names),
+                token=two.mine.token,
+                **filled(query, two.mine.names),
+            )
+            assert answer.status not in (401, 403, 404), (name, answer.body)
+
+
+async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) -> None:
+    api, token = two.world.api, two.mine.token
+
+    async def ids(what: str, **query: Any) -> list[str]:
+        found = (await api("GET", f"/api/{what}", token=token, **query)).json
+        return [each["id"] for each in (found if isinstance(found, list) else found["executions"])]
+
+    assert set(await ids("executions", flow="incoming")) == set(two.mine.sent[:2])
+    assert await ids("instances") == [two.mine.names["instance"]]
+    assert await ids("connections") == [two.mine.names["connection"]]
+    assert await ids("executions", key="Mine-0") == [two.mine.sent[0]]
+    searched = await api("GET", "/api/executions", token=token, key="Others-0")
+    assert searched.json == {"executions": [], "next": None}
+    # Others' executions lie between the pages' ends, and are on none of them.
+    pages: list[str] = []
+    before: dict[str, str] = {"before": two.others.sent[2]}
+    while True:
+        page = await api("GET", "/api/executions", token=token, limit=1, **before)
+        pages += [each["id"] for each in page.json["executions"]]
+        if page.json["next"] is None:
+            break
+        before = {"before": page.json["next"]}
+    assert len(pages) == len(await ids("executions"))
+    own = await api("GET", f"/api/customers/{two.mine.names['customer']}", token=token)
+    assert (own.json["name"], own.json["running"], own.json["queued"]) == ("Mine", 0, 0)
+    last = await api("GET", "/api/executions/last", token=token)
+    assert last.json["id"] == two.mine.sent[2]
+    # The control: the team's token sees both.
+    everything = await api("GET", "/api/executions", flow="incoming")
+    assert len(everything.json["executions"]) == 4
+
+
+async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
+    api, token, shop = two.world.api, two.mine.token, two.world.shop
+    draft = {
+        "integration": "orders",
+        "field": "shop",
+        "name": "second shop",
+        "values": {"base_url": shop.url, "api_key": "good-key"},
+    }
+    made = await api("POST", "/api/connections", draft, token=token)
+    assert (made.status, made.json["customer"]) == (201, two.mine.names["customer"])
+    instance = {
+        "customer": "Mine",
+        "integration": "orders",
+        "name": "second",
+        "config": {"label": "x"},
+        "connections": {"shop": "second shop"},
+    }
+    configured = await api("POST", "/api/instances", instance, token=token)
+    assert configured.status == 201, configured.body
+    path = f"/api/instances/{configured.json['id']}"
+    active = await api("POST", f"{path}/activate", token=token, wait=9)
+    assert (active.status, active.json["state"]) == (200, "active"), active.body
+    again = await api("POST", f"/api/executions/{two.mine.sent[0]}/replay", token=token)
+    assert again.status == 201
+    assert (await two.world.ended(again.json["execution"]))["state"] == "succeeded"
+
+
+async def test_a_config_names_no_connection_of_another_customer(two: Two) -> None:
+    async def configure(connection: str) -> Any:
+        draft = {
+            "customer": "Mine",
+            "integration": "orders",
+            "name": "theirs",
+            "config": {"label": "x"},
+            "connections": {"shop": connection},
+        }
+        return await two.world.api("POST", "/api/instances", draft, token=two.mine.token)
+
+    foreign, unknown = two.others.names["connection"], f"con_{'0' * 26}"
+    refused, missing = await configure(foreign), await configure(unknown)
+    assert refused.status == missing.status == 422
+    assert refused.body.decode().replace(foreign, "") == missing.body.decode().replace(unknown, "")
+
+
+async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
+    api, token = two.world.api, two.mine.token
+    id = await two.world.connection(None, "everybody's shop")
+    for path in (f"/api/connections/{id}", "/api/connections/everybody's shop"):
+        assert (await api("GET", path, token=token)).status == 404
+    changed = await api("PATCH", f"/api/connections/{id}", {"name": "mine now"}, token=token)
+    assert changed.status == 404
+    draft = {
+        "customer": "Mine",
+        "integration": "orders",
+        "name": "with the team's",
+        "config": {"label": "x"},
+        "connections": {"shop": "everybody's shop"},
+    }
+    assert (await api("POST", "/api/instances", draft, token=token)).status == 201
+
+
+async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
+    mine = type(two.world.api)(two.world.api.app, two.mine.token)
+    async with mine.stream("/api/follow") as stream:
+        assert await stream.event() == ": following"
+        for each in (two.others, two.mine):
+            await two.world.api("POST", f"/api/executions/{each.sent[0]}/replay")
+        heard = await stream.data()
+        assert heard["customer"] == two.mine.names["customer"]
+
+
+async def test_who_follows_is_sent_off_once_its_token_is_revoked(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.05)
+    minted = (await two.world.api("POST", "/api/tokens", {"customer": "Mine"})).json
+    client = type(two.world.api)(two.world.api.app, minted["token"])
+    async with client.stream("/api/follow") as stream:
+        assert await stream.event() == ": following"
+        await two.world.api("DELETE", f"/api/tokens/{minted['id']}")
+        async with asyncio.timeout(10):
+            assert await stream.chunks.get() == b""  # its last byte
+
+
+async def test_a_token_that_looks_changes_nothing(two: Two) -> None:
+    minted = await two.world.api("POST", "/api/tokens", {"customer": "Mine", "access": "read"})
+    token = minted.json["token"]
+    listed = await two.world.api("GET", "/api/instances", token=token)
+    assert len(listed.json) == 1
+    for method, _, route in two.routes():
+        if method != "GET":
+            refused = await ask(two, method, route, two.mine.names, token)
+            assert (refused.status, refused.kind) == (403, "Forbidden"), route.path
+
+
+async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
+    api = two.world.api
+    short = {"external_id": None, "customer": "Mine", "lasts_seconds": 1}
+    expiring = (await api("POST", "/api/tokens", short)).json["token"]
+    revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
+    listed = await api("GET", "/api/tokens", customer="Mine")
+    assert [each["label"] for each in listed.json] == ["", "", "wizard"]
+    assert all("token" not in each for each in listed.json)
+    assert (await api("GET", "/api/instances", token=revoked["token"])).status == 200
+    assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 204
+    assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 404
+    refused = await api("GET", "/api/instances", token=revoked["token"])
+    assert (refused.status, refused.kind) == (401, "TokenRefused")
+    async with asyncio.timeout(10):
+        while (await api("GET", "/api/instances", token=expiring)).status != 401:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert len((await api("GET", "/api/tokens", customer="Mine")).json) == 1
+
+
+async def test_of_a_token_only_its_hash_is_kept(two: Two) -> None:
+    rows = await two.world.host.store.database.read(
+        lambda c: c.execute("SELECT * FROM tokens").fetchall()
+    )
+    assert len(rows) == 2
+    assert two.mine.token not in str(rows)
+    assert two.mine.token.removeprefix("halflap_") not in str(rows)
+
+
+async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None:
+    api = two.world.api
+    made = await api("POST", "/api/customers", {"name": "Third", "external_id": "4711"})
+    minted = await api("POST", "/api/tokens", {"external_id": "4711"})
+    assert minted.json["customer"] == made.json["id"]
+    found = await api("GET", "/api/customers", external_id="4711")
+    assert [each["name"] for each in found.json] == ["Third"]
+    assert (await api("GET", "/api/customers", external_id="4712")).json == []
+    assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
+    for neither in ({}, {"customer": "Third", "external_id": "4711"}):
+        assert (await api("POST", "/api/tokens", neither)).status == 422
