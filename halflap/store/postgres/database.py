@@ -199,6 +199,26 @@ class Database:
         """The same database for whoever is in a scope."""
         return Within(self, scope)
 
+    async def look(
+        self, scope: Scope, sql: str, values: Sequence[Any] | Mapping[str, Any]
+    ) -> list[Any]:
+        """The rows of one statement that only reads, in a scope: there and back once, as `fetch`."""
+        async with self._seat() as seat:
+            connection = await self._connected(seat)
+            try:
+                async with connection.pipeline():
+                    await connection.execute("BEGIN READ ONLY")
+                    await connection.execute(ENTER, (named(scope),))
+                    cursor = await connection.execute(sql.encode(), values, binary=True)
+                    await connection.execute("COMMIT")
+                return await cursor.fetchall()
+            except psycopg.Error as error:
+                await self._roll_back(seat)
+                raise explain(error, self.name) from error
+            except BaseException:
+                await self._roll_back(seat)
+                raise
+
     async def close(self) -> None:
         """Let go of all connections; what is under way may finish first."""
         for each in self.before_close:
@@ -323,20 +343,17 @@ class Within:
     def __init__(self, database: Database, scope: Scope) -> None:
         self.clock = database.clock
         self._database = database
-        self._scope = (named(scope),)
+        self._scope = scope
 
     async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """The rows of one statement that only reads, of those that are in scope."""
-        async with self._database.transaction() as connection, connection.pipeline():
-            await connection.execute(ENTER, self._scope)
-            cursor = await connection.execute(sql.encode(), values, binary=True)
-            return await cursor.fetchall()
+        return await self._database.look(self._scope, sql, values)
 
     async def write(self, job: Job[T]) -> T:
         """Run a job in a transaction; what it writes out of scope raises, and is rolled back."""
 
         async def entered(connection: Connection) -> T:
-            await connection.execute(ENTER, self._scope)
+            await connection.execute(ENTER, (named(self._scope),))
             return await job(connection)
 
         return await self._database.write(entered)

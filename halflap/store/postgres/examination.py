@@ -12,6 +12,7 @@ import psycopg
 
 from halflap.errors import StoreError
 from halflap.store import canary
+from halflap.store.postgres import guard
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.jobs import OLDEST, Link, connect
 from halflap.store.postgres.upgrading import standing
@@ -104,6 +105,7 @@ def _findings(
     yield _room(connection)
     if made:
         yield _key(connection, vault)
+        yield _guard(connection)
         yield from _processes(connection)
 
 
@@ -208,6 +210,35 @@ def _room(connection: psycopg.Connection[Any]) -> Finding:
         mend = "raise max_connections (or the limit of this user or database) and restart it"
         return Finding("connections", "fail" if left < OF_A_PROCESS else "warn", said, mend)
     return Finding("connections", "ok", said)
+
+
+def _guard(connection: psycopg.Connection[Any]) -> Finding:
+    """Whether the API sees what is in scope, all of it and nothing else."""
+    name, user = "row security", connection.info.user
+    role = guard.role(connection)
+    if role is None or not role.may_take:
+        said = f"the role {guard.ROLE} is missing, or {user} may not take it"
+        return Finding(name, "fail", said, "run: halflap store migrate (it says what it needs)")
+    if role.passes:
+        said = f"{guard.ROLE} is a superuser or has BYPASSRLS, so a query may show everybody's rows"
+        return Finding(name, "fail", said, f"ALTER ROLE {guard.ROLE} NOSUPERUSER NOBYPASSRLS")
+    if off := guard.unguarded(connection):
+        mend = "; ".join(
+            f"ALTER TABLE {t} {how} ROW LEVEL SECURITY"
+            for t, how in ((off[0], "ENABLE"), (off[0], "FORCE"))
+        )
+        return Finding(name, "fail", f"off, not forced or without a policy: {', '.join(off)}", mend)
+    if none := guard.hidden(connection):
+        said = f"{user} does not see the rows of {', '.join(none)}"
+        mend = f"CREATE POLICY engine ON {none[0]} TO {user} USING (true) WITH CHECK (true)"
+        return Finding(name, "fail", said, mend)
+    if out := guard.unseen(connection):
+        said = f"the API may not read {', '.join(out)}"
+        return Finding(name, "fail", said, f"GRANT SELECT ON {', '.join(out)} TO {guard.ROLE}")
+    if role.logs_in:
+        said = f"{guard.ROLE} may log in, which nothing of Halflap does"
+        return Finding(name, "warn", said, f"ALTER ROLE {guard.ROLE} NOLOGIN")
+    return Finding(name, "ok", f"on; the API reads as {guard.ROLE}")
 
 
 def _key(connection: psycopg.Connection[Any], vault: Vault | None) -> Finding:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -25,8 +26,11 @@ from halflap.store.scope import EVERYBODY, MADE, SEEN, Scope, rule
 
 ROLE = "halflap_api"
 SETTING = "halflap.customer"
-ME = f"(SELECT current_setting('{SETTING}', true))"
-"""Looked up once for a statement, not for each row."""
+ME = f"current_setting('{SETTING}', true)"
+"""In no sub-select: the planner knows what it says as it plans, and so how many rows there will be.
+
+That keeps the indexes that a list needs, at the price of a look for each row (bench/experiments).
+"""
 OWNER = "split_part(convert_from(state.scope, 'UTF8'), ':', 2)"
 
 ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s, true)"
@@ -35,6 +39,9 @@ OURS = ("tokens", "dedupe", "callers")
 """Tables with rows of customers that the API's transactions have no use for, and no right to."""
 TEAM = ("customers", "versions", "targets", "limits", "bulks")
 """What is made, changed and removed in the whole tenant's scope only; so are those of no customer."""
+
+NOBODYS = ("changes", "settings", "writers", "processes", "migrations")
+"""Tables without rows of customers; every other one is guarded."""
 
 FORCED = """
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
@@ -58,11 +65,57 @@ DO $$ BEGIN
 END $$;
 """
 
-HAS_ROLE = f"SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = '{ROLE}'"  # noqa: S608
+ABOUT_ROLE = f"""
+SELECT rolsuper OR rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = '{ROLE}'
+"""  # noqa: S608
 MAY_TAKE = f"SELECT pg_has_role(current_user, '{ROLE}', %s)"
 MAKE_ROLE = f"CREATE ROLE {ROLE} NOLOGIN NOINHERIT NOBYPASSRLS"
 GRANTED = 160000
 """From PostgreSQL 16 on, a role may be taken by whoever does not inherit its rights."""
+
+
+UNGUARDED = """
+SELECT c.relname::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+    AND c.relname <> ALL(%s)
+    AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+        AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid))
+ORDER BY 1
+"""
+# Whether this user passes: as a superuser, by BYPASSRLS, or by the engine's policy.
+HIDDEN = """
+SELECT c.relname::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+    AND row_security_active(c.oid) AND NOT EXISTS (
+        SELECT FROM pg_policy, unnest(polroles) AS may WHERE polrelid = c.oid
+            AND polname = 'engine' AND (may = 0 OR pg_has_role(current_user, may, 'USAGE')))
+ORDER BY 1
+"""
+UNSEEN = f"""
+SELECT name FROM unnest(%s::text[]) AS name
+WHERE NOT has_table_privilege('{ROLE}', to_regclass(name), 'SELECT') ORDER BY 1
+"""  # noqa: S608
+
+
+def unguarded(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables that have rows of customers, and are not under row-level security."""
+    return [name for (name,) in connection.execute(UNGUARDED, (list(NOBODYS),))]
+
+
+def hidden(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables whose rows this user, who runs the engine, does not see."""
+    return [name for (name,) in connection.execute(HIDDEN)]
+
+
+def unseen(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables that the API's role needs, and may not read."""
+    return [name for (name,) in connection.execute(UNSEEN, ([*SEEN, "bulks"],))]
+
+
+def role(connection: psycopg.Connection[Any]) -> Role | None:
+    """The API's role; None where there is none."""
+    row = connection.execute(ABOUT_ROLE).fetchone()
+    return None if row is None else Role(*row, may_take=_may_take(connection))
 
 
 def forced(table: str) -> str:
@@ -80,9 +133,23 @@ def guarded(*partitions: str) -> str:
     return "".join(script) + AROUND
 
 
+def entering(scope: Scope) -> str:
+    """`ENTER` with its value in it, to be sent together with other statements."""
+    return ENTER.replace("%s", sql.Literal(named(scope)).as_string())
+
+
 def named(scope: Scope) -> str:
     """What the setting says in a scope."""
     return EVERYBODY if scope.customer is None else scope.customer
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The API's role as it is: whether nothing binds it, it may log in, this user may take it."""
+
+    passes: bool
+    logs_in: bool
+    may_take: bool
 
 
 def have_role(connection: psycopg.Connection[Any]) -> None:
@@ -95,13 +162,13 @@ def have_role(connection: psycopg.Connection[Any]) -> None:
     grant = f"GRANT {ROLE} TO {user}{how}"
     needed = [grant]
     try:
-        row = connection.execute(HAS_ROLE).fetchone()
-        if row is None:
+        found = role(connection)
+        if found is None:
             needed.insert(0, MAKE_ROLE)
             made = (errors.DuplicateObject, errors.UniqueViolation)  # by another store, just now
             with contextlib.suppress(*made), connection.transaction():
                 connection.execute(MAKE_ROLE)
-        elif row[0]:
+        elif found.passes:
             raise StoreError(
                 f"the role {ROLE} is a superuser or has BYPASSRLS, so it would see every customer's "
                 f"rows; run: ALTER ROLE {ROLE} NOSUPERUSER NOBYPASSRLS"

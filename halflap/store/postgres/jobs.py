@@ -30,7 +30,7 @@ from psycopg.pq import TransactionStatus
 from halflap.errors import InDoubt, StoreError
 from halflap.store.job import Connection, Cursor
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.guard import ENTER, named
+from halflap.store.postgres.guard import entering
 from halflap.store.scope import Scope
 
 T = TypeVar("T")
@@ -64,7 +64,6 @@ CROSSED = (
     sql.SerializationFailure,
     sql.DeadlockDetected,
 )
-_ENTER = ENTER.replace("%s", "?")
 _PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
 
 
@@ -329,13 +328,13 @@ class Within:
 
     def __init__(self, jobs: Jobs, scope: Scope) -> None:
         self._jobs = jobs
-        self._scope = (named(scope),)
+        self._enter = entering(scope)
 
     def post(self, job: Job[T]) -> asyncio.Future[T]:
         """As that of `Jobs`; what is written out of scope raises, and is rolled back."""
 
         def entered(link: Connection) -> T:
-            link.execute(_ENTER, self._scope)
+            link.execute(self._enter)
             return job(link)
 
         return self._jobs.post(entered)
@@ -348,9 +347,8 @@ class Within:
         """As that of `Jobs`; what is out of scope is not there."""
 
         def entered(look: Connection) -> T:
-            look.execute("BEGIN READ ONLY")
             try:
-                look.execute(_ENTER, self._scope)
+                look.execute(f"BEGIN READ ONLY; {self._enter}")
                 result = job(look)
             except BaseException:
                 look.execute("ROLLBACK")

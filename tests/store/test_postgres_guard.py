@@ -1,0 +1,261 @@
+"""Row-level security: that it is on, that it bites, that no connection keeps a scope."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from halflap.errors import StoreError
+from halflap.model import Event, FlowKey, Outcome, Start, new_id
+from halflap.store.postgres.database import Database
+from halflap.store.postgres.examination import examine
+from halflap.store.postgres.guard import NOBODYS, OURS, SETTING, unguarded
+from halflap.store.postgres.history import PLACES
+from halflap.store.postgres.jobs import Jobs
+from halflap.store.postgres.partitions import DAY, Partitions
+from halflap.store.scope import SEEN, WHOLE, Scope
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.cluster import ordinary_url, server
+
+VAULT = Vault.from_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+WHO = (
+    f"SELECT current_user::text, coalesce(current_setting('{SETTING}', true), ''), pg_backend_pid()"
+)
+COUNT = "SELECT count(*) FROM customers"
+
+
+@pytest.fixture
+async def url() -> str:
+    """A store of two customers, each with an execution that succeeded and one that waits to run."""
+    url = ordinary_url()
+    store = await Store.open(url, vault=VAULT)
+    for name in ("Mine", "Others"):
+        customer = (await store.catalogue.customers.add(name)).id
+        flow = FlowKey(customer, f"ins_of_{name}", "sync", "in", "f" * 64, 1)
+        ids = [new_id("exe", now=store.clock()) for _ in range(2)]
+        event = Event("POST", "/", "", (), b"{}", 1)
+        starts = [Start(execution=id, flow=flow, event=event, root=id) for id in ids]
+        accepted = await store.journal.accept(starts, claim=1, lease=60_000_000)
+        [lease] = [each.claim.lease for each in accepted if each.claim is not None]
+        await store.journal.end(lease, [], [], Outcome("succeeded", "", None, None))
+    await store.close()
+    return url
+
+
+@contextmanager
+def altered(do: str, undo: str) -> Iterator[None]:
+    """The cluster otherwise for a while, as a superuser may have it."""
+    with psycopg.connect(server(), autocommit=True) as connection:
+        connection.execute(do.encode())
+        try:
+            yield
+        finally:
+            connection.execute(undo.encode())
+
+
+def look(url: str, sql: str) -> list[Any]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+def change(url: str, sql: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+async def customers(url: str) -> tuple[str, str]:
+    """The ids of the two."""
+    (mine,), (others,) = look(url, "SELECT id FROM customers ORDER BY name")
+    return mine, others
+
+
+async def test_every_table_with_rows_of_customers_is_guarded(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert unguarded(connection) == []
+        # The control: a table that comes without a policy, or with too little, is noticed.
+        connection.execute("CREATE TABLE things (customer text)")
+        assert unguarded(connection) == ["things"]
+        connection.execute("ALTER TABLE things ENABLE ROW LEVEL SECURITY")
+        assert unguarded(connection) == ["things"]
+        connection.execute("ALTER TABLE things FORCE ROW LEVEL SECURITY")
+        assert unguarded(connection) == ["things"]
+        connection.execute("CREATE POLICY sees ON things USING (false)")
+        assert unguarded(connection) == []
+        named = {
+            row[0]
+            for row in connection.execute(
+                "SELECT table_name FROM information_schema.columns"
+                " WHERE table_schema = current_schema() AND column_name = 'customer'"
+            )
+        }
+    assert not named & set(NOBODYS)
+    assert len(named) > 10
+
+
+async def test_days_of_the_history_that_are_made_later_are_guarded(url: str) -> None:
+    database = await Database.open(url)
+    day = database.clock() // DAY + 400
+    await Partitions(database).make(day * DAY)
+    await database.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        made = connection.execute("SELECT to_regclass(%s)::text", (f"history_{day}",)).fetchone()
+        assert made == (f"history_{day}",)
+        assert unguarded(connection) == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                f"BEGIN; SET LOCAL ROLE halflap_api; SELECT * FROM history_{day}".encode()
+            )
+
+
+async def test_in_no_scope_there_are_no_rows(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        everything = {t: connection.execute(f"SELECT FROM {t}".encode()).rowcount for t in SEEN}
+        connection.execute("SET LOCAL ROLE halflap_api")
+        for nothing in ("", None):
+            if nothing is not None:
+                connection.execute("SELECT set_config(%s, %s, true)", (SETTING, nothing))
+            for table in SEEN:
+                assert connection.execute(f"SELECT FROM {table}".encode()).rowcount == 0, table
+        connection.execute("SELECT set_config(%s, '*', true)", (SETTING,))
+        for table, count in everything.items():  # the control
+            assert connection.execute(f"SELECT FROM {table}".encode()).rowcount == count
+    assert everything["history"] == everything["executions"] == everything["customers"] == 2
+
+
+async def test_what_the_api_has_no_use_for_it_has_no_right_to(url: str) -> None:
+    for table in (*OURS, "settings", "known", "history_other"):
+        with (
+            psycopg.connect(url) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute(f"SET LOCAL ROLE halflap_api; SELECT FROM {table}".encode())
+
+
+async def test_a_query_that_forgets_whose_sees_one_customers_executions(url: str) -> None:
+    mine, others = await customers(url)
+    database = await Database.open(url)
+    try:
+        for place in PLACES:
+            sql = f"SELECT customer FROM {place}"  # whose, it does not say
+            whole = sorted(row[0] for row in await database.fetch(sql))
+            assert whole == ([] if place == "letters" else [mine, others])  # the control
+            found = await database.within(Scope(mine)).fetch(sql)
+            assert found == ([] if place == "letters" else [(mine,)])
+            assert len(await database.within(WHOLE).fetch(sql)) == len(whole)
+    finally:
+        await database.close()
+
+
+async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
+    mine, _ = await customers(url)
+    database = await Database.open(url, connections=1)
+    try:
+        [before] = await database.fetch(WHO)
+        scoped = database.within(Scope(mine))
+        assert [row[:2] for row in await scoped.fetch(WHO)] == [("halflap_api", mine)]
+        assert await database.fetch(WHO) == [before]
+
+        with pytest.raises(psycopg.Error):  # it fails midway
+            await scoped.fetch("SELECT 1 / (count(*) - 1) FROM customers")
+        assert await database.fetch(WHO) == [before]  # on the same connection
+
+        async def fails(connection: Any) -> None:
+            await connection.execute("SELECT count(*) FROM customers")
+            raise RuntimeError("midway")
+
+        with pytest.raises(RuntimeError):
+            await scoped.write(fails)
+        assert await database.fetch(WHO) == [before]
+
+        under_way = asyncio.create_task(scoped.fetch("SELECT pg_sleep(5)"))
+        running = (
+            "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)'"
+            " AND query NOT LIKE '%pg_stat_activity%' AND state = 'active'"
+        )
+        async with asyncio.timeout(10):
+            while not look(url, running):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        under_way.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+        [after] = await database.fetch(WHO)
+        assert after[:2] == before[:2]
+        assert await database.fetch(COUNT) == [(2,)]
+    finally:
+        await database.close()
+
+
+async def test_a_thread_that_reads_keeps_no_scope(url: str) -> None:
+    mine, _ = await customers(url)
+    jobs = await Jobs.open(url)
+    scoped = jobs.within(Scope(mine))
+
+    def who(connection: Any) -> Any:
+        return connection.execute(WHO).fetchone()[:2]
+
+    def fails(connection: Any) -> None:
+        assert who(connection) == ("halflap_api", mine)
+        raise RuntimeError("midway")
+
+    def breaks(connection: Any) -> None:
+        connection.execute("SELECT nonsense")
+
+    try:
+        before = await jobs.read(who)
+        assert await scoped.read(who) == await scoped.write(who) == ("halflap_api", mine)
+        for run in (scoped.read, scoped.write):
+            with pytest.raises(RuntimeError):
+                await run(fails)
+            with pytest.raises(psycopg.Error):
+                await run(breaks)
+        for _ in range(4):  # whichever of the connections that read it is
+            assert await jobs.read(who) == await jobs.write(who) == before
+    finally:
+        await jobs.close()
+
+
+async def test_a_user_who_may_not_take_the_role_is_told_what_to_run(url: str) -> None:
+    with pytest.raises(StoreError, match=r"GRANT halflap_api TO \"u\w+\" WITH INHERIT FALSE"):
+        await Store.open(ordinary_url(""), vault=VAULT)
+
+
+async def test_a_role_that_sees_everything_is_refused(url: str) -> None:
+    with altered("ALTER ROLE halflap_api BYPASSRLS", "ALTER ROLE halflap_api NOBYPASSRLS"):
+        with pytest.raises(StoreError, match="NOSUPERUSER NOBYPASSRLS"):
+            await Store.open(url, vault=VAULT)
+        assert "BYPASSRLS" in finding(url)
+    assert finding(url) == ""
+
+
+def finding(url: str) -> str:
+    """What the doctor says is wrong with the guard; nothing where it is well."""
+    [found] = [each for each in examine(url, VAULT) if each.name == "row security"]
+    return "" if found.state == "ok" else f"{found.state}: {found.said}; {found.mend}"
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("ALTER TABLE executions DISABLE ROW LEVEL SECURITY", "fail: .*executions"),
+        ("ALTER TABLE steps NO FORCE ROW LEVEL SECURITY", "fail: .*steps"),
+        ("CREATE TABLE things (customer text)", "fail: .*things"),
+        ("REVOKE SELECT ON executions FROM halflap_api", "fail: .*executions.*GRANT SELECT"),
+        ("DROP POLICY engine ON history", "fail: .*history"),
+    ],
+)
+async def test_the_doctor_finds_a_guard_that_is_down(url: str, harm: str, told: str) -> None:
+    assert finding(url) == ""
+    change(url, harm)
+    assert re.match(told, finding(url)), finding(url)
+
+
+async def test_the_doctor_finds_a_role_that_may_log_in(url: str) -> None:
+    with altered("ALTER ROLE halflap_api LOGIN", "ALTER ROLE halflap_api NOLOGIN"):
+        assert finding(url).startswith("warn: ")
