@@ -16,7 +16,7 @@ from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.protocol import Journal
 from halflap.store.store import Store
-from tests.cluster import fresh_url
+from tests.cluster import ordinary_url
 from tests.simulation.shared import simulated_journal
 
 EMPTY = """
@@ -31,7 +31,7 @@ DELETE FROM throttles; DELETE FROM callers
 @functools.cache
 def postgres_url() -> str:
     """The URL of a schema that has the tables, the same for all tests of a process."""
-    url = fresh_url()
+    url = ordinary_url()
     with psycopg.connect(url, autocommit=True) as connection:
         migrate(connection, MIGRATIONS, clock=lambda: 0)
     return url

@@ -33,7 +33,7 @@ from halflap.store.postgres.moving import Moved, move
 from halflap.store.protocol import Filter, Release
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import ordinary_url
 
 ROOT = Path(__file__).parents[2]
 LEASE = 30_000_000
@@ -184,7 +184,7 @@ async def test_all_of_a_store_is_there_afterwards(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
     executions, before = filled
-    url, heard = fresh_url(), list[tuple[int, int]]()
+    url, heard = ordinary_url(), list[tuple[int, int]]()
     found: Moved = await moved(tmp_path, url, lambda *each: heard.append(each))
     assert heard == [(len(executions), len(executions))]
     assert found.rows["executions"] == len(executions)
@@ -214,7 +214,7 @@ async def test_all_of_a_store_is_there_afterwards(
 async def test_no_server_opens_the_file_from_then_on(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
-    url = fresh_url()
+    url = ordinary_url()
     await moved(tmp_path, url)
     assert not (tmp_path / FILE).exists()
     with pytest.raises(StoreError, match="was moved to PostgreSQL; name that in HALFLAP_STORE"):
@@ -231,14 +231,14 @@ async def test_a_store_that_a_server_has_open_is_not_moved(
 ):
     store = await Store.open(tmp_path)
     with pytest.raises(StoreLocked):
-        await moved(tmp_path, fresh_url())
+        await moved(tmp_path, ordinary_url())
     await store.close()
 
 
 async def test_a_database_with_another_store_is_left_alone(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
-    url = fresh_url()
+    url = ordinary_url()
     async with opened(tmp_path, url) as store:
         await store.catalogue.customers.add("Somebody")
     with pytest.raises(StoreError, match="there is a store already"):
@@ -252,7 +252,7 @@ async def test_rows_that_are_not_copied_are_noticed(
     with sqlite3.connect(tmp_path / FILE) as file:  # a step of no execution: nothing takes it along
         file.execute("UPDATE steps SET execution = 'exe_gone' WHERE rowid = 1")
     with pytest.raises(StoreError, match=r"steps: .* rows are in the file, and .* were copied"):
-        await moved(tmp_path, fresh_url())
+        await moved(tmp_path, ordinary_url())
     await (await Store.open(tmp_path)).close()
 
 
@@ -262,14 +262,14 @@ async def test_a_table_or_column_that_postgresql_lacks_is_noticed(
     with sqlite3.connect(tmp_path / FILE) as file:
         file.execute("ALTER TABLE executions ADD COLUMN colour TEXT")
     with pytest.raises(StoreError, match="PostgreSQL's table has no colour; nothing was moved"):
-        await moved(tmp_path, fresh_url())
+        await moved(tmp_path, ordinary_url())
 
 
 async def test_a_move_that_is_killed_is_gone_on_with(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
     executions, before = filled
-    url = fresh_url()
+    url = ordinary_url()
     command = [sys.executable, "-m", "tests.store.killed_move", str(tmp_path), url]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for moment in ("copied", "committed"):
@@ -292,7 +292,7 @@ async def test_a_move_that_is_killed_is_gone_on_with(
 async def test_a_file_that_went_on_after_its_move_is_not_taken_for_moved(
     tmp_path: Path, filled: tuple[list[str], dict[str, Any]]
 ):
-    url = fresh_url()
+    url = ordinary_url()
     await moved(tmp_path, url)
     (tmp_path / MOVED).rename(tmp_path / FILE)
     store = await Store.open(tmp_path)
