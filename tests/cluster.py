@@ -20,6 +20,7 @@ from urllib.parse import quote
 import psycopg
 
 from bench.cluster import find_programs, initialise, other_user
+from halflap.store.postgres.guard import ROLE, have_role
 
 GIVEN = "TEST_POSTGRESQL"
 STARTS_WITHIN = 30.0
@@ -36,17 +37,22 @@ def fresh_url() -> str:
     return f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
 
 
-def ordinary_url(rights: str = "CREATEROLE") -> str:
+def ordinary_url() -> str:
     """As `fresh_url`, for a user of its own whom row-level security binds: no superuser."""
     url = os.environ.get(GIVEN) or server()
+    with psycopg.connect(url, autocommit=True) as connection:
+        have_role(connection)
+    return url_of_user(url, f"GRANT {ROLE} TO {{user}} WITH INHERIT FALSE, SET TRUE")
+
+
+def url_of_user(url: str, also: str = "", rights: str = "") -> str:
+    """The URL of a new schema for a new user, who owns it; `also` is run for the `user`."""
     name = f"u{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {name} LOGIN NOBYPASSRLS {rights}".encode())
+        connection.execute(f"CREATE ROLE {name} LOGIN {rights}".encode())
         connection.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}".encode())
-        there = connection.execute("SELECT FROM pg_roles WHERE rolname = 'halflap_api'").fetchone()
-        if there is not None and rights:
-            grant = f"GRANT halflap_api TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
-            connection.execute(grant.encode())
+        if also:
+            connection.execute(also.format(user=name).encode())
     options = quote(f"-csearch_path={name}")
     return f"{url}{'&' if '?' in url else '?'}user={name}&options={options}"
 
@@ -54,6 +60,11 @@ def ordinary_url(rights: str = "CREATEROLE") -> str:
 @functools.cache
 def server() -> str:
     """The URL of the tests' own server."""
+    return started()
+
+
+def started() -> str:
+    """Start a server; its URL. It is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
     if user := other_user():
         shutil.chown(folder, user)

@@ -1,8 +1,9 @@
 """Whose rows a request may see: one customer's, or the whole tenant's; and how a table says so.
 
-The engine works for everybody at once and is in no scope. The API is in one for each request. Both
-kinds of store hold it: PostgreSQL by row-level security (postgres/guard.py), SQLite by views that
-lie before the tables (guarding.py). What they hold is written here, once.
+The engine works for everybody at once and is in no scope. The API is in one for each request, which
+has to be said. The whole tenant's is the store as the engine has it. To a customer's, both kinds of
+store hold whatever is asked of them: PostgreSQL by row-level security (postgres/guard.py), SQLite by
+views that lie before the tables (guarding.py). What they hold is written here, once.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-
-EVERYBODY = "*"
-"""How the whole tenant is named in PostgreSQL's setting; no customer's id is like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +20,12 @@ class Scope:
     customer: str | None
 
     def __post_init__(self) -> None:
-        if self.customer in ("", EVERYBODY):
-            raise ValueError(f"{self.customer!r} is no customer's id")
+        if self.customer == "":
+            raise ValueError("a customer's id is not empty; the whole tenant is None")
 
 
 WHOLE = Scope(None)
-"""The whole tenant: the team's own key."""
+"""The whole tenant: for the team's own token."""
 
 _EXECUTION = "EXISTS (SELECT 1 FROM executions WHERE executions.id = {table}.execution)"
 _INSTANCE = "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)"

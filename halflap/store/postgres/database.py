@@ -25,7 +25,7 @@ from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.guard import ENTER, named
+from halflap.store.postgres.guard import ENTER
 from halflap.store.postgres.time import DatabaseClock, measure
 from halflap.store.scope import Scope
 
@@ -195,20 +195,20 @@ class Database:
             cursor = await connection.execute(sql.encode(), values, binary=True)
             return await cursor.fetchall()
 
-    def within(self, scope: Scope) -> Within:
-        """The same database for whoever is in a scope."""
-        return Within(self, scope)
+    def within(self, scope: Scope) -> Ways:
+        """This database for whoever is in a scope; the whole tenant's is the database as it is."""
+        return self if scope.customer is None else Within(self, scope.customer)
 
     async def look(
-        self, scope: Scope, sql: str, values: Sequence[Any] | Mapping[str, Any]
+        self, customer: str, sql: str, values: Sequence[Any] | Mapping[str, Any]
     ) -> list[Any]:
-        """The rows of one statement that only reads, in a scope: there and back once, as `fetch`."""
+        """As `fetch`, in a customer's scope: there and back once as well."""
         async with self._seat() as seat:
             connection = await self._connected(seat)
             try:
                 async with connection.pipeline():
                     await connection.execute("BEGIN READ ONLY")
-                    await connection.execute(ENTER, (named(scope),))
+                    await connection.execute(ENTER, (customer,))
                     cursor = await connection.execute(sql.encode(), values, binary=True)
                     await connection.execute("COMMIT")
                 return await cursor.fetchall()
@@ -337,23 +337,23 @@ class Database:
 
 
 class Within:
-    """The ways into a database in a scope: each in a transaction that takes the API's role, and
-    names whose rows it sees."""
+    """The ways into a database in a customer's scope: in transactions that take the API's role, and
+    name whose rows they see."""
 
-    def __init__(self, database: Database, scope: Scope) -> None:
+    def __init__(self, database: Database, customer: str) -> None:
         self.clock = database.clock
         self._database = database
-        self._scope = scope
+        self._customer = customer
 
     async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """The rows of one statement that only reads, of those that are in scope."""
-        return await self._database.look(self._scope, sql, values)
+        return await self._database.look(self._customer, sql, values)
 
     async def write(self, job: Job[T]) -> T:
         """Run a job in a transaction; what it writes out of scope raises, and is rolled back."""
 
         async def entered(connection: Connection) -> T:
-            await connection.execute(ENTER, (named(self._scope),))
+            await connection.execute(ENTER, (self._customer,))
             return await job(connection)
 
         return await self._database.write(entered)

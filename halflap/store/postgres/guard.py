@@ -1,10 +1,12 @@
 """Row-level security: what the API's transactions see, by the scope that they are in.
 
-The API's transactions take the role `halflap_api` and name their customer, both for the transaction
-alone, so that no connection that goes back to its pool keeps either. The role owns nothing and may
-not log in; what it sees is what the policies here say. In no scope it sees no rows. The engine's
-transactions stay what they were, of the user who owns the tables; its exemption is a policy as well,
-because row-level security is forced on the owner too. Superusers are bound by none of it.
+What the API does for a customer it does in transactions that take the role `halflap_api` and name the
+customer, both for the transaction alone, so that no connection that goes back to its pool keeps
+either. The role owns nothing and may not log in; what it sees is what the policies here say, and
+where no customer is named it sees no rows. There is no name that stands for all: who is to see the
+whole tenant does not take the role. The engine's transactions stay those of the user who owns the
+tables; its exemption is a policy as well, because row-level security is forced on the owner too.
+Superusers are bound by none of it.
 
 Foreign keys, and rows that cascade, are the server's own business and looked after past all policies.
 A view is not: it sees what its owner sees, so the role may read none.
@@ -22,24 +24,19 @@ import psycopg
 from psycopg import errors, sql
 
 from halflap.errors import StoreError
-from halflap.store.scope import EVERYBODY, MADE, SEEN, Scope, rule
+from halflap.store.scope import MADE, SEEN, rule
 
 ROLE = "halflap_api"
 SETTING = "halflap.customer"
 ME = f"current_setting('{SETTING}', true)"
-"""In no sub-select: the planner knows what it says as it plans, and so how many rows there will be.
-
-That keeps the indexes that a list needs, at the price of a look for each row (bench/experiments).
-"""
+"""In no sub-select, and in no OR: so it is what an index is searched for, and the planner knows as it
+plans of how many rows it is true (bench/experiments/row_security.py)."""
 OWNER = "split_part(convert_from(state.scope, 'UTF8'), ':', 2)"
 
 ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s, true)"
 
-OURS = ("tokens", "dedupe", "callers")
-"""Tables with rows of customers that the API's transactions have no use for, and no right to."""
-TEAM = ("customers", "versions", "targets", "limits", "bulks")
-"""What is made, changed and removed in the whole tenant's scope only; so are those of no customer."""
-
+OURS = ("bulks", "tokens", "dedupe", "callers")
+"""Tables with rows of customers that nothing done for a customer has a use for, nor a right to."""
 NOBODYS = ("changes", "settings", "writers", "processes", "migrations")
 """Tables without rows of customers; every other one is guarded."""
 
@@ -49,11 +46,11 @@ ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
 CREATE POLICY engine ON {table} TO CURRENT_USER USING (true) WITH CHECK (true);
 """
 SEES = f"""
-CREATE POLICY sees ON {{table}} FOR SELECT TO {ROLE} USING ({ME} = '{EVERYBODY}' OR {{seen}});
+CREATE POLICY sees ON {{table}} FOR SELECT TO {ROLE} USING ({{seen}});
 GRANT SELECT ON {{table}} TO {ROLE};
 """
 MAKES = f"""
-CREATE POLICY makes ON {{table}} TO {ROLE} USING ({ME} = '{EVERYBODY}' OR {{made}});
+CREATE POLICY makes ON {{table}} TO {ROLE} USING ({{made}});
 GRANT INSERT, UPDATE, DELETE ON {{table}} TO {ROLE};
 """
 AROUND = f"""
@@ -109,7 +106,7 @@ def hidden(connection: psycopg.Connection[Any]) -> list[str]:
 
 def unseen(connection: psycopg.Connection[Any]) -> list[str]:
     """The tables that the API's role needs, and may not read."""
-    return [name for (name,) in connection.execute(UNSEEN, ([*SEEN, "bulks"],))]
+    return [name for (name,) in connection.execute(UNSEEN, (list(SEEN),))]
 
 
 def role(connection: psycopg.Connection[Any]) -> Role | None:
@@ -125,22 +122,15 @@ def forced(table: str) -> str:
 
 def guarded(*partitions: str) -> str:
     """SQL that guards the tables of this store, and these partitions of them."""
-    script = [forced(each) for each in (*SEEN, "bulks", *OURS, *partitions)]
+    script = [forced(each) for each in (*SEEN, *OURS, *partitions)]
     script += [SEES.format(table=each, seen=rule(each, SEEN, ME, OWNER)) for each in SEEN]
-    script.append(SEES.format(table="bulks", seen="false"))
     script += [MAKES.format(table=each, made=rule(each, MADE, ME, OWNER)) for each in MADE]
-    script += [MAKES.format(table=each, made="false") for each in TEAM]
     return "".join(script) + AROUND
 
 
-def entering(scope: Scope) -> str:
+def entering(customer: str) -> str:
     """`ENTER` with its value in it, to be sent together with other statements."""
-    return ENTER.replace("%s", sql.Literal(named(scope)).as_string())
-
-
-def named(scope: Scope) -> str:
-    """What the setting says in a scope."""
-    return EVERYBODY if scope.customer is None else scope.customer
+    return ENTER.replace("%s", sql.Literal(customer).as_string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +176,10 @@ def have_role(connection: psycopg.Connection[Any]) -> None:
 @contextmanager
 def copyable(connection: psycopg.Connection[Any]) -> Generator[None]:
     """A block in which the owner may COPY into its tables, which no row-level security allows."""
-    for table in (*SEEN, "bulks", *OURS):
+    for table in (*SEEN, *OURS):
         connection.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY".encode())
     yield
-    for table in (*SEEN, "bulks", *OURS):
+    for table in (*SEEN, *OURS):
         connection.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY".encode())
 
 

@@ -29,6 +29,7 @@ from psycopg.pq import TransactionStatus
 
 from halflap.errors import InDoubt, StoreError
 from halflap.store.job import Connection, Cursor
+from halflap.store.job import Jobs as Doing
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import entering
 from halflap.store.scope import Scope
@@ -196,9 +197,9 @@ class Jobs:
         """Run a job that only reads; each of its statements sees what is committed by then."""
         return await self._on(self._reading, self._read, job)
 
-    def within(self, scope: Scope) -> Within:
-        """The same database for whoever is in a scope."""
-        return Within(self, scope)
+    def within(self, scope: Scope) -> Doing:
+        """This database for whoever is in a scope; the whole tenant's is the database as it is."""
+        return self if scope.customer is None else Within(self, scope.customer)
 
     async def close(self) -> None:
         """Commit what is queued, and hang up."""
@@ -324,11 +325,12 @@ class Jobs:
 
 
 class Within:
-    """Jobs in a scope: each in a transaction that takes the API's role, and names whose rows it sees."""
+    """Jobs in a customer's scope: each in a transaction that takes the API's role, and names whose
+    rows it sees."""
 
-    def __init__(self, jobs: Jobs, scope: Scope) -> None:
+    def __init__(self, jobs: Jobs, customer: str) -> None:
         self._jobs = jobs
-        self._enter = entering(scope)
+        self._enter = entering(customer)
 
     def post(self, job: Job[T]) -> asyncio.Future[T]:
         """As that of `Jobs`; what is written out of scope raises, and is rolled back."""
