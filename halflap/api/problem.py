@@ -21,6 +21,7 @@ from halflap.errors import (
     Conflict,
     DefinitionError,
     EgressRefused,
+    ExpressionError,
     Fenced,
     HalflapError,
     InvalidEvent,
@@ -45,6 +46,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     HalflapError: (500, "Something went wrong"),
     DefinitionError: (422, "The definition is wrong"),
+    ExpressionError: (422, "An expression cannot be read or evaluated"),
     ConfigError: (422, "What was filled in is incomplete or wrong"),
     InvalidEvent: (422, "The event is misshapen"),
     EgressRefused: (422, "The address may not be called"),

@@ -22,11 +22,10 @@ from halflap.lowcode.expressions.value import (
     equal,
     is_number,
     is_secret,
-    plain,
     settled,
     truth,
-    written,
 )
+from halflap.lowcode.expressions.writing import written
 
 Run = Callable[[Any, Frame], Any]
 
@@ -97,7 +96,7 @@ def _variable(compiler: Compiler, node: Node, _: bool) -> Run:
     if name in compiler.library and name not in compiler.bound:
         function = compiler.library[name]
         return lambda context, frame: function
-    return lambda context, frame: plain(frame.get(name))
+    return lambda context, frame: frame.get(name)
 
 
 def _parent(_: Compiler, node: Node, __: bool) -> Run:
@@ -114,9 +113,9 @@ def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
             fields = cast(dict[Any, Any], context)
             for value in fields.values() if isinstance(context, dict) else fields:
                 if isinstance(value, list):
-                    found.extend(_flat(cast(list[Any], value)))
+                    found.extend(_flat(cast(list[Any], value), frame))
                 else:
-                    found.append(plain(value))
+                    found.append(value)
         frame.evaluation.meter.values(len(found))
         found.keep = node.keep
         return settled(found) if settle else found
@@ -124,13 +123,15 @@ def _wildcard(_: Compiler, node: Node, settle: bool) -> Run:
     return run
 
 
-def _flat(values: list[Any]) -> list[Any]:
+def _flat(values: list[Any], frame: Frame) -> list[Any]:
+    frame.evaluation.meter.take(len(values))
     flat: list[Any] = []
     for value in values:
         if isinstance(value, list):
-            flat.extend(_flat(cast(list[Any], value)))
+            flat.extend(_flat(cast(list[Any], value), frame))
         else:
             flat.append(value)
+    frame.evaluation.meter.values(len(flat))
     return flat
 
 
@@ -147,7 +148,7 @@ def _descendant(_: Compiler, node: Node, settle: bool) -> Run:
                 waiting.extend(reversed(cast(list[Any], value)))
                 continue
             frame.evaluation.meter.take()
-            found.append(plain(value))
+            found.append(value)
             if isinstance(value, dict):
                 waiting.extend(reversed(list(cast(dict[str, Any], value).values())))
         frame.evaluation.meter.values(len(found))
@@ -204,9 +205,15 @@ def _binary(compiler: Compiler, node: Node, _: bool) -> Run:
     left, right = compiler.run(cast(Node, node.left)), compiler.run(cast(Node, node.right))
     operator = cast(str, node.value)
     if operator == "and":
-        return lambda context, frame: truth(left(context, frame)) and truth(right(context, frame))
+        return lambda context, frame: (
+            truth(left(context, frame), frame.evaluation.meter)
+            and truth(right(context, frame), frame.evaluation.meter)
+        )
     if operator == "or":
-        return lambda context, frame: truth(left(context, frame)) or truth(right(context, frame))
+        return lambda context, frame: (
+            truth(left(context, frame), frame.evaluation.meter)
+            or truth(right(context, frame), frame.evaluation.meter)
+        )
     operate = _OPERATORS[operator]
 
     def run(context: Any, frame: Frame) -> Any:
@@ -244,9 +251,7 @@ def _equality(operator: str, left: Any, right: Any, frame: Frame) -> bool:
         left = None
     if right is UNDEFINED:
         right = None
-    if isinstance(left, list | dict) and isinstance(right, list | dict):
-        frame.evaluation.meter.take(len(cast(list[Any], left)))
-    return equal(left, right) is (operator == "=")
+    return equal(left, right, frame.evaluation.meter) is (operator == "=")
 
 
 def _comparison(operator: str, left: Any, right: Any, _: Frame) -> Any:
@@ -270,9 +275,10 @@ def _comparison(operator: str, left: Any, right: Any, _: Frame) -> Any:
 
 
 def _concatenation(_: str, left: Any, right: Any, frame: Frame) -> str:
-    one = "" if left is UNDEFINED else written(left)
-    two = "" if right is UNDEFINED else written(right)
-    frame.evaluation.meter.text(len(one) + len(two))
+    meter = frame.evaluation.meter
+    one = "" if left is UNDEFINED else written(left, meter)
+    two = "" if right is UNDEFINED else written(right, meter)
+    meter.text(len(one) + len(two))
     return one + two
 
 
@@ -302,7 +308,7 @@ def _inclusion(_: str, left: Any, right: Any, frame: Frame) -> bool:
     frame.evaluation.meter.take(len(values) // 8)
     if isinstance(left, list | dict):
         return any(value is left for value in values)
-    return any(equal(left, value) for value in values)
+    return any(equal(left, value, frame.evaluation.meter) for value in values)
 
 
 _OPERATORS: dict[str, Callable[[str, Any, Any, Frame], Any]] = {
@@ -359,7 +365,7 @@ def _condition(compiler: Compiler, node: Node, tail: bool, _: bool) -> Run:
     otherwise = compiler.run(node.other, tail=tail) if node.other else None
 
     def run(context: Any, frame: Frame) -> Any:
-        if truth(test(context, frame)):
+        if truth(test(context, frame), frame.evaluation.meter):
             return then(context, frame)
         return otherwise(context, frame) if otherwise else UNDEFINED
 

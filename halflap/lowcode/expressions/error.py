@@ -114,6 +114,9 @@ MESSAGES = {
     "H0108": "the result is nested deeper than {limit} levels",
     "H0109": "the expression is longer than {limit} characters; move the work into a code step",
     "H0110": "the expression is nested deeper than {limit} levels; divide it by := in brackets",
+    "H0112": "a picture is longer than {limit} characters",
+    "H0113": "{value} of $formatNumber is one character",
+    "H0114": "a time is out of range (the years 1 to 9999)",
     "H0111": "the regular expression is too large; write a simpler one",
 }
 """By JSONata's own codes; those that begin with H are Halflap's."""
@@ -162,6 +165,8 @@ def shown(value: Any, name: str = "") -> str:
             return "an object"
         case list():
             return "a list"
+        case float():
+            return "a float of Python (codec.decode reads JSON exactly)"
         case int():
             text = f"{value}" if abs(value) < 10**40 else "a large number"
         case _:

@@ -17,7 +17,7 @@ from halflap.lowcode.expressions.meter import DEFAULT, MIB, Budget, Meter
 from halflap.lowcode.expressions.parser import parse
 from halflap.lowcode.expressions.reads import Name, names_read
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.expressions.value import UNDEFINED, Function, is_secret, plain
+from halflap.lowcode.expressions.value import UNDEFINED, Array, Function, is_secret
 from halflap.sdk.codec import MAX_DEPTH
 from halflap.sdk.schema import Unset
 
@@ -67,11 +67,15 @@ class Expression:
 
         A secret is handed on as it is. Raises `ExpressionError`, also when the budget is spent.
         """
-        return self._evaluated(scope.values, scope.values, scope, budget)
+        return self.evaluate_on(scope.values, scope.values, scope, budget)
 
-    def _evaluated(
-        self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget
-    ) -> Any:
+    def evaluate_on(
+        self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget = DEFAULT
+    ) -> Any | Unset:
+        """The value on any root and variables, as JSONata is used elsewhere."""
+        if isinstance(root, list):
+            root = Array((cast(list[Any], root),), sequence=True)
+            root.outer = True
         try:
             return self._once(root, variables, scope, budget)
         except RecursionError:
@@ -124,7 +128,6 @@ _FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))
 
 def _result(value: Any, budget: Budget) -> Any:
     """The value as JSON has it, made of plain lists and objects; refuses what is too much."""
-    value = plain(value)
     if type(value) in _FLAT:
         return value
     return _Copy(budget).of(value, 0)
@@ -136,7 +139,7 @@ class _Copy:
         self._left = budget.result
 
     def of(self, value: Any, depth: int) -> Any:
-        self._left -= len(value) if type(value) is str else 16
+        self._left -= 56 + (len(cast(str, value)) if isinstance(value, str | list | dict) else 0)
         if self._left < 0:
             fail("H0107", limit=self._budget.result // MIB)
         if isinstance(value, list | dict):
@@ -149,12 +152,11 @@ class _Copy:
                 return values
             fields: dict[str, Any] = {}
             for name, each in cast(dict[str, Any], value).items():
-                self._left -= len(name)
+                self._left -= 100 + len(name)
                 fields[name] = self.of(each, depth + 1)
             return fields
         if isinstance(value, Function):
             fail("H0004")
-        value = plain(value)
         if type(value) not in _FLAT and not is_secret(value):
             fail("H0005", type=type(value).__name__)
         return value

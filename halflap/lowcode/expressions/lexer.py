@@ -158,6 +158,8 @@ class Lexer:
 
 def number_of(text: str, at: int | None = None) -> int | Decimal:
     """The number that is written, with every digit: whole ones are `int`, others `Decimal`."""
+    if len(text) > 5_000:
+        fail("S0102", at, token=text[:40] + "…")
     if text.lstrip("-").isdecimal():
         if len(text) <= 309:
             return int(text)
@@ -166,7 +168,7 @@ def number_of(text: str, at: int | None = None) -> int | Decimal:
         if len(exponent.lstrip("+-")) <= 4:
             value = Decimal(text)
             if -400 < value.adjusted() <= 308:
-                return value if "e" not in text.lower() else _whole(value)
+                return _whole(value) if exponent and value.adjusted() < 21 else value
             if value.is_zero() or value.adjusted() < 0:
                 return 0
     return fail("S0102", at, token=text)

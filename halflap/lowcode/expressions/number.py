@@ -21,7 +21,7 @@ Number = int | Decimal
 _CONTEXT = Context(
     prec=28, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow]
 )
-_WIDE = Context(prec=700, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+_WIDE = Context(prec=10_000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _LARGEST = 10**308
 
 

@@ -19,7 +19,6 @@ from halflap.lowcode.expressions.value import (
     is_sequence,
     is_whole,
     look_up,
-    plain,
     settled,
     truth,
 )
@@ -36,7 +35,7 @@ def named(node: Node, settle: bool) -> Run:
     name = cast(str, node.value)
 
     def run(context: Any, frame: Frame) -> Any:
-        found = look_up(context, name)
+        found = look_up(context, name, frame.evaluation.meter)
         if is_sequence(found):
             frame.evaluation.meter.values(len(found))
             found.keep |= node.keep
@@ -62,7 +61,7 @@ def path(compiler: Compiler, node: Node, settle: bool) -> Run:
             value = cast(dict[str, Any], value).get(name, UNDEFINED)
         if type(value) is not dict:
             return slow(context, frame)
-        return plain(cast(dict[str, Any], value).get(last, UNDEFINED))
+        return cast(dict[str, Any], value).get(last, UNDEFINED)
 
     return run
 
@@ -284,7 +283,7 @@ def _filter(compiler: Compiler, node: Node) -> Callable[[Any, Frame], Any]:
                     at = floor(each)
                     if (at + len(many) if at < 0 else at) == number:
                         kept.append(value)
-            elif truth(wanted):
+            elif truth(wanted, meter):
                 kept.append(value)
         meter.values(len(kept))
         return kept
@@ -303,7 +302,7 @@ def _pick(index: int) -> Callable[[Any, Frame], Any]:
             value = many[at]
             if isinstance(value, list):
                 return cast(list[Any], value)
-            kept.append(plain(value))
+            kept.append(value)
         return kept
 
     return run

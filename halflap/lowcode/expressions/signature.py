@@ -111,7 +111,6 @@ _LETTERS: dict[Any, str] = {
     str: "s",
     int: "n",
     Decimal: "n",
-    float: "n",
     bool: "b",
     type(None): "l",
     list: "a",

@@ -6,7 +6,6 @@ undefined. `Array` carries what JSONata knows of a list beyond its values.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +17,7 @@ from halflap.sdk.schema import UNSET
 
 if TYPE_CHECKING:
     from halflap.lowcode.expressions.frame import Frame
+    from halflap.lowcode.expressions.meter import Meter
     from halflap.lowcode.expressions.signature import Signature
 
 UNDEFINED: Final = UNSET
@@ -134,12 +134,7 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, Decimal)
 
 
-def plain(value: Any) -> Any:
-    """A value that comes from outside: floats by the digits that identify them."""
-    return Decimal(repr(value)) if type(value) is float else value
-
-
-def truth(value: Any) -> bool:
+def truth(value: Any, meter: Meter) -> bool:
     """Whether a value counts as true: not nothing, null, zero, empty, or a function."""
     if value is True or value is False:
         return value
@@ -147,111 +142,56 @@ def truth(value: Any) -> bool:
         return False
     if isinstance(value, list):
         values = cast(list[Any], value)
-        return truth(values[0]) if len(values) == 1 else any(map(truth, values))
+        meter.take(len(values))
+        if len(values) == 1:
+            return truth(values[0], meter)
+        return any(truth(each, meter) for each in values)
     if is_secret(value):
         fail("H0003")
     return not isinstance(value, Function) and bool(value)
 
 
-def equal(left: Any, right: Any) -> bool:
+def equal(left: Any, right: Any, meter: Meter) -> bool:
     """Whether two values are the same: numbers by their worth, the rest by content."""
     if type(left) is str and type(right) is str:
         return left == right
     if is_secret(left) or is_secret(right):
         fail("H0003")
-    if left is None or right is None:
-        return left is right
-    left, right = plain(left), plain(right)
-    if type(left) is bool or type(right) is bool:
+    if left is None or right is None or type(left) is bool or type(right) is bool:
         return left is right
     if is_number(left):
         return is_number(right) and left == right
     if isinstance(left, list) and isinstance(right, list):
         ones, twos = cast(list[Any], left), cast(list[Any], right)
-        return len(ones) == len(twos) and all(map(equal, ones, twos))
+        meter.take(len(ones))
+        return len(ones) == len(twos) and all(
+            equal(one, two, meter) for one, two in zip(ones, twos, strict=True)
+        )
     if isinstance(left, dict) and isinstance(right, dict):
         these, those = cast(dict[str, Any], left), cast(dict[str, Any], right)
-        return these.keys() == those.keys() and all(equal(these[key], those[key]) for key in these)
+        meter.take(len(these))
+        return these.keys() == those.keys() and all(
+            equal(each, those[name], meter) for name, each in these.items()
+        )
     return left is right
 
 
-def look_up(value: Any, name: str) -> Any:
+def look_up(value: Any, name: str, meter: Meter) -> Any:
     """The field of an object, or those of the objects of a list."""
     if isinstance(value, dict):
-        return plain(cast(dict[str, Any], value).get(name, UNDEFINED))
+        return cast(dict[str, Any], value).get(name, UNDEFINED)
     if isinstance(value, list):
+        values = cast(list[Any], value)
+        meter.take(len(values))
         found = Array(sequence=True)
-        for each in cast(list[Any], value):
-            inner = look_up(each, name)
+        for each in values:
+            inner = look_up(each, name, meter)
             if isinstance(inner, list):
                 found.extend(cast(list[Any], inner))
             elif inner is not UNDEFINED:
                 found.append(inner)
+        meter.values(len(found))
         return found
     if is_secret(value):
         fail("H0003")
     return UNDEFINED
-
-
-def written(value: Any, indent: int | None = None) -> str:
-    """A value as `$string` writes it: JSON, a text as it is, a function as nothing."""
-    if type(value) is str:
-        return value
-    if isinstance(value, Function):
-        return ""
-    parts: list[str] = []
-    _write(value, parts.append, indent, "\n")
-    return "".join(parts)
-
-
-def _write(value: Any, add: Callable[[str], None], indent: int | None, line: str) -> None:
-    value = plain(value)
-    if value is None:
-        add("null")
-    elif value is True or value is False:
-        add("true" if value else "false")
-    elif isinstance(value, str):
-        add(json.dumps(value, ensure_ascii=False))
-    elif isinstance(value, int | Decimal):
-        add(digits(value))
-    elif isinstance(value, Function):
-        add('""')
-    elif isinstance(value, dict | list):
-        _write_many(cast("dict[str, Any] | list[Any]", value), add, indent, line)
-    elif is_secret(value):
-        fail("H0003")
-    else:
-        fail("H0005", type=type(value).__name__)
-
-
-def _write_many(
-    value: dict[str, Any] | list[Any], add: Callable[[str], None], indent: int | None, line: str
-) -> None:
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    if not value:
-        add(opening + closing)
-        return
-    inner = line + " " * indent if indent else ""
-    add(opening)
-    first = True
-    for each in value:
-        add(inner if first else "," + inner)
-        first = False
-        if isinstance(value, dict):
-            add(json.dumps(each, ensure_ascii=False) + (": " if indent else ":"))
-            _write(value[each], add, indent, inner)
-        else:
-            _write(each, add, indent, inner)
-    add((line if indent else "") + closing)
-
-
-def digits(number: int | Decimal) -> str:
-    """A number with every digit that it has: `22.00` stays `22.00`."""
-    if type(number) is Decimal:
-        if -7 < number.adjusted() < 21 or number.is_zero():
-            return f"{number:f}"
-        mantissa, exponent = f"{number:e}".split("e")
-        if "." in mantissa:
-            mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}e{exponent}"
-    return str(number)

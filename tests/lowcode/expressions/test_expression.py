@@ -112,9 +112,11 @@ def test_numbers_are_exact(text: str, expected: Any) -> None:
     assert str(result) == str(expected)
 
 
-def test_a_float_of_the_scope_is_the_decimal_that_it_is_written_as() -> None:
-    assert value("amount * 3", amount=0.1) == Decimal("0.3")
-    assert value("amounts[0]", amounts=[0.1]) == Decimal("0.1")
+def test_a_float_is_refused_and_says_what_to_do() -> None:
+    with pytest.raises(ExpressionError, match=r"a float of Python \(codec.decode reads"):
+        value("amount * 3", amount=0.1)
+    with pytest.raises(ExpressionError, match="float is no value"):
+        value("amount", amount=0.1)
 
 
 def test_a_secret_is_handed_on_whole() -> None:

@@ -6,7 +6,24 @@ those of the execution, so that a replay sees the same.
 
 from __future__ import annotations
 
-from halflap.lowcode.expressions.library import dates, lists, numbers, objects, texts
+from halflap.lowcode.expressions.library import (
+    dates,
+    decimals,
+    integers,
+    lists,
+    numbers,
+    objects,
+    texts,
+)
 from halflap.lowcode.expressions.library.declared import LIBRARY
 
-__all__ = ["LIBRARY", "dates", "lists", "numbers", "objects", "texts"]
+__all__ = [
+    "LIBRARY",
+    "dates",
+    "decimals",
+    "integers",
+    "lists",
+    "numbers",
+    "objects",
+    "texts",
+]

@@ -38,7 +38,7 @@ def filtered(frame: Frame, values: list[Any], by: Function) -> Array:
     """The values that the function says yes to."""
     made = Array(sequence=True)
     for index, value in enumerate(values):
-        if truth(apply_to(by, [value, index, values], frame)):
+        if truth(apply_to(by, [value, index, values], frame), frame.evaluation.meter):
             made.append(value)
     frame.evaluation.meter.values(len(made))
     return made
@@ -49,7 +49,9 @@ def single(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> Any:
     """The one value that the function says yes to; more or none is an error."""
     found: list[Any] = []
     for index, value in enumerate(values):
-        if by is UNDEFINED or truth(apply_to(by, [value, index, values], frame)):
+        if by is UNDEFINED or truth(
+            apply_to(by, [value, index, values], frame), frame.evaluation.meter
+        ):
             found.append(value)
             if len(found) > 1:
                 fail("D3138")
@@ -100,7 +102,9 @@ def sort(frame: Frame, values: list[Any], by: Any = UNDEFINED) -> list[Any]:
     frame.evaluation.meter.values(len(values))
     if by is not UNDEFINED:
         return merge_sorted(
-            values, lambda left, right: truth(apply_to(by, [left, right], frame)), frame
+            values,
+            lambda one, two: truth(apply_to(by, [one, two], frame), frame.evaluation.meter),
+            frame,
         )
     texts = all(type(value) is str for value in values)
     if not texts and not all(is_number(value) for value in values):
@@ -134,7 +138,7 @@ def distinct(frame: Frame, values: Any) -> Any:
     for value in many:
         frame.evaluation.meter.take(1 + len(others) // 4)
         if isinstance(value, list | dict | Function) or is_secret(value):
-            if any(equal(value, other) for other in others):
+            if any(equal(value, other, frame.evaluation.meter) for other in others):
                 continue
             others.append(value)
         else:

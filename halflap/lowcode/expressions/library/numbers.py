@@ -133,12 +133,12 @@ def average(frame: Frame, values: list[Number]) -> Any:
 
 
 @of_value("boolean", "<x-:b>")
-def boolean(_: Frame, value: Any) -> bool:
+def boolean(frame: Frame, value: Any) -> bool:
     """Whether it counts as true."""
-    return truth(value)
+    return truth(value, frame.evaluation.meter)
 
 
 @of_value("not", "<x-:b>")
-def negated(_: Frame, value: Any) -> bool:
+def negated(frame: Frame, value: Any) -> bool:
     """Whether it counts as false."""
-    return not truth(value)
+    return not truth(value, frame.evaluation.meter)

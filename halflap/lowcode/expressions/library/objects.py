@@ -34,6 +34,7 @@ def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
     """The names of an object's fields, or of those of a list's objects."""
     names: dict[str, None] = {}
     many = cast(list[Any], value) if isinstance(value, list) else [value]
+    frame.evaluation.meter.take(len(many))
     for each in many:
         if isinstance(each, list):
             names.update(dict.fromkeys(keys(frame, each)))
@@ -45,9 +46,9 @@ def keys(frame: Frame, value: Any = UNDEFINED) -> Array:
 
 
 @function("lookup", "<x-s:x>")
-def lookup(_: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
+def lookup(frame: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
     """The field of that name."""
-    return UNDEFINED if name is UNDEFINED else look_up(value, name)
+    return UNDEFINED if name is UNDEFINED else look_up(value, name, frame.evaluation.meter)
 
 
 @function("exists", "<x:b>")
@@ -61,6 +62,7 @@ def spread(frame: Frame, value: Any = UNDEFINED) -> Any:
     """An object for each field."""
     if isinstance(value, list):
         made = Array(sequence=True)
+        frame.evaluation.meter.take(len(cast(list[Any], value)))
         for each in cast(list[Any], value):
             inner = spread(frame, each)
             if isinstance(inner, list):
@@ -107,7 +109,7 @@ def sift(frame: Frame, fields: Any, by: Any = UNDEFINED) -> Any:
     made = {
         name: value
         for name, value in cast(dict[str, Any], fields).items()
-        if truth(call.apply_to(by, [value, name, fields], frame))
+        if truth(call.apply_to(by, [value, name, fields], frame), frame.evaluation.meter)
     }
     frame.evaluation.meter.bytes(64 + 100 * len(made))
     return made or UNDEFINED

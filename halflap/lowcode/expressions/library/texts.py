@@ -14,7 +14,8 @@ from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import Frame
 from halflap.lowcode.expressions.library.declared import of_value
 from halflap.lowcode.expressions.regex import Match, matches_of
-from halflap.lowcode.expressions.value import UNDEFINED, Array, Function, written
+from halflap.lowcode.expressions.value import UNDEFINED, Array, Function
+from halflap.lowcode.expressions.writing import written
 
 _SPACE = re.compile(r"[ \t\n\r]+")
 
@@ -24,11 +25,7 @@ def string(frame: Frame, value: Any, pretty: Any = UNDEFINED) -> str:
     """A value as text: JSON for what is none."""
     if type(value) is Array and value.outer:
         value = value[0]
-    if type(value) is str:
-        return value
-    text = written(value, 2 if pretty is True else None)
-    frame.evaluation.meter.text(len(text))
-    return text
+    return written(value, frame.evaluation.meter, 2 if pretty is True else 0)
 
 
 @of_value("substring", "<s-nn?:s>")
@@ -266,7 +263,7 @@ def base64decode(frame: Frame, text: str) -> str:
 def _url(name: str, convert: Callable[[str], str]) -> None:
     @of_value(name, "<s-:s>")
     def converted(frame: Frame, text: str) -> str:
-        frame.evaluation.meter.text(3 * len(text))
+        frame.evaluation.meter.text(12 * len(text))
         try:
             return convert(text)
         except ValueError:

@@ -1,0 +1,115 @@
+"""JSONata's own test suite (release 2.2.2, see `jsonata/LICENSE`), and where we deviate, and why.
+
+`jsonata/suite.json` holds the cases of github.com/jsonata-js/jsonata at 6c7e95f, one a line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.lowcode.expressions import Budget, Expression, ExpressionError, Scope
+from halflap.lowcode.expressions.value import UNDEFINED
+
+DIGITS = "JSON's numbers are exact here, not rounded to 15 digits"
+RANGE = "a range of ten million numbers is beyond any budget"
+ABSENT = "what is absent reads as null, so it equals null"
+
+DEVIATIONS = {
+    "comparison-operators/deep-equals/15": ABSENT,
+    "comparison-operators/deep-equals/16": ABSENT,
+    "function-string/case001": DIGITS,
+    "function-string/case019": "dividing by zero is the error, not writing what came of it",
+    "range-operator/case021": RANGE,
+    "range-operator/case024": RANGE,
+}
+"""What ends otherwise than in the reference, and is meant to."""
+
+NOT_OFFERED = "function-eval/"
+"""There is no `$eval`: what an expression reads and does is known before it runs."""
+
+SUITE = json.loads(
+    (Path(__file__).parent / "jsonata" / "suite.json").read_text("utf-8"), parse_float=Decimal
+)
+CASES = {case["name"]: case for case in SUITE["cases"]}
+LIMITS = {"H0101", "H0102", "H0103", "H0104"}
+
+
+def outcome(case: dict[str, Any]) -> tuple[str, Any]:
+    """What the case comes to: a result, nothing, or an error's code."""
+    data = case["data"] if "data" in case else SUITE["datasets"].get(case["dataset"], UNDEFINED)
+    # Larger than anybody's, so that the suite's large cases are ours too. Where a case sets limits
+    # of its own, it wants to see them reached.
+    budget = Budget(
+        steps=300_000 if "timelimit" in case and "code" in case else 5_000_000,
+        depth=case.get("depth", 800) if "code" in case else 800,
+        seconds=60,
+        memory=2**30,
+        values=1_000_000,
+    )
+    scope = Scope(now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), seed=1)
+    try:
+        expression = Expression.parse(case["expr"])
+        value = expression.evaluate_on(data, case.get("bindings", {}), scope, budget)
+    except ExpressionError as error:
+        return "code", "U1001" if error.code in LIMITS and "timelimit" in case else error.code
+    return ("undefinedResult", True) if value is UNDEFINED else ("result", value)
+
+
+def same(one: Any, two: Any) -> bool:
+    """Equal, numbers as far as the 15 digits that the reference has."""
+    match one, two:
+        case bool(), _:
+            return one is two
+        case int() | Decimal(), int() | Decimal() if type(two) is not bool:
+            return abs(one - two) <= Decimal("1e-13") * max(abs(Decimal(one)), abs(Decimal(two)))
+        case list(), list():
+            return len(one) == len(two) and all(map(same, one, two))
+        case dict(), dict():
+            return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+        case _:
+            return type(one) is type(two) and one == two
+
+
+def expected(case: dict[str, Any]) -> tuple[str, Any]:
+    for kind in ("undefinedResult", "result", "code"):
+        if kind in case:
+            return kind, case[kind]
+    return "code", case["error"]["code"]
+
+
+def agrees(case: dict[str, Any]) -> bool:
+    (kind, value), (wanted, reference) = outcome(case), expected(case)
+    return kind == wanted and same(value, reference)
+
+
+@pytest.mark.parametrize("group", sorted({name.split("/")[0] for name in CASES}))
+def test_the_official_suite(group: str) -> None:
+    wrong = [
+        (name, case["expr"], expected(case), outcome(case))
+        for name, case in CASES.items()
+        if name.split("/")[0] == group
+        and name not in DEVIATIONS
+        and not name.startswith(NOT_OFFERED)
+        and not agrees(case)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_a_deviation_is_one(name: str) -> None:
+    assert not agrees(CASES[name])
+
+
+def test_eval_is_refused_in_every_case_of_it() -> None:
+    cases = [case for name, case in CASES.items() if name.startswith(NOT_OFFERED)]
+    assert [outcome(case) for case in cases] == [("code", "H0001")] * 12
+
+
+def test_the_suite_is_whole() -> None:
+    assert (len(CASES), len(SUITE["datasets"])) == (1686, 28)
