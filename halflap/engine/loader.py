@@ -82,7 +82,7 @@ def load(bundle: Bundle, cache: Path) -> Loaded:
         except BaseException:
             _forget(space)
             raise
-        names = tuple(sorted(name for name in sys.modules if _within(name, space.name)))
+        names = tuple(sorted(_names_in(space)))
         _loaded[bundle.hash] = loaded = Loaded(bundle.hash, entry, names, space.folder)
         return loaded
 
@@ -296,13 +296,18 @@ def _within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
+def _names_in(space: _Space) -> list[str]:
+    """The modules of a space. Of a copy: other threads import meanwhile."""
+    return [name for name in list(sys.modules) if _within(name, space.name)]
+
+
 def _forget(space: _Space) -> None:
     _spaces.pop(space.name, None)
-    for name in [name for name in sys.modules if _within(name, space.name)]:
+    for name in _names_in(space):
         del sys.modules[name]
     inside = f"{space.folder}{os.sep}"
     for kept in (linecache.cache, sys.path_importer_cache):
-        for path in [path for path in kept if f"{path}{os.sep}".startswith(inside)]:
+        for path in [path for path in list(kept) if f"{path}{os.sep}".startswith(inside)]:
             del kept[path]
 
 

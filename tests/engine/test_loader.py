@@ -126,6 +126,21 @@ def test_a_relative_import_is_not_mistaken_for_an_absolute_one(tmp_path: Path) -
     assert loaded.entry == ("pkg", "top")
 
 
+def test_what_another_thread_imports_meanwhile_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = room._within
+
+    def busy(name: str, package: str) -> bool:
+        monkeypatch.setitem(sys.modules, f"imported_beside_{name}", halflap)
+        return within(name, package)
+
+    monkeypatch.setattr(room, "_within", busy)
+    loaded = load(bundle(main="def it():\n    return 1\n"), tmp_path)
+    assert loaded.entry() == 1
+    unload(loaded.hash)
+
+
 def test_what_is_not_in_the_bundle_is_imported_as_usual(tmp_path: Path) -> None:
     source = "import email.message, json as it\nfrom xml.etree import ElementTree\n"
     files = {"main.py": source.encode(), "email/texts.py": b"", "json/data.json": b"{}"}
