@@ -14,7 +14,7 @@ demo: .venv/ready  ## two customers, real payloads, a kill -9: does it work here
 	$(BIN)/halflap demo
 
 test: check system  ## everything that must be green
-	$(BIN)/pytest -n 2 --dist worksteal -m "not soak" $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal -m "not soak" $(ARGS)
 
 check: .venv/ready node_modules/ready  ## format, lint, types, walls
 	$(BIN)/ruff format --check .
@@ -39,7 +39,8 @@ node_modules/ready: .venv/ready package-lock.json
 bench: .venv/ready  ## W1 to W3 beside the raw group commit; STORE=postgresql; PEERS=1: Node-RED and n8n too; ALL=1: history, memory, idle too
 	$(BIN)/python -m bench $(if $(STORE),--store $(STORE)) $(if $(PEERS),--peers) $(if $(ALL),--all) $(ARGS)
 
-soak: setup system  ## the fault tests, long
+soak: export TMPDIR ?= /tmp
+soak: setup system  ## the fault tests, long, and on a disk
 	$(BIN)/pytest -m soak $(ARGS)
 
 docs: .venv/ready  ## build the docs site into site/

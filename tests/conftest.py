@@ -1,0 +1,76 @@
+"""Where all tests keep their files, and which of them begin."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+LONG = tuple(
+    TESTS / each
+    for each in (
+        *("faults", "simulation", "house", "bench", "gateway/test_large.py"),
+        *("engine/test_deployer.py", "engine/test_storm.py", "engine/test_children.py"),
+        *("engine/test_probation.py", "cli/test_many_processes.py", "cli/test_migration.py"),
+        *("cli/test_demo.py", "cli/test_dev.py", "cli/test_stop.py", "store/test_sqlite.py"),
+    )
+)
+"""Where tests are that take ten seconds and more."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep files in memory where there is room: most of the suite's time was waiting for the disk.
+
+    No test needs one: what a killed process wrote the kernel has, and the power is cut of a disk of
+    the tests' own. `TMPDIR` says where else.
+    """
+    if "TMPDIR" not in os.environ and has_room(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # so that it is asked for again
+
+
+def has_room(folder: Path) -> bool:
+    """Whether there is room for the files of a whole run, and programs among them run."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long ones begin, so that in the end no worker waits for another one's.
+
+    `worksteal` gives each worker an equal part of the list, in its order, so each part begins with
+    as many of the long modules.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = dealt(items, workers)
+
+
+def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in as many equal parts, each with the long modules of its own first."""
+    modules = [list(each) for _, each in groupby(items, lambda item: item.path)]
+    long = [each for each in modules if is_long(each[0])]
+    rest = [item for each in modules if not is_long(each[0]) for item in each]
+    found: list[pytest.Item] = []
+    for worker in range(workers):
+        size = (len(items) - len(found)) // (workers - worker)
+        part = [item for module in long[worker::workers] for item in module]
+        more = max(size - len(part), 0)
+        found += part + rest[:more]
+        rest = rest[more:]
+    return found + rest
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Whether it is one of those that begin."""
+    return any(item.path.is_relative_to(each) for each in LONG)
