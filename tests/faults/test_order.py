@@ -131,6 +131,7 @@ class Trial:
     starts: dict[str, list[Start]] = field(default_factory=dict[str, list[Start]])
     workers: list[Worker] = field(default_factory=list[Worker])
     running: dict[str, Turn] = field(default_factory=dict[str, Turn])
+    over: bool = False
 
     async def run(self) -> None:
         self.workers = [Worker(each, self.clock, self.handle) for each in self.journals]
@@ -141,8 +142,8 @@ class Trial:
             while await self.journals[0].live("ins_1") or await self.dead_letters():
                 await self.replay()
                 await asyncio.sleep(0.02)
-        chaos.cancel()
-        await asyncio.gather(chaos, return_exceptions=True)
+        self.over = True
+        await chaos
         for worker in self.workers:
             await worker.stop()
 
@@ -221,8 +222,8 @@ class Trial:
         return await turn.commit([BEGUN], [], [write])
 
     async def chaos(self) -> None:
-        """Every now and then something happens to a worker, or to all."""
-        while True:
+        """Every now and then something happens to a worker, or to all, until all is over."""
+        while not self.over:
             await asyncio.sleep(self.chance.random() * 0.05)
             what = self.chance.choice(["killed", "stopped", "fenced", "fenced", "lapsed"])
             self.faults[what] = self.faults.get(what, 0) + 1
@@ -291,7 +292,11 @@ async def test_no_rule_is_broken_by_workers_that_die(tmp_path: Path, kind: str, 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
 async def test_the_control_without_rules_breaks_them(tmp_path: Path, kind: str) -> None:
-    async with trial(kind, tmp_path, each=10, ordered=False) as tried:
-        await tried.run()
-        for rule in RULES:
-            assert any(each.startswith(rule) for each in tried.wrong), rule
+    broken = set[str]()
+    for seed in range(5):  # chance may spare a rule, but not for long
+        async with trial(kind, tmp_path / f"{seed}", seed=seed, each=10, ordered=False) as tried:
+            await tried.run()
+            broken |= {each.split()[0] for each in tried.wrong}
+        if broken == RULES.keys():
+            return
+    assert broken == RULES.keys()
