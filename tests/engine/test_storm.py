@@ -13,7 +13,10 @@ from halflap.engine.twoway import TwoWay
 from halflap.sdk import codec
 from tests.engine.twins import FIELDS, Place, Twins, drained, outcomes, twins_on
 
-EDITS = 10_000
+EDITS = 3_000
+FEW = 1_000
+LONG = 10_000
+"""What `make soak` makes of it."""
 RECORDS = 300
 FACTOR = 1.05
 """At most so many writes for an edit: what is above 1 are calls that a lost answer had repeated."""
@@ -73,12 +76,19 @@ def unsettle(twins: Twins, seed: int) -> None:
         place.busy = lambda: twins.point("in the call")
 
 
-@pytest.mark.parametrize("master", ["left", None])
-@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+@pytest.mark.parametrize(
+    ("engine", "master", "edits"),
+    [
+        ("sqlite", "left", EDITS),
+        ("sqlite", None, FEW),
+        ("memory", "left", FEW),
+        ("memory", None, FEW),
+        pytest.param("sqlite", "left", LONG, marks=pytest.mark.soak),
+    ],
+)
 async def test_a_storm_ends_with_both_apps_equal(
-    engine: str, master: str | None, tmp_path: Path
+    engine: str, master: str | None, edits: int, tmp_path: Path
 ) -> None:
-    edits = EDITS if (engine, master) == ("sqlite", "left") else EDITS // 10
     async with twins_on(engine, tmp_path) as twins:
         twins.build(master)
         unsettle(twins, 1)
@@ -104,7 +114,7 @@ async def test_the_control_that_neither_waits_nor_looks_ends_unequal(
     async with twins_on("memory", tmp_path) as twins:
         unsettle(twins, 1)
         twins.ordered = False
-        await storm(twins, EDITS // 10, random.Random(2))
+        await storm(twins, FEW, random.Random(2))
         assert differences(twins.left, twins.right) != []
 
 
@@ -117,10 +127,10 @@ async def test_the_control_that_knows_no_echo_writes_too_much(
     monkeypatch.setattr(Echo, "known", nothing)
     async with twins_on("memory", tmp_path) as twins:
         try:
-            await storm(twins, EDITS // 100, random.Random(2))
+            await storm(twins, FEW // 10, random.Random(2))
         except Endless:
             return
-        assert twins.writes > EDITS // 100 * FACTOR
+        assert twins.writes > FEW // 10 * FACTOR
 
 
 def differences(left: Place, right: Place) -> list[str]:
