@@ -120,7 +120,6 @@ async def disable_instance(
 
 
 @router.post("/instances/{instance}/upgrade", response_model=InstanceView)
-@for_customers
 async def upgrade_instance(
     instance: str, draft: Upgrade, operations: Ops, customer: Whose = None, wait: Wait = 0
 ) -> Response:

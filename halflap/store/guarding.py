@@ -16,7 +16,10 @@ from halflap.store.scope import MADE, SEEN, Scope, rule
 
 ME = "halflap_scope()"
 OWNER = "substr(state.scope, instr(state.scope, ':') + 1, 30)"
-TABLES = "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+TABLES = """
+SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'
+"""
+"""A view of the file's would show its tables as they are, so it is hidden as well."""
 CATALOGUE = ("customers", "versions", "targets", "endpoints", "subscriptions", "schedules", *MADE)
 """What is written through the catalogue; the journal is written by the engine, which is in no scope."""
 VERBS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}

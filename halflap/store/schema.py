@@ -309,6 +309,7 @@ CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 
 CREATE INDEX executions_live ON executions (instance)
     WHERE state IN ('queued', 'running', 'waiting');
 CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX executions_by_customer ON executions (customer, id);
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
 CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT NULL;

@@ -18,7 +18,6 @@ ORDER = {"id": "o-1", "amount": 5}
 BODIES: dict[str, Any] = {
     "change_connection": {"name": "renamed", "test": False},
     "begin_authorization": {"redirect_uri": "https://app.example/callback"},
-    "upgrade_instance": {"version": "dev"},
     "send_signal": {},
     "mint_token": {},
 }
@@ -174,7 +173,7 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
             ]
             assert_alike(name, foreign, missing, two.others.names, unknown)
         assert "{" in route.path or name in NAMING or name in NOBODYS, f"{name}: say what it names"
-    assert len(told) > 30
+    assert len(told) >= 30
     # Nothing of it was done.
     instance = await two.world.api("GET", f"/api/instances/{two.others.names['instance']}")
     assert (instance.status, instance.json["state"]) == (200, "active")

@@ -149,6 +149,25 @@ def test_an_instance_lives_where_no_server_runs(project):
     assert plain("instances", "list") == []
 
 
+def test_tokens_are_minted_listed_and_revoked(project):
+    ok("customers", "add", "Initech", "--external-id", "4711")
+    minted = plain("tokens", "mint", "Initech", "--lasts", "15m", "--label", "settings page")
+    other = plain("tokens", "mint", "--external-id", "4711", "--read")
+    assert minted["customer"] == other["customer"]
+    assert (minted["access"], other["access"]) == ("manage", "read")
+    assert ok("tokens", "mint", "Initech").startswith("halflap_")
+    listed = ok("tokens", "list", "Initech")
+    assert "settings page" in listed
+    assert minted["token"] not in listed
+    assert len(plain("tokens", "list")) == 3
+    for id in (minted["id"], other["id"]):
+        assert plain("tokens", "revoke", id) == {"revoked": id}
+    assert "no token" in refused("tokens", "revoke", minted["id"])
+    assert "Nobody" in refused("tokens", "mint", "Nobody")
+    assert "say which customer" in refused("tokens", "mint")
+    assert "say it as 15m" in run("tokens", "mint", "Initech", "--lasts", "soon").stderr
+
+
 def test_customers_and_instances_are_paused_and_resumed(project):
     ok("deploy")
     ok("customers", "add", "Initech")

@@ -150,6 +150,17 @@ async def test_a_query_that_forgets_whose_sees_the_scopes_rows_and_no_others(bot
     assert empty <= {"attempts", "orders"}
 
 
+async def test_what_no_customer_has_to_do_with_shows_nothing(both: Both) -> None:
+    mine = both.store.database.within(Scope(both.mine.customer))
+    for table in ("known", "tokens", "settings", "bulks"):
+        try:
+            assert await rows(mine, table) == []  # SQLite
+        except StoreError as error:
+            refused = error.__cause__
+            assert type(refused).__name__ == "InsufficientPrivilege"
+    assert len(await rows(both.store.database, "known")) == 6  # the control
+
+
 async def tables(store: Store) -> list[Any]:
     sql = "SELECT name FROM sqlite_schema WHERE type = 'table'"
     if store.where.startswith("postgresql"):
