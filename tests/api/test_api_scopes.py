@@ -308,6 +308,39 @@ async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
     assert (await api("POST", "/api/instances", draft, token=token)).status == 201
 
 
+async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) -> None:
+    api, shop = two.world.api, two.world.shop
+    await two.world.publish(two.world.cloud())
+    auth = {
+        "kind": "oauth2_code",
+        "token_url": f"{shop.url}/token",
+        "authorize_url": f"{shop.url}/authorize",
+        "client_id": "us",
+        "client_secret": "our-secret",
+    }
+    draft = {
+        "name": "cloud",
+        "integration": "cloud-sync",
+        "field": "cloud",
+        "values": {"base_url": shop.url, "auth": auth},
+    }
+    made = await api("POST", "/api/connections", draft, token=two.others.token)
+    path = f"/api/connections/{made.json['id']}/authorize"
+    begun = await api(
+        "POST", path, {"redirect_uri": "https://app.example/cb"}, token=two.others.token
+    )
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    unknown = {"state": "x" * 40, "code": "the-code"}
+    foreign, missing = [
+        await api("POST", "/api/connections/authorized", each, token=two.mine.token)
+        for each in (answer, unknown)
+    ]
+    assert (foreign.status, foreign.body) == (422, missing.body)
+    # It is still under way for who began it.
+    ended = await api("POST", "/api/connections/authorized", answer, token=two.others.token)
+    assert (ended.status, ended.json["status"]) == (200, "working"), ended.body
+
+
 async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
     mine = type(two.world.api)(two.world.api.app, two.mine.token)
     async with mine.stream("/api/follow") as stream:

@@ -39,6 +39,7 @@ class Begun:
     """A sign-in that was begun, until the browser comes back."""
 
     connection: str
+    customer: str | None
     authorization: Authorization = field(repr=False)
     until: Micros
 
@@ -50,19 +51,26 @@ class SigningIn:
     clock: Clock
     _begun: dict[bytes, Begun] = field(default_factory=dict[bytes, Begun])
 
-    def begin(self, connection: str, authorization: Authorization) -> None:
+    def begin(self, stored: StoredConnection, authorization: Authorization) -> None:
         """Keep a sign-in until it is ended, or ten minutes old; of too many, the newest."""
         now = self.clock()
         self._begun = {key: each for key, each in self._begun.items() if each.until > now}
         while len(self._begun) >= MOST_SIGN_INS:
             del self._begun[next(iter(self._begun))]
-        begun = Begun(connection, authorization, now + SIGN_IN)
+        begun = Begun(stored.id, stored.customer, authorization, now + SIGN_IN)
         self._begun[digest(authorization.state)] = begun
 
-    def end(self, state: str) -> Begun | None:
-        """The sign-in of a state, which is good for one end; None where there is none."""
-        begun = self._begun.pop(digest(state), None)
-        return None if begun is None or begun.until <= self.clock() else begun
+    def end(self, state: str, customer: str | None) -> Begun | None:
+        """The sign-in of a state, which is good for one end; None where there is none.
+
+        Whoever acts for a `customer` ends those of that customer alone.
+        """
+        key = digest(state)
+        begun = self._begun.get(key)
+        if begun is None or customer not in (None, begun.customer):
+            return None
+        del self._begun[key]
+        return begun if begun.until > self.clock() else None
 
 
 @dataclass(slots=True)
@@ -189,7 +197,7 @@ class Connections:
                 fields={"auth.authorize_url": "is no http(s) URL"},
             )
         begun = auth.authorization(redirect_uri)
-        self.signing_in.begin(stored.id, begun)
+        self.signing_in.begin(stored, begun)
         return begun
 
     async def authorized(self, state: str, code: str) -> StoredConnection:
@@ -197,7 +205,7 @@ class Connections:
 
         `ConfigError` where no such sign-in was begun in the last ten minutes, or it was ended.
         """
-        begun = self.signing_in.end(state)
+        begun = self.signing_in.end(state, self.customer)
         if begun is None:
             raise ConfigError(
                 "no sign-in with this state is under way: it was ended already, or is older than ten "
