@@ -12,6 +12,7 @@ from typing import Any, cast
 from halflap.lowcode.expressions import call, path
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.number import calculate
 from halflap.lowcode.expressions.regex import Regex
 from halflap.lowcode.expressions.tree import Kind, Node
@@ -178,7 +179,7 @@ def _array(compiler: Compiler, node: Node, _: bool) -> Run:
 
 
 def _object(compiler: Compiler, node: Node, _: bool) -> Run:
-    return path.grouping(compiler, node)
+    return grouping(compiler, node)
 
 
 def _negation(compiler: Compiler, node: Node, _: bool) -> Run:

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 from halflap.lowcode.expressions.compiler import Compiler
 from halflap.lowcode.expressions.error import Fault, fail
 from halflap.lowcode.expressions.frame import Evaluation, Frame
+from halflap.lowcode.expressions.kind import KindName, kind_of_result
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.meter import DEFAULT, MIB, Budget, Meter
 from halflap.lowcode.expressions.parser import parse
@@ -43,13 +44,14 @@ class Expression:
     Raises `ExpressionError`, with the place in the text, where it cannot be read or evaluated.
     """
 
-    __slots__ = ("_run", "text", "tree")
+    __slots__ = ("_bound", "_run", "text", "tree")
 
     def __init__(self, text: str) -> None:
         self.text = text
         try:
             self.tree: Node = parse(text)
-            self._run = Compiler(LIBRARY, frozenset(_bound(self.tree))).run(self.tree)
+            self._bound = frozenset(_bound(self.tree))
+            self._run = Compiler(LIBRARY, self._bound).run(self.tree)
         except Fault as fault:
             raise fault.explained(text) from None
 
@@ -61,6 +63,10 @@ class Expression:
     def names(self) -> tuple[Name, ...]:
         """What it reads of its scope: `known.id` of `=known.id`, with the place."""
         return names_read(self.tree, self.text, LIBRARY)
+
+    def kind(self) -> KindName | None:
+        """The JSON type of its result (`number` of `a * 2`), where the text alone says it."""
+        return kind_of_result(self.tree, self._bound)
 
     def evaluate(self, scope: Scope, budget: Budget = DEFAULT) -> Any | Unset:
         """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.grouping import grouping
 from halflap.lowcode.expressions.number import floor
+from halflap.lowcode.expressions.sorting import sorting
 from halflap.lowcode.expressions.tree import Node, Stage
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
@@ -15,7 +16,6 @@ from halflap.lowcode.expressions.value import (
     carries,
     finished,
     is_number,
-    is_secret,
     is_sequence,
     is_whole,
     look_up,
@@ -306,147 +306,3 @@ def _pick(index: int) -> Callable[[Any, Frame], Any]:
         return kept
 
     return run
-
-
-# Sorting ------------------------------------------------------------------------------------
-
-
-def sorting(compiler: Compiler, step: Node) -> Callable[[list[Any], Frame], Array]:
-    """The values in the order of the terms; what has no such value comes last."""
-    terms = [(compiler.run(term), descending) for term, descending in step.terms]
-
-    def run(values: list[Any], frame: Frame) -> Array:
-        tuples = carries(values)
-        meter = frame.evaluation.meter
-        meter.values(len(values) * len(terms))
-        keyed: list[tuple[list[Any], Any]] = []
-        for value in values:
-            meter.take(len(terms))
-            context = value["@"] if tuples else value
-            inner = frame.inner(value) if tuples else frame
-            keyed.append(([term(context, inner) for term, _ in terms], value))
-
-        def swapped(left: tuple[list[Any], Any], right: tuple[list[Any], Any]) -> bool:
-            for one, two, (_, descending) in zip(left[0], right[0], terms, strict=True):
-                order = _order(one, two, step.at, descending=descending)
-                if order:
-                    return order > 0
-            return False
-
-        ordered = merge_sorted(keyed, swapped, frame)
-        return Array((value for _, value in ordered), sequence=True, tuples=tuples)
-
-    return run
-
-
-def _order(left: Any, right: Any, at: int, *, descending: bool) -> int:
-    if left is UNDEFINED or right is UNDEFINED:
-        return (left is UNDEFINED) - (right is UNDEFINED)
-    for value in (left, right):
-        if type(value) is not str and not is_number(value):
-            fail("H0003" if is_secret(value) else "T2008", at, value=value)
-    if (type(left) is str) is not (type(right) is str):
-        fail("T2007", at, value=left, value2=right)
-    order = (left > right) - (left < right)
-    return -order if descending else order
-
-
-def merge_sorted(values: list[Any], swapped: Callable[[Any, Any], bool], frame: Frame) -> list[Any]:
-    """A stable sort; `swapped` says that the left one of two belongs behind the right one."""
-    if len(values) <= 1:
-        return list(values)
-    middle = len(values) // 2
-    left = merge_sorted(values[:middle], swapped, frame)
-    right = merge_sorted(values[middle:], swapped, frame)
-    frame.evaluation.meter.take(len(values))
-    merged: list[Any] = []
-    one = two = 0
-    while one < len(left) and two < len(right):
-        if swapped(left[one], right[two]):
-            merged.append(right[two])
-            two += 1
-        else:
-            merged.append(left[one])
-            one += 1
-    return merged + left[one:] + right[two:]
-
-
-# Grouping -----------------------------------------------------------------------------------
-
-
-def grouping(compiler: Compiler, node: Node) -> Run:
-    """An object of the context's values, grouped by the names that the pairs give them."""
-    pairs = [(compiler.run(name), compiler.run(value)) for name, value in node.pairs]
-
-    def run(values: Any, frame: Frame) -> Any:
-        tuples = carries(values)
-        many: list[Any] = cast(list[Any], values) if isinstance(values, list) else [values]
-        if not many and not tuples:
-            many = [UNDEFINED]
-        groups: dict[str, tuple[int, list[Any]]] = {}
-        meter = frame.evaluation.meter
-        meter.take(len(many) * len(pairs))
-        for value in many:
-            context = value["@"] if tuples else value
-            inner = frame.inner(value) if tuples else frame
-            for number, (name, _) in enumerate(pairs):
-                key = name(context, inner)
-                if key is UNDEFINED:
-                    continue
-                if type(key) is not str:
-                    fail("H0003" if is_secret(key) else "T1003", node.at, value=key)
-                first, members = groups.setdefault(key, (number, []))
-                if first != number:
-                    fail("D1009", node.at, value=key)
-                members.append(value)
-        made: dict[str, Any] = {}
-        meter.bytes(64 + 200 * len(groups) + 8 * len(many))
-        for key, (number, members) in groups.items():
-            context, inner = members[0], frame
-            if tuples:
-                merged = _merged(members, frame)
-                context = merged.pop("@")
-                inner = frame.inner(merged)
-            elif len(members) > 1:
-                context = _together(members, frame)
-            result = pairs[number][1](context, inner)
-            if result is not UNDEFINED:
-                made[key] = result
-        return made
-
-    return run
-
-
-def _merged(tuples: list[Tuple], frame: Frame) -> Tuple:
-    """What the tuples bound, each name to all of its values."""
-    if len(tuples) == 1:
-        return dict(tuples[0])
-    return {
-        name: _together([each[name] for each in tuples if name in each], frame)
-        for name in tuples[0]
-    }
-
-
-def _together(values: list[Any], frame: Frame) -> Array:
-    made = Array()
-    for value in values:
-        if isinstance(value, list):
-            made.extend(cast(list[Any], value))
-        elif value is not UNDEFINED:
-            made.append(value)
-    frame.evaluation.meter.values(len(made))
-    return made
-
-
-def appended(left: Any, right: Any, frame: Frame) -> Any:
-    """Both, as one list."""
-    if left is UNDEFINED:
-        return right
-    if right is UNDEFINED:
-        return left
-    one = cast(list[Any], left) if isinstance(left, list) else [left]
-    two = cast(list[Any], right) if isinstance(right, list) else [right]
-    frame.evaluation.meter.values(len(one) + len(two))
-    made = Array(one)
-    made.extend(two)
-    return made

@@ -36,10 +36,11 @@ class _Parameter:
 class Signature:
     """Checks the arguments of a call, and fills in the context where one is left out."""
 
-    __slots__ = ("_known", "_parameters", "_pattern")
+    __slots__ = ("_known", "_parameters", "_pattern", "returns")
 
     def __init__(self, text: str) -> None:
         self._parameters = _read(text)
+        self.returns = text.rpartition(":")[2].rstrip(">") if ":" in text else ""
         if len(self._parameters) > _MOST:
             fail("S0401", 0, value=text)
         pattern = "".join(f"({each.allowed}{each.many})" for each in self._parameters)

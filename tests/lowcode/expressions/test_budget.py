@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from bench.experiments.jsonata_hostile import HOSTILE, tried
 from halflap.lowcode.expressions import Budget, Expression, ExpressionError, Scope
+from halflap.lowcode.expressions.meter import MIB
+from halflap.lowcode.expressions.parser import MAX_NESTING, MAX_TEXT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
 
@@ -53,20 +56,16 @@ def test_a_hostile_expression_ends(name: str) -> None:
     "name",
     [
         "endless tail recursion",
-        "fibonacci",
         "huge range",
         "gigantic padding",
         "doubled text",
         "doubled list",
-        "doubled tree",
         "doubled tree as text",
-        "doubled trees compared",
         "long join",
-        "nested loops",
     ],
 )
 def test_without_its_budget_it_does_not(name: str) -> None:
-    result = tried(lambda text: evaluated(text, WITHOUT_END), HOSTILE[name], patience=1.5)
+    result = tried(lambda text: evaluated(text, WITHOUT_END), HOSTILE[name], patience=1)
     assert result["ended"].startswith("crash"), result
 
 
@@ -74,7 +73,7 @@ def test_a_pattern_of_python_would_not_end() -> None:
     def python(_: str) -> str:
         return f"value: {re.search('^(a+)+$', 'a' * 50 + 'b')}"
 
-    assert tried(python, "", patience=1.5)["ended"] == "crash: never ended"
+    assert tried(python, "", patience=1)["ended"] == "crash: never ended"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +91,22 @@ def test_a_pattern_of_python_would_not_end() -> None:
 def test_each_limit_says_what_it_is(text: str, budget: Budget, message: str) -> None:
     with pytest.raises(ExpressionError, match=message):
         Expression.parse(text).evaluate(Scope(), budget)
+
+
+def test_the_page_names_the_limits() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "low-code" / "expressions.md").read_text("utf-8")
+    budget = Budget()
+    for shown in (
+        f"| {budget.steps:,} |",
+        f"| {budget.depth} |",
+        f"| {budget.seconds} s |",
+        f"| {budget.memory // MIB} MiB |",
+        f"| {budget.text:,} characters |",
+        f"| {budget.values:,} values |",
+        f"| {budget.result // MIB} MiB |",
+        f"| {MAX_TEXT:,} characters, {MAX_NESTING} brackets deep |",
+    ):
+        assert shown in page
 
 
 def test_the_budget_is_spent_at_the_same_step_each_time() -> None:

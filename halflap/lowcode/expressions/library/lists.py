@@ -7,8 +7,9 @@ from typing import Any, cast
 from halflap.lowcode.expressions.call import apply_to
 from halflap.lowcode.expressions.error import fail
 from halflap.lowcode.expressions.frame import Frame
+from halflap.lowcode.expressions.grouping import appended
 from halflap.lowcode.expressions.library.declared import function, of_value
-from halflap.lowcode.expressions.path import appended, merge_sorted
+from halflap.lowcode.expressions.sorting import merge_sorted
 from halflap.lowcode.expressions.value import (
     UNDEFINED,
     Array,
