@@ -13,6 +13,8 @@ HalflapError
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ ExpressionError          an expression cannot be read or evaluated; .line   → failed, not retried; mend it
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
+├─ CodeFailed               a code step raised or went over a limit; .where       → failed, replayable
+│  └─ WorkerLost            the process that ran it ended                      → tried again
 ├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
 ├─ Overruled                the other app's newer value stands (pairs' master)  → ignored, visibly
@@ -212,6 +214,34 @@ class StepFailed(HalflapError):
         self.step = step
         self.error = error
         self.status = status
+
+
+class CodeFailed(HalflapError):
+    """The code of a step raised, or went over a limit.
+
+    `error` is the exception's name, or that of the limit (`TimeLimit`, `MemoryLimit`, `DepthLimit`,
+    `CallLimit`, `PrintLimit`, `ResultLimit`); `where` is the place as `file:line:column`, `line` the
+    file's; `trace` has the lines that led there, the outermost first.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        error: str = "",
+        where: str = "",
+        line: int = 0,
+        trace: str = "",
+    ) -> None:
+        super().__init__(f"{where}: {message}" if where and message else message)
+        self.error = error
+        self.where = where
+        self.line = line
+        self.trace = trace
+
+
+class WorkerLost(CodeFailed, ConnectionError):
+    """The process that ran the code ended, by whatever cause; the step is tried again."""
 
 
 class TimedOut(HalflapError):

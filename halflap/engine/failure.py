@@ -6,6 +6,7 @@ import re
 import traceback
 
 from halflap.engine.protocol import Again, Ended, Verdict
+from halflap.errors import CodeFailed
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.trigger import first_line
 
@@ -33,6 +34,8 @@ def failure_of(error: BaseException) -> Failure:
     ]
     where = _UNPACKED.sub("", f"{frames[-1].filename}:{frames[-1].lineno}") if frames else ""
     trace = _TRACED.sub("", "".join(traceback.format_list(frames)))[-4_000:]
+    if isinstance(error, CodeFailed):  # its lines are those of the low-code file
+        where, trace = error.where, error.trace
     status = getattr(error, "status", None)
     message = first_line(error) if isinstance(error, Exception) else str(error)
     return Failure(

@@ -8,7 +8,7 @@ from typing import Any
 
 import halflap
 from halflap.engine.failure import failure_of
-from halflap.errors import InvalidEvent
+from halflap.errors import CodeFailed, InvalidEvent
 
 OURS = Path(halflap.__file__).parent
 
@@ -58,3 +58,12 @@ def test_a_place_in_a_version_is_that_in_the_project_not_on_the_server():
     source = "def refuses():\n    raise InvalidEvent('no')\n"
     exec(compile(source, str(folder / "acme.py"), "exec"), names)
     assert failure_of(caught(names["refuses"])).where == "acme.py:2"
+
+
+def test_a_failure_of_a_code_step_names_the_line_of_its_file():
+    trace = "  flow.yaml:12:9, in <module>\n    return 1 / 0\n"
+    failure = failure_of(
+        CodeFailed("no", error="ZeroDivisionError", where="flow.yaml:12:9", trace=trace)
+    )
+    assert (failure.kind, failure.where) == ("ZeroDivisionError", "flow.yaml:12:9")
+    assert failure.trace == trace

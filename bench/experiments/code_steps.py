@@ -1,0 +1,107 @@
+"""What does a code step cost: the first one, a warm one, one that calls an action?
+
+    python -m bench.experiments.code_steps
+
+Each runs alone, on one loop, one run after another; the median of five rounds is printed, and the
+slowest of a hundred of the runs. `32 at once` is the time a run where as many are under way as there
+may be, on all workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+from halflap.lowcode.code import Call, Code, CodeRunner
+
+ROUNDS = 5
+RUNS = 400
+
+Run = Callable[[], Awaitable[Any]]
+
+NOTHING = "return event['id']"
+TOTALS = """
+from decimal import Decimal
+total = Decimal(0)
+for line in event["lines"]:
+    total += line["count"] * line["price"]
+return {"total": total, "lines": len(event["lines"])}
+"""
+CALLS = "known = await acme.find(event['id'])\nreturn known['id']"
+GATHERS = "import asyncio\nreturn await asyncio.gather(*[acme.find(n) for n in range(10)])"
+
+EVENT = {
+    "id": "006",
+    "lines": [
+        {"sku": f"sku-{n:04}", "count": n, "price": Decimal("1.10"), "note": "x" * 50}
+        for n in range(100)
+    ],
+}
+SMALL = {"id": "006"}
+
+
+async def answer(call: Call) -> Any:
+    return {"id": "a1"}
+
+
+async def first() -> float:
+    started = time.perf_counter()
+    async with CodeRunner() as runner:
+        await runner.run(Code.parse("return 1"), {}, answer)
+        return time.perf_counter() - started
+
+
+async def measured(run: Run) -> tuple[float, float]:
+    """The median of the rounds, and the slowest hundredth, in seconds a run."""
+    for _ in range(50):
+        await run()
+    rounds: list[float] = []
+    every: list[float] = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for _ in range(RUNS):
+            started = time.perf_counter()
+            await run()
+            every.append(time.perf_counter() - started)
+        rounds.append((time.perf_counter() - began) / RUNS)
+    return statistics.median(rounds), statistics.quantiles(every, n=100)[98]
+
+
+async def main() -> None:
+    starts = [await first() for _ in range(ROUNDS)]
+    print(
+        f"{'the first run of a process, and its end':44} {statistics.median(starts) * 1e3:7.1f} ms"
+    )
+    started = time.perf_counter()
+    for n in range(RUNS):
+        Code.parse(f"{TOTALS}# {n}", ["event"])
+    print(f"{'a check without running':44} {(time.perf_counter() - started) / RUNS * 1e3:7.2f} ms")
+    async with CodeRunner() as runner:
+
+        def of(text: str, event: Any) -> Run:
+            code = Code.parse(text, ["event"], ["acme"])
+            return lambda: runner.run(code, {"event": event}, answer)
+
+        for title, text, event in (
+            ("a run that calls nothing", NOTHING, SMALL),
+            ("a run over an event of 10 KB", TOTALS, EVENT),
+            ("a run that calls one action", CALLS, SMALL),
+            ("a run that gathers ten", GATHERS, SMALL),
+        ):
+            median, slow = await measured(of(text, event))
+            print(f"{title:44} {median * 1e3:7.2f} ms   (p99 {slow * 1e3:.2f} ms)")
+        run = of(NOTHING, SMALL)
+
+        async def many() -> None:
+            await asyncio.gather(*[run() for _ in range(32)])
+
+        median, _ = await measured(many)
+        print(f"{'32 at once, a run':44} {median / 32 * 1e3:7.2f} ms")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,26 @@
+"""Code steps: Python that a low-code author writes, in a sandbox of its own.
+
+`Code.parse` checks a text without running it; a `CodeRunner` runs it in worker processes that hold the
+Monty interpreter, under limits. The code has its inputs, and the actions of components, which it
+awaits; it has no clock, no chance, no files, no environment and no network, so a replay takes the
+same path.
+"""
+
+from halflap.lowcode.code.limits import Call, Do, Json, Limits, Print, Together
+from halflap.lowcode.code.runner import CodeRunner
+from halflap.lowcode.code.source import Code, CodeError, Place, Problem, Use
+
+__all__ = [
+    "Call",
+    "Code",
+    "CodeError",
+    "CodeRunner",
+    "Do",
+    "Json",
+    "Limits",
+    "Place",
+    "Print",
+    "Problem",
+    "Together",
+    "Use",
+]

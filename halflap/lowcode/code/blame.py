@@ -1,0 +1,104 @@
+"""How a run of a code step ended badly, and in which line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic_monty import Frame, MontyRuntimeError, MontySyntaxError
+
+from halflap.errors import CodeFailed, WorkerLost
+from halflap.lowcode.code.limits import Limits
+from halflap.lowcode.code.source import Code
+
+MOST_FRAMES = 5
+"""How many lines of a trace are kept: the innermost."""
+MOST_TEXT = 1_000
+"""Characters of a message."""
+
+LIMITS: Mapping[str, str] = {"TimeoutError": "TimeLimit", "MemoryError": "MemoryLimit"}
+FATAL = frozenset(LIMITS.values())
+"""After these nothing is certain about the worker."""
+
+
+class Blame:
+    """Says what went wrong, with a place in the file.
+
+    `line` is the last one of the code that is known to have been reached; `ahead` is how many lines
+    stand before the code in what the worker was given.
+    """
+
+    def __init__(self, code: Code, limits: Limits) -> None:
+        self._code, self._limits = code, limits
+        self.line = 1
+        self.ahead = 0
+
+    def failed(
+        self, kind: str, message: str, line: int, column: int = 0, frames: Sequence[Frame] = ()
+    ) -> CodeFailed:
+        """The failure, of a line (and column, from 1) of what the worker was given."""
+        place = self._code.place
+        trace = "".join(
+            f"  {place.where(each.line - self.ahead, each.column)}, in {each.function_name}\n"
+            f"    {(each.source_line or '').strip()[:200]}\n"
+            for each in frames[-MOST_FRAMES:]
+        )
+        line = max(line - self.ahead, 1)
+        return CodeFailed(
+            message[:MOST_TEXT],
+            error=kind,
+            where=place.where(line, column),
+            line=place.line_of(line),
+            trace=trace,
+        )
+
+    def lost(self, message: str) -> WorkerLost:
+        """The worker ended, and nothing says why."""
+        place = self._code.place
+        return WorkerLost(
+            message,
+            error="WorkerLost",
+            where=place.where(self.line),
+            line=place.line_of(self.line),
+        )
+
+    def out_of_time(self) -> CodeFailed:
+        """It ran for too long; the sandbox does not say where."""
+        text = f"ran for more than {self._limits.seconds:g} s{self._hint()}"
+        return self.failed("TimeLimit", text, self._likely)
+
+    def explained(
+        self, error: MontyRuntimeError | MontySyntaxError, refused: Mapping[str, Exception]
+    ) -> Exception:
+        """What the sandbox raised; an action's error, where that is it, as it was raised."""
+        kind = error.display("type-msg").partition(":")[0].rpartition(".")[2]
+        message = str(error.exception())
+        frames = error.traceback()
+        line, column = (frames[-1].line, frames[-1].column) if frames else (self._likely, 0)
+        if kind == "RuntimeError" and message in refused:
+            refused[message].add_note(f"in the code at {self._code.place.where(line, column)}")
+            return refused[message]
+        limit = LIMITS.get(kind) if not frames or "limit exceeded" in message else None
+        if limit == "TimeLimit":
+            return self.out_of_time()
+        if limit == "MemoryLimit":
+            hint = "" if frames else self._hint()
+            text = f"more than {self._limits.memory >> 20} MiB of memory{hint}"
+            return self.failed(limit, text, line, column, frames)
+        if kind == "RecursionError":
+            text = f"functions call each other more than {self._limits.depth} deep"
+            return self.failed("DepthLimit", text, line, column, frames)
+        if "cannot suspend in this synchronous context" in message:
+            message = "call actions and `print` in a loop, not from within `map` or `sorted`"
+        return self.failed(kind, f"{kind}: {message}", line, column, frames)
+
+    @property
+    def _likely(self) -> int:
+        """Where it is, where the sandbox does not say: in the next loop, most likely."""
+        return next((each for each in self._code.loops if each >= self.line), self.line)
+
+    def _hint(self) -> str:
+        if not self._code.loops:
+            return ""
+        lines = [str(self._code.place.line_of(each)) for each in self._code.loops[:5]]
+        which = "loop in line" if len(lines) == 1 else "loops in lines"
+        return f"; look at the {which} {', '.join(lines)}"

@@ -1,0 +1,147 @@
+"""Values that leave the sandbox: exactly what JSON can say, or an error that says what to write."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, cast
+
+from pydantic_monty import MontyClassProxy, MontyStdTypeProxy
+
+from halflap.sdk.codec import MAX_DEPTH, MAX_DIGITS
+
+BITS = int(MAX_DIGITS * math.log2(10))
+
+
+class NoData(ValueError):
+    """The value cannot leave the sandbox; the message says which, and what to write."""
+
+
+class TooLarge(ValueError):
+    """The value is larger than the limit."""
+
+
+def outward(value: object, most: int) -> Any:
+    """The same value, of what the codec reads back as it was written.
+
+    Nothing is approximated: integers and Decimals keep every digit. Tuples become lists, dates and
+    times their text. `most` is how many bytes it may be written in. Raises `NoData` and `TooLarge`.
+    """
+    return _Crossing(most).outward(value, "", 0)
+
+
+class _Crossing:
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._seen: dict[int, tuple[Any, int]] = {}
+        """What several lists share is walked once, and paid for as often as it would be written."""
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge(f"more than {self._most:,} bytes")
+
+    def outward(self, value: object, path: str, depth: int) -> Any:
+        kind = cast(type[Any], type(value))
+        if kind is str:
+            text = cast(str, value)
+            self.spend(len(text) + 2 if text.isascii() else len(text.encode()) + 2)
+            return text
+        if value is None or kind is bool:
+            self.spend(4)
+            return value
+        if kind is int or kind is float or kind is Decimal:
+            return _number(cast(int | float | Decimal, value), path, self.spend)
+        if kind is list or kind is tuple or kind is dict:
+            if depth == MAX_DEPTH:
+                raise NoData(f"nested deeper than {MAX_DEPTH} levels")
+            known = self._seen.get(id(value))
+            if known is not None:
+                self.spend(known[1])
+                return known[0]
+            before = self._left
+            self.spend(2)
+            made = (
+                self._fields(cast(dict[object, object], value), path, depth)
+                if kind is dict
+                else self._items(cast(Sequence[object], value), path, depth)
+            )
+            self._seen[id(value)] = made, before - self._left
+            return made
+        return _scalar(value, path, self.spend)
+
+    def _items(self, value: Sequence[object], path: str, depth: int) -> list[Any]:
+        items: list[Any] = []
+        for index, item in enumerate(value):
+            self.spend(1)
+            items.append(self.outward(item, f"{path}[{index}]", depth + 1))
+        return items
+
+    def _fields(self, value: dict[object, object], path: str, depth: int) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for key, item in value.items():
+            if type(key) is not str:
+                raise NoData(f"{_at(path)}a key is {named(key)}; write `str(key)`")
+            self.spend(len(key.encode()) + 4)
+            fields[key] = self.outward(item, f"{path}.{key}" if path else key, depth + 1)
+        return fields
+
+
+def _number(
+    value: int | float | Decimal, path: str, spend: Callable[[int], None]
+) -> int | float | Decimal:
+    if isinstance(value, int):
+        if value.bit_length() > BITS:
+            raise NoData(f"{_at(path)}a number of more than {MAX_DIGITS:,} digits")
+        spend(value.bit_length() // 3 + 1)
+        return value
+    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
+        raise NoData(f"{_at(path)}{value} has no JSON: write `None`, or a text")
+    if isinstance(value, Decimal):
+        written = len(str(value))
+        if written > MAX_DIGITS + 16 or abs(value.adjusted()) >= MAX_DIGITS:
+            raise NoData(f"{_at(path)}a number of more than {MAX_DIGITS:,} digits")
+        spend(written)
+    else:
+        spend(24)
+    return value
+
+
+def _scalar(value: object, path: str, spend: Callable[[int], None]) -> str:
+    match value:
+        case dt.datetime() | dt.time():
+            spend(40)
+            return re.sub(r"\+00:00$", "Z", value.isoformat())
+        case dt.date():
+            spend(12)
+            return value.isoformat()
+        case set() | frozenset():
+            raise NoData(f"{_at(path)}a set has no order: write `sorted(…)`")
+        case bytes():
+            raise NoData(f"{_at(path)}bytes have no JSON: write `.decode()`, or base64")
+        case dt.timedelta():
+            raise NoData(f"{_at(path)}a timedelta has no JSON: write `.total_seconds()`")
+        case tuple():
+            raise NoData(f"{_at(path)}a named tuple is no data: write `x._asdict()`")
+        case MontyClassProxy(is_dataclass=True):
+            raise NoData(f"{_at(path)}a {value.name} is no data: write `dataclasses.asdict(x)`")
+        case BaseException():
+            raise NoData(f"{_at(path)}an exception is no data: write `str(error)`, or raise it")
+        case _:
+            raise NoData(f"{_at(path)}{named(value)} is no data: write a dict, a list or text")
+
+
+def named(value: object) -> str:
+    """What a value is, by its class or its name."""
+    match value:
+        case MontyClassProxy() | MontyStdTypeProxy():
+            return f"`{value.name}`"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _at(path: str) -> str:
+    return f"at `{path[:100]}`: " if path else ""

@@ -1,0 +1,63 @@
+"""What a code step may use, and what it asks of its host."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.sdk.context import Settled
+
+Json = Any
+"""None, bool, int, float, Decimal, str, lists and dicts with text keys: what the codec reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one run of a code step may use; what is over a limit fails with `CodeFailed`."""
+
+    seconds: float = 1.0
+    """Of running. The time for which it waits for an action does not count."""
+    memory: int = 64 << 20
+    """Bytes that its values take in the sandbox."""
+    depth: int = 400
+    """How deep its functions may call each other."""
+    calls: int = 1_000
+    """How many actions it may call."""
+    printed: int = 64 << 10
+    """Bytes that it may print; a line counts as 16 at least."""
+    result: int = 1 << 20
+    """Bytes of what leaves the sandbox at a time: the result, the inputs of one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An action that the code calls: `await component.action(…)`.
+
+    `index` counts the calls of the run from 0. It is the same whenever the same code runs on the
+    same inputs and gets the same answers, so it can name the step. `line` and `column` are places
+    in the file.
+    """
+
+    component: str
+    action: str
+    args: tuple[Json, ...]
+    kwargs: Mapping[str, Json]
+    index: int
+    line: int
+    column: int
+
+    @property
+    def name(self) -> str:
+        """As a step calls it: `component.action`."""
+        return f"{self.component}.{self.action}"
+
+
+Do = Callable[[Call], Awaitable[Json]]
+"""Runs one action as a step, and returns its result."""
+
+Together = Callable[[Sequence[Call]], Awaitable[Sequence[Settled[Json]]]]
+"""Runs actions that the code asked for at once (`asyncio.gather`); answers in their order."""
+
+Print = Callable[[str, int], None]
+"""Takes a printed text, and the line of the file that printed it."""

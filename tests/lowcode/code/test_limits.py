@@ -1,0 +1,199 @@
+"""What is hostile ends at a limit: soon, in little memory, and beside everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.errors import CodeFailed
+from halflap.lowcode.code import Call, Code, CodeRunner, Limits
+from tests.coding import PLACE, no_calls, run, unchecked
+
+MOST_SECONDS = 4.0
+"""1.3 at the worst on a machine that has nothing else to do; the rest is for one that has."""
+MOST_MEMORY = 128 << 20
+
+GROWING = "MemoryLimit or TimeLimit"
+"""What grows step by step ends at whichever it meets first, on a machine that has more to do."""
+
+BOMBS = {
+    "loop": ("while True: pass", "TimeLimit"),
+    "loop that catches": (
+        "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
+        "TimeLimit",
+    ),
+    "loop in finally": ("try:\n  while True: pass\nfinally:\n  while True: pass", "TimeLimit"),
+    "sum": ("return sum(range(10**12))", "TimeLimit"),
+    "list": ("return [0] * 10**10", "MemoryLimit"),
+    "text": ("return 'x' * 10**10", "MemoryLimit"),
+    "caught": ("try:\n  x = [0] * 10**10\nexcept BaseException: pass\nreturn 1", "MemoryLimit"),
+    "nested lists": ("x = []\nwhile True: x = [x, x]", GROWING),
+    "growing list": ("x = []\nwhile True: x.append('a' * 1000)", GROWING),
+    "growing dict": ("x = {}\nwhile True: x[len(x)] = 'a' * 10000", GROWING),
+    "join": ("return ','.join(['x' * 10**6] * 10**5)", GROWING),
+    "replace": ("return ('a' * 10**6).replace('a', 'b' * 10**5)", "MemoryLimit"),
+    "split": ("return len(('a ' * 10**7).split())", GROWING),
+    "padding": ("return f'{1:10000000000}'", "MemoryLimit"),
+    "percent": ("return '%10000000000d' % 1", "MemoryLimit"),
+    "huge power": ("return 10 ** 10**8", "MemoryLimit"),
+    "shift": ("return 1 << 10**10", "MemoryLimit"),
+    "squares": ("x = 3\nwhile True: x = x * x", "TimeLimit"),
+    "digits": ("return len(str(7 ** 10**7))", "TimeLimit"),
+    "factorial": ("import math\nreturn math.factorial(10**6)", "TimeLimit"),
+    "root": ("import math\nreturn math.isqrt(7 ** 10**6)", "TimeLimit"),
+    "gcd": ("import math\nreturn math.gcd(7 ** 10**6, 3 ** 10**6)", "TimeLimit"),
+    "decimal": ("from decimal import Decimal\nreturn int(Decimal('1e1000000000'))", "MemoryLimit"),
+    "permutations": (
+        "import itertools\nreturn list(itertools.permutations(range(20)))",
+        GROWING,
+    ),
+    "key derivation": (
+        "import hashlib\nreturn hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9).hex()",
+        "TimeLimit",
+    ),
+    "comparison": (
+        "a = b = []\nfor n in range(50):\n  a = [a, a]\n  b = [b, b]\nreturn a == b",
+        "TimeLimit",
+    ),
+    "repr": ("a = []\nfor n in range(50): a = [a, a]\nreturn len(str(a))", "TimeLimit"),
+    "regex backtracking": (
+        "import re\nreturn re.match(r'(a*)*\\1b', 'a' * 60 + 'c')",
+        "PatternError",
+    ),
+    "regex sub": ("import re\nreturn re.sub(r'(.*)*(\\1)*=', '', 'a' * 100000)", "PatternError"),
+    "recursion": ("def f(): return f()\nreturn f()", "DepthLimit"),
+    "recursion in sort": ("def f(x): return sorted([x], key=f)\nreturn f(1)", "DepthLimit"),
+    "recursion in repr": (
+        "class A:\n  def __repr__(self): return repr(self)\nreturn repr(A())",
+        "DepthLimit",
+    ),
+    "json depth": ("import json\nreturn json.loads('[' * 10**6)", "JSONDecodeError"),
+    "json digits": ("import json\nreturn json.loads('1' * 10**6)", "ValueError"),
+    "exec": ("exec('(' * 10**6)", "SyntaxError"),
+    "exec lines": ("exec('x=1\\n' * 10**6)", GROWING),
+    "huge exception": ("raise ValueError('x' * 10**7)", "ValueError"),
+    "exceptions": (
+        "class A:\n  def __str__(self): return 'x' * 10**9\nraise ValueError(str(A()))",
+        "MemoryLimit",
+    ),
+    "result": ("return 'x' * 2_000_000", "ResultLimit"),
+    "shared result": ("a = []\nfor n in range(60): a = [a, a]\nreturn a", "ResultLimit"),
+    "shared dicts": ("a = {}\nfor n in range(60): a = {'a': a, 'b': a}\nreturn a", "ResultLimit"),
+    "many results": ("return [None] * 500_000", "ResultLimit"),
+    "number result": ("return 2 ** 1_000_000", "TypeError"),
+    "printed": ("while True: print('x' * 100)", "PrintLimit"),
+    "printed at once": ("print('x' * 10_000_000)", "PrintLimit"),
+    "empty lines": ("while True: print()", "PrintLimit"),
+    "separators": ("print(*range(1000), sep='x' * 10**7)", "PrintLimit"),
+    "ends": ("print(end='x' * 10**7)", "PrintLimit"),
+    "shared print": ("a = []\nfor n in range(60): a = [a, a]\nprint(a)", "PrintLimit"),
+    "unknown names": ("while True:\n  try: nothing\n  except NameError: pass", "CallLimit"),
+    "unknown functions": ("while True:\n  try: nothing()\n  except NameError: pass", "CallLimit"),
+    "clocks": (
+        "import time\nwhile True:\n  try: time.time()\n  except RuntimeError: pass",
+        "CallLimit",
+    ),
+}
+
+
+def peak() -> int:
+    """The most memory that any live worker has had, in bytes."""
+    most = 0
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            for line in status.splitlines():
+                if line.startswith("VmHWM"):
+                    most = max(most, int(line.split()[1]) << 10)
+    return most
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_a_bomb_ends_at_a_limit(name: str) -> None:
+    text, error = BOMBS[name]
+    async with CodeRunner(workers=1) as runner:
+        await run(runner, "return 1")
+        highest, longest = 0, 0.0
+
+        async def watch() -> None:
+            nonlocal highest, longest
+            while True:
+                began = time.monotonic()
+                if sys.platform == "linux":
+                    highest = max(highest, peak())
+                await asyncio.sleep(0.02)
+                longest = max(longest, time.monotonic() - began)
+
+        watching = asyncio.create_task(watch())
+        started = time.monotonic()
+        with pytest.raises(CodeFailed) as caught:
+            await runner.run(unchecked(text), {}, no_calls)
+        took = time.monotonic() - started
+        watching.cancel()
+        assert caught.value.error in error.split(" or "), caught.value
+        assert caught.value.where.startswith("flow.yaml:")
+        assert len(str(caught.value)) < 2_000
+        assert took < MOST_SECONDS
+        assert highest < MOST_MEMORY
+        assert longest < 1  # this process goes on meanwhile
+        assert await run(runner, "return 1") == 1
+
+
+async def test_control_without_limits_a_loop_goes_on(runner: CodeRunner) -> None:
+    text = "n = 0\nwhile n < 2_000_000: n += 1\nreturn n"
+    with pytest.raises(CodeFailed, match=r"ran for more than 0\.05 s; look at the loop in line 11"):
+        await run(runner, text, Limits(seconds=0.05))
+    assert await run(runner, text, Limits(seconds=30)) == 2_000_000
+
+
+async def test_control_with_more_memory_a_list_is_made() -> None:
+    text = "x = [0] * 3_000_000\nreturn len(x)"
+    async with CodeRunner(workers=1) as runner:
+        with pytest.raises(CodeFailed, match="more than 16 MiB of memory"):
+            await run(runner, text, Limits(memory=16 << 20))
+        assert await run(runner, text) == 3_000_000
+
+
+async def test_waiting_for_an_action_is_not_running(runner: CodeRunner) -> None:
+    async def call(call: Call) -> Any:
+        await asyncio.sleep(0.3)
+        return 1
+
+    code = Code.parse("return await acme.get() + await acme.get()", (), ["acme"], PLACE)
+    assert await runner.run(code, {}, call, limits=Limits(seconds=0.1)) == 2
+
+
+async def test_calls_are_counted(runner: CodeRunner) -> None:
+    async def call(call: Call) -> Any:
+        return call.index
+
+    text = "while True:\n  n = await acme.get()"
+    code = Code.parse(text, (), ["acme"], PLACE)
+    with pytest.raises(CodeFailed, match=r"flow.yaml:11:\d+: more than 7 calls of actions"):
+        await runner.run(code, {}, call, limits=Limits(calls=7))
+
+
+async def test_an_input_of_an_action_is_limited_too(runner: CodeRunner) -> None:
+    code = Code.parse("await acme.get('x' * 100)", (), ["acme"], PLACE)
+    with pytest.raises(CodeFailed, match=r"an input of acme\.get: more than 50 bytes"):
+        await runner.run(code, {}, no_calls, limits=Limits(result=50))
+
+
+async def test_one_bomb_does_not_hold_up_the_others() -> None:
+    async with CodeRunner(workers=3) as runner:
+        await run(runner, "return 1")
+        bombs = [asyncio.create_task(run(runner, "while True: pass")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        for n in range(20):
+            assert await run(runner, "return n", n=n) == n
+        assert time.monotonic() - started < 1
+        assert not any(bomb.done() for bomb in bombs) or time.monotonic() - started > 0.5
+        for ended in await asyncio.gather(*bombs, return_exceptions=True):
+            assert isinstance(ended, CodeFailed)

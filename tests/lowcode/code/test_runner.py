@@ -1,0 +1,419 @@
+"""Code steps run in workers: with their inputs, their actions, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.errors import CodeFailed, RetryLater, StepFailed, WorkerLost
+from halflap.lowcode.code import Call, Code, CodeRunner, Limits
+from halflap.sdk.context import Settled
+from tests.coding import PLACE, no_calls, run, unchecked
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def parse(text: str, *inputs: str) -> Code:
+    return Code.parse(text, inputs, ["acme"], PLACE)
+
+
+async def test_the_result_is_what_the_code_returns(runner: CodeRunner) -> None:
+    assert await run(runner, "return event['n'] + 1", event={"n": 1}) == 2
+    assert await run(runner, "x = 1") is None
+    assert await run(runner, "x = 1\nlen([x])") is None
+
+
+async def test_an_action_is_called_with_its_inputs(runner: CodeRunner) -> None:
+    calls: list[Call] = []
+
+    async def call(call: Call) -> Any:
+        calls.append(call)
+        return {"id": "a1", "amount": Decimal("1.10")}
+
+    code = parse("a = await acme.create(event, name='x')\nreturn [a['amount'], a['id']]", "event")
+    result = await runner.run(code, {"event": {"n": 2**70}}, call)
+    assert result == [Decimal("1.10"), "a1"]
+    assert str(result[0]) == "1.10"
+    assert calls == [Call("acme", "create", ({"n": 2**70},), {"name": "x"}, 0, 10, 19)]
+    assert calls[0].name == "acme.create"
+
+
+async def test_calls_come_one_after_another(runner: CodeRunner) -> None:
+    seen: list[int] = []
+
+    async def call(call: Call) -> Any:
+        seen.append(call.index)
+        return call.index * 10
+
+    code = parse("return [await acme.get(n) for n in range(5)]")
+    assert await runner.run(code, {}, call) == [0, 10, 20, 30, 40]
+    assert seen == [0, 1, 2, 3, 4]
+
+
+GATHERED = """
+import asyncio
+
+async def both(n):
+    a = await acme.first(n)
+    b = await acme.second(a)
+    return b
+
+return await asyncio.gather(both(1), both(2), acme.third(3))
+"""
+
+
+async def test_what_is_gathered_is_asked_for_in_rounds(runner: CodeRunner) -> None:
+    rounds: list[list[str]] = []
+
+    async def together(calls: Sequence[Call]) -> Sequence[Settled[Any]]:
+        rounds.append([f"{call.action} {call.args[0]} {call.index}" for call in calls])
+        return [Settled(call.args[0]) for call in calls]
+
+    result = await runner.run(parse(GATHERED), {}, no_calls, together=together)
+    assert result == [1, 2, 3]
+    assert rounds == [["third 3 0", "first 1 1", "first 2 2"], ["second 1 3", "second 2 4"]]
+
+
+async def test_without_together_what_is_gathered_runs_one_after_another(
+    runner: CodeRunner,
+) -> None:
+    calls: list[str] = []
+
+    async def call(call: Call) -> Any:
+        calls.append(call.action)
+        return call.args[0]
+
+    assert await runner.run(parse(GATHERED), {}, call) == [1, 2, 3]
+    assert calls == ["third", "first", "first", "second", "second"]
+
+
+async def failing(call: Call) -> Any:
+    raise StepFailed("acme said no", step="code")
+
+
+async def test_code_may_catch_what_an_action_raises(runner: CodeRunner) -> None:
+    code = parse("try:\n  await acme.get()\nexcept RuntimeError as error:\n  return str(error)")
+    assert await runner.run(code, {}, failing) == "acme said no"
+
+
+async def test_what_is_not_caught_is_raised_as_it_was(runner: CodeRunner) -> None:
+    with pytest.raises(StepFailed, match="acme said no") as caught:
+        await runner.run(parse("x = 1\nawait acme.get()"), {}, failing)
+    assert caught.value.step == "code"
+    assert caught.value.__notes__ == ["in the code at flow.yaml:11:9"]
+
+
+@pytest.mark.parametrize("error", [RetryLater(timedelta(seconds=1)), asyncio.CancelledError()])
+async def test_what_suspends_an_execution_cannot_be_caught(
+    runner: CodeRunner, error: BaseException
+) -> None:
+    async def call(call: Call) -> Any:
+        raise error
+
+    code = parse("try:\n  await acme.get()\nexcept BaseException:\n  pass\nawait acme.get()")
+    with pytest.raises(type(error)):
+        await runner.run(code, {}, call)
+    assert await run(runner, "return 1") == 1
+
+
+async def test_a_call_that_nobody_awaits_does_not_run(runner: CodeRunner) -> None:
+    code = parse("import asyncio\nx = [asyncio.gather]\na = acme.get(1)\nreturn 1")
+    with pytest.raises(CodeFailed, match=r"flow.yaml:12:13: acme.get did not run: write `await"):
+        await runner.run(code, {}, no_calls)
+
+
+async def test_printed_lines_come_with_their_line(runner: CodeRunner) -> None:
+    printed: list[tuple[str, int]] = []
+
+    async def call(call: Call) -> Any:
+        printed.append(("called", 0))
+
+    text = "print('a', 1, Decimal('1.10'), [None], sep='-')\nawait acme.get()\nprint({'b': True})"
+    code = parse(f"from decimal import Decimal\n{text}")
+    await runner.run(code, {}, call, print=lambda text, line: printed.append((text, line)))
+    assert printed == [("a-1-1.10-[None]", 11), ("called", 0), ("{'b': True}", 13)]
+
+
+async def test_what_is_no_data_is_printed_by_its_name_only(runner: CodeRunner) -> None:
+    """Its text may have no end: the host never asks for it."""
+    text = (
+        "class A: pass\na = A()\na.x = t = ()\nfor n in range(60): t = (t, t)\na.x = t\n"
+        "print(a, len, {1}, 2 ** 100_000, float('nan'), sep=t)\nreturn 1"
+    )
+    printed: list[str] = []
+    code = unchecked(text)
+    await runner.run(code, {}, no_calls, print=lambda text, line: printed.append(text))
+    assert printed == ["<`A`> <`len`> <a set> <a int> <a float>"]
+
+
+async def test_what_was_printed_before_an_error_is_not_lost(runner: CodeRunner) -> None:
+    printed: list[str] = []
+    with pytest.raises(CodeFailed):
+        await runner.run(
+            parse("print('here')\nreturn 1 / 0"),
+            {},
+            no_calls,
+            print=lambda text, line: printed.append(text),
+        )
+    assert printed == ["here"]
+
+
+async def test_an_error_names_the_line_of_the_file(runner: CodeRunner) -> None:
+    with pytest.raises(CodeFailed) as caught:
+        await run(runner, "def f(x):\n    return 1 / x\n\nreturn f(0)")
+    error = caught.value
+    assert str(error) == "flow.yaml:11:20: ZeroDivisionError: division by zero"
+    assert (error.error, error.where, error.line) == ("ZeroDivisionError", "flow.yaml:11:20", 11)
+    assert error.trace == (
+        "  flow.yaml:13:16, in <module>\n    return f(0)\n"
+        "  flow.yaml:11:20, in f\n    return 1 / x\n"
+    )
+
+
+async def test_nothing_is_left_for_the_next_run(runner: CodeRunner) -> None:
+    await run(runner, "secret = event\nreturn 1", event="customer a")
+    for _ in range(4):
+        with pytest.raises(CodeFailed, match="NameError"):
+            await runner.run(unchecked("return secret"), {}, no_calls)
+
+
+CHANCE = (
+    "return [hash('a'), hash((1, 'b')), list({'x', 'y', 'z'}), str({'q', 'p'}), str(lambda: 1)]"
+)
+
+
+async def test_every_worker_gives_the_same_answers() -> None:
+    seen: list[Any] = []
+    for _ in range(3):
+        async with CodeRunner() as runner:
+            seen.append(await runner.run(unchecked(CHANCE), {}, no_calls))
+    assert seen[0] == seen[1] == seen[2]
+
+
+REFUSED = {
+    "import datetime\nreturn datetime.datetime.now()": "reads a clock",
+    "import datetime\nreturn datetime.date.today()": "reads a clock",
+    "import time\nreturn time.time()": "reads a clock",
+    "import time\nreturn time.monotonic_ns()": "reads a clock",
+    "import random\nreturn random.random()": "chance",
+    "import random\nreturn random.Random().random()": "chance",
+    "import os\nreturn os.urandom(8)": "chance",
+    "import time\ntime.sleep(1)": "code does not wait",
+    "import asyncio\nawait asyncio.sleep(1)": "code does not wait",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+async def test_there_is_no_clock_and_no_chance(runner: CodeRunner, text: str) -> None:
+    with pytest.raises(CodeFailed, match=REFUSED[text]):
+        await runner.run(unchecked(text), {}, no_calls)
+
+
+async def test_a_processs_clock_stands_still(runner: CodeRunner) -> None:
+    text = "import time\na = time.process_time()\nfor n in range(10000): pass\n"
+    text += "return time.process_time() - a"
+    assert await runner.run(unchecked(text), {}, no_calls) == 0
+
+
+# Workers --------------------------------------------------------------------------------------
+
+
+def _children(pid: int) -> list[str]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    pids = [child for task in tasks for child in (task / "children").read_text().split()]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == "monty"]
+
+
+@LINUX
+async def test_workers_start_when_they_are_needed_and_end_with_the_runner() -> None:
+    before = set(_children(os.getpid()))
+    runner = CodeRunner(workers=2)
+    assert set(_children(os.getpid())) == before
+    await run(runner, "return 1")
+    assert len(set(_children(os.getpid())) - before) == 1
+    await runner.close()
+    assert set(_children(os.getpid())) == before
+    with pytest.raises(RuntimeError, match="closed"):
+        await run(runner, "return 1")
+
+
+@LINUX
+async def test_a_worker_that_dies_idle_is_replaced_unnoticed(runner: CodeRunner) -> None:
+    for _ in range(5):
+        assert await run(runner, "return 1") == 1
+        for pid in _children(os.getpid()):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+@LINUX
+async def test_a_worker_that_is_killed_fails_its_own_step_only(runner: CodeRunner) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def call(call: Call) -> Any:
+        reached.set()
+        await go_on.wait()
+        return 1
+
+    held = asyncio.create_task(runner.run(parse("x = 1\nreturn await acme.get()"), {}, call))
+    await reached.wait()
+    (pid,) = _children(os.getpid())
+    other = asyncio.create_task(run(runner, "n = 0\nwhile n < 20000: n += 1\nreturn n"))
+    os.kill(int(pid), signal.SIGKILL)
+    go_on.set()
+    with pytest.raises(WorkerLost, match=r"^flow.yaml:11: the worker ended") as caught:
+        await held
+    assert isinstance(caught.value, ConnectionError)  # so the engine tries the step again
+    assert await other == 20_000
+
+
+async def test_a_run_that_is_cancelled_gives_its_worker_back() -> None:
+    async with CodeRunner(workers=1) as runner:
+        reached = asyncio.Event()
+
+        async def call(call: Call) -> Any:
+            reached.set()
+            await asyncio.Event().wait()
+
+        for _ in range(3):
+            reached.clear()
+            held = asyncio.create_task(runner.run(parse("await acme.get()"), {}, call))
+            await reached.wait()
+            held.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await held
+        spinning = asyncio.create_task(run(runner, "while True: pass"))
+        await asyncio.sleep(0)
+        spinning.cancel()
+        assert await run(runner, "return 1") == 1
+
+
+WAITS = """
+from datetime import datetime
+class Sum:
+    def __init__(self): self.of = []
+total = Sum()
+print("before")
+for n in range(2):
+    total.of.append(await acme.get(n))
+print("after")
+try:
+    datetime.now()
+except RuntimeError as error:
+    total.of.append("no clock")
+return total.of
+"""
+
+
+async def test_a_run_that_waits_long_holds_up_nobody() -> None:
+    printed: list[str] = []
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def call(call: Call) -> Any:
+        reached.set()
+        await go_on.wait()
+        return [call.args[0], Decimal("1.10")]
+
+    async with CodeRunner(workers=1) as runner:
+        waiting = [
+            asyncio.create_task(
+                runner.run(
+                    unchecked(WAITS, {}, "acme"),
+                    {},
+                    call,
+                    print=lambda text, line: printed.append(text),
+                )
+            )
+            for _ in range(3)
+        ]
+        await reached.wait()
+        assert await asyncio.wait_for(run(runner, "return 1"), 10) == 1
+        go_on.set()
+        expected = [[0, Decimal("1.10")], [1, Decimal("1.10")], "no clock"]
+        assert await asyncio.gather(*waiting) == [expected] * 3
+        assert sorted(printed) == ["after"] * 3 + ["before"] * 3
+
+
+async def test_a_run_that_is_cancelled_while_it_is_put_aside_leaves_room() -> None:
+    async with CodeRunner(workers=1) as runner:
+        for pause in (0.05, 0.1, 0.11, 0.2):
+            reached = asyncio.Event()
+
+            async def call(call: Call, reached: asyncio.Event = reached) -> Any:
+                reached.set()
+                await asyncio.Event().wait()
+
+            held = asyncio.create_task(runner.run(parse("await acme.get()"), {}, call))
+            await reached.wait()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(held, pause)
+            assert await asyncio.wait_for(run(runner, "return 1"), 10) == 1
+        results = await asyncio.gather(*[run(runner, "return n", n=n) for n in range(9)])
+        assert results == list(range(9))
+
+
+async def test_time_is_counted_on_where_a_run_was_put_aside(runner: CodeRunner) -> None:
+    async def call(call: Call) -> Any:
+        await asyncio.sleep(0.15)
+
+    spin = "for n in range(100_000_000): pass\n"
+    code = unchecked(f"await acme.get()\n{spin}", {}, "acme")
+    with pytest.raises(CodeFailed, match=r"ran for more than 0\.3 s"):
+        await runner.run(code, {}, call, limits=Limits(seconds=0.3))
+
+
+async def test_more_runs_than_workers_wait_for_each_other() -> None:
+    async with CodeRunner(workers=2) as runner:
+        results = await asyncio.gather(*[run(runner, "return n * 2", n=n) for n in range(50)])
+    assert results == [n * 2 for n in range(50)]
+
+
+@LINUX
+async def test_a_worker_is_replaced_after_so_many_runs() -> None:
+    async with CodeRunner(workers=1, runs=3) as runner:
+        seen: set[str] = set()
+        for _ in range(9):
+            await run(runner, "return 1")
+            seen.update(_children(os.getpid()))
+    assert len(seen) >= 3
+
+
+@LINUX
+async def test_a_worker_holds_nothing_that_it_does_not_need(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    left_open = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(left_open, True)
+    async with CodeRunner(workers=1) as runner:
+        await run(runner, "return 1")
+        (pid,) = _children(os.getpid())
+        worker = Path("/proc") / pid
+        assert (worker / "environ").read_bytes() == b""
+        assert (worker / "cwd").readlink() == Path("/")
+        assert sorted(each.name for each in (worker / "fd").iterdir()) == ["0", "1", "2"]
+        status = (worker / "status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        limits = (worker / "limits").read_text()
+        assert "Max file size             0" in limits
+        assert "Max core file size        0" in limits
+        assert f"Max data size             {112 << 20}" in limits
+    os.close(left_open)
+
+
+async def test_an_input_that_is_no_data_is_refused(runner: CodeRunner) -> None:
+    with pytest.raises(CodeFailed, match="an input that is no data"):
+        await run(runner, "return 1 if x else 2", x=Limits())
+
+
+async def test_an_input_that_is_missing_is_an_error(runner: CodeRunner) -> None:
+    with pytest.raises(KeyError, match="no value for event"):
+        await runner.run(parse("return event", "event"), {}, no_calls)
