@@ -1,4 +1,7 @@
-"""Many real processes on one PostgreSQL store: gateways, workers, servers, each to be killed."""
+"""Real processes on one store: gateways, workers, servers, each to be killed.
+
+Many of them on PostgreSQL, or one server on a file.
+"""
 
 from __future__ import annotations
 
@@ -160,22 +163,36 @@ class Proc:
 
 
 class Many:
-    """Processes on one store, with the integration `many` and an instance of it."""
+    """Processes on one store, with the integration `many` and an instance of it.
 
-    def __init__(self, folder: Path, sink: str, http: aiohttp.ClientSession) -> None:
+    place: the URL of a PostgreSQL database; or a directory of `folder`, whose name is that of the one
+    server that has the store in it.
+    """
+
+    def __init__(
+        self, folder: Path, sink: str, http: aiohttp.ClientSession, place: Path | str
+    ) -> None:
         self.folder = folder
         self.sink = sink
         self.http = http
-        self.store_url = fresh_url()
+        self.place = place
         self.processes: list[Proc] = []
         self.instance = ""
         self.endpoints: dict[str, str] = {}
 
     def environment(self, **more: str) -> dict[str, str]:
         given = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
-        given |= {"HALFLAP_STORE": self.store_url, "HALFLAP_KEYS": KEYS, "HALFLAP_TOKEN": TOKEN}
+        given |= {"HALFLAP_KEYS": KEYS, "HALFLAP_TOKEN": TOKEN}
+        if isinstance(self.place, str):
+            given["HALFLAP_STORE"] = self.place
         given |= {"HALFLAP_EGRESS_ALLOW": "127.0.0.1", "HALFLAP_DRAIN_SECONDS": "5"}
         return given | {"HALFLAP_PUBLIC_URL": "http://hooks.example.com"} | more
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the store, where it is on PostgreSQL."""
+        assert isinstance(self.place, str)
+        return self.place
 
     async def run(
         self, role: str, name: str = "", before: tuple[str, ...] = (), **more: str
@@ -190,7 +207,7 @@ class Many:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
         """The store, as one more process has it."""
-        store = await Store.open(self.store_url, vault=Vault.from_text(KEYS))
+        store = await Store.open(self.place, vault=Vault.from_text(KEYS))
         try:
             yield store
         finally:
@@ -254,10 +271,10 @@ class Many:
 
 
 @asynccontextmanager
-async def many(folder: Path, sink: str) -> AsyncIterator[Many]:
-    """A store, and processes on it that end with the block."""
+async def many(folder: Path, sink: str, place: Path | str = "") -> AsyncIterator[Many]:
+    """A store, and processes on it that end with the block; on the tests' PostgreSQL by default."""
     async with aiohttp.ClientSession() as http:
-        world = Many(folder, sink, http)
+        world = Many(folder, sink, http, place or fresh_url())
         try:
             yield world
         finally:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import psycopg
@@ -19,6 +19,7 @@ from tests.many import PROJECT, Many, many
 from tests.served import until
 
 NEWER = (str(ROOT / "tests" / "newer.py"),)
+HASTY = (str(ROOT / "tests" / "hasty.py"),)
 PLAIN = PROJECT.replace('await http.get(ctx.config.sink, "/deploying")', "pass")
 
 
@@ -113,6 +114,29 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
     assert len(history.acknowledged) > 50
 
 
+async def test_a_control_whose_migration_takes_first_what_old_code_needs_has_events_refused(
+    world: Many,
+) -> None:
+    gateway = await world.run("gateway", "old-gateway")
+    await world.run("worker", "old-worker")
+    await world.activate(gateway)
+    history = History()
+    async with history.sending(world.hook(gateway, "numbered"), 3, 0.02):
+        await until(lambda: enough(history.acknowledged, 20), 60)
+        assert not history.refused
+        advanced = await asyncio.create_subprocess_exec(
+            *(sys.executable, *HASTY, "store", "migrate"),
+            *("--dir", str(world.folder / "command")),
+            cwd=world.folder,
+            env=world.environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(60):
+            assert await advanced.wait() == 0
+        await until(lambda: enough(history.refused, 1), 60)
+    assert set(history.refused.values()) <= {500, 503}
+
+
 async def test_a_process_that_was_away_while_its_code_became_too_old_ends_itself(
     world: Many,
 ) -> None:
@@ -130,6 +154,10 @@ async def test_a_process_that_was_away_while_its_code_became_too_old_ends_itself
     async with asyncio.timeout(30):
         assert await old.process.wait() != 0
     assert "install the Halflap that the other processes run" in old.said()
+
+
+async def enough(found: Collection[int], count: int) -> bool:
+    return len(found) >= count
 
 
 async def arrived(sink: Sink, count: int) -> bool:

@@ -25,7 +25,7 @@ from tests.served import until
 
 PLAIN = PROJECT.replace('await http.get(ctx.config.sink, "/deploying")', "pass")
 QUIET = PLAIN.partition("@integration.flow(trigger=schedule")[0]
-EARLY = (str(ROOT / "tests" / "early.py"),)
+FAULTY = str(ROOT / "tests" / "faulty.py")
 SENDERS = 4
 LEASE = {"HALFLAP_LEASE_SECONDS": "3", "HALFLAP_ROOM": "16"}
 
@@ -188,7 +188,7 @@ async def test_what_a_gateway_acknowledged_survives_kill_9_of_gateways_and_worke
 async def test_a_control_whose_gateways_acknowledge_first_loses(
     world: Many, sink: Sink, note: Note
 ) -> None:
-    gateways = [await world.run("gateway", before=EARLY) for _ in range(2)]
+    gateways = [await world.run("gateway", before=(FAULTY, "early")) for _ in range(2)]
     await world.run("worker", **LEASE)
     await world.activate(gateways[0])
     balancer = Balancer(world, gateways)
@@ -252,13 +252,13 @@ async def test_what_ends_its_process_is_found_by_two_workers_and_set_aside(
     assert all(each.runs for each in workers)
 
 
-async def test_schedules_tick_once_a_second_though_workers_are_killed(
-    tmp_path: Path, sink: Sink
-) -> None:
-    async with many(tmp_path, sink.url) as world:
+async def ticks_under_kills(folder: Path, sink: Sink, *faults: str) -> Counter[int]:
+    """Kill one of three workers after another, and see how often each second has ticked."""
+    async with many(folder, sink.url) as world:
         await world.publish(PLAIN)
         gateway = await world.run("gateway")
-        workers = [await world.run("worker", **LEASE) for _ in range(3)]
+        before = (FAULTY, ",".join(faults)) if faults else ()
+        workers = [await world.run("worker", before=before, **LEASE) for _ in range(3)]
         await world.activate(gateway)
         chance = random.Random(SEED)
         for _ in range(5):
@@ -268,11 +268,27 @@ async def test_schedules_tick_once_a_second_though_workers_are_killed(
             await one.start()
         for each in workers:
             await each.stop()
-        ticks = await fired(world)
+        return await fired(world)
+
+
+async def test_schedules_tick_once_a_second_though_workers_are_killed(
+    tmp_path: Path, sink: Sink, note: Note
+) -> None:
+    ticks = await ticks_under_kills(tmp_path, sink)
     times = sorted(ticks)
+    note("ticks, kill -9", faults=5, executions=ticks.total(), repeated=ticks.total() - len(ticks))
     assert set(ticks.values()) == {1}
     assert len(times) >= 10
     assert times == list(range(times[0], times[-1] + 1))
+
+
+async def test_a_control_whose_workers_all_lead_and_know_no_keys_ticks_more_than_once(
+    tmp_path: Path, sink: Sink, note: Note
+) -> None:
+    ticks = await ticks_under_kills(tmp_path, sink, "leading", "keyless")
+    doubled = ticks.total() - len(ticks)
+    note("ticks, kill -9, control", faults=5, executions=ticks.total(), repeated=doubled)
+    assert doubled > 0
 
 
 async def fired(world: Many) -> Counter[int]:
