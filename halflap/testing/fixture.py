@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import base64
+import copy
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from halflap.engine.clock import ManualClock
 from halflap.errors import DefinitionError, StepFailed
-from halflap.model import Micros, to_datetime, to_micros
+from halflap.model import Micros, Record, to_datetime, to_micros
 from halflap.sdk import codec, running
 from halflap.sdk.action import Action
-from halflap.sdk.integration import Integration
+from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import encode_inputs
 from halflap.sdk.request import Headers, Request
+from halflap.testing.redaction import HIDDEN, is_secret, redacted, without
 from halflap.testing.result import Done, Result, Step
 from halflap.testing.stub import Stubs
 
-HIDDEN = "•••"
-SECRET = re.compile(
-    r"secret|token|passw|pwd|authorization|api[-_]?key|apikey|access[-_]?key|private[-_]?key"
-    r"|credential|cookie|session[-_]?id|(^|[-_])signature|^x-.*-signature",
-    re.IGNORECASE,
-)
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+CHILD = re.compile(r"^exe_\w+ \w+: ")
 FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
 class Fixture:
-    """A recorded execution: what came, what each step was given and gave, how it ended."""
+    """A recorded execution: what came, what each step and each flow that it called was given and
+    gave, which signals it heard, how it ended.
+    """
 
     integration: str
     flow: str
@@ -45,6 +43,8 @@ class Fixture:
     paired: tuple[Mapping[str, str], ...] = ()
     records: dict[str, Any] = field(default_factory=dict[str, Any])
     steps: tuple[Mapping[str, Any], ...] = ()
+    signals: tuple[Mapping[str, Any], ...] = ()
+    children: tuple[Mapping[str, Any], ...] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict[str, Any])
     root: str | None = None
     now: Micros | None = None
@@ -63,6 +63,13 @@ class Fixture:
             url=event.get("url", ""),
             received_at=to_datetime(self.now or 0),
         )
+
+    def sent(self) -> list[tuple[str, bytes, Micros]]:
+        """The signals that were heard: name, payload, and when."""
+        return [
+            (each["name"], codec.encode(each["payload"]), _micros(each.get("at")) or 0)
+            for each in self.signals
+        ]
 
     def pairs_of(self, integration: Integration[Any]) -> dict[Pairs, list[dict[str, str]]]:
         """The pairs that the execution looked up, as the integration has them."""
@@ -93,6 +100,8 @@ def load_fixture(path: Path | str) -> Fixture:
             paired=tuple(held.get("paired", ())),
             records=held.get("records", {}),
             steps=tuple(held.get("steps", ())),
+            signals=tuple(held.get("signals", ())),
+            children=tuple(held.get("children", ())),
             outcome=held.get("outcome", {}),
             root=held.get("root"),
             now=_micros(held.get("accepted_at")),
@@ -127,6 +136,8 @@ def make_fixture(
         )
     secrets: set[str] = set()
     steps: list[dict[str, Any]] = []
+    signals: list[dict[str, Any]] = []
+    children: list[dict[str, Any]] = []
     state: dict[str, Any] = {}
     touched: set[str] = set()
     paired: list[dict[str, Any]] = []
@@ -141,6 +152,10 @@ def make_fixture(
                 records[each["inputs"]["record"]] = current
         elif each["kind"] in ("action", "step"):
             steps.append(_step(each))
+        elif each["kind"] == "signal" and each["status"] == "succeeded":
+            signals.append({"name": each["name"], **_answer(each, "payload")})
+        elif each["kind"] in ("start", "call"):
+            _note_child(each, children)
     made: dict[str, Any] = {
         "integration": detail["integration"],
         "flow": detail["flow"],
@@ -152,6 +167,8 @@ def make_fixture(
         "paired": paired,
         "records": records,
         "steps": steps,
+        "signals": signals,
+        "children": children,
         "outcome": {
             "state": detail["state"],
             "reason": detail.get("reason") or "",
@@ -162,53 +179,13 @@ def make_fixture(
     return without(safe, secrets)
 
 
-def without(value: Any, secrets: Collection[str]) -> Any:
-    """JSON without these secrets, wherever else in it an app or a flow has repeated them."""
-    text = codec.encode(value).decode()
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 6:
-            text = text.replace(codec.encode(secret).decode()[1:-1], HIDDEN)
-    return codec.decode(text)
-
-
-def redacted(value: Any, *, emails: bool = True, found: set[str] | None = None) -> Any:
-    """JSON with what is named like a secret as `•••`; `found` gathers what was hidden."""
-    found = set() if found is None else found
-    match value:
-        case dict():
-            held = cast(dict[str, Any], value)
-            if set(held) == {"$secret"}:
-                return HIDDEN
-            found |= {each for name, each in held.items() if is_secret(name, each)}
-            return {
-                name: HIDDEN
-                if is_secret(name, each)
-                else redacted(each, emails=emails, found=found)
-                for name, each in held.items()
-            }
-        case list() | tuple():
-            items = list(cast(list[Any], value))
-            if len(items) == 2 and isinstance(items[0], str) and is_secret(items[0], items[1]):
-                found.add(items[1])
-                return [items[0], HIDDEN]
-            return [redacted(each, emails=emails, found=found) for each in items]
-        case str() if not emails:
-            return EMAIL.sub("someone@example.com", value)
-        case _:
-            return value
-
-
-def is_secret(name: str, value: Any) -> bool:
-    """Whether a field is named like a secret, and holds what could be one."""
-    return isinstance(value, str) and bool(value) and SECRET.search(name) is not None
-
-
 class Recorded(Stubs):
     """Answers each step as it was answered when it was recorded."""
 
     def __init__(self, fixture: Fixture, clock: ManualClock) -> None:
         super().__init__({}, {}, networked=False)
         self._left = list(fixture.steps)
+        self._children = list(fixture.children)
         self._clock = clock
 
     async def perform(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -228,6 +205,26 @@ class Recorded(Stubs):
             raise error
         found = fitting[0]
         self._left.remove(found)
+        return self._answered(found)
+
+    def flow(self, flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
+        """What stands for a flow that is called: it ends as it did when it was recorded."""
+
+        async def answer(ctx: Any, event: Any) -> Any:
+            given = redacted(codec.decode(codec.encode(event)))
+            same = [each for each in self._children if each["flow"] == flow.name]
+            fitting = [each for each in same if each.get("event") == given] or same
+            if not fitting:  # `compare` says so
+                return None
+            self._children.remove(fitting[0])
+            return self._answered(fitting[0])
+
+        stubbed = copy.copy(flow)
+        stubbed.function = answer
+        return stubbed
+
+    def _answered(self, found: Mapping[str, Any]) -> Any:
+        """A recorded answer, once the time has come at which it was given."""
         ended = _micros(found.get("at"))
         if ended is not None and ended > self._clock():
             self._clock.advance((ended - self._clock()) / 1e6)
@@ -255,6 +252,18 @@ def compare(fixture: Fixture, result: Result) -> None:
     missing, extra = was[len(now) :], now[len(was) :]
     assert not missing, f"the flow no longer calls {', '.join(map(_call, missing))}"
     assert not extra, f"the flow now calls {', '.join(map(_call, extra))} too"
+    heard = [each.name for each in result.records if each.kind == "signal" and each.result]
+    for each in fixture.signals:
+        assert each["name"] in heard, f"it no longer waits for the signal {each['name']}"
+        heard.remove(each["name"])
+    called = [(each["flow"], each.get("event")) for each in fixture.children]
+    calls = called_in(result.records)
+    for before, after in ((called, calls), (calls, called)):
+        left = list(after)
+        for each in before:
+            verb = "no longer" if before is called else "now"
+            assert each in left, f"it {verb} calls the flow {each[0]} with {each[1]!r}"
+            left.remove(each)
     wanted = fixture.outcome
     assert result.state == wanted.get("state", result.state), (
         f"it was {wanted['state']} and is {result.state}: {result.reason}"
@@ -262,6 +271,15 @@ def compare(fixture: Fixture, result: Result) -> None:
     if "result" in wanted:
         returned = redacted(result.result)
         assert returned == wanted["result"], f"it returned {wanted['result']!r}, now {returned!r}"
+
+
+def called_in(records: Sequence[Record]) -> list[tuple[str, Any]]:
+    """The flows that an execution called or started, each with its event."""
+    return [
+        (each.name, redacted(codec.decode(each.inputs)))
+        for each in records
+        if each.kind in ("start", "call") and each.inputs is not None
+    ]
 
 
 def recorded_inputs(step: Step) -> dict[str, Any]:
@@ -277,24 +295,45 @@ def shown(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step(step: Mapping[str, Any]) -> dict[str, Any]:
-    for what in ("inputs", "result"):
-        if isinstance(step.get(what), dict) and {"$cut", "$bytes"} & set(step[what]):
-            raise DefinitionError(
-                f"the {what} of {step['path']} are too large for a fixture; record another execution"
-            )
-    given: dict[str, Any] = step.get("inputs") or {}
-    made: dict[str, Any] = {
-        "action": step["name"],
-        "inputs": {name: each for name, each in given.items() if name != "$connection"},
-        "at": step.get("ended_at"),
-    }
-    failure = step.get("failure")
+    given: dict[str, Any] = _whole(step, "inputs") or {}
+    inputs = {name: each for name, each in given.items() if name != "$connection"}
+    return {"action": step["name"], "inputs": inputs, **_answer(step)}
+
+
+def _answer(step: Mapping[str, Any], name: str = "result") -> dict[str, Any]:
+    """What a step ended with, and when."""
+    ended, failure = step.get("ended_at"), step.get("failure")
     if step["status"] == "failed" and failure is not None:
-        return {
-            **made,
-            "error": {name: failure.get(name) for name in ("kind", "message", "status")},
-        }
-    return {**made, "result": step.get("result")}
+        told = {each: failure.get(each) for each in ("kind", "message", "status")}
+        return {"at": ended, "error": told}
+    return {"at": ended, name: _whole(step, "result")}
+
+
+def _whole(step: Mapping[str, Any], what: str) -> Any:
+    """A step's inputs or result, where the API showed all of it."""
+    if isinstance(step.get(what), dict) and {"$cut", "$bytes"} & set(step[what]):
+        raise DefinitionError(
+            f"the {what} of {step['path']} are too large for a fixture; record another execution"
+        )
+    return step.get(what)
+
+
+def _note_child(step: Mapping[str, Any], children: list[dict[str, Any]]) -> None:
+    """A flow that was called, or started; what is waited for later belongs to the first one left."""
+    made = {"flow": step["name"], "event": _whole(step, "inputs")}
+    if step["kind"] == "start":
+        children.append(made)
+        return
+    answer = _answer(step)
+    if "error" in answer:  # it begins with the id of the execution, which is another one each time
+        answer["error"]["message"] = CHILD.sub("", answer["error"]["message"] or "")
+    if not step["path"].rpartition("/")[2].startswith("result("):
+        children.append({**made, **answer})
+        return
+    for each in children:
+        if each["flow"] == step["name"] and "at" not in each:
+            each.update(answer)
+            return
 
 
 def _note_state(step: Mapping[str, Any], state: dict[str, Any], touched: set[str]) -> None:

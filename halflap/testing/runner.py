@@ -18,7 +18,17 @@ from halflap.engine.clock import MADE_AT, ManualClock
 from halflap.engine.executor import Executor
 from halflap.engine.memory import MemoryEngine
 from halflap.errors import DefinitionError
-from halflap.model import Event, FlowKey, Record, Start, StateWrite, new_id, to_datetime, to_micros
+from halflap.model import (
+    Event,
+    FlowKey,
+    Micros,
+    Record,
+    Start,
+    StateWrite,
+    new_id,
+    to_datetime,
+    to_micros,
+)
 from halflap.sdk import codec
 from halflap.sdk.context import CustomerInfo
 from halflap.sdk.integration import Flow, Integration
@@ -134,7 +144,7 @@ class Run:
             **scoped(flow, fixture.state, instance),
             **pairing(fixture.pairs_of(integration)),
         }
-        result = await execute(flow, start, instance, work, kept, clock)
+        result = await execute(flow, start, instance, work, kept, clock, fixture.sent())
         compare(fixture, result)
         return result
 
@@ -146,9 +156,12 @@ async def execute(
     work: Stubs,
     kept: Mapping[tuple[str, str], bytes],
     clock: ManualClock,
-    signals: Sequence[tuple[str, bytes]] = (),
+    signals: Sequence[tuple[str, bytes, Micros]] = (),
 ) -> Result:
-    """Run one execution on an engine of its own, whose state holds what is `kept` already."""
+    """Run one execution on an engine of its own, whose state holds what is `kept` already.
+
+    signals: what is sent while it waits, oldest first, and when.
+    """
     engine = MemoryEngine(clock=clock)
     for (scope, key), value in kept.items():
         await engine.memory.state.ask(StateWrite(scope, key, value))
@@ -158,7 +171,8 @@ async def execute(
     running = asyncio.create_task(engine.run(executor))
     try:
         await engine.start([start])
-        for name, payload in signals:
+        for name, payload, at in signals:
+            await until(engine, at)
             await engine.signal(start.execution, name, payload)
         outcome = await engine.finish(start.execution)
     finally:
@@ -189,6 +203,15 @@ async def execute(
             for name in {each.action.name for tries in work.done.values() for each in tries}
         },
     )
+
+
+async def until(engine: MemoryEngine, at: Micros) -> None:
+    """Let time pass up to a moment, with all that becomes due meanwhile."""
+    clock, timers = engine.memory.clock, engine.memory.timers
+    while clock() < at:
+        await engine.idle()
+        due = timers.next()
+        engine.advance((min(at, max(due or at, clock() + 1)) - clock()) / 1e6)
 
 
 def start_of(
@@ -305,10 +328,10 @@ def pairing(
     }
 
 
-def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes]]:
-    """Signals as they are sent: name and payload, in order."""
+def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes, Micros]]:
+    """Signals as they are sent: name and payload, in order, all at once."""
     return [
-        (name, codec.encode(each))
+        (name, codec.encode(each), 0)
         for name, value in signals.items()
         for each in (value.answers if isinstance(value, in_turn) else [value])
     ]

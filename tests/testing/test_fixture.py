@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import contextlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from halflap import Component, Config, Connection, Context, DefinitionError, Integration, webhook
+from halflap import (
+    Component,
+    Config,
+    Connection,
+    Context,
+    DefinitionError,
+    Integration,
+    Model,
+    StepFailed,
+    TimedOut,
+    UpstreamError,
+    webhook,
+)
 from halflap.api.recorded import event_view, step_view
 from halflap.engine.clock import ManualClock
 from halflap.sdk import codec
 from halflap.testing import Fixture, Run, load_fixture, make_fixture, make_request
-from halflap.testing.runner import start_of
+from halflap.testing.instance import TestInstance
+from halflap.testing.runner import execute, start_of
+from halflap.testing.stub import Stubs
 
 
 class Bank(Connection):
@@ -231,3 +246,93 @@ async def test_what_the_api_shows_of_a_run_is_a_fixture_that_passes(
     assert again.result == ran.result == "p1 is number 1"
     with pytest.raises(AssertionError, match="CHF"):
         await run.fixture(fixture, config={"currency": "EUR"})
+
+
+class Parcel(Model):
+    number: int
+
+
+@integration.flow(trigger=webhook.request())
+async def ship(ctx: Context[Settings], parcel: Parcel) -> str:
+    """Ship a parcel."""
+    raise AssertionError("a fixture answers for the flows that are called")
+
+
+@integration.flow(trigger=webhook.request())
+async def approve(ctx: Context[Settings], event: dict[str, Any]) -> Any:
+    """Ask somebody, who may take too long; then call another flow twice, and start it once."""
+    with contextlib.suppress(TimedOut):
+        await ctx.wait_for("approved", timeout=timedelta(minutes=1))
+    by = await ctx.wait_for("approved", timeout=timedelta(hours=1))
+    first = await ctx.call(ship, Parcel(number=event["n"]))
+    try:
+        await ctx.call(ship, Parcel(number=event["n"] + 1))
+    except StepFailed as error:
+        failed = f"{error.error}: {error.status}"
+    later = await ctx.start(ship, Parcel(number=event["n"] + 2))
+    return [by, ctx.now().isoformat(), first, failed, await later.result()]
+
+
+def shipping(parcel: Parcel) -> str:
+    if parcel.number == 2:
+        raise UpstreamError("no room", status=422)
+    return f"shipped {parcel.number}"
+
+
+@pytest.fixture
+async def approved(run: Run, tmp_path: Path) -> tuple[Any, dict[str, Any]]:
+    """An execution that waited and called others; its result, and its fixture."""
+    clock = ManualClock()
+    now = datetime.fromtimestamp(clock() / 1e6, UTC)
+    start = start_of(approve, integration, make_request({"n": 1}, received_at=now), {}, clock)
+    work = Stubs({ship: shipping}, {}, networked=False)
+    instance = TestInstance(integration, {}, None, {}, None)
+    sent = ("approved", b'{"by":"Ada"}', clock() + 90_000_000)
+    ran = await execute(approve, start, instance, work, {}, clock, [sent])
+    assert ran.state == "succeeded", ran.reason
+    shown = detail(
+        flow="approve",
+        root=ran.execution,
+        result=ran.result,
+        accepted_at=now.isoformat(),
+        steps=[step_view(each).model_dump() for each in ran.records],
+        event=event_view(start.event).model_dump(),
+    )
+    return ran.result, make_fixture(shown)
+
+
+async def test_signals_and_flows_that_were_called_happen_again(
+    run: Run, tmp_path: Path, approved: tuple[Any, dict[str, Any]]
+) -> None:
+    result, fixture = approved
+    assert result[0] == {"by": "Ada"}
+    assert result[2:] == ["shipped 1", "UpstreamError: 422", "shipped 3"]
+    again = await run.fixture(written(tmp_path, fixture))
+    assert again.result == result
+    assert [each["name"] for each in fixture["signals"]] == ["approved"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"signals": []}, r"it no longer calls the flow ship with \{'number': 1\}"),
+        ({"signals": [{"name": "paid", "payload": 1}]}, "it no longer waits for the signal paid"),
+        ({"children": [-1]}, r"it now calls the flow ship with \{'number': 3\}"),
+        ({"children": [0, 1, 2, 0]}, r"it no longer calls the flow ship with \{'number': 1\}"),
+    ],
+)
+async def test_a_signal_or_a_call_that_is_not_there_is_shown(
+    run: Run,
+    tmp_path: Path,
+    approved: tuple[Any, dict[str, Any]],
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    _, fixture = approved
+    match change:
+        case {"children": [-1]}:
+            change = {"children": fixture["children"][:-1]}
+        case {"children": numbers}:
+            change = {"children": [fixture["children"][each] for each in numbers]}
+    with pytest.raises(AssertionError, match=message):
+        await run.fixture(written(tmp_path, {**fixture, **change}))
