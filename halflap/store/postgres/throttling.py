@@ -15,9 +15,9 @@ LATELY: Micros = 30_000_000
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
 UNPARK = f"""
-UPDATE executions SET state = 'queued', due_at = %s, waiting_for = '' WHERE id IN (
+UPDATE executions SET state = 'queued', due_at = %s, waiting_for = '' WHERE id = ANY (ARRAY(
     SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for = %s
-    ORDER BY id LIMIT %s FOR NO KEY UPDATE)
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE))
 RETURNING id
 """  # noqa: S608
 MAKE = "INSERT INTO throttles (connection) VALUES (%s) ON CONFLICT DO NOTHING"
