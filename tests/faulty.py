@@ -2,23 +2,18 @@
 
 early: its gateways say that events are accepted, and only then accept them.
 keyless: its ticks have no dedupe keys. leading: each of its processes takes itself for the one that
-leads. host-time: on PostgreSQL, it goes by its own host's clock.
-settable is no fault: its host's clock is as far ahead as the file at CLOCK says, in seconds. Nor is
-watchful: it asks for the database's time each second, so that a run need not take long.
+leads.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from halflap.cli import main
-from halflap.model import Dedupe, new_id, wall_clock
+from halflap.model import Dedupe, new_id
 
 
 def early() -> None:
@@ -55,35 +50,10 @@ def leading() -> None:
     setattr(Catalogue, "holds", holds)  # noqa: B010
 
 
-def host_time() -> None:
-    from halflap.store.postgres.time import DatabaseClock
-
-    setattr(DatabaseClock, "__call__", lambda self: wall_clock())  # noqa: B010
-
-
-def settable() -> None:
-    ahead, real = Path(os.environ["CLOCK"]), time.time_ns
-
-    def now() -> int:
-        return real() + round(float(ahead.read_text()) * 1e9)
-
-    setattr(time, "time_ns", now)  # noqa: B010
-    setattr(time, "time", lambda: now() / 1e9)  # noqa: B010
-
-
-def watchful() -> None:
-    from halflap.store.postgres import time
-
-    time.LOOK_SECONDS = 1.0
-
-
 FAULTS: dict[str, Callable[[], None]] = {
     "early": early,
     "keyless": keyless,
     "leading": leading,
-    "host-time": host_time,
-    "settable": settable,
-    "watchful": watchful,
 }
 
 if __name__ == "__main__":
