@@ -1,15 +1,18 @@
-"""Where all tests keep their files, and which of them begin."""
+"""Where all tests keep their files and their figures, and which of them begin."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+Note = Callable[..., None]
 TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
@@ -74,3 +77,17 @@ def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 def is_long(item: pytest.Item) -> bool:
     """Whether it is one of those that begin."""
     return any(item.path.is_relative_to(each) for each in LONG)
+
+
+@pytest.fixture
+def note() -> Note:
+    """Notes a run's figures: printed, and kept where the report asks for them."""
+
+    def keep(run: str, **figures: Any) -> None:
+        line = json.dumps({"run": run, **figures})
+        print(line)
+        if path := os.environ.get("FAULT_FIGURES"):
+            with Path(path).open("a") as file:
+                file.write(line + "\n")
+
+    return keep

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.faults.cluster import cluster
 from tests.faults.sink import Sink, serving_sink
-
-Note = Callable[..., None]
 
 
 @pytest.fixture
@@ -37,20 +32,6 @@ class Store:
 
     url: str
     name: str
-
-
-@pytest.fixture
-def note() -> Note:
-    """Notes a run's figures: printed, and kept where the report asks for them."""
-
-    def keep(run: str, **figures: Any) -> None:
-        line = json.dumps({"run": run, **figures})
-        print(line)
-        if path := os.environ.get("FAULT_FIGURES"):
-            with Path(path).open("a") as file:
-                file.write(line + "\n")
-
-    return keep
 
 
 def needs(there: object, what: str) -> None:

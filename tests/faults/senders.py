@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from tests.faults.sink import read_headers
 
-CONNECTED = 20.0
+CONNECTED = 60.0
+"""Longer than a server may take to start."""
 ANSWERED = 15.0
 
 

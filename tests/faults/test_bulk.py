@@ -18,7 +18,8 @@ from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Outcome, Start, new_id
 from halflap.store.protocol import Filter
 from tests import served
-from tests.faults.conftest import Note, Store
+from tests.conftest import Note
+from tests.faults.conftest import Store
 from tests.faults.server import KEYS
 from tests.served import TOKEN, until
 from tests.world import publish
@@ -41,6 +42,7 @@ async def incoming(ctx: Context[Config], event: Any) -> int:
     return await book(event["id"])
 """
 LEASE = 30_000_000
+FEW = 400
 
 
 def settings_of(directory: Path, store: Store) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class Killable:
             return await response.json()
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(10_000, marks=pytest.mark.soak)])
 async def test_a_bulk_replay_survives_kills_and_replays_each_once(
     tmp_path: Path, store: Store, note: Note, count: int
 ) -> None:
@@ -177,7 +179,13 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
         assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", count, 0)
         assert kills >= 3
         twice = replays.total() - len(replays)
-        note(f"bulk replay{store.name}", faults=kills, executions=count, lost=0, repeated=twice)
+        note(
+            f"bulk replay{store.name}{', long' if count > FEW else ''}",
+            faults=kills,
+            executions=count,
+            lost=0,
+            repeated=twice,
+        )
         one = chance.choice(ids)
         [again] = await journal.executions(Filter(replay_of=one))
         assert await journal.event(again.id) == await journal.event(one)

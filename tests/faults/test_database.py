@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from bench.cluster import other_user
+from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.cluster import Cluster, Wire, can_trace, cluster, strace
-from tests.faults.conftest import Note, needs
+from tests.faults.conftest import needs
 from tests.faults.disk import can_mount, small_disk
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History, Line

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Note, needs
+from tests.conftest import Note
+from tests.faults.conftest import needs
 from tests.faults.process import ServerProcess, server_on
 from tests.faults.senders import History, Line
 from tests.faults.server import DOUBT

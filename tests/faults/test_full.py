@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from halflap.engine.turn import LEASE
+from tests.conftest import Note
 from tests.faults import checker
-from tests.faults.conftest import Note, needs
+from tests.faults.conftest import needs
 from tests.faults.disk import can_mount, small_disk
 from tests.faults.process import eventually, server_on
 from tests.faults.senders import History, Line

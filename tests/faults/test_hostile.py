@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.bodies import CASES, PATH, WIRE, Case, bomb
-from tests.faults.conftest import Note
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import Line
 from tests.faults.sink import Sink

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
-from tests.faults.conftest import Note, Store
+from tests.conftest import Note
+from tests.faults.conftest import Store
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History
 from tests.faults.sink import Sink

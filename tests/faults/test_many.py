@@ -15,7 +15,7 @@ import pytest
 
 from halflap.engine.probation import CHILDREN, MOST_TOGETHER
 from halflap.sdk import codec
-from tests.faults.conftest import Note
+from tests.conftest import Note
 from tests.faults.process import ROOT, eventually
 from tests.faults.senders import Line
 from tests.faults.sink import Sink

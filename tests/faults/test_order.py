@@ -38,9 +38,12 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Filter, Journal
+from tests.conftest import Note
 from tests.journals import opened
 
 WORKERS = 4
+FEW = 30
+STORES = {"file": "SQLite", "postgresql": "PostgreSQL"}
 DEADLINE = 1_800.0
 SCOPE = "witness"
 FLOW = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
@@ -281,10 +284,15 @@ async def trial(kind: str, folder: Path, *, seed: int = 11, **more: Any) -> Asyn
 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
-@pytest.mark.parametrize("each", [30, pytest.param(840, marks=pytest.mark.soak)])
-async def test_no_rule_is_broken_by_workers_that_die(tmp_path: Path, kind: str, each: int) -> None:
+@pytest.mark.parametrize("each", [FEW, pytest.param(840, marks=pytest.mark.soak)])
+async def test_no_rule_is_broken_by_workers_that_die(
+    tmp_path: Path, kind: str, each: int, note: Note
+) -> None:
     async with trial(kind, tmp_path, each=each) as tried:
         await tried.run()
+        events = sum(len(starts) for starts in tried.starts.values())
+        run = f"orders, {STORES[kind]}{', long' if each > FEW else ''}"
+        note(run, faults=sum(tried.faults.values()), acknowledged=events)
         assert tried.wrong == []
         assert set(tried.faults) == {"killed", "stopped", "fenced", "lapsed"}
         await tried.check()

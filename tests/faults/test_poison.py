@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from tests.conftest import Note
 from tests.faults import checker
-from tests.faults.conftest import Note, Store
+from tests.faults.conftest import Store
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History, Line
 from tests.faults.sink import Sink

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from bench.cluster import initialise, other_user
+from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.cluster import Cluster, cluster
-from tests.faults.conftest import Note, needs
+from tests.faults.conftest import needs
 from tests.faults.disk import LossyDisk, can_mount_fuse, lossy_disk
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import History

@@ -11,7 +11,7 @@ import pytest
 
 from halflap.cli.host import Host
 from halflap.model import Version
-from tests.faults.conftest import Note
+from tests.conftest import Note
 from tests.twoapps import (
     INTEGRATION,
     NOTHING,
@@ -154,7 +154,8 @@ async def test_a_move_killed_at_a_write_ends_as_if_it_had_not_been(
 ) -> None:
     life = await life_in(tmp_path / "store", apps, project(tmp_path / "project"), after)
     died = await lived(life, range(begun_at, MOST_WRITES, 3))
-    note("Salesforce and Acme killed", begun_at=begun_at, after=after, **died)
+    run = f"killed {'after' if after else 'before'} each third write of a move, from {begun_at}"
+    note(run, faults=sum(died.values()))
     assert min(died.values()) >= 3
 
 

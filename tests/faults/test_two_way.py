@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Note
 from tests.faults import checker
-from tests.faults.conftest import Note
 from tests.faults.office import Office, open_office
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.two_way_server import DISCOUNT

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.__main__ import run_seeds, shown
+from tests.conftest import Note
+from tests.simulation.seeds import Tally, reports, run_seeds, shown
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 400
@@ -43,9 +44,13 @@ def test_a_seed_replays_bit_for_bit() -> None:
 
 
 @pytest.mark.soak
-def test_every_promise_is_kept_for_long() -> None:
-    count = int(os.environ.get("SIMULATION_SEEDS", SOAK_SEEDS))
-    jobs = str(os.cpu_count() or 1)
-    command = [sys.executable, "-m", "tests.simulation", "--seeds", f"0..{count - 1}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([*command, "--jobs", jobs], cwd=ROOT, env=environment, check=True)
+def test_every_promise_is_kept_for_long(note: Note) -> None:
+    count, tally = int(os.environ.get("SIMULATION_SEEDS", SOAK_SEEDS)), Tally()
+    for each in reports(range(count), os.cpu_count() or 1):
+        tally.add(each)
+        if each.violation is not None:
+            print(shown(each))
+    counts = tally.counts
+    figures = {"faults": counts["crashes"], "executions": counts["executions"]}
+    note("simulation, long", **figures, seed=f"0 to {count - 1}")
+    assert tally.failed == 0
