@@ -1,8 +1,8 @@
 """A file's write-ahead log: laid out before it is needed, and moved into the file beside the writer.
 
-A commit that makes the log longer waits for the file system's own journal, and so for whatever else
-is being written on that disk; one within its length waits for its own pages. So zeros are written
-ahead of it, a little with each batch, until it is as long as it gets.
+A commit that makes the log longer waits for its pages, and for what the file system notes of its
+length; one within its length waits for its pages only. That shows where others write on the same
+disk. So zeros are written ahead of it, a little with each batch, until it is as long as it gets.
 
 SQLite moves the log in the commit that fills it: thousands of pages are copied, the disk is waited
 for, and everybody waits behind the writer, for 30 to 80 ms, once a second under load. So another
@@ -19,8 +19,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-MOVED_AFTER = 1_000
-"""After how many jobs the log is moved."""
+PAGES = 4_000
+"""The log is moved when it has about so many."""
+FIRST, LEAST = 1_000, 100
+"""After how many jobs that is supposed to be so at first, and at the least."""
 LONGEST_PAGES = 16_000
 """A log of so many pages, because its jobs are large, the writer moves by itself."""
 LENGTH = 32 << 20
@@ -43,8 +45,8 @@ class Log:
         # Closing it lets go of all that SQLite has locked in the file: `close` comes last.
         self._file = os.open(path, os.O_RDWR)
         self._pool = ThreadPoolExecutor(1, "halflap-store-log")
-        self._moving: Future[None] | None = None
-        self._jobs = 0
+        self._moving: Future[int] | None = None
+        self._jobs, self._moved, self._due = 0, 0, FIRST
         self._is_short = True
 
     def grown(self, jobs: int, writer: sqlite3.Connection) -> None:
@@ -57,10 +59,12 @@ class Log:
         if self._is_short and self._jobs >= LAID_OUT_AFTER:
             self._lay_out()
         if self._moving is None:
-            if self._jobs >= MOVED_AFTER:
-                self._jobs = 0
+            if self._jobs >= self._due:
+                self._moved, self._jobs = self._jobs, 0
                 self._moving = self._pool.submit(self._move)
         elif self._moving.done():
+            if pages := self._moving.result():
+                self._due = max(self._moved * PAGES // pages, LEAST)
             self.wait()
             _move(writer)
 
@@ -91,17 +95,19 @@ class Log:
                 log.write(PIECE)
                 self._is_short = True
 
-    def _move(self) -> None:
-        if _move(self._connection):
+    def _move(self) -> int:
+        pages = _move(self._connection)
+        if pages:
             _to_disk(self._file)
+        return pages
 
 
-def _move(connection: sqlite3.Connection) -> bool:
-    """Move what nobody reads any more; False where the disk is full: there is a next time."""
+def _move(connection: sqlite3.Connection) -> int:
+    """Move what nobody reads any more; how many pages the log has, or 0 where the disk is full."""
     try:
-        connection.execute(MOVE).fetchall()
+        _, pages, _ = connection.execute(MOVE).fetchone()
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
             raise
-        return False
-    return True
+        return 0  # there is a next time
+    return pages

@@ -87,11 +87,11 @@ async def test_the_log_is_moved_while_the_writer_goes_on_and_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_log, "LENGTH", 0)
-    monkeypatch.setattr(_log, "LONGEST_PAGES", 1 << 30)
+    monkeypatch.setattr(_log, "PAGES", 300)
     database = await Database.open(tmp_path / "halflap.db")
     await database.write(create)
     longest, deadline = 0, time.monotonic() + DEADLINE
-    while database.path.stat().st_size < 4 * 1_000 * _log.MOVED_AFTER:
+    while database.path.stat().st_size < 4_000 * _log.FIRST:
         assert time.monotonic() < deadline
         await write(database, 200)
         longest = max(longest, log_of(database).stat().st_size)
@@ -123,7 +123,7 @@ async def main(folder):
         _log._to_disk = fail
     told = 0
     try:
-        while told < 3 * _log.MOVED_AFTER:
+        while told < 3 * _log.FIRST:
             await write(database, 50)
             told += 50
             print(told, flush=True)
