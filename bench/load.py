@@ -77,7 +77,10 @@ async def _steady(url: str, workload: Workload, run: str, seconds: float) -> Sen
     async def one(number: int) -> None:
         event = f"{run}-{number:08}"
         began = sent.sent_at[event] = time.monotonic_ns()
-        status, execution = await client.post(workload.event(event))
+        try:
+            status, execution = await client.post(workload.event(event))
+        except (OSError, EOFError):  # it closed the connection
+            status, execution = 0, ""
         if 200 <= status < 300:
             sent.ack_ms.append((time.monotonic_ns() - began) / 1e6)
             sent.executions.append(execution or event)

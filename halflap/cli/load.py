@@ -117,7 +117,7 @@ class Client:
 
     async def post(self, body: bytes) -> tuple[int, str]:
         """Send an event; the status and the execution's id ("" where none was named)."""
-        reader, writer = self._idle.pop() if self._idle else await self._open()
+        reader, writer = self._kept() or await self._open()
         writer.write(
             b"%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
             % (self._head, len(body), body)
@@ -126,6 +126,15 @@ class Client:
         await reader.readexactly(content_length(head, len(head)))
         self._idle.append((reader, writer))
         return int(head[9:12]), _value(head, b"halflap-execution:").decode("latin-1")
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that is there; servers close those that were idle for some seconds."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self._address)
