@@ -20,12 +20,13 @@ from bench import report
 from bench.process import REPOSITORY, end
 
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("bench", "W1", "W2", "W3", "--peers", "--runs", "1"),
+    ("bench", "W2", "--peers", "--runs", "1"),
     ("bench.fairness",),
     ("bench.scale",),
     ("bench", "memory"),
     ("bench", "idle"),
     ("bench", "history"),
+    ("bench", "W1", "W3", "--peers", "--runs", "1"),
 )
 MOST_SECONDS = 900.0
 """How long a part may take."""

@@ -133,12 +133,14 @@ def scale() -> str:
 
 
 def newest_of(file: Path) -> str:
-    """The newest run of a file."""
+    """The newest run of each workload in a file."""
     ran = [each for each in lines_of(file) if "workload" in each]
-    last = [each for each in ran if each["at"] == ran[-1]["at"]]
+    newest = {each["workload"]: each["at"] for each in ran}
+    last = [each for each in ran if each["at"] == newest[each["workload"]]]
+    last.sort(key=lambda each: each["workload"])
     runs = [each for each in last if "peer" not in each]
     beside = [each for each in last if "peer" in each]
-    first = runs[0]
+    first = max(runs, key=lambda each: each["at"])
     rows = [
         f"| | {' | '.join(each['workload'] for each in runs)} |",
         "| --- " * (1 + len(runs)) + "|",
