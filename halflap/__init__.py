@@ -20,6 +20,7 @@ from halflap.errors import (
     TimedOut,
     TooManyHops,
     Unauthorized,
+    Unrouted,
     UpstreamError,
 )
 from halflap.sdk.action import Action, Retry, step
@@ -33,6 +34,7 @@ from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs, Reads, Writes
 from halflap.sdk.payload import Payload
 from halflap.sdk.request import Request, header, pointer, query
+from halflap.sdk.routing import DeadLetter, Route
 from halflap.sdk.schema import (
     UNSET,
     Config,
@@ -96,6 +98,7 @@ __all__ = [
     "Connection",
     "Child",
     "Context",
+    "DeadLetter",
     "Declaration",
     "DefinitionError",
     "Deployment",
@@ -131,6 +134,7 @@ __all__ = [
     "Response",
     "Retry",
     "RetryLater",
+    "Route",
     "ShopifySignature",
     "Settled",
     "Signature",
@@ -149,6 +153,7 @@ __all__ = [
     "TypeformSignature",
     "UNSET",
     "Unauthorized",
+    "Unrouted",
     "Unset",
     "Unsigned",
     "UpstreamError",

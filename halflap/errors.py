@@ -5,6 +5,7 @@ HalflapError
 ├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
 ├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
 ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
+├─ Unrouted                 nobody takes what a pre-process flow was sent       → fails, not retried, replayable
 ├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
 │  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
 │  ├─ Unauthorized          credentials refused                                → parked until mended, or failed
@@ -82,6 +83,10 @@ class Rejected(HalflapError):
 
 class InvalidEvent(HalflapError):
     """The event was verified, but does not have the shape that its trigger reads."""
+
+
+class Unrouted(HalflapError):
+    """No customer, instance or flow takes an event of a pre-process flow."""
 
 
 class UpstreamError(HalflapError):

@@ -6,6 +6,7 @@ Times are whole microseconds since 1970-01-01 UTC (`Micros`) wherever the store 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -231,8 +232,25 @@ class EndpointRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedEndpoint:
+    """The URL of a pre-process flow for all customers: `/hooks/<id>`, the integration's own.
+
+    `version` is the hash that an operator picked; None: what the integration has in `production`,
+    else the newest.
+    """
+
+    id: str
+    integration: str
+    flow: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FlowKey:
-    """Which flow of which instance, pinned to a version and a config revision."""
+    """Which flow of which instance, pinned to a version and a config revision.
+
+    Of a shared endpoint, `customer` and `instance` are its owner (`owner_of`), at revision 0.
+    """
 
     customer: str
     instance: str
@@ -240,6 +258,11 @@ class FlowKey:
     flow: str
     version: str
     revision: int
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is of a shared endpoint, so no customer's."""
+        return self.customer.startswith(SYSTEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,7 +528,21 @@ CALL = "CALL"
 """The method of an event that another flow made: a typed event, which no trigger reads."""
 
 SYSTEM = "$"
-"""What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them."""
+"""What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them.
+
+And the id of an *owner* that is no customer: `$<integration>`, of what came to its shared endpoints.
+"""
+
+
+def owner_of(integration: str, sender: str | None = None) -> str:
+    """Whose the executions of an integration's shared endpoints are; with a sender, as an instance.
+
+    Claims take an owner's instances in turn, so each sender has its own.
+    """
+    if sender is None:
+        return f"{SYSTEM}{integration}"
+    digest = hashlib.blake2b(sender.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{SYSTEM}{integration}~{digest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from halflap.api.payload import shown
 from halflap.api.problem import documented
 from halflap.api.recorded import (
     Cancellation,
-    ChildView,
     ExecutionPage,
     ExecutionSummary,
     ExecutionView,
@@ -23,6 +22,7 @@ from halflap.api.recorded import (
     ReplayDraft,
     Replayed,
     attempt_view,
+    child_view,
     edit_of,
     failure_view,
     log_view,
@@ -36,7 +36,7 @@ from halflap.api.recorded import (
 )
 from halflap.api.view import Json, pause_view
 from halflap.errors import ConfigError, NotFound
-from halflap.model import ExecutionState
+from halflap.model import SYSTEM, ExecutionState
 from halflap.store.protocol import Filter
 
 STATES = get_args(ExecutionState)
@@ -102,9 +102,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         dismissed=found.dismissed,
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
-        children=[
-            ChildView(id=each.id, flow=each.flow.flow, state=each.state) for each in detail.children
-        ],
+        children=[child_view(each) for each in detail.children],
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
         waits_for=detail.waits_for,
@@ -250,7 +248,7 @@ async def whose(
         try:
             owner = (await operations.catalogue.customers.get(customer)).id
         except NotFound:
-            if operations.customer is not None or not customer.startswith("cus_"):
+            if operations.customer is not None or not customer.startswith(("cus_", SYSTEM)):
                 raise
             owner = customer
     if instance is None:
@@ -258,7 +256,7 @@ async def whose(
     try:
         return owner, (await operations.instances.find(instance, customer)).id
     except NotFound:
-        if operations.customer is not None or not instance.startswith("ins_"):
+        if operations.customer is not None or not instance.startswith(("ins_", SYSTEM)):
             raise
         return owner, instance
 

@@ -12,13 +12,19 @@ from halflap.api.asking import ExactRoute, Ops, Wait, exact
 from halflap.api.components import schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
+from halflap.api.operations.shared import Shown
 from halflap.api.problem import documented
 from halflap.api.view import (
     FlowView,
     IntegrationView,
     Published,
+    SharedEndpointChange,
+    SharedEndpointView,
+    SharedSecret,
+    SharedSecrets,
     Upgraded,
     UpgradeMany,
+    VersionName,
     VersionSummary,
     VersionView,
     rfc3339,
@@ -26,6 +32,7 @@ from halflap.api.view import (
 from halflap.model import Version
 from halflap.sdk.integration import Flow, Integration
 
+DEFAULT = "default"
 LARGEST_BUNDLE = 13 * 1024 * 1024
 
 router = APIRouter(
@@ -117,6 +124,58 @@ async def upgrade_instances(
     return exact(views)
 
 
+@router.get("/integrations/{integration}/endpoints")
+async def list_shared_endpoints(integration: str, operations: Ops) -> list[SharedEndpointView]:
+    """The URLs of an integration that all its customers share, by flow."""
+    return [endpoint_view(each) for each in await operations.shared.list(integration)]
+
+
+@router.patch("/integrations/{integration}/endpoints/{flow}", responses=documented(404, 409))
+async def change_shared_endpoint(
+    integration: str, flow: str, change: SharedEndpointChange, operations: Ops
+) -> SharedEndpointView:
+    """Pick the version that runs what comes in at a shared URL."""
+    found = await operations.shared.get(integration, flow)
+    if change.version is not None:
+        named = None if change.version == DEFAULT else change.version
+        found = await operations.shared.pick(found, named)
+    return endpoint_view(found)
+
+
+@router.get("/integrations/{integration}/endpoints/{flow}/secret")
+async def get_shared_secret(integration: str, flow: str, operations: Ops) -> SharedSecrets:
+    """What the app signs with at a shared URL, to be set there."""
+    return await secrets_view(operations, await operations.shared.get(integration, flow))
+
+
+@router.post("/integrations/{integration}/endpoints/{flow}/secret")
+async def set_shared_secret(
+    integration: str, flow: str, draft: SharedSecret, operations: Ops
+) -> SharedSecrets:
+    """Change the secret of a shared URL; what was signed with the former is taken for a day."""
+    found = await operations.shared.get(integration, flow)
+    given = None if draft.secret is None else draft.secret.get_secret_value()
+    await operations.shared.set_secret(found, given)
+    return await secrets_view(operations, found)
+
+
+async def secrets_view(operations: Operations, shown: Shown) -> SharedSecrets:
+    """The secrets of a shared endpoint, in the clear."""
+    secret, *former = await operations.shared.secrets(shown)
+    return SharedSecrets(secret=secret, former=former[0] if former else None)
+
+
+def endpoint_view(shown: Shown) -> SharedEndpointView:
+    """A shared endpoint as it is shown."""
+    version = shown.version
+    return SharedEndpointView(
+        flow=shown.endpoint.flow,
+        url=shown.url,
+        version=None if version is None else VersionName(hash=version.hash, number=version.number),
+        picked=shown.endpoint.version is not None,
+    )
+
+
 async def bundle_of(request: Request) -> bytes:
     """The request's body, as far as a bundle may be large."""
     parts: list[bytes] = []
@@ -184,7 +243,8 @@ def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
         description=flow.description,
         trigger=flow.trigger.name,
         subscribes=flow.trigger.subscribes,
-        has_url=bool(flow.trigger.declaration.methods),
+        has_url=flow.has_url,
+        shared=flow.is_shared,
     )
 
 

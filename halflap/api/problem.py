@@ -35,6 +35,7 @@ from halflap.errors import (
     StoreError,
     TimedOut,
     TooManyHops,
+    Unrouted,
     UpstreamError,
 )
 from halflap.sdk import codec
@@ -49,6 +50,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     ExpressionError: (422, "An expression cannot be read or evaluated"),
     ConfigError: (422, "What was filled in is incomplete or wrong"),
     InvalidEvent: (422, "The event is misshapen"),
+    Unrouted: (422, "Nobody takes the event"),
     EgressRefused: (422, "The address may not be called"),
     UpstreamError: (502, "The other app refused, failed or did not answer"),
     StepFailed: (502, "A step failed"),

@@ -139,10 +139,12 @@ class OrderView(View):
 
 
 class ChildView(View):
-    """An execution that another one started."""
+    """An execution that another one started, or routed to a customer's instance."""
 
     id: str
     flow: str
+    customer: str
+    instance: str
     state: ExecutionState
 
 
@@ -256,9 +258,11 @@ async def summaries(
 ) -> list[ExecutionSummary]:
     """Executions in short, with the names of what is still there."""
     catalogue = operations.catalogue
-    customers = await finding.names_of(catalogue, [each.flow.customer for each in executions])
+    customers = await finding.names_of(
+        catalogue, [each.flow.customer for each in executions if not each.flow.is_shared]
+    )
     instances: dict[str, str] = {}
-    for id in {each.flow.instance for each in executions}:
+    for id in {each.flow.instance for each in executions if not each.flow.is_shared}:
         try:
             instances[id] = (await catalogue.instances.get(id)).name
         except NotFound:
@@ -272,9 +276,15 @@ async def summaries(
         ExecutionSummary(
             id=each.id,
             customer=each.flow.customer,
-            customer_name=customers.get(each.flow.customer),
+            customer_name=(
+                f"{each.flow.integration} (all customers)"
+                if each.flow.is_shared
+                else customers.get(each.flow.customer)
+            ),
             instance=each.flow.instance,
-            instance_name=instances.get(each.flow.instance),
+            instance_name=(
+                "shared endpoint" if each.flow.is_shared else instances.get(each.flow.instance)
+            ),
             integration=each.flow.integration,
             flow=each.flow.flow,
             version=VersionName(hash=each.flow.version, number=numbers.get(each.flow.version)),
@@ -294,6 +304,18 @@ async def summaries(
         )
         for each in executions
     ]
+
+
+def child_view(execution: Execution) -> ChildView:
+    """An execution that another one started, as it is shown."""
+    flow = execution.flow
+    return ChildView(
+        id=execution.id,
+        flow=flow.flow,
+        customer=flow.customer,
+        instance=flow.instance,
+        state=execution.state,
+    )
 
 
 def related_view(execution: Execution) -> RelatedView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, WithJsonSchema
 
 from halflap.model import InstanceState, Micros, Paused, to_datetime
 
@@ -173,7 +173,7 @@ class PauseDraft(Resumption):
 def pause_view(paused: Paused) -> PauseView:
     """A pause as it is shown."""
     id, slash, flow = paused.what.partition("/")
-    kind = "customer" if id.startswith("cus_") else "instance"
+    kind = "customer" if id.startswith(("cus_", "$")) else "instance"
     return PauseView(
         what="flow" if slash else kind,
         id=id,
@@ -273,6 +273,38 @@ class IntegrationView(View):
     targets: dict[str, str]
 
 
+class SharedEndpointView(View):
+    """The URL of a pre-process flow that all customers of an integration share."""
+
+    flow: str
+    url: str
+    version: VersionName | None
+    """What runs the events; None where no version is published."""
+    picked: bool
+    """Whether somebody picked the version; else it is production's, or the newest."""
+
+
+class SharedEndpointChange(Input):
+    """What to change of a shared endpoint; what is left out stays."""
+
+    version: str | None = None
+    """A number, hash or target; `default` for production's, else the newest."""
+
+
+class SharedSecret(Input):
+    """The secret that an app signs with, where it chose that itself."""
+
+    secret: SecretStr | None = None
+    """None: a new one is made."""
+
+
+class SharedSecrets(View):
+    """What may sign for a shared endpoint: the secret, and for a day after a change the former."""
+
+    secret: str
+    former: str | None
+
+
 class FlowView(View):
     """A flow of a version."""
 
@@ -282,6 +314,8 @@ class FlowView(View):
     trigger: str
     subscribes: bool
     has_url: bool
+    shared: bool
+    """Whether its URL is the integration's own, the same for all customers."""
 
 
 class VersionView(VersionSummary):

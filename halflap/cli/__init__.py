@@ -117,6 +117,11 @@ SECTIONS = {
             "worker",
             "Run executions, deployments and schedules; gateways take what comes in.",
         ),
+        "integrations": Entry(
+            "integrations",
+            "integrations",
+            "What is published, and the URLs that all customers share.",
+        ),
         "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
         "instances": Entry(

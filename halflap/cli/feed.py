@@ -57,7 +57,7 @@ class Feed:
 
     def label(self, instance: str, flow: str) -> str:
         """What a flow is called in the feed."""
-        return self.labels.get((instance, flow), flow)
+        return self.labels.get((instance.partition("~")[0], flow), flow)
 
     async def _show(self, change: Change) -> None:
         flow = change.start.flow

@@ -5,8 +5,9 @@ from __future__ import annotations
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
 from halflap.gateway.route import Route
-from halflap.model import FlowKey
+from halflap.model import FlowKey, owner_of
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.shared import PREFIX as SHARED
 
 
 class Routes:
@@ -33,11 +34,35 @@ class Routes:
             return self._known[endpoint]
         at = self._known_at
         route = await self._read(endpoint)
-        if route is not None and at == catalogue.changed:
+        # A secret that was replaced is good for a while only, which no change tells the end of.
+        if route is not None and at == catalogue.changed and len(route.secrets) < 2:
             self._known[endpoint] = route
         return route
 
+    async def _read_shared(self, endpoint: str) -> Route | None:
+        """The route of an endpoint that is the integration's own, on the version that runs it."""
+        shared = self._catalogue.shared
+        found = await shared.find(endpoint)
+        version = None if found is None else await shared.version(found)
+        if found is None or version is None:
+            return None
+        flow = (await self._library.integration(version.hash)).flows.get(found.flow)
+        if flow is None or not flow.is_shared:
+            return None
+        owner = owner_of(found.integration)
+        seal, _ = self._resolver.seals(owner)
+        return Route(
+            endpoint=endpoint,
+            url=self._resolver.url(endpoint),
+            flow=FlowKey(owner, owner, found.integration, found.flow, version.hash, 0),
+            definition=flow,
+            secrets=await shared.secrets(endpoint),
+            seal=seal,
+        )
+
     async def _read(self, endpoint: str) -> Route | None:
+        if endpoint.startswith(SHARED):
+            return await self._read_shared(endpoint)
         catalogue = self._catalogue
         found = await catalogue.endpoints.find(endpoint)
         if found is None or not found.open:
@@ -45,7 +70,7 @@ class Routes:
         instance = await catalogue.instances.get(found.instance)
         integration = await self._library.integration(instance.version)
         flow = integration.flows.get(found.flow)
-        if flow is None:
+        if flow is None or not flow.has_url:
             return None
         seal, _ = self._resolver.seals(instance.customer)
         key = FlowKey(

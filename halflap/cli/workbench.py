@@ -19,7 +19,7 @@ from halflap.cli.screen import Screen
 from halflap.cli.settings import PREFIX, Settings
 from halflap.engine.bundle import pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
-from halflap.model import Instance, Version
+from halflap.model import Instance, Version, owner_of
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.secret import put_together, take_apart
@@ -161,6 +161,7 @@ class Workbench:
         for flow in integration.flows:
             label = flow if alone else f"{integration.name}.{flow}"
             self._feed.labels[instance.id, flow] = label
+            self._feed.labels[owner_of(integration.name), flow] = label
             self._screen.width = max(self._screen.width, len(label))
         if instance.state != "active":
             self._screen.problem(
@@ -301,7 +302,11 @@ class Workbench:
     ) -> None:
         """Show an active instance: each flow, its URL, and a line that sends it something."""
         bench.told = signature_of(integration)
-        urls = await self._host.resolver.urls(instance.id)
+        resolver = self._host.resolver
+        urls = {
+            **await resolver.urls(instance.id),
+            **await resolver.shared_urls(integration.name),
+        }
         self._screen.line("")
         self._screen.line((integration.name, "bold green"),
                           (f"  version {version.number}, active", "dim"))  # fmt: skip
@@ -321,6 +326,8 @@ class Workbench:
             return f"next at {due.astimezone():%d %b %H:%M:%S}" if due is not None else "never due"
         if flow.trigger.subscribes:
             return f"subscribed at {flow.trigger.trigger.component}"
+        if flow.is_shared:
+            return "shared by all customers"
         if declared.verify is not None and not isinstance(declared.verify, Unsigned):
             return "takes signed requests only"
         return flow.trigger.name

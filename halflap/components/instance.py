@@ -1,15 +1,15 @@
-"""Instance: the life of an instance, as triggers. Most integrations need none of them."""
+"""Instance: its life, and its own flows, as triggers. Most integrations need none of them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from halflap import Component, InvalidEvent, Model, Request
 
 component = Component(
     "instance",
     title="Instance",
-    description="Run a flow when an instance is activated or disabled.",
+    description="Run a flow when an instance is activated or disabled, or when another flow says so.",
 )
 
 
@@ -32,6 +32,12 @@ async def deploy(request: Request) -> Deployment:
 async def teardown(request: Request) -> Deployment:
     """The instance is disabled or removed: take down what deploy put up."""
     return read(request)
+
+
+@component.trigger(methods=())
+async def routed(request: Request) -> Any:
+    """Another flow of the integration hands an event on, or starts it: it has no URL of its own."""
+    return request.json()
 
 
 def read(request: Request) -> Deployment:

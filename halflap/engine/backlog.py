@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from halflap.model import SYSTEM
 from halflap.store.protocol import Journal
 
 SOONEST_SECONDS = 1.0
@@ -70,8 +71,17 @@ class Backlog:
         return await asyncio.shield(task)
 
     async def _look(self, customer: str) -> _Counted:
+        if customer.startswith(SYSTEM):
+            return await self._look_at_sender(customer)
         own = (await self._journal.limits(customer)).backlog
         limit = (self._journal.default_limits.backlog if own is None else own) or 0
         count = (await self._journal.load(customer, limit)).queued if limit else 0
         known = self._known[customer] = _Counted(limit, count, self._monotonic())
+        return known
+
+    async def _look_at_sender(self, sender: str) -> _Counted:
+        """How much of one sender waits at a shared endpoint: as much may as of a customer."""
+        limit = self._journal.default_limits.backlog or 0
+        count = await self._journal.live(sender) if limit else 0
+        known = self._known[sender] = _Counted(limit, count, self._monotonic())
         return known

@@ -237,10 +237,11 @@ class Deployer:
         """Let events come in, and wait."""
         await self._engine.hold(instance.id)
         integration = await self._library.integration(instance.version)
-        flows = [
-            name for name, flow in integration.flows.items() if flow.trigger.declaration.methods
-        ]
-        await self._catalogue.endpoints.ensure(instance.id, flows)
+        flows = integration.flows.items()
+        shared = [name for name, flow in flows if flow.is_shared]
+        await self._catalogue.shared.ensure(integration.name, shared)
+        own = [name for name, flow in flows if flow.has_url]
+        await self._catalogue.endpoints.ensure(instance.id, own)
         await self._catalogue.endpoints.open_all(instance.id)
 
     async def _start(

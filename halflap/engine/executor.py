@@ -18,6 +18,7 @@ from halflap.engine.lineage import Siblings
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
+from halflap.engine.routing import Aim, no_target
 from halflap.engine.scope import Scope
 from halflap.engine.step import Perform
 from halflap.engine.twoway import Current, Partner, ask
@@ -73,7 +74,7 @@ class Work:
     """All that running a flow of an instance needs, read once per execution."""
 
     flow: Flow[Any, Any, Any]
-    config: Config
+    config: Config | None
     customer: CustomerInfo
     instance: InstanceInfo
     urls: Mapping[str, str]
@@ -85,6 +86,8 @@ class Work:
     ask: Current = ask
     siblings: Siblings = field(default_factory=dict[str, Any])
     link: Callable[[SignalLink], str] = no_links
+    aim: Aim = no_target
+    shared_urls: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -197,6 +200,7 @@ class Executor:
             if news.current is not None:
                 event = fitted(flow, {**plain_fields(told), **news.current})
         running.recorder.set(recorder)
+        home = start.flow.customer if start.flow.is_shared else start.flow.instance
         ctx: Context[Any] = Context(
             config=work.config,
             customer=work.customer,
@@ -207,16 +211,20 @@ class Executor:
             urls=work.urls,
             secrets=work.secret,
             scopes={
-                "flow": f"flow:{start.flow.instance}:{flow.name}",
-                "instance": f"instance:{start.flow.instance}",
+                "flow": f"flow:{home}:{flow.name}",
+                "instance": f"instance:{home}",
                 "integration": f"integration:{start.flow.integration}",
             },
             recorder=recorder,
             siblings=work.siblings,
             link=work.link,
+            shared_urls=work.shared_urls,
         )
         recorder.siblings = work.siblings
         value = await flow.function(ctx, event)
+        if flow.preprocess is not None and not isinstance(value, Ignore):
+            recorder.aim = work.aim
+            value = await recorder.route(flow, value)
         recorder.close(scope)
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
@@ -261,7 +269,8 @@ def encoded(flow: Flow[Any, Any, Any], value: Any) -> bytes:
         kind = "bytes" if isinstance(value.body, bytes) else "value"
         shown = {"status": value.status, "headers": dict(value.headers), "body": body, "kind": kind}
         return encode_value({"$reply": shown}, None, refuse_secret)
-    adapter = None if flow.result_type is Any else adapter_of(flow.result_type)
+    untyped = flow.result_type is Any or flow.preprocess is not None  # of another flow
+    adapter = None if untyped else adapter_of(flow.result_type)
     return encode_value(value, adapter, refuse_secret)
 
 

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import CALL, SYSTEM, Event, Micros, Start, new_id, to_datetime
+from halflap.model import CALL, SYSTEM, Event, FlowKey, Micros, Start, new_id, to_datetime
+from halflap.sdk.declared import kept, wanted
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 
@@ -31,27 +32,62 @@ def child_of(
         raise DefinitionError(
             "a deploy or teardown flow can start no other: events wait until it has ended"
         )
+    made = call_event(parent, event, at, flow.name)
+    return _child(
+        parent, path, at, replace(parent.flow, flow=flow.name), flow, made, as_request(made), bound
+    )
+
+
+def call_event(parent: Start, event: bytes, at: Micros, flow: str) -> Event:
+    """A typed event, made by the flow that starts another."""
     depth = depth_of(parent.event) + 1
     if depth > MOST_DEEP:
         raise DefinitionError(
-            f"{flow.name} would be started by {MOST_DEEP} executions, each by the next: is there an "
-            "end to it?"
+            f"{flow} would be started by {MOST_DEEP} executions, each by the next: is there an end "
+            "to it?"
         )
     headers = (
         ("content-type", "application/json"),
         (PARENT, parent.execution),
         (DEPTH, str(depth)),
     )
-    made = Event(CALL, "", "", headers, event, at)
-    request = as_request(made)
+    return Event(CALL, "", "", headers, event, at)
+
+
+def routed(
+    parent: Start, path: str, at: Micros, key: FlowKey, flow: Flow[Any, Any, Any], event: Event
+) -> Start | None:
+    """The start of what the route at `path` leads to; None where the flow's filter wants nothing.
+
+    A request that is handed on as it came is taken as its own URL would take it.
+    """
+    request = as_request(event)
+    if event.method != CALL:
+        if not wanted(flow.filter, request):
+            return None
+        if flow.keep is not None:
+            event = replace(event, body=kept(event.body, flow.keep))
+    return _child(parent, path, at, key, flow, event, request, False)
+
+
+def _child(
+    parent: Start,
+    path: str,
+    at: Micros,
+    target: FlowKey,
+    flow: Flow[Any, Any, Any],
+    event: Event,
+    request: Request,
+    bound: bool,
+) -> Start:
     key = said(flow.trigger.declaration.key, request)
     return Start(
         execution=derived(parent.execution, path, at),
-        flow=replace(parent.flow, flow=flow.name),
-        event=made,
+        flow=target,
+        event=event,
         root=derived(parent.root, path, at),
         key=key,
-        order=flow.order_of(parent.flow.instance, key, partial(said, request=request)),
+        order=flow.order_of(target.instance, key, partial(said, request=request)),
         parent=parent.execution,
         bound=bound,
     )
@@ -71,16 +107,16 @@ def depth_of(event: Event) -> int:
 
 
 def as_request(event: Event) -> Request:
-    """An event of ours as what a flow's declared functions read."""
+    """A kept event as what a flow's declared functions read."""
     return Request(
         method=event.method,
-        path="",
-        query="",
+        path=event.path,
+        query=event.query,
         headers=Headers(event.headers),
         body=event.body,
-        url="",
+        url=event.url,
         received_at=to_datetime(event.received_at),
-        part=0,
+        part=event.part,
     )
 
 

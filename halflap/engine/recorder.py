@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from halflap.engine.doing import Cancelled, Doing
+from halflap.engine.doing import Doing
 from halflap.engine.echo import CHECK
-from halflap.engine.scope import Scope, current, current_scope, escaped
+from halflap.engine.routing import Routes
+from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.step import as_step, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
-from halflap.engine.waiting import Waits
-from halflap.errors import Fenced, Overruled, StoreError
+from halflap.errors import Overruled
 from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import decode_value, encode_inputs, encode_value
-from halflap.sdk.running import RunningStep, Suspended
+from halflap.sdk.running import RunningStep
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
 
 
-class StepRecorder(Waits):
+class StepRecorder(Routes):
     """The `Recorder` of one attempt of one execution: its verbs, each of them a step."""
 
     def now(self) -> datetime:
@@ -108,52 +107,6 @@ class StepRecorder(Waits):
         # An app that knows the key of an earlier try refuses it with another body.
         step.variant = f"\0without {told_of(found.stands)}"
         return without(writes, arguments, found.stands)
-
-    async def gather(
-        self,
-        items: list[Any],
-        keys: list[str],
-        do: Callable[[Any], Awaitable[Any]],
-        limit: int,
-    ) -> list[Any]:
-        """Run a branch for each item, in a scope of its own."""
-        parent = current_scope()
-        name = parent.next_path("gather")
-        gate = asyncio.Semaphore(max(limit, 1))
-        scopes = [self._past.branch(parent, f"{name}[{escaped(key)}]/") for key in keys]
-
-        async def branch(item: Any, scope: Scope) -> Any:
-            scope.task = asyncio.current_task()
-            current.set(scope)
-            async with gate:
-                result = await do(item)
-                self._past.close(scope)
-                return result
-
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(branch(i, s)) for i, s in zip(items, scopes, strict=True)]
-        try:
-            if tasks:
-                await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            raise
-        for each in scopes:
-            parent.now = max(parent.now, each.now)
-            parent.lines += each.lines
-        errors = [each.exception() for each in tasks if not each.cancelled()]
-        for error in errors:
-            if isinstance(error, Fenced | StoreError):
-                raise error
-        if any(each.unwinding for each in scopes):
-            parent.unwinding = True
-            raise Cancelled if self.cancelled else Suspended
-        for error in errors:
-            if error is not None:
-                raise error
-        return [each.result() for each in tasks]
 
     async def read_state(self, scope: str, key: str) -> Any:
         """See `State.get`; `ANY` where there is no value."""

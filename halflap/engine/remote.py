@@ -21,10 +21,12 @@ from halflap.errors import Fenced
 from halflap.model import (
     Customer,
     EndpointRecord,
+    FlowKey,
     Instance,
     LogLine,
     Outcome,
     Record,
+    SharedEndpoint,
     Signal,
     Start,
     StateWrite,
@@ -52,6 +54,8 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "unlock": (tuple[str], None),
     "status": (tuple[str, str, int | None], None),
     "refresh": (tuple[str, int, dict[str, str], bytes], bool),
+    "addressed": (tuple[str, str | None, str], list[Instance]),
+    "shared": (tuple[str], dict[str, SharedEndpoint]),
     "endpoints": (tuple[str], dict[str, EndpointRecord]),
     "endpoint_secret": (tuple[str], str),
     "subscription": (tuple[str, str], Shown | None),
@@ -107,7 +111,7 @@ class Clerk:
             case "list_state":
                 return await turn.list_state(*arguments)
             case "begin":
-                return await turn.begin(own_child(arguments[0], turn.start))
+                return await turn.begin(await self._own_child(arguments[0], turn.start))
             case "outcome":
                 return await turn.outcome(*arguments)
             case _:
@@ -152,6 +156,34 @@ class Clerk:
         kept = await self._catalogue.connections.refresh(connection, generation, secrets, plain)
         return kept is not None
 
+    async def _addressed(
+        self, integration: str, field: str | None, value: str
+    ) -> Sequence[Instance]:
+        return await self._catalogue.instances.addressed(integration, field, value)
+
+    async def _shared(self, integration: str) -> dict[str, SharedEndpoint]:
+        return await self._catalogue.shared.of_integration(integration)
+
+    async def _own_child(self, start: Start, parent: Start) -> Start:
+        """A start that a child process asks for, of what its own execution may start.
+
+        That of a shared endpoint may start flows of any instance of its integration.
+        """
+        flow = parent.flow
+        if flow.is_shared:
+            instance = await self._catalogue.instances.get(start.flow.instance)
+            flow = replace(
+                flow,
+                customer=instance.customer,
+                instance=instance.id,
+                integration=instance.integration,
+                version=start.flow.version,
+                revision=start.flow.revision,
+            )
+        if flow.integration != parent.flow.integration:
+            raise Fenced(f"{start.execution} is of another integration than {parent.execution}")
+        return own_child(start, parent, flow)
+
     async def _endpoints(self, instance: str) -> dict[str, EndpointRecord]:
         return await self._catalogue.endpoints.of_instance(instance)
 
@@ -182,10 +214,9 @@ class Clerk:
         await self._catalogue.subscriptions.remove(instance, flow)
 
 
-def own_child(start: Start, parent: Start) -> Start:
+def own_child(start: Start, parent: Start, of: FlowKey) -> Start:
     """A start that a child process asks for; another one's than its own execution's is refused."""
-    flow = replace(start.flow, flow=parent.flow.flow)
-    if start.parent != parent.execution or flow != parent.flow:
+    if start.parent != parent.execution or replace(start.flow, flow=of.flow) != of:
         raise Fenced(f"{start.execution} is no child of {parent.execution}")
     return start
 
@@ -238,6 +269,7 @@ class RemoteCatalogue:
         self.connections = _Connections(desk)
         self.instances = _Instances(desk)
         self.endpoints = _Endpoints(desk)
+        self.shared = _Shared(desk)
         self.subscriptions = _Subscriptions(desk)
 
 
@@ -263,6 +295,11 @@ class _Instances(_Noun):
     async def revision(self, instance: str, number: int) -> tuple[dict[str, Any], dict[str, str]]:
         plain, connections = await self._ask("revision", instance, number)
         return codec.decode(plain), connections
+
+    async def addressed(
+        self, integration: str, field: str | None, value: str
+    ) -> Sequence[Instance]:
+        return await self._ask("addressed", integration, field, value)
 
 
 class _Connections(_Noun):
@@ -304,6 +341,11 @@ class _Endpoints(_Noun):
 
     async def secret(self, endpoint: str) -> str:
         return await self._ask("endpoint_secret", endpoint)
+
+
+class _Shared(_Noun):
+    async def of_integration(self, integration: str) -> dict[str, SharedEndpoint]:
+        return await self._ask("shared", integration)
 
 
 class _Subscriptions(_Noun):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -12,15 +13,17 @@ from halflap.engine.executor import Work
 from halflap.engine.gate import AccountGate, limits_of
 from halflap.engine.judge import Judges
 from halflap.engine.library import Library
+from halflap.engine.routing import Target
 from halflap.engine.throttle import LocalKeeper, Throttles
 from halflap.engine.twoway import Partner
-from halflap.errors import ConfigError, NotFound, Unauthorized
+from halflap.errors import ConfigError, DefinitionError, NotFound, Unauthorized, Unrouted
 from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection, wall_clock
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.link import PREFIX, SignalLink, write_link
+from halflap.sdk.routing import Route
 from halflap.sdk.schema import Config
 from halflap.sdk.secret import config_error, put_together, take_apart
 from halflap.store.catalogue import Catalogue
@@ -70,6 +73,8 @@ class Resolver:
 
     async def _read(self, key: FlowKey) -> Work:
         integration = await self.library.integration(key.version)
+        if key.is_shared:
+            return self._shared(integration, key)
         customer = await self._catalogue.customers.get(key.customer)
         instance = await self._catalogue.instances.get(key.instance)
         secrets = await self._endpoint_secrets(key.instance)
@@ -89,7 +94,83 @@ class Resolver:
             partner=partner_of(flow, config),
             siblings=integration.flows,
             link=self.link,
+            aim=self.aim,
+            shared_urls=await self.shared_urls(key.integration),
         )
+
+    def _shared(self, integration: Integration[Any], key: FlowKey) -> Work:
+        """What running a flow of a shared endpoint needs: nothing of any customer's."""
+        seal, unseal = self.seals(key.customer)
+        return Work(
+            flow=self._flow(integration, key),
+            config=None,
+            customer=CustomerInfo(key.customer, f"{integration.title}: all customers"),
+            instance=InstanceInfo(key.customer, "shared endpoint"),
+            urls={},
+            secret=refuse_secret,
+            seal=seal,
+            unseal=unseal,
+            egress=self.egress,
+            siblings=integration.flows,
+            link=self.link,
+            aim=self.aim,
+        )
+
+    async def aim(self, key: FlowKey, route: Route) -> Target:
+        """Where a route of a flow leads; `Unrouted`, with what to mend, where nobody takes it."""
+        target = key if not key.is_shared else await self._addressee(key.integration, route)
+        integration = await self.library.integration(target.version)
+        flow = integration.flows.get(route.name)
+        if flow is None:
+            raise Unrouted(
+                f"version {target.version[:12]} of {key.integration}, which {target.instance} is on, "
+                f"has no flow {route.name!r}; upgrade the instance, then replay this"
+            )
+        if flow.preprocess is not None or flow.trigger.declaration.lifecycle is not None:
+            raise Unrouted(f"{route.name} takes no routed events; route to another flow")
+        _, unseal = self.seals(key.customer)
+        seal, _ = self.seals(target.customer)
+        return Target(replace(target, flow=flow.name), flow, lambda text: seal(unseal(text)))
+
+    async def _addressee(self, integration: str, route: Route) -> FlowKey:
+        """The one instance that takes what a route of a shared endpoint says."""
+        [(how, value)] = route.whose.items()
+        found = await self._addressed(integration, how, value)
+        if not found:
+            raise Unrouted(
+                f"no instance of {integration} has {how} = {value!r}; activate one for that customer, "
+                "then replay this"
+            )
+        taking = [each for each in found if await self._takes_events(each)]
+        if len(taking) > 1:
+            told = ", ".join(f"{each.name} ({each.id})" for each in taking)
+            raise Unrouted(
+                f"{len(taking)} instances of {integration} have {how} = {value!r}: {told}; route "
+                "with instance=, or disable all but one, then replay this"
+            )
+        if not taking:
+            told = ", ".join(f"{each.name} ({each.id}) is {each.state}" for each in found)
+            raise Unrouted(f"{told}, and takes no events; activate it, then replay this")
+        [one] = taking
+        return FlowKey(one.customer, one.id, one.integration, "", one.version, one.revision)
+
+    async def _addressed(self, integration: str, how: str, value: str) -> Sequence[Instance]:
+        instances = self._catalogue.instances
+        if how == "instance":
+            try:
+                found = await instances.get(value)
+            except NotFound:
+                return ()
+            return [found] if found.integration == integration else ()
+        field = how.removeprefix("config.") if how != "customer" else None
+        return await instances.addressed(integration, field, value)
+
+    async def _takes_events(self, instance: Instance) -> bool:
+        """Whether its URLs take events: now, or to wait until it is active, or is mended."""
+        if instance.state != "failed":
+            return instance.state in ("active", "activating", "upgrading")
+        endpoints = await self._catalogue.endpoints.of_instance(instance.id)
+        return any(each.open for each in endpoints.values())
 
     def _flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
         if key.flow.startswith(SYSTEM):
@@ -168,6 +249,11 @@ class Resolver:
         endpoints = await self._catalogue.endpoints.of_instance(instance)
         return {flow: self.url(each.id) for flow, each in endpoints.items()}
 
+    async def shared_urls(self, integration: str) -> dict[str, str]:
+        """The URLs of an integration's shared pre-process flows."""
+        endpoints = await self._catalogue.shared.of_integration(integration)
+        return {flow: self.url(each.id) for flow, each in endpoints.items()}
+
     def url(self, endpoint: str) -> str:
         """The public URL of an endpoint."""
         return f"{self._base_url().rstrip('/')}/hooks/{endpoint}"
@@ -219,6 +305,11 @@ class Resolver:
             return self._vault.open(base64.b64decode(text), about)
 
         return seal, unseal
+
+
+def refuse_secret(flow: str) -> SecretStr:
+    """A flow of a shared endpoint is nobody's, so it has nobody's secrets."""
+    raise DefinitionError(f"the secret of {flow} is an instance's, and a shared flow has none")
 
 
 def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:

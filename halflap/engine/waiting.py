@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from halflap.engine.doing import Pause, Steps
+from halflap.engine.branches import Branches
+from halflap.engine.doing import Pause
 from halflap.engine.lineage import Siblings, child_of
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.errors import InvalidEvent, NotFound, TimedOut
@@ -19,7 +20,7 @@ from halflap.sdk.trigger import first_line
 ASK_AGAIN: Micros = 30_000_000
 
 
-class Waits(Steps):
+class Waits(Branches):
     """The verbs of the `Recorder` that wait."""
 
     siblings: Siblings = {}

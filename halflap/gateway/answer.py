@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
-from halflap.gateway.intake import pick
 from halflap.model import Failure, Outcome, Started
 from halflap.sdk import codec
+from halflap.sdk.declared import pick
 from halflap.sdk.request import Request
 from halflap.sdk.trigger import Answer as Declared
 from halflap.sdk.trigger import FlowResult, Reply

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ import structlog
 
 from halflap.errors import HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import cut, dedupe_of, kept, pick, said, wanted, with_body
+from halflap.gateway.intake import cut, dedupe_of, with_body
 from halflap.gateway.large import (
     Gone,
     check_large,
@@ -28,15 +30,18 @@ from halflap.model import (
     Chance,
     Clock,
     Event,
+    FlowKey,
     Micros,
     Rejection,
     Start,
     Started,
     new_id,
+    owner_of,
     random_bits,
     to_datetime,
 )
 from halflap.sdk._proof import begin
+from halflap.sdk.declared import kept, pick, said, wanted
 from halflap.sdk.request import Headers, Request, decompress
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
 
@@ -159,7 +164,7 @@ class Gateway:
             return unwanted(declared, request)
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
-        if await self._has_no_room(route, len(starts)):
+        if await self._has_no_room([each.flow for each in starts]):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._engine.start(starts)
         return await self._accepted(declared, request, started)
@@ -175,7 +180,7 @@ class Gateway:
         size = check_large(route, head, limit)
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
-        if await self._has_no_room(route, 1):
+        if await self._has_no_room([flow_of(route, head)]):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         proof = begin(declared.verify, head, route.secrets, head.received_at)
         execution = new_id("exe", now=self._clock(), chance=self._chance())
@@ -198,12 +203,16 @@ class Gateway:
             await self._large.discard(blob)
         return await self._accepted(declared, request, started)
 
-    async def _has_no_room(self, route: Route, count: int) -> bool:
-        flow = route.flow
-        if self._is_full is None or not await self._is_full(flow.customer, count):
+    async def _has_no_room(self, flows: Sequence[FlowKey]) -> bool:
+        """Whether a customer, or a sender to a shared endpoint, has too much queued already."""
+        if self._is_full is None:
             return False
-        self._count(flow.instance, flow.flow, "refused: backlog")
-        return True
+        wanted = Counter(each.instance if each.is_shared else each.customer for each in flows)
+        for owner, count in wanted.items():
+            if await self._is_full(owner, count):
+                self._count(flows[0].instance, flows[0].flow, "refused: backlog")
+                return True
+        return False
 
     async def _accepted(
         self, declared: Declaration, request: Request, started: Sequence[Started]
@@ -228,7 +237,7 @@ class Gateway:
             starts.append(
                 Start(
                     execution=execution,
-                    flow=route.flow,
+                    flow=flow_of(route, part),
                     event=event_of(part, route, now),
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
@@ -254,6 +263,15 @@ class Gateway:
             if name.lower().decode("latin-1") not in SEALED_HEADERS
         )
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
+
+
+def flow_of(route: Route, request: Request) -> FlowKey:
+    """The flow that takes a request: of a shared endpoint, with the sender's own place in the queue."""
+    how = route.definition.preprocess
+    sender = None if how is None or how.sender is None else said(how.sender, request)
+    if not sender:
+        return route.flow
+    return replace(route.flow, instance=owner_of(route.flow.integration, sender))
 
 
 def unwanted(declared: Declaration, request: Request) -> Answer:

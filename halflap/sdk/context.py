@@ -188,7 +188,7 @@ class Context(Generic[C_co]):
     def __init__(
         self,
         *,
-        config: C_co,
+        config: C_co | None,
         customer: CustomerInfo,
         instance: InstanceInfo,
         execution: str,
@@ -200,8 +200,10 @@ class Context(Generic[C_co]):
         recorder: Recorder,
         siblings: Mapping[str, Flow[Any, Any, Any]] | None = None,
         link: Callable[[SignalLink], str] | None = None,
+        shared_urls: Mapping[str, str] | None = None,
     ) -> None:
         self._link = link
+        self._shared_urls = shared_urls or {}
         self._siblings = siblings or {}
         self._config = config
         self.customer = customer
@@ -218,6 +220,11 @@ class Context(Generic[C_co]):
     @property
     def config(self) -> C_co:
         """What the customer filled in: pinned for the execution; secrets are read live."""
+        if self._config is None:
+            raise DefinitionError(
+                f"the flow {self.flow} takes the events of all customers, so it has nobody's config; "
+                "the flow that it hands an event on to has the customer's"
+            )
         return self._config
 
     def now(self) -> datetime:
@@ -275,6 +282,10 @@ class Context(Generic[C_co]):
         if found is None or not (flow is found or isinstance(flow, str)):
             raise DefinitionError(
                 f"the flow {name} is none of this integration's: {', '.join(self._siblings)}"
+            )
+        if found.preprocess is not None:
+            raise DefinitionError(
+                f"the flow {name} takes events at its URL and hands them on; start the flow itself"
             )
         return found
 
@@ -416,13 +427,16 @@ class Context(Generic[C_co]):
         await self._recorder.write_pair(pairs, pairs.ids(known), remove=True)
 
     def url(self, flow: Flow[Any, Any, Any] | str) -> str:
-        """The URL of a sibling flow of this instance; stable through redeploys and versions."""
+        """The URL of a sibling flow of this instance; stable through redeploys and versions.
+
+        That of a shared pre-process flow is the same for all customers.
+        """
         name = flow if isinstance(flow, str) else flow.name
-        if name not in self._urls:
-            raise DefinitionError(
-                f"the flow {name} has no URL; those that have: {list(self._urls)}"
-            )
-        return self._urls[name]
+        found = self._urls.get(name) or self._shared_urls.get(name)
+        if found is None:
+            known = [*self._urls, *self._shared_urls]
+            raise DefinitionError(f"the flow {name} has no URL; those that have: {known}")
+        return found
 
     @property
     def urls(self) -> frozenset[str]:
@@ -436,7 +450,13 @@ class Context(Generic[C_co]):
 
     def secret(self, flow: Flow[Any, Any, Any] | str) -> SecretStr:
         """The secret of a sibling flow's endpoint, made by us, with which its app signs."""
-        return self._secrets(flow if isinstance(flow, str) else flow.name)
+        name = flow if isinstance(flow, str) else flow.name
+        if name in self._shared_urls and name not in self._urls:
+            raise DefinitionError(
+                f"the secret of {name} signs for all customers, so no customer's app may have it; set "
+                "it up at the app by hand: halflap integrations endpoint --secrets"
+            )
+        return self._secrets(name)
 
 
 def settling(do: Callable[[T], Awaitable[Any]]) -> Callable[[T], Awaitable[Settled[Any]]]:

@@ -18,6 +18,7 @@ from halflap.sdk.context import Context
 from halflap.sdk.order import FlowOrder
 from halflap.sdk.pairs import Pairs, checked_pairs, order_of
 from halflap.sdk.request import Request
+from halflap.sdk.routing import Preprocess, Routing, Sender
 from halflap.sdk.schema import Config, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
 
@@ -42,6 +43,7 @@ class Flow(Generic[C, E, R]):
         max_age: timedelta,
         pairs: Pairs | None = None,
         order: FlowOrder | None = None,
+        preprocess: Preprocess | None = None,
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -55,6 +57,7 @@ class Flow(Generic[C, E, R]):
         self.max_age = max_age
         self.pairs = pairs
         self.order = order
+        self.preprocess = preprocess
         self.side: str | None = None
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) != 2 or not inspect.iscoroutinefunction(function):
@@ -67,6 +70,16 @@ class Flow(Generic[C, E, R]):
         self.result_type: Any = hints.get("return", PydanticUndefined)
         if self.result_type is PydanticUndefined:
             self.result_type = Any
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its URL is the integration's own, the same for all customers."""
+        return self.preprocess is not None and self.preprocess.shared
+
+    @property
+    def has_url(self) -> bool:
+        """Whether each instance has a URL for it."""
+        return bool(self.trigger.declaration.methods) and not self.is_shared
 
     def order_of(
         self, instance: str, key: str | None, read: Callable[[Pick], str | None]
@@ -103,6 +116,22 @@ class FlowDecorator(Generic[C, E]):
     options: dict[str, Any]
 
     def __call__(self, function: Callable[[Context[C], E], Awaitable[R]], /) -> Flow[C, E, R]:
+        flow = Flow(function, trigger=self.trigger, **self.options)
+        self.integration.add(flow)
+        return flow
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessDecorator(Generic[C, E]):
+    """`@integration.preprocess(…)`."""
+
+    integration: Integration[C]
+    trigger: BoundTrigger[E]
+    options: dict[str, Any]
+
+    def __call__(
+        self, function: Callable[[Context[C], E], Awaitable[Routing]], /
+    ) -> Flow[C, E, Routing]:
         flow = Flow(function, trigger=self.trigger, **self.options)
         self.integration.add(flow)
         return flow
@@ -182,6 +211,39 @@ class Integration(Generic[C]):
         }
         return FlowDecorator(self, bound, options)
 
+    def preprocess(
+        self,
+        *,
+        trigger: Trigger[..., E] | BoundTrigger[E],
+        shared: bool = False,
+        sender: Sender | None = None,
+        title: str | None = None,
+        filter: Callable[[Request], bool] | None = None,
+        keep: Sequence[str] | None = None,
+        timeout: timedelta = timedelta(minutes=1),
+        max_age: timedelta = timedelta(days=3),
+    ) -> PreprocessDecorator[C, E]:
+        """Make a pre-process flow: one URL, whose events its function hands on to sibling flows.
+
+            @integration.preprocess(trigger=webhook.request(signature="github"))
+            async def receive(ctx, event) -> Route | DeadLetter: ...
+
+        It returns a `Route`, several of them, `Ignore`, or a `DeadLetter` with the reason. `shared`:
+        the URL is the integration's, for all its customers, and each route says whose event it is;
+        else every instance has a URL of its own. `sender`: a pure function that reads who sent a
+        request to a shared URL, so that nobody waits for what another one floods it with.
+        """
+        bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
+        options = {
+            "title": title,
+            "filter": filter,
+            "keep": keep,
+            "timeout": timeout,
+            "max_age": max_age,
+            "preprocess": Preprocess(shared, sender),
+        }
+        return PreprocessDecorator(self, bound, options)
+
     def add(self, flow: Flow[C, Any, Any]) -> None:
         """Add a flow; its name and its place in the instance's life must be free."""
         if flow.name in self.flows:
@@ -193,7 +255,28 @@ class Integration(Generic[C]):
             self._check_order(flow, flow.order)
         if flow.pairs is not None:
             self._take_side(flow, flow.pairs)
+        if flow.preprocess is not None:
+            self._check_preprocess(flow, flow.preprocess)
         self.flows[flow.name] = flow
+
+    def _check_preprocess(self, flow: Flow[C, Any, Any], how: Preprocess) -> None:
+        said: str | None = None
+        if not flow.trigger.declaration.methods:
+            said = f"takes events at a URL, and its trigger {flow.trigger.name} has none"
+        elif how.shared and flow.trigger.subscribes:
+            said = (
+                f"is shared, and its trigger {flow.trigger.name} subscribes for one instance; set its "
+                "URL up at the app by hand, once for all customers"
+            )
+        elif how.shared and flow.trigger.declaration.secret.startswith("connection."):
+            said = (
+                f"is shared, and its trigger {flow.trigger.name} verifies with one customer's "
+                "connection; take a trigger that verifies with the endpoint's own secret"
+            )
+        elif how.sender is not None and not how.shared:
+            said = "has sender=, which is for a shared URL; leave it out, or add shared=True"
+        if said is not None:
+            raise DefinitionError(f"the pre-process flow {flow.name} {said}", where=flow.where)
 
     def _check_order(self, flow: Flow[C, Any, Any], order: FlowOrder) -> None:
         if not isinstance(order, FlowOrder):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -91,7 +91,7 @@ def _part(connection: sqlite3.Connection, sql: str, name: str, bit: int) -> bool
     left = HELD_AT_ONCE
     instance, _, flow = name.partition("/")
     instances = [instance]
-    if instance.startswith("cus_"):
+    if instance.startswith(("cus_", "$")):
         instances = [row[0] for row in connection.execute(LIVE_INSTANCES, (instance,)).fetchall()]
     for each in instances:
         values = {"bit": bit, "instance": each, "flow": flow, "name": name, "most": left}

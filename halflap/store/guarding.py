@@ -20,7 +20,16 @@ TABLES = """
 SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'
 """
 """A view of the file's would show its tables as they are, so it is hidden as well."""
-CATALOGUE = ("customers", "versions", "targets", "endpoints", "subscriptions", "schedules", *MADE)
+CATALOGUE = (
+    "customers",
+    "versions",
+    "targets",
+    "endpoints",
+    "shared_endpoints",
+    "subscriptions",
+    "schedules",
+    *MADE,
+)
 """What is written through the catalogue; the journal is written by the engine, which is in no scope."""
 VERBS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 REFUSED = "a row of another customer, or of a table that no customer writes to"

@@ -44,7 +44,7 @@ def limits_of(
     found: dict[str, Limited] = {}
     for lane in lanes:
         row = connection.execute(OWN, (lane,)).fetchone()
-        if row is None and everybody and lane != SYSTEM:
+        if row is None and everybody and not lane.startswith(SYSTEM):
             row = (lane, None, None, None, 0)
         if row is not None:
             found[lane] = limited(row, default)

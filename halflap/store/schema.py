@@ -26,6 +26,13 @@ The catalogue
                 connection that each connection field names.
   endpoints     `/hooks/<id>`, one per flow of an instance, made once and kept through versions;
                 closed while the instance is disabled. `secret` is sealed.
+  shared_endpoints  the URLs of an integration's shared pre-process flows, the same for all its
+                customers and versions. `former` is the secret before, good until `former_until`;
+                `version` the one that an operator picked, NULL: production's, else the newest.
+  addresses     by what an instance can be found: each plain, short value of its present config, and
+                of the connections in it (`field` is `salesforce.auth.organization_id`; the row
+                whose `value` is the connection's id is `salesforce`). Written in the transaction
+                that changes the config or the connection; secrets are never among them.
   subscriptions what a trigger made at an app: its id there, sealed secret. Removed when the app
                 has forgotten it.
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
@@ -180,6 +187,31 @@ CREATE TABLE endpoints (
     UNIQUE (instance, flow),
     FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shared_endpoints (
+    id TEXT PRIMARY KEY,
+    integration TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    former BLOB,
+    former_until INTEGER NOT NULL DEFAULT 0,
+    version TEXT REFERENCES versions (hash),
+    made_at INTEGER NOT NULL,
+    UNIQUE (integration, flow)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE addresses (
+    integration TEXT NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    customer TEXT NOT NULL,
+    connection TEXT,
+    PRIMARY KEY (integration, field, value, instance),
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX addresses_by_instance ON addresses (instance);
+CREATE INDEX addresses_by_connection ON addresses (connection) WHERE connection IS NOT NULL;
 
 CREATE TABLE subscriptions (
     instance TEXT NOT NULL,

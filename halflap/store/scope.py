@@ -37,6 +37,7 @@ SEEN: Mapping[str, str] = MappingProxyType(
         "connections": "(customer = {me} OR (customer IS NULL AND {me} <> ''))",
         "instances": "customer = {me}",
         "revisions": "customer = {me}",
+        "addresses": "customer = {me}",
         "endpoints": "customer = {me}",
         "subscriptions": "customer = {me}",
         "schedules": "customer = {me}",
@@ -74,6 +75,7 @@ MADE: Mapping[str, str] = MappingProxyType(
         "connections": "customer = {me}",
         "instances": "customer = {me}",
         "revisions": "customer = {me}",
+        "addresses": "customer = {me}",
     }
 )
 """By table, which rows a customer makes, changes and removes; of all others, none."""

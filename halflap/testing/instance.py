@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast, get_args
 from urllib.parse import urlencode
@@ -13,19 +15,23 @@ from pydantic import SecretStr
 
 from halflap.engine.executor import Work
 from halflap.engine.resolver import partner_of, validated
-from halflap.errors import DefinitionError
+from halflap.engine.routing import Target
+from halflap.errors import DefinitionError, Unrouted
 from halflap.model import FlowKey
 from halflap.sdk.connection import Connection
-from halflap.sdk.context import CustomerInfo, InstanceInfo
+from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.link import PREFIX, SignalLink
 from halflap.sdk.pairs import RecordState
+from halflap.sdk.routing import Route
 from halflap.sdk.schema import Config, hints_of
 from halflap.testing.fake import Fake, FakeEgress
 from halflap.testing.sample import sample_connection
 
 CUSTOMER = CustomerInfo("cus_test", "Test customer")
 INSTANCE = "ins_test"
+ROUTED = "ins_routed"
+"""Whose an event is that a pre-process flow under test has handed on."""
 HOOKS = "https://halflap.example/hooks"
 
 
@@ -37,7 +43,7 @@ class TestInstance:
     def __init__(
         self,
         integration: Integration[Any],
-        config: Config | Mapping[str, Any],
+        config: Config | Mapping[str, Any] | None,
         customer: CustomerInfo | str | None,
         urls: Mapping[str, str],
         fake: Fake | None,
@@ -47,16 +53,15 @@ class TestInstance:
         self.network = fake or Fake()
         self.records = dict(records)
         self._before = len(self.network.mistakes)
-        self.config = self._filled(config)
+        self.config = None if config is None else self._filled(config)
         self.customer = (
             CustomerInfo(CUSTOMER.id, customer)
             if isinstance(customer, str)
             else customer or CUSTOMER
         )
-        made = {
-            name: f"{HOOKS}/{name}"
-            for name, flow in integration.flows.items()
-            if flow.trigger.declaration.methods
+        made = {name: f"{HOOKS}/{name}" for name, flow in integration.flows.items() if flow.has_url}
+        self.shared_urls = {
+            name: f"{HOOKS}/{name}" for name, flow in integration.flows.items() if flow.is_shared
         }
         self.urls = {**made, **urls}
 
@@ -74,9 +79,18 @@ class TestInstance:
         siblings = self.integration.flows
 
         async def find(key: FlowKey) -> Work:
+            if key.instance == ROUTED:
+                return self._work(passed_on(siblings[key.flow]))
             return self._work(flow if key.flow == flow.name else called(siblings[key.flow]))
 
         return find
+
+    async def aim(self, key: FlowKey, route: Route) -> Target:
+        """Where a route leads: to its flow, which does nothing here, being another test's."""
+        flow = self.integration.flows.get(route.name)
+        if flow is None:
+            raise Unrouted(f"{self.integration.name} has no flow {route.name!r}")
+        return Target(replace(key, flow=route.name, instance=ROUTED), flow, lambda text: text)
 
     def _work(self, flow: Flow[Any, Any, Any]) -> Work:
         return Work(
@@ -89,10 +103,12 @@ class TestInstance:
             seal=self.seal,
             unseal=self.unseal,
             egress=FakeEgress(self.network),
-            partner=partner_of(flow, self.config),
+            partner=None if self.config is None else partner_of(flow, self.config),
             ask=self.ask,
             siblings=self.integration.flows,
             link=link,
+            aim=self.aim,
+            shared_urls=self.shared_urls,
         )
 
     async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:
@@ -126,6 +142,17 @@ class TestInstance:
 
     def _linked(self, connection: Connection, name: str) -> Connection:
         return connection if connection._link is not None else self.network.link(connection, name)
+
+
+def passed_on(flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
+    """A flow that got an event, and does nothing."""
+
+    async def function(ctx: Context[Any], event: Any) -> None:
+        return None
+
+    made = copy.copy(flow)
+    made.function, made.pairs = function, None
+    return made
 
 
 def link(link: SignalLink) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from halflap.model import ExecutionState, Failure, LogLine, Outcome, Record
 from halflap.sdk import codec
 from halflap.sdk.action import Action, Call
+from halflap.sdk.routing import Route
 from halflap.sdk.schema import UNSET
 
 
@@ -104,6 +105,15 @@ class Result:
     def error(self) -> Failure | None:
         """The error that ended it."""
         return self.outcome.failure if self.outcome is not None else None
+
+    @property
+    def routes(self) -> list[Route]:
+        """What a pre-process flow handed on, and where to; a route's event is plain data."""
+        return [
+            Route.of(codec.decode(each.inputs or b"{}"))
+            for each in self.records
+            if each.kind == "start" and "route(" in each.path
+        ]
 
     @property
     def answers(self) -> list[Any]:

@@ -110,9 +110,8 @@ class Run:
         for key, error in (fail_once or {}).items():
             failures.setdefault(key, []).append(error)
         work = Stubs(stubs or {}, failures, networked=fake is not None)
-        instance = TestInstance(
-            integration, config or {}, customer, urls or {}, fake, current or {}
-        )
+        answers = None if flow.is_shared else config or {}
+        instance = TestInstance(integration, answers, customer, urls or {}, fake, current or {})
         start = start_of(flow, integration, event, headers or {}, clock)
         kept = {**scoped(flow, state or {}, instance), **pairing(paired or {})}
         return await execute(

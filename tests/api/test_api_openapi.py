@@ -4,6 +4,14 @@ from typing import Any
 
 import pytest
 
+from tests.api.conftest import ORDERS
+
+RECEIVE = """
+
+@integration.preprocess(trigger=webhook.request(), shared=True)
+async def receive(ctx: Context[Settings], event: Any) -> None:
+    \"\"\"Everything, for all customers.\"\"\"
+"""
 METHODS = {"get", "post", "patch", "delete", "put"}
 BAD_NAMES = ["nobody", "exe_none", "ins_none", "con_none", "..", "'; --", "\x00", "💥", "x" * 5_000]
 BAD_BODIES = [
@@ -116,9 +124,10 @@ async def test_whatever_is_asked_a_route_never_fails_of_itself(
 async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
     world: Any, document: dict[str, Any]
 ) -> None:
-    await world.publish()
+    await world.publish(world.bundle(orders=ORDERS + RECEIVE))
     instance = await world.instance()
     ids = {
+        "{flow}": "receive",
         "{customer}": instance["customer"],
         "{integration}": "orders",
         "{version}": "1",

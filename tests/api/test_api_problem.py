@@ -13,6 +13,8 @@ STATUSES = {
     "ConfigError": 422,
     "Rejected": 401,
     "InvalidEvent": 422,
+    "Unrouted": 422,
+    "ExpressionError": 422,
     "UpstreamError": 502,
     "RateLimited": 502,
     "Unauthorized": 502,

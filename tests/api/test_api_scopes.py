@@ -114,6 +114,7 @@ async def side(world: Any, name: str) -> Side:
         "pairs": "people",
         "integration": "orders",
         "version": "dev",
+        "flow": "receive",
         "bulk": "blk_1",
         "token": "tok_1",
     }

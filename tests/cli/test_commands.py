@@ -63,6 +63,28 @@ async def incoming(ctx: Context[Settings], event: Any) -> str:
 '''
 
 
+TEAMS = '''
+"""Teams."""
+
+from typing import Any
+
+from halflap import Config, Context, Integration, Route, instance, webhook
+
+integration = Integration("teams")
+
+
+@integration.flow(trigger=instance.routed)
+async def message(ctx: Context[Config], event: Any) -> None:
+    """A message."""
+
+
+@integration.preprocess(trigger=webhook.request(signature="standard"), shared=True)
+async def receive(ctx: Context[Config], event: Any) -> Route:
+    """Everything."""
+    return Route(message, customer=event["customer"])
+'''
+
+
 def run(*words: str, input: str | None = None, **environment: str) -> Result:
     return CliRunner(env=environment).invoke(main, words, input=input)
 
@@ -517,3 +539,29 @@ async def test_what_happened_is_shown_and_run_again(project, served):
         done = await asyncio.to_thread(refused, "executions", "cancel", good["id"])
         assert "has ended already" in done
     assert "no server runs" in await asyncio.to_thread(refused, "executions", "tail")
+
+
+def test_a_shared_endpoint_is_shown_and_changed(project):
+    (project / "orders.py").write_text(TEAMS)
+    ok("deploy")
+    assert plain("integrations", "list")["name"] == "teams"
+    shown = plain("integrations", "endpoint", "teams")
+    assert (shown["flow"], shown["version"]["number"], shown["picked"]) == ("receive", 1, False)
+    assert shown["url"] in ok("integrations", "endpoint", "teams")
+    first = plain("integrations", "endpoint", "teams", "--secrets")["secret"]
+    rotated = plain("integrations", "endpoint", "teams", "receive", "--rotate")
+    assert rotated["former"] == first != rotated["secret"]
+    told = ok("integrations", "endpoint", "teams", "--secret", "env:ITS", ITS="whsec_its-own")
+    assert "whsec_its-own" in told
+    assert "good for a day" in told
+    assert plain("integrations", "endpoint", "teams", "--version", "1")["picked"] is True
+    assert plain("integrations", "endpoint", "teams", "--version", "default")["picked"] is False
+    for words, said in (
+        (("nothing",), "no version of 'nothing' is published"),
+        (("teams", "other"), "no shared endpoint 'other'"),
+        (("teams", "--rotate", "--secret", "-"), "use one of them"),
+        (("teams", "--secret", "in-the-open"), "others would see it"),
+    ):
+        refused = run("integrations", "endpoint", *words)
+        assert refused.exit_code != 0
+        assert said in refused.output

@@ -19,6 +19,7 @@ from halflap.engine.executor import Executor, Work
 from halflap.engine.journal import JournalEngine
 from halflap.engine.memory import MemoryEngine
 from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.engine.routing import Aim, no_target
 from halflap.errors import Fenced
 from halflap.model import (
     Event,
@@ -172,6 +173,7 @@ class Runner:
     crash_at: int | None = None
     step_seconds: float = 0.0
     looked: Callable[[str], object] = str
+    aim: Aim = no_target
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -187,7 +189,7 @@ class Runner:
     async def work(self, key: FlowKey) -> Work:
         return Work(
             flow=self.app.integration.flows[key.flow],
-            config=Config(),
+            config=None if key.is_shared else Config(),
             customer=CustomerInfo(key.customer, "Ada"),
             instance=InstanceInfo(key.instance, "Ada's"),
             urls={},
@@ -195,6 +197,7 @@ class Runner:
             seal=lambda text: b64encode(text[::-1].encode()).decode(),
             unseal=lambda text: b64decode(text).decode()[::-1],
             siblings=self.app.integration.flows,
+            aim=self.aim,
         )
 
     async def handle(self, turn: Turn) -> Verdict:
@@ -230,13 +233,15 @@ class Runner:
         body: bytes = b"{}",
         *,
         instance: str = "ins_1",
+        customer: str = "cus_1",
+        headers: tuple[tuple[str, str], ...] = (),
         **more: Any,
     ) -> str:
         execution = new_id("exe")
         start = Start(
             execution,
-            FlowKey("cus_1", instance, "shop", flow.name, "v1", 1),
-            Event("POST", "", "", (), body, self.clock()),
+            FlowKey(customer, instance, "shop", flow.name, "v1", 1),
+            Event("POST", "", "", headers, body, self.clock()),
             **{"root": execution, **more},
         )
         await self.engine.start([start])

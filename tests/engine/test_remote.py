@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
@@ -19,11 +20,13 @@ from halflap.errors import Fenced, NotFound
 from halflap.model import (
     Event,
     FlowKey,
+    Instance,
     LogLine,
     Order,
     Outcome,
     Start,
     StateWrite,
+    owner_of,
     wall_clock,
 )
 from halflap.store.store import Store
@@ -81,6 +84,50 @@ async def test_a_connection_is_refreshed_once_by_whoever_holds_its_lock() -> Non
         await clerk.close()  # a child that dies holds nothing
         async with asyncio.timeout(5), store.catalogue.connections.refreshing(kept.id):
             pass
+    await store.close()
+
+
+async def test_a_shared_flow_is_told_where_its_events_go_and_may_start_nothing_else() -> None:
+    store = await Store.memory()
+    catalogue = store.catalogue
+    customer = await catalogue.customers.add("Initech", "4711")
+    instances: dict[str, Instance] = {}
+    for name in ("shop", "other"):
+        await catalogue.versions.publish(name, f"hash of {name}", b"bundle")
+        made = await catalogue.instances.add(customer.id, name, name, f"hash of {name}")
+        await catalogue.instances.set_revision(made.id, {"team": "T1"}, {})
+        instances[name] = await catalogue.instances.get(made.id)
+    endpoints = await catalogue.shared.ensure("shop", ["receive"])
+    owner = owner_of("shop")
+    key = FlowKey(owner, owner, "shop", "receive", "hash of shop", 0)
+    event = Event("POST", "", "", (), b"", 1)
+    begun: list[Start] = []
+
+    async def begin(starts: Sequence[Start]) -> None:
+        begun.extend(starts)
+
+    start = Start("exe_1", key, event, "exe_1")
+    (accepted,) = await store.journal.accept([start], claim=1, lease=60_000_000)
+    assert accepted.claim is not None
+    turn = JournalTurn(store.journal, accepted.claim, wall_clock, time.monotonic(), start=begin)
+    async with both_ends(store, {"exe_1": turn}) as (remote, desk, _):
+        for field, value in ((None, "4711"), ("team", "T1")):
+            found = await remote.instances.addressed("shop", field, value)
+            assert list(found) == [instances["shop"]]
+        assert await remote.shared.of_integration("shop") == endpoints
+        there = RemoteTurn(Take(start, 1, 1, [], None, 1.0), desk)
+        for name, instance in instances.items():
+            target = FlowKey(customer.id, instance.id, name, "orders", instance.version, 1)
+            child = Start(f"exe_{name}", target, event, "exe_1", parent="exe_1")
+            if name == "shop":
+                await there.begin(child)
+                continue
+            with pytest.raises(Fenced):
+                await there.begin(child)
+        stolen = replace(begun[0].flow, customer="cus_other")
+        with pytest.raises(Fenced):
+            await there.begin(replace(begun[0], execution="exe_x", flow=stolen))
+    assert [each.execution for each in begun] == ["exe_shop"]
     await store.close()
 
 

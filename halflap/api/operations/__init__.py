@@ -18,6 +18,7 @@ from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
+from halflap.api.operations.shared import SharedEndpoints
 from halflap.api.operations.versions import Versions
 from halflap.model import CustomerLimits
 from halflap.store.scope import Scope
@@ -62,6 +63,7 @@ class Operations:
         self.instances = Instances(catalogue, library, deployer, resolver, configs)
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)
+        self.shared = SharedEndpoints(catalogue, resolver)
         self.executions = Executions(catalogue, journal, engine, library, configs, clock)
         changed = asyncio.Event() if of is None else of.bulks.changed
         self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)

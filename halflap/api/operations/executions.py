@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
@@ -28,6 +28,7 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.sdk.context import LONGEST_NAME
+from halflap.sdk.integration import Integration
 from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Attempt, Filter, Journal
@@ -230,7 +231,7 @@ class Executions:
             )
         flow = None if known is None else known.get(execution.flow)
         if flow is None:
-            flow = await self._flow(execution, await self._instance(execution), again.version)
+            flow = await self._again(execution, again.version)
             if known is not None:
                 known[execution.flow] = flow
         event = await self.event(execution)
@@ -255,6 +256,23 @@ class Executions:
                 bulk=again.bulk,
             ),
         )
+
+    async def _again(self, execution: Execution, version: str | None) -> FlowKey:
+        """The flow that runs an execution again."""
+        if not execution.flow.is_shared:
+            return await self._flow(execution, await self._instance(execution), version)
+        key, shared = execution.flow, self.catalogue.shared
+        if version == SAME:
+            return key
+        if version not in (None, CURRENT):
+            assert version is not None
+            hash = (await finding.version(self.catalogue, key.integration, version)).hash
+        else:
+            endpoint = (await shared.of_integration(key.integration)).get(key.flow)
+            current = None if endpoint is None else await shared.version(endpoint)
+            hash = key.version if current is None else current.hash
+        await self._check_flow(key, hash)
+        return replace(key, version=hash)
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:
@@ -305,16 +323,21 @@ class Executions:
         elif version not in (None, CURRENT):
             assert version is not None
             hash = (await finding.version(self.catalogue, instance.integration, version)).hash
-        definition = await self.library.integration(hash)
-        if execution.flow.flow not in definition.flows:
-            raise ConfigError(
-                f"version {hash[:12]} of {instance.integration} has no flow {execution.flow.flow!r}; "
-                f"name a version that has it, such as {execution.flow.version[:12]}",
-                fields={"version": "does not have the flow"},
-            )
+        definition = await self._check_flow(execution.flow, hash)
         config, connections = await self.catalogue.instances.revision(instance.id, revision)
         await self.configs.check(definition, instance.customer, config, connections)
         return replace(execution.flow, version=hash, revision=revision)
+
+    async def _check_flow(self, key: FlowKey, hash: str) -> Integration[Any]:
+        """A version that has the flow of an execution."""
+        definition = await self.library.integration(hash)
+        if key.flow not in definition.flows:
+            raise ConfigError(
+                f"version {hash[:12]} of {key.integration} has no flow {key.flow!r}; "
+                f"name a version that has it, such as {key.version[:12]}",
+                fields={"version": "does not have the flow"},
+            )
+        return definition
 
 
 def edited(event: Event, edit: Edit) -> Event:

@@ -46,6 +46,8 @@ class Versions:
         if now is not None and now.hash not in (hash, expect) and not overwrite:
             raise moved_on(name, target, now)
         version = await versions.publish(name, hash, bundle, note)
+        shared = [flow for flow, each in integration.flows.items() if each.is_shared]
+        await self.catalogue.shared.ensure(name, shared)
         while target is not None:
             expected = now.hash if now is not None else None
             if await versions.move_target(name, target, hash, expect=expected):

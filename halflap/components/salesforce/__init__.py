@@ -53,7 +53,11 @@ from halflap.components.salesforce.records import (
     update_record,
     upsert_record,
 )
-from halflap.components.salesforce.trigger import OrganizationCheck, outbound_message
+from halflap.components.salesforce.trigger import (
+    OrganizationCheck,
+    any_outbound_message,
+    outbound_message,
+)
 
 __all__ = [
     "Account",
@@ -77,6 +81,7 @@ __all__ = [
     "SignIn",
     "TypedRecord",
     "User",
+    "any_outbound_message",
     "bulk_upsert",
     "component",
     "create_outbound_message",

@@ -80,6 +80,23 @@ class OrganizationCheck:
         return {}
 
 
+@dataclass(frozen=True, slots=True)
+class WholeMessage:
+    """Takes a whole message of any org: Salesforce signs nothing, so the URL is the only secret."""
+
+    def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
+        """Return where the message is whole and names its org; raise `Rejected` otherwise."""
+        found = read(request)
+        organization = text(found, "OrganizationId")
+        if not (organization.startswith("00D") and len(organization) in (15, 18)):
+            raise Rejected(f"The message names no Salesforce org: {organization[:18]!r}.")
+        events(found)
+
+    def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
+        """Nothing: Salesforce adds no header."""
+        return {}
+
+
 def same_org(one: str, other: str) -> bool:
     """Whether two ids are of one org; the last three of 18 characters are a checksum."""
     return len(one) in (15, 18) and compare_digest(one[:15].encode(), other.strip()[:15].encode())
@@ -146,6 +163,19 @@ DECLARED = Declaration(
 )
 
 
+def split_with_org(request: Request) -> list[bytes]:
+    """One event for each notification, with the id of the org that sends it."""
+    found = read(request)
+    organization = {"OrganizationId": text(found, "OrganizationId")}
+    return [json.dumps({**organization, **each}).encode() for each in events(found)]
+
+
+def delivery(request: Request) -> str:
+    """The id of a notification among those of all orgs."""
+    told = request.json()
+    return f"{told['OrganizationId']}/{told['Id']}"
+
+
 @component.trigger()
 async def outbound_message(
     request: Request,
@@ -165,6 +195,24 @@ async def outbound_message(
         return Ignore(f"it is a record of {record['type']}, and this flow is for {object}")
     # Salesforce leaves out what is empty: of a field that it sends, that is news like any other.
     return {**dict.fromkeys(fields or sent_without(object)), **record}
+
+
+@component.trigger(
+    title="Outbound message of any org",
+    verify=WholeMessage(),
+    split=split_with_org,
+    dedupe=delivery,
+    key=pointer("/sObject/Id"),
+    answer=DECLARED.answer,
+)
+async def any_outbound_message(request: Request) -> Any:
+    """A record was created or changed in the org of any customer, for a shared pre-process flow.
+
+    The event has the record as `sObject`, with its `type`, and the org as `OrganizationId`. Handed on
+    as it came, a flow with `outbound_message` reads it. Salesforce signs nothing: whoever knows the
+    URL can send in the name of any org, so give a URL that is shared to your own apps only.
+    """
+    return request.json()
 
 
 def sent_without(object: str | None) -> list[str]:

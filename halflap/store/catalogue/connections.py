@@ -12,7 +12,7 @@ import msgspec
 from halflap.errors import ConfigError, Conflict, NotFound, StoreError
 from halflap.model import Clock, ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
-from halflap.store.catalogue import customers
+from halflap.store.catalogue import addresses, customers
 from halflap.store.catalogue.writer import Refused, Writer, one
 from halflap.store.job import Connection
 from halflap.store.vault import Vault
@@ -113,6 +113,7 @@ class Connections:
                 now if old is None else old.created_at,
             )
             connection.execute(SAVE, row)
+            addresses.index_connection(connection, row[0], fields)
             return stored(find(connection, row[0]))
 
         return await self._writer.change(job)
@@ -214,6 +215,7 @@ class Connections:
                 " status = 'working' WHERE id = ?",
                 (envelopes, plain, connection),
             )
+            addresses.index_connection(db, connection, fields)
             return stored(find(db, connection))
 
         return await self._writer.change(job)
@@ -235,6 +237,7 @@ class Connections:
                     f"connection {row[3]!r} is used by instance {user[0]!r} "
                     f"(revision {user[1]} of its config); disable that instance first"
                 )
+            db.execute("DELETE FROM addresses WHERE connection = ?", (connection,))
             db.execute("DELETE FROM connections WHERE id = ?", (connection,))
             return None
 

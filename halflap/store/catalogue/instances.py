@@ -8,7 +8,7 @@ from typing import Any
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Instance, InstanceState, Micros, new_id
 from halflap.sdk import codec
-from halflap.store.catalogue import customers, versions
+from halflap.store.catalogue import addresses, customers, versions
 from halflap.store.catalogue.writer import Refused, Writer, one
 from halflap.store.job import Connection
 
@@ -22,6 +22,7 @@ INSERT INTO instances (id, customer, integration, name, version, revision, state
     changed_at)
 VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
+MOST_ADDRESSED = 10
 REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
 
 
@@ -97,6 +98,22 @@ class Instances:
         where = " AND ".join(f"{column} = ?" for column in given)
         rows = await self._writer.rows(
             f"{SELECT} {where and f'WHERE {where}'} ORDER BY id", tuple(given.values())
+        )
+        return [Instance(*each) for each in rows]
+
+    async def addressed(
+        self, integration: str, field: str | None, value: str
+    ) -> Sequence[Instance]:
+        """The instances of an integration that have a value under a field of their config.
+
+        Without a field, those of the customer whose `external_id` it is. The first few, where there
+        are many.
+        """
+        sql, values = addresses.BY_CUSTOMER, (value, integration)
+        if field is not None:
+            sql, values = addresses.BY_FIELD, (value, integration, field)
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE id IN ({sql}) ORDER BY id LIMIT {MOST_ADDRESSED}", values
         )
         return [Instance(*each) for each in rows]
 
@@ -284,6 +301,7 @@ def revise(
     connection.execute(
         "UPDATE instances SET revision = ?, changed_at = ? WHERE id = ?", (number, now, found.id)
     )
+    addresses.index_instance(connection, found, config, connections)
     return number
 
 

@@ -96,6 +96,31 @@ CREATE TABLE endpoints (
     UNIQUE (instance, flow)
 );
 
+CREATE TABLE shared_endpoints (
+    id text COLLATE "C" PRIMARY KEY,
+    integration text COLLATE "C" NOT NULL,
+    flow text COLLATE "C" NOT NULL,
+    secret bytea NOT NULL,
+    former bytea,
+    former_until bigint NOT NULL DEFAULT 0,
+    version text COLLATE "C" REFERENCES versions (hash),
+    made_at bigint NOT NULL,
+    UNIQUE (integration, flow)
+);
+
+CREATE TABLE addresses (
+    integration text COLLATE "C" NOT NULL,
+    field text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    instance text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
+    connection text COLLATE "C",
+    FOREIGN KEY (instance, customer) REFERENCES instances (id, customer) ON DELETE CASCADE,
+    PRIMARY KEY (integration, field, value, instance)
+);
+CREATE INDEX addresses_by_instance ON addresses (instance);
+CREATE INDEX addresses_by_connection ON addresses (connection) WHERE connection IS NOT NULL;
+
 CREATE TABLE subscriptions (
     instance text COLLATE "C" NOT NULL,
     customer text COLLATE "C" NOT NULL,

@@ -75,7 +75,7 @@ class Gate:
         await connection.execute(OPEN, self._values())
 
     async def _part(self, connection: Connection, sql: str, most: int | None = HELD_AT_ONCE) -> int:
-        kind = "customer" if self.name.startswith("cus_") else "instance"
+        kind = "customer" if self.name.startswith(("cus_", "$")) else "instance"
         meant = MEANT["flow" if "/" in self.name else kind]
         return await changed(connection, sql.format(meant=meant), self._values(most))
 

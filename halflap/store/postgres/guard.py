@@ -35,7 +35,7 @@ OWNER = "split_part(convert_from(state.scope, 'UTF8'), ':', 2)"
 
 ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s, true)"
 
-OURS = ("bulks", "tokens", "dedupe", "callers")
+OURS = ("bulks", "tokens", "dedupe", "callers", "shared_endpoints")
 """Tables with rows of customers that nothing done for a customer has a use for, nor a right to."""
 NOBODYS = ("changes", "settings", "writers", "processes", "migrations")
 """Tables without rows of customers; every other one is guarded."""

@@ -65,7 +65,8 @@ async def lock_limits(
     if not customers:
         return {}
     if default.concurrency or default.rate:
-        await connection.execute(MAKE, (Texts(customers),))
+        own = [each for each in customers if not each.startswith(SYSTEM)]
+        await connection.execute(MAKE, (Texts(own),))
     cursor = await connection.execute(LOCK, (Texts(customers),), binary=True)
     return {row[0]: limited(row, default) for row in await cursor.fetchall()}
 

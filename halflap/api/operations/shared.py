@@ -1,0 +1,73 @@
+"""What people do with shared endpoints: look, change the secret, pick the version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from halflap.api.operations import finding
+from halflap.api.operations.needs import Resolver
+from halflap.errors import ConfigError, NotFound
+from halflap.model import SharedEndpoint, Version
+from halflap.store.catalogue import Catalogue
+
+LONGEST_SECRET = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A shared endpoint as people see it: its URL, and the version that runs what comes in."""
+
+    endpoint: SharedEndpoint
+    url: str
+    version: Version | None
+
+
+@dataclass(slots=True)
+class SharedEndpoints:
+    """Shows and changes the URLs that all customers of an integration share."""
+
+    catalogue: Catalogue
+    resolver: Resolver
+
+    async def list(self, integration: str) -> Sequence[Shown]:
+        """An integration's shared endpoints, by flow."""
+        if await self.catalogue.versions.latest(integration) is None:
+            raise NotFound(
+                f"no version of {integration!r} is published; see: halflap integrations list"
+            )
+        urls = await self.resolver.shared_urls(integration)
+        found = await self.catalogue.shared.of_integration(integration)
+        return [
+            Shown(each, urls[flow], await self.catalogue.shared.version(each))
+            for flow, each in found.items()
+        ]
+
+    async def get(self, integration: str, flow: str) -> Shown:
+        """The shared endpoint of a flow."""
+        found = await self.list(integration)
+        for each in found:
+            if each.endpoint.flow == flow:
+                return each
+        names = ", ".join(each.endpoint.flow for each in found) or "none"
+        raise NotFound(f"{integration} has no shared endpoint {flow!r}; it has: {names}")
+
+    async def secrets(self, shown: Shown) -> tuple[str, ...]:
+        """What signs for an endpoint: its secret, and for a day after a change the one before."""
+        return await self.catalogue.shared.secrets(shown.endpoint.id)
+
+    async def set_secret(self, shown: Shown, secret: str | None) -> str:
+        """Give an endpoint the app's own secret, or a new one of ours."""
+        if secret is not None and not 0 < len(secret) <= LONGEST_SECRET:
+            raise ConfigError(
+                f"a secret has 1 to {LONGEST_SECRET} characters", fields={"secret": "is no secret"}
+            )
+        return await self.catalogue.shared.set_secret(shown.endpoint.id, secret)
+
+    async def pick(self, shown: Shown, named: str | None) -> Shown:
+        """Have a version run what comes in; None: production's, else the newest."""
+        integration, hash = shown.endpoint.integration, None
+        if named is not None:
+            hash = (await finding.version(self.catalogue, integration, named)).hash
+        await self.catalogue.shared.pick(shown.endpoint.id, hash)
+        return await self.get(integration, shown.endpoint.flow)
