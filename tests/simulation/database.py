@@ -149,6 +149,7 @@ class InlineDatabase(Database):
         self._loop = asyncio.get_running_loop()
         self._disk = disk
         self._connection = disk
+        self._log = None
         self._pool = None
         self._failed = None
         self._closing = None
