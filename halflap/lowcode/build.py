@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path as File
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from halflap.errors import DefinitionError
 from halflap.lowcode.compile import Compiler
 from halflap.lowcode.config import config_of
-from halflap.lowcode.document import Document, FlowPart, OrderPart
+from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.frame import Frame, Stopped, scope_of
 from halflap.lowcode.interpret import Asked, run_all
 from halflap.lowcode.registry import Components
+from halflap.lowcode.routing import preprocess
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source, read
 from halflap.lowcode.template import NO_HOST, Host, template
@@ -22,6 +24,7 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Request, pointer
+from halflap.sdk.schema import UNSET
 from halflap.sdk.trigger import BoundTrigger
 
 
@@ -33,6 +36,31 @@ def load(file: File, components: Components | None = None) -> Integration[Any]:
 def build(source: Source, components: Components) -> Integration[Any]:
     """The integration of a document that was read."""
     return _Builder(source, document_of(source), components).integration()
+
+
+@dataclass(frozen=True, slots=True)
+class OfRequest:
+    """What an expression says of a request: its `event`, `headers` and `query`."""
+
+    asked: Asked
+
+    def truth_of(self, request: Request) -> bool:
+        """Whether a condition holds."""
+        return self.asked.truth_of(names_of(request), NO_HOST)
+
+    def text_of(self, request: Request) -> str | None:
+        """A text; None where there is none."""
+        found = self.asked.fill(names_of(request), NO_HOST)
+        return None if found is UNSET or found is None else str(found)
+
+
+def names_of(request: Request) -> dict[str, Any]:
+    """The names that an expression over a request has."""
+    return {
+        "event": request.json() if request.body else None,
+        "headers": {name.lower(): value for name, value in request.headers.items()},
+        "query": request.params,
+    }
 
 
 class _Builder:
@@ -52,7 +80,29 @@ class _Builder:
         pairs = {name: self._pairs(made, name) for name in document.pairs}
         for name, flow in document.flows.items():
             made.add(self._flow(made, name, flow, pairs))
+        for name, part in document.preprocess.items():
+            self._preprocess(made, name, part)
         return made
+
+    def _preprocess(self, made: Integration[Any], name: str, part: PreprocessPart) -> None:
+        path: Path = ("preprocess", name)
+        function = preprocess(self._source, self._document, name)
+        sender = self._of_request(part.sender, path, "sender")
+        try:
+            flow = made.preprocess(
+                trigger=self._trigger(part, path),
+                shared=part.shared,
+                sender=None if sender is None else sender.text_of,
+                title=part.title,
+                filter=self._filter(part, path),
+                keep=part.keep,
+                timeout=part.timeout or timedelta(minutes=1),
+                max_age=part.max_age or timedelta(days=3),
+            )(function)
+        except DefinitionError as error:
+            raise self._placed(error, path) from error
+        flow.where = self._source.where(path)
+        flow.description = part.description
 
     def _pairs(self, made: Integration[Any], name: str) -> Pairs:
         given = self._document.pairs[name]
@@ -89,7 +139,7 @@ class _Builder:
         result.description = flow.description
         return result
 
-    def _trigger(self, flow: FlowPart, path: Path) -> BoundTrigger[Any]:
+    def _trigger(self, flow: Triggered, path: Path) -> BoundTrigger[Any]:
         try:
             trigger = self._components.trigger(flow.trigger)
         except DefinitionError as error:
@@ -120,22 +170,17 @@ class _Builder:
         run.__doc__ = flow.description
         return run
 
-    def _filter(self, flow: FlowPart, path: Path) -> Callable[[Request], bool] | None:
-        if flow.filter is None:
+    def _filter(self, flow: Triggered, path: Path) -> Callable[[Request], bool] | None:
+        asked = self._of_request(flow.filter, path, "filter")
+        return None if asked is None else asked.truth_of
+
+    def _of_request(self, value: Any, path: Path, key: str) -> OfRequest | None:
+        """What is asked of a request before it is accepted."""
+        if value is None:
             return None
-        place = (*path, "filter")
-        fill = template(flow.filter, self._source, place, set())
-        asked = Asked(fill, self._source.at(place), "`filter`")
-
-        def kept(request: Request) -> bool:
-            names = {
-                "event": request.json() if request.body else None,
-                "headers": {name.lower(): value for name, value in request.headers.items()},
-                "query": request.params,
-            }
-            return asked.truth_of(names, NO_HOST)
-
-        return kept
+        place = (*path, key)
+        fill = template(value, self._source, place, set())
+        return OfRequest(Asked(fill, self._source.at(place), f"`{key}`"))
 
     def _placed(self, error: DefinitionError, path: Path) -> DefinitionError:
         """An error of a definition, at its place in the document."""

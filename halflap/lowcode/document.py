@@ -102,8 +102,8 @@ class OrderPart(Part):
     while_waiting: Literal["block", "go_on"] = "block"
 
 
-class FlowPart(Part):
-    """A flow: its trigger, and what follows from one event."""
+class Triggered(Part):
+    """What a flow and a pre-process flow have: a trigger, and which of its events are taken."""
 
     trigger: str
     """The trigger, as `component.trigger`."""
@@ -119,10 +119,56 @@ class FlowPart(Part):
     """How long one attempt may take; 15 min without it."""
     max_age: Duration | None = None
     """From accepted to ended; 3 days without it."""
+
+
+class FlowPart(Triggered):
+    """A flow: its trigger, and what follows from one event."""
+
     pairs: str | None = None
     """The pairs that the event's record belongs to."""
     order: Literal["fifo", "singleton", "latest_wins"] | OrderPart | None = None
     steps: list[AnyStep] = Field(min_length=1)
+
+
+class RoutePart(Part):
+    """Where an event goes, where a condition holds: to a flow, or nowhere."""
+
+    when: Template = None
+    """The condition; without it, always."""
+    flow: Name | None = None
+    """The flow that gets the event."""
+    event: Template = None
+    """The event that it gets; without it, the request as it came."""
+    customer: Template = None
+    """shared: the customer's id in your own product."""
+    config: Annotated[dict[str, Template], Field(max_length=1)] = Field(
+        default_factory=dict[str, Any]
+    )
+    """shared: a field that the instance has under this value: `config: {team: =event.team}`."""
+    instance: Template = None
+    """shared: the instance's id."""
+    ignore: Template = None
+    """Why the event is ignored, in the place of a flow."""
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> RoutePart:
+        if (self.flow is None) == (self.ignore is None):
+            raise ValueError("a route has a `flow`, or says why it is to `ignore` the event")
+        if sum([self.customer is not None, bool(self.config), self.instance is not None]) > 1:
+            raise ValueError("give one of `customer`, `config` and `instance`")
+        return self
+
+
+class PreprocessPart(Triggered):
+    """A pre-process flow: one URL, whose events go on to the flows."""
+
+    shared: bool = False
+    """The URL is the integration's, for all customers; each route says whose event it is."""
+    sender: Template = None
+    """shared: who sent a request, so that one sender's flood does not hold up the others."""
+    all: bool = False
+    """Every route that holds is taken, and not the first alone."""
+    routes: list[RoutePart] = Field(min_length=1)
 
 
 class TestPart(Part):
@@ -158,6 +204,8 @@ class Document(Part):
     config: dict[str, dict[Name, ConfigField]] = Field(default_factory=dict[str, Any])
     """What the customer fills in: pages, and the fields of each."""
     pairs: dict[Name, PairsPart] = Field(default_factory=dict[str, Any])
+    preprocess: dict[Name, PreprocessPart] = Field(default_factory=dict[str, Any])
+    """Pre-process flows: where the events of one URL go."""
     flows: dict[Name, FlowPart] = Field(min_length=1)
     tests: list[TestPart] = Field(default_factory=list[TestPart])
 
