@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -259,6 +260,9 @@ class Fleet:
 
     def _fail(self, process: Process, error: BaseException) -> None:
         self._world.note(process.name, f"gives up: {type(error).__name__}")
+        if not isinstance(error, StoreError | sqlite3.Error):  # no trouble of the store's
+            how = f"{process.name}: {error!r}"
+            self._world.trace.broken(Violation("a process ends only where it has to", how))
         self._loop.kill(process)
 
     def _told(self, change: Change) -> None:
