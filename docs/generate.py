@@ -22,6 +22,8 @@ from halflap import Component, HalflapError
 from halflap.cli import main
 from halflap.cli.settings import PREFIX, Settings
 from halflap.components import salesforce
+from halflap.lowcode.lint import RULES as DOCUMENT_RULES
+from halflap.sdk.lint import RULES as SOURCE_RULES
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
@@ -37,10 +39,33 @@ def pages() -> dict[str, str]:
         "reference/cli.md": cli(),
         "reference/settings.md": settings(),
         "reference/components.md": components(),
+        "reference/lint.md": lint_rules(),
         "reference/python.md": python(),
         "performance.md": with_figures("performance.md", figures()),
         "scaling.md": with_figures("scaling.md", scale()),
     }
+
+
+# The rules of lint ----------------------------------------------------------------------------
+
+
+def lint_rules() -> str:
+    """What `halflap lint` looks for."""
+    parts = [
+        "# Rules of lint\n",
+        NOTE + "What `halflap lint` looks for, without running anything. What has errors cannot be "
+        "published; a rule that says so only warns.\n",
+    ]
+    for title, rules in (("Python", SOURCE_RULES), ("YAML", DOCUMENT_RULES)):
+        parts.append(
+            f"## {title}\n\n| rule | what it finds | why | write instead |\n|---|---|---|---|"
+        )
+        for each in rules:
+            warns = " (warning)" if each.severity == "warning" else ""
+            cells = (each.code + warns, each.finds, each.why, each.instead)
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts)
 
 
 # The figures ----------------------------------------------------------------------------------

@@ -99,7 +99,10 @@ SECTIONS = {
             "Run a project's integration against the last real events, and say what would differ.",
         ),
         "lint": Entry(
-            "lint", "lint", "Find what would break a replay, by reading a project's sources."
+            "lint", "lint", "Find what is wrong with a project's sources and YAML documents."
+        ),
+        "schema": Entry(
+            "schema", "schema", "Print the JSON Schema of a YAML integration, for editors."
         ),
         "deploy": Entry(
             "deploy",

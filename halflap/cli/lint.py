@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from halflap import http, salesforce
 from halflap.api.operations.versions import check_definition
 from halflap.cli.project import documents, entries, find_root, sources
 from halflap.engine.bundle import pack
-from halflap.engine.integration import load_integration
+from halflap.engine.integration import components_of, load_integration
 from halflap.engine.loader import load, unload
 from halflap.errors import DefinitionError, HalflapError
+from halflap.lowcode.lint import RULES as DOCUMENT_RULES
+from halflap.lowcode.lint import Shapes, lint_text, read_components
 from halflap.sdk import lint as rules
 from halflap.sdk.lint import RULES, Finding
 
@@ -27,7 +29,7 @@ BUILT_IN = {
     "halflap.components.salesforce": salesforce.component,
 }
 """The components that come with Halflap, by the names that sources import them by."""
-LOAD = "HF100"
+LOAD = "HF098"
 """The code of what is only found by loading the project."""
 
 
@@ -37,10 +39,11 @@ LOAD = "HF100"
 @click.option("--rules", "shows_rules", is_flag=True, help="Show the table of rules and end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
 def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> None:
-    """Find what would break a replay, by reading a project's sources.
+    """Find what is wrong with a project's sources and YAML documents, by reading them.
 
-    None of its code is run, unless --load is given. Excuse a line with `# halflap: ignore[HF001]`.
-    The exit code is 1 where anything is found.
+    None of its code is run, unless --load is given: that tells the types of its own components, too.
+    Excuse a line with `# halflap: ignore[HF001]`. The exit code is 1 where there are errors; warnings
+    alone end with 0.
     """
     if shows_rules:
         show_rules(as_json)
@@ -48,22 +51,24 @@ def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> No
     root = find_root(path or Path.cwd())
     files = read(root)
     found = rules.lint(files, known_actions(), known_records())
-    if loads and not any(each.code == "HF000" for each in found):
-        found += load_all(root)
+    loads = loads and not any(each.code == "HF000" for each in found)
+    found += lint_documents(root, files, loads=loads)
+    if loads:
+        found += load_all(root, {each.file for each in found if each.severity == "error"})
     if path is not None and path.is_file():
         only = path.resolve().relative_to(root).as_posix()
         found = [each for each in found if each.file == only]
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
     else:
-        show(found, sum(each.endswith(".py") for each in files))
-    sys.exit(1 if found else 0)
+        show(found, sum(each.endswith(".py") for each in files) + len(list(documents(root))))
+    sys.exit(1 if any(each.severity == "error" for each in found) else 0)
 
 
 def read(root: Path) -> dict[str, str]:
     """A project's sources and the quality.yaml of its components, by path below its folder."""
     paths = list(sources(root))
-    if not paths:
+    if not paths and not any(documents(root)):
         raise DefinitionError(
             "there is nothing to lint in this folder; give a project's folder", where=str(root)
         )
@@ -95,11 +100,36 @@ def known_records() -> dict[str, str]:
     return found
 
 
-def load_all(root: Path) -> list[Finding]:
-    """What importing the project's modules says is wrong."""
+def lint_documents(root: Path, files: Mapping[str, str], *, loads: bool) -> list[Finding]:
+    """What is wrong with the project's documents; its own components are loaded, or read."""
+    own = Shapes(own=read_components(files))
+    found: list[Finding] = []
+    with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
+        for path in documents(root):
+            name, content = path.relative_to(root).as_posix(), path.read_bytes()
+            told = lint_loaded(root, name, content, Path(cache)) if loads else None
+            found += lint_text(content, name, own) if told is None else told
+    return found
+
+
+def lint_loaded(root: Path, name: str, content: bytes, cache: Path) -> list[Finding] | None:
+    """Lint a document beside the project's components; None where those, or it, do not load."""
+    try:
+        bundle = pack(root, name)
+        loaded = load(bundle, cache)
+    except DefinitionError:
+        return None
+    try:
+        return lint_text(content, name, Shapes(components_of(bundle, loaded)))
+    finally:
+        unload(bundle.hash)
+
+
+def load_all(root: Path, wrong: Set[str] = frozenset()) -> list[Finding]:
+    """What importing the project's modules says is wrong; of documents, those not `wrong` already."""
     found: dict[tuple[str, int, str], Finding] = {}
     with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
-        for entry in starts(root):
+        for entry in starts(root, wrong):
             try:
                 load_one(root, entry, Path(cache))
             except HalflapError as error:
@@ -108,9 +138,10 @@ def load_all(root: Path) -> list[Finding]:
     return sorted(found.values())
 
 
-def starts(root: Path) -> Iterator[str]:
+def starts(root: Path, wrong: Set[str]) -> Iterator[str]:
     """Where loading starts: every integration, and every module that has none."""
-    for path in (*sources(root), *documents(root)):
+    whole = (each for each in documents(root) if each.relative_to(root).as_posix() not in wrong)
+    for path in (*sources(root), *whole):
         integrations = entries(root, path)
         yield from (each.entry for each in integrations)
         if not integrations and path.suffix == ".py" and path.parent == root:
@@ -147,7 +178,7 @@ def show(found: list[Finding], files: int) -> None:
     for each in found:
         click.echo(
             click.style(f"{each.file}:{each.line}:{each.column}: ", bold=True)
-            + click.style(f"{each.code}: ", fg="red")
+            + click.style(f"{each.code}: ", fg="red" if each.severity == "error" else "yellow")
             + each.message
         )
     looked = f"{files} {'file' if files == 1 else 'files'}"
@@ -160,9 +191,12 @@ def show(found: list[Finding], files: int) -> None:
 def show_rules(as_json: bool) -> None:
     """Show the table of rules."""
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in RULES], ensure_ascii=False))
+        click.echo(
+            json.dumps([asdict(each) for each in (*RULES, *DOCUMENT_RULES)], ensure_ascii=False)
+        )
         return
-    for each in RULES:
-        click.echo(click.style(each.code, bold=True) + f"  {each.finds}")
+    for each in (*RULES, *DOCUMENT_RULES):
+        warns = " (warning)" if each.severity == "warning" else ""
+        click.echo(click.style(each.code, bold=True) + f"  {each.finds}{warns}")
         click.echo(f"       why: {each.why}")
         click.echo(f"       write: {each.instead}")

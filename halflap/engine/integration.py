@@ -10,6 +10,8 @@ from halflap.engine.bundle import Bundle, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
 from halflap.lowcode import Components
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.shape import NotADocument
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 
@@ -26,6 +28,17 @@ def load_integration(bundle: Bundle, cache: Path) -> Integration[Any]:
             f"it is no Integration but {type(entry).__name__}; name one", where=bundle.entry
         )
     return cast(Integration[Any], entry)
+
+
+def check_document(bundle: Bundle, cache: Path) -> None:
+    """Lint a bundle's document; one with errors is refused: `NotADocument` names the first."""
+    if bundle.document is None:
+        return
+    components = components_of(bundle, load(bundle, cache))
+    found = lint_text(dict(bundle.files)[bundle.document], bundle.document, Shapes(components))
+    errors = [each for each in found if each.severity == "error"]
+    if errors:
+        raise NotADocument(errors)
 
 
 def components_of(bundle: Bundle, loaded: Loaded) -> Components:

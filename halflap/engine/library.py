@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 
 from halflap.engine.bundle import Bundle
-from halflap.engine.integration import load_integration
+from halflap.engine.integration import check_document, load_integration
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
 from halflap.sdk.integration import Integration
@@ -41,14 +41,15 @@ class Library:
     async def check(self, data: bytes) -> tuple[str, Integration[Any]]:
         """The hash and the integration of a bundle that is to be published: one that loads here.
 
-        Raises `DefinitionError` where it is damaged, does not load, or needs what is not installed.
+        Raises `DefinitionError` where it is damaged, does not load, needs what is not installed, or
+        is a document in which lint finds errors. What was published is not linted again.
         """
         bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
         async with self._loading:
             found = self._loaded.get(bundle.hash)
             if found is None:
                 try:
-                    found = await self.read(bundle)
+                    found = await self.read(bundle, lints=True)
                 except NotFound as error:
                     raise DefinitionError(
                         f"{error.message}; install that where the server runs, then deploy again"
@@ -62,9 +63,11 @@ class Library:
         bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
         return bundle.entry, dict(bundle.files)
 
-    async def read(self, bundle: Bundle) -> Integration[Any]:
+    async def read(self, bundle: Bundle, *, lints: bool = False) -> Integration[Any]:
         """Load a bundle's integration; what it needs has to be installed."""
         lacking = unsatisfied(bundle.lock)
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
+        if lints:
+            await anyio.to_thread.run_sync(check_document, bundle, self._cache)
         return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)

@@ -10,22 +10,29 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from halflap.sdk import _answering, _purity
 from halflap.sdk._survey import Function, Module, Survey
 
+Severity = Literal["error", "warning"]
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: its stable code, what it finds, why that is wrong, what to write instead."""
+    """A rule: its stable code, what it finds, why that is wrong, what to write instead.
+
+    What has an error cannot be published; a warning is only told.
+    """
 
     code: str
     finds: str
     why: str
     instead: str
+    severity: Severity = "error"
 
 
 RULES: tuple[Rule, ...] = (
@@ -139,6 +146,7 @@ class Finding:
     column: int
     code: str
     message: str
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"
@@ -172,7 +180,11 @@ def lint(
         *_answering.check(survey, records or {}),
     ):
         findings.append(_finding(module, node, code, said))
-    lines = {module.path: module.lines for module in modules}
+    return kept(findings, {module.path: module.lines for module in modules})
+
+
+def kept(findings: Iterable[Finding], lines: Mapping[str, list[str]]) -> list[Finding]:
+    """Findings in order, without those that a comment on their line, or above it, excuses."""
     return sorted({each for each in findings if not _ignored(each, lines)})
 
 
@@ -307,26 +319,31 @@ def _secrets(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
     instead = "make it a SecretStr field of a connection or of the config, filled in per customer"
     for node in ast.walk(module.tree):
         match node:
-            case ast.Constant(value=str(text)) if _SECRET_TEXT.search(text):
+            case ast.Constant(value=str(text)) if looks_secret(text):
                 yield node, "HF010", f"this looks like a secret in plain text; {instead}"
             case ast.Call(func=function, args=[ast.Constant(value=str(text))]) if text and (
                 module.meaning(function) in ("pydantic.SecretStr", "SecretStr")
             ):
                 yield node, "HF010", f"a SecretStr is given in plain text; {instead}"
             case ast.Assign(targets=[target], value=ast.Constant(value=str(text)) as value):
-                if _reads_as_secret(ast.unparse(target), text):
+                if reads_as_secret(ast.unparse(target), text):
                     yield value, "HF010", f"{ast.unparse(target)} is in plain text; {instead}"
             case ast.AnnAssign(target=target, value=ast.Constant(value=str(text)) as value):
-                if _reads_as_secret(ast.unparse(target), text):
+                if reads_as_secret(ast.unparse(target), text):
                     yield value, "HF010", f"{ast.unparse(target)} is in plain text; {instead}"
             case ast.keyword(arg=str(name), value=ast.Constant(value=str(text)) as value):
-                if _reads_as_secret(name, text):
+                if reads_as_secret(name, text):
                     yield value, "HF010", f"{name} is given in plain text; {instead}"
             case _:
                 pass
 
 
-def _reads_as_secret(name: str, text: str) -> bool:
+def looks_secret(text: str) -> bool:
+    """Whether a text has the form of a well-known kind of key or token."""
+    return _SECRET_TEXT.search(text) is not None
+
+
+def reads_as_secret(name: str, text: str) -> bool:
     """Whether a text under this name is a secret: named as one, long, mixed, no place or header."""
     return (
         _SECRET_NAME.search(name) is not None

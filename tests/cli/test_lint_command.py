@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli.lint import lint
+from halflap.cli.schema import schema
 
 FLOW = """\
 import time
@@ -61,12 +62,12 @@ def test_nothing_is_run_unless_loading_is_asked_for(run):
     assert run(crash)[0] == 0
     code, output = run(crash, "--load")
     assert code == 1
-    assert re.match(r"orders\.py:13:1: HF100: .*ValueError: it ran", output)
+    assert re.match(r"orders\.py:13:1: HF098: .*ValueError: it ran", output)
 
 
 def test_loading_finds_what_only_the_definition_knows(run):
     assert (
-        "HF100"
+        "HF098"
         in run("pass\n\n\nintegration.flow(trigger=webhook.request(dedupe='x'))", "--load")[1]
     )
     assert run("pass", "--load") == (0, "no findings in 1 file\n")
@@ -91,3 +92,62 @@ def test_an_excuse_in_quality_yaml_is_read(run, tmp_path):
 
 def test_the_rules_can_be_shown(run):
     assert "HF001" in run("pass", "--rules")[1]
+
+
+DOCUMENT = """\
+name: orders-yaml
+flows:
+  orders:
+    trigger: webhook.request
+    steps:
+      - action: shop.{action}
+"""
+SHOP = """\
+from halflap import Component
+
+component = Component("shop")
+
+
+@component.action
+async def count() -> int:
+    '''Count.'''
+    return 1
+"""
+
+
+def test_documents_are_linted_with_the_sources_loaded_or_not(run, tmp_path):
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "orders.yaml").write_text(DOCUMENT.format(action="cuont"))
+    for arguments in ([], ["--load"]):
+        code, output = run("time.time()", *arguments)
+        assert code == 1
+        assert re.findall(r"^(\S+): (HF\d+)", output, re.MULTILINE) == [
+            ("orders.py:10:5", "HF001"),
+            ("orders.yaml:4:14", "HF114"),
+            ("orders.yaml:6:17", "HF102"),
+        ]
+        assert output.endswith("3 findings in 3 files\n")
+
+
+def test_warnings_alone_end_with_0(run, tmp_path):
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "orders.yaml").write_text(DOCUMENT.format(action="count"))
+    for arguments in ([], ["--load"]):
+        code, output = run("pass", "--json", *arguments)
+        assert code == 0
+        assert [each["severity"] for each in json.loads(output)] == ["warning"]
+
+
+def test_a_document_that_is_no_yaml_and_a_component_that_does_not_load_are_findings(run, tmp_path):
+    (tmp_path / "shop.py").write_text(SHOP + "raise ValueError('no')\n")
+    (tmp_path / "orders.yaml").write_text(DOCUMENT.format(action="count"))
+    (tmp_path / "broken.yaml").write_text("name: x\nflows: [\n")
+    code, output = run("pass", "--load", "--json")
+    assert code == 1
+    found = {(each["file"], each["code"]) for each in json.loads(output)}
+    assert {("broken.yaml", "HF100"), ("shop.py", "HF098")} <= found
+
+
+def test_the_schema_of_documents_is_printed():
+    result = CliRunner().invoke(schema)
+    assert json.loads(result.output)["title"] == "Halflap integration"

@@ -62,6 +62,23 @@ def test_a_document_that_does_not_build_is_refused_with_its_place(tmp_path: Path
         load_integration(bundle, tmp_path / "cache")
 
 
+async def test_a_document_with_errors_is_not_published_and_warnings_are_no_reason(
+    tmp_path: Path,
+) -> None:
+    root = project(tmp_path / "project")
+    document = root / "warehouse.yaml"
+    right = document.read_text()
+    document.write_text(right.replace("=event.updates", "=evnt.updates"))
+    async with host_on(tmp_path / "store") as (host, _):
+        bundle = pack(root, "warehouse.yaml")
+        with pytest.raises(DefinitionError, match=r"^warehouse.yaml:22:14: .*did you mean event"):
+            await host.library.check(bundle.to_bytes())
+        document.write_text(right.replace(" # halflap: ignore[HF114]", ""))
+        bundle = pack(root, "warehouse.yaml")
+        hash, integration = await host.library.check(bundle.to_bytes())
+        assert (hash, integration.name) == (bundle.hash, "warehouse-yaml")
+
+
 async def test_an_event_is_worked_off_by_its_flow(tmp_path: Path) -> None:
     root = project(tmp_path / "project")
     async with acme_app() as app, host_on(tmp_path / "store") as (host, _):

@@ -1,0 +1,234 @@
+"""Actions and triggers as a document calls them: their names, inputs, connections and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.call import said as said_of
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.scope import types_of
+from halflap.lowcode.lint.shapes import CallShape, InputShape, Shapes
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+from halflap.sdk.schema import is_secret
+from halflap.sdk.signature import Unsigned
+
+Kind = Literal["action", "trigger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection of the config: of which component, and its type where that is known."""
+
+    component: str
+    type: type[Any] | None = None
+
+    def fits(self, wanted: type[Any] | None, component: str) -> bool:
+        """Whether it is one that an action of a component can use."""
+        if self.type is None or wanted is None:
+            return self.component == component
+        return issubclass(self.type, wanted)
+
+
+class Calls:
+    """Looks up what a document calls, once by name, and checks what it is given."""
+
+    def __init__(
+        self, shapes: Shapes, findings: Findings, connections: Mapping[str, Connected]
+    ) -> None:
+        self._shapes = shapes
+        self._findings = findings
+        self._connections = connections
+        self.connected: set[str] = set()
+
+    def find(self, kind: Kind, name: str, path: Path) -> CallShape | None:
+        """The action or trigger of a name; what there is none of becomes a finding."""
+        owner, dot, short = name.partition(".")
+        component = self._shapes.component(owner)
+        if component is None:
+            there = suggest(owner, self._shapes.names())
+            message = f"there is no component {owner!r}; {there}"
+        elif not dot:
+            message = f"{name!r} names no {kind}; write {owner}.{kind}"
+        else:
+            known = component.actions if kind == "action" else component.triggers
+            if short in known:
+                return known[short]
+            if component.open:
+                return None
+            message = f"{owner} has no {kind} {short!r}; {suggest(short, known, 'it has')}"
+        self._findings.add(rules.NO_SUCH, path, message)
+        return None
+
+    def inputs(
+        self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path, at: Path
+    ) -> None:
+        """Check what is given by name: `path` is where it stands, `at` who calls."""
+        if shape.inputs is None:
+            return
+        known = {each.name: each for each in shape.inputs}
+        for each in given:
+            if each not in known:
+                there = suggest(each, known, "its inputs")
+                said = f"{name} has no input {each!r}; {there}"
+                self._findings.add(rules.INPUTS, (*path, each), said, key=True)
+        for each in known.values():
+            if each.name in given:
+                self._literal(name, each, given[each.name], (*path, each.name))
+            elif each.required:
+                self._findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
+
+    def _literal(self, name: str, input: InputShape, value: Any, path: Path) -> None:
+        if input.type is None or not _is_literal(value):
+            return
+        if _holds_secret(input) and isinstance(value, str) and value:
+            said = f"{name}: the input {input.name} is a secret in plain text; read it from secrets"
+            self._findings.add(rules.PLAIN_SECRET, path, said)
+            return
+        value = _plain(value)
+        try:
+            input.type.adapter.validate_python(value)
+        except ValidationError as error:
+            text = f"{name}: the input {input.name} does not fit: {said_of(error, value)}"
+            self._findings.add(rules.UNFIT, path, text)
+        except (ValueError, TypeError) as error:  # a validator of the component's own
+            self._findings.add(
+                rules.UNFIT, path, f"{name}: the input {input.name} does not fit: {error}"
+            )
+
+    def expression(self, name: str, input: InputShape, read: Read) -> None:
+        """Check an expression that gives an input by itself."""
+        if input.type is None:
+            return
+        kind = read.expression.kind()
+        try:
+            wanted = types_of(input.type.adapter.json_schema())
+        except Exception:  # a type that has no schema says nothing
+            return
+        if kind is None or wanted is None or kind in wanted or not _cannot(kind, wanted):
+            return
+        wants = " or ".join(_WORDS[each] for each in sorted(wanted))
+        instead = "; use $string()" if wanted <= {"string", "null"} else ""
+        message = (
+            f"{name}: the input {input.name} is {wants}, and this gives {_WORDS[kind]}{instead}"
+        )
+        self._findings.add(rules.UNFIT, read.path, message)
+
+    def connection(self, name: str, shape: CallShape, given: str | None, path: Path) -> None:
+        """Check the connection that an action uses."""
+        wanted = shape.connection
+        place = (*path, "connection")
+        if given is not None:
+            self.connected.add(given)
+            if given not in self._connections:
+                there = suggest(given, self._connections, "its connections")
+                said = f"the config has no connection {given!r}; {there}"
+                self._findings.add(rules.CONNECTION, place, said)
+                return
+        if wanted is False:
+            if given is not None:
+                said = f"{name} takes no connection; leave it out"
+                self._findings.add(rules.CONNECTION, place, said)
+            return
+        owner = name.partition(".")[0]
+        if wanted is None and given is None:
+            return  # whether the action takes one is not known
+        fitting = [name for name, each in self._connections.items() if each.fits(wanted, owner)]
+        if given is None and not fitting:
+            said = (
+                f"{name} needs a connection of {owner}, and the config has none: add "
+                f"`{owner}: {{connection: {owner}}}` to it"
+            )
+            self._findings.add(rules.CONNECTION, path, said)
+        elif given is None and len(fitting) > 1:
+            said = f"{name} needs one of the config's connections; `connection:` is one of"
+            self._findings.add(rules.CONNECTION, path, f"{said} {', '.join(fitting)}")
+        elif given is not None and given not in fitting:
+            said = f"{given} is no connection of {owner}; there are: {', '.join(fitting) or 'none'}"
+            self._findings.add(rules.CONNECTION, place, said)
+
+    def verified(self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path) -> None:
+        """Check that a trigger verifies who sends its events."""
+        if shape.trigger is None:
+            return
+        try:
+            declared = shape.trigger.declaration(shape.trigger.bind(given))
+        except (DefinitionError, ValueError, TypeError) as error:
+            text = error.message if isinstance(error, DefinitionError) else str(error)
+            self._findings.add(rules.UNFIT, (*path, "with"), text)
+            return
+        if declared.ticks or declared.lifecycle or not declared.methods:
+            return
+        signs = any(each.name == "signature" for each in shape.inputs or ())
+        if declared.verify is None or (isinstance(declared.verify, Unsigned) and signs):
+            said = f"{name} verifies nothing, so whoever learns its URL can forge events"
+            hint = "; give it `with: {signature: …}`" if signs else ""
+            self._findings.add(rules.UNVERIFIED, (*path, "trigger"), said + hint)
+
+
+_WORDS = {
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "an object",
+    "function": "a function",
+}
+
+
+def _cannot(kind: str, wanted: frozenset[str]) -> bool:
+    """Whether a value of a kind can be none of these, however it is fitted."""
+    wanted -= {"null"}
+    if not wanted or not wanted <= _WORDS.keys():
+        return False
+    match kind:
+        case "number" | "boolean":
+            return wanted <= {"string"} or wanted <= {"object"}
+        case "string":
+            return wanted <= {"object"}
+        case "array":
+            return "array" not in wanted
+        case "object":
+            return "object" not in wanted and "array" not in wanted
+        case _:
+            return kind == "function"
+
+
+def _holds_secret(input: InputShape) -> bool:
+    return input.type is not None and is_secret(input.type.annotation)
+
+
+def takes_secret(shape: CallShape | None, name: str) -> bool:
+    """Whether an input may be given a secret; yes where its type is not known."""
+    if shape is None or shape.inputs is None:
+        return True
+    found = next((each for each in shape.inputs if each.name == name), None)
+    return found is None or found.type is None or _holds_secret(found)
+
+
+def _is_literal(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_literal(each) for each in cast("dict[Any, Any]", value).values())
+    if isinstance(value, list):
+        return all(_is_literal(each) for each in cast("list[Any]", value))
+    return not is_expression(value)
+
+
+def _plain(value: Any) -> Any:
+    """A literal as it is handed on: `==text` is the text `=text`."""
+    if isinstance(value, str):
+        return value[1:] if value.startswith("==") else value
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    return value

@@ -1,0 +1,197 @@
+"""Lints a document: everything that is wrong with it, found without running or fetching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.build import build
+from halflap.lowcode.document import ConnectionField, Document, PlainField
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.calls import Calls, Connected
+from halflap.lowcode.lint.expressions import read_all, splits
+from halflap.lowcode.lint.flow import Flow
+from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.shapes import Shapes
+from halflap.lowcode.shape import NotADocument, document_of
+from halflap.lowcode.source import Path, Source, Unreadable, read
+from halflap.sdk.lint import Finding, kept, looks_secret, reads_as_secret
+
+
+def lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
+    """Lint a document's text, in order of place."""
+    try:
+        source = read(content, file)
+    except Unreadable as error:
+        place = error.place
+        return [Finding(file, place.line, place.column, rules.UNREADABLE, error.said)]
+    return lint(source, shapes)
+
+
+def lint(source: Source, shapes: Shapes) -> list[Finding]:
+    """Lint a document that was read, in order of place."""
+    findings = Findings(source)
+    _secrets(source, findings)
+    split: set[Path] = set()
+    for path, rest in splits(source):
+        split.add(rest)
+        said = f"YAML splits this at a comma, and makes a key of `{rest[-1]}`"
+        findings.add(rules.CUT, path, f"{said}; quote the whole expression")
+    try:
+        document = document_of(source)
+    except NotADocument as error:
+        places = {_place(source, path) for path in split}
+        findings.found += [
+            each for each in error.findings if (each.line, each.column) not in places
+        ]
+    else:
+        _Linter(source, document, shapes, findings).check()
+        if shapes.complete and not findings.errors:
+            _build(source, shapes, findings)
+    return kept(findings.found, {source.file: source.text.splitlines()})
+
+
+def _place(source: Source, path: Path) -> tuple[int, int]:
+    place = source.key(path)
+    return place.line, place.column
+
+
+def _build(source: Source, shapes: Shapes, findings: Findings) -> None:
+    """What only shows once all parts are put together."""
+    try:
+        build(source, shapes.components)
+    except DefinitionError as error:
+        where = error.where or ""
+        line, column = (*where.removeprefix(f"{source.file}:").split(":"), "1")[:2]
+        placed = line.isdigit() and column.isdigit()
+        said = error.message.removeprefix(f"{where}: ")
+        findings.add_at(rules.DEFINITION, *((int(line), int(column)) if placed else (1, 1)), said)
+
+
+def _secrets(source: Source, findings: Findings) -> None:
+    """Secrets that stand in the text."""
+    stack: list[tuple[Any, Path]] = [(source.data, ())]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, dict):
+            members = cast("dict[Any, Any]", value)
+            stack.extend((each, (*path, name)) for name, each in members.items())
+        elif isinstance(value, list):
+            items = cast("list[Any]", value)
+            stack.extend((each, (*path, at)) for at, each in enumerate(items))
+        elif isinstance(value, str):
+            name = str(path[-1]) if path else ""
+            instead = "have the customer fill it in, in a connection"
+            if looks_secret(value):
+                said = f"this looks like a secret in plain text; {instead}"
+                findings.add(rules.PLAIN_SECRET, path, said)
+            elif (
+                path[:1] != ("tests",)
+                and not value.startswith("=")
+                and reads_as_secret(name, value)
+            ):
+                said = f"{name} is given in plain text; {instead}"
+                findings.add(rules.PLAIN_SECRET, path, said)
+
+
+class _Linter:
+    def __init__(
+        self, source: Source, document: Document, shapes: Shapes, findings: Findings
+    ) -> None:
+        self._source = source
+        self._document = document
+        self._shapes = shapes
+        self._findings = findings
+        self._read: set[str] = set()
+
+    def check(self) -> None:
+        connections = dict(self._connections())
+        calls = Calls(self._shapes, self._findings, connections)
+        for path, field in self._fields():
+            self._field(calls, path, field)
+        for name in self._document.flows:
+            Flow(self._document, name, calls, self._findings, self._read).check()
+        self._tests(calls)
+        if "*" not in self._read:
+            for path, field in self._fields():
+                name = str(path[-1])
+                if isinstance(field, PlainField) and name not in self._read:
+                    said = f"nothing reads config.{name}; remove it"
+                    self._findings.add(rules.UNUSED, path, said, key=True)
+
+    def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
+        for page, members in self._document.config.items():
+            for name, field in members.items():
+                yield ("config", page, name), field
+
+    def _connections(self) -> Iterator[tuple[str, Connected]]:
+        """The config's connections, with their types where those are known."""
+        for path, field in self._fields():
+            if not isinstance(field, ConnectionField):
+                continue
+            place = (*path, "connection")
+            component = self._shapes.component(field.connection)
+            if component is None:
+                there = suggest(field.connection, self._shapes.names())
+                said = f"there is no component {field.connection!r}; {there}"
+                self._findings.add(rules.NO_SUCH, place, said)
+            elif component.connection is False:
+                said = f"{field.connection} needs no connection; leave the field out"
+                self._findings.add(rules.CONNECTION, place, said)
+                continue
+            kind = component.connection or None if component is not None else None
+            yield str(path[-1]), Connected(field.connection, kind)
+
+    def _field(self, calls: Calls, path: Path, field: ConnectionField | PlainField) -> None:
+        if isinstance(field, ConnectionField):
+            return
+        known = self._document.fields
+        self._read.update(field.depends)
+        for at, name in enumerate(field.depends):
+            if name not in known:
+                said = f"the config has no field {name!r}; {suggest(name, known, 'it has')}"
+                self._findings.add(rules.NO_FIELD, (*path, "depends", at), said)
+        for key, given in (("source", field.source), ("of", field.of), ("to", field.to)):
+            if given is None or isinstance(given, list):
+                continue
+            place = (*path, key)
+            if isinstance(given, str):
+                calls.find("action", given, place)
+                continue
+            calls.find("action", given.action, (*place, "action"))
+            for each in read_all(given.inputs, (*place, "with"), self._findings):
+                self._read.update(name.path[0] for name in each.expression.names())
+
+    def _tests(self, calls: Calls) -> None:
+        flows = self._document.flows
+        for at, test in enumerate(self._document.tests):
+            path: Path = ("tests", at)
+            if test.flow not in flows:
+                said = f"there is no flow {test.flow!r}; {suggest(test.flow, flows)}"
+                self._findings.add(rules.NO_SUCH, (*path, "flow"), said)
+            for name in test.config:
+                if name not in self._document.fields:
+                    there = suggest(name, self._document.fields, "it has")
+                    said = f"the config has no field {name!r}; {there}"
+                    self._findings.add(rules.NO_FIELD, (*path, "config", name), said, key=True)
+            for name in test.stubs:
+                self._called(calls, name, (*path, "stubs", name))
+            for number, each in enumerate(test.expect or ()):
+                for name in each:
+                    self._called(calls, name, (*path, "expect", number, name))
+
+    def _called(self, calls: Calls, name: str, path: Path) -> None:
+        """An action or a flow that a test names by a key."""
+        if name in self._document.flows:
+            return
+        if "." in name:
+            before = len(self._findings.found)
+            calls.find("action", name, path)
+            for at in range(before, len(self._findings.found)):
+                said = self._findings.found.pop(at).message
+                self._findings.add(rules.NO_SUCH, path, said, key=True)
+        else:
+            there = suggest(name, self._document.flows)
+            said = f"there is neither an action nor a flow {name!r}; {there}"
+            self._findings.add(rules.NO_SUCH, path, said, key=True)

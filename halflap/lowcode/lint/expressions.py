@@ -1,0 +1,110 @@
+"""The expressions of a document, read for lint: each with its place, or why it cannot be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.expressions import Expression
+from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
+from halflap.lowcode.source import Path, Source
+from halflap.lowcode.template import is_expression, where_in
+
+_REST = re.compile(r"\s+#|\s*[,\]}]")
+_QUOTE = "quote the whole expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An expression that was read, and where it stands."""
+
+    expression: Expression
+    path: Path
+
+
+def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
+    """The expressions of a template; what cannot be read becomes a finding."""
+    stack: list[tuple[Any, Path]] = [(value, path)]
+    while stack:
+        each, place = stack.pop()
+        if isinstance(each, dict):
+            for name, member in cast("dict[Any, Any]", each).items():
+                if not isinstance(name, str):
+                    said = f'a key is a text here; quote it: "{name}"'
+                    findings.add(SHAPE, (*place, name), said, key=True)
+                stack.append((member, (*place, name)))
+        elif isinstance(each, list):
+            items = cast("list[Any]", each)
+            stack.extend((item, (*place, at)) for at, item in enumerate(items))
+        elif is_expression(each):
+            try:
+                yield Read(Expression.parse(each[1:].strip("\n")), place)
+            except ExpressionError as error:
+                _unread(error, str(each), place, findings)
+
+
+def place_in(source: Source, path: Path, offset: int) -> tuple[int, int]:
+    """Line and column of a character of an expression."""
+    _, line, column = where_in(source, path, offset).rsplit(":", 2)
+    return int(line), int(column)
+
+
+def _unread(error: ExpressionError, text: str, path: Path, findings: Findings) -> None:
+    source = findings.source
+    rest = _after(source, path, text)
+    if rest.startswith((" ", "\t")):
+        said = f"YAML takes what follows ` #` for a comment, so the expression is cut; {_QUOTE}"
+        findings.add(CUT, path, said)
+    elif rest:
+        said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
+        findings.add(CUT, path, said)
+    else:
+        findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
+
+
+def _said(error: ExpressionError) -> str:
+    return f"{error.said} ({error.code})"
+
+
+def _after(source: Source, path: Path, text: str) -> str:
+    """What follows a plain text on its line, where YAML has cut it there."""
+    if path not in source.plain or path not in source.values:
+        return ""
+    place = source.values[path]
+    lines = source.text.splitlines()
+    line = lines[place.line - 1] if place.line <= len(lines) else ""
+    if not line.startswith(text, place.column - 1):
+        return ""
+    found = _REST.match(line, place.column - 1 + len(text))
+    return "" if found is None else found[0]
+
+
+def splits(source: Source) -> Iterator[tuple[Path, Path]]:
+    """Expressions, and the keys that YAML has made of their rest: `{a: =$round(x, 2)}` has a `2)`."""
+    stack: list[tuple[Any, Path]] = [(source.data, ())]
+    lines: list[str] | None = None
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, list):
+            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
+        if not isinstance(value, dict):
+            continue
+        before: Path | None = None
+        for name, each in cast("dict[Any, Any]", value).items():
+            here = (*path, name)
+            if each is None and before is not None and (key := source.keys.get(here)) is not None:
+                lines = source.text.splitlines() if lines is None else lines
+                line = lines[key.line - 1] if key.line <= len(lines) else ""
+                if (
+                    not line[key.column - 1 + len(str(name)) :]
+                    .lstrip("\"'")
+                    .lstrip()
+                    .startswith(":")
+                ):
+                    yield before, here
+                    continue
+            before = here if is_expression(each) and here in source.plain else None
+            stack.append((each, here))

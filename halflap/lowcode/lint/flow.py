@@ -1,0 +1,444 @@
+"""Walks the steps of a flow, in the order in which they run, with the names in scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from halflap.lowcode import steps as doc
+from halflap.lowcode.document import Document, FlowPart
+from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.calls import Calls, takes_secret
+from halflap.lowcode.lint.expressions import Read, place_in, read_all
+from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.scope import Known, Schema, item_of, missing, record, within
+from halflap.lowcode.lint.shapes import CallShape
+from halflap.lowcode.source import Path
+
+Names = dict[str, Known]
+ERROR = record("message", "kind", "step", "status")
+
+
+@dataclass(slots=True)
+class Walk:
+    """What a list of steps leaves behind: the names in scope, and whether it always ends there."""
+
+    names: Names
+    ends: str = ""
+
+
+@dataclass(slots=True)
+class Loop:
+    """A loop that steps stand in."""
+
+    parallel: bool
+    outside: frozenset[str] = field(default_factory=frozenset[str])
+
+
+class Flow:
+    """Checks one flow. `read` collects the places of the names that are read, `config` its fields."""
+
+    def __init__(
+        self, document: Document, name: str, calls: Calls, findings: Findings, config: set[str]
+    ) -> None:
+        self._document = document
+        self._name = name
+        self._flow: FlowPart = document.flows[name]
+        self._calls = calls
+        self._findings = findings
+        self._config = config
+        self._read: set[Path] = set()
+        self._given: dict[Path, tuple[str, str]] = {}
+        self._loops: list[Loop] = []
+        self._everywhere = _names_of(self._flow.steps)
+
+    def check(self) -> None:
+        """Check the flow's trigger, its filter and its steps."""
+        flow, path = self._flow, ("flows", self._name)
+        trigger = self._calls.find("trigger", flow.trigger, (*path, "trigger"))
+        event: Schema | None = None
+        if trigger is not None:
+            event = trigger.output
+            before = len(self._findings.found)
+            self._calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
+            if len(self._findings.found) == before:
+                self._calls.verified(flow.trigger, trigger, flow.inputs, path)
+        if flow.pairs is not None:
+            self._known_pairs(flow.pairs, (*path, "pairs"))
+        request = {"event": Known(), "headers": Known(), "query": Known()}
+        self._template(flow.filter, (*path, "filter"), request)
+        fields = record(*(self._document.fields))
+        flows = record(*self._document.flows)
+        names: Names = {
+            "event": Known(schema=event),
+            "config": Known(schema=fields),
+            "urls": Known(schema=flows),
+            "secrets": Known(schema=flows),
+            "customer": Known(schema=record("id", "name", "external_id")),
+            "instance": Known(schema=record("id", "name")),
+            "execution": Known(schema=record("id", "attempt")),
+        }
+        self.steps(flow.steps, (*path, "steps"), names)
+        for place, (name, what) in self._given.items():
+            if place not in self._read:
+                said = f"nothing reads {what} {name!r}; remove it"
+                self._findings.add(rules.UNUSED, place, said, key=what == "the variable")
+
+    # Names ------------------------------------------------------------------------------------
+
+    def _give(
+        self, names: Names, name: str, known: Known, path: Path, *, what: str = "the id"
+    ) -> None:
+        """A step gives a name."""
+        there = names.get(name)
+        if name in SCOPE:
+            said = f"{name!r} is a name that every flow has; choose another"
+            self._findings.add(rules.TAKEN, path, said, key=known.variable)
+        elif there is not None and not (known.variable and there.variable):
+            said = f"{name!r} is in use already ({self._where(there)}); choose another name"
+            self._findings.add(rules.TAKEN, path, said, key=known.variable)
+        if known.variable and there is not None and there.path is not None:
+            known = Known(there.path, None, variable=True)
+        names[name] = known
+
+    def _where(self, known: Known) -> str:
+        place = self._findings.source.key(known.path or ())
+        return f"line {place.line}"
+
+    def _template(
+        self, value: Any, path: Path, names: Names, *, secrets: bool = False
+    ) -> list[Read]:
+        """Check the expressions of a template; gives them."""
+        found = list(read_all(value, path, self._findings))
+        for each in found:
+            for name in each.expression.names():
+                self._name_read(name.path, name.offset, each, names)
+                if name.path[0] == "secrets" and not secrets:
+                    said = "a secret can only be given to an action's input that takes one"
+                    self._report(rules.OPEN_SECRET, each, name.offset, said)
+        return found
+
+    def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
+        root, *rest = path
+        if root == "*":
+            self._read.update(each.path for each in names.values() if each.path is not None)
+            self._config.add("*")
+            return
+        known = names.get(root)
+        if known is None:
+            self._report(rules.UNKNOWN, read, offset, self._unknown(root, names))
+            return
+        if known.path is not None:
+            self._read.add(known.path)
+        if root == "config":
+            self._config.add(rest[0] if rest else "*")
+        lacking = missing(known.schema, tuple(rest))
+        if lacking is not None:
+            name, has = lacking
+            said = f"{root} has no {name!r}" if rest[0] == name else (
+                f"{'.'.join(path[: path.index(name)])} has no {name!r}"
+            )  # fmt: skip
+            self._report(rules.NO_FIELD, read, offset, f"{said}; {suggest(name, has, 'it has')}")
+
+    def _unknown(self, name: str, names: Names) -> str:
+        place = self._everywhere.get(name)
+        if place is None:
+            return f"there is no name {name!r} here; {suggest(name, names, 'in scope are')}"
+        where = f"line {self._findings.source.key(('flows', self._name, 'steps', *place)).line}"
+        return (
+            f"{name!r} ({where}) is not there yet, or not any more: it is given by a later step, by "
+            "another branch, or in a loop that has ended, so it is always null here"
+        )
+
+    def _report(self, code: str, read: Read, offset: int, said: str) -> None:
+        line, column = place_in(self._findings.source, read.path, offset)
+        self._findings.add_at(code, line, column, said)
+
+    # Steps ------------------------------------------------------------------------------------
+
+    def steps(self, steps: Iterable[doc.Step], path: Path, names: Names) -> Walk:
+        """Check a list of steps; `names` is not changed."""
+        walk = Walk(dict(names))
+        told = False
+        for at, step in enumerate(steps):
+            place = (*path, at)
+            if walk.ends and not told:
+                said = f"this never runs: {walk.ends} above it; remove one of the two"
+                self._findings.add(rules.UNREACHABLE, place, said)
+                told = True
+            walk.ends = _CHECKS[type(step)](self, step, place, walk.names) or walk.ends
+        return walk
+
+    def _result(
+        self, step: doc.Result, path: Path, names: Names, schema: Schema | None = None
+    ) -> None:
+        if step.id is not None:
+            place = (*path, "id")
+            self._give(names, step.id, Known(place, schema), place)
+            self._given[place] = (step.id, "the id")
+
+    def action(self, step: doc.ActionStep, path: Path, names: Names) -> None:
+        """`action`."""
+        shape = self._calls.find("action", step.action, (*path, "action"))
+        if shape is not None:
+            self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path)
+            self._calls.connection(step.action, shape, step.connection, path)
+        self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
+        self._result(step, path, names, shape.output if shape else None)
+
+    def _inputs(
+        self,
+        called: str,
+        shape: CallShape | None,
+        given: Mapping[str, Any],
+        path: Path,
+        names: Names,
+    ) -> None:
+        known = {each.name: each for each in (shape.inputs if shape else None) or ()}
+        for name, value in given.items():
+            place = (*path, name)
+            for read in self._template(value, place, names, secrets=takes_secret(shape, name)):
+                if read.path == place and name in known:
+                    self._calls.expression(called, known[name], read)
+
+    def branch(self, step: doc.IfStep, path: Path, names: Names) -> str:
+        """`if`."""
+        self._template(step.condition, (*path, "if"), names)
+        return self._branches(
+            names,
+            self.steps(step.then, (*path, "then"), names),
+            self.steps(step.otherwise, (*path, "else"), names),
+        )
+
+    def switch(self, step: doc.SwitchStep, path: Path, names: Names) -> str:
+        """`switch`."""
+        self._template(step.switch, (*path, "switch"), names)
+        walks = [
+            self.steps(steps, (*path, "cases", value), names) for value, steps in step.cases.items()
+        ]
+        walks.append(self.steps(step.default or (), (*path, "default"), names))
+        return self._branches(names, *walks)
+
+    def _branches(self, names: Names, *walks: Walk) -> str:
+        """What branches leave behind: the names of those that go on."""
+        for walk in walks:
+            for name, known in walk.names.items():
+                there = names.get(name)
+                if there is None:
+                    names[name] = known
+                elif there != known:
+                    names[name] = Known(there.path, None, there.variable)
+                    if known.path is not None and known.path != there.path:
+                        self._join(there, known)
+        return "every branch ends" if all(each.ends for each in walks) else ""
+
+    def _join(self, there: Known, other: Known) -> None:
+        """The same name from two branches: reading it reads either."""
+        if other.path in self._given:
+            del self._given[other.path]
+
+    def loop(self, step: doc.ForStep, path: Path, names: Names) -> None:
+        """`for`."""
+        items = self._template(step.items, (*path, "in"), names)
+        inner = dict(names)
+        if step.item in names:
+            there = self._where(names[step.item]) if names[step.item].path else "of every flow"
+            said = f"the item {step.item!r} takes a name in use ({there}); choose another"
+            self._findings.add(rules.TAKEN, (*path, "for"), said)
+        inner[step.item] = Known((*path, "for"), self._item(items, names))
+        self._template(step.where, (*path, "where"), inner)
+        self._template(step.key, (*path, "key"), inner)
+        outside = frozenset(name for name, each in names.items() if each.variable)
+        self._loops.append(Loop(step.parallel is not None, outside))
+        walk = self.steps(step.do, (*path, "do"), inner)
+        self._loops.pop()
+        self._template(step.collect, (*path, "collect"), walk.names)
+        self._result(step, path, names)
+
+    def _item(self, items: list[Read], names: Names) -> Schema | None:
+        """The schema of a loop's item, where the list is a path of a value that is known."""
+        if len(items) != 1:
+            return None
+        read = items[0].expression
+        found = read.names()
+        if len(found) != 1 or read.text.strip() != str(found[0]):
+            return None
+        known = names.get(found[0].path[0])
+        return None if known is None else item_of(within(known.schema, found[0].path[1:]))
+
+    def attempt(self, step: doc.TryStep, path: Path, names: Names) -> str:
+        """`try`."""
+        tried = self.steps(step.attempt, (*path, "try"), names)
+        caught: Names = {**names, step.error: Known(schema=ERROR)}
+        hidden = {
+            name: each for name, each in tried.names.items() if name not in caught
+        }  # seen by `catch`, which may give them again
+        caught |= {name: Known(each.path, None, variable=True) for name, each in hidden.items()}
+        walk = self.steps(step.catch, (*path, "catch"), caught)
+        walk.names = {
+            name: hidden.get(name, each) if each.path is None or each.variable else each
+            for name, each in walk.names.items()
+            if name != step.error or name in names
+        }
+        return self._branches(names, tried, walk)
+
+    def assign(self, step: doc.SetStep, path: Path, names: Names) -> None:
+        """`set`."""
+        for name, value in step.set.items():
+            place = (*path, "set", name)
+            self._template(value, place, names)
+            there = names.get(name)
+            self._give(names, name, Known(place, None, variable=True), place, what="the variable")
+            if there is None or there.path is None:
+                self._given[place] = (name, "the variable")
+            if any(each.parallel and name in each.outside for each in self._loops):
+                said = (
+                    f"each item sets its own {name!r}, and after the loop it is what it was before; "
+                    "gather values by `collect`"
+                )
+                self._findings.add(rules.LOST, place, said, key=True)
+
+    def code(self, step: doc.CodeStep, path: Path, names: Names) -> None:
+        """`code`."""
+        self._template(step.inputs, (*path, "with"), names)
+        self._result(step, path, names)
+
+    def call(self, step: doc.CallStep, path: Path, names: Names) -> None:
+        """`call`."""
+        if step.call not in self._document.flows:
+            there = suggest(step.call, self._document.flows)
+            self._findings.add(
+                rules.NO_SUCH, (*path, "call"), f"there is no flow {step.call!r}; {there}"
+            )
+        self._template(step.event, (*path, "event"), names)
+        self._result(step, path, names)
+
+    def sleep(self, step: doc.SleepStep, path: Path, names: Names) -> None:
+        """`sleep`."""
+        self._template(step.sleep, (*path, "sleep"), names)
+
+    def wait(self, step: doc.WaitStep, path: Path, names: Names) -> None:
+        """`wait`."""
+        self._result(step, path, names)
+
+    def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
+        """`links`."""
+        self._template(step.text, (*path, "text"), names)
+        self._result(step, path, names, record(*step.choices))
+
+    def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
+        """`state`."""
+        for name in ("key", "value", "default", "expect"):
+            self._template(getattr(step, name), (*path, name), names)
+        self._result(step, path, names)
+
+    def pairing(
+        self, step: doc.PairedStep | doc.PairStep | doc.UnpairStep, path: Path, names: Names
+    ) -> None:
+        """`paired`, `pair` and `unpair`."""
+        verb = str(doc.kind_of(step))
+        self._known_pairs(getattr(step, verb), (*path, verb))
+        self._template(step.ids, (*path, "with"), names)
+        if isinstance(step, doc.PairedStep):
+            self._result(step, path, names)
+
+    def _known_pairs(self, name: str, path: Path) -> None:
+        if name not in self._document.pairs:
+            there = suggest(name, self._document.pairs)
+            self._findings.add(rules.NO_SUCH, path, f"there are no pairs {name!r}; {there}")
+
+    def log(self, step: doc.LogStep, path: Path, names: Names) -> None:
+        """`log`."""
+        self._template(step.log, (*path, "log"), names)
+        self._template(step.fields, (*path, "fields"), names)
+
+    def leave(self, step: doc.BreakStep, path: Path, names: Names) -> str:
+        """`break`."""
+        if not self._loops:
+            said = "`break` leaves a loop, and there is none around it"
+            self._findings.add(rules.MISPLACED, path, said)
+        elif any(each.parallel for each in self._loops):
+            said = "`break` cannot stop items that run side by side; leave out `parallel`"
+            self._findings.add(rules.MISPLACED, path, said)
+        return "`break` leaves the loop"
+
+    def stop(self, step: doc.StopStep, path: Path, names: Names) -> str:
+        """`stop`."""
+        if any(each.parallel for each in self._loops):
+            said = (
+                "`stop` cannot end the flow while other items run beside this one; leave out "
+                "`parallel`, or stop after the loop"
+            )
+            self._findings.add(rules.MISPLACED, path, said)
+        if not isinstance(step.stop, bool):
+            place = (*path, "stop")
+            if len(step.stop.model_fields_set) > 1:
+                said = "`stop` takes one of `answer`, `reply` and `ignore`"
+                self._findings.add(rules.MISPLACED, place, said)
+            for name in ("answer", "ignore"):
+                self._template(getattr(step.stop, name), (*place, name), names)
+            if step.stop.reply is not None:
+                for name in ("status", "body", "headers"):
+                    value = getattr(step.stop.reply, name)
+                    self._template(value, (*place, "reply", name), names)
+        return "`stop` ends the flow"
+
+    def throw(self, step: doc.ThrowStep, path: Path, names: Names) -> str:
+        """`throw`."""
+        self._template(step.throw, (*path, "throw"), names)
+        return "`throw` fails"
+
+
+_CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Names], str | None]] = {
+    doc.ActionStep: Flow.action,
+    doc.IfStep: Flow.branch,
+    doc.SwitchStep: Flow.switch,
+    doc.ForStep: Flow.loop,
+    doc.TryStep: Flow.attempt,
+    doc.SetStep: Flow.assign,
+    doc.CodeStep: Flow.code,
+    doc.CallStep: Flow.call,
+    doc.SleepStep: Flow.sleep,
+    doc.WaitStep: Flow.wait,
+    doc.LinksStep: Flow.links,
+    doc.StateStep: Flow.state,
+    doc.PairedStep: Flow.pairing,
+    doc.PairStep: Flow.pairing,
+    doc.UnpairStep: Flow.pairing,
+    doc.LogStep: Flow.log,
+    doc.BreakStep: Flow.leave,
+    doc.StopStep: Flow.stop,
+    doc.ThrowStep: Flow.throw,
+}
+
+
+def _names_of(steps: Iterable[doc.Step]) -> dict[str, Path]:
+    """Every name that the steps of a flow give, with the path of what gives it first."""
+    found: dict[str, Path] = {}
+    stack: list[tuple[Any, Path]] = [(list(steps), ())]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, list):
+            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
+        elif isinstance(value, dict):
+            stack.extend(
+                (each, (*path, key)) for key, each in cast("dict[Any, Any]", value).items()
+            )
+        elif isinstance(value, doc.Step):
+            if isinstance(value, doc.Result) and value.id is not None:
+                found.setdefault(value.id, (*path, "id"))
+            if isinstance(value, doc.SetStep):
+                for name in value.set:
+                    found.setdefault(name, (*path, "set", name))
+            if isinstance(value, doc.ForStep):
+                found.setdefault(value.item, (*path, "for"))
+            if isinstance(value, doc.TryStep):
+                found.setdefault(value.error, path)
+            for name in ("then", "otherwise", "cases", "default", "do", "attempt", "catch"):
+                inner = getattr(value, name, None)
+                if inner:
+                    alias = {"otherwise": "else", "attempt": "try"}.get(name, name)
+                    stack.append((inner, (*path, alias)))
+    return found

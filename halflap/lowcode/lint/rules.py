@@ -1,0 +1,182 @@
+"""The rules for YAML documents, and what collects their findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from halflap.lowcode.shape import SHAPE
+from halflap.lowcode.source import Path, Source
+from halflap.sdk.lint import Finding, Rule
+
+UNREADABLE = "HF100"
+NO_SUCH = "HF102"
+INPUTS = "HF103"
+UNFIT = "HF104"
+UNKNOWN = "HF105"
+UNPARSED = "HF106"
+CUT = "HF107"
+MISPLACED = "HF108"
+UNREACHABLE = "HF109"
+TAKEN = "HF110"
+UNUSED = "HF111"
+PLAIN_SECRET = "HF112"  # noqa: S105
+OPEN_SECRET = "HF113"  # noqa: S105
+UNVERIFIED = "HF114"
+NO_FIELD = "HF115"
+CONNECTION = "HF116"
+LOST = "HF117"
+DEFINITION = "HF118"
+
+RULES: tuple[Rule, ...] = (
+    Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
+    Rule(
+        SHAPE,
+        "a key, a value or a step that a document does not have",
+        "nobody would read it",
+        "what the message names; `halflap schema` has editors complete it",
+    ),
+    Rule(
+        NO_SUCH,
+        "a component, action, trigger, flow or pairs that there is none of",
+        "the step would have nothing to do",
+        "a name that there is, as the message lists them",
+    ),
+    Rule(
+        INPUTS,
+        "an input that is missing, or that an action or trigger does not have",
+        "the call would be refused, or the value be read by nobody",
+        "the inputs that the message lists",
+    ),
+    Rule(
+        UNFIT,
+        "a value that cannot fit its input",
+        "the step would fail each time",
+        'a value of the input\'s type; a number for a text is quoted: "006"',
+    ),
+    Rule(
+        UNKNOWN,
+        "a name that an expression cannot see: misspelt, of a later step, of another branch, or of "
+        "a loop that has ended",
+        "it reads as null, silently",
+        "a name in scope; what a loop is to give, its `collect` gathers under its `id`",
+    ),
+    Rule(
+        UNPARSED,
+        "an expression that is not JSONata",
+        "it cannot be evaluated",
+        "what the message says, at its place",
+    ),
+    Rule(
+        CUT,
+        "an expression that YAML cuts at ` #`, or splits at a comma or a bracket",
+        "YAML reads the text first: the rest becomes a comment, or a key of its own",
+        "quotes round the whole expression, or a block",
+    ),
+    Rule(
+        MISPLACED,
+        "`break` outside of a loop, `break` or `stop` among items side by side, a `stop` in two ways",
+        "it could not do what it says",
+        "`stop` after the loop; a loop without `parallel`",
+    ),
+    Rule(
+        UNREACHABLE,
+        "a step after one that always ends the flow or the loop",
+        "it never runs",
+        "remove it, or make what ends the flow depend on an `if`",
+    ),
+    Rule(
+        TAKEN,
+        "an `id`, variable or item that takes a name which is in use",
+        "what the name meant before cannot be read any more",
+        "a name of its own",
+    ),
+    Rule(
+        UNUSED,
+        "an `id`, a variable or a config field that nothing reads",
+        "it is noise, or a misspelling elsewhere",
+        "remove it, or read it",
+        "warning",
+    ),
+    Rule(
+        PLAIN_SECRET,
+        "a secret in plain text",
+        "documents are published, shown and kept",
+        "a connection, which the customer fills in and the platform seals",
+    ),
+    Rule(
+        OPEN_SECRET,
+        "a secret that is given to anything but an input for secrets",
+        "it could be stored or shown; it is refused when the flow runs",
+        "an input that takes a secret",
+    ),
+    Rule(
+        UNVERIFIED,
+        "a flow whose trigger verifies nothing",
+        "whoever learns its URL can forge events",
+        "the trigger's `signature`, or `# halflap: ignore[HF114]` where the app signs nothing",
+        "warning",
+    ),
+    Rule(
+        NO_FIELD,
+        "a field that the value it is read from does not have",
+        "it reads as null, silently",
+        "one of the fields that the message lists",
+    ),
+    Rule(
+        CONNECTION,
+        "a connection that is missing from the config, is not clear, or does not belong to the action",
+        "the action could not reach its app",
+        "`connection:`, or the connection in the config",
+    ),
+    Rule(
+        LOST,
+        "a variable of outside set among items side by side",
+        "each item has its own; after the loop the variable is what it was before",
+        "the loop's `collect`, whose list stands under its `id`",
+        "warning",
+    ),
+    Rule(
+        DEFINITION,
+        "parts of a document that do not go together",
+        "no integration can be made of it",
+        "what the message says",
+    ),
+)
+
+CODES = {each.code: each for each in RULES}
+
+
+class Findings:
+    """Collects the findings of one document."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.found: list[Finding] = []
+        self._told: set[tuple[str, int, int]] = set()
+
+    def add(self, code: str, path: Path, message: str, *, key: bool = False) -> None:
+        """A finding at a value, or at its key."""
+        place = self.source.key(path) if key else self.source.place(path)
+        self.add_at(code, place.line, place.column, message)
+
+    def add_at(self, code: str, line: int, column: int, message: str) -> None:
+        """A finding at a place of the text; one of a rule at each place."""
+        if (code, line, column) in self._told:
+            return
+        self._told.add((code, line, column))
+        severity = CODES[code].severity
+        self.found.append(Finding(self.source.file, line, column, code, message, severity))
+
+    @property
+    def errors(self) -> bool:
+        """Whether anything found is an error."""
+        return any(each.severity == "error" for each in self.found)
+
+
+def suggest(name: str, known: Iterable[str], what: str = "there are") -> str:
+    """`did you mean x? there are: x, y`."""
+    names = sorted(known)
+    close = get_close_matches(name, names, 1)
+    hint = f"did you mean {close[0]}? {what[:1].upper()}{what[1:]}" if close else what
+    return f"{hint}: {', '.join(names) or 'none'}"

@@ -1,0 +1,189 @@
+"""What the components that a document names look like: of their objects, or of their text alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.registry import Components
+from halflap.sdk import registry
+from halflap.sdk._survey import Function, Module
+from halflap.sdk.component import Component
+from halflap.sdk.schema import Input
+from halflap.sdk.trigger import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """An input; its `type` where the component is loaded."""
+
+    name: str
+    required: bool
+    type: Input | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """An action or a trigger. None stands for what the text alone does not say."""
+
+    inputs: tuple[InputShape, ...] | None
+    output: Mapping[str, Any] | None = None
+    connection: type[Any] | Literal[False] | None = None
+    trigger: Trigger[..., Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentShape:
+    """A component. `open`: it may have more than what is known of it."""
+
+    name: str
+    actions: Mapping[str, CallShape] = field(default_factory=dict[str, CallShape])
+    triggers: Mapping[str, CallShape] = field(default_factory=dict[str, CallShape])
+    connection: type[Any] | Literal[False] | None = None
+    open: bool = False
+
+
+class Shapes:
+    """Finds components by name: a project's own as their text says, others by their objects."""
+
+    def __init__(
+        self, components: Components | None = None, own: Mapping[str, ComponentShape] | None = None
+    ) -> None:
+        self.components = components or Components()
+        self._own = own or {}
+        self._known: dict[str, ComponentShape] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all components are known by their objects, so that the integration can be built."""
+        return not self._own
+
+    def names(self) -> list[str]:
+        """The components that are known by name: installed, read, or named before."""
+        return sorted({*registry.names(), *self._own, *self._known})
+
+    def component(self, name: str) -> ComponentShape | None:
+        """A component; None where there is none of that name."""
+        if name in self._own:
+            return self._own[name]
+        if name not in self._known:
+            try:
+                self._known[name] = shape_of(self.components.component(name))
+            except DefinitionError as error:
+                if error.where is None and name not in registry.names():
+                    return None
+                return ComponentShape(name, open=True)  # it is there, and does not load
+        return self._known[name]
+
+
+def shape_of(component: Component) -> ComponentShape:
+    """What a component's object says."""
+    return ComponentShape(
+        component.name,
+        {
+            name: CallShape(
+                tuple(InputShape(each.name, each.required, each) for each in action.shape.inputs),
+                _output(action.shape.output_schema),
+                action.shape.connection_type or False,
+            )
+            for name, action in component.actions.items()
+        },
+        {
+            name: CallShape(
+                tuple(InputShape(each.name, each.required, each) for each in trigger.shape.inputs),
+                _output(trigger.shape.output_schema),
+                trigger=trigger,
+            )
+            for name, trigger in component.triggers.items()
+        },
+        component.connection or False,
+    )
+
+
+def _output(schema: Any) -> Mapping[str, Any] | None:
+    try:
+        return schema()
+    except Exception:  # Pydantic's errors have no common base: a type without a schema says nothing
+        return None
+
+
+# By their text --------------------------------------------------------------------------------
+
+
+def read_components(files: Mapping[str, str]) -> dict[str, ComponentShape]:
+    """The components of a project's sources, by the name of their module; nothing is run."""
+    found: dict[str, ComponentShape] = {}
+    for path, text in files.items():
+        package = path.endswith("/__init__.py")
+        name = path.removesuffix(".py").removesuffix("/__init__")
+        if not path.endswith(".py") or "/" in name:
+            continue
+        try:
+            module = Module.read(path, text)
+        except (SyntaxError, ValueError, RecursionError):
+            found[name] = ComponentShape(name, open=True)
+            continue
+        if "component" in module.variables or "component" in module.aliases:
+            found[name] = _read(name, module, package)
+    return found
+
+
+def _read(name: str, module: Module, package: bool) -> ComponentShape:
+    made = next(
+        (
+            node.value
+            for node in module.tree.body
+            if isinstance(node, ast.Assign)
+            and any(isinstance(each, ast.Name) and each.id == "component" for each in node.targets)
+        ),
+        None,
+    )
+    if not isinstance(made, ast.Call):
+        return ComponentShape(name, open=True)
+    kind = next((each.value for each in made.keywords if each.arg == "connection"), None)
+    decorators = sum(1 for _ in _registering(module.tree))
+    named = len(module.actions) + len(module.triggers)
+    return ComponentShape(
+        name,
+        {each.name: CallShape(_inputs(each, kind)) for each in module.actions},
+        {each.name: CallShape(_inputs(each, kind)) for each in module.triggers},
+        False if kind is None else None,
+        open=package or decorators > named,
+    )
+
+
+def _registering(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every place that says `.action` or `.trigger`: more than there are decorators is more than
+    can be read from the text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("action", "trigger"):
+            yield node
+
+
+def _inputs(function: Function, connection: ast.expr | None) -> tuple[InputShape, ...] | None:
+    """The inputs of a function's signature; None where the connection among them is not clear."""
+    arguments = function.args
+    if arguments.vararg or arguments.kwarg:
+        return None
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    pairs = [
+        *zip(positional, [*defaults, *arguments.defaults], strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    kinds = {"Request", *(() if connection is None else (_last(connection),))}
+    found = [
+        InputShape(each.arg, default is None)
+        for each, default in pairs
+        if each.annotation is None or _last(each.annotation) not in kinds
+    ]
+    if connection is not None and len(found) == len(pairs):
+        return None  # a subclass of the connection, perhaps
+    return tuple(found)
+
+
+def _last(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]

@@ -1,0 +1,293 @@
+"""Lint of documents: each rule finds its mistake at its place, and leaves what is right alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from halflap.lowcode import Components
+from halflap.lowcode.lint import RULES, Shapes, lint_text, read_components
+from halflap.sdk.lint import Finding
+from tests.lowcode.documents import EXAMPLES, own
+
+DOCS = EXAMPLES.parent / "docs" / "low-code"
+HEAD = """\
+name: tried
+config:
+  Connect:
+    acme: {connection: acme}
+  Options:
+    limit: {type: integer, default: 3}
+flows:
+  main:
+    trigger: webhook.request
+    with: {signature: github}
+    steps:
+      - log: "=config.limit & event.x"
+"""
+LINES = HEAD.count("\n")
+STATIC = read_components({"acme.py": (EXAMPLES / "acme.py").read_text()})
+
+# code, the wrong steps with the finding at « , a part of the message, the right steps
+CASES = {
+    "an unknown component": (
+        "HF102", "- action: «acne.find_account", "did you mean acme?",
+        "- {action: acme.find_account, with: {external_id: a}}",
+    ),
+    "an unknown action": (
+        "HF102", "- action: «acme.find_acount", "did you mean find_account?",
+        "- {action: acme.find_account, with: {external_id: a}}",
+    ),
+    "no component": ("HF102", "- action: «acme", "write acme.action", "- log: x"),
+    "an unknown flow": ("HF102", "- call: «mian", "did you mean main?", "- call: main"),
+    "unknown pairs": (
+        "HF102", "- {paired: «accounts, with: {acme: x}}", "there are no pairs", "- log: x",
+    ),
+    "a missing input": (
+        "HF103", "- «action: acme.find_account", "needs the input 'external_id'",
+        "- {action: acme.find_account, with: {external_id: =event.id}}",
+    ),
+    "a superfluous input": (
+        "HF103", "- {action: acme.find_account, with: {external_id: a, «nme: b}}",
+        "has no input 'nme'", "- {action: acme.find_account, with: {external_id: a}}",
+    ),
+    "a number for a text": (
+        "HF104", "- {action: acme.find_account, with: {external_id: «6}}", 'quote it, "6"',
+        '- {action: acme.find_account, with: {external_id: "006"}}',
+    ),
+    "a choice that is none": (
+        "HF104", '- {action: acme.list_webhooks, id: w}\n- log: =w\n- action: acme.ensure_webhook\n'
+        '  with: {url: x, event: «account.update, secret: =secrets.main}',
+        "event does not fit",
+        "- {action: acme.ensure_webhook, "
+        "with: {url: x, event: account.updated, secret: =secrets.main}}",
+    ),
+    "an expression of another kind": (
+        "HF104", "- {action: acme.find_account, with: {external_id: «=event.a * 2}}",
+        "is a text, and this gives a number; use $string()",
+        "- {action: acme.find_account, with: {external_id: =$string(event.a * 2)}}",
+    ),
+    "a name that is misspelt": (
+        "HF105", "- log: =«evnt.x", "there is no name 'evnt' here; did you mean event?",
+        "- log: =event.x",
+    ),
+    "a result before it exists": (
+        "HF105", "- log: =«found.id\n- {id: found, action: acme.get_account, with: {id: a}}\n"
+        "- log: =found.id", "it is always null here",
+        "- {id: found, action: acme.get_account, with: {id: a}}\n- log: =found.id",
+    ),
+    "a result of the other branch": (
+        "HF105", "- if: =event.x\n  then:\n    - {id: a, paired: p, with: {acme: x}}\n"
+        "    - log: =a\n  else:\n    - log: =«a",
+        "another branch",
+        "- if: =event.x = 1\n  then:\n    - {id: a, state: get, key: k}\n- log: =a",
+    ),
+    "a name of a loop that has ended": (
+        "HF105", "- for: x\n  in: =event.xs\n  do:\n    - set: {y: =x}\n    - log: =y\n- log: =«y",
+        "in a loop that has ended",
+        "- set: {y: 0}\n- for: x\n  in: =event.xs\n  do:\n    - set: {y: =y + x}\n- log: =y",
+    ),
+    "an expression that is none": (
+        "HF106", '- log: "=event.x +«"', "ends too early", '- log: "=event.x + 1"',
+    ),
+    "an expression in a block": (
+        "HF106", "- log: |\n    =event.x\n    & «& event.y", "cannot stand here",
+        "- log: |\n    =event.x\n    & event.y",
+    ),
+    "an expression that a comment cuts": (
+        "HF107", "- log: «=event.x & \" #1\"", "takes what follows ` #` for a comment",
+        "- log: =event.x # a remark",
+    ),
+    "an expression that braces split": (
+        "HF107", "- {log: x, fields: {a: «=$round(event.x, 2)}}", "quote the whole expression",
+        '- {log: x, fields: {a: "=$round(event.x, 2)"}}',
+    ),
+    "an expression that a step's braces split": (
+        "HF107", "- {state: put, key: «=$join(event.x, event.y), value: 1}", "makes a key of `event.y)`",
+        '- {state: put, key: "=$join(event.x, event.y)", value: 1}',
+    ),
+    "a break without a loop": (
+        "HF108", "- «break: true", "there is none around it",
+        "- {for: x, in: =event.xs, do: [{log: =x}, {break: true}]}",
+    ),
+    "a break among items side by side": (
+        "HF108", "- {for: x, in: =event.xs, parallel: 2, do: [«{break: true}]}", "side by side",
+        "- {for: x, in: =event.xs, do: [{break: true}]}",
+    ),
+    "a stop in two ways": (
+        "HF108", "- stop: «{answer: 1, ignore: x}", "takes one of", "- stop: {answer: 1}",
+    ),
+    "a step that never runs": (
+        "HF109", "- stop: true\n- «log: x", "`stop` ends the flow above it",
+        "- if: =event.x = 1\n  then: [{stop: true}]\n- log: x",
+    ),
+    "a step after branches that all end": (
+        "HF109", "- if: =event.x = 1\n  then: [{stop: true}]\n  else: [{throw: x}]\n- «log: x",
+        "every branch ends", "- if: =event.x = 1\n  then: [{stop: true}]\n- log: x",
+    ),
+    "an id twice": (
+        "HF110", "- {id: a, state: get, key: k}\n- {id: «a, state: get, key: l}\n- log: =a",
+        "is in use already (line 13)",
+        "- if: =event.x = 1\n  then: [{id: a, state: get, key: k}]\n"
+        "  else: [{id: a, state: get, key: l}]\n- log: =a",
+    ),
+    "an id of every flow": (
+        "HF110", "- {id: «event, state: get, key: k}", "every flow has",
+        "- {id: events, state: get, key: k}\n- log: =events",
+    ),
+    "an item that hides a name": (
+        "HF110", "- {id: a, state: get, key: k}\n- {for: «a, in: =a, do: [{log: =a}]}",
+        "choose another", "- {id: as, state: get, key: k}\n- {for: a, in: =as, do: [{log: =a}]}",
+    ),
+    "an id that nothing reads": (
+        "HF111", "- {id: «a, state: get, key: k}", "nothing reads the id 'a'",
+        "- {id: a, state: get, key: k}\n- log: =a",
+    ),
+    "a variable that nothing reads": (
+        "HF111", "- set: {«a: 1}", "nothing reads the variable 'a'", "- set: {a: 1}\n- log: =a",
+    ),
+    "a secret by its form": (
+        "HF112", "- log: «ghp_0123456789abcdefghijABCDEFGHIJ", "looks like a secret",
+        "- log: ghp_",
+    ),
+    "a secret by its name": (
+        "HF112", "- {log: x, fields: {api_key: «a81bc81bdead4e5d}}", "api_key is given in plain",
+        "- {log: x, fields: {api_key: =event.key}}",
+    ),
+    "a secret that is shown": (
+        "HF113", "- log: =«secrets.main", "only be given to an action's input",
+        "- {action: acme.ensure_webhook, "
+        "with: {url: x, event: account.updated, secret: =secrets.main}}",
+    ),
+    "a field that a result has not": (
+        "HF115", "- {id: a, action: acme.get_account, with: {id: x}}\n- log: =«a.nmae",
+        "a has no 'nmae'; did you mean name?",
+        "- {id: a, action: acme.get_account, with: {id: x}}\n- log: =a.name",
+    ),
+    "a field that the items of a result have not": (
+        "HF115", "- {id: a, action: acme.list_webhooks}\n"
+        "- {for: w, in: =a, where: =«w.urls = 1, do: [{log: =w.url}]}",
+        "w has no 'urls'; did you mean url?",
+        "- {id: a, action: acme.list_webhooks}\n- {for: w, in: =a, do: [{log: =w.url}]}",
+    ),
+    "a field that the config has not": (
+        "HF115", "- log: =«config.limits", "did you mean limit?", "- log: =config.limit",
+    ),
+    "the URL of no flow": ("HF115", "- log: =«urls.man", "did you mean main?", "- log: =urls.*"),
+    "a connection that is not there": (
+        "HF116", "- {action: acme.get_account, connection: «acne, with: {id: x}}",
+        "did you mean acme?", "- {action: acme.get_account, connection: acme, with: {id: x}}",
+    ),
+    "a connection of another component": (
+        "HF116", "- {action: http.get, connection: «acme, with: {path: /}}",
+        "acme is no connection of http", "- log: x",
+    ),
+    "a connection that is missing": (
+        "HF116", "- «{action: http.get, with: {path: /}}",
+        "add `http: {connection: http}`", "- log: x",
+    ),
+    "a variable that is lost": (
+        "HF117", "- set: {n: 0}\n- {for: x, in: =event.xs, parallel: 2, do: [set: {«n: =x}]}\n"
+        "- log: =n", "after the loop it is what it was before",
+        "- set: {n: 0}\n- {for: x, in: =event.xs, do: [set: {n: =x}]}\n- log: =n",
+    ),
+}  # fmt: skip
+
+
+def linted(steps: str, shapes: Shapes | None = None) -> list[Finding]:
+    text = HEAD + indent(steps, " " * 6) + "\n"
+    return lint_text(text, "tried.yaml", shapes or Shapes(Components(own)))
+
+
+def marked(steps: str) -> tuple[str, int, int]:
+    """Steps without their mark, and the line and column of it."""
+    at = (HEAD + indent(steps, " " * 6)).index("«")
+    before = (HEAD + indent(steps, " " * 6))[:at]
+    return steps.replace("«", ""), before.count("\n") + 1, at - before.rfind("\n")
+
+
+@pytest.mark.parametrize(("code", "wrong", "said", "right"), CASES.values(), ids=CASES)
+def test_a_mistake_is_found_at_its_place(code: str, wrong: str, said: str, right: str) -> None:
+    steps, line, column = marked(wrong)
+    found = [each for each in linted(steps) if each.code == code]
+    assert [(each.line, each.column) for each in found] == [(line, column)], linted(steps)
+    assert said in found[0].message
+
+
+@pytest.mark.parametrize("right", [case[3] for case in CASES.values()], ids=CASES)
+def test_what_is_right_is_left_alone(right: str) -> None:
+    assert linted(right) == []
+    assert linted(right, Shapes(own=STATIC)) == []
+
+
+def test_a_projects_components_are_known_by_their_text() -> None:
+    shapes = Shapes(own=STATIC)
+    assert [each.code for each in linted("- action: acme.find_acount", shapes)] == ["HF102"]
+    said = [each.message for each in linted("- {action: acme.find_account, with: {x: 1}}", shapes)]
+    assert said == [
+        "acme.find_account needs the input 'external_id'",
+        "acme.find_account has no input 'x'; its inputs: external_id",
+    ]
+
+
+def test_every_rule_of_documents_has_a_mistake_of_its_own() -> None:
+    others = {"HF100", "HF101", "HF114", "HF118"}  # below, and in test_shape.py
+    assert {each.code for each in RULES} == {case[0] for case in CASES.values()} | others
+    assert all(each.finds and each.why and each.instead for each in RULES)
+
+
+def test_a_text_that_is_no_yaml_is_one_finding() -> None:
+    (found,) = lint_text("name: x\nflows: [\n", "f.yaml", Shapes())
+    assert (found.code, found.line, found.column) == ("HF100", 3, 1)
+
+
+def test_a_trigger_that_verifies_nothing_is_a_warning_that_can_be_excused() -> None:
+    text = HEAD.replace("    with: {signature: github}\n", "")
+    (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))
+    assert (found.code, found.severity, found.line, found.column) == ("HF114", "warning", 9, 14)
+    excused = text.replace("webhook.request", "webhook.request # halflap: ignore[HF114]")
+    assert lint_text(excused, "f.yaml", Shapes(Components(own))) == []
+
+
+def test_what_only_building_finds_is_a_finding() -> None:
+    text = HEAD.replace("default: 3", "default: many")
+    (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))
+    assert (found.code, found.line) == ("HF118", 6)
+
+
+def test_tests_name_flows_actions_and_fields_that_there_are() -> None:
+    tests = """
+tests:
+  - name: it works
+    flow: mian
+    config: {limits: 3}
+    stubs: {acme.find_acount: null}
+    expect: [{acme.get_acount: {id: x}}]
+"""
+    found = lint_text(HEAD + tests, "f.yaml", Shapes(Components(own)))
+    assert [(each.line - LINES, each.column, each.code) for each in found] == [
+        (4, 11, "HF102"),
+        (5, 14, "HF115"),
+        (6, 13, "HF102"),
+        (7, 15, "HF102"),
+    ]
+
+
+def documents() -> dict[str, str]:
+    found = {path.name: path.read_text() for path in EXAMPLES.glob("*.yaml")}
+    for page in DOCS.glob("*.md"):
+        blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        found |= {f"{page.name} {at}": each for at, each in enumerate(blocks) if "flows:" in each}
+    return found
+
+
+@pytest.mark.parametrize("name", documents())
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "read"])
+def test_the_examples_have_no_errors(name: str, loaded: bool) -> None:
+    files = {path.name: path.read_text() for path in Path(EXAMPLES).glob("*.py")}
+    shapes = Shapes(Components(own)) if loaded else Shapes(own=read_components(files))
+    found = lint_text(documents()[name], name, shapes)
+    assert [each for each in found if each.severity == "error"] == []
