@@ -12,6 +12,7 @@ from typing import Any
 import anyio.to_thread
 import structlog
 
+from halflap import lowcode
 from halflap.api import Operations, create_app
 from halflap.api.driving import BulkDriver
 from halflap.cli.crew import Crew
@@ -282,6 +283,7 @@ class Host:
             await self._server.stop(min(grace, 10.0))
             await asyncio.wait([self._listening])
         await self.crew.stop(grace)
+        await lowcode.close_runner()
         await self.egress.close()
         with contextlib.suppress(HalflapError):
             await self.store.close()

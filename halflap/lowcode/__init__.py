@@ -6,8 +6,21 @@ A document is read (`source`), checked (`shape`, `document`, `steps`), compiled 
 """
 
 from halflap.lowcode.build import build
+from halflap.lowcode.coding import close_runner
 from halflap.lowcode.names import components_in, heading, name_in
 from halflap.lowcode.registry import Components
+from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Source, read
 
-__all__ = ["Components", "Source", "build", "components_in", "heading", "name_in", "read"]
+__all__ = [
+    "Components",
+    "NotADocument",
+    "Source",
+    "build",
+    "close_runner",
+    "components_in",
+    "document_of",
+    "heading",
+    "name_in",
+    "read",
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from halflap.errors import ExpressionError
+from halflap.lowcode.expressions.fit import fit
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.steps import RetryRule
 from halflap.lowcode.template import Fill
@@ -22,8 +23,33 @@ class Filled:
 
     input: Input
     fill: Fill
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Any] | None
+    """Where it has lists: of what an expression gives, one value has to become a list again."""
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """An action that code calls, with the config's connection for it."""
+
+    action: Action[..., Any]
+    connection: str | None
+
+    def arguments(
+        self, frame: Frame, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The arguments by name; `TypeError` where they do not fit."""
+        shape = self.action.shape
+        names = [each.name for each in shape.inputs]
+        if len(args) > len(names):
+            raise TypeError(f"{self.action.name} takes {len(names)} inputs, not {len(args)}")
+        found = dict(zip(names, args, strict=False))
+        if doubled := found.keys() & kwargs.keys():
+            raise TypeError(f"{self.action.name} is given {', '.join(sorted(doubled))} twice")
+        found.update(kwargs)
+        if shape.connection is not None and self.connection is not None:
+            found[shape.connection] = getattr(frame.ctx.config, self.connection)
+        return self.action.bind((), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +78,8 @@ class Call:
 
     def _fitted(self, each: Filled, value: Any) -> Any:
         try:
-            return each.input.adapter.validate_python(value)
+            fitted = value if each.schema is None else fit(value, each.schema)
+            return each.input.adapter.validate_python(fitted)
         except ValidationError as error:
             raise ExpressionError(
                 f"{self.action.name}: the input {each.input.name} does not fit: "

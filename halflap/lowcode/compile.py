@@ -8,10 +8,14 @@ from typing import Any
 from halflap.errors import DefinitionError
 from halflap.lowcode import interpret as do
 from halflap.lowcode import steps as doc
-from halflap.lowcode.call import Call, Filled, retry_of
+from halflap.lowcode.call import Call, Callee, Filled, retry_of
+from halflap.lowcode.code import Code, Use
+from halflap.lowcode.code import Place as CodePlace
+from halflap.lowcode.coding import DoCode, code
 from halflap.lowcode.interpret import Asked, Do
+from halflap.lowcode.names import components_in
 from halflap.lowcode.registry import Components
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Path, Place, Source
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
@@ -103,7 +107,9 @@ class Compiler:
             place = (*path, "with", name)
             if name in given:
                 fill = template(given[name], self._source, place, self.used)
-                yield Filled(each, fill, each.adapter.json_schema(), self._source.at(place))
+                schema = each.adapter.json_schema()
+                lists = schema if "'array'" in repr(schema) else None
+                yield Filled(each, fill, lists, self._source.at(place))
             elif each.required:
                 raise self._refused(f"{action.name} needs the input {name!r}", path)
 
@@ -192,7 +198,30 @@ class Compiler:
 
     def code(self, step: doc.CodeStep, path: Path) -> Do:
         """`code`."""
-        raise self._refused("code steps are not offered yet; write an action", path)
+        inputs = self._named(step.inputs, path, "with")
+        place, before = self._source.place((*path, "code")), 0
+        if (*path, "code") in self._source.blocks:
+            place = Place(place.line + 1, 1)
+            line = self._source.text.splitlines()[place.line - 1 : place.line]
+            before = len(line[0]) - len(line[0].lstrip()) if line else 0
+        read = Code.parse(
+            step.code,
+            step.inputs.keys(),
+            components_in({"code": step.code}),
+            CodePlace(self._source.file, place.line, before or place.column - 1),
+        )
+        recorded = code if step.title is None else code.titled(step.title)
+        calls = {f"{each.component}.{each.action}": self._callee(each, path) for each in read.uses}
+        return DoCode(read, inputs, calls, recorded, step.id, step.on_failure == "ignore")
+
+    def _callee(self, use: Use, path: Path) -> Callee:
+        """An action that code calls."""
+        try:
+            action = self._components.action(f"{use.component}.{use.action}")
+        except DefinitionError as error:
+            where = f"{self._source.file}:{use.line}:{use.column}"
+            raise DefinitionError(error.message, where=where) from error
+        return Callee(action.untyped(), self._connection(action, None, path))
 
     def call(self, step: doc.CallStep, path: Path) -> Do:
         """`call`."""

@@ -7,14 +7,22 @@ from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-from halflap.errors import Conflict, InvalidEvent, Overruled, StepFailed, TimedOut, UpstreamError
+from halflap.errors import (
+    CodeFailed,
+    Conflict,
+    InvalidEvent,
+    Overruled,
+    StepFailed,
+    TimedOut,
+    UpstreamError,
+)
 from halflap.lowcode.template import Host
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.schema import Config
 
-FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled)
+FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled, CodeFailed)
 """What a step raises for good: `try` catches it, and `on_failure` passes it by."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from halflap.testing.collect import pytest_collect_file
 from halflap.testing.fake import Fake, FakeEgress, Sent
 from halflap.testing.fixture import Fixture, load_fixture, make_fixture
 from halflap.testing.large import make_large_request
@@ -31,6 +32,7 @@ __all__ = [
     "make_fixture",
     "make_large_request",
     "make_request",
+    "pytest_collect_file",
 ]
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from textwrap import indent
 from typing import Any
 
 import pytest
 
-from halflap import UpstreamError
+from halflap import UpstreamError, salesforce
 from halflap.errors import DefinitionError
-from halflap.sdk import codec
 from halflap.testing import Result, Run
-from tests.lowcode.documents import acme, built, of_steps
+from tests.lowcode.documents import HEAD, acme, built, of_steps
 
 GONE = UpstreamError("it is gone", status=404)
 
@@ -28,7 +28,7 @@ async def tried(run: Run, steps: str, event: Any = None, more: str = "", **given
 
 def answer(result: Result) -> Any:
     result.raise_for_failure()
-    return None if result.outcome.result is None else codec.decode(result.outcome.result)
+    return result.result
 
 
 async def test_an_action_is_a_recorded_step_with_its_title_and_typed_inputs(run: Run) -> None:
@@ -294,6 +294,29 @@ async def test_what_is_logged_is_in_the_execution(run: Run) -> None:
     assert [(each.level, each.message, each.fields) for each in result.logs] == [
         ("warning", "got 1", {"x": 1})
     ]
+
+
+async def test_time_and_chance_are_the_executions_own(run: Run) -> None:
+    steps = "- set: {a: =$now(), b: =$random(), c: =$random()}\n- sleep: 1h\n"
+    steps += "- stop: {answer: '=[a, b, c, $now()]'}"
+    first, again = answer(await tried(run, steps)), answer(await tried(run, steps))
+    assert first[0] == again[0]
+    assert first[1] != first[2]
+    assert first[3] > first[0]
+
+
+async def test_one_match_stays_a_list_where_the_input_is_one(run: Run) -> None:
+    steps = """
+- action: salesforce.ensure_outbound_message
+  with: {object: Account, url: =urls.main, fields: "=event.fields[name != 'Id'].name", username: x}
+"""
+    text = HEAD.replace("    acme:", "    salesforce: {connection: salesforce}\n    acme:")
+    integration = built(text + indent(steps.strip(), " " * 6))
+    message = salesforce.OutboundMessage(id="m1", name="m", object="Account", url="u", fields=[])
+    event = {"fields": [{"name": "Id"}, {"name": "Name"}]}
+    stubs = {salesforce.ensure_outbound_message: message}
+    result = await run(integration.flows["main"], event, stubs=stubs, integration=integration)
+    assert dict(result.steps[0].inputs)["fields"] == ["Name"]
 
 
 REFUSED = {

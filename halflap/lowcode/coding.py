@@ -1,0 +1,128 @@
+"""`code`: Python in the sandbox, as a recorded step; what it awaits are steps of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+
+from halflap.errors import CodeFailed, RetryLater, WorkerLost
+from halflap.lowcode.call import Callee
+from halflap.lowcode.code import Call, Code, CodeRunner
+from halflap.lowcode.frame import FAILURES, Frame
+from halflap.lowcode.interpret import Asked
+from halflap.sdk import running
+from halflap.sdk.action import Action, Retry, step
+from halflap.sdk.context import Settled
+from halflap.sdk.schema import Json
+
+_does: ContextVar[Callable[[Mapping[str, Json]], Awaitable[Json]]] = ContextVar("halflap.code")
+_runners: dict[asyncio.AbstractEventLoop, CodeRunner] = {}
+
+SOON = timedelta(seconds=1)
+
+
+@step(pure=True, retry=Retry(3))
+async def code(inputs: dict[str, Json]) -> Json:
+    """Run the code of a step."""
+    return await _does.get()(inputs)
+
+
+def runner() -> CodeRunner:
+    """This event loop's runner of code."""
+    loop = asyncio.get_running_loop()
+    found = _runners.get(loop)
+    if found is None:
+        for each in [each for each in _runners if each.is_closed()]:
+            del _runners[each]
+        found = _runners[loop] = CodeRunner()
+    return found
+
+
+async def close_runner() -> None:
+    """End the processes that ran code for this event loop."""
+    found = _runners.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.close()
+
+
+@dataclass(frozen=True, slots=True)
+class DoCode:
+    """`code`.
+
+    Code that calls nothing is one recorded step. Where it calls actions, these are the steps, and
+    one more holds its result: on a replay it runs again, and is answered from the journal.
+    """
+
+    code: Code
+    inputs: tuple[tuple[str, Asked], ...]
+    calls: Mapping[str, Callee]
+    recorded: Action[[dict[str, Json]], Json]
+    id: str | None
+    ignores: bool
+
+    async def run(self, frame: Frame) -> None:
+        inputs = {name: each.value(frame) for name, each in self.inputs}
+        try:
+            result = await (self._calling if self.calls else self._alone)(frame, inputs)
+        except FAILURES as error:
+            if not self.ignores:
+                raise
+            frame.ctx.log.warning(f"{self.recorded.title} failed, and is ignored: {error}")
+            result = None
+        if self.id is not None:
+            frame.names[self.id] = result
+
+    async def _alone(self, frame: Frame, inputs: dict[str, Json]) -> Json:
+        """Run code that calls nothing, within its step."""
+
+        async def do(given: Mapping[str, Json]) -> Json:
+            return await runner().run(self.code, given, refuse, print=logged_by_step)
+
+        return await self._recorded(do, inputs)
+
+    async def _calling(self, frame: Frame, inputs: dict[str, Json]) -> Json:
+        """Run code beside the steps that it calls, then record its result."""
+
+        async def call(asked: Call) -> Json:
+            callee = self.calls[asked.name]
+            return await callee.action(**callee.arguments(frame, asked.args, asked.kwargs))
+
+        async def together(asked: Sequence[Call]) -> Sequence[Settled[Json]]:
+            return await frame.ctx.gather(asked, call, key=lambda each: each.index, settle=True)
+
+        def printed(text: str, line: int) -> None:
+            frame.ctx.log.info(text, line=line)
+
+        try:
+            result = await runner().run(self.code, inputs, call, together=together, print=printed)
+        except WorkerLost as error:  # what it has done is in the journal
+            raise RetryLater(SOON, error.message) from error
+
+        async def given(_: Mapping[str, Json]) -> Json:
+            return result
+
+        return await self._recorded(given, inputs)
+
+    async def _recorded(
+        self, do: Callable[[Mapping[str, Json]], Awaitable[Json]], inputs: dict[str, Json]
+    ) -> Json:
+        before = _does.set(do)
+        try:
+            return await self.recorded(inputs)
+        finally:
+            _does.reset(before)
+
+
+async def refuse(asked: Call) -> Json:
+    """Where code calls nothing: it was read, and names no action."""
+    raise CodeFailed(f"this code may not call {asked.name}")
+
+
+def logged_by_step(text: str, line: int) -> None:
+    """What code prints, as a line of its step."""
+    doing = running.step.get()
+    if doing is not None and doing.log is not None:
+        doing.log("info", text, {"line": line})

@@ -1,0 +1,89 @@
+"""`code` steps in a flow: recorded, with their actions as steps of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from halflap import UpstreamError
+from halflap.errors import DefinitionError
+from halflap.testing import Run
+from tests.lowcode.documents import acme, of_steps
+from tests.lowcode.test_steps import answer, tried
+
+ALONE = """
+- id: total
+  title: Add it up
+  with: {lines: =event.lines}
+  code: |
+    print("lines", len(lines))
+    total = 0
+    for line in lines:
+        total += line["n"]
+    return total
+- stop: {answer: =total}
+"""
+
+
+async def test_code_is_one_recorded_step_whose_lines_are_logged(run: Run) -> None:
+    result = await tried(run, ALONE, {"lines": [{"n": 2}, {"n": 40}]})
+    assert answer(result) == 42
+    (step,) = result.steps
+    assert (step.action, step.title, step.result) == ("code", "Add it up", 42)
+    assert [(each.message, each.fields) for each in result.logs] == [("lines 2", {"line": 16})]
+
+
+CALLING = """
+- id: done
+  with: {items: =event.items}
+  code: |
+    seen = []
+    for item in items:
+        stock = await acme.add_stock(item=item, quantity=1)
+        seen.append(stock["quantity"])
+    return seen
+- stop: {answer: =done}
+"""
+
+
+async def test_what_code_awaits_are_steps_of_their_own_and_come_once(run: Run) -> None:
+    def stock(item: str, quantity: int) -> Any:
+        return acme.Stock(item=item, quantity=len(item))
+
+    down = UpstreamError("down", status=503)
+    stubs = {"add_stock": stock}
+    given: Any = {"stubs": stubs, "fail": {acme.add_stock: [down]}}
+    result = await tried(run, CALLING, {"items": ["rope", "anvil"]}, **given)
+    assert answer(result) == [4, 5]
+    assert result.attempts == 2
+    assert [each.path for each in result.steps] == ["acme.add_stock", "acme.add_stock#2", "code"]
+    assert result.runs["acme.add_stock"] == 3
+
+
+async def test_code_that_fails_says_its_line_and_can_be_caught_or_ignored(run: Run) -> None:
+    steps = "- code: |\n    x = 1\n    return x / 0\n"
+    result = await tried(run, steps)
+    assert result.state == "failed"
+    assert "tried.yaml:14" in result.reason
+    assert "ZeroDivisionError" in result.reason
+    caught = "- try:\n    - code: |\n        return 1 / 0\n  catch:\n    - stop: {answer: caught}\n"
+    assert answer(await tried(run, caught)) == "caught"
+    ignored = "- id: x\n  code: |\n    return 1 / 0\n  on_failure: ignore\n- stop: {answer: =x}\n"
+    assert answer(await tried(run, ignored)) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "said"),
+    [
+        ("import os", "13:11", "no files"),
+        ("await acme.find_acount(external_id='1')", "13:", "did you mean acme.find_account?"),
+        ("await acne.find(1)", "13:", "there is no component 'acne'"),
+        ("x +", "13:", ""),
+    ],
+)
+def test_code_that_cannot_run_is_refused_at_its_place(code: str, where: str, said: str) -> None:
+    with pytest.raises(DefinitionError) as raised:
+        of_steps(f"- code: |\n    {code}\n")
+    assert str(raised.value).startswith(f"tried.yaml:{where}")
+    assert said in str(raised.value)

@@ -1,0 +1,113 @@
+"""Tests in a document: pytest collects and runs them, and says what differs in the document's words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.testing.document import Differs, Opened, open_document, run_test
+from tests.lowcode.documents import EXAMPLES
+
+PAGES = sorted((EXAMPLES.parent / "docs" / "low-code").glob("*.md"))
+DOCUMENTS = sorted(EXAMPLES.glob("*.yaml"))
+GOOD = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "warehouse.yaml"
+    path.write_text(text, encoding="utf-8")
+    (folder / "acme.py").write_text((EXAMPLES / "acme.py").read_text("utf-8"), encoding="utf-8")
+    return path
+
+
+def documents_in(page: Path) -> list[Any]:
+    """The whole documents that a page shows."""
+    found = re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    shown = [each for each in found if each.startswith("name: ")]
+    return [pytest.param(each, id=f"{page.stem}-{at + 1}") for at, each in enumerate(shown)]
+
+
+async def run_all(opened: Opened) -> None:
+    for at in range(len(opened.document.tests)):
+        await run_test(opened, at)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+async def test_the_examples_tests_pass(path: Path) -> None:
+    opened = open_document(path)
+    assert opened.document.tests
+    await run_all(opened)
+
+
+@pytest.mark.parametrize("block", [each for page in PAGES for each in documents_in(page)])
+async def test_the_documents_of_the_docs_pass_their_tests(tmp_path: Path, block: str) -> None:
+    opened = open_document(written(tmp_path, block))
+    assert opened.document.tests
+    await run_all(opened)
+
+
+WRONG = {
+    "another input": (
+        "add_stock: {item: anvil, quantity: 20}\n      - acme.remove",
+        "add_stock: {item: anvil, quantity: 21}\n      - acme.remove",
+        "warehouse.yaml:48: acme.add_stock: quantity has to be 21, and is 20",
+    ),
+    "an input that is not there": (
+        "remove_stock: {item: rope, quantity: 5}\n\n",
+        "remove_stock: {thing: rope}\n\n",
+        'warehouse.yaml:49: acme.remove_stock: thing has to be "rope", and is nothing',
+    ),
+    "one call too many": (
+        "      - acme.remove_stock: {item: rope, quantity: 5}\n\n",
+        "\n",
+        "warehouse.yaml:48: acme.remove_stock was called too, with ",
+    ),
+    "one call too few": (
+        "      - acme.remove_stock: {item: rope, quantity: 5}\n\n",
+        "      - acme.remove_stock: {item: rope, quantity: 5}\n      - acme.list_stock: {}\n\n",
+        "warehouse.yaml:50: acme.list_stock has to be called, and was not",
+    ),
+    "another outcome": (
+        "outcome: ignored",
+        "outcome: succeeded",
+        "it has to end as succeeded, because of 'no stock in a WAREHOUSE_PING', and is ignored",
+    ),
+    "another reason": ("reason: no stock in a", "reason: nothing in a", "because of 'nothing in a"),
+    "an unknown flow": ("flow: stock\n    event:\n", "flow: stok\n    event:\n", "no flow 'stok'"),
+    "an unknown stub": (
+        "acme.add_stock: {item: anvil, quantity: 20}\n      acme.r",
+        "acme.ad_stock: 1\n      acme.r",
+        "did you mean acme.add_stock?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG.values(), ids=WRONG)
+async def test_what_differs_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    opened = open_document(written(tmp_path, GOOD.replace(old, new, 1)))
+    with pytest.raises(Differs) as raised:
+        await run_all(opened)
+    assert said in str(raised.value)
+
+
+def run_pytest(folder: Path) -> str:
+    """What pytest says of a folder."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+def test_pytest_runs_them_by_name(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("outcome: ignored", "outcome: failed", 1))
+    (tmp_path / "quality.yaml").write_text("levels: {}\n", encoding="utf-8")
+    said = run_pytest(tmp_path)
+    assert "1 failed, 2 passed" in said
+    assert "warehouse.yaml:55: it has to end as failed, because of 'no stock in a" in said
+    assert "Traceback" not in said
+    path.write_text("flows: [\n", encoding="utf-8")
+    assert "warehouse.yaml:2:1: this is not YAML" in run_pytest(tmp_path)
