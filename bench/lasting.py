@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from bench.load import flood
 from bench.measure import FLOW, Figures, drain, report, serving
 from bench.process import cpu_ms, rss_mib, started
 from bench.stores import Keeper, Store
-from bench.workload import WORKLOADS
+from bench.workload import WORKLOADS, Workload
 
 W2 = WORKLOADS["W2"]
 FULL = 1_000_000
@@ -53,14 +54,16 @@ def history(keeper: Keeper, *, quick: bool) -> Figures:
     }
 
 
-def _flooded(store: Store, destination: str, hook: str, load: float) -> Figures:
+def _flooded(
+    store: Store, destination: str, hook: str, load: float, workload: Workload = W2
+) -> Figures:
     run = secrets.token_hex(4)
-    with serving(store, W2, destination, hook) as (server, url):
-        flood(url, W2, run[::-1], 1.0)
+    with serving(store, workload, destination, hook) as (server, url):
+        flood(url, workload, run[::-1], 1.0)
         drain(store)
         after = time.time_ns() // 1_000
         cpu = cpu_ms(server.pid)
-        sent = flood(url, W2, run, load)
+        sent = flood(url, workload, run, load)
         drain(store)
         cpu = cpu_ms(server.pid) - cpu
         held = store.read(FLOW, after)
@@ -130,4 +133,35 @@ def idle(keeper: Keeper, *, quick: bool) -> Figures:
     }
 
 
-LASTING: dict[str, Callable[..., Figures]] = {"history": history, "memory": memory, "idle": idle}
+def yaml(keeper: Keeper, *, quick: bool) -> Figures:
+    """W2 written in YAML and in Python, in turn."""
+    rounds, load = (1, 1.0) if quick else (ROUNDS, 4.0)
+    kinds = {"python": W2, "yaml": replace(W2, module="forward.yaml")}
+    found: dict[str, list[Figures]] = {name: [] for name in kinds}
+    with started("bench.destination") as (_, destination):
+        for _ in range(rounds):
+            for name, workload in kinds.items():
+                with keeper.fresh() as store:
+                    found[name].append(_flooded(store, destination, "", load, workload))
+    rates = {name: median(each["flows_per_s"] for each in runs) for name, runs in found.items()}
+    cpu = {name: median(each["cpu_ms_per_flow"] for each in runs) for name, runs in found.items()}
+    both = [*found["python"], *found["yaml"]]
+    return {
+        "title": "W2 flows/s in YAML ÷ in Python",
+        "value": rates["yaml"] / rates["python"],
+        "target": ">= 0.8",
+        "rounds": rounds,
+        "flows_per_s_yaml": rates["yaml"],
+        "flows_per_s_python": rates["python"],
+        "cpu_ms_per_flow_yaml": cpu["yaml"],
+        "cpu_ms_per_flow_python": cpu["python"],
+        **{key: sum(each[key] for each in both) for key in ("lost", "doubled", "unknown")},
+    }
+
+
+LASTING: dict[str, Callable[..., Figures]] = {
+    "history": history,
+    "memory": memory,
+    "idle": idle,
+    "yaml": yaml,
+}

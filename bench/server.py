@@ -40,7 +40,11 @@ async def main(directory: Path, module: str, destination: str, store: str, hook:
     if hook:
         url = host.base_url + hook
     else:
-        url = await activate(host, pack(INTEGRATIONS, f"{module}:integration"), destination)
+        url = await activate(
+            host,
+            pack(INTEGRATIONS, module if "." in module else f"{module}:integration"),
+            destination,
+        )
     print(json.dumps({"url": url}), flush=True)
     os.dup2(2, 1)  # nobody reads on: what is logged from now on would fill the pipe, and block us
     await stopping.wait()

@@ -17,6 +17,7 @@ from halflap.api.view import Problem, Upstream
 from halflap.errors import (
     BlobLost,
     Cancel,
+    CodeFailed,
     ConfigError,
     Conflict,
     DefinitionError,
@@ -37,6 +38,7 @@ from halflap.errors import (
     TooManyHops,
     Unrouted,
     UpstreamError,
+    WorkerLost,
 )
 from halflap.sdk import codec
 
@@ -53,6 +55,8 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     Unrouted: (422, "Nobody takes the event"),
     EgressRefused: (422, "The address may not be called"),
     UpstreamError: (502, "The other app refused, failed or did not answer"),
+    CodeFailed: (422, "The code of a step failed"),
+    WorkerLost: (503, "The process that ran the code ended"),
     StepFailed: (502, "A step failed"),
     TimedOut: (504, "What was waited for did not come in time"),
     RetryLater: (503, "Not ready yet"),

@@ -95,9 +95,9 @@ async def activate(
 
 
 async def _publish(host: Host, bundle: Bundle) -> Any:
-    name = bundle.entry.partition(":")[0]
+    found = await host.library.read(bundle)
     await host.store.catalogue.versions.publish(
-        f"bench-{name}", bundle.hash, bundle.to_bytes(), "benchmark"
+        found.name, bundle.hash, bundle.to_bytes(), "benchmark"
     )
     return await host.library.integration(bundle.hash)
 

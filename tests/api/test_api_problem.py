@@ -15,6 +15,8 @@ STATUSES = {
     "InvalidEvent": 422,
     "Unrouted": 422,
     "ExpressionError": 422,
+    "CodeFailed": 422,
+    "WorkerLost": 503,
     "UpstreamError": 502,
     "RateLimited": 502,
     "Unauthorized": 502,
