@@ -75,6 +75,8 @@ class Source:
     keys: dict[Path, Place] = field(repr=False)
     plain: frozenset[Path] = field(repr=False)
     blocks: frozenset[Path] = field(repr=False)
+    parsed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    """Its expressions by their text, each read once."""
 
     def place(self, path: Path) -> Place:
         """Where a value stands; of one that is missing, where it would be: what holds it."""

@@ -88,10 +88,18 @@ def value_at(data: Any, path: Path) -> Any:
     return data
 
 
+def parsed(text: str, source: Source) -> Expression:
+    """The expression of a text that begins with `=`; the same text of a document is read once."""
+    found: Expression | None = source.parsed.get(text)
+    if found is None:
+        found = source.parsed[text] = Expression.parse(text[1:].strip("\n"))
+    return found
+
+
 def expression_at(text: str, source: Source, path: Path) -> Placed:
     """Parse one expression; what is wrong with it is an `ExpressionError` with its place."""
     try:
-        return Placed(Expression.parse(text[1:].strip("\n")), source, path)
+        return Placed(parsed(text, source), source, path)
     except ExpressionError as error:
         raise error.at(where_in(source, path, error.offset)) from error
 

@@ -9,6 +9,7 @@ from textwrap import indent
 import pytest
 
 from halflap.lowcode import Components
+from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import RULES, Shapes, lint_text, read_components
 from halflap.sdk.lint import Finding
 from tests.lowcode.documents import EXAMPLES, own
@@ -194,6 +195,27 @@ CASES = {
         "- log: =n", "after the loop it is what it was before",
         "- set: {n: 0}\n- {for: x, in: =event.xs, do: [set: {n: =x}]}\n- log: =n",
     ),
+    "code that is no Python": (
+        "HF119", "- code: |\n    x = «(\n    return x", "not Python",
+        "- id: a\n  code: |\n    x = 1\n    return x\n- log: =a",
+    ),
+    "code that would not replay": (
+        "HF119", "- code: |\n    «import random\n    return 1", "a replay draws something else",
+        "- {id: a, code: 'return 1'}\n- log: =a",
+    ),
+    "an action that code calls and there is none of": (
+        "HF102", "- code: |\n    return await «acme.find_acount(external_id='a')",
+        "did you mean find_account?",
+        "- code: |\n    return await acme.find_account(external_id='a')",
+    ),
+    "an input that an action in code has not": (
+        "HF103", "- code: |\n    return await «acme.get_account(id='a', name='b')",
+        "has no input 'name'", "- code: |\n    return await acme.get_account('a')",
+    ),
+    "an input that code does not read": (
+        "HF111", "- {code: 'return 1', with: {«a: =event.a}}", "does not read its input 'a'",
+        "- {code: 'return a', with: {a: =event.a}}",
+    ),
 }  # fmt: skip
 
 
@@ -215,6 +237,30 @@ def test_a_mistake_is_found_at_its_place(code: str, wrong: str, said: str, right
     found = [each for each in linted(steps) if each.code == code]
     assert [(each.line, each.column) for each in found] == [(line, column)], linted(steps)
     assert said in found[0].message
+
+
+ROUTES = """
+preprocess:
+  incoming:
+    trigger: webhook.request
+    with: {signature: github}
+    shared: true
+    sender: =headers.x
+    routes:
+      - {when: =event.kind = "a", flow: mian, customer: =event.team}
+      - {when: =customer.id = "a", flow: main, customer: =event.team}
+      - {ignore: nobody's}
+      - {ignore: again}
+"""
+
+
+def test_routes_are_checked() -> None:
+    found = lint_text(HEAD + ROUTES, "f.yaml", Shapes(Components(own)))
+    assert [(each.line - LINES, each.column, each.code) for each in found] == [
+        (9, 41, "HF102"),
+        (10, 17, "HF105"),
+        (12, 9, "HF109"),
+    ]
 
 
 @pytest.mark.parametrize("right", [case[3] for case in CASES.values()], ids=CASES)
@@ -274,6 +320,25 @@ tests:
         (6, 13, "HF102"),
         (7, 15, "HF102"),
     ]
+
+
+def test_a_thousand_steps_are_read_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, texts = Expression.parse, list[str]()
+
+    def counted(text: str) -> Expression:
+        texts.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(Expression, "parse", counted)
+    steps = "".join(
+        f"- {{id: a{at}, action: acme.find_account, with: {{external_id: =event.x{at}}}}}\n"
+        f"- if: =a{at} = null\n"
+        "  then: [{action: acme.update_account, with: {id: a, name: =event.id}}]\n"
+        f"  else: [{{log: =a{at}.name}}]\n"
+        for at in range(250)
+    )
+    assert linted(steps) == []
+    assert len(texts) == len(set(texts)) == 3 * 250 + 2
 
 
 def documents() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -46,26 +47,27 @@ class Calls:
         self._shapes = shapes
         self._findings = findings
         self._connections = connections
-        self.connected: set[str] = set()
+        self._wanted: dict[tuple[str, str], frozenset[str] | None] = {}
 
-    def find(self, kind: Kind, name: str, path: Path) -> CallShape | None:
-        """The action or trigger of a name; what there is none of becomes a finding."""
+    def look(self, kind: Kind, name: str) -> tuple[CallShape | None, str | None]:
+        """The action or trigger of a name, where it is known; or why there is none."""
         owner, dot, short = name.partition(".")
         component = self._shapes.component(owner)
         if component is None:
-            there = suggest(owner, self._shapes.names())
-            message = f"there is no component {owner!r}; {there}"
-        elif not dot:
-            message = f"{name!r} names no {kind}; write {owner}.{kind}"
-        else:
-            known = component.actions if kind == "action" else component.triggers
-            if short in known:
-                return known[short]
-            if component.open:
-                return None
-            message = f"{owner} has no {kind} {short!r}; {suggest(short, known, 'it has')}"
-        self._findings.add(rules.NO_SUCH, path, message)
-        return None
+            return None, f"there is no component {owner!r}; {suggest(owner, self._shapes.names())}"
+        if not dot:
+            return None, f"{name!r} names no {kind}; write {owner}.{kind}"
+        known = component.actions if kind == "action" else component.triggers
+        if short in known or component.open:
+            return known.get(short), None
+        return None, f"{owner} has no {kind} {short!r}; {suggest(short, known, 'it has')}"
+
+    def find(self, kind: Kind, name: str, path: Path, *, key: bool = False) -> CallShape | None:
+        """The action or trigger of a name; what there is none of becomes a finding."""
+        found, said = self.look(kind, name)
+        if said is not None:
+            self._findings.add(rules.NO_SUCH, path, said, key=key)
+        return found
 
     def inputs(
         self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path, at: Path
@@ -105,13 +107,8 @@ class Calls:
 
     def expression(self, name: str, input: InputShape, read: Read) -> None:
         """Check an expression that gives an input by itself."""
-        if input.type is None:
-            return
         kind = read.expression.kind()
-        try:
-            wanted = types_of(input.type.adapter.json_schema())
-        except Exception:  # a type that has no schema says nothing
-            return
+        wanted = None if kind is None else self._types(name, input)
         if kind is None or wanted is None or kind in wanted or not _cannot(kind, wanted):
             return
         wants = " or ".join(_WORDS[each] for each in sorted(wanted))
@@ -121,17 +118,26 @@ class Calls:
         )
         self._findings.add(rules.UNFIT, read.path, message)
 
+    def _types(self, name: str, input: InputShape) -> frozenset[str] | None:
+        """The JSON types that an input takes, asked once; None where that is not known."""
+        key = (name, input.name)
+        if key not in self._wanted:
+            found = None
+            if input.type is not None:
+                with suppress(Exception):  # a type that has no schema says nothing
+                    found = types_of(input.type.adapter.json_schema())
+            self._wanted[key] = found
+        return self._wanted[key]
+
     def connection(self, name: str, shape: CallShape, given: str | None, path: Path) -> None:
         """Check the connection that an action uses."""
         wanted = shape.connection
         place = (*path, "connection")
-        if given is not None:
-            self.connected.add(given)
-            if given not in self._connections:
-                there = suggest(given, self._connections, "its connections")
-                said = f"the config has no connection {given!r}; {there}"
-                self._findings.add(rules.CONNECTION, place, said)
-                return
+        if given is not None and given not in self._connections:
+            there = suggest(given, self._connections, "its connections")
+            said = f"the config has no connection {given!r}; {there}"
+            self._findings.add(rules.CONNECTION, place, said)
+            return
         if wanted is False:
             if given is not None:
                 said = f"{name} takes no connection; leave it out"

@@ -12,6 +12,8 @@ from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
 from halflap.lowcode.lint.flow import Flow
+from halflap.lowcode.lint.reader import Reader
+from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.shape import NotADocument, document_of
@@ -112,6 +114,9 @@ class _Linter:
             self._field(calls, path, field)
         for name in self._document.flows:
             Flow(self._document, name, calls, self._findings, self._read).check()
+        for name in self._document.preprocess:
+            reader = Reader(self._findings, self._read)
+            check_preprocess(self._document, name, calls, reader)
         self._tests(calls)
         if "*" not in self._read:
             for path, field in self._fields():
@@ -164,7 +169,7 @@ class _Linter:
                 self._read.update(name.path[0] for name in each.expression.names())
 
     def _tests(self, calls: Calls) -> None:
-        flows = self._document.flows
+        flows = {*self._document.flows, *self._document.preprocess}
         for at, test in enumerate(self._document.tests):
             path: Path = ("tests", at)
             if test.flow not in flows:
@@ -186,11 +191,7 @@ class _Linter:
         if name in self._document.flows:
             return
         if "." in name:
-            before = len(self._findings.found)
-            calls.find("action", name, path)
-            for at in range(before, len(self._findings.found)):
-                said = self._findings.found.pop(at).message
-                self._findings.add(rules.NO_SUCH, path, said, key=True)
+            calls.find("action", name, path, key=True)
         else:
             there = suggest(name, self._document.flows)
             said = f"there is neither an action nor a flow {name!r}; {there}"

@@ -11,7 +11,7 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.source import Path, Source
-from halflap.lowcode.template import is_expression, where_in
+from halflap.lowcode.template import is_expression, parsed, where_in
 
 _REST = re.compile(r"\s+#|\s*[,\]}]")
 _QUOTE = "quote the whole expression"
@@ -41,7 +41,7 @@ def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
             stack.extend((item, (*place, at)) for at, item in enumerate(items))
         elif is_expression(each):
             try:
-                yield Read(Expression.parse(each[1:].strip("\n")), place)
+                yield Read(parsed(str(each), findings.source), place)
             except ExpressionError as error:
                 _unread(error, str(each), place, findings)
 

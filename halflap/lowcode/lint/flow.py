@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.document import Document, FlowPart
+from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
-from halflap.lowcode.lint.expressions import Read, place_in, read_all
+from halflap.lowcode.lint.coding import check_code
+from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.reader import Names, Reader, names_given, names_of_flow
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, item_of, missing, record, within
+from halflap.lowcode.lint.scope import Known, Schema, item_of, record, within
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.source import Path
 
-Names = dict[str, Known]
+REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
 ERROR = record("message", "kind", "step", "status")
+
+
+def check_trigger(flow: Triggered, path: Path, calls: Calls, reader: Reader) -> Schema | None:
+    """Check what starts a flow, and its filter; gives the schema of its events."""
+    trigger = calls.find("trigger", flow.trigger, (*path, "trigger"))
+    reader.template(flow.filter, (*path, "filter"), REQUEST)
+    if trigger is None:
+        return None
+    before = len(reader.findings.found)
+    calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
+    if len(reader.findings.found) == before:
+        calls.verified(flow.trigger, trigger, flow.inputs, path)
+    return trigger.output
 
 
 @dataclass(slots=True)
@@ -48,41 +63,22 @@ class Flow:
         self._flow: FlowPart = document.flows[name]
         self._calls = calls
         self._findings = findings
-        self._config = config
-        self._read: set[Path] = set()
+        self._reader = Reader(
+            findings, config, names_given(self._flow.steps, ("flows", name, "steps"))
+        )
         self._given: dict[Path, tuple[str, str]] = {}
         self._loops: list[Loop] = []
-        self._everywhere = _names_of(self._flow.steps)
 
     def check(self) -> None:
         """Check the flow's trigger, its filter and its steps."""
         flow, path = self._flow, ("flows", self._name)
-        trigger = self._calls.find("trigger", flow.trigger, (*path, "trigger"))
-        event: Schema | None = None
-        if trigger is not None:
-            event = trigger.output
-            before = len(self._findings.found)
-            self._calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
-            if len(self._findings.found) == before:
-                self._calls.verified(flow.trigger, trigger, flow.inputs, path)
+        event = check_trigger(flow, path, self._calls, self._reader)
         if flow.pairs is not None:
             self._known_pairs(flow.pairs, (*path, "pairs"))
-        request = {"event": Known(), "headers": Known(), "query": Known()}
-        self._template(flow.filter, (*path, "filter"), request)
-        fields = record(*(self._document.fields))
-        flows = record(*self._document.flows)
-        names: Names = {
-            "event": Known(schema=event),
-            "config": Known(schema=fields),
-            "urls": Known(schema=flows),
-            "secrets": Known(schema=flows),
-            "customer": Known(schema=record("id", "name", "external_id")),
-            "instance": Known(schema=record("id", "name")),
-            "execution": Known(schema=record("id", "attempt")),
-        }
+        names = names_of_flow(self._document, event)
         self.steps(flow.steps, (*path, "steps"), names)
         for place, (name, what) in self._given.items():
-            if place not in self._read:
+            if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"
                 self._findings.add(rules.UNUSED, place, said, key=what == "the variable")
 
@@ -106,55 +102,6 @@ class Flow:
     def _where(self, known: Known) -> str:
         place = self._findings.source.key(known.path or ())
         return f"line {place.line}"
-
-    def _template(
-        self, value: Any, path: Path, names: Names, *, secrets: bool = False
-    ) -> list[Read]:
-        """Check the expressions of a template; gives them."""
-        found = list(read_all(value, path, self._findings))
-        for each in found:
-            for name in each.expression.names():
-                self._name_read(name.path, name.offset, each, names)
-                if name.path[0] == "secrets" and not secrets:
-                    said = "a secret can only be given to an action's input that takes one"
-                    self._report(rules.OPEN_SECRET, each, name.offset, said)
-        return found
-
-    def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
-        root, *rest = path
-        if root == "*":
-            self._read.update(each.path for each in names.values() if each.path is not None)
-            self._config.add("*")
-            return
-        known = names.get(root)
-        if known is None:
-            self._report(rules.UNKNOWN, read, offset, self._unknown(root, names))
-            return
-        if known.path is not None:
-            self._read.add(known.path)
-        if root == "config":
-            self._config.add(rest[0] if rest else "*")
-        lacking = missing(known.schema, tuple(rest))
-        if lacking is not None:
-            name, has = lacking
-            said = f"{root} has no {name!r}" if rest[0] == name else (
-                f"{'.'.join(path[: path.index(name)])} has no {name!r}"
-            )  # fmt: skip
-            self._report(rules.NO_FIELD, read, offset, f"{said}; {suggest(name, has, 'it has')}")
-
-    def _unknown(self, name: str, names: Names) -> str:
-        place = self._everywhere.get(name)
-        if place is None:
-            return f"there is no name {name!r} here; {suggest(name, names, 'in scope are')}"
-        where = f"line {self._findings.source.key(('flows', self._name, 'steps', *place)).line}"
-        return (
-            f"{name!r} ({where}) is not there yet, or not any more: it is given by a later step, by "
-            "another branch, or in a loop that has ended, so it is always null here"
-        )
-
-    def _report(self, code: str, read: Read, offset: int, said: str) -> None:
-        line, column = place_in(self._findings.source, read.path, offset)
-        self._findings.add_at(code, line, column, said)
 
     # Steps ------------------------------------------------------------------------------------
 
@@ -199,13 +146,15 @@ class Flow:
         known = {each.name: each for each in (shape.inputs if shape else None) or ()}
         for name, value in given.items():
             place = (*path, name)
-            for read in self._template(value, place, names, secrets=takes_secret(shape, name)):
+            for read in self._reader.template(
+                value, place, names, secrets=takes_secret(shape, name)
+            ):
                 if read.path == place and name in known:
                     self._calls.expression(called, known[name], read)
 
     def branch(self, step: doc.IfStep, path: Path, names: Names) -> str:
         """`if`."""
-        self._template(step.condition, (*path, "if"), names)
+        self._reader.template(step.condition, (*path, "if"), names)
         return self._branches(
             names,
             self.steps(step.then, (*path, "then"), names),
@@ -214,7 +163,7 @@ class Flow:
 
     def switch(self, step: doc.SwitchStep, path: Path, names: Names) -> str:
         """`switch`."""
-        self._template(step.switch, (*path, "switch"), names)
+        self._reader.template(step.switch, (*path, "switch"), names)
         walks = [
             self.steps(steps, (*path, "cases", value), names) for value, steps in step.cases.items()
         ]
@@ -241,20 +190,20 @@ class Flow:
 
     def loop(self, step: doc.ForStep, path: Path, names: Names) -> None:
         """`for`."""
-        items = self._template(step.items, (*path, "in"), names)
+        items = self._reader.template(step.items, (*path, "in"), names)
         inner = dict(names)
         if step.item in names:
             there = self._where(names[step.item]) if names[step.item].path else "of every flow"
             said = f"the item {step.item!r} takes a name in use ({there}); choose another"
             self._findings.add(rules.TAKEN, (*path, "for"), said)
         inner[step.item] = Known((*path, "for"), self._item(items, names))
-        self._template(step.where, (*path, "where"), inner)
-        self._template(step.key, (*path, "key"), inner)
+        self._reader.template(step.where, (*path, "where"), inner)
+        self._reader.template(step.key, (*path, "key"), inner)
         outside = frozenset(name for name, each in names.items() if each.variable)
         self._loops.append(Loop(step.parallel is not None, outside))
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
-        self._template(step.collect, (*path, "collect"), walk.names)
+        self._reader.template(step.collect, (*path, "collect"), walk.names)
         self._result(step, path, names)
 
     def _item(self, items: list[Read], names: Names) -> Schema | None:
@@ -288,7 +237,7 @@ class Flow:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
-            self._template(value, place, names)
+            self._reader.template(value, place, names)
             there = names.get(name)
             self._give(names, name, Known(place, None, variable=True), place, what="the variable")
             if there is None or there.path is None:
@@ -302,7 +251,8 @@ class Flow:
 
     def code(self, step: doc.CodeStep, path: Path, names: Names) -> None:
         """`code`."""
-        self._template(step.inputs, (*path, "with"), names)
+        self._reader.template(step.inputs, (*path, "with"), names)
+        check_code(step, path, self._calls, self._findings)
         self._result(step, path, names)
 
     def call(self, step: doc.CallStep, path: Path, names: Names) -> None:
@@ -312,12 +262,12 @@ class Flow:
             self._findings.add(
                 rules.NO_SUCH, (*path, "call"), f"there is no flow {step.call!r}; {there}"
             )
-        self._template(step.event, (*path, "event"), names)
+        self._reader.template(step.event, (*path, "event"), names)
         self._result(step, path, names)
 
     def sleep(self, step: doc.SleepStep, path: Path, names: Names) -> None:
         """`sleep`."""
-        self._template(step.sleep, (*path, "sleep"), names)
+        self._reader.template(step.sleep, (*path, "sleep"), names)
 
     def wait(self, step: doc.WaitStep, path: Path, names: Names) -> None:
         """`wait`."""
@@ -325,13 +275,13 @@ class Flow:
 
     def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
         """`links`."""
-        self._template(step.text, (*path, "text"), names)
+        self._reader.template(step.text, (*path, "text"), names)
         self._result(step, path, names, record(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
         """`state`."""
         for name in ("key", "value", "default", "expect"):
-            self._template(getattr(step, name), (*path, name), names)
+            self._reader.template(getattr(step, name), (*path, name), names)
         self._result(step, path, names)
 
     def pairing(
@@ -340,7 +290,7 @@ class Flow:
         """`paired`, `pair` and `unpair`."""
         verb = str(doc.kind_of(step))
         self._known_pairs(getattr(step, verb), (*path, verb))
-        self._template(step.ids, (*path, "with"), names)
+        self._reader.template(step.ids, (*path, "with"), names)
         if isinstance(step, doc.PairedStep):
             self._result(step, path, names)
 
@@ -351,8 +301,8 @@ class Flow:
 
     def log(self, step: doc.LogStep, path: Path, names: Names) -> None:
         """`log`."""
-        self._template(step.log, (*path, "log"), names)
-        self._template(step.fields, (*path, "fields"), names)
+        self._reader.template(step.log, (*path, "log"), names)
+        self._reader.template(step.fields, (*path, "fields"), names)
 
     def leave(self, step: doc.BreakStep, path: Path, names: Names) -> str:
         """`break`."""
@@ -378,16 +328,16 @@ class Flow:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
             for name in ("answer", "ignore"):
-                self._template(getattr(step.stop, name), (*place, name), names)
+                self._reader.template(getattr(step.stop, name), (*place, name), names)
             if step.stop.reply is not None:
                 for name in ("status", "body", "headers"):
                     value = getattr(step.stop.reply, name)
-                    self._template(value, (*place, "reply", name), names)
+                    self._reader.template(value, (*place, "reply", name), names)
         return "`stop` ends the flow"
 
     def throw(self, step: doc.ThrowStep, path: Path, names: Names) -> str:
         """`throw`."""
-        self._template(step.throw, (*path, "throw"), names)
+        self._reader.template(step.throw, (*path, "throw"), names)
         return "`throw` fails"
 
 
@@ -412,33 +362,3 @@ _CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Names], str | None]] = 
     doc.StopStep: Flow.stop,
     doc.ThrowStep: Flow.throw,
 }
-
-
-def _names_of(steps: Iterable[doc.Step]) -> dict[str, Path]:
-    """Every name that the steps of a flow give, with the path of what gives it first."""
-    found: dict[str, Path] = {}
-    stack: list[tuple[Any, Path]] = [(list(steps), ())]
-    while stack:
-        value, path = stack.pop()
-        if isinstance(value, list):
-            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
-        elif isinstance(value, dict):
-            stack.extend(
-                (each, (*path, key)) for key, each in cast("dict[Any, Any]", value).items()
-            )
-        elif isinstance(value, doc.Step):
-            if isinstance(value, doc.Result) and value.id is not None:
-                found.setdefault(value.id, (*path, "id"))
-            if isinstance(value, doc.SetStep):
-                for name in value.set:
-                    found.setdefault(name, (*path, "set", name))
-            if isinstance(value, doc.ForStep):
-                found.setdefault(value.item, (*path, "for"))
-            if isinstance(value, doc.TryStep):
-                found.setdefault(value.error, path)
-            for name in ("then", "otherwise", "cases", "default", "do", "attempt", "catch"):
-                inner = getattr(value, name, None)
-                if inner:
-                    alias = {"otherwise": "else", "attempt": "try"}.get(name, name)
-                    stack.append((inner, (*path, alias)))
-    return found

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
 from halflap.lowcode.shape import SHAPE
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.lint import Finding, Rule
+
+MOST_SHOWN = 40
+"""How many names a message lists."""
 
 UNREADABLE = "HF100"
 NO_SUCH = "HF102"
@@ -27,6 +31,7 @@ NO_FIELD = "HF115"
 CONNECTION = "HF116"
 LOST = "HF117"
 DEFINITION = "HF118"
+CODE = "HF119"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -142,6 +147,12 @@ RULES: tuple[Rule, ...] = (
         "no integration can be made of it",
         "what the message says",
     ),
+    Rule(
+        CODE,
+        "code that the sandbox cannot run, or that would not replay",
+        "the step would fail each time, or differ on a replay",
+        "what the message says, at its line",
+    ),
 )
 
 CODES = {each.code: each for each in RULES}
@@ -176,7 +187,12 @@ class Findings:
 
 def suggest(name: str, known: Iterable[str], what: str = "there are") -> str:
     """`did you mean x? there are: x, y`."""
-    names = sorted(known)
-    close = get_close_matches(name, names, 1)
+    return _suggested(name, tuple(sorted(known)), what)
+
+
+@lru_cache(1_024)
+def _suggested(name: str, known: tuple[str, ...], what: str) -> str:
+    close = get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}? {what[:1].upper()}{what[1:]}" if close else what
-    return f"{hint}: {', '.join(names) or 'none'}"
+    shown = ", ".join(known[:MOST_SHOWN]) + (", …" if len(known) > MOST_SHOWN else "")
+    return f"{hint}: {shown or 'none'}"

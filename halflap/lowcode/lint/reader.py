@@ -1,0 +1,125 @@
+"""Reads the templates of a document with the names in scope, and says which of those are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from halflap.lowcode import steps as doc
+from halflap.lowcode.document import Document
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.expressions import Read, place_in, read_all
+from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.scope import Known, Schema, missing, record
+from halflap.lowcode.source import Path
+
+Names = dict[str, Known]
+
+
+def names_of_flow(document: Document, event: Schema | None) -> Names:
+    """The names that every flow has."""
+    flows = Known(schema=record(*document.flows, *document.preprocess))
+    return {
+        "event": Known(schema=event),
+        "config": Known(schema=record(*document.fields)),
+        "urls": flows,
+        "secrets": flows,
+        "customer": Known(schema=record("id", "name", "external_id")),
+        "instance": Known(schema=record("id", "name")),
+        "execution": Known(schema=record("id", "attempt")),
+    }
+
+
+class Reader:
+    """Reads templates. `read` collects where the names that are read were given, `config` its fields.
+
+    `given` are all names that are given anywhere in the flow, so that one that is not in scope can
+    be told from one that is misspelt.
+    """
+
+    def __init__(
+        self, findings: Findings, config: set[str], given: Mapping[str, Path] | None = None
+    ) -> None:
+        self.findings = findings
+        self.read: set[Path] = set()
+        self._config = config
+        self._given = given or {}
+
+    def template(
+        self, value: Any, path: Path, names: Names, *, secrets: bool = False
+    ) -> list[Read]:
+        """Check the expressions of a template; gives them."""
+        found = list(read_all(value, path, self.findings))
+        for each in found:
+            for name in each.expression.names():
+                self._name_read(name.path, name.offset, each, names)
+                if name.path[0] == "secrets" and not secrets:
+                    said = "a secret can only be given to an action's input that takes one"
+                    self._report(rules.OPEN_SECRET, each, name.offset, said)
+        return found
+
+    def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
+        root, *rest = path
+        if root == "*":
+            self.read.update(each.path for each in names.values() if each.path is not None)
+            self._config.add("*")
+            return
+        known = names.get(root)
+        if known is None:
+            self._report(rules.UNKNOWN, read, offset, self._unknown(root, names))
+            return
+        if known.path is not None:
+            self.read.add(known.path)
+        if root == "config":
+            self._config.add(rest[0] if rest else "*")
+        lacking = missing(known.schema, tuple(rest))
+        if lacking is not None:
+            name, has = lacking
+            said = f"{root} has no {name!r}" if rest[0] == name else (
+                f"{'.'.join(path[: path.index(name)])} has no {name!r}"
+            )  # fmt: skip
+            self._report(rules.NO_FIELD, read, offset, f"{said}; {suggest(name, has, 'it has')}")
+
+    def _unknown(self, name: str, names: Names) -> str:
+        place = self._given.get(name)
+        if place is None:
+            return f"there is no name {name!r} here; {suggest(name, names, 'in scope are')}"
+        where = f"line {self.findings.source.key(place).line}"
+        return (
+            f"{name!r} ({where}) is not there yet, or not any more: it is given by a later step, by "
+            "another branch, or in a loop that has ended, so it is always null here"
+        )
+
+    def _report(self, code: str, read: Read, offset: int, said: str) -> None:
+        line, column = place_in(self.findings.source, read.path, offset)
+        self.findings.add_at(code, line, column, said)
+
+
+def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:
+    """Every name that the steps of a flow give, with the path of what gives it first."""
+    found: dict[str, Path] = {}
+    stack: list[tuple[Any, Path]] = [(list(steps), path)]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, list):
+            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
+        elif isinstance(value, dict):
+            stack.extend(
+                (each, (*path, key)) for key, each in cast("dict[Any, Any]", value).items()
+            )
+        elif isinstance(value, doc.Step):
+            if isinstance(value, doc.Result) and value.id is not None:
+                found.setdefault(value.id, (*path, "id"))
+            if isinstance(value, doc.SetStep):
+                for name in value.set:
+                    found.setdefault(name, (*path, "set", name))
+            if isinstance(value, doc.ForStep):
+                found.setdefault(value.item, (*path, "for"))
+            if isinstance(value, doc.TryStep):
+                found.setdefault(value.error, path)
+            for name in ("then", "otherwise", "cases", "default", "do", "attempt", "catch"):
+                inner = getattr(value, name, None)
+                if inner:
+                    alias = {"otherwise": "else", "attempt": "try"}.get(name, name)
+                    stack.append((inner, (*path, alias)))
+    return found

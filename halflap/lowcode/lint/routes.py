@@ -1,0 +1,38 @@
+"""Checks a pre-process flow: its trigger, and the routes that its events take."""
+
+from __future__ import annotations
+
+from halflap.lowcode.document import Document
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.calls import Calls
+from halflap.lowcode.lint.flow import REQUEST, check_trigger
+from halflap.lowcode.lint.reader import Reader, names_of_flow
+from halflap.lowcode.lint.rules import suggest
+from halflap.lowcode.routing import ONES_OWN
+from halflap.lowcode.source import Path
+
+
+def check_preprocess(document: Document, name: str, calls: Calls, reader: Reader) -> None:
+    """Check one pre-process flow."""
+    part = document.preprocess[name]
+    path: Path = ("preprocess", name)
+    names = names_of_flow(document, check_trigger(part, path, calls, reader))
+    reader.template(part.sender, (*path, "sender"), REQUEST)
+    if part.shared:
+        names = {name: each for name, each in names.items() if name not in ONES_OWN}
+    always: int | None = None
+    for at, route in enumerate(part.routes):
+        place = (*path, "routes", at)
+        if always is not None and not part.all:
+            line = reader.findings.source.place((*path, "routes", always)).line
+            said = (
+                f"this is never taken: the route at line {line} has no `when`, so it always holds"
+            )
+            reader.findings.add(rules.UNREACHABLE, place, said)
+            break
+        always = at if route.when is None else None
+        if route.flow is not None and route.flow not in document.flows:
+            said = f"there is no flow {route.flow!r}; {suggest(route.flow, document.flows)}"
+            reader.findings.add(rules.NO_SUCH, (*place, "flow"), said)
+        for key in ("when", "event", "customer", "config", "instance", "ignore"):
+            reader.template(getattr(route, key), (*place, key), names)
