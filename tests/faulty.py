@@ -2,14 +2,20 @@
 
 early: its gateways say that events are accepted, and only then accept them.
 keyless: its ticks have no dedupe keys. leading: each of its processes takes itself for the one that
-leads.
+leads. host-time: on PostgreSQL, it goes by its own host's clock.
+No faults, but for clocks that are set: with settable its host's clock is as far ahead as the file at
+CLOCK says, in seconds; with database-time, the database's. watchful: it asks for the database's time
+each second.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from halflap.cli import main
@@ -50,10 +56,51 @@ def leading() -> None:
     setattr(Catalogue, "holds", holds)  # noqa: B010
 
 
+def host_time() -> None:
+    from halflap.store.postgres.time import DatabaseClock
+
+    setattr(DatabaseClock, "__call__", lambda self: time.time_ns() // 1000)  # noqa: B010
+
+
+def ahead() -> float:
+    return float(Path(os.environ["CLOCK"]).read_text())
+
+
+def settable() -> None:
+    real = time.time_ns
+
+    def now() -> int:
+        return real() + round(ahead() * 1e9)
+
+    setattr(time, "time_ns", now)  # noqa: B010
+    setattr(time, "time", lambda: now() / 1e9)  # noqa: B010
+
+
+def database_time() -> None:
+    from halflap.store.postgres import database, time
+
+    real = time.measure
+
+    async def measure(connection: Any) -> int:
+        return await real(connection) + round(ahead() * 1e6)
+
+    database.measure = time.measure = measure
+
+
+def watchful() -> None:
+    from halflap.store.postgres import time
+
+    time.LOOK_SECONDS = 1.0
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "early": early,
     "keyless": keyless,
     "leading": leading,
+    "host-time": host_time,
+    "settable": settable,
+    "database-time": database_time,
+    "watchful": watchful,
 }
 
 if __name__ == "__main__":

@@ -105,7 +105,6 @@ class Host:
             self.engine,
             self.library,
             self.clock,
-            shared=store.hints is not None,
         )
         store.catalogue.on_change(self.scheduler.nudge)
         self.pruner = Pruner(

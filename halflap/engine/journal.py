@@ -37,6 +37,8 @@ log = structlog.get_logger("halflap.engine")
 
 SHORTEST_REST = 0.5
 """How soon to look again where what is due may not be claimed (it is on probation, say)."""
+LONGEST_REST = 5.0
+"""How soon a clock that was set ahead is noticed, by which what one waits for may be due."""
 GRACE_SECONDS = 30.0
 """How long a cancelled execution that runs gets to come to its next step, before it is cut."""
 CUT_SECONDS = 5.0
@@ -550,7 +552,7 @@ class JournalEngine:
         waits: list[float] = []
         if due is not None:
             wait = (due - self._clock()) / 1e6
-            waits.append(wait if wait > 0 else SHORTEST_REST)
+            waits.append(min(wait, LONGEST_REST) if wait > 0 else SHORTEST_REST)
             self._suspects |= self._runs_suspects and wait <= 0
         if self._poll is not None:
             waits.append(self._poll)

@@ -42,9 +42,10 @@ log = structlog.get_logger("halflap.scheduler")
 LEADS = "scheduler"
 AT_ONCE = 100
 """How many missed ticks of a flow fire in one transaction."""
-LONGEST_REST = 60.0
 CHECK_SECONDS = 1.0
-"""How often one that does not lead asks whether it may, and one that does, whether it still does."""
+"""How often one that does not lead asks whether it may, and one that does, whether it still does;
+and how soon a clock that was set is noticed.
+"""
 RETRY_SECONDS = 1.0
 
 
@@ -62,10 +63,7 @@ class Schedule:
 
 
 class Scheduler:
-    """Fires the ticks of all active instances, while this process leads.
-
-    shared: whether other processes may lead instead.
-    """
+    """Fires the ticks of all active instances, while this process leads."""
 
     def __init__(
         self,
@@ -73,14 +71,11 @@ class Scheduler:
         engine: Engine,
         library: Library,
         clock: Clock,
-        *,
-        shared: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._engine = engine
         self._library = library
         self._clock = clock
-        self._shared = shared
         self._wake = asyncio.Event()
         self._stopping = False
         self._looked_at: datetime | None = None
@@ -117,7 +112,7 @@ class Scheduler:
         schedules: dict[tuple[str, str], Schedule] = {}
         while not self._stopping and await self._catalogue.holds(LEADS):
             self._wake.clear()
-            rest = CHECK_SECONDS if self._shared else LONGEST_REST
+            rest = CHECK_SECONDS
             try:
                 at = self._catalogue.changed
                 if self.seen != at:

@@ -51,7 +51,14 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
     waiting_for = ''
 WHERE id = ?3
 """
-
+HASTEN = """
+UPDATE executions SET due_at = ?1 WHERE id IN (
+    SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
+        AND held = 0 AND probation IN (0, 1) AND due_at > ?1 AND due_at <= ?2
+    UNION ALL SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND held <> 0
+        AND due_at > ?1 AND due_at <= ?2)
+"""
+"""What was due before the clock was set back stays so; what waits for its time goes by the new one."""
 
 NONE = CustomerLimits()
 

@@ -26,7 +26,8 @@ from halflap.model import (
 )
 from halflap.store import gates, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
-from halflap.store.claiming import due, next_due, take
+from halflap.store.claiming import HASTEN, due, next_due, take
+from halflap.store.hindsight import Hindsight
 from halflap.store.history import History, missing
 from halflap.store.merge import changes
 from halflap.store.protocol import (
@@ -86,7 +87,7 @@ class SqliteJournal(History, State, Traffic):
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
         self._whole = database
-        self._clock = clock
+        self._clock = self._hindsight = Hindsight(clock)
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
 
@@ -111,14 +112,20 @@ class SqliteJournal(History, State, Traffic):
         self, room: int, lease: Micros, *, probation: bool = False, share: Share | None = None
     ) -> list[Claim]:
         now = self._clock()
+        before = self._hindsight.before
 
         def job(connection: sqlite3.Connection) -> list[Claim]:
+            if before:
+                connection.execute(HASTEN, (now, before))
             chosen = due(
                 connection, now, room, probation, self._turns[probation], share, self.default_limits
             )
             return take(connection, chosen, now, now + lease)
 
-        return await self._database.write(job)
+        claims = await self._database.write(job)
+        if before == self._hindsight.before:
+            self._hindsight.before = 0
+        return claims
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease

@@ -77,9 +77,7 @@ class Office:
     def begin(self, store: Store) -> None:
         engine = JournalEngine(store.journal, clock=self.clock)
         library: Any = self.library
-        scheduler = Scheduler(
-            store.catalogue, engine, library, self.clock, shared=len(self.stores) > 1
-        )
+        scheduler = Scheduler(store.catalogue, engine, library, self.clock)
         self.schedulers.append(scheduler)
         self.tasks.append(asyncio.create_task(scheduler.run()))
 

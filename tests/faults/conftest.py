@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from tests.faults.clock import WallClock
 from tests.faults.cluster import cluster
 from tests.faults.sink import Sink, serving_sink
 
@@ -32,6 +33,14 @@ class Store:
 
     url: str
     name: str
+
+
+@pytest.fixture
+def clock() -> Iterator[WallClock]:
+    """The clock of a store, to be set while processes run."""
+    clock = WallClock()
+    yield clock
+    clock.close()
 
 
 def needs(there: object, what: str) -> None:

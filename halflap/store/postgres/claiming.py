@@ -66,6 +66,12 @@ RETURNING id, customer, instance, integration, flow, version, revision, root, re
     record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key,
     order_rule, parent, replay
 """
+HASTEN = """
+UPDATE executions SET due_at = %s WHERE id IN (
+    SELECT id FROM executions WHERE due_at > %s AND due_at <= %s
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+"""
+"""What was due before the clock was set back stays so; what waits for its time goes by the new one."""
 EVENTS = """
 SELECT execution, received_at, part, head, body FROM events WHERE execution = ANY(%s)
 """

@@ -79,7 +79,7 @@ class Database:
     """One PostgreSQL database, shared with other processes. Use `Database.open`.
 
     Belongs to the event loop that opened it. `clock` is the database's time, in microseconds since
-    1970, without asking it each time.
+    1970, without asking it each time: its `own_clock`, where no other stands in for it.
     """
 
     def __init__(self, url: str, clock: Clock, own_clock: DatabaseClock | None, seats: int) -> None:
@@ -90,7 +90,7 @@ class Database:
         self.stats = Stats()
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
-        self._own_clock = own_clock
+        self.own_clock = own_clock
         process = secrets.token_hex(8)
         self._free = [_Seat(f"{process}-{number}") for number in range(seats)]
         self._seats = tuple(self._free)

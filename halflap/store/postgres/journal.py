@@ -91,6 +91,8 @@ class PostgresJournal(History, State, Traffic):
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
+        if database.own_clock is not None:
+            database.own_clock.on_set_back = self._hasten
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
         self._claiming = asyncio.Lock()
@@ -137,6 +139,16 @@ class PostgresJournal(History, State, Traffic):
             if due is None or due > self._clock():
                 return []
             return await self._database.write(job)
+
+    async def _hasten(self, before: Micros) -> None:
+        """Have what was due before the clock was set back be due now, too."""
+        now = self._clock()
+
+        async def job(connection: Connection) -> None:
+            await connection.execute(claiming.HASTEN, (now, now, before))
+
+        await self._database.write(job)
+        self.hints.send()
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
         until = self._clock() + lease

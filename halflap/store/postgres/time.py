@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import psycopg
@@ -18,8 +19,11 @@ log = structlog.get_logger("halflap.store")
 
 NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 SAMPLES = 3
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 10.0
+"""How often it is measured: processes do not agree what time it is from when it was set until then."""
 MUCH: Micros = 1_000_000
+TWICE = 2
+"""How often that the clock was set back is told: a write may be under way that bears the old time."""
 
 
 class DatabaseClock:
@@ -29,6 +33,10 @@ class DatabaseClock:
     """
 
     def __init__(self) -> None:
+        self.on_set_back: Callable[[Micros], Awaitable[None]] | None = None
+        """Called with the time before, where the database's clock was set back."""
+        self._before: Micros = 0
+        self._owed = 0
         self._offset = time.time_ns() // 1000 - _monotonic()
 
     def __call__(self) -> Micros:
@@ -41,17 +49,26 @@ class DatabaseClock:
     async def follow(
         self, connection: Callable[[], AbstractAsyncContextManager[Connection]]
     ) -> None:
-        """Measure again every minute, until cancelled."""
+        """Measure again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                async with connection() as each:
-                    offset = await measure(each)
-            except StoreError:
-                continue
-            if abs(offset - self._offset) > MUCH:
-                log.warning("the database's clock was set", by=(offset - self._offset) / 1e6)
-            self.set(offset)
+            with contextlib.suppress(StoreError):
+                await self.look(connection)
+
+    async def look(self, connection: Callable[[], AbstractAsyncContextManager[Connection]]) -> None:
+        """Measure once."""
+        async with connection() as each:
+            offset = await measure(each)
+        before, by = self(), offset - self._offset
+        self.set(offset)
+        if abs(by) > MUCH:
+            log.warning("the database's clock was set", by=by / 1e6)
+        if by < -MUCH:
+            self._before = before
+            self._owed = TWICE
+        if self._owed and self.on_set_back is not None:
+            await self.on_set_back(self._before)
+            self._owed -= 1
 
 
 async def measure(connection: Connection) -> Micros:
