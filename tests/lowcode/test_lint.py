@@ -31,6 +31,7 @@ flows:
 """
 LINES = HEAD.count("\n")
 STATIC = read_components({"acme.py": (EXAMPLES / "acme.py").read_text()})
+STATIC_SHAPES = Shapes(own=STATIC)
 
 # code, the wrong steps with the finding at « , a part of the message, the right steps
 CASES = {
@@ -252,6 +253,22 @@ preprocess:
       - {ignore: nobody's}
       - {ignore: again}
 """
+
+
+def test_a_field_that_a_route_finds_the_customer_by_is_read() -> None:
+    route = """preprocess:
+  incoming:
+    trigger: webhook.request
+    with: {signature: github}
+    shared: true
+    routes: [{flow: main, config: {FIELD: =event.team}}]
+"""
+    text = HEAD.replace("=config.limit & event.x", "=event.x")
+    told = [
+        lint_text(text + route.replace("FIELD", each), "f.yaml", STATIC_SHAPES)
+        for each in ("limit", "x")
+    ]
+    assert [[each.code for each in found] for found in told] == [[], ["HF111"]]
 
 
 def test_routes_are_checked() -> None:

@@ -42,7 +42,7 @@ class Reader:
     ) -> None:
         self.findings = findings
         self.read: set[Path] = set()
-        self._config = config
+        self.config = config
         self._given = given or {}
 
     def template(
@@ -62,7 +62,7 @@ class Reader:
         root, *rest = path
         if root == "*":
             self.read.update(each.path for each in names.values() if each.path is not None)
-            self._config.add("*")
+            self.config.add("*")
             return
         known = names.get(root)
         if known is None:
@@ -71,7 +71,7 @@ class Reader:
         if known.path is not None:
             self.read.add(known.path)
         if root == "config":
-            self._config.add(rest[0] if rest else "*")
+            self.config.add(rest[0] if rest else "*")
         lacking = missing(known.schema, tuple(rest))
         if lacking is not None:
             name, has = lacking

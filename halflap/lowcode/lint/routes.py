@@ -34,5 +34,6 @@ def check_preprocess(document: Document, name: str, calls: Calls, reader: Reader
         if route.flow is not None and route.flow not in document.flows:
             said = f"there is no flow {route.flow!r}; {suggest(route.flow, document.flows)}"
             reader.findings.add(rules.NO_SUCH, (*place, "flow"), said)
+        reader.config.update(route.config)
         for key in ("when", "event", "customer", "config", "instance", "ignore"):
             reader.template(getattr(route, key), (*place, key), names)
