@@ -202,8 +202,9 @@ class Compiler:
         place, before = self._source.place((*path, "code")), 0
         if (*path, "code") in self._source.blocks:
             place = Place(place.line + 1, 1)
-            line = self._source.text.splitlines()[place.line - 1 : place.line]
-            before = len(line[0]) - len(line[0].lstrip()) if line else 0
+            lines = filter(str.strip, self._source.text.splitlines()[place.line - 1 :])
+            line = next(lines, "")  # of a block's lines, one that holds more than its indent
+            before = len(line) - len(line.lstrip())
         read = Code.parse(
             step.code,
             step.inputs.keys(),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, SecretStr, create_model
+from pydantic import Field, create_model
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.document import ConnectionField, Document, Picker, PlainField
@@ -18,7 +18,6 @@ from halflap.sdk.schema import Config, Source
 
 _TYPES: dict[str, Any] = {
     "text": str,
-    "secret": SecretStr,
     "integer": int,
     "decimal": Decimal,
     "boolean": bool,

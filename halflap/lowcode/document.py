@@ -12,7 +12,7 @@ from halflap.lowcode.duration import Duration
 from halflap.lowcode.steps import AnyStep, Name, Part, Template
 
 FieldType = Literal[
-    "text", "secret", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"
+    "text", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"
 ]
 
 

@@ -367,7 +367,6 @@ config:
     tags: {multiple: true, required: false}
     stage: {source: acme.list_stock, depends: [region]}
     map: {type: mapping, to: [name, stage], of: acme.list_stock}
-    key: {type: secret}
 flows:
   main: {trigger: webhook.request, steps: [{stop: true}]}
 """
@@ -381,8 +380,7 @@ flows:
         "with": {"region": "=region"},
     }
     assert fields["map"]["x-to"] == ["name", "stage"]
-    assert fields["key"]["writeOnly"] is True
-    assert schema["required"] == ["acme", "region", "stage", "map", "key"]
+    assert schema["required"] == ["acme", "region", "stage", "map"]
     assert {each["x-page"] for each in fields.values()} == {"Connect", "Options"}
     with pytest.raises(DefinitionError, match=r"form.yaml:9:.*did you mean acme.list_stock"):
         built(text.replace("source: acme.list_stock", "source: acme.list_stok"), "form.yaml")
