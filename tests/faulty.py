@@ -2,10 +2,11 @@
 
 early: its gateways say that events are accepted, and only then accept them.
 keyless: its ticks have no dedupe keys. leading: each of its processes takes itself for the one that
-leads. host-time: on PostgreSQL, it goes by its own host's clock.
+leads. host-time: on PostgreSQL, it goes by its own host's clock. hoarding: it keeps what comes in,
+leaves files open, and prunes nothing.
 No faults, but for clocks that are set: with settable its host's clock is as far ahead as the file at
 CLOCK says, in seconds; with database-time, the database's. watchful: it asks for the database's time
-each second.
+each second, and prunes as often.
 """
 
 from __future__ import annotations
@@ -88,9 +89,28 @@ def database_time() -> None:
 
 
 def watchful() -> None:
+    from halflap.engine import pruner
     from halflap.store.postgres import time
 
     time.LOOK_SECONDS = 1.0
+    pruner.REST_SECONDS = 1.0
+
+
+def hoarding() -> None:
+    from halflap.engine.journal import JournalEngine
+    from halflap.engine.pruner import Pruner
+
+    whole, kept = JournalEngine.start, list[Any]()
+
+    async def start(self: JournalEngine, starts: Any) -> Any:
+        kept.append((b"x" * 400_000 * len(starts), open(os.devnull)))  # noqa: SIM115, ASYNC230
+        return await whole(self, starts)
+
+    async def run(self: Pruner) -> None:
+        await self._stopped.wait()
+
+    setattr(JournalEngine, "start", start)  # noqa: B010
+    setattr(Pruner, "run", run)  # noqa: B010
 
 
 FAULTS: dict[str, Callable[[], None]] = {
@@ -98,6 +118,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "keyless": keyless,
     "leading": leading,
     "host-time": host_time,
+    "hoarding": hoarding,
     "settable": settable,
     "database-time": database_time,
     "watchful": watchful,

@@ -69,8 +69,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
 ) -> None:
     old = [await world.run("gateway", "old-gateway"), await world.run("worker", "old-worker")]
     await world.activate(old[0])
-    history, later = History(), History()
-    later._numbers = iter(range(1_000_000, 2_000_000))  # type: ignore[assignment]
+    history, later = History(), History(first=1_000_000)
     async with history.sending(world.hook(old[0], "numbered"), 3, 0.02):
         await until(lambda: arrived(sink, 20), 60)
         assert await there(world) == (False, True)

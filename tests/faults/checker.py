@@ -82,6 +82,15 @@ def live(place: Place, flow: str | None = "numbered") -> int:
     return _read(place, lambda c: c.execute(sql, (flow,)).fetchone()[0])
 
 
+def count(place: Place) -> int:
+    """How many executions there are."""
+    if isinstance(place, str):
+        tables = ("executions", "letters", "history")
+        counts = (_rows(place, f"SELECT count(*) FROM {each}")[0][0] for each in tables)
+        return sum(counts)
+    return _read(place, lambda c: c.execute("SELECT count(*) FROM executions").fetchone()[0])
+
+
 def outcomes(directory: Path) -> dict[str, int]:
     """How many executions ended how: by state, and what stands before the first colon of why."""
     sql = (

@@ -83,15 +83,18 @@ class Line:
 
 
 class History:
-    """What senders know: which events were acknowledged, which refused, of which nobody knows."""
+    """What senders know: which events were acknowledged, which refused, of which nobody knows.
 
-    def __init__(self) -> None:
+    first: the number of the first event.
+    """
+
+    def __init__(self, first: int = 1) -> None:
         self.acknowledged: set[int] = set()
         self.refused: dict[int, int] = {}
         self.unknown: set[int] = set()
         self.executions: set[str] = set()
         self.retry_after: set[str] = set()
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
 
     async def send_one(self, line: Line, padding: int = 0) -> Answer | None:
         """Send the next event, and note what became of it."""

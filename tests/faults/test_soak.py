@@ -1,0 +1,188 @@
+"""A mixed load for an hour, or for seconds: memory, open files and the store stay as large as they are.
+
+A day passes every few seconds on the store's clock, and what ended more than a day ago is pruned; so
+the store holds what two days bring, however long it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.conftest import Note
+from tests.faults import checker
+from tests.faults.clock import WallClock
+from tests.faults.going import going_by
+from tests.faults.process import eventually
+from tests.faults.senders import History
+from tests.faults.sink import Sink
+from tests.many import PROJECT, Many, Proc
+
+SECONDS = float(os.environ.get("FAULT_SECONDS", "3600"))
+SHORT = 12.0
+DAY = timedelta(hours=26)
+DAYS_IN_SHORT = 6
+SENDERS = {"numbered": 3, "slow": 1, "ask": 1}
+PAUSE = 0.05
+KEPT_DAYS = 3
+"""The store holds at most what so many days brought: one that is kept, this one, and one in between."""
+TICKS = 20
+"""How many ticks those days bring at most, and what else nobody sent."""
+ROOM = 8_000_000
+"""How many bytes a process may have grown by, as an interpreter does that runs for seconds only."""
+TICKING = PROJECT.replace(
+    'await http.get(ctx.config.sink, "/deploying")', "pass"
+).replace('every(seconds=1, misfire="all")', 'every(minutes=10, misfire="once")')  # fmt: skip
+
+
+@dataclass
+class Size:
+    """How large everything is: a process' memory and open files, and rows in the store; and when.
+
+    sent: how many events had been accepted by then.
+    """
+
+    day: int
+    sent: int
+
+    memory: dict[int, int] = field(default_factory=dict[int, int])
+    files: dict[int, int] = field(default_factory=dict[int, int])
+    rows: int = 0
+
+    @classmethod
+    def of(cls, world: Many, day: int, sent: int) -> Size:
+        found = cls(day, sent, rows=checker.count(world.place))
+        for each in world.processes:
+            pages = Path(f"/proc/{each.pid}/statm").read_text().split()[1]
+            found.memory[each.pid] = int(pages) * os.sysconf("SC_PAGE_SIZE")
+            found.files[each.pid] = len(os.listdir(f"/proc/{each.pid}/fd"))
+        return found
+
+
+@dataclass
+class Soaked:
+    """What a soak came to: sizes as time went by, and what was sent."""
+
+    sizes: list[Size]
+    histories: dict[str, History]
+
+    def grown(self) -> list[str]:
+        """What grew from the middle third to the last: memory, files; the store, if it never shrank
+        to what the last days brought."""
+        third = len(self.sizes) // 3
+        middle, last = self.sizes[third : 2 * third], self.sizes[-third:]
+        found: list[str] = []
+        for pid in self.sizes[-1].memory:
+            before = median(each.memory[pid] for each in middle)
+            after = median(each.memory[pid] for each in last)
+            if after > before * 1.05 + ROOM:
+                found.append(f"memory of {pid}: {before / 1e6:.1f} MB, then {after / 1e6:.1f} MB")
+            before = max(each.files[pid] for each in middle)
+            after = max(each.files[pid] for each in last)
+            if after > before + 10:
+                found.append(f"files of {pid}: {before}, then {after}")
+        if all(each.rows > self._brought(each) + TICKS for each in last):
+            found.append(f"rows: {last[-1].rows}, of {last[-1].sent} events")
+        return found
+
+    def _brought(self, size: Size) -> int:
+        """How many events the days brought that may be in the store."""
+        before = [each.sent for each in self.sizes if each.day <= size.day - KEPT_DAYS]
+        return size.sent - max(before, default=0)
+
+
+@asynccontextmanager
+async def sending(world: Many, gateway: Proc) -> AsyncIterator[dict[str, History]]:
+    """Senders to every kind of flow."""
+    async with AsyncExitStack() as stack:
+        histories: dict[str, History] = {}
+        for number, (flow, senders) in enumerate(SENDERS.items()):
+            history = histories[flow] = History(first=1 + number * 10_000_000)
+            await stack.enter_async_context(
+                history.sending(world.hook(gateway, flow), senders, PAUSE)
+            )
+        yield histories
+
+
+async def soak(world: Many, gateway: Proc, clock: WallClock, seconds: float, day: float) -> Soaked:
+    """Send for so long, letting a day pass every few seconds; then let everything end."""
+    await world.activate(gateway)
+    sizes: list[Size] = []
+    begun = time.monotonic()
+    async with sending(world, gateway) as histories:
+        while (passed := time.monotonic() - begun) < seconds:
+            days = int(passed / day)
+            clock.set(DAY * days)
+            await asyncio.sleep(day / 4)
+            sent = sum(len(each.acknowledged) for each in histories.values())
+            sizes.append(await asyncio.to_thread(Size.of, world, days, sent))
+    await eventually(lambda: checker.live(world.place, None) == 0, 120)
+    for each in world.processes:
+        assert await each.stop() == 0, each.said()[-3000:]
+    return Soaked(sizes, histories)
+
+
+async def soaked(
+    folder: Path, sink: Sink, kind: str, clock: WallClock, seconds: float, *faults: str
+) -> Soaked:
+    day = max(seconds / 500, SHORT / DAYS_IN_SHORT)
+    given = {"HALFLAP_RETENTION_DAYS": "1", "HALFLAP_ROOM": "16"}
+    async with going_by(clock, kind, folder, sink, *faults, project=TICKING, settings=given) as (
+        world,
+        gateway,
+    ):
+        return await soak(world, gateway, clock, seconds, day)
+
+
+KINDS = pytest.mark.parametrize("kind", ["SQLite", "PostgreSQL"])
+
+
+def judge(found: Soaked, sink: Sink, note: Note, run: str) -> None:
+    sent = set[int]().union(
+        *(each.acknowledged for flow, each in found.histories.items() if flow != "ask")
+    )
+    last = found.sizes[-1]
+    note(
+        run,
+        acknowledged=sum(len(each.acknowledged) for each in found.histories.values()),
+        lost=len(sent - sink.arrived),
+        executions=last.rows,
+        memory_mb=round(max(last.memory.values()) / 1e6),
+    )
+    assert sent <= sink.arrived
+    assert not any(each.refused for each in found.histories.values())
+    assert found.grown() == []
+
+
+@KINDS
+async def test_nothing_grows_under_a_mixed_load(
+    tmp_path: Path, sink: Sink, clock: WallClock, note: Note, kind: str
+) -> None:
+    judge(await soaked(tmp_path, sink, kind, clock, SHORT), sink, note, f"soak, {kind}")
+
+
+async def test_a_control_that_hoards_grows_in_memory_files_and_rows(
+    tmp_path: Path, sink: Sink, clock: WallClock, note: Note
+) -> None:
+    found = await soaked(tmp_path, sink, "SQLite", clock, SHORT, "hoarding")
+    grown = found.grown()
+    note("soak, control", executions=found.sizes[-1].rows)
+    assert [each.split()[0].rstrip(":") for each in grown] == ["memory", "files", "rows"], grown
+
+
+@pytest.mark.soak
+@KINDS
+async def test_nothing_grows_in_an_hour(
+    tmp_path: Path, sink: Sink, clock: WallClock, note: Note, kind: str
+) -> None:
+    run = f"soak, {kind}, {SECONDS / 60:.0f} min"
+    judge(await soaked(tmp_path, sink, kind, clock, SECONDS), sink, note, run)
