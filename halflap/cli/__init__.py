@@ -99,10 +99,14 @@ SECTIONS = {
             "Run a project's integration against the last real events, and say what would differ.",
         ),
         "lint": Entry(
-            "lint", "lint", "Find what is wrong with a project's sources and YAML documents."
+            "lint",
+            "lint",
+            "Find what is wrong with a project's sources and YAML documents, by reading them.",
         ),
         "schema": Entry(
-            "schema", "schema", "Print the JSON Schema of a YAML integration, for editors."
+            "schema",
+            "schema",
+            "Print the JSON Schema of a YAML integration, by which editors complete and check one.",
         ),
         "deploy": Entry(
             "deploy",
@@ -130,7 +134,11 @@ SECTIONS = {
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
         ),
-        "tokens": Entry("tokens", "tokens", "What acts for one customer at the API."),
+        "tokens": Entry(
+            "tokens",
+            "tokens",
+            "What acts for one customer at the API: it sees and changes that customer's things alone.",
+        ),
         "store": Entry("store", "store", "Where everything is kept: a file, or PostgreSQL."),
     },
     "See what happened": {

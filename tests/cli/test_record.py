@@ -286,6 +286,7 @@ def test_the_order_that_a_flow_declares_is_shown():
 
 def test_lineage_is_said_both_ways():
     one = {"id": "exe_2", "flow": "ship", "state": "waiting"}
+    one |= {"customer": "cus_1", "instance": "ins_1"}
     shown = drawn(execution(parent="exe_0", children=[one]))
     assert re.search(r"started by +exe_0", shown)
     assert "exe_2  ship, waiting" in shown

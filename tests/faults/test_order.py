@@ -226,9 +226,11 @@ class Trial:
 
     async def chaos(self) -> None:
         """Every now and then something happens to a worker, or to all, until all is over."""
+        first = ["killed", "stopped", "fenced", "lapsed"]  # each of them at least once
         while not self.over:
             await asyncio.sleep(self.chance.random() * 0.05)
-            what = self.chance.choice(["killed", "stopped", "fenced", "fenced", "lapsed"])
+            each = self.chance.choice(["killed", "stopped", "fenced", "fenced", "lapsed"])
+            what = first.pop() if first else each
             self.faults[what] = self.faults.get(what, 0) + 1
             worker = self.chance.choice(self.workers)
             match what:

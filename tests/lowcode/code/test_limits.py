@@ -46,7 +46,7 @@ BOMBS = {
     "squares": ("x = 3\nwhile True: x = x * x", "TimeLimit"),
     "digits": ("return len(str(7 ** 10**7))", "TimeLimit"),
     "factorial": ("import math\nreturn math.factorial(10**6)", "TimeLimit"),
-    "root": ("import math\nreturn math.isqrt(7 ** 10**6)", "TimeLimit"),
+    "root": ("import math\nreturn math.isqrt(7 ** 10**6)", "TimeLimit or TypeError"),
     "gcd": ("import math\nreturn math.gcd(7 ** 10**6, 3 ** 10**6)", "TimeLimit"),
     "decimal": ("from decimal import Decimal\nreturn int(Decimal('1e1000000000'))", "MemoryLimit"),
     "permutations": (
@@ -61,7 +61,10 @@ BOMBS = {
         "a = b = []\nfor n in range(50):\n  a = [a, a]\n  b = [b, b]\nreturn a == b",
         "TimeLimit",
     ),
-    "repr": ("a = []\nfor n in range(50): a = [a, a]\nreturn len(str(a))", "TimeLimit"),
+    "repr": (
+        "a = []\nfor n in range(50): a = [a, a]\nreturn len(str(a))",
+        "TimeLimit or MemoryLimit",
+    ),
     "regex backtracking": (
         "import re\nreturn re.match(r'(a*)*\\1b', 'a' * 60 + 'c')",
         "PatternError",
