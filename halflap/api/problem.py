@@ -31,7 +31,6 @@ from halflap.errors import (
     Overruled,
     RateLimited,
     Rejected,
-    Removed,
     RetryLater,
     StepFailed,
     StoreError,
@@ -69,7 +68,6 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     Nondeterminism: (409, "The replay took another path"),
     Fenced: (409, "The execution was given to another worker"),
     Cancel: (409, "There is nothing to do"),
-    Removed: (410, "It is removed"),
     NotFound: (404, "There is no such thing"),
 }
 

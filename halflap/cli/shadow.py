@@ -108,8 +108,7 @@ async def shadow_command(
     sys.addaudithook(hold_back)
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    removed: Counter[str] = Counter()
-    async for was in recordings(api, found.name, last, which, removed):
+    async for was in recordings(api, found.name, last, which):
         done = await run(found, was, given)
         counts["differs" if not done.is_same else "same"] += 1
         counts["stopped"] += bool(done.stopped)
@@ -118,7 +117,7 @@ async def shadow_command(
             output.emit(told(done, was))
         elif not done.is_same:
             lines(output, done, was)
-    summarize(output, found.name, counts, kinds, removed)
+    summarize(output, found.name, counts, kinds)
     if FAILS_ON[fail_on] & kinds.keys():
         raise click.exceptions.Exit(1)
 
@@ -146,16 +145,9 @@ async def loaded(bundle: Bundle) -> Integration[Any]:
 
 
 async def recordings(
-    api: Client,
-    integration: str,
-    last: int,
-    which: Mapping[str, str | None],
-    removed: Counter[str],
+    api: Client, integration: str, last: int, which: Mapping[str, str | None]
 ) -> AsyncIterator[Row]:
-    """The last executions that ended by themselves, newest first, page by page.
-
-    Counts in `removed` those that are passed over, by what of them is removed.
-    """
+    """The last executions that ended by themselves, newest first, page by page."""
     before: str | None = None
     left = last
     while left:
@@ -166,7 +158,6 @@ async def recordings(
             limit=min(left, PAGE),
             **which,
         )
-        removed.update(page["removed"])
         for each in page["recordings"]:
             yield each
         left -= len(page["recordings"])
@@ -307,19 +298,14 @@ def changed(difference: Difference) -> str:
 
 
 def summarize(
-    output: Output,
-    name: str,
-    counts: Mapping[str, int],
-    kinds: Mapping[str, int],
-    removed: Mapping[str, int],
+    output: Output, name: str, counts: Mapping[str, int], kinds: Mapping[str, int]
 ) -> None:
-    """How many would be the same, of how many what would differ, and which could not be tried."""
+    """How many would be the same, and of how many what would differ."""
     total = counts["same"] + counts["differs"]
     if output.json:
-        summary = {"executions": total, **counts, "by_kind": dict(kinds), "removed": dict(removed)}
-        output.emit({"summary": summary})
+        output.emit({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}})
         return
-    if not total and not removed:
+    if not total:
         output.note((f"no execution of {name} has ended yet", "dim"))
         return
     output.line(
@@ -330,5 +316,3 @@ def summarize(
         output.line(f"  {count:,} with {SAID[kind]}")
     if counts["stopped"]:
         output.line(f"  {counts['stopped']:,} could not be run to their end")
-    for what, count in sorted(removed.items()):
-        output.line(f"  {count:,} left out, whose {what}")

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 from halflap.cli.host import Host
 from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Start, new_id
-from halflap.store.classes import DAY
 from halflap.store.protocol import Filter
 from tests.cli.test_commands import ok, plain, run
 from tests.served import until
@@ -146,12 +144,10 @@ async def happened(directory: Path, bodies: Sequence[Any] = EVENTS) -> None:
     key = FlowKey(
         instance.customer, instance.id, "orders", "incoming", instance.version, instance.revision
     )
-    began = time.time_ns() // 1_000
-    for number, each in enumerate(bodies):
+    for each in bodies:
         body = json.dumps(each).encode()
         headers = (("content-type", "application/json"), ("authorization", "Bearer abc"))
-        # A millisecond apart, so that they sort as they came.
-        execution = new_id("exe", now=began + number * 1_000)
+        execution = new_id("exe")
         event = Event("POST", "", "", headers, body, 1)
         await host.engine.start([Start(execution, key, event, execution, key=each["id"])])
         assert await host.engine.outcome(execution, 10) is not None
@@ -254,26 +250,6 @@ def test_nothing_is_called_written_or_told(project: Path, ear: Ear) -> None:
     raw = run("shadow", "--json").stdout
     assert "nobody-may-see-this" not in raw
     assert "Bearer abc" not in raw
-
-
-def test_what_is_removed_is_counted(project: Path) -> None:
-    ok("instances", "retention", "Initech/orders", "--event", "2")
-    asyncio.run(happened(project / ".halflap", EVENTS[:1]))
-    asyncio.run(aged(project / ".halflap", 5))
-    summary, found = shadowed()
-    assert (summary["executions"], len(found)) == (4, 4)
-    assert summary["removed"] == {"event was removed after 2 days": 1}
-    assert "1 left out, whose event was removed after 2 days" in ok("shadow")
-
-
-async def aged(directory: Path, days: int) -> None:
-    host = await Host.open(Settings(dir=directory))
-    await host.store.database.write(
-        lambda c: c.execute("UPDATE executions SET ended_at = ended_at - ?", (days * DAY,)).rowcount
-    )
-    while await host.store.journal.prune(100):
-        pass
-    await host.stop(0)
 
 
 async def stored(directory: Path) -> Any:
