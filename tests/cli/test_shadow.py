@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,12 @@ async def happened(directory: Path, bodies: Sequence[Any] = EVENTS) -> None:
     key = FlowKey(
         instance.customer, instance.id, "orders", "incoming", instance.version, instance.revision
     )
-    for each in bodies:
+    began = time.time_ns() // 1_000
+    for number, each in enumerate(bodies):
         body = json.dumps(each).encode()
         headers = (("content-type", "application/json"), ("authorization", "Bearer abc"))
-        execution = new_id("exe")
+        # A millisecond apart, so that they sort as they came.
+        execution = new_id("exe", now=began + number * 1_000)
         event = Event("POST", "", "", headers, body, 1)
         await host.engine.start([Start(execution, key, event, execution, key=each["id"])])
         assert await host.engine.outcome(execution, 10) is not None

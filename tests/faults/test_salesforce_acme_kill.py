@@ -167,6 +167,12 @@ async def test_a_deploy_flow_that_does_not_ensure_its_webhook_is_found_out(
     careless = source.replace("acme.ensure_webhook", "acme.create_webhook")
     assert careless != source
     (folder / "salesforce_acme.py").write_text(careless)
-    life = await life_in(tmp_path / "store", apps, folder, after=False)
     with pytest.raises(AssertionError, match="activate killed at"):
+        await lives(tmp_path, apps, folder)
+
+
+async def lives(directory: Path, apps: Apps, folder: Path) -> None:
+    """Several lives, one after another: which write carries what along differs between them."""
+    for number in range(6):
+        life = await life_in(directory / f"store{number}", apps, folder, after=False)
         await lived(life, range(1, MOST_WRITES), moves=("activate", "disable"))

@@ -31,7 +31,7 @@ def seen(result: Result) -> dict[str, Any]:
         "state": result.state,
         "reason": result.reason.partition(" (")[0],
         "answer": result.result,
-        "paired": result.paired,
+        "paired": {name: ids for name, ids in result.paired.items() if ids},
         "records": [
             (each.kind, each.name, each.path, each.title, each.status, each.inputs, each.result)
             for each in result.records
