@@ -77,9 +77,11 @@ class Life:
             return mortal.dead.is_set()
 
 
-async def life_in(directory: Path, apps: Apps, folder: Path, after: bool) -> Life:
+async def life_in(
+    directory: Path, apps: Apps, folder: Path, after: bool, name: str = "Initech"
+) -> Life:
     """Two customers' instances in one place; the other one's is active."""
-    place = await apps.place("Initech")
+    place = await apps.place(name)
     async with host_on(directory) as (host, _):
         first, _ = await versions(host, folder)
         add = host.store.catalogue.customers.add
@@ -174,5 +176,6 @@ async def test_a_deploy_flow_that_does_not_ensure_its_webhook_is_found_out(
 async def lives(directory: Path, apps: Apps, folder: Path) -> None:
     """Several lives, one after another: which write carries what along differs between them."""
     for number in range(6):
-        life = await life_in(directory / f"store{number}", apps, folder, after=False)
+        store, name = directory / f"store{number}", f"Initech {number}"
+        life = await life_in(store, apps, folder, after=False, name=name)
         await lived(life, range(1, MOST_WRITES), moves=("activate", "disable"))
