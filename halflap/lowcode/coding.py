@@ -11,7 +11,7 @@ from datetime import timedelta
 from halflap.errors import CodeFailed, RetryLater, WorkerLost
 from halflap.lowcode.call import Callee
 from halflap.lowcode.code import Call, Code, CodeRunner
-from halflap.lowcode.frame import FAILURES, Frame
+from halflap.lowcode.frame import Frame
 from halflap.lowcode.interpret import Asked
 from halflap.sdk import running
 from halflap.sdk.action import Action, Retry, step
@@ -65,15 +65,9 @@ class DoCode:
 
     async def run(self, frame: Frame) -> None:
         inputs = {name: each.value(frame) for name, each in self.inputs}
-        try:
-            result = await (self._calling if self.calls else self._alone)(frame, inputs)
-        except FAILURES as error:
-            if not self.ignores:
-                raise
-            frame.ctx.log.warning(f"{self.recorded.title} failed, and is ignored: {error}")
-            result = None
-        if self.id is not None:
-            frame.names[self.id] = result
+        ran = (self._calling if self.calls else self._alone)(frame, inputs)
+        result = await frame.attempt(self.recorded.title, ran, ignores=self.ignores)
+        frame.give(self.id, result)
 
     async def _alone(self, frame: Frame, inputs: dict[str, Json]) -> Json:
         """Run code that calls nothing, within its step."""

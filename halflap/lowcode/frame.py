@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
@@ -67,6 +67,21 @@ class Frame:
         frame.apart = apart
         return frame
 
+    def give(self, id: str | None, result: Any) -> None:
+        """Keep a step's result under its id, where it has one."""
+        if id is not None:
+            self.names[id] = result
+
+    async def attempt(self, what: str, do: Awaitable[Any], *, ignores: bool) -> Any:
+        """The result of what may fail; null where it fails for good and that is ignored."""
+        try:
+            return await do
+        except FAILURES as error:
+            if not ignores:
+                raise
+            self.ctx.log.warning(f"{what} failed, and is ignored: {error}")
+            return None
+
     def assign(self, name: str, value: Any) -> None:
         """Set a variable: where it was set first."""
         inside: list[Frame] = [self]
@@ -115,9 +130,6 @@ def error_of(error: Exception) -> dict[str, Any]:
         "step": getattr(error, "step", "") or None,
         "status": getattr(error, "status", None) or getattr(cause, "status", None),
     }
-
-
-Scope = Callable[[Context[Any]], dict[str, Any]]
 
 
 def scope_of(used: set[str], flows: Iterable[str], own: Iterable[str]) -> Callable[..., Any]:

@@ -108,16 +108,9 @@ class DoAction:
     ignores: bool
 
     async def run(self, frame: Frame) -> None:
-        arguments = self.call.arguments(frame)
-        try:
-            result = await self.call.action(**arguments)
-        except FAILURES as error:
-            if not self.ignores:
-                raise
-            frame.ctx.log.warning(f"{self.call.title} failed, and is ignored: {error}")
-            result = None
-        if self.id is not None:
-            frame.names[self.id] = result
+        called = self.call.action(**self.call.arguments(frame))
+        result = await frame.attempt(self.call.title, called, ignores=self.ignores)
+        frame.give(self.id, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +166,7 @@ class DoFor:
     async def run(self, frame: Frame) -> None:
         items = self.items.items(frame)
         results = await (self._in_turn if self.parallel is None else self._at_once)(frame, items)
-        if self.id is not None:
-            frame.names[self.id] = results
+        frame.give(self.id, results)
 
     def _inner(self, frame: Frame, item: Any) -> Frame | None:
         """The frame of an item, where it is wanted."""
@@ -255,19 +247,14 @@ class DoCall:
     id: str | None
 
     async def run(self, frame: Frame) -> None:
-        event = self.event.value(frame)
-        try:
-            if self.waits:
-                result = plain(await frame.ctx.call(self.flow, event))
-            else:
-                result = (await frame.ctx.start(self.flow, event)).id
-        except FAILURES as error:
-            if not self.ignores:
-                raise
-            frame.ctx.log.warning(f"the flow {self.flow} failed, and is ignored: {error}")
-            result = None
-        if self.id is not None:
-            frame.names[self.id] = result
+        called = self._called(frame, self.event.value(frame))
+        result = await frame.attempt(f"the flow {self.flow}", called, ignores=self.ignores)
+        frame.give(self.id, result)
+
+    async def _called(self, frame: Frame, event: Any) -> Any:
+        if self.waits:
+            return plain(await frame.ctx.call(self.flow, event))
+        return (await frame.ctx.start(self.flow, event)).id
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +288,7 @@ class DoWait:
             if not self.goes_on:
                 raise
             result = None
-        if self.id is not None:
-            frame.names[self.id] = result
+        frame.give(self.id, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +307,7 @@ class DoLinks:
             each: frame.ctx.signal_url(self.name, each, text=text, within=self.within)
             for each in self.choices
         }
-        if self.id is not None:
-            frame.names[self.id] = made
+        frame.give(self.id, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +332,7 @@ class DoState:
             result = self.value.value(frame)
             expect = ANY if self.expect is None else self.expect.value(frame)
             await state.put(key, result, expect=expect)
-        if self.id is not None:
-            frame.names[self.id] = result
+        frame.give(self.id, result)
 
     def _state(self, frame: Frame) -> State:
         state = frame.ctx.state
@@ -376,8 +360,7 @@ class DoPairs:
             "unpair": frame.ctx.unpair,
         }
         result = await verbs[self.verb](self.pairs, **ids)
-        if self.id is not None:
-            frame.names[self.id] = result
+        frame.give(self.id, result)
 
 
 @dataclass(frozen=True, slots=True)
