@@ -156,9 +156,11 @@ class Deployer:
         await self._look()
 
     async def _look(self) -> None:
+        before = dict(self._towards)
         for each in await self._catalogue.instances.moving():
-            move = self._moves.get(each.id)
-            if move is None or move.done() or self._towards.get(each.id) != towards(each):
+            now = self._towards.get(each.id)
+            # What began or ended here while this was read is newer than what was read.
+            if now == before.get(each.id) and now != towards(each):
                 await self._resume(each)
 
     async def _resume(self, found: Instance) -> None:
@@ -270,13 +272,12 @@ class Deployer:
         assert deployment is not None
         await self._open(instance)
         outcome = await self._outcome(instance, deployment, DEPLOY, reason, previous)
-        between = ("activating", "upgrading")
         if outcome.state == "succeeded":
             # Released first: nobody would release what an active instance still holds.
             await self._engine.release(instance.id)
-            await self._catalogue.instances.move(instance.id, between, "active", error=None)
+            await self._end(instance, "active")
             return
-        await self._catalogue.instances.move(instance.id, between, "failed", error=why(outcome))
+        await self._end(instance, "failed", why(outcome))
 
     async def _disable(self, instance: Instance, drain: float) -> None:
         await self._catalogue.endpoints.close_all(instance.id)
@@ -287,12 +288,14 @@ class Deployer:
             await self._drain(instance, drain)
         outcome = await self._outcome(instance, execution, TEARDOWN, "disable", None)
         if outcome.state == "succeeded":
-            await self._catalogue.instances.move(
-                instance.id, ("disabling",), "disabled", error=None
-            )
+            await self._end(instance, "disabled")
             return
+        await self._end(instance, "failed", f"teardown failed: {why(outcome)}")
+
+    async def _end(self, instance: Instance, state: InstanceState, error: str | None = None) -> None:
+        """End a move, unless another one has begun since."""
         await self._catalogue.instances.move(
-            instance.id, ("disabling",), "failed", error=f"teardown failed: {why(outcome)}"
+            instance.id, (instance.state,), state, error=error, during=instance.deployment
         )
 
     async def _is_started(self, execution: str) -> bool:
@@ -360,7 +363,7 @@ class Deployer:
         while True:
             try:
                 async with self._catalogue.alone(f"move {instance.id}") as mine:
-                    if mine:
+                    if mine and await self._is_wanted(instance):
                         await move()
                 return
             except InDoubt:
@@ -368,6 +371,12 @@ class Deployer:
             except StoreError as error:
                 log.warning("a move waits for the store", instance=instance.id, error=str(error))
                 await asyncio.sleep(STORE_SECONDS)
+
+    async def _is_wanted(self, instance: Instance) -> bool:
+        """Whether a move is yet to be made: another process may have made it meanwhile."""
+        with contextlib.suppress(NotFound):
+            return towards(await self._catalogue.instances.get(instance.id)) == towards(instance)
+        return False
 
     def _done(self, instance: Instance, task: asyncio.Task[None]) -> None:
         if self._moves.get(instance.id) is task:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.cli.host import Host
+from halflap.engine.deployer import Deployer
 from halflap.errors import ConfigError, StoreFull
 from halflap.model import Instance
 from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
@@ -290,6 +291,52 @@ def full_at(host: Host, at: int) -> asyncio.Event:
 
     host.store.database.post = full  # type: ignore[method-assign]
     return failed
+
+
+@pytest.mark.parametrize("process", ["this", "another"])
+async def test_a_move_is_not_ended_by_one_who_read_of_the_former(
+    tmp_path: Path, app: AcmeApp, process: str
+) -> None:
+    project(tmp_path / "first", FIRST)
+    async with host_on(tmp_path / "store") as (host, _):
+        version = await publish(host, tmp_path / "first", "mirror:integration")
+        customer = await host.store.catalogue.customers.add("Ours")
+        key = await app.workspace("Initech")
+        ours = await configured(host, customer, version, app, key)
+        former = await host.deployer.activate(ours.id)
+        assert (await host.deployer.settled(ours.id)).state == "active"
+        await app.post("/sandbox/faults", {"fail_at": [0], "status": 400})
+        instances, read = host.store.catalogue.instances, asyncio.Event()
+
+        async def moving() -> list[Instance]:
+            if process == "another" or read.is_set():
+                return []
+            read.set()
+            await host.deployer.activate(ours.id)
+            return [former]
+
+        really, instances.moving = instances.moving, moving  # type: ignore[method-assign]
+        if process == "this":
+            await host.deployer.resume()
+            await asyncio.wait([host.deployer._moves[ours.id]])
+        else:
+            beginning, making = deployer(host, moves=False), deployer(host)
+            begun = await beginning.activate(ours.id)
+            await making._resume(former)
+            await asyncio.wait([making._moves[ours.id]])
+            assert await instances.get(ours.id) == begun
+        instances.moving = really  # type: ignore[method-assign]
+        await host.deployer.resume()
+        ended = await host.deployer.settled(ours.id)
+        assert (ended.state, ended.deployment != former.deployment) == ("failed", True)
+
+
+def deployer(host: Host, *, moves: bool = True) -> Deployer:
+    """Another process's, so to speak."""
+    store = host.store
+    return Deployer(
+        store.catalogue, store.journal, host.engine, host.library, host.clock, moves=moves
+    )
 
 
 async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -> None:

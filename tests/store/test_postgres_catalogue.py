@@ -255,22 +255,24 @@ class Proxy:
                 writer.write(data)
 
         answers = asyncio.create_task(answer())
-        while data := await reader.read(65536):
-            if b"COMMIT\0" in data and self.cut_before:
-                self.cut_before -= 1
-                break
-            deaf = b"COMMIT\0" in data and self.cut_after > 0
-            back.write(data)
-            if deaf:
-                self.cut_after -= 1
-                await lost
-                break
-        answers.cancel()
-        await asyncio.wait([answers])
-        for each in (back, writer):
-            each.close()
-            with contextlib.suppress(OSError):
-                await each.wait_closed()
+        try:
+            while data := await reader.read(65536):
+                if b"COMMIT\0" in data and self.cut_before:
+                    self.cut_before -= 1
+                    break
+                deaf = b"COMMIT\0" in data and self.cut_after > 0
+                back.write(data)
+                if deaf:
+                    self.cut_after -= 1
+                    await lost
+                    break
+        finally:
+            answers.cancel()
+            await asyncio.wait([answers])
+            for each in (back, writer):
+                each.close()
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
 
 @pytest.fixture
@@ -290,6 +292,8 @@ async def proxied(url: str, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Store]
         _, left = await asyncio.wait(proxy.lines, timeout=DEADLINE)
         for each in left:  # a connection that was being made as its store was closed
             each.cancel()
+        if left:
+            await asyncio.wait(left)
 
 
 async def test_a_commit_whose_answer_was_lost_is_done_once(proxied: tuple[Proxy, Store]):

@@ -168,11 +168,12 @@ class Instances:
         error: str | None = None,
         version: str | None = None,
         deployment: str | None = None,
+        during: str | None = None,
         revision: tuple[Mapping[str, object], Mapping[str, str]] | None = None,
     ) -> Instance | None:
         """Move an instance from one of some states to another; None where it is in none of them.
 
-        `error` replaces the one before it; `version` and `deployment` are kept where not given.
+        With `during`, None also where its deployment is another one by now. `error` replaces the one before it; `version` and `deployment` are kept where not given.
         `revision` is a new config with its connections, as `set_revision` takes them: it is there
         with the new version or not at all, so that no event meets one without the other.
         """
@@ -183,6 +184,8 @@ class Instances:
             if found is None:
                 return missing(instance)
             if found.state not in from_states:
+                return None
+            if during is not None and found.deployment != during:
                 return None
             if version is not None:
                 unfit = unfit_version(connection, found.integration, version)
