@@ -24,6 +24,7 @@ from halflap.sdk import codec
 
 NEEDED = {"pytest": "pytest", "pytest_asyncio": "pytest-asyncio"}
 ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+WITH_VALUE = ("--coverage", "--coverage-min")
 NO_TESTS = 5
 """What pytest ends with where it found no test."""
 
@@ -49,12 +50,26 @@ class Test(click.Group):
         """Take everything as a call of `run`, unless it names a command or asks for help."""
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
             at = args.index("--") if "--" in args else len(args)
-            before, after = args[:at], args[at + 1 :]
-            if len(before) > 1 or any(each.startswith("-") for each in before):
+            before, after = _one_by_one(args[:at]), args[at + 1 :]
+            if before and before[-1] in WITH_VALUE:
+                ctx.fail(f"{before[-1]} needs a value")
+            places = [each for each in before if not each.startswith("--coverage")]
+            if len(places) > 1 or any(each.startswith("-") for each in places):
                 ctx.fail("pytest's own arguments come after --: halflap test [PATH] -- -x -k name")
-            places = [f"--path={each}" for each in before]
-            args = ["run", *places, "--", *after]
+            options = [each for each in before if each not in places]
+            args = ["run", *options, *(f"--path={each}" for each in places), "--", *after]
         return super().parse_args(ctx, args)
+
+
+def _one_by_one(args: list[str]) -> list[str]:
+    """Arguments with `--coverage FILE` as `--coverage=FILE`, so that each can be looked at alone."""
+    found: list[str] = []
+    for each in args:
+        if found and found[-1] in WITH_VALUE:
+            found[-1] += f"={each}"
+        else:
+            found.append(each)
+    return found
 
 
 @click.group("test", cls=Test, subcommand_metavar="[PATH] [-- PYTEST ARGUMENTS]")
@@ -64,15 +79,24 @@ def test() -> None:
     `halflap test` runs all of the project's tests, `halflap test tests/test_orders.py` those of one
     file, and `halflap test -- -k name -x` hands the rest to pytest. `halflap test record` makes a
     test of an execution.
+
+    At the end it says how much of each YAML document was run. `--coverage-min N` fails where less
+    than N % of one was, and `--coverage FILE` writes what was run as JSON.
     """
 
 
 @test.command("run", hidden=True)
 @click.option("--path", "place", type=click.Path(exists=True, path_type=Path))
+@click.option("--coverage", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--coverage-min", "least", type=click.IntRange(0, 100))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run_command(place: Path | None, arguments: tuple[str, ...]) -> None:
+def run_command(
+    place: Path | None, coverage: Path | None, least: int | None, arguments: tuple[str, ...]
+) -> None:
     """Run tests by pytest."""
-    sys.exit(run_tests(place, arguments))
+    asked = [] if coverage is None else [f"--halflap-coverage={coverage.resolve()}"]
+    asked += [] if least is None else [f"--halflap-coverage-min={least}"]
+    sys.exit(run_tests(place, (*asked, *arguments)))
 
 
 @test.command("record")

@@ -14,6 +14,7 @@ from halflap.lowcode.config import config_of
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.frame import Frame, Stopped, scope_of
 from halflap.lowcode.interpret import Asked, run_all
+from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess
 from halflap.lowcode.shape import document_of
@@ -33,9 +34,11 @@ def load(file: File, components: Components | None = None) -> Integration[Any]:
     return build(read(file.read_bytes(), file.name), components or Components())
 
 
-def build(source: Source, components: Components) -> Integration[Any]:
-    """The integration of a document that was read."""
-    return _Builder(source, document_of(source), components).integration()
+def build(
+    source: Source, components: Components, observer: Observer | None = None
+) -> Integration[Any]:
+    """The integration of a document that was read; `observer` watches its steps, in tests."""
+    return _Builder(source, document_of(source), components, observer).integration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,17 @@ def names_of(request: Request) -> dict[str, Any]:
 
 
 class _Builder:
-    def __init__(self, source: Source, document: Document, components: Components) -> None:
+    def __init__(
+        self,
+        source: Source,
+        document: Document,
+        components: Components,
+        observer: Observer | None,
+    ) -> None:
         self._source = source
         self._document = document
         self._components = components
+        self._observer = observer
 
     def integration(self) -> Integration[Any]:
         document = self._document
@@ -86,7 +96,7 @@ class _Builder:
 
     def _preprocess(self, made: Integration[Any], name: str, part: PreprocessPart) -> None:
         path: Path = ("preprocess", name)
-        function = preprocess(self._source, self._document, name)
+        function = preprocess(self._source, self._document, name, self._observer)
         sender = self._of_request(part.sender, path, "sender")
         try:
             flow = made.preprocess(
@@ -154,7 +164,14 @@ class _Builder:
     ) -> Callable[[Context[Any], Any], Any]:
         """An ordinary flow function, which interprets the flow's steps."""
         flows = self._document.flows
-        compiler = Compiler(self._source, self._components, made.connections(), pairs, flows.keys())
+        compiler = Compiler(
+            self._source,
+            self._components,
+            made.connections(),
+            pairs,
+            flows.keys(),
+            self._observer,
+        )
         steps = compiler.steps(flow.steps, ("flows", name, "steps"))
         names = scope_of(compiler.used, flows, compiler.named)
 

@@ -12,8 +12,9 @@ from halflap.lowcode.call import Call, Callee, Filled, retry_of
 from halflap.lowcode.code import Code, Use
 from halflap.lowcode.code import Place as CodePlace
 from halflap.lowcode.coding import DoCode, code
-from halflap.lowcode.interpret import Asked, Do
+from halflap.lowcode.interpret import Asked, Do, Steps
 from halflap.lowcode.names import components_in
+from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path, Place, Source
 from halflap.lowcode.template import template
@@ -26,6 +27,7 @@ class Compiler:
     """Compiles the steps of one flow.
 
     `used` collects the names that its expressions read, `named` those that its steps give.
+    `observer` watches them run; without one, nothing does.
     """
 
     def __init__(
@@ -35,20 +37,23 @@ class Compiler:
         connections: Mapping[str, type[Connection]],
         pairs: Mapping[str, Pairs],
         flows: Iterable[str],
+        observer: Observer | None = None,
     ) -> None:
         self._source = source
         self._components = components
         self._connections = connections
         self._pairs = pairs
         self._flows = frozenset(flows)
+        self._observer = observer
         self.used: set[str] = set()
         self.named: set[str] = set()
         self._parallel = 0
         self._loops = 0
 
-    def steps(self, steps: Iterable[doc.Step], path: Path) -> tuple[Do, ...]:
+    def steps(self, steps: Iterable[doc.Step], path: Path) -> Steps:
         """Compile a list of steps that stands at `path`."""
-        return tuple(self._step(each, (*path, at)) for at, each in enumerate(steps))
+        made = tuple(self._step(each, (*path, at)) for at, each in enumerate(steps))
+        return made if self._observer is None else self._observer.steps(path, made)
 
     def _step(self, step: doc.Step, path: Path) -> Do:
         if isinstance(step, doc.Result) and step.id is not None:
@@ -163,6 +168,8 @@ class Compiler:
         self._parallel += step.parallel is not None
         body = self.steps(step.do, (*path, "do"))
         where, key = self._maybe(step.where, path, "where"), self._maybe(step.key, path, "key")
+        if where is not None and self._observer is not None:
+            where = self._observer.condition((*path, "where"), where)
         collect = self._maybe(step.collect, path, "collect")
         self._parallel -= step.parallel is not None
         self._loops -= 1

@@ -10,8 +10,9 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.document import Document, PreprocessPart, RoutePart
 from halflap.lowcode.frame import Frame, scope_of
 from halflap.lowcode.interpret import Asked
+from halflap.lowcode.observer import Observer
 from halflap.lowcode.source import Path, Source
-from halflap.lowcode.template import Host, template
+from halflap.lowcode.template import Constant, Host, template
 from halflap.sdk.context import Context
 from halflap.sdk.routing import Route, Routing
 from halflap.sdk.schema import UNSET
@@ -48,12 +49,12 @@ class Way:
 
 
 def preprocess(
-    source: Source, document: Document, name: str
+    source: Source, document: Document, name: str, observer: Observer | None = None
 ) -> Callable[[Context[Any], Any], Awaitable[Routing]]:
     """An ordinary pre-process flow's function, which takes a document's routes."""
     part, path, used = document.preprocess[name], ("preprocess", name), set[str]()
     ways = [
-        _way(source, document, each, (*path, "routes", at), used)
+        _way(source, document, each, (*path, "routes", at), used, observer)
         for at, each in enumerate(part.routes)
     ]
     _check(source, part, path, used)
@@ -78,7 +79,14 @@ def preprocess(
     return run
 
 
-def _way(source: Source, document: Document, route: RoutePart, path: Path, used: set[str]) -> Way:
+def _way(
+    source: Source,
+    document: Document,
+    route: RoutePart,
+    path: Path,
+    used: set[str],
+    observer: Observer | None,
+) -> Way:
     if route.flow is not None and route.flow not in document.flows:
         has = ", ".join(document.flows)
         raise DefinitionError(
@@ -100,8 +108,10 @@ def _way(source: Source, document: Document, route: RoutePart, path: Path, used:
     ):
         if value is not None:
             whose = (how, field, value)
-    event = asked(route.event, "event")
-    return Way(asked(route.when, "when"), route.flow, event, whose, asked(route.ignore, "ignore"))
+    when, event = asked(route.when, "when"), asked(route.event, "event")
+    if observer is not None:
+        when = observer.condition((*path, "when"), when or Asked(Constant(True), "", "`when`"))
+    return Way(when, route.flow, event, whose, asked(route.ignore, "ignore"))
 
 
 def _check(source: Source, part: PreprocessPart, path: Path, used: set[str]) -> None:

@@ -35,6 +35,8 @@ __all__ = [
     "pytest_collect_file",
 ]
 
+pytest_plugins = ["halflap.testing.report"]
+
 
 @pytest.fixture
 def fake() -> Fake:

@@ -13,6 +13,8 @@ from halflap import lowcode
 from halflap.errors import HalflapError
 from halflap.testing.document import Differs, Opened, open_document, run_test
 
+OPENED = pytest.StashKey[list[Opened]]()
+
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> DocumentFile | None:
     """A YAML file that is an integration has its tests in it."""
@@ -31,8 +33,14 @@ class DocumentFile(pytest.File):
             opened = open_document(self.path, name)
         except HalflapError as error:
             raise self.CollectError(error.message) from None
+        documents(self.config).append(opened)
         for at, each in enumerate(opened.document.tests):
             yield cast(Any, DocumentTest).from_parent(self, name=each.name, opened=opened, at=at)
+
+
+def documents(config: pytest.Config) -> list[Opened]:
+    """The documents that were collected."""
+    return config.stash.setdefault(OPENED, [])
 
 
 class DocumentTest(pytest.Item):

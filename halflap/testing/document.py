@@ -16,6 +16,7 @@ from halflap.lowcode.document import Document, TestPart
 from halflap.sdk import codec
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
+from halflap.testing.coverage import Coverage
 from halflap.testing.result import Result
 from halflap.testing.runner import Run
 from halflap.testing.stub import in_turn
@@ -29,20 +30,22 @@ class Differs(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A document with its integration, and the components that it names."""
+    """A document with its integration, the components that it names, and what was run of it."""
 
     source: Source
     document: Document
     integration: Integration[Any]
     components: Components
+    coverage: Coverage
 
 
 def open_document(path: Path, name: str | None = None) -> Opened:
     """Open a document for its tests; components beside it (`acme.py`) are its own."""
     source = lowcode.read(path.read_bytes(), name or path.name)
     components = Components(beside(path.parent))
-    document = lowcode.document_of(source)
-    return Opened(source, document, lowcode.build(source, components), components)
+    document, coverage = lowcode.document_of(source), Coverage()
+    integration = lowcode.build(source, components, coverage)
+    return Opened(source, document, integration, components, coverage)
 
 
 def beside(folder: Path) -> Callable[[str], Component | None]:
@@ -70,6 +73,7 @@ async def run_test(opened: Opened, at: int) -> Result:
     for name in test.paired:
         if name not in opened.integration.paired:
             raise Differs(f"{where}: there are no pairs {name!r}")
+    opened.coverage.tests += 1
     result = await Run()(
         flow,
         test.event,

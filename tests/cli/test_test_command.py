@@ -46,6 +46,9 @@ def test_where_pytest_is_missing_it_says_what_to_install(project, monkeypatch):
         (["tests"], "tests", ()),
         (["--", "-k", "name", "-x"], None, ("-k", "name", "-x")),
         (["tests", "--", "-x"], "tests", ("-x",)),
+        (["--coverage-min", "80", "tests"], "tests", ("--halflap-coverage-min=80",)),
+        (["--coverage-min=80", "--", "-x"], None, ("--halflap-coverage-min=80", "-x")),
+        (["tests", "--coverage", "/ran.json"], "tests", ("--halflap-coverage=/ran.json",)),
     ],
 )
 def test_a_path_and_pytests_own_arguments_are_told_apart(project, calls, arguments, path, rest):
@@ -53,7 +56,10 @@ def test_a_path_and_pytests_own_arguments_are_told_apart(project, calls, argumen
     assert calls == [(None if path is None else Path(path), rest)]
 
 
-@pytest.mark.parametrize("arguments", [["-x"], ["tests", "more"], ["no-such-place"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["-x"], ["tests", "more"], ["no-such-place"], ["--coverage-min", "x"], ["--coverage"]],
+)
 def test_what_is_neither_is_refused(project, calls, arguments):
     assert CliRunner().invoke(command.test, arguments).exit_code == 2
     assert calls == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -96,18 +97,26 @@ async def test_what_differs_is_said(tmp_path: Path, old: str, new: str, said: st
     assert said in str(raised.value)
 
 
-def run_pytest(folder: Path) -> str:
+def run_pytest(folder: Path, *options: str) -> str:
     """What pytest says of a folder."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
 def test_pytest_runs_them_by_name(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("outcome: ignored", "outcome: failed", 1))
     (tmp_path / "quality.yaml").write_text("levels: {}\n", encoding="utf-8")
-    said = run_pytest(tmp_path)
+    said = run_pytest(tmp_path, "--halflap-coverage=ran.json")
     assert "1 failed, 2 passed" in said
+    assert "warehouse.yaml: 100 % (14 of 14)" in said
+    ran = json.loads((tmp_path / "ran.json").read_text())["documents"]["warehouse.yaml"]
+    assert (ran["percent"], ran["missed"], ran["tests"]) == (100, [], 3)
     assert "warehouse.yaml:55: it has to end as failed, because of 'no stock in a" in said
     assert "Traceback" not in said
+    path.write_text(GOOD.partition("  - name: other events")[0], encoding="utf-8")
+    said = run_pytest(tmp_path, "--halflap-coverage-min=72")
+    assert "warehouse.yaml: 71 % (10 of 14)" in said
+    assert "  warehouse.yaml:18: `then` never ran\n" in said
+    assert "71 % of it ran, and 72 % has to" in said
     path.write_text("flows: [\n", encoding="utf-8")
     assert "warehouse.yaml:2:1: this is not YAML" in run_pytest(tmp_path)
