@@ -29,6 +29,7 @@ from halflap.api.view import (
     VersionView,
     rfc3339,
 )
+from halflap.lowcode.outline import Outline
 from halflap.model import Version
 from halflap.sdk.integration import Flow, Integration
 
@@ -59,6 +60,18 @@ async def list_integrations(operations: Ops) -> list[IntegrationView]:
 async def get_version(integration: str, version: str, operations: Ops) -> VersionView:
     """A version in full, by number, hash or target: its flows, its config, its files."""
     return await version_view(operations, await operations.versions.get(integration, version))
+
+
+@router.get(
+    "/integrations/{integration}/versions/{version}/outline", responses=documented(404, 409)
+)
+async def get_outline(integration: str, version: str, operations: Ops) -> Outline:
+    """What a version's flows may do, as a tree of steps, branches and loops; none of it is run.
+
+    It is read from the sources, or the document, that were published with the version.
+    """
+    found = await operations.versions.get(integration, version)
+    return await operations.versions.outline(found.hash)
 
 
 @router.get(

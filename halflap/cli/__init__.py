@@ -103,6 +103,11 @@ SECTIONS = {
             "lint",
             "Find what is wrong with a project's sources and YAML documents, by reading them.",
         ),
+        "outline": Entry(
+            "outline",
+            "outline",
+            "Show what the flows of an integration may do: steps, branches, loops, as a tree.",
+        ),
         "schema": Entry(
             "schema",
             "schema",

@@ -2,7 +2,8 @@
 
 A document is read (`source`), checked (`shape`, `document`, `steps`), compiled (`compile`,
 `template`, `expressions`), and made into an `Integration` whose flows are ordinary flow functions
-(`build`, `interpret`): the same runner, the same journal.
+(`build`, `interpret`): the same runner, the same journal. `outline` says what flows may do, of
+documents and of Python sources alike.
 """
 
 from halflap.lowcode.build import build

@@ -64,7 +64,8 @@ class Place:
 class Source:
     """A document's values, and where each stands, by its path: `("flows", "orders", "steps", 0)`.
 
-    keys: where the key of a mapping's member stands. plain: the texts that are written without
+    keys: where the key of a mapping's member stands. ends: of the texts of several lines, the last
+    one. plain: the texts that are written without
     quotes. blocks: those that are written as a block (`|` or `>`); their text begins a line below.
     """
 
@@ -73,6 +74,7 @@ class Source:
     data: Any
     values: dict[Path, Place] = field(repr=False)
     keys: dict[Path, Place] = field(repr=False)
+    ends: dict[Path, int] = field(repr=False)
     plain: frozenset[Path] = field(repr=False)
     blocks: frozenset[Path] = field(repr=False)
     parsed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
@@ -128,6 +130,7 @@ def read(content: bytes | str, file: str) -> Source:
         data,
         reader.values,
         reader.keys,
+        reader.ends,
         frozenset(reader.plain),
         frozenset(reader.blocks),
     )
@@ -174,6 +177,7 @@ class _Reader:
         self.file = file
         self.values: dict[Path, Place] = {}
         self.keys: dict[Path, Place] = {}
+        self.ends: dict[Path, int] = {}
         self.plain: set[Path] = set()
         self.blocks: set[Path] = set()
         self._anchors: dict[str, _Anchored | None] = {}
@@ -260,6 +264,8 @@ class _Reader:
     def _scalar(self, node: Any, path: Path | None) -> Any:
         text = str(node.value)
         style: str | None = node.style
+        if path is not None and node.end_mark.line != node.start_mark.line:
+            self.ends[path] = node.end_mark.line + (node.end_mark.column > 0)
         if path is not None and style in ("|", ">"):
             self.blocks.add(path)
         if style in ("'", '"', "|", ">"):

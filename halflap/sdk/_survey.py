@@ -50,7 +50,12 @@ class Module:
         return module
 
     def _file(self, function: Function) -> None:
-        kinds = {"flow": self.flows, "action": self.actions, "trigger": self.triggers}
+        kinds = {
+            "flow": self.flows,
+            "preprocess": self.flows,
+            "action": self.actions,
+            "trigger": self.triggers,
+        }
         for each in function.decorator_list:
             named = each.func if isinstance(each, ast.Call) else each
             if isinstance(named, ast.Attribute) and named.attr in kinds:

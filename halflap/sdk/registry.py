@@ -24,6 +24,11 @@ def names() -> list[str]:
     return sorted(_found())
 
 
+def modules() -> dict[str, str]:
+    """By component, the module that offers it; none is imported for it."""
+    return {name: entry.module for name, entry in _found().items()}
+
+
 def distribution(name: str) -> str | None:
     """The distribution that offers a component; None where none of that name is installed."""
     entry = _found().get(name)

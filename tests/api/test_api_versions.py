@@ -120,3 +120,19 @@ async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
     assert get["description"]
     assert "path" in get["inputs"]["properties"] or "url" in get["inputs"]["properties"]
     assert listed["http"]["connection"]["properties"]["token"]["anyOf"][0]["writeOnly"] is True
+
+
+async def test_a_versions_outline_is_read_from_what_was_published(world: Any) -> None:
+    await world.publish(world.bundle())
+
+    shown = await world.api("GET", "/api/integrations/orders/versions/dev/outline")
+
+    assert (shown.status, shown.json["name"], shown.json["language"]) == (200, "orders", "python")
+    flows = {each["name"]: each for each in shown.json["flows"]}
+    listed = (await world.api("GET", "/api/integrations/orders/versions/dev")).json["flows"]
+    assert {name: each["trigger"] for name, each in flows.items()} == {
+        each["name"]: each["trigger"] for each in listed
+    }
+    assert any(each["kind"] == "action" for flow in flows.values() for each in flow["steps"])
+    gone = await world.api("GET", "/api/integrations/orders/versions/9/outline")
+    assert gone.status == 404

@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
+
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Library
 from halflap.errors import ConfigError, Conflict, DefinitionError
+from halflap.lowcode.outline import Outline, outline
 from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
@@ -79,6 +82,11 @@ class Versions:
         """A version's entry, and its files as text."""
         entry, files = await self.library.files(hash)
         return entry, {path: content.decode(errors="replace") for path, content in files.items()}
+
+    async def outline(self, hash: str) -> Outline:
+        """The outline of a version, read from its files."""
+        entry, files = await self.files(hash)
+        return await anyio.to_thread.run_sync(outline, files, entry)
 
 
 def check_definition(integration: Integration[Any]) -> None:

@@ -1,0 +1,33 @@
+"""The outline of an integration: what its flows may do, as a tree, read from its text.
+
+One shape for Python (`python`, `flow`, `values`) and YAML (`document`), for diagrams, reviews and
+whoever wants to know what a version does without running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.outline.calls import Meanings
+from halflap.lowcode.outline.document import outline_document
+from halflap.lowcode.outline.nodes import FlowOutline, Node, Outline, Place
+from halflap.lowcode.outline.pruning import within
+from halflap.lowcode.outline.python import outline_python, survey_of
+from halflap.lowcode.outline.text import as_text
+
+__all__ = ["FlowOutline", "Node", "Outline", "Place", "as_text", "outline", "within"]
+
+
+def outline(files: Mapping[str, str], entry: str) -> Outline:
+    """The outline of the integration that a project's files hold; nothing of them is run.
+
+    `files` maps paths below the project's folder to text. `entry` is where the integration starts:
+    `warehouse:integration`, or the path of a YAML document. `DefinitionError` where it cannot be read.
+    """
+    survey = survey_of(files)
+    if ":" in entry:
+        return outline_python(survey, entry)
+    if entry not in files:
+        raise DefinitionError("there is no such document", where=entry)
+    return outline_document(files[entry], entry, Meanings(survey))

@@ -1,0 +1,303 @@
+"""What a name in a flow's source means: an action, `ctx`, a function that may hold steps."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from halflap.lowcode.outline import known
+from halflap.sdk._survey import Function, Module, Survey, local_names
+
+WRAPPERS = frozenset({"titled", "retried", "untyped"})
+"""The methods of an action that give the same action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action of a component, or a function under `@step` (without a component)."""
+
+    name: str
+    title: str
+    retry: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a function under `@step`."""
+        return "." not in self.name
+
+
+@dataclass(frozen=True, slots=True)
+class OfContext:
+    """`ctx`, or what it has: `("state", "get")`."""
+
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A function of the author's own, and what is in scope where it is defined."""
+
+    node: Function | ast.Lambda
+    scope: Scope = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return "lambda" if isinstance(self.node, ast.Lambda) else self.node.name
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The execution of a flow that was started."""
+
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A coroutine whose step is in the outline already, where it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of two, by a condition."""
+
+    test: ast.expr
+    one: Meaning
+    other: Meaning
+
+
+Meaning = Action | OfContext | Helper | Child | Listed | Choice | None
+"""What a name means; None for all else."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names in scope at a place of a function."""
+
+    module: Module
+    own: frozenset[str] = frozenset()
+    """Those that functions around it bind, which hide the module's."""
+    names: dict[str, Meaning] = field(default_factory=dict[str, Meaning])
+
+    def copy(self) -> Scope:
+        """The same names, to go on with in a branch."""
+        return replace(self, names=dict(self.names))
+
+    def inner(self, function: Function | ast.Lambda) -> Scope:
+        """What is in scope in a function that is defined here."""
+        bound = local_names(function)
+        names = {name: each for name, each in self.names.items() if name not in bound}
+        return Scope(self.module, self.own | bound, names)
+
+    def bind(self, target: ast.expr, meaning: Meaning) -> None:
+        """Note what a name means from here on."""
+        if isinstance(target, ast.Name):
+            self.names[target.id] = meaning
+            return
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name):
+                self.names.pop(node.id, None)
+
+    def forget(self, *nodes: ast.AST) -> None:
+        """Names that these bind mean nothing certain from here on."""
+        for node in (inner for each in nodes for inner in ast.walk(each)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.names.pop(node.id, None)
+
+    def meet(self, *branches: Scope) -> None:
+        """After branches: a name means what it means in all of them."""
+        if branches:
+            first, *rest = branches
+            self.names = {
+                name: each
+                for name, each in first.names.items()
+                if all(other.names.get(name) == each for other in rest)
+            }
+
+
+@dataclass
+class Meanings:
+    """Finds what expressions mean, in a project's sources."""
+
+    survey: Survey
+    _variables: dict[str, dict[str, ast.expr]] = field(default_factory=dict[str, Any])
+    _following: set[str] = field(default_factory=set[str])
+
+    def of(self, node: ast.expr, scope: Scope) -> Meaning:
+        """What an expression means as something to call."""
+        match node:
+            case ast.Name(id=name) if name in scope.names or name in scope.own:
+                return scope.names.get(name)
+            case ast.Attribute(value=value, attr=attribute):
+                owner = self.of(value, scope)
+                if isinstance(owner, OfContext):
+                    return OfContext((*owner.path, attribute))
+                if isinstance(owner, Child):
+                    return owner if attribute == "result" else None
+                return self._global(node, scope)
+            case ast.Call(func=ast.Attribute(value=value, attr=wrapper)) if wrapper in WRAPPERS:
+                return self._wrapped(self.of(value, scope), wrapper, node, scope)
+            case ast.Call(func=function, args=[first, *_]) if (
+                scope.module.meaning(function, scope.own) == "functools.partial"
+            ):
+                return self.of(first, scope)
+            case ast.Lambda():
+                return Helper(node, scope)
+            case ast.IfExp(test=test, body=body, orelse=other):
+                one, two = self.of(body, scope), self.of(other, scope)
+                return None if one is None and two is None else Choice(test, one, two)
+            case ast.NamedExpr(value=value):
+                return self.of(value, scope)
+            case _:
+                return self._global(node, scope)
+
+    def _wrapped(self, meaning: Meaning, wrapper: str, call: ast.Call, scope: Scope) -> Meaning:
+        if isinstance(meaning, Choice):
+            one, other = (
+                self._wrapped(each, wrapper, call, scope) for each in (meaning.one, meaning.other)
+            )
+            return Choice(meaning.test, one, other)
+        given = [*call.args, *(each.value for each in call.keywords)]
+        if not isinstance(meaning, Action) or not given or wrapper == "untyped":
+            return meaning if isinstance(meaning, Action) else None
+        if wrapper == "retried":
+            return replace(meaning, retry=ast.unparse(given[0]))
+        return replace(meaning, title=text_of(given[0]))
+
+    def _global(self, node: ast.expr, scope: Scope) -> Meaning:
+        """What a name of a module means."""
+        name = self.survey.canonical(scope.module.meaning(node, scope.own))
+        if name is None:
+            return None
+        module, rest = self.survey.split(name)
+        if module is None:
+            return self.installed(name)
+        for each in (*module.actions, *module.steps):
+            if each.name == rest:
+                return self._own(module, each)
+        if (function := module.functions.get(rest)) is not None:
+            return Helper(function, Scope(module))
+        assigned = self.variables(module).get(rest)
+        if assigned is None or name in self._following:
+            return None
+        self._following.add(name)
+        try:
+            return self.of(assigned, Scope(module))
+        finally:
+            self._following.remove(name)
+
+    def named(self, component: str, action: str) -> Action | None:
+        """An action as a document names it: of the project's own component, or an installed one."""
+        module, _ = self.survey.split(component)
+        if module is not None:
+            for each in module.actions:
+                if each.name == action:
+                    return self._own(module, each)
+            name = self.survey.canonical(f"{component}.{action}")
+            owner, rest = self.survey.split(name)
+            found = () if owner is None else owner.actions
+            return next((self._own(module, each) for each in found if each.name == rest), None)
+        title = known.title_of(component, action)
+        return None if title is None else Action(f"{component}.{action}", title)
+
+    def installed(self, name: str) -> Action | None:
+        """An action of an installed component, by the name under which a source has it."""
+        component, short = known.component_in(name)
+        title = None if component is None else known.title_of(component, short)
+        return None if title is None else Action(f"{component}.{short}", title)
+
+    def trigger(self, node: ast.expr | None, module: Module) -> str:
+        """The trigger that a flow names, as `component.trigger`; else its source."""
+        if node is None:
+            return ""
+        called = node.func if isinstance(node, ast.Call) else node
+        name = self.survey.canonical(module.meaning(called))
+        owner, rest = self.survey.split(name)
+        owner = owner or module
+        for each in owner.triggers:
+            if each.name == rest:
+                return f"{self.component_of(owner, each)}.{rest}"
+        component, short = known.component_in(name or "")
+        return ast.unparse(called) if component is None else f"{component}.{short}"
+
+    def local_step(self, function: Function) -> Action:
+        """A function under `@step`, as it is recorded."""
+        title = decorated(function).get("title")
+        shown = known.titled(function.name) if title is None else text_of(title)
+        return Action(function.name, shown)
+
+    def _own(self, module: Module, function: Function) -> Action:
+        owner, made = self.component_of(module, function), self.local_step(function)
+        return made if owner is None else replace(made, name=f"{owner}.{function.name}")
+
+    def component_of(self, module: Module, function: Function) -> str | None:
+        """The component that an action or a trigger is made one of; None for a `@step`."""
+        for each in function.decorator_list:
+            named = each.func if isinstance(each, ast.Call) else each
+            if isinstance(named, ast.Attribute) and named.attr in ("action", "trigger"):
+                where, rest = self.survey.split(self.survey.canonical(module.meaning(named.value)))
+                made = self.variables(where or module).get(rest)
+                given = argument(made, 0, "name") if isinstance(made, ast.Call) else None
+                if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                    return given.value
+                return module.name.rpartition(".")[2]
+        return None
+
+    def variables(self, module: Module) -> dict[str, ast.expr]:
+        """What is assigned to a module's names, once each; others are left out."""
+        if module.name not in self._variables:
+            found: dict[str, list[ast.expr]] = {}
+            for name, value in _assigned(module.tree):
+                found.setdefault(name, []).append(value)
+            self._variables[module.name] = {
+                name: values[0] for name, values in found.items() if len(values) == 1
+            }
+        return self._variables[module.name]
+
+
+def decorated(function: Function) -> dict[str, ast.expr]:
+    """The options that a function's decorators are given."""
+    return {
+        each.arg: each.value
+        for node in function.decorator_list
+        if isinstance(node, ast.Call)
+        for each in node.keywords
+        if each.arg is not None
+    }
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                yield from ((each.id, value) for each in targets if isinstance(each, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+            case _:
+                pass
+
+
+def argument(call: ast.Call, at: int, name: str) -> ast.expr | None:
+    """An argument of a call, given by its place or its name."""
+    if at < len(call.args):
+        return call.args[at]
+    return next((each.value for each in call.keywords if each.arg == name), None)
+
+
+def text_of(node: ast.expr) -> str:
+    """A text as it stands; of one that is put together, `Update {name}`; of others the source."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(
+                f"{{{ast.unparse(each.value)}}}"
+                if isinstance(each, ast.FormattedValue)
+                else text_of(each)
+                for each in values
+            )
+        case _:
+            return ast.unparse(node)

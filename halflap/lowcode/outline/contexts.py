@@ -1,0 +1,103 @@
+"""What a flow does through `ctx`, as nodes of its outline."""
+
+from __future__ import annotations
+
+import ast
+from typing import Literal, cast
+
+from halflap.lowcode.outline.calls import Scope, argument, text_of
+from halflap.lowcode.outline.nodes import (
+    CallNode,
+    LinksNode,
+    LogNode,
+    Node,
+    PairsNode,
+    Place,
+    SleepNode,
+    StateNode,
+    WaitNode,
+)
+from halflap.sdk._purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
+from halflap.sdk._survey import Survey
+
+LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+
+def awaited(path: tuple[str, ...]) -> bool:
+    """Whether what `ctx` has here is a step."""
+    if path[:1] == ("state",):
+        return path[-1] in AWAITED_OF_STATE
+    return len(path) == 1 and path[0] in AWAITED_OF_CONTEXT
+
+
+def of_context(
+    call: ast.Call,
+    path: tuple[str, ...],
+    place: Place,
+    id: str | None,
+    survey: Survey,
+    scope: Scope,
+) -> Node | None:
+    """The node of a call of what `ctx` has; None where it is no step (`ctx.now()`)."""
+    first = argument(call, 0, "key" if path[0] == "state" else "time")
+    shown = "" if first is None else text_of(first)
+    match path:
+        case ("sleep",):
+            return SleepNode(place=place, time=shown)
+        case ("wait_for",):
+            timeout = argument(call, 1, "timeout")
+            said = None if timeout is None else ast.unparse(timeout)
+            return WaitNode(place=place, id=id, signal=shown, timeout=said)
+        case ("start" | "call" as verb,):
+            flow = sibling(call, survey, scope)
+            return CallNode(place=place, id=id, flow=flow, waits=verb == "call")
+        case ("signal_url",):
+            choice = argument(call, 1, "choice")
+            choices = [] if choice is None else [text_of(choice)]
+            return LinksNode(place=place, id=id, signal=shown, choices=choices)
+        case ("paired" | "pair" | "unpair" as verb,):
+            return PairsNode(place=place, id=id, verb=verb, pairs=_pairs(first, survey, scope))
+        case ("state", *within, verb) if verb in AWAITED_OF_STATE:
+            return StateNode(
+                place=place,
+                id=id,
+                verb=cast(Literal["get", "put", "delete", "update"], verb),
+                key=shown,
+                scope=cast(
+                    Literal["flow", "instance", "integration"], within[0] if within else "flow"
+                ),
+            )
+        case ("log", level) if level in LEVELS:
+            return LogNode(place=place, level=level, text=shown)
+        case _:
+            return None
+
+
+def sibling(call: ast.Call, survey: Survey, scope: Scope) -> str:
+    """The flow that a call names first."""
+    first = argument(call, 0, "flow")
+    match first:
+        case None:
+            return ""
+        case ast.Constant(value=str(name)):
+            return name
+        case _:
+            name = survey.canonical(scope.module.meaning(first, scope.own))
+            return ast.unparse(first) if name is None else name.rpartition(".")[2]
+
+
+def _pairs(node: ast.expr | None, survey: Survey, scope: Scope) -> str:
+    """The name of pairs: what `integration.pairs("…")` was given, or the variable's."""
+    if node is None:
+        return ""
+    module, rest = survey.split(survey.canonical(scope.module.meaning(node, scope.own)))
+    for each in () if module is None else module.tree.body:
+        match each:
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(args=[ast.Constant(value=str(pairs)), *_]),
+            ) if name == rest:
+                return pairs
+            case _:
+                pass
+    return ast.unparse(node)

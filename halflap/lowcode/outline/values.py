@@ -1,0 +1,377 @@
+"""Reads the steps within an expression of a Python flow: what it calls, and in which order."""
+
+from __future__ import annotations
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+
+from halflap.lowcode.outline.calls import (
+    Action,
+    Child,
+    Choice,
+    Helper,
+    Listed,
+    Meaning,
+    Meanings,
+    OfContext,
+    Scope,
+    argument,
+)
+from halflap.lowcode.outline.comments import Comments, comments_of, first_sentence
+from halflap.lowcode.outline.contexts import awaited as is_awaited
+from halflap.lowcode.outline.contexts import of_context, sibling
+from halflap.lowcode.outline.nodes import (
+    ActionNode,
+    CodeNode,
+    ForNode,
+    GroupNode,
+    IfNode,
+    Node,
+    Place,
+    ResultNode,
+    RouteNode,
+    UnknownNode,
+)
+from halflap.lowcode.outline.pruning import holds_step
+from halflap.sdk._survey import Function, Module
+
+MOST_NODES = 5_000
+"""Beyond so many nodes of a flow, functions are shown without their steps."""
+
+Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+
+
+class Values(ABC):
+    """Reads expressions; what reads statements is made of it."""
+
+    def __init__(self, meanings: Meanings, comments: dict[str, Comments]) -> None:
+        self._meanings = meanings
+        self._comments = comments
+        self._within: list[ast.AST] = []
+        self._count = 0
+
+    @abstractmethod
+    def block(self, body: Iterable[ast.stmt], scope: Scope) -> list[Node]:
+        """The steps of statements, one after another."""
+
+    @abstractmethod
+    def assign(self, targets: list[ast.expr], value: ast.expr, scope: Scope) -> list[Node]:
+        """The steps of an assignment; what its names mean is noted."""
+
+    def value(self, node: ast.expr | None, scope: Scope, id: str | None = None) -> list[Node]:
+        """The steps within an expression, in the order in which Python evaluates it."""
+        if node is None or not calls(node):
+            return []
+        match node:
+            case ast.Await(value=value):
+                return self.awaited(value, scope, id)
+            case ast.Call():
+                return self._called(node, scope, id)
+            case ast.IfExp(test=test, body=body, orelse=other):
+                one, two = self.value(body, scope, id), self.value(other, scope, id)
+                return [*self.value(test, scope), self.either(node, test, one, two, scope)]
+            case ast.BoolOp(op=op, values=[first, *rest]):
+                return self._in_turn(node, op, first, rest, scope)
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                return self._comprehension(node, scope, id)
+            case ast.Lambda():
+                return []
+            case ast.NamedExpr(target=target, value=value):
+                return self.assign([target], value, scope)
+            case _:
+                found: list[Node] = []
+                for each in ast.iter_child_nodes(node):
+                    inner = each.value if isinstance(each, ast.keyword) else each
+                    if isinstance(inner, ast.expr):
+                        found += self.value(inner, scope)
+                return found
+
+    def _in_turn(
+        self, node: ast.expr, op: ast.boolop, first: ast.expr, rest: list[ast.expr], scope: Scope
+    ) -> list[Node]:
+        """`and` and `or`: what stands later happens only where it is needed."""
+        before = self.value(first, scope)
+        if not rest:
+            return before
+        later = self._in_turn(node, op, rest[0], rest[1:], scope)
+        test = first if isinstance(op, ast.And) else ast.UnaryOp(ast.Not(), first)
+        return [*before, self.either(node, test, later, [], scope)]
+
+    def _comprehension(self, node: Comprehension, scope: Scope, id: str | None) -> list[Node]:
+        scope = scope.copy()
+        first, *more = node.generators
+        before = self.value(first.iter, scope)
+        for each in node.generators:
+            scope.own |= {n.id for n in ast.walk(each.target) if isinstance(n, ast.Name)}
+            scope.bind(each.target, None)
+        results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        steps = [found for each in results for found in self.value(each, scope)]
+        for each in reversed([first, *more]):
+            tests = [found for test in each.ifs for found in self.value(test, scope)]
+            inner = [] if each is first else self.value(each.iter, scope)
+            steps = [
+                *inner,
+                ForNode(
+                    place=self.at(node, scope),
+                    title=self.title(node, node, scope),
+                    id=id if each is first else None,
+                    item=ast.unparse(each.target),
+                    items=ast.unparse(each.iter),
+                    where=" and ".join(ast.unparse(test) for test in each.ifs) or None,
+                    steps=[*tests, *steps],
+                ),
+            ]
+        return [*before, *steps]
+
+    def awaited(
+        self, node: ast.expr, scope: Scope, id: str | None = None, shown: str | None = None
+    ) -> list[Node]:
+        """The steps of what is awaited; `shown` is how it is shown where it cannot be followed."""
+        if isinstance(node, ast.Call):
+            return self._called(node, scope, id, awaited=True, shown=shown)
+        if isinstance(node, ast.IfExp):
+            one, two = self.awaited(node.body, scope, id), self.awaited(node.orelse, scope, id)
+            test = self.value(node.test, scope)
+            return [*test, self.either(node, node.test, one, two, scope)]
+        before = self.value(node, scope)
+        if isinstance(self._meanings.of(node, scope), Listed):
+            return before
+        return [*before, self._unknown(node, scope, shown or f"await {ast.unparse(node)}")]
+
+    def _called(
+        self,
+        call: ast.Call,
+        scope: Scope,
+        id: str | None,
+        *,
+        awaited: bool = False,
+        shown: str | None = None,
+    ) -> list[Node]:
+        meaning = self._meanings.of(call.func, scope)
+        given = [*call.args, *(each.value for each in call.keywords)]
+        if meaning is None and self._meanings.of(call, scope) is not None:
+            # An action under another title, or one with some of its inputs.
+            return [node for each in given for node in self.value(each, scope)]
+        before = [] if meaning is not None else self.value(call.func, scope)
+        before += [node for each in given for node in self.value(each, scope)]
+        if isinstance(meaning, OfContext):
+            return [*before, *self._of_context(call, meaning, scope, id, awaited=awaited)]
+        if meaning is None:
+            return [*before, *self._other(call, given, scope, awaited=awaited, shown=shown)]
+        return [*before, *self._meant(call, meaning, scope, id, awaited=awaited)]
+
+    def _meant(
+        self, call: ast.Call, meaning: Meaning, scope: Scope, id: str | None, *, awaited: bool
+    ) -> list[Node]:
+        """A call of what is known."""
+        place = self.at(call, scope)
+        match meaning:
+            case Action(name=name, title=title) if meaning.is_local:
+                return [CodeNode(place=place, title=title, id=id, name=name)]
+            case Action(name=name, title=title, retry=retry):
+                return [ActionNode(place=place, title=title, id=id, action=name, retry=retry)]
+            case Helper(node=function):
+                group = self._group(call, meaning, scope, id)
+                plain = isinstance(function, ast.FunctionDef) and not awaited
+                return [] if plain and not holds_step([group]) else [group]
+            case Child(flow=flow):
+                return [ResultNode(place=place, id=id, flow=flow)]
+            case Choice(test=test, one=one, other=other):
+                first = self._meant(call, one, scope, id, awaited=awaited)
+                second = self._meant(call, other, scope, id, awaited=awaited)
+                return [self.either(call, test, first, second, scope)]
+            case _:
+                return [self._unknown(call, scope)]
+
+    def _other(
+        self,
+        call: ast.Call,
+        given: list[ast.expr],
+        scope: Scope,
+        *,
+        awaited: bool,
+        shown: str | None,
+    ) -> list[Node]:
+        """A call of what is not known: it may hold steps where it is awaited, or handed some."""
+        name = scope.module.meaning(call.func, scope.own) or ""
+        if name in ("halflap.Route", "halflap.sdk.routing.Route"):
+            return [self._route(call, scope)]
+        if awaited or any(self._holds_steps(each, scope) for each in given):
+            return [self._unknown(call, scope, shown or self._shown(call, awaited=awaited))]
+        return []
+
+    def _shown(self, call: ast.Call, *, awaited: bool) -> str:
+        return f"await {ast.unparse(call)}" if awaited else ast.unparse(call)
+
+    def _holds_steps(self, node: ast.expr, scope: Scope) -> bool:
+        """Whether what is handed over can be called, and holds steps then."""
+        match self._meanings.of(node, scope):
+            case Action() | Choice():
+                return True
+            case Helper() as helper:
+                steps = self._helper_steps(helper, {})
+                return steps is None or holds_step(steps)
+            case OfContext(path=path):
+                return is_awaited(path)
+            case _:
+                return False
+
+    def _of_context(
+        self, call: ast.Call, meaning: OfContext, scope: Scope, id: str | None, *, awaited: bool
+    ) -> list[Node]:
+        if meaning.path == ("gather",):
+            return [self._gather(call, scope, id)]
+        place = self.at(call, scope)
+        node = of_context(call, meaning.path, place, id, self._meanings.survey, scope)
+        if node is not None:
+            return [node]
+        return [self._unknown(call, scope, self._shown(call, awaited=True))] if awaited else []
+
+    def _gather(self, call: ast.Call, scope: Scope, id: str | None) -> Node:
+        """`ctx.gather(items, do)`: a loop whose items go side by side."""
+        items, do = argument(call, 0, "items"), argument(call, 1, "do")
+        limit, settles = argument(call, 9, "limit"), argument(call, 9, "settle")
+        item = "item"
+        steps: list[Node]
+        match None if do is None else self._meanings.of(do, scope):
+            case Helper() as helper if (named := parameters(helper.node)) and do is not None:
+                item, found = named[0], self._helper_steps(helper, {})
+                steps = [self._unknown(do, scope)] if found is None else found
+            case Action() | Choice() as one:
+                steps = self._meant(call, one, scope, None, awaited=True)
+            case _:
+                steps = [self._unknown(do or call, scope)]
+        return ForNode(
+            place=self.at(call, scope),
+            title=self.title(call, call, scope),
+            id=id,
+            item=item,
+            items="" if items is None else ast.unparse(items),
+            parallel=True,
+            limit="10" if limit is None else ast.unparse(limit),
+            goes_on=settles is not None and ast.unparse(settles) != "False",
+            steps=steps,
+        )
+
+    def either(
+        self,
+        node: ast.AST,
+        test: ast.expr,
+        then: list[Node],
+        otherwise: list[Node],
+        scope: Scope,
+        *,
+        title: bool = False,
+    ) -> Node:
+        """One thing or another, by a condition; with `title`, the comment on its line is one."""
+        return IfNode(
+            place=self.at(node, scope),
+            title=self.title(node, test, scope) if title else None,
+            condition=ast.unparse(test),
+            then=then,
+            otherwise=otherwise,
+        )
+
+    # Functions of the author's own ------------------------------------------------------------
+
+    def _group(self, call: ast.Call, helper: Helper, scope: Scope, id: str | None) -> Node:
+        given = bound(helper.node, call)
+        names = {name: self._meanings.of(each, scope) for name, each in given}
+        steps = self._helper_steps(helper, names)
+        function = helper.node
+        told = None if isinstance(function, ast.Lambda) else ast.get_docstring(function)
+        return GroupNode(
+            place=self.at(call, scope),
+            title=first_sentence(told) or None,
+            id=id,
+            function=helper.name,
+            steps=steps or [],
+            folded=steps is None,
+        )
+
+    def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[Node] | None:
+        """A function's steps; None where they are left out, since it calls itself or is too much."""
+        if helper.node in self._within or self._count > MOST_NODES:
+            return None
+        self._within.append(helper.node)
+        try:
+            return self._body(helper, names)
+        finally:
+            self._within.pop()
+
+    def _body(self, helper: Helper, names: dict[str, Meaning]) -> list[Node]:
+        function, scope = helper.node, helper.scope.inner(helper.node)
+        scope.names |= names
+        if isinstance(function, ast.Lambda):
+            made = self._meanings.of(function.body, scope)
+            return self.value(function.body, scope) if made is None else []
+        for each in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]:
+            if is_context(each):
+                scope.names[each.arg] = OfContext()
+        body = function.body
+        last = body[-1]
+        if isinstance(last, ast.Return):  # the end of a function needs no node that says so
+            ended = self.block(body[:-1], scope)
+            return [*ended, *self.value(last.value, scope)]
+        return self.block(body, scope)
+
+    # Nodes ------------------------------------------------------------------------------------
+
+    def _route(self, call: ast.Call, scope: Scope) -> Node:
+        whose = [each for each in call.keywords if each.arg in ("customer", "config", "instance")]
+        said = [f"{each.arg} = {ast.unparse(each.value)}" for each in whose]
+        return RouteNode(
+            place=self.at(call, scope),
+            flow=sibling(call, self._meanings.survey, scope),
+            whose=" ".join(said) or None,
+        )
+
+    def _unknown(self, node: ast.AST, scope: Scope, text: str | None = None) -> Node:
+        return UnknownNode(place=self.at(node, scope), text=text or ast.unparse(node))
+
+    def at(self, node: ast.AST, scope: Scope, until: ast.AST | None = None) -> Place:
+        """Where a node stands."""
+        self._count += 1
+        return place_of(node, scope.module, until)
+
+    def title(self, node: ast.AST, head: ast.AST, scope: Scope) -> str | None:
+        """The comment on the line of a branch or a loop."""
+        first, last = getattr(node, "lineno", 0), getattr(head, "end_lineno", 0)
+        if head is node:
+            last = first
+        return comments_of(scope.module, self._comments).title(first, last)
+
+
+def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Place:
+    """Where a node of a source's tree stands."""
+    line: int = getattr(node, "lineno", 1)
+    offset: int = getattr(node, "col_offset", 0)
+    text = module.lines[line - 1] if line <= len(module.lines) else ""
+    return Place(
+        file=module.path,
+        line=line,
+        column=len(text.encode()[:offset].decode(errors="ignore")) + 1,
+        end_line=getattr(until or node, "end_lineno", None) or line,
+    )
+
+
+def is_context(argument: ast.arg) -> bool:
+    """Whether a parameter is a `Context`, by its annotation."""
+    return argument.annotation is not None and "Context" in ast.unparse(argument.annotation)
+
+
+def parameters(function: Function | ast.Lambda) -> list[str]:
+    """The names of a function's parameters that are given by place."""
+    return [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+
+
+def bound(function: Function | ast.Lambda, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """A call's arguments by the names that they have in the function."""
+    yield from zip(parameters(function), call.args, strict=False)
+    yield from ((each.arg, each.value) for each in call.keywords if each.arg is not None)
+
+
+def calls(node: ast.AST) -> bool:
+    """Whether anything is called or awaited in an expression."""
+    return any(isinstance(each, ast.Call | ast.Await) for each in ast.walk(node))
