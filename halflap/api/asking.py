@@ -51,6 +51,18 @@ def exact(view: BaseModel | Sequence[BaseModel], status: int = 200) -> Response:
     return Response(codec.encode(plain), status, media_type="application/json")
 
 
+async def body_of(request: Request, largest: int) -> bytes:
+    """The request's body; one that is larger is refused before it is read whole."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > largest:
+            raise HTTPException(413)
+        parts.append(part)
+    return b"".join(parts)
+
+
 Route = TypeVar("Route", bound=Callable[..., Any])
 _for_customers: set[Callable[..., Any]] = set()
 

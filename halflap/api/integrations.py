@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import create_model
-from starlette.exceptions import HTTPException
 
-from halflap.api.asking import ExactRoute, Ops, Wait, exact
+from halflap.api.asking import ExactRoute, Ops, Wait, body_of, exact
 from halflap.api.components import schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
@@ -106,7 +105,7 @@ async def publish_version(
 ) -> Published:
     """Publish a bundle, and point a target at it unless that has moved on meanwhile."""
     version = await operations.versions.publish(
-        await bundle_of(request),
+        await body_of(request, LARGEST_BUNDLE),
         target=target or None,
         expect=expect or None,
         note=note,
@@ -187,18 +186,6 @@ def endpoint_view(shown: Shown) -> SharedEndpointView:
         version=None if version is None else VersionName(hash=version.hash, number=version.number),
         picked=shown.endpoint.version is not None,
     )
-
-
-async def bundle_of(request: Request) -> bytes:
-    """The request's body, as far as a bundle may be large."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_BUNDLE:
-            raise HTTPException(413)
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def integration_view(operations: Operations, name: str, title: str) -> IntegrationView:

@@ -134,6 +134,18 @@ class ComponentView(View):
     error: str | None = None
 
 
+class FindingView(View):
+    """Something that is wrong with a document. `line` and `column` count from 1, in characters."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    line: int
+    column: int
+    message: str
+    instead: str
+    """What to write instead, of the rule in general; `message` says it of this place."""
+
+
 # Customers ------------------------------------------------------------------------------------
 
 

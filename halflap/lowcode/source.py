@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
-from ruamel.yaml import YAML
+from ruamel.yaml import cyaml
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -38,10 +38,10 @@ MOST_VALUES = 100_000
 
 Path = tuple[str | int, ...]
 
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FRACTION = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+FRACTION = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _ODD = re.compile(r"[-+]?0[0-9_]+|0[xob][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*_[0-9_]*")
-_PLAIN_WORDS = {
+PLAIN_WORDS = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
@@ -116,10 +116,9 @@ class Unreadable(DefinitionError):
 def read(content: bytes | str, file: str) -> Source:
     """Read a document's text; `Unreadable` where it is none, with the place and what to do."""
     text = _decoded(content, file)
-    yaml: Any = YAML(typ="safe", pure=False)
     reader = _Reader(file)
     try:
-        data = reader.document(cast("Iterator[Event]", yaml.parse(text)))
+        data = reader.document(_events(text))
     except MarkedYAMLError as error:
         raise _explained(error, file) from error
     except (YAMLError, ValueError) as error:
@@ -134,6 +133,16 @@ def read(content: bytes | str, file: str) -> Source:
         frozenset(reader.plain),
         frozenset(reader.blocks),
     )
+
+
+def _events(text: str) -> Iterator[Event]:
+    """libyaml's events, without `YAML`, which looks for plug-ins on the disk each time."""
+    parser = cast("Any", cyaml).CParser(text)
+    try:
+        while parser.check_event():
+            yield parser.get_event()
+    finally:
+        parser.dispose()
 
 
 def _decoded(content: bytes | str, file: str) -> str:
@@ -272,17 +281,17 @@ class _Reader:
             return text
         if path is not None:
             self.plain.add(path)
-        if text in _PLAIN_WORDS:
-            return _PLAIN_WORDS[text]
-        if len(text) > MOST_DIGITS and _FRACTION.fullmatch(text):
+        if text in PLAIN_WORDS:
+            return PLAIN_WORDS[text]
+        if len(text) > MOST_DIGITS and FRACTION.fullmatch(text):
             raise self._refused(node, f"a number has {MOST_DIGITS:,} digits at most")
-        if _NUMBER.fullmatch(text):
+        if NUMBER.fullmatch(text):
             return int(text)
         if _ODD.fullmatch(text):
             raise self._refused(
                 node, f'is {text} a number or a text? Write "{text}" in quotes, or a plain number'
             )
-        if _FRACTION.fullmatch(text):
+        if FRACTION.fullmatch(text):
             return self._fraction(node, text)
         if text in _NO_NUMBERS:
             raise self._refused(node, f"{text} is no number of JSON; quote it where it is a text")

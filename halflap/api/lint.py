@@ -1,0 +1,61 @@
+"""Lint of documents, for editors and the designer: text in, findings out; nothing is kept or run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from halflap.api.asking import ExactRoute, Ops, body_of
+from halflap.api.problem import documented
+from halflap.api.view import FindingView
+from halflap.lowcode.lint import RULES
+from halflap.lowcode.source import MOST_BYTES
+from halflap.sdk.lint import Finding
+
+LARGEST = 2 * MOST_BYTES
+"""What is read of a request; a document may be half as large, and one between is told so."""
+
+INSTEAD = {each.code: each.instead for each in RULES}
+
+router = APIRouter(
+    prefix="/api", tags=["integrations"], route_class=ExactRoute, responses=documented()
+)
+document_body = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/yaml": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.post("/lint", openapi_extra=document_body, responses=documented(404, 409, 413))
+async def lint_document(
+    request: Request,
+    operations: Ops,
+    integration: Annotated[
+        str | None, Query(description="Whose own components the document may name.")
+    ] = None,
+    version: Annotated[
+        str, Query(description="Of that integration: a number, hash or target.")
+    ] = "dev",
+) -> list[FindingView]:
+    """What is wrong with a YAML integration, in order of place; it is neither stored nor run.
+
+    The body is the document's text as UTF-8; a text that is no document has its finding too.
+    """
+    beside = None if integration is None else (integration, version)
+    found = await operations.linting.lint(await body_of(request, LARGEST), "", beside)
+    return [finding_view(each) for each in found]
+
+
+def finding_view(finding: Finding) -> FindingView:
+    """A finding as it is shown."""
+    return FindingView(
+        code=finding.code,
+        severity=finding.severity,
+        line=finding.line,
+        column=finding.column,
+        message=finding.message,
+        instead=INSTEAD[finding.code],
+    )

@@ -1,0 +1,206 @@
+"""Lint through the API: a text in, findings out, whatever the text; nothing is kept, run or fetched."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Answer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HEAD = """\
+name: tried
+flows:
+  main:
+    trigger: webhook.request
+    with: {signature: github}
+    steps:
+"""
+SHOP = """\
+name: tried
+config:
+  Connect:
+    shop: {connection: shop}
+flows:
+  main:
+    trigger: shop.order_changed
+    steps:
+      - action: shop.find_order
+        with: {id: =event.id}
+      - action: shop.find_ordr
+        with: {id: =event.id}
+"""
+HOSTILE = {
+    "nothing": b"",
+    "not UTF-8": "name: é".encode("latin-1"),
+    "UTF-16": "name: tried".encode("utf-16"),
+    "zero bytes": b"\x00" * 1_000,
+    "half a pair": (HEAD + '      - log: "\\ud800"\n').encode(),
+    "deep": (HEAD + "      - log: " + "[" * 5_000).encode(),
+    "deep brackets": (HEAD + "      - log: =" + "(" * 5_000).encode(),
+    "too large a document": b"a" * (1024 * 1024 + 1),
+    "a circle": b"a: &a [*a]\n",
+    "aliases": (
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefghij"))
+    ).encode(),
+    "JSON": b'{"name": 7}',
+}  # fmt: skip
+REACHING = """\
+name: reaching
+config:
+  Options:
+    file: {source: os.listdir}
+flows:
+  main:
+    trigger: webhook.request
+    with: {signature: github}
+    steps:
+      - action: subprocess.run
+        with: {args: touch /tmp/x}
+      - action: antigravity.fly
+      - action: http.request
+        with: {method: GET, url: "http://127.0.0.1:9/"}
+      - code: |
+          import socket
+          return open("/etc/passwd").read()
+      - log: =$eval("1") & $http("http://127.0.0.1:9/")
+"""
+"""It names modules, files and addresses in every place that has names."""
+
+
+async def lint(world: Any, text: str | bytes, **query: Any) -> Answer:
+    body = text.encode() if isinstance(text, str) else text
+    return await world.api("POST", "/api/lint", body=body, **query)
+
+
+async def test_what_is_wrong_is_told_with_its_place_and_what_to_write_instead(world: Any) -> None:
+    answer = await lint(world, HEAD + "      - log: =evnt.x\n")
+
+    assert answer.status == 200
+    [told] = answer.json
+    assert told.keys() == {"code", "severity", "line", "column", "message", "instead"}
+    assert (told["code"], told["severity"], told["line"], told["column"]) == (
+        "HF105",
+        "error",
+        7,
+        15,
+    )
+    assert "did you mean event?" in told["message"]
+    assert told["instead"].startswith("a name in scope")
+
+
+async def test_a_sound_document_has_no_findings(world: Any) -> None:
+    answer = await lint(world, HEAD + "      - log: =event.x\n")
+
+    assert (answer.status, answer.json) == (200, [])
+
+
+async def test_nothing_of_a_linted_document_is_kept(world: Any) -> None:
+    await lint(world, HEAD + "      - log: =event.x\n")
+
+    assert (await world.api("GET", "/api/integrations")).json == []
+
+
+async def test_a_version_lends_its_own_components(world: Any) -> None:
+    await world.publish()
+
+    alone = await lint(world, SHOP)
+    beside = await lint(world, SHOP, integration="orders", version="1")
+
+    assert {each["code"] for each in alone.json} == {"HF102"}
+    assert len(alone.json) == 4
+    assert [each["line"] for each in beside.json] == [11]
+    assert "did you mean find_order?" in beside.json[0]["message"]
+
+
+async def test_a_version_that_is_not_there_is_said_to_be_none(world: Any) -> None:
+    refused = await lint(world, SHOP, integration="orders")
+
+    assert (refused.status, refused.kind) == (404, "NotFound")
+
+
+async def test_lint_is_for_the_teams_token(world: Any) -> None:
+    customer = await world.customer()
+    minted = await world.api("POST", "/api/tokens", {"customer": customer})
+
+    refused = await world.api("POST", "/api/lint", body=b"", token=minted.json["token"])
+
+    assert (refused.status, refused.kind) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_document_has_findings_in_time(world: Any, name: str) -> None:
+    before = time.process_time()
+
+    answer = await lint(world, HOSTILE[name])
+
+    assert time.process_time() - before < 2
+    assert answer.status == 200
+    assert answer.json
+    assert all(each["line"] >= 1 and each["column"] >= 1 for each in answer.json)
+
+
+async def test_a_body_that_is_too_large_for_any_document_is_refused(world: Any) -> None:
+    refused = await lint(world, b"a" * (2 * 1024 * 1024 + 1))
+
+    assert (refused.status, refused.kind) == (413, "TooLarge")
+
+
+DEEDS = ("import", "open", "exec", "os.", "socket.", "subprocess.", "shutil.", "ctypes.")
+OUR_ANNOTATIONS = {"Any", "Context"}
+"""Of the functions that documents become: Python reads annotations by evaluating them."""
+_watching: list[list[str]] = []
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if not _watching or not event.startswith(DEEDS):
+        return
+    names = getattr(args[0], "co_names", None)  # of code that is run
+    if event != "exec" or names is None or not {*names} <= OUR_ANNOTATIONS:
+        _watching[0].append(f"{event} {args[:1]}")
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Everything that this process imports, opens, runs or connects to, meanwhile."""
+    if not hasattr(sys, "_halflap_tests_hear"):
+        sys.addaudithook(_hear)  # for good: Python takes none away
+        sys._halflap_tests_hear = True  # type: ignore[attr-defined]
+    heard: list[str] = []
+    _watching.append(heard)
+    try:
+        yield heard
+    finally:
+        _watching.remove(heard)
+
+
+async def test_whatever_a_document_names_nothing_is_imported_run_or_fetched(world: Any) -> None:
+    texts = [REACHING, (EXAMPLES / "warehouse.yaml").read_text(), HEAD + "      - log: =event.x\n"]
+    for text in texts:
+        await lint(world, text)  # what is loaded once, for all documents, is loaded now
+
+    with watched() as heard:
+        answers = [await lint(world, text) for text in texts]
+
+    told = " ".join(each["message"] for each in answers[0].json)
+    for name in ("os", "subprocess", "antigravity", "socket"):
+        assert name in told
+        assert name in sys.modules or name == "antigravity"
+    assert "antigravity" not in sys.modules
+    assert heard == []
+
+
+async def test_control_the_watch_hears_an_import_a_file_and_a_process(tmp_path: Path) -> None:
+    with watched() as heard:
+        (tmp_path / "x").write_text("x")
+        exec("print")
+        with pytest.raises(ImportError):
+            __import__("this_is_not_there")
+
+    assert {each.partition(" ")[0] for each in heard} >= {"open", "exec", "import"}
