@@ -23,6 +23,7 @@ from halflap.errors import (
     Unrouted,
     UpstreamError,
 )
+from halflap.model import Retention
 from halflap.sdk.action import Action, Retry, step
 from halflap.sdk.component import Component
 from halflap.sdk.connection import Connection
@@ -132,6 +133,7 @@ __all__ = [
     "Reply",
     "Request",
     "Response",
+    "Retention",
     "Retry",
     "RetryLater",
     "Route",

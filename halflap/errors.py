@@ -28,6 +28,7 @@ HalflapError
 │  └─ InDoubt               a COMMIT failed: the outcome is unknown            → the process restarts
 ├─ Fenced                   this worker no longer holds the execution          → it stops, silently
 └─ NotFound                 no such customer, instance, execution …            → 404
+   └─ Removed               it was kept for a while, and is removed since      → 410; keep it for longer
 """
 
 from __future__ import annotations
@@ -315,3 +316,7 @@ class Fenced(HalflapError):
 
 class NotFound(HalflapError):
     """There is no such thing."""
+
+
+class Removed(NotFound):
+    """It was kept for as long as its retention says, and is removed since."""

@@ -10,9 +10,11 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from halflap.errors import ConfigError
 
 type_id_alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -136,6 +138,98 @@ class CustomerLimits:
     rate: float | None = None
     burst: int | None = None
     backlog: int | None = None
+
+
+Part = Literal["event", "steps", "logs"]
+"""What is kept of an execution beside its row, each for a time of its own."""
+PARTS: tuple[Part, ...] = ("event", "steps", "logs")
+MOST_DAYS = 36_500
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many days what is left of an ended execution is kept. None: as is said more generally.
+
+    event: what arrived. steps: the recorded steps, with their results. logs: the lines that its code
+    wrote. blobs: large payloads of any of these, at most as long as what they belong to. execution:
+    its row, with outcome, result and times; that is kept as long as any part.
+
+    Raises `ConfigError` where a number is not one from 1 to 36,500, or a part would be kept longer
+    than its execution.
+    """
+
+    execution: int | None = None
+    event: int | None = None
+    steps: int | None = None
+    logs: int | None = None
+    blobs: int | None = None
+
+    def __post_init__(self) -> None:
+        wrong: dict[str, str] = {}
+        for each in fields(self):
+            days: Any = getattr(self, each.name)
+            if days is None:
+                continue
+            if type(days) is not int or not 1 <= days <= MOST_DAYS:
+                wrong[each.name] = f"is a number of days from 1 to {MOST_DAYS:,}, not {days!r}"
+            elif self.execution is not None and not wrong and days > self.execution:
+                wrong[each.name] = (
+                    f"is kept for {days} days, and the execution that it is of for {self.execution}"
+                )
+        if wrong:
+            said = "; ".join(f"{name} {what}" for name, what in wrong.items())
+            raise ConfigError(f"retention: {said}", fields=wrong)
+
+    def over(self, general: Retention) -> Retention:
+        """This above what is said more generally.
+
+        A part that is only said generally is kept no longer than the execution that is said here;
+        an execution that is only said generally, as long as the parts that are said here.
+        """
+        parts: dict[str, int | None] = {}
+        for name in (*PARTS, "blobs"):
+            own, other = getattr(self, name), getattr(general, name)
+            if own is None and other is not None and self.execution is not None:
+                own = min(other, self.execution)
+            parts[name] = other if own is None else own
+        execution = general.execution if self.execution is None else self.execution
+        if execution is not None:
+            execution = max(execution, *(days or 0 for days in parts.values()))
+        return Retention(execution, **parts)
+
+    def days(self, part: Part) -> int | None:
+        """For how many days a part is kept; None: it goes with its execution, whenever that does."""
+        own: int | None = getattr(self, part)
+        return self.execution if own is None else own
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether some part goes before the execution that it is of."""
+        return any(self.days(part) != self.execution for part in PARTS)
+
+    def blob_days(self, part: Part | None) -> int | None:
+        """For how many days large payloads of a part are kept; of None: of the result."""
+        most = self.execution if part is None else self.days(part)
+        return most if self.blobs is None else min(self.blobs, most or self.blobs)
+
+
+def removed_after(days: int | None) -> str:
+    """Says of something that it was kept for as long as it was to be."""
+    if days is None:
+        return "is removed"
+    return f"was removed after {days} day{'' if days == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long what is left of an execution is kept, and which parts of it are removed already."""
+
+    retention: Retention
+    removed: frozenset[Part] = frozenset()
+
+    def said(self, part: Part) -> str:
+        """What became of a part that is removed."""
+        return removed_after(self.retention.days(part))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,11 @@ CUSTOMERS, INSTANCES, ROUNDS = 100, 4, 200
 VAULT = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 FILL = """
 INSERT INTO history (id, customer, instance, integration, flow, version, revision, state, attempt,
-    root, accepted_at, ended_at, reason, received_at, part, head, body, steps, logs, attempts)
+    root, accepted_at, ended_at, reason, received_at, part, head, body, steps, logs, attempts, slot)
 SELECT 'exe_' || lpad(n::text, 26, '0'), 'cus_' || lpad((n % {customers})::text, 26, '0'),
     'ins_' || lpad((n % {customers} * {instances} + n / {customers} % {instances})::text, 26, '0'),
     'sync', 'in', repeat('f', 64), 1, 'succeeded', 1, 'exe_' || lpad(n::text, 26, '0'),
-    n, n, '', n, 0, '', '', '', '', ''
+    n, n, '', n, 0, '', '', '', '', '', 0
 FROM generate_series(1, {rows}) AS n
 """
 

@@ -17,10 +17,11 @@ from halflap.api.view import (
     ErasureDraft,
     ErasureView,
     LimitsView,
+    RetentionView,
     pause_view,
     rfc3339,
 )
-from halflap.model import Customer, CustomerLimits, Paused
+from halflap.model import Customer, CustomerLimits, Paused, Retention
 
 MOST_COUNTED = 1_000_000
 
@@ -70,6 +71,16 @@ async def limit_customer(customer: str, limits: LimitsView, operations: Ops) -> 
     return await customer_detail(found, operations)
 
 
+@router.put("/{customer}/retention")
+async def retain_customer(
+    customer: str, retention: RetentionView, operations: Ops
+) -> CustomerDetail:
+    """Say for how long what ends of a customer is kept, in place of what it said before."""
+    found = await operations.store.catalogue.customers.get(customer)
+    await operations.retaining.of_customer(found.id, Retention(**retention.model_dump()))
+    return await customer_detail(found, operations)
+
+
 @router.get("/{customer}/erasure")
 async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
     """What erasing a customer would remove, and what has to be done before."""
@@ -112,6 +123,8 @@ async def customer_detail(customer: Customer, operations: Operations) -> Custome
         **customer_view(customer, paused.get(customer.id)).model_dump(),
         limits=LimitsView(**asdict(await journal.limits(customer.id))),
         default_limits=LimitsView(**asdict(journal.default_limits)),
+        retention=RetentionView(**asdict(await operations.retaining.of(customer.id))),
+        default_retention=RetentionView(**asdict(journal.default_retention)),
         running=load.running,
         queued=load.queued,
     )

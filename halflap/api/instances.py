@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -18,6 +19,7 @@ from halflap.api.view import (
     PairPage,
     PairView,
     RejectionView,
+    RetentionView,
     SubscriptionView,
     Upgrade,
     VersionName,
@@ -25,7 +27,7 @@ from halflap.api.view import (
     rfc3339,
 )
 from halflap.errors import ConfigError
-from halflap.model import Instance
+from halflap.model import Instance, Retention
 
 router = APIRouter(
     prefix="/api", tags=["instances"], route_class=ExactRoute, responses=documented(404, 409)
@@ -130,6 +132,16 @@ async def upgrade_instance(
     return await settled(operations, moved, wait)
 
 
+@router.put("/instances/{instance}/retention", response_model=InstanceView)
+async def retain_instance(
+    instance: str, retention: RetentionView, operations: Ops, customer: Whose = None
+) -> Response:
+    """Say for how long what ends of an instance is kept, in place of what it said before."""
+    found = await operations.instances.find(instance, customer)
+    await operations.retaining.of_instance(found, Retention(**retention.model_dump()))
+    return await shown(operations, found)
+
+
 @router.get("/instances/{instance}/pairs", response_model=PairPage)
 @for_customers
 async def list_pairs(
@@ -230,6 +242,8 @@ async def shown(operations: Operations, instance: Instance, status: int = 200) -
             )
             for each in detail.subscriptions
         ],
+        retention=RetentionView(**asdict(await operations.retaining.of(instance.id))),
+        kept=RetentionView(**asdict(await operations.retaining.holds(instance))),
         counters=detail.counters,
     )
     return exact(view, status)

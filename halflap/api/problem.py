@@ -31,6 +31,7 @@ from halflap.errors import (
     Overruled,
     RateLimited,
     Rejected,
+    Removed,
     RetryLater,
     StepFailed,
     StoreError,
@@ -68,6 +69,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     Nondeterminism: (409, "The replay took another path"),
     Fenced: (409, "The execution was given to another worker"),
     Cancel: (409, "There is nothing to do"),
+    Removed: (410, "It is removed"),
     NotFound: (404, "There is no such thing"),
 }
 

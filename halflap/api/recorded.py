@@ -24,6 +24,7 @@ from halflap.model import (
     LogLine,
     Micros,
     Order,
+    Part,
     Record,
     to_micros,
 )
@@ -176,6 +177,8 @@ class ExecutionView(ExecutionSummary):
     """Why it waits for that one."""
     paused: list[PauseView]
     """What it stands still with, where that is paused."""
+    removed: dict[Part, str]
+    """By part of it that is removed, what became of it: "was removed after 7 days"."""
 
 
 class RelatedView(View):

@@ -6,6 +6,7 @@ Secrets stay here: credentials among headers and sealed values are `•••`.
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any, cast
@@ -19,7 +20,7 @@ from halflap.api.operations import Operations
 from halflap.api.problem import documented
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
-from halflap.errors import BlobLost, NotFound
+from halflap.errors import BlobLost, NotFound, Removed
 from halflap.model import Execution, Record
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
@@ -58,10 +59,15 @@ class RecordingView(View):
 
 
 class RecordingPage(View):
-    """Recordings, newest first; `next` is the `before` of the next page."""
+    """Recordings, newest first; `next` is the `before` of the next page.
+
+    `removed`: how many executions were passed over, by what of them is removed ("event was removed
+    after 7 days").
+    """
 
     recordings: list[RecordingView]
     next: str | None
+    removed: dict[str, int]
 
 
 @router.get("/recordings", response_model=RecordingPage)
@@ -89,22 +95,25 @@ async def list_recordings(
     )
     looked_at = await operations.journal.executions(which)
     found: list[RecordingView] = []
+    removed: Counter[str] = Counter()
     last: str | None = None
     for each in looked_at:
         last = each.id
         if each.flow.integration == integration:
             recorded = await recording(operations, each)
-            if recorded is not None:
+            if isinstance(recorded, str):
+                removed[recorded] += 1
+            elif recorded is not None:
                 found.append(recorded)
         if len(found) == limit:
             break
     else:
         last = last if len(looked_at) == LOOKED_AT else None
-    return exact(RecordingPage(recordings=found, next=last))
+    return exact(RecordingPage(recordings=found, next=last, removed=dict(removed)))
 
 
-async def recording(operations: Operations, execution: Execution) -> RecordingView | None:
-    """An execution with its records; None where it is no example, or no longer kept."""
+async def recording(operations: Operations, execution: Execution) -> RecordingView | str | None:
+    """An execution with its records; what of it is removed; None where it is no example."""
     store, flow = operations.store, execution.flow
     if execution.failure is not None and execution.failure.kind in UNREPEATABLE:
         return None
@@ -115,8 +124,15 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
         event = await store.journal.event(execution.id)
         steps = await store.journal.steps(execution.id)
         whole = await store.journal.execution(execution.id)
-    except (NotFound, BlobLost):
+    except Removed:
+        return "large payload was removed, as its retention says"
+    except BlobLost:
+        return "large payload is not in the blob store"
+    except NotFound:
         return None
+    gone = {} if event and steps else await operations.executions.removed(execution)
+    if said := [f"{part} {gone[part]}" for part in ("event", "steps") if part in gone]:
+        return said[0]
     if event is None or event.large is not None or whole is None:
         return None
     headers = payload.headers(event.headers)

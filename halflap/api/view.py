@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, WithJsonSchema
 
-from halflap.model import InstanceState, Micros, Paused, to_datetime
+from halflap.model import MOST_DAYS, InstanceState, Micros, Paused, to_datetime
 
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
@@ -220,6 +220,21 @@ class LimitsView(Input):
     """How many may be queued before events are answered 429."""
 
 
+class RetentionView(Input):
+    """For how many days what is left of ended executions is kept; null: as is said more generally."""
+
+    execution: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """Their rows: outcome, result, times. At least as long as any part."""
+    event: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """What arrived."""
+    steps: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """Their steps, with inputs and results."""
+    logs: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """The lines that their code wrote."""
+    blobs: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """Large payloads of any of these, at most."""
+
+
 class CustomerDetail(CustomerView):
     """A customer, with its limits and what it has running and queued now."""
 
@@ -227,6 +242,10 @@ class CustomerDetail(CustomerView):
     """Its own limits."""
     default_limits: LimitsView
     """What holds where it has none of its own."""
+    retention: RetentionView
+    """What it says itself."""
+    default_retention: RetentionView
+    """What holds where it, its instances and their integrations say nothing."""
     running: int
     queued: int
     """What is due or held back; counted up to a million."""
@@ -524,6 +543,10 @@ class InstanceView(InstanceSummary):
     connections: dict[str, str]
     urls: dict[str, str]
     subscriptions: list[SubscriptionView]
+    retention: RetentionView
+    """What it says itself of how long things are kept."""
+    kept: RetentionView
+    """What holds for what ends now: its own, above its customer's, its integration's, the server's."""
     counters: dict[str, dict[str, int]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,6 +13,9 @@ from halflap.cli.limit import NUMBER, RATE, changed, spelled
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
 from halflap.cli.reach import speaks
+from halflap.cli.retention import changed as changed_days
+from halflap.cli.retention import retention_options, retention_table
+from halflap.model import Retention
 
 
 @click.group("customers", cls=Group)
@@ -121,6 +125,28 @@ async def limit_customer(api: Client, output: Output, customer: str, **given: An
     if (limits := changed(found["limits"], given)) is not None:
         found = await api.request("PUT", path("customers", found["id"], "limits"), limits)
     told(output, found)
+
+
+@customers.command("retention")
+@click.argument("customer")
+@retention_options
+@speaks()
+async def retain_customer(api: Client, output: Output, customer: str, **given: Any) -> None:
+    """Show or say for how long what has ended of a customer is kept, where its instances say nothing.
+
+    Each is a number of days, or `default` for what is said more generally. What is not named stays.
+
+    Example: halflap customers retention Initech --event 7 --steps 14
+    """
+    found = await api.get(path("customers", customer))
+    if (said := changed_days(found["retention"], given)) is not None:
+        found = await api.request("PUT", path("customers", found["id"], "retention"), said)
+    if output.json:
+        output.emit({each: found[each] for each in ("id", "retention", "default_retention")})
+        return
+    output.line((found["name"], "bold"), (f"  {found['id']}", "dim"))
+    own, default = Retention(**found["retention"]), Retention(**found["default_retention"])
+    retention_table(output, found["retention"], asdict(own.over(default)), "the customer")
 
 
 @customers.command("remove")

@@ -107,12 +107,8 @@ class Host:
             self.clock,
         )
         store.catalogue.on_change(self.scheduler.nudge)
-        self.pruner = Pruner(
-            store.journal,
-            self.clock,
-            days=settings.retention_days,
-            alone=store.catalogue.alone,
-        )
+        store.journal.keep_by_default(settings.retention)
+        self.pruner = Pruner(store.journal, alone=store.catalogue.alone)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
         self.routes = Routes(store.catalogue, self.library, self.resolver)

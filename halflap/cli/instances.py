@@ -15,6 +15,7 @@ from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, speaks, sure
+from halflap.cli.retention import changed, retention_options, retention_table
 from halflap.errors import ConfigError
 
 instance_argument = click.argument("instance", metavar="INSTANCE")
@@ -121,6 +122,31 @@ async def show_instance(
         for each in refused[:5]:
             said = f"{each['status']} {each['reason']}"
             output.line("  ", (f"{ago(each['at']):<12} ", "dim"), f"{each['flow']}: {said}")
+
+
+@instances.command("retention")
+@instance_argument
+@customer_option
+@retention_options
+@speaks()
+async def retain_instance(
+    api: Client, output: Output, instance: str, customer: str | None, **given: Any
+) -> None:
+    """Show or say for how long what has ended of an instance is kept.
+
+    Each is a number of days, or `default` for what its customer, its integration or the server says.
+    What is not named stays. It holds for what ends from then on.
+
+    Example: halflap instances retention Initech/warehouse --event 7 --steps 14
+    """
+    found = await find(api, instance, customer)
+    if (said := changed(found["retention"], given)) is not None:
+        found = await api.request("PUT", path("instances", found["id"], "retention"), said)
+    if output.json:
+        output.emit({each: found[each] for each in ("id", "retention", "kept")})
+        return
+    output.line((f"{found['customer_name']}/{found['name']}", "bold"))
+    retention_table(output, found["retention"], found["kept"], "the instance")
 
 
 @instances.command("add")

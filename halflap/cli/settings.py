@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from halflap.errors import ConfigError, HalflapError
+from halflap.model import MOST_DAYS, Retention
 
 PREFIX = "HALFLAP_"
 REMOTE = re.compile(r"HALFLAP_(SERVER|TOKEN)_([A-Z][A-Z0-9_]*)")
@@ -116,9 +117,28 @@ class Settings:
     )
     retention_days: int = setting(
         30,
-        "How many days ended executions are kept, with their events, steps and logs.",
+        "How many days ended executions are kept, and what does not go before: with the rest of the "
+        "day on which they ended, in UTC. See [retention](../retention.md).",
         least=1,
-        most=36_500,
+        most=MOST_DAYS,
+    )
+    retention_event_days: int = setting(
+        0,
+        "How many days their events are kept; `0`, here and below: as long as the execution.",
+        least=0,
+        most=MOST_DAYS,
+    )
+    retention_steps_days: int = setting(
+        0, "How many days their steps are kept, with inputs and results.", least=0, most=MOST_DAYS
+    )
+    retention_logs_days: int = setting(
+        0, "How many days the log lines of their code are kept.", least=0, most=MOST_DAYS
+    )
+    retention_blobs_days: int = setting(
+        0,
+        "How many days their large payloads (see `HALFLAP_BLOB_BYTES`) are kept at most.",
+        least=0,
+        most=MOST_DAYS,
     )
     drain_seconds: float = setting(
         20.0,
@@ -198,6 +218,17 @@ class Settings:
     )
 
     @property
+    def retention(self) -> Retention:
+        """For how long things are kept where nobody says otherwise; `ConfigError` for nonsense."""
+        return Retention(
+            execution=self.retention_days,
+            event=self.retention_event_days or None,
+            steps=self.retention_steps_days or None,
+            logs=self.retention_logs_days or None,
+            blobs=self.retention_blobs_days or None,
+        )
+
+    @property
     def place(self) -> Path | str:
         """Where the store is: the directory, or the URL of a database."""
         return self.store or self.dir
@@ -232,7 +263,15 @@ class Settings:
             if value is not None:
                 check(f"--{name.replace('_', '-')}", value, known[name])
                 values[name] = value
-        return cls(**values, remotes=remotes)
+        made = cls(**values, remotes=remotes)
+        try:
+            made.retention  # noqa: B018  # raises where a part would be kept for too long
+        except ConfigError as error:
+            raise ConfigError(
+                f"HALFLAP_RETENTION_DAYS={made.retention_days}: {error.message}; raise it, or lower "
+                + ", ".join(f"HALFLAP_RETENTION_{each.upper()}_DAYS" for each in error.fields)
+            ) from error
+        return made
 
 
 def converted(variable: str, text: str, about: Field[Any]) -> object:

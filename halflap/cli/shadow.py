@@ -108,7 +108,8 @@ async def shadow_command(
     sys.addaudithook(hold_back)
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    async for was in recordings(api, found.name, last, which):
+    removed: Counter[str] = Counter()
+    async for was in recordings(api, found.name, last, which, removed):
         done = await run(found, was, given)
         counts["differs" if not done.is_same else "same"] += 1
         counts["stopped"] += bool(done.stopped)
@@ -117,7 +118,7 @@ async def shadow_command(
             output.emit(told(done, was))
         elif not done.is_same:
             lines(output, done, was)
-    summarize(output, found.name, counts, kinds)
+    summarize(output, found.name, counts, kinds, removed)
     if FAILS_ON[fail_on] & kinds.keys():
         raise click.exceptions.Exit(1)
 
@@ -145,9 +146,16 @@ async def loaded(bundle: Bundle) -> Integration[Any]:
 
 
 async def recordings(
-    api: Client, integration: str, last: int, which: Mapping[str, str | None]
+    api: Client,
+    integration: str,
+    last: int,
+    which: Mapping[str, str | None],
+    removed: Counter[str],
 ) -> AsyncIterator[Row]:
-    """The last executions that ended by themselves, newest first, page by page."""
+    """The last executions that ended by themselves, newest first, page by page.
+
+    Counts in `removed` those that are passed over, by what of them is removed.
+    """
     before: str | None = None
     left = last
     while left:
@@ -158,6 +166,7 @@ async def recordings(
             limit=min(left, PAGE),
             **which,
         )
+        removed.update(page["removed"])
         for each in page["recordings"]:
             yield each
         left -= len(page["recordings"])
@@ -298,14 +307,19 @@ def changed(difference: Difference) -> str:
 
 
 def summarize(
-    output: Output, name: str, counts: Mapping[str, int], kinds: Mapping[str, int]
+    output: Output,
+    name: str,
+    counts: Mapping[str, int],
+    kinds: Mapping[str, int],
+    removed: Mapping[str, int],
 ) -> None:
-    """How many would be the same, and of how many what would differ."""
+    """How many would be the same, of how many what would differ, and which could not be tried."""
     total = counts["same"] + counts["differs"]
     if output.json:
-        output.emit({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}})
+        summary = {"executions": total, **counts, "by_kind": dict(kinds), "removed": dict(removed)}
+        output.emit({"summary": summary})
         return
-    if not total:
+    if not total and not removed:
         output.note((f"no execution of {name} has ended yet", "dim"))
         return
     output.line(
@@ -316,3 +330,5 @@ def summarize(
         output.line(f"  {count:,} with {SAID[kind]}")
     if counts["stopped"]:
         output.line(f"  {counts['stopped']:,} could not be run to their end")
+    for what, count in sorted(removed.items()):
+        output.line(f"  {count:,} left out, whose {what}")

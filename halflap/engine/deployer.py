@@ -24,6 +24,7 @@ from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcom
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
+from halflap.store.retaining import declare
 
 log = structlog.get_logger("halflap.deployer")
 
@@ -59,6 +60,7 @@ class Deployer:
         moves: bool = True,
     ) -> None:
         self._catalogue = catalogue
+        self._journal = journal
         self._leftovers = Leftovers(catalogue, journal)
         self._engine = engine
         self._library = library
@@ -214,7 +216,10 @@ class Deployer:
         reason: Reason,
         revision: Revision | None = None,
     ) -> Instance:
-        await self._library.integration(version)  # one that does not load moves nothing
+        integration = await self._library.integration(
+            version
+        )  # one that does not load moves nothing
+        await declare(self._catalogue, self._journal, found, integration.retention)
         execution = new_id("exe", now=self._clock())
         moved = await self._catalogue.instances.move(
             found.id,

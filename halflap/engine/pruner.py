@@ -10,14 +10,12 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from halflap.errors import StoreError
-from halflap.model import Clock
 from halflap.store.protocol import Journal
 
 Alone = Callable[[str], AbstractAsyncContextManager[bool]]
 
 log = structlog.get_logger("halflap.pruner")
 
-DAY = 86_400_000_000
 AT_ONCE = 25
 """So few that who accepts meanwhile does not notice (bench/prune.py), and yet 500 in a second."""
 REST_SECONDS = 60.0
@@ -25,16 +23,14 @@ BREATH_SECONDS = 0.05
 
 
 class Pruner:
-    """Drops executions that ended more than `days` ago, and dedupe keys that have expired.
+    """Removes what was kept for long enough: executions and parts of them, dedupe keys, blobs.
 
     Of many processes, one does at a time: the one that `alone("pruner")` says yes to.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, *, days: int, alone: Alone) -> None:
+    def __init__(self, journal: Journal, *, alone: Alone) -> None:
         self._journal = journal
         self._alone = alone
-        self._clock = clock
-        self._days = days
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -43,8 +39,7 @@ class Pruner:
             rest = REST_SECONDS
             try:
                 async with self._alone("pruner") as mine:
-                    before = self._clock() - self._days * DAY
-                    if mine and await self._journal.prune(before, AT_ONCE) == AT_ONCE:
+                    if mine and await self._journal.prune(AT_ONCE):
                         rest = BREATH_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from pydantic_core import PydanticUndefined
 
 from halflap.errors import DefinitionError
-from halflap.model import Order
+from halflap.model import Order, Retention
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.order import FlowOrder
@@ -147,7 +147,9 @@ class Integration(Generic[C]):
         config: type[C] = Config,
         title: str | None = None,
         description: str = "",
+        retention: Retention | None = None,
     ) -> None:
+        """`retention` says for how long what has ended is kept, where no customer says otherwise."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             raise DefinitionError(
                 f"an integration's name is lower-case words joined by hyphens, not {name!r}"
@@ -156,6 +158,7 @@ class Integration(Generic[C]):
         self.title = title or name.replace("-", " ").capitalize()
         self.description = description
         self.config = config
+        self.retention = retention or Retention()
         self.flows: dict[str, Flow[C, Any, Any]] = {}
         self.paired: dict[str, Pairs] = {}
 

@@ -19,6 +19,7 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
+    Retention,
     Sent,
     Signal,
     Start,
@@ -38,6 +39,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
+from halflap.store.pruning import BESIDE, CLASS, Pruning
 from halflap.store.recording import (
     add,
     encode_failure,
@@ -52,11 +54,11 @@ from halflap.store.state import State
 from halflap.store.traffic import Traffic
 from halflap.store.turns import Share, Turns
 
-END_EXECUTION = """
+END_EXECUTION = f"""
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
-    failure = ?, result = ?, waiting_for = '', probation = 0
+    failure = ?, result = ?, waiting_for = '', probation = 0, retention = {CLASS}
 WHERE id = ? AND fence = ? AND state = 'running' AND (cancelling IS NULL OR ? = 'cancelled')
-"""
+"""  # noqa: S608
 # One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
 UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_until = NULL,
@@ -69,19 +71,18 @@ UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL, fence = 
     probation = 1, crashes = crashes + ?
 WHERE id = ?
 """
-CANCEL_WAITING = """
+CANCEL_WAITING = f"""
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
-    waiting_for = '', probation = 0, fence = fence + 1
+    waiting_for = '', probation = 0, fence = fence + 1, retention = {CLASS}
 WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope, parent
-"""
+"""  # noqa: S608
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
-PRUNED = ("events", "steps", "logs", "attempts", "signals")
 
 
-class SqliteJournal(History, State, Traffic):
+class SqliteJournal(History, Pruning, State, Traffic):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
@@ -90,6 +91,7 @@ class SqliteJournal(History, State, Traffic):
         self._clock = self._hindsight = Hindsight(clock)
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
+        self.default_retention = Retention()
 
     def within(self, scope: Scope) -> SqliteJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""
@@ -380,27 +382,6 @@ class SqliteJournal(History, State, Traffic):
         while await self._database.write(job):
             pass
 
-    async def prune(self, ended_before: Micros, limit: int) -> int:
-        now = self._clock()
-
-        def job(connection: sqlite3.Connection) -> int:
-            rows = connection.execute(
-                f"{reading.ID} WHERE ended_at < ? AND (state <> 'failed' OR dismissed)"
-                " ORDER BY ended_at LIMIT ?",
-                (ended_before, limit),
-            ).fetchall()
-            for table in PRUNED:
-                connection.executemany(f"DELETE FROM {table} WHERE execution = ?", rows)  # noqa: S608
-            connection.executemany("DELETE FROM executions WHERE id = ?", rows)
-            connection.execute(
-                "DELETE FROM dedupe WHERE (instance, flow, key) IN"
-                " (SELECT instance, flow, key FROM dedupe WHERE expires_at <= ? LIMIT ?)",
-                (now, limit),
-            )
-            return len(rows)
-
-        return await self._database.write(job)
-
     async def instances_of(self, customer: str) -> list[str]:
         sql = f"{reading.INSTANCES} WHERE customer = ?"
         found = await self._database.read(lambda c: c.execute(sql, (customer,)).fetchall())
@@ -411,7 +392,7 @@ class SqliteJournal(History, State, Traffic):
             ids = connection.execute(
                 f"{reading.ID} WHERE instance = ? LIMIT ?", (instance, limit)
             ).fetchall()
-            for table in (*PRUNED, "orders"):
+            for table in (*BESIDE, "orders"):
                 connection.executemany(f"DELETE FROM {table} WHERE execution = ?", ids)  # noqa: S608
             connection.executemany("DELETE FROM executions WHERE id = ?", ids)
             keys = connection.execute(

@@ -18,11 +18,13 @@ from halflap.model import (
     Execution,
     ExecutionState,
     Failure,
+    Kept,
     LogLine,
     Micros,
     Outcome,
     Paused,
     Record,
+    Retention,
     Sent,
     Signal,
     Start,
@@ -390,8 +392,38 @@ class Journal(Protocol):
         """
         ...
 
-    async def prune(self, ended_before: Micros, limit: int) -> int:
-        """Remove up to `limit` executions that ended before a time, and expired dedupe keys."""
+    @property
+    def default_retention(self) -> Retention:
+        """What holds where nobody says otherwise, and for all that a retention leaves open."""
+        ...
+
+    def keep_by_default(self, retention: Retention) -> None:
+        """Set what holds where nobody says otherwise, in this process."""
+        ...
+
+    async def retain(self, instance: str, retention: Retention) -> None:
+        """Have what ends of an instance from now on kept for as long as a retention says.
+
+        `ConfigError` where that would be one retention class too many.
+        """
+        ...
+
+    async def classes(self) -> dict[int, Retention]:
+        """The retention classes that there are, by number, as they hold now; 0 is the default."""
+        ...
+
+    async def kept(self, execution: str) -> Kept | None:
+        """For how long an execution is kept, and what of it is removed; None where there is none.
+
+        Nothing is of one that is live, or a dead letter: those are kept whole.
+        """
+        ...
+
+    async def prune(self, limit: int) -> bool:
+        """Remove up to `limit` executions, or parts of them, that were kept for long enough.
+
+        Also expired dedupe keys. Returns whether there may be more to remove at once.
+        """
         ...
 
     async def instances_of(self, customer: str) -> list[str]:

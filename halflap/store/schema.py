@@ -38,6 +38,8 @@ The catalogue
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
+  retentions    for how many days a customer, an instance, or its integration, wants things kept
+                (JSON); `name` is the customer's or the instance's id, or `<instance>/integration`.
   bulks         what is done with many executions at once: `wanted` (JSON) says with which and how,
                 `after` is the last one that it has come to. One `worker` drives it until
                 `lease_until`; every page moves `after` in one write, and what it did before it
@@ -66,6 +68,9 @@ The journal
                 started it, which is sent a signal as it ends; one that is `bound` is cancelled with
                 its parent.
                 `replay_of` is what it runs again, `replay` says how (JSON).
+                `retention` is the class in which it ended, `removed` has bits 1, 2 and 4 where its
+                event, its steps, its logs were removed since: what was not, is found by class and
+                end, however late it ended or was dismissed.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
@@ -97,6 +102,10 @@ The journal
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until
                 when its app is not called and why, what of a quota is used. May be forgotten.
+  retention_classes
+                the different retentions that instances have (JSON), by number. What one leaves
+                open, and class 0, which has no row, is as the server says.
+  retained      in which class an instance's executions end, where that is not 0.
 
 `lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
 lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
@@ -253,6 +262,11 @@ CREATE TABLE counters (
     PRIMARY KEY (instance, flow, what)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE retentions (
+    name TEXT PRIMARY KEY,
+    kept TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE bulks (
     id TEXT PRIMARY KEY,
     verb TEXT NOT NULL,
@@ -327,6 +341,8 @@ CREATE TABLE executions (
     order_key TEXT,
     order_rule TEXT,
     replay TEXT,
+    retention INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0,
     lane TEXT GENERATED ALWAYS AS (iif(substr(flow, 1, 1) = '$', '$', customer)) VIRTUAL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_due ON executions (lane, instance, due_at, id)
@@ -340,7 +356,8 @@ CREATE INDEX executions_parked ON executions (waiting_for, id)
 CREATE INDEX executions_running ON executions (lane, lease_until) WHERE state = 'running';
 CREATE INDEX executions_live ON executions (instance)
     WHERE state IN ('queued', 'running', 'waiting');
-CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX executions_ended ON executions (retention, removed, ended_at)
+    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
 CREATE INDEX executions_by_customer ON executions (customer, id);
 CREATE INDEX executions_by_instance ON executions (instance, id);
 CREATE INDEX executions_failed ON executions (id) WHERE state = 'failed' AND dismissed = 0;
@@ -475,7 +492,19 @@ CREATE TABLE blobs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blobs_by_execution ON blobs (execution);
 
-CREATE VIEW known AS SELECT id, customer, instance, state, ended_at FROM executions;
+CREATE TABLE retention_classes (
+    number INTEGER PRIMARY KEY,
+    kept TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE retained (
+    instance TEXT PRIMARY KEY,
+    retention INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at,
+    iif(ended_at IS NOT NULL AND (state <> 'failed' OR dismissed), retention, NULL) AS retention
+FROM executions;
 """
 
 MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL, after="")]

@@ -14,6 +14,7 @@ STATUSES = {
     "Rejected": 401,
     "InvalidEvent": 422,
     "Unrouted": 422,
+    "Removed": 410,
     "ExpressionError": 422,
     "CodeFailed": 422,
     "WorkerLost": 503,

@@ -15,6 +15,7 @@ import pytest
 from halflap.cli.host import Host
 from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Start, new_id
+from halflap.store.classes import DAY
 from halflap.store.protocol import Filter
 from tests.cli.test_commands import ok, plain, run
 from tests.served import until
@@ -253,6 +254,26 @@ def test_nothing_is_called_written_or_told(project: Path, ear: Ear) -> None:
     raw = run("shadow", "--json").stdout
     assert "nobody-may-see-this" not in raw
     assert "Bearer abc" not in raw
+
+
+def test_what_is_removed_is_counted(project: Path) -> None:
+    ok("instances", "retention", "Initech/orders", "--event", "2")
+    asyncio.run(happened(project / ".halflap", EVENTS[:1]))
+    asyncio.run(aged(project / ".halflap", 5))
+    summary, found = shadowed()
+    assert (summary["executions"], len(found)) == (4, 4)
+    assert summary["removed"] == {"event was removed after 2 days": 1}
+    assert "1 left out, whose event was removed after 2 days" in ok("shadow")
+
+
+async def aged(directory: Path, days: int) -> None:
+    host = await Host.open(Settings(dir=directory))
+    await host.store.database.write(
+        lambda c: c.execute("UPDATE executions SET ended_at = ended_at - ?", (days * DAY,)).rowcount
+    )
+    while await host.store.journal.prune(100):
+        pass
+    await host.stop(0)
 
 
 async def stored(directory: Path) -> Any:

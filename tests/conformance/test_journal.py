@@ -1508,42 +1508,6 @@ async def test_a_dead_letter_is_one_until_it_is_replayed(journal: Journal):
     assert [each.id for each in letters] == [again.execution]
 
 
-async def test_only_what_ended_before_is_pruned_and_all_of_it(journal: Journal, clock: Clock):
-    old = [await running(journal, start(dedupe=Dedupe("d", ttl=SECOND))) for _ in range(1)]
-    old += [await running(journal) for _ in range(2)]
-    live = await running(journal)
-    for each in old:
-        await journal.signal(each.start.execution, "go", b"")
-        await journal.release(each.lease, [], [], Release("retry", clock.now))
-        (again,) = await journal.claim(1, LEASE)
-        line = LogLine(1, "info", "x")
-        await journal.end(again.lease, [record()], [line], DONE)
-    clock.move(SECOND)
-    recent = await running(journal)
-    await journal.end(recent.lease, [], [], DONE)
-    clock.move(-SECOND)
-    letter = await running(journal)
-    await journal.end(letter.lease, [], [], Outcome("failed", "boom"))
-    clock.move(SECOND)
-    assert await journal.prune(clock.now, 2) == 2
-    assert await journal.prune(clock.now, 2) == 1
-    assert await journal.prune(clock.now, 2) == 0
-    for each in old:
-        execution = each.start.execution
-        assert await journal.execution(execution) is None
-        assert await journal.event(execution) is None
-        assert await journal.steps(execution) == []
-        assert await journal.logs(execution) == []
-        assert await journal.attempts(execution) == []
-        assert await journal.signals(execution) == []
-    left = {each.id for each in await journal.executions(Filter())}
-    assert left == {each.start.execution for each in (live, recent, letter)}
-    assert await journal.execution(letter.start.execution) is not None
-    assert await journal.dismiss(letter.start.execution)
-    assert await journal.prune(clock.now, 2) == 1
-    assert await journal.execution(letter.start.execution) is None
-
-
 async def test_every_time_is_the_clocks(journal: Journal, clock: Clock):
     begun = clock.now
     claim = await running(journal)

@@ -19,6 +19,7 @@ from halflap.store.postgres.guard import NOBODYS, OURS, SETTING, unguarded
 from halflap.store.postgres.history import PLACES
 from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.partitions import DAY, Partitions
+from halflap.store.postgres.slots import first_slot, leaves
 from halflap.store.scope import SEEN, WHOLE, Scope
 from halflap.store.store import Store
 from halflap.store.vault import Vault
@@ -105,13 +106,15 @@ async def test_days_of_the_history_that_are_made_later_are_guarded(url: str) -> 
     await Partitions(database).make(day * DAY)
     await database.close()
     with psycopg.connect(url, autocommit=True) as connection:
-        made = connection.execute("SELECT to_regclass(%s)::text", (f"history_{day}",)).fetchone()
-        assert made == (f"history_{day}",)
         assert unguarded(connection) == []
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(
-                f"BEGIN; SET LOCAL ROLE halflap_api; SELECT * FROM history_{day}".encode()
-            )
+        for leaf in leaves(first_slot(day * DAY)):
+            made = connection.execute("SELECT to_regclass(%s)::text", (leaf.name,)).fetchone()
+            assert made == (leaf.name,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(
+                    f"BEGIN; SET LOCAL ROLE halflap_api; SELECT * FROM {leaf.name}".encode()
+                )
+            connection.execute("ROLLBACK")
 
 
 async def test_in_no_scope_there_are_no_rows(url: str) -> None:
@@ -155,9 +158,9 @@ async def test_a_customers_lists_are_found_by_their_indexes(url: str) -> None:
     fill = """
         INSERT INTO history (id, customer, instance, integration, flow, version, revision, state,
             attempt, root, accepted_at, ended_at, reason, received_at, part, head, body, steps,
-            logs, attempts)
+            logs, attempts, slot)
         SELECT 'exe_' || n, CASE n % 5 WHEN 0 THEN %s ELSE 'cus_' || n % 5 END, 'ins_' || n % 5,
-            '', '', '', 1, 'succeeded', 1, '', n, n, '', n, 0, '', '', '', '', ''
+            '', '', '', 1, 'succeeded', 1, '', n, n, '', n, 0, '', '', '', '', '', 0
         FROM generate_series(1, 20000) AS n
     """
     with psycopg.connect(url, autocommit=True) as connection:

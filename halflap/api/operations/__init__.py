@@ -21,6 +21,7 @@ from halflap.api.operations.linting import AT_ONCE, Linting
 from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
+from halflap.api.operations.retaining import Retaining
 from halflap.api.operations.shared import SharedEndpoints
 from halflap.api.operations.versions import Versions
 from halflap.model import CustomerLimits
@@ -74,6 +75,7 @@ class Operations:
         self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
+        self.retaining = Retaining(store)
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
 

@@ -10,9 +10,10 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Engine, Library
 from halflap.api.operations.order import because
-from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
+    PARTS,
     SEALED_HEADERS,
     SYSTEM,
     Clock,
@@ -21,6 +22,7 @@ from halflap.model import (
     FlowKey,
     Instance,
     LogLine,
+    Part,
     Record,
     Replay,
     Start,
@@ -56,6 +58,8 @@ class ExecutionDetail:
     waits_for: str | None
     """The execution whose turn it is in its order, where it has none itself."""
     waits_because: str
+    removed: Mapping[Part, str]
+    """The parts that were kept for a while, with what became of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +144,31 @@ class Executions:
             await self._children(execution),
             ahead,
             "" if ahead is None else because(execution, await self.journal.execution(ahead)),
+            await self.removed(execution),
         )
 
+    async def removed(self, execution: Execution) -> dict[Part, str]:
+        """Which parts of an execution are removed, with what became of each."""
+        kept = await self.journal.kept(execution.id)
+        return {} if kept is None else {p: kept.said(p) for p in PARTS if p in kept.removed}
+
     async def event(self, execution: Execution) -> Event:
-        """An execution's event; `NotFound` where it is no longer kept."""
+        """An execution's event; `Removed` where it is no longer kept."""
         event = await self.journal.event(execution.id)
         if event is None:
-            raise NotFound(f"the event of {execution.id} is no longer kept")
+            raise await self._gone(execution, "event")
         return event
 
     async def seen(self, execution: Execution) -> Seen:
-        """An execution's event to be shown; `NotFound` where it is no longer kept."""
+        """An execution's event to be shown; `Removed` where it is no longer kept."""
         event = await self.viewing.event(execution.id)
         if event is None:
-            raise NotFound(f"the event of {execution.id} is no longer kept")
+            raise await self._gone(execution, "event")
         return event
+
+    async def _gone(self, execution: Execution, part: Part, then: str = "") -> Removed:
+        said = (await self.removed(execution)).get(part, "is no longer kept")
+        return Removed(f"the {part} of {execution.id} {said}{then}")
 
     async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
         """What the author's code logged, after a line."""
@@ -163,8 +177,14 @@ class Executions:
     async def content(
         self, execution: Execution, part: Literal["body", "result", "inputs"], step: str | None
     ) -> Content:
-        """A payload of an execution, whole, to be read in parts."""
-        return await self.viewing.content(execution.id, part, step)
+        """A payload of an execution, whole, to be read in parts; `Removed` where it is no more."""
+        try:
+            return await self.viewing.content(execution.id, part, step)
+        except NotFound:
+            of: Part | None = "event" if part == "body" else "steps" if step else None
+            if of is not None and of in await self.removed(execution):
+                raise await self._gone(execution, of) from None
+            raise
 
     async def cancel(
         self, execution: Execution, reason: str, grace: float | None = None
@@ -234,9 +254,12 @@ class Executions:
             flow = await self._again(execution, again.version)
             if known is not None:
                 known[execution.flow] = flow
-        event = await self.event(execution)
+        event = await self._replayed(execution)
         copied: tuple[Record, ...] = ()
         if again.start == "failed" or (again.start is None and execution.state == "failed"):
+            if "steps" in await self.removed(execution):
+                # Without them, each effect would be repeated: that has to be asked for.
+                raise await self._gone(execution, "steps", "; replay it from the start")
             steps = await self.journal.steps(execution.id)
             copied = tuple(each for each in steps if each.status == "succeeded")
         from_failed = again.start == "failed" or any(e.kind != "trigger" for e in copied)
@@ -273,6 +296,15 @@ class Executions:
             hash = key.version if current is None else current.hash
         await self._check_flow(key, hash)
         return replace(key, version=hash)
+
+    async def _replayed(self, execution: Execution) -> Event:
+        """The event to run again; `Removed`, with what to do, where it is no longer kept."""
+        try:
+            return await self.event(execution)
+        except Removed as error:
+            raise Removed(
+                f"{error.message}, so {execution.id} cannot be replayed; have its sender send it again"
+            ) from error
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:

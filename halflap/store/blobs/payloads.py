@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
-from halflap.errors import BlobLost, StoreError
+from halflap.errors import BlobLost, Removed, StoreError
 from halflap.model import (
     Blob,
     Clock,
@@ -26,9 +26,12 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
+    Part,
     Record,
+    Retention,
     Start,
     StateWrite,
+    removed_after,
 )
 from halflap.store.blobs.blob import (
     MARK,
@@ -40,14 +43,15 @@ from halflap.store.blobs.blob import (
     referred,
 )
 from halflap.store.blobs.checked import Checked
-from halflap.store.blobs.register import Note, Part, Register
+from halflap.store.blobs.register import Note, Noted, Register
+from halflap.store.blobs.register import Part as BlobPart
+from halflap.store.classes import DAY, is_over
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
 from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
 log = structlog.get_logger("halflap.store")
 
-DAY: Micros = 86_400_000_000
 GRACE: Micros = DAY
 """How long a blob may be there before the execution that it belongs to."""
 LONGEST_SECONDS = 3_600.0
@@ -56,6 +60,9 @@ LATER: Micros = 30_000_000
 WHOLE = 8 * 1024 * 1024
 """The largest body that is held in memory."""
 SWEPT_AT_ONCE = 100
+LOOKED_AT = 1_000
+"""How many blobs each sweep looks at."""
+OF_PART: dict[str, Part | None] = {"event": "event", "step": "steps", "log": "logs"}
 
 
 class Payloads:
@@ -79,6 +86,7 @@ class Payloads:
         self._over = over
         self._whole = whole
         self._fresh: set[str] = set()
+        self._swept_to = ""
 
     def within(self, scope: Scope) -> Payloads:
         """These payloads for whoever is in a scope: those of what it sees of the journal."""
@@ -222,17 +230,25 @@ class Payloads:
 
     # -- away -----------------------------------------------------------------------------------
 
-    async def prune(self, ended_before: Micros, limit: int) -> int:
-        gone = await self.journal.prune(ended_before, limit)
+    async def prune(self, limit: int) -> bool:
+        more = await self.journal.prune(limit)
         await self.sweep()
-        return gone
+        return more
 
-    async def sweep(self, limit: int = SWEPT_AT_ONCE) -> int:
-        """Remove up to `limit` blobs whose execution is gone, or never came; returns how many."""
-        keys = await self._register.stray(self._clock() - GRACE, limit)
-        if keys:
-            await self.blobs.delete(keys)
-            await self._register.forget(keys)
+    async def sweep(self) -> int:
+        """Remove blobs that were kept for long enough, or whose execution is gone or never came.
+
+        Looks at some of them, and the next time at the next ones; returns how many went.
+        """
+        page = await self._register.page(self._swept_to, LOOKED_AT)
+        self._swept_to = page[-1].key if len(page) == LOOKED_AT else ""
+        held = await self.journal.classes()
+        now = self._clock()
+        keys = [each.key for each in page if _is_stray(each, held, now)]
+        for at in range(0, len(keys), SWEPT_AT_ONCE):
+            some = keys[at : at + SWEPT_AT_ONCE]
+            await self.blobs.delete(some)
+            await self._register.forget(some)
         return len(keys)
 
     async def blobs_of(self, customer: str) -> int:
@@ -266,7 +282,7 @@ class Payloads:
     def _start(self, start: Start, outgoing: _Outgoing) -> Start:
         event, customer = start.event, start.flow.customer
 
-        def keep(data: bytes | None, part: Part) -> Any:
+        def keep(data: bytes | None, part: BlobPart) -> Any:
             return outgoing.keep(customer, start.execution, data, part)
 
         body = keep(event.body, "event") if event.large is None else reference(event.large)
@@ -303,7 +319,7 @@ class Payloads:
             return list(records), list(logs), result
         outgoing = _Outgoing(self)
 
-        def keep(data: bytes | None, part: Part) -> Any:
+        def keep(data: bytes | None, part: BlobPart) -> Any:
             return outgoing.keep(customer, lease.execution, data, part)
 
         kept = [_each(record, keep) for record in records]
@@ -338,11 +354,10 @@ class Payloads:
         inputs, result = record.inputs, record.result
         if not (is_reference(inputs) or is_reference(result)):
             return record
-        what = f"{execution}, step {record.path}"
         return replace(
             record,
-            inputs=await self._value(inputs, what, "inputs"),
-            result=await self._value(result, what, "result"),
+            inputs=await self._value(inputs, execution, "inputs", record.path),
+            result=await self._value(result, execution, "result", record.path),
         )
 
     async def _line(self, line: LogLine, execution: str) -> LogLine:
@@ -350,13 +365,34 @@ class Payloads:
             return line
         return replace(line, fields=await self._value(line.fields, execution, "log"))
 
-    async def _value(self, data: Any, whose: str, part: str) -> Any:
+    async def _value(
+        self,
+        data: Any,
+        execution: str,
+        part: Literal["event", "inputs", "result", "log"],
+        step: str = "",
+    ) -> Any:
         if not is_reference(data):
             return data
         try:
             return b"".join([chunk async for chunk in self.read(referred(data))])
         except BlobLost as error:
+            of: BlobPart = "step" if part == "inputs" or step else part
+            if (removed := await self.removed(execution, of)) is not None:
+                raise removed from error
+            whose = f"{execution}, step {step}" if step else execution
             raise BlobLost(what=f"the {part} of {whose}", where=error.where) from error
+
+    async def removed(self, execution: str, part: BlobPart) -> Removed | None:
+        """What to say of a payload that is not there, where its time is over."""
+        found, kept = await self.journal.execution(execution), await self.journal.kept(execution)
+        if found is None or found.ended_at is None or kept is None:
+            return None
+        days = kept.retention.blob_days(OF_PART.get(part))
+        if not is_over(days, found.ended_at, self._clock()):
+            return None
+        what = f"the large {part} of {execution} {removed_after(days)}"
+        return Removed(f"{what}, as its retention says (halflap instances retention)")
 
     async def put(self, notes: Sequence[Note], writes: Sequence[Awaitable[None]]) -> None:
         """Note blobs, then write them."""
@@ -375,7 +411,7 @@ class _Outgoing:
         self._notes: list[Note] = []
         self._data: list[bytes] = []
 
-    def keep(self, customer: str, execution: str, data: bytes | None, part: Part) -> Any:
+    def keep(self, customer: str, execution: str, data: bytes | None, part: BlobPart) -> Any:
         """What the row is to have of a payload: itself, or a reference to it."""
         if data is None or not self._payloads.is_large(data):
             return data
@@ -408,6 +444,16 @@ def _refers(event: Event, history: Sequence[Record]) -> bool:
     return is_reference(event.body) or any(
         is_reference(each.result) or is_reference(each.inputs) for each in history
     )
+
+
+def _is_stray(blob: Noted, held: Mapping[int, Retention], now: Micros) -> bool:
+    """Whether nobody refers to a blob any more, or it was kept for as long as it was to be."""
+    if not blob.there:
+        return blob.at < now - GRACE
+    if blob.ended_at is None or blob.retention is None:
+        return False
+    retention = held.get(blob.retention, held[0])
+    return is_over(retention.blob_days(OF_PART.get(blob.part)), blob.ended_at, now)
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:

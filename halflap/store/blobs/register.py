@@ -12,10 +12,8 @@ from halflap.store.job import Connection, Database
 Part = Literal["event", "step", "log", "result"]
 
 INSERT = "INSERT INTO blobs (key, execution, part, size, at) VALUES (?, ?, ?, ?, ?)"
-STRAY = """
-SELECT key FROM blobs WHERE at < ?
-    AND NOT EXISTS (SELECT 1 FROM known WHERE known.id = blobs.execution) LIMIT ?
-"""
+PAGE = "SELECT key, execution, part, at FROM blobs WHERE key > ? ORDER BY key LIMIT ?"
+WHOSE = "SELECT id, ended_at, retention FROM known WHERE id IN ({marks})"
 FORGET = "DELETE FROM blobs WHERE key = ?"
 CUSTOMER = "SELECT customer FROM known WHERE id = ?"
 COUNT = "SELECT count(*) FROM blobs WHERE key >= ? AND key < ?"
@@ -30,6 +28,22 @@ class Note:
     execution: str
     part: Part
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A blob that was noted at a time, and how its execution is.
+
+    `there`: in the store. `ended_at`, `retention`: when it ended, in which class; None where it has
+    not, or is kept whole as a dead letter.
+    """
+
+    key: str
+    part: Part
+    at: Micros
+    there: bool
+    ended_at: Micros | None
+    retention: int | None
 
 
 class Register:
@@ -49,9 +63,22 @@ class Register:
 
         await self._database.write(job)
 
-    async def stray(self, before: Micros, limit: int) -> list[str]:
-        """Blobs that were noted before a time, and whose execution is not (or no longer) there."""
-        return await self._keys(STRAY, before, limit)
+    async def page(self, after: str, limit: int) -> list[Noted]:
+        """The blobs that come after a key, with how the executions are that they belong to."""
+
+        def job(connection: Connection) -> list[Noted]:
+            page = connection.execute(PAGE, (after, limit)).fetchall()
+            ids = sorted({row[1] for row in page})
+            known: dict[str, tuple[Micros | None, int | None]] = {}
+            if ids:
+                whose = WHOSE.format(marks=", ".join("?" * len(ids)))
+                known = {row[0]: (row[1], row[2]) for row in connection.execute(whose, ids)}
+            return [
+                Noted(key, part, at, execution in known, *known.get(execution, (None, None)))
+                for key, execution, part, at in page
+            ]
+
+        return await self._database.read(job)
 
     async def of_customer(self, customer: str, limit: int) -> list[str]:
         """Some of a customer's blobs."""

@@ -12,6 +12,7 @@ from halflap.errors import BlobLost, NotFound
 from halflap.model import Blob, Event, Execution, LogLine, Record
 from halflap.store.blobs.blob import is_reference, referred
 from halflap.store.blobs.payloads import Payloads
+from halflap.store.blobs.register import Part
 from halflap.store.history import missing
 from halflap.store.protocol import Journal
 
@@ -65,7 +66,9 @@ class Viewing:
     async def execution(self, execution: str) -> Execution | None:
         """As the journal's; a large result is a word about it."""
         found = await self._journal.execution(execution)
-        return None if found is None else replace(found, result=await self._value(found.result))
+        if found is None or not is_reference(found.result):
+            return found
+        return replace(found, result=await self._value(found.result, execution, "result"))
 
     async def event(self, execution: str) -> Seen | None:
         """An event, with the beginning of its body where that is large."""
@@ -76,14 +79,17 @@ class Viewing:
         try:
             body = await self._beginning(blob, BODY + 1)
         except BlobLost as error:
-            return Seen(replace(event, body=b""), blob.size, error.message)
+            why = await self._payloads.removed(execution, "event") or error
+            return Seen(replace(event, body=b""), blob.size, why.message)
         return Seen(replace(event, body=body), blob.size)
 
     async def steps(self, execution: str) -> list[Record]:
         """As the journal's; what is large is a word about it."""
         return [
             replace(
-                each, inputs=await self._value(each.inputs), result=await self._value(each.result)
+                each,
+                inputs=await self._value(each.inputs, execution, "step"),
+                result=await self._value(each.result, execution, "step"),
             )
             if is_reference(each.inputs) or is_reference(each.result)
             else each
@@ -93,7 +99,7 @@ class Viewing:
     async def logs(self, execution: str, after: int) -> list[tuple[int, LogLine]]:
         """As the journal's; what is large is a word about it."""
         return [
-            (number, replace(line, fields=await self._value(line.fields) or b""))
+            (number, replace(line, fields=await self._value(line.fields, execution, "log") or b""))
             for number, line in await self._journal.logs(execution, after)
         ]
 
@@ -122,7 +128,7 @@ class Viewing:
             raise NotFound(f"{execution} has no {part}, or it is no longer kept")
         return Content(data, self._payloads)
 
-    async def _value(self, data: bytes | None) -> bytes | None:
+    async def _value(self, data: bytes | None, execution: str, part: Part) -> bytes | None:
         if self._payloads is None or data is None or not is_reference(data):
             return data
         blob = referred(data)
@@ -131,7 +137,8 @@ class Viewing:
                 return await self._beginning(blob, None)
             beginning = (await self._beginning(blob, BEGINNING)).decode(errors="replace")
         except BlobLost as error:
-            return msgspec.json.encode({"$lost": {"size": blob.size, "note": error.message}})
+            why = await self._payloads.removed(execution, part) or error
+            return msgspec.json.encode({"$lost": {"size": blob.size, "note": why.message}})
         note = f"cut: these are the first {BEGINNING:,} of {blob.size:,} bytes"
         cut = {"size": blob.size, "beginning": beginning, "note": note}
         return msgspec.json.encode({"$cut": cut})

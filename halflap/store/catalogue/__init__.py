@@ -16,6 +16,7 @@ from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.notes import Counters, Rejections
+from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
 from halflap.store.catalogue.tokens import Tokens
@@ -41,6 +42,7 @@ class Catalogue:
         self.endpoints = Endpoints(writer, vault, clock)
         self.shared = SharedEndpoints(writer, vault, clock)
         self.subscriptions = Subscriptions(writer, vault, clock)
+        self.retentions = Retentions(writer)
         self.bulks = Bulks(writer, clock)
         self.tokens = Tokens(writer, clock)
         self.rejections = Rejections(writer.database)

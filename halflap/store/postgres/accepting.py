@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
+from halflap.store.classes import DAY
 from halflap.store.place import rule_of
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import Admission, Standing
@@ -16,6 +17,7 @@ from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
+from halflap.store.postgres.slots import first_slot, made_at
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.reading import replay_text
 from halflap.store.recording import unheld
@@ -70,7 +72,7 @@ SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS
 # An id that was just made has not ended on an earlier day than it was made on.
 ENDED = """
 SELECT id FROM letters WHERE id = ANY(%s)
-UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND ended_at >= %s
+UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND slot >= %s
 """
 TAKE_BACK = """
 WITH event AS (DELETE FROM events WHERE execution = ANY(%s))
@@ -86,7 +88,6 @@ WHERE executions.id = w.id RETURNING executions.id
 """
 COUNT_LETTERS = COUNT_LIVE.replace("executions", "letters")
 COUNT_HISTORY = COUNT_LIVE.replace("executions", "history")
-DAY: Micros = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +163,17 @@ class _Row:
 class Accepting:
     """Accepts what many callers brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Acceptance], worker: str, limited: bool = False) -> None:
-        """`limited` says that every customer has limits, so that nothing is claimed here."""
+    def __init__(
+        self, items: Sequence[Acceptance], worker: str, *, limited: bool, apart: bool
+    ) -> None:
+        """`limited` says that every customer has limits, so that nothing is claimed here.
+
+        `apart` says that the server keeps some parts of what has ended for less than the whole.
+        """
         self._items = items
         self._worker = worker
         self._limited = limited
+        self._apart = apart
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
         self._firsts: Any = None
@@ -263,12 +270,12 @@ class Accepting:
             parents = {id: inserts[id].entry.start.parent or "" for id in kept}
             orphans = {id: each for id, each in parents.items() if each in self._orphans}
             await lineage.cancel_orphans(connection, orphans)
-            await admission.enter(connection, self._locks, kept, self._now)
+            await admission.enter(connection, self._locks, kept, self._now, apart=self._apart)
             self._answer(inserts, kept, admission)
         if duplicates:
             await _count(connection, duplicates)
         if replayed := [e for e in self._replayed() if not self._ends(e, inserts, admission)]:
-            dismissed = await dismiss(connection, replayed)
+            dismissed = await dismiss(connection, replayed, apart=self._apart)
             freed = await ordering.leave(connection, dismissed)
             await ordering.settle(connection, freed, self._now)
         return list(self._items)
@@ -315,8 +322,8 @@ class Accepting:
                 Blobs(each.event.body for each in starts),
             ),
         )
-        since = min(_made_at(each, self._now) for each in inserts) - DAY
-        ended = await connection.execute(ENDED, (ids, ids, since), binary=True)
+        since = min(made_at(each, self._now) for each in inserts) - DAY
+        ended = await connection.execute(ENDED, (ids, ids, first_slot(since)), binary=True)
         kept = {row[0] for row in await inserted.fetchall()}
         over = kept & {row[0] for row in await ended.fetchall()}
         if over:
@@ -388,18 +395,3 @@ async def _count(connection: Connection, duplicates: Counter[str]) -> None:
             del left[row[0]]
         if not left:
             return
-
-
-_digits = {digit: value for value, digit in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
-
-
-def _made_at(execution: str, now: Micros) -> Micros:
-    """When an id was made, as it says itself; 0 where it says nothing, or the future."""
-    digits = execution.rpartition("_")[2]
-    if len(digits) != 26 or not set(digits) <= _digits.keys():
-        return 0
-    stamp = 0
-    for digit in digits[:10]:
-        stamp = stamp << 5 | _digits[digit]
-    made = stamp * 1000
-    return made if made <= now + DAY else 0

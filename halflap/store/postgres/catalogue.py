@@ -161,6 +161,11 @@ CREATE TABLE counters (
     PRIMARY KEY (instance, flow, what)
 );
 
+CREATE TABLE retentions (
+    name text COLLATE "C" PRIMARY KEY,
+    kept text NOT NULL
+);
+
 CREATE TABLE bulks (
     id text COLLATE "C" PRIMARY KEY,
     verb text NOT NULL,

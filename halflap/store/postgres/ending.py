@@ -1,4 +1,8 @@
-"""How executions leave the live tables: each with all that is left of it, into one row."""
+"""How executions leave the live tables: each with all that is left of it.
+
+A letter is one row. So is what enters the history, as long as all of it goes at once: in class 0, where
+the server keeps no part for less than the whole. Otherwise each part has a row of its own beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from halflap.model import Micros
+from halflap.store import classes
+from halflap.store.classes import DAY
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.slots import CLASSES
 
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
@@ -16,24 +23,41 @@ KEPT = (
     " order_rule, replay"
 )
 EVENT = "received_at, part, head, body"
-NEW = "state, failure, ended_at, reason, result, steps, logs, attempts"
-MOVE = f"""
+NEW = "state, failure, ended_at, reason, result, attempts, steps, logs"
+ENDING = f"""
 WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
-    event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *)
-INSERT INTO {{into}} ({KEPT}, {EVENT}, {NEW})
-SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
-    {", ".join(f"event.{each}" for each in EVENT.split(", "))},
-    {", ".join(f"w.{each}" for each in NEW.split(", "))}
-FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
-    %s::bytea[], %s::bytea[], %s::bytea[]) AS w (id, {NEW})
-JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id
+    event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *),
+    ended AS (SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
+        {", ".join(f"event.{each}" for each in EVENT.split(", "))},
+        {", ".join(f"w.{each}" for each in NEW.split(", "))}
+        FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
+            %s::bytea[], %s::bytea[], %s::bytea[]) AS w (id, {NEW})
+        JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
-MOVE_TO = {into: MOVE.format(into=into) for into in ("letters", "history")}
-DISMISS = f"""
-WITH gone AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)
-INSERT INTO history ({KEPT}, {EVENT}, {NEW}) SELECT {KEPT}, {EVENT}, {NEW} FROM gone
-RETURNING id
+DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
+ROW = f"{KEPT}, received_at, part, {NEW.removesuffix(', steps, logs')}"
+TO_LETTERS = (
+    f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW})"  # noqa: S608
+    f" SELECT {KEPT}, {EVENT}, {NEW} FROM ended"
+)
+# Steps and lines are lists; an empty one has one byte, and is not worth keeping.
+TO_HISTORY = f"""
+, classed AS (SELECT *, {classes.OF.format(of="ended")} AS class FROM ended),
+    placed AS MATERIALIZED (SELECT {KEPT}, {EVENT}, {NEW},
+        ended_at / {DAY} * {CLASSES} + class AS slot, class > 0 OR %s AS apart FROM classed),
+    entered AS (INSERT INTO history ({ROW}, slot, head, body, steps, logs)
+        SELECT {ROW}, slot, CASE WHEN NOT apart THEN head END, CASE WHEN NOT apart THEN body END,
+            CASE WHEN NOT apart AND length(steps) > 1 THEN steps END,
+            CASE WHEN NOT apart AND length(logs) > 1 THEN logs END
+        FROM placed),
+    kept AS (INSERT INTO parts (slot, execution, kind, data, head)
+        SELECT slot, id, 1, body, head FROM placed WHERE apart
+        UNION ALL SELECT slot, id, 2, steps, NULL FROM placed WHERE apart AND length(steps) > 1
+        UNION ALL SELECT slot, id, 3, logs, NULL FROM placed WHERE apart AND length(logs) > 1)
+SELECT id FROM placed
 """  # noqa: S608
+MOVE_TO = {"letters": ENDING + TO_LETTERS, "history": ENDING + TO_HISTORY}
+DISMISS = DISMISSED + TO_HISTORY
 STEPS = "SELECT execution, path, seq, status, data FROM steps WHERE execution = ANY(%s)"
 LINES = """
 SELECT execution, number, data FROM logs WHERE execution = ANY(%s) ORDER BY execution, number
@@ -87,9 +111,17 @@ async def left(connection: Connection, executions: Collection[str]) -> dict[str,
 
 
 async def move(
-    connection: Connection, ends: Sequence[End], left: dict[str, Left], *, live: dict[str, Left]
+    connection: Connection,
+    ends: Sequence[End],
+    left: dict[str, Left],
+    *,
+    live: dict[str, Left],
+    apart: bool,
 ) -> None:
-    """Move executions out of the live tables; `live` is what these still have of `left`."""
+    """Move executions out of the live tables; `live` is what these still have of `left`.
+
+    `apart` says that the server keeps some parts for less than the whole.
+    """
     for into in ("history", "letters"):
         some = [each for each in ends if (each.state == "failed") == (into == "letters")]
         if not some:
@@ -107,9 +139,10 @@ async def move(
                 Numbers(each.at for each in some),
                 Blobs(each.reason for each in some),
                 Blobs(each.result for each in some),
+                Blobs(rows.pack_attempts(each.attempts) for each in what),
                 Blobs(rows.pack_steps(each.steps.values()) for each in what),
                 Blobs(rows.pack_lines(each.logs) for each in what),
-                Blobs(rows.pack_attempts(each.attempts) for each in what),
+                *((apart,) if into == "history" else ()),
             ),
         )
     for table in CLEAN:
@@ -118,7 +151,7 @@ async def move(
             await connection.execute(CLEAN[table].encode(), (Texts(ids),))
 
 
-async def dismiss(connection: Connection, executions: Collection[str]) -> set[str]:
+async def dismiss(connection: Connection, executions: Collection[str], *, apart: bool) -> set[str]:
     """Make dead letters history; returns those that were any."""
-    cursor = await connection.execute(DISMISS, (Texts(executions),), binary=True)
+    cursor = await connection.execute(DISMISS.encode(), (Texts(executions), apart), binary=True)
     return {row[0] for row in await cursor.fetchall()}

@@ -7,23 +7,33 @@ from typing import Any
 
 from halflap.model import (
     ENDED,
+    PARTS,
+    Clock,
     Event,
     Execution,
     ExecutionState,
+    Kept,
     LogLine,
     Outcome,
+    Part,
     Paused,
     Record,
+    Retention,
     Tally,
 )
+from halflap.store import classes
+from halflap.store.classes import DAY
 from halflap.store.history import outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.database import Ways
+from halflap.store.postgres.slots import CLASSES, KINDS, first_slot, made_at
 from halflap.store.protocol import Attempt, Filter
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
+SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
+"""What nothing that has an id can be in is passed over: the slots of the days before it was made."""
 ONE = " UNION ALL ".join(
-    f"SELECT {columns} FROM {place} WHERE id = %(id)s"  # noqa: S608
+    f"SELECT {columns} FROM {place} WHERE id = %(id)s{SINCE[place]}"  # noqa: S608
     for place, columns in PLACES.items()
 )
 TALLY = """
@@ -32,37 +42,59 @@ FROM ({places}) AS found (customer, instance, integration, flow, version, state,
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
 """
-EVENT = " UNION ALL ".join(
-    f"SELECT received_at, part, head, body FROM {place} WHERE {id} = %(id)s"  # noqa: S608
-    for place, id in (("events", "execution"), ("letters", "id"), ("history", "id"))
+# One slot is looked into: the row's. A part is in the row, or beside it.
+IN_ROW = "FROM history WHERE id = %(id)s AND slot >= %(since)s"
+PART = (
+    "FROM history JOIN parts ON parts.slot = history.slot AND execution = history.id"
+    " AND kind = {kind} WHERE history.id = %(id)s AND history.slot >= %(since)s"
 )
-STEPS = """
+EVENT = f"""
+SELECT received_at, part, head, body FROM events WHERE execution = %(id)s
+UNION ALL SELECT received_at, part, head, body FROM letters WHERE id = %(id)s
+UNION ALL SELECT received_at, part, head, body {IN_ROW} AND body IS NOT NULL
+UNION ALL SELECT received_at, part, parts.head, data {PART.format(kind=1)}
+"""  # noqa: S608
+STEPS = f"""
 SELECT data, false FROM steps WHERE execution = %(id)s
 UNION ALL SELECT steps, true FROM letters WHERE id = %(id)s
-UNION ALL SELECT steps, true FROM history WHERE id = %(id)s
-"""
-LINES = """
+UNION ALL SELECT steps, true {IN_ROW} AND steps IS NOT NULL
+UNION ALL SELECT data, true {PART.format(kind=2)}
+"""  # noqa: S608
+LINES = f"""
 SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
 UNION ALL SELECT NULL, logs FROM letters WHERE id = %(id)s
-UNION ALL SELECT NULL, logs FROM history WHERE id = %(id)s
+UNION ALL SELECT NULL, logs {IN_ROW} AND logs IS NOT NULL
+UNION ALL SELECT NULL, data {PART.format(kind=3)}
 ORDER BY 1
-"""
+"""  # noqa: S608
 ATTEMPTS = """
 SELECT number, started_at, ended_at, how, failure, NULL::bytea FROM attempts
     WHERE execution = %(id)s
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM letters WHERE id = %(id)s
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM history WHERE id = %(id)s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM history
+    WHERE id = %(id)s AND slot >= %(since)s
 ORDER BY 1
 """
+KEPT = f"""
+SELECT NULL::bigint, NULL::bigint, NULL::smallint[] FROM executions WHERE id = %(id)s
+UNION ALL SELECT NULL, NULL, NULL FROM letters WHERE id = %(id)s
+UNION ALL SELECT slot, ended_at, ARRAY(SELECT kind FROM parts
+        WHERE parts.slot = history.slot AND execution = history.id
+    UNION ALL SELECT kind FROM (VALUES (1::smallint, body), (2::smallint, steps),
+        (3::smallint, logs)) AS own (kind, data) WHERE data IS NOT NULL)
+    {IN_ROW}
+"""  # noqa: S608
 
 
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
 
     _database: Ways
+    _clock: Clock
+    default_retention: Retention
 
     async def execution(self, execution: str) -> Execution | None:
-        found = await self._database.fetch(ONE, {"id": execution})
+        found = await self._of(ONE, execution)
         return rows.execution(found[0]) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
@@ -108,18 +140,18 @@ class History:
         return [Tally(*row[:6], reason=row[6].decode(), count=int(row[7])) for row in found]
 
     async def event(self, execution: str) -> Event | None:
-        found = await self._database.fetch(EVENT, {"id": execution})
+        found = await self._of(EVENT, execution)
         return rows.event(found[0]) if found else None
 
     async def steps(self, execution: str) -> list[Record]:
         records: list[Record] = []
-        for data, whole in await self._database.fetch(STEPS, {"id": execution}):
+        for data, whole in await self._of(STEPS, execution):
             records += rows.unpack_steps(data) if whole else [rows.record(data)]
         return sorted(records, key=lambda record: record.seq)
 
     async def logs(self, execution: str, after: int = 0) -> list[tuple[int, LogLine]]:
         lines: list[tuple[int, LogLine]] = []
-        for number, data in await self._database.fetch(LINES, {"id": execution, "after": after}):
+        for number, data in await self._of(LINES, execution, after=after):
             if number is not None:
                 lines.append((number, rows.log_line(data)))
             else:
@@ -128,9 +160,27 @@ class History:
 
     async def attempts(self, execution: str) -> list[Attempt]:
         attempts: list[Attempt] = []
-        for *row, whole in await self._database.fetch(ATTEMPTS, {"id": execution}):
+        for *row, whole in await self._of(ATTEMPTS, execution):
             attempts += [rows.attempt(row)] if whole is None else rows.unpack_attempts(whole)
         return attempts
+
+    async def kept(self, execution: str) -> Kept | None:
+        found = await self._of(KEPT, execution)
+        if not found:
+            return None
+        slot, ended_at, there = found[0]
+        if slot is None:
+            return Kept(Retention())
+        held = classes.merged(await self._database.fetch(classes.ALL), self.default_retention)
+        retention = held.get(slot % CLASSES, self.default_retention)
+        now = self._clock()
+        removed: list[Part] = [
+            part
+            for part in PARTS
+            if KINDS[part] not in there
+            and (part == "event" or classes.is_over(retention.days(part), ended_at, now))
+        ]
+        return Kept(retention, frozenset(removed))
 
     async def waits_for(self, execution: str) -> str | None:
         found = await self._database.fetch(ordering.WAITS_FOR, (execution,))
@@ -146,6 +196,10 @@ class History:
 
     async def outcome(self, execution: str) -> Outcome | None:
         return outcome_of(execution, await self.execution(execution))
+
+    async def _of(self, sql: str, execution: str, **values: Any) -> list[Any]:
+        since = first_slot(max(made_at(execution, self._clock()) - DAY, 0))
+        return await self._database.fetch(sql, {"id": execution, "since": since, **values})
 
 
 def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:

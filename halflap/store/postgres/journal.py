@@ -19,6 +19,7 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
+    Retention,
     Sent,
     Signal,
     Start,
@@ -28,14 +29,15 @@ from halflap.store.history import missing
 from halflap.store.postgres import claiming, ending, ordering, signalling, unclean
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
-from halflap.store.postgres.columns import Texts
+from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import Database, Ways
 from halflap.store.postgres.gates import MOVING, PAUSED, Gate
 from halflap.store.postgres.hints import Hints
 from halflap.store.postgres.history import History
 from halflap.store.postgres.locking import Locks, lock
-from halflap.store.postgres.partitions import DAY, Partitions
+from halflap.store.postgres.partitions import Partitions
+from halflap.store.postgres.pruning import Pruning
 from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
 from halflap.store.postgres.traffic import Traffic
@@ -53,31 +55,23 @@ SIGNALS = "SELECT name, payload FROM signals WHERE execution = %s ORDER BY id"
 CANCELLED = """
 SELECT id, cancelling, cut_at FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
 """
-# What ended today, and what has no day of its own; the other days are dropped whole.
-PRUNE = """
-DELETE FROM history WHERE (id, ended_at) IN (
-    SELECT id, ended_at FROM history WHERE ended_at < %(before)s AND ended_at >= %(today)s
-    UNION ALL SELECT id, ended_at FROM history_other WHERE ended_at < %(before)s
-        AND ended_at < %(today)s LIMIT %(limit)s)
-"""
-PRUNE_DEDUPE = """
-DELETE FROM dedupe WHERE (instance, flow, key) IN (
-    SELECT instance, flow, key FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
-    LIMIT %s FOR UPDATE SKIP LOCKED)
-"""
 ERASED = "SELECT id FROM executions WHERE instance = %s ORDER BY id LIMIT %s FOR UPDATE"
+ERASE_HISTORY = """
+DELETE FROM history WHERE (id, slot) IN
+    (SELECT id, slot FROM history WHERE instance = %s LIMIT %s)
+RETURNING id, slot
+"""
+ERASE_PARTS = """
+DELETE FROM parts WHERE (execution, slot) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
+"""
 ERASE = (
     "DELETE FROM letters WHERE id IN (SELECT id FROM letters WHERE instance = %s LIMIT %s)",
-    "DELETE FROM history WHERE (id, ended_at) IN"
-    " (SELECT id, ended_at FROM history WHERE instance = %s LIMIT %s)",
     "DELETE FROM dedupe WHERE (instance, flow, key) IN"
     " (SELECT instance, flow, key FROM dedupe WHERE instance = %s LIMIT %s)",
 )
-PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
-FORGOTTEN: Micros = 7 * DAY
 
 
-class PostgresJournal(History, State, Traffic):
+class PostgresJournal(History, Pruning, State, Traffic):
     """The journal's verbs over one PostgreSQL database (see store/protocol.py).
 
     worker: what this process calls itself; its claims bear the name. By default a new one each
@@ -95,6 +89,8 @@ class PostgresJournal(History, State, Traffic):
             database.own_clock.on_set_back = self._hasten
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
+        self.default_retention = Retention()
+        self._emptied = {}
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
@@ -233,9 +229,10 @@ class PostgresJournal(History, State, Traffic):
     ) -> Literal["ended", "asked", "over"]:
         now = self._clock()
         kept = text(reason).encode()
+        apart = self.default_retention.is_apart
         await self._partitions.make(now)
         done = await self._database.write(
-            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at)
+            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at, apart=apart)
         )
         if done is None:
             raise missing(execution)
@@ -306,19 +303,6 @@ class PostgresJournal(History, State, Traffic):
         while await self._database.write(part):
             pass
 
-    async def prune(self, ended_before: Micros, limit: int) -> int:
-        now = self._clock()
-        await self._partitions.make(now)
-        dropped = await self._partitions.drop(ended_before)
-        values = {"before": ended_before, "today": now // DAY * DAY, "limit": limit}
-
-        async def job(connection: Connection) -> int:
-            await connection.execute(PRUNE_DEDUPE, (now, limit))
-            await connection.execute(PRUNE_WRITERS, (now - FORGOTTEN,))
-            return await changed(connection, PRUNE, values)
-
-        return dropped + await self._database.write(job)
-
     async def instances_of(self, customer: str) -> list[str]:
         sql = "SELECT DISTINCT instance FROM known WHERE customer = %s"
         return sorted(row[0] for row in await self._database.fetch(sql, (customer,)))
@@ -334,7 +318,12 @@ class PostgresJournal(History, State, Traffic):
                     sql = f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
                     await connection.execute(sql.encode(), (ids,))
                 await connection.execute("DELETE FROM executions WHERE id = ANY(%s)", (ids,))
-            gone = len(ids.values)
+            cursor = await connection.execute(ERASE_HISTORY, values, binary=True)
+            past = await cursor.fetchall()
+            if past:
+                columns = (Texts(row[0] for row in past), Numbers(row[1] for row in past))
+                await connection.execute(ERASE_PARTS, columns)
+            gone = len(ids.values) + len(past)
             for sql in ERASE:
                 gone += await changed(connection, sql, values)
             return gone
@@ -343,8 +332,9 @@ class PostgresJournal(History, State, Traffic):
 
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
+        apart = self.default_retention.is_apart
         dismissed = await self._database.write(
-            lambda c: unclean.dismiss(c, self._locks, execution, now)
+            lambda c: unclean.dismiss(c, self._locks, execution, now, apart=apart)
         )
         if dismissed:
             self.hints.send()
@@ -360,6 +350,8 @@ class PostgresJournal(History, State, Traffic):
         accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
         writes = [each for each in items if isinstance(each, Writing)]
 
+        apart = self.default_retention.is_apart
+
         async def job(connection: Connection) -> None:
             locks = [number for each in accepts for number in each.locks(self._locks)]
             locks += await locks_of_replayed(connection, accepts, self._locks)
@@ -369,12 +361,13 @@ class PostgresJournal(History, State, Traffic):
                 Accepting(
                     accepts,
                     self._worker,
-                    bool(self.default_limits.concurrency or self.default_limits.rate),
+                    limited=bool(self.default_limits.concurrency or self.default_limits.rate),
+                    apart=apart,
                 )
                 if accepts
                 else None
             )
-            recording = Recording(writes, self._number) if writes else None
+            recording = Recording(writes, self._number, apart=apart) if writes else None
             if accepting is not None:
                 await accepting.look(connection, self._locks)
             if recording is not None:

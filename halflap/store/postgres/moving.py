@@ -6,7 +6,7 @@ everything twice. A move that was ended anywhere is gone on with by moving again
 
 Tables of the same name are copied row by row, whatever their columns are; a column that PostgreSQL
 lacks is an error. Executions go where they live there: what has not ended to the live tables, the
-rest, with all that is left of it, into one row of `letters` or `history`.
+rest into `letters`, or into `history` and `parts`, in the slots that they would be in.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from halflap.errors import ConfigError, InDoubt, StoreError
 from halflap.model import LogLine
 from halflap.store import canary, reading
 from halflap.store._file import Lock
+from halflap.store.classes import DAY
 from halflap.store.once import sync_names
 from halflap.store.postgres import ordering, rows
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.guard import copyable
+from halflap.store.postgres.guard import copyable, forced
 from halflap.store.postgres.jobs import connect
+from halflap.store.postgres.partitions import ATTACH, CREATE, NAMES
+from halflap.store.postgres.slots import CLASSES, KINDS, leaves
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
 
@@ -45,6 +48,12 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
 ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed"})
+RETENTION = frozenset({"retention", "removed"})
+"""Columns that say where an execution goes, or what is there of it anyway."""
+SLOTS = f"""
+SELECT DISTINCT ended_at / {DAY} * {CLASSES} + retention FROM executions
+WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
+"""  # noqa: S608
 GENERATED = "lane"
 """A column of the executions that says itself what it is."""
 MARK = "moved_from"
@@ -190,6 +199,7 @@ class _Copying:
         for table in self._in_order():
             if table not in OWN_WAY:
                 yield table, self._alike(table)
+        self._make_slots()
         yield "executions", self._executions()
         yield "orders", self._orders()
 
@@ -211,6 +221,16 @@ class _Copying:
         count = self._put(table, columns, (dict(zip(names, row, strict=True)) for row in found))
         self._compare(table, count, f"SELECT count(*) FROM {table}{skip}")  # noqa: S608
         return count
+
+    def _make_slots(self) -> None:
+        found = self._target.execute(NAMES.encode()).fetchall()
+        there = {name for (name,) in found}
+        for (slot,) in self._source.execute(SLOTS).fetchall():
+            for leaf in leaves(slot):
+                if leaf.name not in there:
+                    made = CREATE.format(leaf=leaf) + forced(leaf.name)
+                    self._target.execute(made.encode())
+                    self._target.execute(ATTACH.format(leaf=leaf).encode())
 
     def _executions(self) -> int:
         (total,) = self._source.execute("SELECT count(*) FROM executions").fetchone()
@@ -248,7 +268,7 @@ class _Copying:
             if row["state"] in LIVE:
                 _add_live(into, row, events[id], *left)
             else:
-                _add_ended(into, row, events[id], *left)
+                _add_ended(into, row, events.get(id), *left)
         for table, put in into.items():
             self._put(table, self._columns_of(table, put[0]), put)
 
@@ -317,7 +337,7 @@ def _add_live(
 ) -> None:
     id = row["id"]
     into.setdefault("executions", []).append(
-        {name: value for name, value in row.items() if name not in ONLY_ENDED}
+        {name: value for name, value in row.items() if name not in ONLY_ENDED | RETENTION}
     )
     into.setdefault("events", []).append({"execution": id, **_event(event)})
     for step in steps:
@@ -345,17 +365,33 @@ def _add_ended(
     lines: list[tuple[int, bytes]],
     attempts: list[Any],
 ) -> None:
-    letter = row["state"] == "failed" and not row["dismissed"]
-    ended = {name: value for name, value in row.items() if name not in _ONLY_LIVE}
-    into.setdefault("letters" if letter else "history", []).append(
-        {
-            **ended,
-            **_event(event),
-            "steps": rows.pack_steps(steps),
-            "logs": rows.pack_lines(lines),
-            "attempts": rows.pack_attempts(attempts),
-        }
-    )
+    ended = {name: value for name, value in row.items() if name not in _ONLY_LIVE | RETENTION}
+    ended["attempts"] = rows.pack_attempts(attempts)
+    arrived = {"received_at": 0, "part": 0} if event is None else _event(event)
+    kept_steps, kept_lines = rows.pack_steps(steps), rows.pack_lines(lines)
+    if row["state"] == "failed" and not row["dismissed"]:
+        whole = {"steps": kept_steps, "logs": kept_lines, **arrived}
+        into.setdefault("letters", []).append({**ended, **whole})
+        return
+    head, body = arrived.pop("head", None), arrived.pop("body", None)
+    slot = row["ended_at"] // DAY * CLASSES + row["retention"]
+    into.setdefault("history", []).append({**ended, **arrived, "slot": slot})
+    data = {
+        "event": body,
+        "steps": kept_steps if steps else None,
+        "logs": kept_lines if lines else None,
+    }
+    for part, kind in KINDS.items():
+        if data[part] is not None:
+            into.setdefault("parts", []).append(
+                {
+                    "slot": slot,
+                    "execution": row["id"],
+                    "kind": kind,
+                    "data": data[part],
+                    "head": head if part == "event" else None,
+                }
+            )
 
 
 _ONLY_LIVE = frozenset(

@@ -162,9 +162,11 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
 class Recording:
     """Writes what many turns brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Writing], number: Any) -> None:
+    def __init__(self, items: Sequence[Writing], number: Any, *, apart: bool) -> None:
+        """`apart` says that the server keeps some parts of what has ended for less than the whole."""
         self._items = items
         self._number = number
+        self._apart = apart
         self._locked: Any = None
         self._values: Any = None
 
@@ -260,7 +262,7 @@ class Recording:
                 dict(had.steps), had.logs + work.lines.pop(id, []), had.attempts
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
-        await ending.move(connection, ends, whole, live=live)
+        await ending.move(connection, ends, whole, live=live, apart=self._apart)
         told = {i.lease.execution: i.parent for i in work.ends if i.lease and i.parent is not None}
         widths = await lineage.tell(connection, told, ends[0].at)
         cancelled = [each.execution for each in ends if each.state == "cancelled"]

@@ -23,11 +23,17 @@ An execution lives in one of three places, and moves once or twice:
                 alone. `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
-  history       once it has ended otherwise, or is dismissed. Partitioned by the day on which it
-                ended: pruning drops days. Rows never change here, but for `duplicates`.
+  history       once it has ended otherwise, or is dismissed. Partitioned by `slot`: the day on which
+                it ended, counted from 1970, times 64, and the retention class in which it ended.
+                Pruning drops slots. Its event, steps and logs are in its row where all of it is kept
+                equally long as it ends; otherwise they are rows of `parts`, by `kind` (1, 2 and 3;
+                none where there are no steps, or no logs), partitioned alike, so that each goes in
+                its own time by dropping. `data` is a body, all steps, or all lines. Rows change
+                only in `duplicates`, and where a server that kept parts as long as the whole no
+                longer does: then what is in the row is emptied.
 
-The last two hold all that is left of an execution in its one row: event, steps, logs, attempts.
-What is live has these in tables of their own, emptied as it moves:
+A letter has all that is left of an execution in its one row: event, steps, logs, attempts. What is
+live has these in tables of their own, emptied as it moves:
 
   events        what arrived, write-once.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
@@ -63,6 +69,11 @@ Beside them:
                 an equal share of it.
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
+
+  retention_classes
+                the different retentions that instances have (JSON), by number. What one leaves
+                open, and class 0, which has no row, is as the server says.
+  retained      in which class an instance's executions end, where that is not 0.
 
   processes     a row for each process that has the store open, seen every few seconds: which
                 migrations its code knows, so that nothing is removed that it needs; the name that
@@ -118,11 +129,14 @@ _ENDED = f"""
     result bytea,
     received_at bigint NOT NULL,
     part bigint NOT NULL,
+    attempts bytea NOT NULL
+"""
+_WHOLE = f"""
+    {_ENDED},
     head bytea NOT NULL,
     body bytea NOT NULL,
     steps bytea NOT NULL,
-    logs bytea NOT NULL,
-    attempts bytea NOT NULL
+    logs bytea NOT NULL
 """
 
 JOURNAL = f"""
@@ -161,14 +175,16 @@ CREATE INDEX executions_by_parent ON executions (parent, id) WHERE parent IS NOT
 CREATE INDEX executions_by_key ON executions (record_key, id) WHERE record_key IS NOT NULL;
 CREATE INDEX executions_by_replay ON executions (replay_of, id) WHERE replay_of IS NOT NULL;
 
-CREATE TABLE letters ({_ENDED}, PRIMARY KEY (id), CHECK (state = 'failed'));
+CREATE TABLE letters ({_WHOLE}, PRIMARY KEY (id), CHECK (state = 'failed'));
 CREATE INDEX letters_by_customer ON letters (customer, id);
 CREATE INDEX letters_by_instance ON letters (instance, id);
 CREATE INDEX letters_by_parent ON letters (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX letters_by_key ON letters (record_key, id) WHERE record_key IS NOT NULL;
 CREATE INDEX letters_by_replay ON letters (replay_of, id) WHERE replay_of IS NOT NULL;
 
-CREATE TABLE history ({_ENDED}, PRIMARY KEY (id, ended_at)) PARTITION BY RANGE (ended_at);
+CREATE TABLE history ({_ENDED}, slot bigint NOT NULL, head bytea, body bytea, steps bytea, logs bytea)
+    PARTITION BY LIST (slot);
+CREATE INDEX history_by_id ON history (id);
 CREATE INDEX history_by_customer ON history (customer, id);
 CREATE INDEX history_by_instance ON history (instance, id);
 CREATE INDEX history_by_parent ON history (parent, id) WHERE parent IS NOT NULL;
@@ -179,6 +195,16 @@ CREATE TABLE history_other PARTITION OF history DEFAULT;
 CREATE STATISTICS history_owners (dependencies) ON instance, customer FROM history;
 CREATE STATISTICS history_other_owners (dependencies) ON instance, customer FROM history_other;
 CREATE STATISTICS letters_owners (dependencies) ON instance, customer FROM letters;
+
+CREATE TABLE parts (
+    slot bigint NOT NULL,
+    execution text COLLATE "C" NOT NULL,
+    kind smallint NOT NULL,
+    data bytea NOT NULL,
+    head bytea
+) PARTITION BY RANGE (slot, kind);
+CREATE INDEX parts_by_execution ON parts (execution);
+CREATE TABLE parts_other PARTITION OF parts DEFAULT;
 
 CREATE TABLE events (
     execution text COLLATE "C" PRIMARY KEY,
@@ -298,10 +324,21 @@ CREATE TABLE blobs (
 );
 CREATE INDEX blobs_by_execution ON blobs (execution);
 
+CREATE TABLE retention_classes (
+    number bigint PRIMARY KEY,
+    kept text NOT NULL UNIQUE
+);
+
+CREATE TABLE retained (
+    instance text COLLATE "C" PRIMARY KEY,
+    retention bigint NOT NULL
+);
+
 CREATE VIEW known AS
-SELECT id, customer, instance, state, NULL::bigint AS ended_at FROM executions
-UNION ALL SELECT id, customer, instance, state, ended_at FROM letters
-UNION ALL SELECT id, customer, instance, state, ended_at FROM history;
+SELECT id, customer, instance, state, NULL::bigint AS ended_at, NULL::bigint AS retention
+    FROM executions
+UNION ALL SELECT id, customer, instance, state, ended_at, NULL FROM letters
+UNION ALL SELECT id, customer, instance, state, ended_at, slot % 64 FROM history;
 
 CREATE TABLE writers (
     id text COLLATE "C" PRIMARY KEY,
@@ -323,5 +360,7 @@ CREATE TABLE processes (
 """  # noqa: S608
 
 MIGRATIONS = [
-    Migration(number=1, name="first", before=CATALOGUE + JOURNAL + guarded("history_other"))
+    Migration(
+        number=1, name="first", before=CATALOGUE + JOURNAL + guarded("history_other", "parts_other")
+    )
 ]

@@ -94,6 +94,8 @@ async def cancel(
     reason: bytes,
     now: Micros,
     cut_at: Micros,
+    *,
+    apart: bool,
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
@@ -112,7 +114,7 @@ async def cancel(
             )
             last = await failure.fetchone()
             end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
-            await ending.move(connection, [end], live, live=live)
+            await ending.move(connection, [end], live, live=live, apart=apart)
             if row[1]:
                 await ordering.settle(
                     connection, await ordering.leave(connection, [execution]), now
@@ -124,10 +126,12 @@ async def cancel(
             return "ended"
 
 
-async def dismiss(connection: Connection, locks: Locks, execution: str, now: Micros) -> bool:
+async def dismiss(
+    connection: Connection, locks: Locks, execution: str, now: Micros, *, apart: bool
+) -> bool:
     """Make a dead letter history; an order that it blocks goes on."""
     await lock_order(connection, locks, execution, of=ORDER_OF_LETTER)
-    dismissed = await ending.dismiss(connection, [execution])
+    dismissed = await ending.dismiss(connection, [execution], apart=apart)
     await ordering.settle(connection, await ordering.leave(connection, dismissed), now)
     return bool(dismissed)
 

@@ -1,0 +1,78 @@
+"""Retentions as options and as a table: days, or `default`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from halflap.cli.output import Output
+from halflap.model import MOST_DAYS
+
+DEFAULT = 0
+WHAT = {
+    "execution": "How long its row is kept: outcome, result, times.",
+    "event": "How long what arrived is kept.",
+    "steps": "How long its steps are kept, with inputs and results.",
+    "logs": "How long the lines that its code wrote are kept.",
+    "blobs": "How long large payloads are kept at most.",
+}
+
+
+class Days(click.ParamType[int]):
+    """A number of days, or `default`."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """The number; 0 for the default."""
+        if value == "default":
+            return DEFAULT
+        try:
+            days = int(str(value).removesuffix("d"))
+        except ValueError:
+            days = 0
+        if not 0 < days <= MOST_DAYS:
+            self.fail(f"{value!r} is neither a number of days above 0, nor default", param, ctx)
+        return days
+
+
+def retention_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say for how long each part is kept."""
+    for name, what in reversed(WHAT.items()):
+        command = click.option(f"--{name}", metavar="DAYS", type=Days(), help=what)(command)
+    return command
+
+
+def changed(
+    own: Mapping[str, int | None], given: Mapping[str, int | None]
+) -> dict[str, Any] | None:
+    """What is said with what was given; None where nothing was."""
+    new = {name: days or None for name, days in given.items() if days is not None}
+    return {**own, **new} if new else None
+
+
+def retention_table(
+    output: Output, own: Mapping[str, int | None], holds: Mapping[str, int | None], whose: str
+) -> None:
+    """For how long each part is kept, and who says so."""
+    output.table(
+        ("part", "kept", "said by"),
+        [
+            (
+                name,
+                spelled(holds[name], name),
+                (whose, "") if own[name] is not None else ("what is more general", "dim"),
+            )
+            for name in WHAT
+        ],
+        "",
+    )
+
+
+def spelled(days: int | None, name: str) -> str:
+    """A time as it holds."""
+    if days is None:
+        return "as what they belong to" if name == "blobs" else "as the execution"
+    return f"{days:,} day{'' if days == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""Retention against a model: random ends, classes and clocks; what is kept, and what is removed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halflap.model import PARTS, Outcome, Retention
+from halflap.store.classes import is_over
+from halflap.store.protocol import Journal
+from tests.conformance.test_retention import ALL, DAY, Clock, ended, pruned, there
+from tests.journals import opened
+
+CLASSES = [
+    Retention(),
+    Retention(event=1),
+    Retention(execution=2),
+    Retention(steps=5, logs=1),
+    Retention(execution=9, event=3),
+]
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("end"), st.sampled_from(range(len(CLASSES)))),
+        st.tuples(st.just("fail"), st.sampled_from(range(len(CLASSES)))),
+        st.tuples(st.just("dismiss"), st.integers(0, 5)),
+        st.tuples(st.just("move"), st.floats(-0.9, 3.5)),
+        st.tuples(st.just("default"), st.integers(1, 8)),
+        st.tuples(st.just("prune"), st.none()),
+    ),
+    min_size=3,
+    max_size=25,
+)
+
+
+@dataclass
+class Known:
+    """An execution as the model knows it."""
+
+    ended_at: int
+    said: Retention
+    letter: bool
+    left: set[str] = field(default_factory=lambda: set(ALL))
+
+    def prune(self, default: Retention, now: int) -> None:
+        if self.letter:
+            return
+        kept = self.said.over(default)
+        if is_over(kept.execution, self.ended_at, now):
+            self.left.clear()
+        self.left -= {each for each in PARTS if is_over(kept.days(each), self.ended_at, now)}
+
+
+async def follow(
+    journal: Journal, clock: Clock, plan: list[tuple[str, Any]], late: int = 0
+) -> None:
+    """Do as planned, and compare after each step; `late` is how wrong the model's clock is."""
+    default = Retention(4, event=2)
+    journal.keep_by_default(default)
+    for number, each in enumerate(CLASSES):
+        await journal.retain(f"ins_{number}", each)
+    known: dict[str, Known] = {}
+    steps: list[tuple[str, Any]] = [*plan, ("move", 12.0), ("prune", None)]
+    for what, how in steps:
+        match what:
+            case "end" | "fail":
+                outcome = Outcome("succeeded" if what == "end" else "failed")
+                id = await ended(journal, clock, f"ins_{how}", outcome)
+                known[id] = Known(clock.now, CLASSES[how], what == "fail")
+            case "dismiss":
+                letters = [id for id, each in known.items() if each.letter]
+                if how < len(letters):
+                    assert await journal.dismiss(letters[how])
+                    known[letters[how]].letter = False
+            case "move":
+                clock.move(how)
+            case "default":
+                default = Retention(how, event=min(how, 2))
+                journal.keep_by_default(default)
+            case _:
+                await pruned(journal, limit=2)
+                for each in known.values():
+                    each.prune(default, clock.now + late)
+        for id, each in known.items():
+            assert await there(journal, id) == each.left, (what, how, each)
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("postgresql", 8)])
+def test_nothing_goes_before_its_time_and_all_after_it(
+    kind: str, examples: int, tmp_path: Path
+) -> None:
+    @settings(max_examples=examples, deadline=None, database=None)
+    @given(operations)
+    def run(plan: list[tuple[str, Any]]) -> None:
+        async def example() -> None:
+            clock = Clock()
+            async with opened(kind, tmp_path, clock) as journal:
+                await follow(journal, clock, plan)
+
+        asyncio.run(example())
+
+    run()
+
+
+async def test_a_store_that_removes_a_day_late_is_found_out(tmp_path: Path) -> None:
+    clock = Clock()
+    plan: list[tuple[str, Any]] = [("end", 1), ("move", 1.6), ("prune", None)]
+    async with opened("memory", tmp_path, clock) as journal:
+        await follow(journal, clock, plan)
+    clock = Clock()
+    async with opened("memory", tmp_path, clock) as journal:
+        with pytest.raises(AssertionError):
+            await follow(journal, clock, plan, late=-DAY)

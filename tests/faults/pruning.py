@@ -1,0 +1,78 @@
+"""A process that prunes until it is killed, or nothing is left to remove.
+
+--apart makes the control: it removes executions and what is left of them in two transactions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from halflap.model import Micros, Retention
+from halflap.store.job import Connection
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+KEPT = Retention(20, event=5)
+OWN = Retention(execution=3)
+AT_ONCE = 3
+APART_SECONDS = 5.0
+
+
+async def opened(place: str, now: Micros) -> Store:
+    """The store in a directory, or at a URL, at a time."""
+    where = place if "://" in place else Path(place)
+    store = await Store.open(where, clock=lambda: now, vault=Vault.from_text(KEYS))
+    store.journal.keep_by_default(KEPT)
+    return store
+
+
+async def prune_apart(store: Store, before: Micros) -> bool:
+    """Remove old executions; then, later, what is left of them."""
+    rows = "executions" if store.hints is None else "history"
+    parts = ("events", "steps", "logs") if store.hints is None else ("parts",)
+
+    def remove(connection: Connection) -> list[str]:
+        found = connection.execute(
+            f"SELECT id FROM {rows} WHERE ended_at < ? LIMIT {AT_ONCE}", (before,)
+        )
+        ids = [row[0] for row in found.fetchall()]
+        connection.executemany(f"DELETE FROM {rows} WHERE id = ?", [(each,) for each in ids])
+        return ids
+
+    ids = await store.database.write(remove)
+    print("between", flush=True)
+    await asyncio.sleep(APART_SECONDS)
+
+    def tidy(connection: Connection) -> None:
+        for table in parts:
+            gone = [(each,) for each in ids]
+            connection.executemany(f"DELETE FROM {table} WHERE execution = ?", gone)
+
+    await store.database.write(tidy)
+    return bool(ids)
+
+
+async def main(place: str, now: Micros, apart: bool) -> None:
+    """Say that it begins, prune, and say that it is done."""
+    store = await opened(place, now)
+    print("begins", flush=True)
+    more = True
+    while more:
+        if apart:
+            more = await prune_apart(store, now - 25 * 86_400_000_000)
+        else:
+            more = await store.journal.prune(AT_ONCE)
+    print("done", flush=True)
+    await store.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("place")
+    parser.add_argument("now", type=int)
+    parser.add_argument("--apart", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(main(given.place, given.now, given.apart))
