@@ -144,7 +144,7 @@ async def measure(place: Path | str, rows: int, seconds: float) -> None:
     store = await Store.open(place, vault=vault, clock=clock)
     journal = store.journal
     for number, instance in enumerate(INSTANCES, 1):
-        await journal.retain(instance, Retention(logs=number))
+        await journal.retain({instance: Retention(logs=number)})
     await fill(journal, clock, rows)
     journal.keep_by_default(Retention(KEPT))
     await accepting(journal, clock, 2)

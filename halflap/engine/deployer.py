@@ -216,9 +216,8 @@ class Deployer:
         reason: Reason,
         revision: Revision | None = None,
     ) -> Instance:
-        integration = await self._library.integration(
-            version
-        )  # one that does not load moves nothing
+        # One that does not load moves nothing.
+        integration = await self._library.integration(version)
         await declare(self._catalogue, self._journal, found, integration.retention)
         execution = new_id("exe", now=self._clock())
         moved = await self._catalogue.instances.move(

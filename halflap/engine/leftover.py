@@ -63,7 +63,7 @@ class Leftovers:
     async def _clear(self, id: str) -> None:
         await self._catalogue.retentions.forget(id)
         if id.startswith("ins_"):
-            await self._journal.retain(id, Retention())
+            await self._journal.retain({id: Retention()})
         scopes = scopes_of(id)
         while await self._journal.clear_state(scopes, AT_ONCE) == AT_ONCE:
             pass

@@ -7,35 +7,34 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import msgspec
 
 from halflap.errors import ConfigError
 from halflap.model import Micros, Retention
-from halflap.store.job import Connection
 
 DAY: Micros = 86_400_000_000
 MOST = 8
 """How many classes there may be: in PostgreSQL each has tables of its own for every day."""
 
 ALL = "SELECT number, kept FROM retention_classes ORDER BY number"
-ADD = "INSERT INTO retention_classes (number, kept) VALUES (?, ?)"
-FIND = "SELECT number FROM retention_classes WHERE kept = ?"
-NUMBERS = "SELECT number FROM retention_classes ORDER BY number"
-UNUSED = """
-SELECT number FROM retention_classes
-WHERE NOT EXISTS (SELECT 1 FROM retained WHERE retained.retention = number)
-"""
-RETAIN = """
-INSERT INTO retained (instance, retention) VALUES (?, ?)
-ON CONFLICT (instance) DO UPDATE SET retention = excluded.retention
-"""
-RELEASE = "DELETE FROM retained WHERE instance = ?"
 OF = (
     "coalesce((SELECT retained.retention FROM retained WHERE retained.instance = {of}.instance), 0)"
 )
 """SQL for the class in which an execution ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How instances come into the classes of what holds for them."""
+
+    new: list[tuple[int, str]]
+    """Classes that are not there yet, as in `ALL`."""
+    moved: list[tuple[str, int]]
+    released: list[str]
+    """Instances that are in no class any more."""
 
 
 def encode(retention: Retention) -> str:
@@ -61,20 +60,29 @@ def full(retention: Retention) -> ConfigError:
     )
 
 
-def retain(connection: Connection, instance: str, retention: Retention) -> ConfigError | None:
-    """Have an instance's executions end in the class of a retention; refuses one class too many."""
-    if retention == Retention():
-        connection.execute(RELEASE, (instance,))
-        return None
-    row = connection.execute(FIND, (encode(retention),)).fetchone()
-    if row is None:
-        taken = {each[0] for each in connection.execute(NUMBERS)}
-        if len(taken) >= MOST:
-            return full(retention)
-        row = (next(n for n in range(1, MOST + 1) if n not in taken),)
-        connection.execute(ADD, (row[0], encode(retention)))
-    connection.execute(RETAIN, (instance, row[0]))
-    return None
+def change(there: list[tuple[int, str]], holds: Mapping[str, Retention]) -> Change | ConfigError:
+    """What brings instances into the classes of what holds for each; `there` is as in `ALL`."""
+    numbers = {kept: number for number, kept in there}
+    made = Change([], [], [])
+    for instance, retention in holds.items():
+        if retention == Retention():
+            made.released.append(instance)
+            continue
+        kept = encode(retention)
+        if kept not in numbers:
+            free = set(range(1, MOST + 1)) - set(numbers.values())
+            if not free:
+                return full(retention)
+            numbers[kept] = min(free)
+            made.new.append((numbers[kept], kept))
+        made.moved.append((instance, numbers[kept]))
+    return made
+
+
+def news(was: list[tuple[str, str]], holds: Mapping[str, Retention]) -> dict[str, Retention]:
+    """Of what is to hold for instances, what does not yet; `was`: the kept class of each."""
+    before = {instance: decode(kept) for instance, kept in was}
+    return {name: each for name, each in holds.items() if each != before.get(name, Retention())}
 
 
 def over_before(days: int, now: Micros) -> Micros:

@@ -6,7 +6,7 @@ compare-and-set that failed. `StoreError`s mean that nothing was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
@@ -401,10 +401,10 @@ class Journal(Protocol):
         """Set what holds where nobody says otherwise, in this process."""
         ...
 
-    async def retain(self, instance: str, retention: Retention) -> None:
-        """Have what ends of an instance from now on kept for as long as a retention says.
+    async def retain(self, holds: Mapping[str, Retention]) -> None:
+        """Have what ends of instances from now on kept for as long as holds for each.
 
-        `ConfigError` where that would be one retention class too many.
+        `ConfigError`, with all as it was, where that would be one retention class too many.
         """
         ...
 

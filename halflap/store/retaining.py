@@ -1,4 +1,4 @@
-"""Has an instance's executions kept for as long as is said, in both rooms of a store."""
+"""Has executions kept for as long as is said, in both rooms of a store."""
 
 from __future__ import annotations
 
@@ -11,31 +11,41 @@ from halflap.store.protocol import Journal
 async def declare(
     catalogue: Catalogue, journal: Journal, instance: Instance, retention: Retention
 ) -> None:
-    """Note what an instance's integration says, and have it hold; `ConfigError` if it cannot."""
-    await say(catalogue, journal, declared(instance.id), retention, [instance])
+    """Have hold what an instance's integration says; `ConfigError` if it cannot."""
+    await _say(catalogue, journal, declared(instance.id), retention, instance)
 
 
-async def say(
+async def say_of_instance(
+    catalogue: Catalogue, journal: Journal, instance: Instance, retention: Retention
+) -> None:
+    """Have hold what an instance says; `ConfigError` if it cannot."""
+    await _say(catalogue, journal, instance.id, retention, instance)
+
+
+async def say_of_customer(
+    catalogue: Catalogue, journal: Journal, customer: str, retention: Retention
+) -> None:
+    """Have hold what a customer says, for all its instances or none; `ConfigError` if it cannot."""
+    await _say(catalogue, journal, customer, retention, None)
+
+
+async def _say(
     catalogue: Catalogue,
     journal: Journal,
     name: str,
     retention: Retention,
-    instances: list[Instance],
+    instance: Instance | None,
 ) -> None:
-    """Note what was said under a name, and have it hold for the instances that it is about.
+    """Have something hold that is said under a name: for an instance, or all of the customer.
 
-    `ConfigError`, with all as it was, where there would be one retention class too many.
+    The journal goes first: it may refuse, and nothing is to be taken back then. Where a process
+    ends between the two, what was asked for holds and is not shown; asking again mends that.
     """
-    before = await catalogue.retentions.get(name)
-    await catalogue.retentions.put(name, retention)
-    try:
-        await _settle(catalogue, journal, instances)
-    except BaseException:
-        await catalogue.retentions.put(name, before)
-        await _settle(catalogue, journal, instances)
-        raise
-
-
-async def _settle(catalogue: Catalogue, journal: Journal, instances: list[Instance]) -> None:
-    for each in instances:
-        await journal.retain(each.id, await catalogue.retentions.of(each.id, each.customer))
+    async with catalogue.retentions.turn():
+        instances = (
+            await catalogue.instances.list(customer=name) if instance is None else [instance]
+        )
+        said = {name: retention}
+        holds = {e.id: await catalogue.retentions.of(e.id, e.customer, said) for e in instances}
+        await journal.retain(holds)
+        await catalogue.retentions.put(name, retention)

@@ -82,7 +82,7 @@ async def test_nonsense_is_refused(world: Any, instance: Any, said: Any, field: 
 
 async def test_what_cannot_hold_is_not_said(world: Any, instance: Any) -> None:
     for days in range(1, 9):
-        await world.host.store.journal.retain(f"ins_{days}", _only(days))
+        await world.host.store.journal.retain({f"ins_{days}": _only(days)})
     path = f"/api/customers/{instance['customer']}/retention"
     refused = await world.api("PUT", path, {"event": 20})
     assert (refused.status, "different retentions" in refused.json["detail"]) == (422, True)

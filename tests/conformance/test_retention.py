@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -34,11 +35,17 @@ LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded", result=b'{"kept":"with the row"}')
 
 
+_days = itertools.count(46_000, 1_000)
+
+
 class Clock:
-    """A clock that stands still until a test moves it; far from the machine's own time."""
+    """A clock that stands still until a test moves it; far from every other's time.
+
+    Tests share the tables of PostgreSQL, and what one made for a day would be there in the next.
+    """
 
     def __init__(self) -> None:
-        self.now: Micros = 46_000 * DAY + 12 * 3_600 * SECOND
+        self.now: Micros = next(_days) * DAY + 12 * 3_600 * SECOND
 
     def __call__(self) -> Micros:
         return self.now
@@ -172,8 +179,8 @@ async def test_an_instance_keeps_things_for_as_long_as_it_says(
     journal: Journal, clock: Clock
 ) -> None:
     journal.keep_by_default(Retention(5))
-    await journal.retain("ins_short", Retention(event=1, steps=2))
-    await journal.retain("ins_long", Retention(execution=9))
+    await journal.retain({"ins_short": Retention(event=1, steps=2)})
+    await journal.retain({"ins_long": Retention(execution=9)})
     ids = {each: await ended(journal, clock, f"ins_{each}") for each in ("short", "long", "plain")}
     clock.move(1.6)
     await pruned(journal)
@@ -198,7 +205,7 @@ async def test_another_default_also_holds_for_what_has_ended(
     journal: Journal, clock: Clock
 ) -> None:
     journal.keep_by_default(Retention(30))
-    await journal.retain("ins_2", Retention(steps=20))
+    await journal.retain({"ins_2": Retention(steps=20)})
     plain, own = await ended(journal, clock), await ended(journal, clock, "ins_2")
     clock.move(10)
     await pruned(journal)
@@ -277,7 +284,7 @@ async def test_a_letter_loses_its_parts_once_it_is_dismissed(
 
 async def test_what_a_cancellation_ends_is_in_its_class_too(journal: Journal, clock: Clock) -> None:
     journal.keep_by_default(Retention(30))
-    await journal.retain("ins_1", Retention(event=1))
+    await journal.retain({"ins_1": Retention(event=1)})
     of = start(clock)
     await journal.accept([of], claim=0, lease=LEASE)
     assert await journal.cancel(of.execution, "enough") == "ended"
@@ -305,12 +312,12 @@ async def test_a_class_is_shared_and_goes_with_the_last_that_is_in_it(
     journal: Journal, clock: Clock
 ) -> None:
     journal.keep_by_default(Retention(5))
-    await journal.retain("ins_1", Retention(event=2))
-    await journal.retain("ins_2", Retention(event=2))
+    await journal.retain({"ins_1": Retention(event=2)})
+    await journal.retain({"ins_2": Retention(event=2)})
     assert list((await journal.classes()).values()) == [Retention(5), Retention(5, event=2)]
     execution = await ended(journal, clock)
-    await journal.retain("ins_1", Retention())
-    await journal.retain("ins_2", Retention())
+    await journal.retain({"ins_1": Retention()})
+    await journal.retain({"ins_2": Retention()})
     clock.move(3)
     await pruned(journal)
     assert await there(journal, execution) == ALL - {"event"}  # it ended in it
@@ -319,20 +326,27 @@ async def test_a_class_is_shared_and_goes_with_the_last_that_is_in_it(
     assert await journal.classes() == {0: Retention(5)}
 
 
-async def test_there_are_not_more_classes_than_the_store_bears(journal: Journal) -> None:
+async def test_there_are_not_more_classes_than_the_store_bears(
+    journal: Journal, clock: Clock
+) -> None:
     journal.keep_by_default(Retention(50))
     for days in range(1, classes.MOST + 1):
-        await journal.retain(f"ins_{days}", Retention(event=days))
+        await journal.retain({f"ins_{days}": Retention(event=days)})
+    before = await journal.classes()
     with pytest.raises(ConfigError, match="different retentions already"):
-        await journal.retain("ins_more", Retention(event=40))
-    await journal.retain("ins_more", Retention(event=1))
+        await journal.retain({"ins_1": Retention(event=2), "ins_more": Retention(event=40)})
+    assert await journal.classes() == before
+    kept = await journal.kept(await ended(journal, clock, "ins_1"))
+    assert kept is not None
+    assert kept.retention == Retention(50, event=1)
+    await journal.retain({"ins_1": Retention(event=2), "ins_more": Retention(event=1)})
     for each in range(1, classes.MOST + 1):
-        await journal.retain(f"ins_{each}", Retention())
+        await journal.retain({f"ins_{each}": Retention()})
 
 
 async def test_a_removed_instance_is_erased_with_all_parts(journal: Journal, clock: Clock) -> None:
     journal.keep_by_default(Retention(30, event=1))
-    await journal.retain("ins_1", Retention(steps=3))
+    await journal.retain({"ins_1": Retention(steps=3)})
     executions: Sequence[str] = [await ended(journal, clock) for _ in range(3)]
     other = await ended(journal, clock, "ins_2")
     clock.move(2)

@@ -63,7 +63,7 @@ async def follow(
     default = Retention(4, event=2)
     journal.keep_by_default(default)
     for number, each in enumerate(CLASSES):
-        await journal.retain(f"ins_{number}", each)
+        await journal.retain({f"ins_{number}": each})
     known: dict[str, Known] = {}
     steps: list[tuple[str, Any]] = [*plan, ("move", 12.0), ("prune", None)]
     for what, how in steps:

@@ -53,7 +53,7 @@ async def fill(place: str) -> dict[str, set[str]]:
     where = place if "://" in place else Path(place)
     store = await Store.open(where, clock=lambda: clock[0], vault=Vault.from_text(KEYS))
     store.journal.keep_by_default(KEPT)
-    await store.journal.retain("ins_own", OWN)
+    await store.journal.retain({"ins_own": OWN})
     step = Record(1, "s1", "action", "do", "", "succeeded", 1, 2, b"1", b"2")
     for kind, gone in MAY_GO.items():
         days, instance = kind

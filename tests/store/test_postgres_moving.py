@@ -313,7 +313,7 @@ async def test_retention_classes_move_with_what_is_in_them(tmp_path: Path):
     await store.catalogue.retentions.put("ins_1", Retention(event=2))
     journal.keep_by_default(Retention(30))
     for retention in (Retention(), Retention(event=2), Retention(steps=5)):
-        await journal.retain("ins_1", retention)
+        await journal.retain({"ins_1": retention})
         begun = start("cus_1")
         id = new_id("exe", now=past)
         begun = replace(begun, execution=id, root=id, flow=replace(begun.flow, instance="ins_1"))

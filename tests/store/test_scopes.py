@@ -107,7 +107,7 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     )
     for lease in leases:
         await journal.commit(lease, [record], [LogLine(1, "info", "x", b"{}", "")])
-    await journal.retain(instance.id, Retention(event=7))  # so parts are apart as it ends
+    await journal.retain({instance.id: Retention(event=7)})  # so parts are apart as it ends
     assert await end(store, leases[0], Outcome("succeeded", "", b"1", None)) is Written.DONE
     assert await end(store, leases[1], Outcome("failed", "why", None, None)) is Written.DONE
     await journal.signal(ids[2], "go", b"1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halflap.model import Instance, Retention
-from halflap.store.retaining import say
+from halflap.store.retaining import say_of_customer, say_of_instance
 from halflap.store.store import Store
 
 
@@ -26,9 +26,8 @@ class Retaining:
 
     async def of_instance(self, instance: Instance, retention: Retention) -> None:
         """Keep what ends of an instance from now on for so long."""
-        await say(self.store.catalogue, self.store.journal, instance.id, retention, [instance])
+        await say_of_instance(self.store.catalogue, self.store.journal, instance, retention)
 
     async def of_customer(self, customer: str, retention: Retention) -> None:
         """Keep what ends of a customer's instances from now on for so long, where they say nothing."""
-        found = list(await self.store.catalogue.instances.list(customer=customer))
-        await say(self.store.catalogue, self.store.journal, customer, retention, found)
+        await say_of_customer(self.store.catalogue, self.store.journal, customer, retention)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+
 from halflap.model import Retention
 from halflap.store import classes
 from halflap.store.catalogue.writer import Writer
@@ -13,6 +17,7 @@ ON CONFLICT (name) DO UPDATE SET kept = excluded.kept
 """
 FORGET = "DELETE FROM retentions WHERE name = ?"
 SAID = "SELECT kept FROM retentions WHERE name = ?"
+NOTHING_ELSE: Mapping[str, Retention] = MappingProxyType({})
 
 
 class Retentions:
@@ -21,6 +26,10 @@ class Retentions:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Have the say to oneself, among all processes: what holds follows from what others said."""
+        return self._writer.holding("retentions")
+
     async def get(self, name: str) -> Retention:
         """What was said under a name; nothing, where nothing was."""
         rows = await self._writer.rows(SAID, (name,))
@@ -28,6 +37,8 @@ class Retentions:
 
     async def put(self, name: str, retention: Retention) -> None:
         """Say something under a name, in place of what was said before."""
+        if await self.get(name) == retention:
+            return
 
         def job(connection: Connection) -> None:
             if retention == Retention():
@@ -37,11 +48,17 @@ class Retentions:
 
         await self._writer.note(job)
 
-    async def of(self, instance: str, customer: str) -> Retention:
-        """What holds for an instance: what it says, above its customer, above its integration."""
-        said = await self.get(declared(instance))
-        for name in (customer, instance):
-            said = (await self.get(name)).over(said)
+    async def of(
+        self, instance: str, customer: str, new: Mapping[str, Retention] = NOTHING_ELSE
+    ) -> Retention:
+        """What holds for an instance: what it says, above its customer, above its integration.
+
+        `new`: what is about to be said, by name.
+        """
+        said = Retention()
+        for name in (declared(instance), customer, instance):
+            own = new[name] if name in new else await self.get(name)
+            said = own.over(said)
         return said
 
     async def forget(self, id: str) -> None:

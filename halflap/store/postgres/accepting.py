@@ -164,16 +164,16 @@ class Accepting:
     """Accepts what many callers brought, in one transaction."""
 
     def __init__(
-        self, items: Sequence[Acceptance], worker: str, *, limited: bool, apart: bool
+        self, items: Sequence[Acceptance], worker: str, *, limited: bool, all_apart: bool
     ) -> None:
         """`limited` says that every customer has limits, so that nothing is claimed here.
 
-        `apart` says that the server keeps some parts of what has ended for less than the whole.
+        `all_apart`: the server keeps some parts of what has ended for less than the whole.
         """
         self._items = items
         self._worker = worker
         self._limited = limited
-        self._apart = apart
+        self._all_apart = all_apart
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
         self._firsts: Any = None
@@ -270,12 +270,14 @@ class Accepting:
             parents = {id: inserts[id].entry.start.parent or "" for id in kept}
             orphans = {id: each for id, each in parents.items() if each in self._orphans}
             await lineage.cancel_orphans(connection, orphans)
-            await admission.enter(connection, self._locks, kept, self._now, apart=self._apart)
+            await admission.enter(
+                connection, self._locks, kept, self._now, all_apart=self._all_apart
+            )
             self._answer(inserts, kept, admission)
         if duplicates:
             await _count(connection, duplicates)
         if replayed := [e for e in self._replayed() if not self._ends(e, inserts, admission)]:
-            dismissed = await dismiss(connection, replayed, apart=self._apart)
+            dismissed = await dismiss(connection, replayed, all_apart=self._all_apart)
             freed = await ordering.leave(connection, dismissed)
             await ordering.settle(connection, freed, self._now)
         return list(self._items)

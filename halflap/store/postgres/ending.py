@@ -1,13 +1,14 @@
 """How executions leave the live tables: each with all that is left of it.
 
-A letter is one row. So is what enters the history, as long as all of it goes at once: in class 0, where
-the server keeps no part for less than the whole. Otherwise each part has a row of its own beside it.
+A letter is one row. So is what enters the history, where all of it is kept equally long: in class 0,
+on a server that keeps no part for less than the whole. Otherwise each part is a row of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from halflap.model import Micros
 from halflap.store import classes
@@ -24,7 +25,8 @@ KEPT = (
 )
 EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, attempts, steps, logs"
-ENDING = f"""
+ROW = f"received_at, part, {NEW.removesuffix(', steps, logs')}"
+ENDED = f"""
 WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
     event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *),
     ended AS (SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
@@ -35,29 +37,32 @@ WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
-ROW = f"{KEPT}, received_at, part, {NEW.removesuffix(', steps, logs')}"
-TO_LETTERS = (
-    f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW})"  # noqa: S608
-    f" SELECT {KEPT}, {EVENT}, {NEW} FROM ended"
-)
-# Steps and lines are lists; an empty one has one byte, and is not worth keeping.
-TO_HISTORY = f"""
-, classed AS (SELECT *, {classes.OF.format(of="ended")} AS class FROM ended),
-    placed AS MATERIALIZED (SELECT {KEPT}, {EVENT}, {NEW},
-        ended_at / {DAY} * {CLASSES} + class AS slot, class > 0 OR %s AS apart FROM classed),
-    entered AS (INSERT INTO history ({ROW}, slot, head, body, steps, logs)
-        SELECT {ROW}, slot, CASE WHEN NOT apart THEN head END, CASE WHEN NOT apart THEN body END,
-            CASE WHEN NOT apart AND length(steps) > 1 THEN steps END,
-            CASE WHEN NOT apart AND length(logs) > 1 THEN logs END
-        FROM placed),
+Into = Literal["letters", "history", "apart"]
+FIRST = f"ended_at / {DAY} * {CLASSES}"
+# Steps and lines are lists; an empty one has one byte, and is not worth a row.
+INTO: Mapping[Into, str] = {
+    "letters": f"""
+INSERT INTO letters ({KEPT}, {EVENT}, {NEW}) SELECT {KEPT}, {EVENT}, {NEW} FROM ended
+""",  # noqa: S608
+    "history": f"""
+INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW}) SELECT {FIRST}, {KEPT}, {EVENT}, {NEW} FROM ended
+""",  # noqa: S608
+    "apart": f"""
+, placed AS MATERIALIZED (SELECT *, {FIRST} + {classes.OF.format(of="ended")} AS slot FROM ended),
+    entered AS (INSERT INTO history (slot, {KEPT}, {ROW}) SELECT slot, {KEPT}, {ROW} FROM placed),
     kept AS (INSERT INTO parts (slot, execution, kind, data, head)
-        SELECT slot, id, 1, body, head FROM placed WHERE apart
-        UNION ALL SELECT slot, id, 2, steps, NULL FROM placed WHERE apart AND length(steps) > 1
-        UNION ALL SELECT slot, id, 3, logs, NULL FROM placed WHERE apart AND length(logs) > 1)
+        SELECT slot, id, 1, body, head FROM placed
+        UNION ALL SELECT slot, id, 2, steps, NULL FROM placed WHERE length(steps) > 1
+        UNION ALL SELECT slot, id, 3, logs, NULL FROM placed WHERE length(logs) > 1)
 SELECT id FROM placed
-"""  # noqa: S608
-MOVE_TO = {"letters": ENDING + TO_LETTERS, "history": ENDING + TO_HISTORY}
-DISMISS = DISMISSED + TO_HISTORY
+""",  # noqa: S608
+}
+END = {into: (ENDED + sql).encode() for into, sql in INTO.items()}
+DISMISS: Mapping[Into, bytes] = {
+    "history": (DISMISSED + INTO["history"] + "RETURNING id").encode(),
+    "apart": (DISMISSED + INTO["apart"]).encode(),
+}
+CLASSED = "SELECT id FROM {place} JOIN retained USING (instance) WHERE id = ANY(%s)"
 STEPS = "SELECT execution, path, seq, status, data FROM steps WHERE execution = ANY(%s)"
 LINES = """
 SELECT execution, number, data FROM logs WHERE execution = ANY(%s) ORDER BY execution, number
@@ -110,26 +115,42 @@ async def left(connection: Connection, executions: Collection[str]) -> dict[str,
     return found
 
 
+async def apart(
+    connection: Connection,
+    executions: Collection[str],
+    *,
+    all_apart: bool,
+    place: str = "executions",
+) -> Collection[str]:
+    """Those whose parts may go before the whole: all, or what is in a retention class of its own."""
+    if all_apart:
+        return executions
+    sql = CLASSED.format(place=place).encode()
+    cursor = await connection.execute(sql, (Texts(executions),), binary=True)
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def move(
     connection: Connection,
     ends: Sequence[End],
     left: dict[str, Left],
     *,
     live: dict[str, Left],
-    apart: bool,
+    apart: Collection[str],
 ) -> None:
     """Move executions out of the live tables; `live` is what these still have of `left`.
 
-    `apart` says that the server keeps some parts for less than the whole.
+    `apart`: of which the parts may go before the whole.
     """
-    for into in ("history", "letters"):
-        some = [each for each in ends if (each.state == "failed") == (into == "letters")]
-        if not some:
-            continue
+    places: dict[Into, list[End]] = {}
+    for each in ends:
+        into = "apart" if each.execution in apart else "history"
+        places.setdefault("letters" if each.state == "failed" else into, []).append(each)
+    for into, some in places.items():
         ids = Texts(each.execution for each in some)
         what = [left[each.execution] for each in some]
         await connection.execute(
-            MOVE_TO[into].encode(),
+            END[into],
             (
                 ids,
                 ids,
@@ -142,7 +163,6 @@ async def move(
                 Blobs(rows.pack_attempts(each.attempts) for each in what),
                 Blobs(rows.pack_steps(each.steps.values()) for each in what),
                 Blobs(rows.pack_lines(each.logs) for each in what),
-                *((apart,) if into == "history" else ()),
             ),
         )
     for table in CLEAN:
@@ -151,7 +171,15 @@ async def move(
             await connection.execute(CLEAN[table].encode(), (Texts(ids),))
 
 
-async def dismiss(connection: Connection, executions: Collection[str], *, apart: bool) -> set[str]:
+async def dismiss(
+    connection: Connection, executions: Collection[str], *, all_apart: bool
+) -> set[str]:
     """Make dead letters history; returns those that were any."""
-    cursor = await connection.execute(DISMISS.encode(), (Texts(executions), apart), binary=True)
-    return {row[0] for row in await cursor.fetchall()}
+    some = set(await apart(connection, executions, all_apart=all_apart, place="letters"))
+    places: dict[Into, set[str]] = {"history": set(executions) - some, "apart": some}
+    gone: set[str] = set()
+    for into, ids in places.items():
+        if ids:
+            cursor = await connection.execute(DISMISS[into], (Texts(ids),), binary=True)
+            gone |= {row[0] for row in await cursor.fetchall()}
+    return gone

@@ -56,18 +56,15 @@ CANCELLED = """
 SELECT id, cancelling, cut_at FROM executions WHERE id = ANY(%s) AND cancelling IS NOT NULL
 """
 ERASED = "SELECT id FROM executions WHERE instance = %s ORDER BY id LIMIT %s FOR UPDATE"
-ERASE_HISTORY = """
-DELETE FROM history WHERE (id, slot) IN
-    (SELECT id, slot FROM history WHERE instance = %s LIMIT %s)
-RETURNING id, slot
-"""
-ERASE_PARTS = """
-DELETE FROM parts WHERE (execution, slot) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
-"""
+ERASED_HISTORY = "SELECT id, slot FROM history WHERE instance = %s LIMIT %s FOR UPDATE"
+ERASE_HISTORY = "DELETE FROM history WHERE id = ANY(%s) AND slot = ANY(%s)"
+ERASE_PARTS = "DELETE FROM parts WHERE execution = ANY(%s) AND slot = ANY(%s)"
+# Each list is made once, whatever the planner thinks: a subquery with a limit may be run again.
 ERASE = (
-    "DELETE FROM letters WHERE id IN (SELECT id FROM letters WHERE instance = %s LIMIT %s)",
-    "DELETE FROM dedupe WHERE (instance, flow, key) IN"
-    " (SELECT instance, flow, key FROM dedupe WHERE instance = %s LIMIT %s)",
+    "DELETE FROM letters WHERE id = ANY (ARRAY("
+    "SELECT id FROM letters WHERE instance = %s LIMIT %s))",
+    "DELETE FROM dedupe WHERE ctid = ANY (ARRAY("
+    "SELECT ctid FROM dedupe WHERE instance = %s LIMIT %s FOR UPDATE))",
 )
 
 
@@ -229,10 +226,12 @@ class PostgresJournal(History, Pruning, State, Traffic):
     ) -> Literal["ended", "asked", "over"]:
         now = self._clock()
         kept = text(reason).encode()
-        apart = self.default_retention.is_apart
+        all_apart = self.default_retention.is_apart
         await self._partitions.make(now)
         done = await self._database.write(
-            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at, apart=apart)
+            lambda c: unclean.cancel(
+                c, self._locks, execution, kept, now, cut_at, all_apart=all_apart
+            )
         )
         if done is None:
             raise missing(execution)
@@ -318,10 +317,11 @@ class PostgresJournal(History, Pruning, State, Traffic):
                     sql = f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
                     await connection.execute(sql.encode(), (ids,))
                 await connection.execute("DELETE FROM executions WHERE id = ANY(%s)", (ids,))
-            cursor = await connection.execute(ERASE_HISTORY, values, binary=True)
+            cursor = await connection.execute(ERASED_HISTORY, values, binary=True)
             past = await cursor.fetchall()
             if past:
-                columns = (Texts(row[0] for row in past), Numbers(row[1] for row in past))
+                columns = (Texts(row[0] for row in past), Numbers({row[1] for row in past}))
+                await connection.execute(ERASE_HISTORY, columns)
                 await connection.execute(ERASE_PARTS, columns)
             gone = len(ids.values) + len(past)
             for sql in ERASE:
@@ -332,9 +332,9 @@ class PostgresJournal(History, Pruning, State, Traffic):
 
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
-        apart = self.default_retention.is_apart
+        all_apart = self.default_retention.is_apart
         dismissed = await self._database.write(
-            lambda c: unclean.dismiss(c, self._locks, execution, now, apart=apart)
+            lambda c: unclean.dismiss(c, self._locks, execution, now, all_apart=all_apart)
         )
         if dismissed:
             self.hints.send()
@@ -350,7 +350,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
         accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
         writes = [each for each in items if isinstance(each, Writing)]
 
-        apart = self.default_retention.is_apart
+        all_apart = self.default_retention.is_apart
 
         async def job(connection: Connection) -> None:
             locks = [number for each in accepts for number in each.locks(self._locks)]
@@ -362,12 +362,12 @@ class PostgresJournal(History, Pruning, State, Traffic):
                     accepts,
                     self._worker,
                     limited=bool(self.default_limits.concurrency or self.default_limits.rate),
-                    apart=apart,
+                    all_apart=all_apart,
                 )
                 if accepts
                 else None
             )
-            recording = Recording(writes, self._number, apart=apart) if writes else None
+            recording = Recording(writes, self._number, all_apart=all_apart) if writes else None
             if accepting is not None:
                 await accepting.look(connection, self._locks)
             if recording is not None:

@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from halflap.errors import ConfigError
 from halflap.model import PARTS, Clock, Micros, Part, Retention
 from halflap.store import classes
 from halflap.store.classes import DAY
-from halflap.store.postgres.columns import Numbers
+from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import Ways
 from halflap.store.postgres.partitions import Partitions
-from halflap.store.postgres.slots import KINDS, OTHER, Leaf, first_slot
+from halflap.store.postgres.slots import KINDS, OTHER, first_slot
 
+DUE = """
+SELECT EXISTS (SELECT FROM writers WHERE seen_at < %s)
+    OR EXISTS (SELECT FROM dedupe WHERE expires_at <= %s)
+    OR EXISTS (SELECT FROM history_other) OR EXISTS (SELECT FROM parts_other)
+    OR EXISTS (SELECT FROM retention_classes WHERE number <> ALL(%s)
+        AND NOT EXISTS (SELECT FROM retained WHERE retention = number))
+"""
+# Each list is made once, whatever the planner thinks: a subquery with a limit may be run again.
+PRUNE_DEDUPE = """
+DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
+    LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
 # What has no slot of its own: it ended on a day that was dropped already, as a letter that was
 # dismissed late, or its slot could not be made.
 PRUNE_OTHERS = """
-DELETE FROM history_other WHERE id IN (SELECT id FROM history_other
+DELETE FROM history_other WHERE id = ANY (ARRAY(SELECT id FROM history_other
     JOIN unnest(%s::bigint[], %s::bigint[]) AS w (retention, before)
-        ON slot %% 64 = w.retention AND slot < w.before LIMIT %s)
+        ON slot %% 64 = w.retention AND slot < w.before LIMIT %s))
 """
 PRUNE_OTHER_PARTS = """
-DELETE FROM parts_other WHERE (execution, kind) IN (SELECT execution, parts_other.kind
-    FROM parts_other JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[])
-        AS w (kind, retention, before)
-        ON parts_other.kind = w.kind AND slot %% 64 = w.retention AND slot < w.before LIMIT %s)
+DELETE FROM parts_other WHERE ctid = ANY (ARRAY(SELECT parts_other.ctid FROM parts_other
+    JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w (kind, retention, before)
+        ON parts_other.kind = w.kind AND slot %% 64 = w.retention AND slot < w.before
+    LIMIT %s FOR UPDATE OF parts_other))
 """
 # A server kept parts as long as the whole, and does no longer: what is in the rows goes from there.
-EMPTY: Mapping[Part, str] = {
-    "event": "head = NULL, body = NULL WHERE body IS NOT NULL",
-    "steps": "steps = NULL WHERE steps IS NOT NULL",
-    "logs": "logs = NULL WHERE logs IS NOT NULL",
+FULL = """
+SELECT id FROM {table} WHERE id > %s AND slot %% 64 = 0 AND slot < %s AND {part} IS NOT NULL
+ORDER BY id LIMIT %s
+"""
+EMPTY = "UPDATE {table} SET {emptied} WHERE id = ANY(%s)"
+COLUMNS: Mapping[Part, tuple[str, ...]] = {
+    "event": ("body", "head"),
+    "steps": ("steps",),
+    "logs": ("logs",),
 }
-ROWS = """
-AND id IN (SELECT id FROM {table} WHERE id > %s AND slot %% 64 = 0 AND slot < %s AND {part} IS NOT NULL
-    ORDER BY id LIMIT %s)
-RETURNING id
-"""
-PRUNE_DEDUPE = """
-DELETE FROM dedupe WHERE (instance, flow, key) IN (
-    SELECT instance, flow, key FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
-    LIMIT %s FOR UPDATE SKIP LOCKED)
-"""
 PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
 FORGOTTEN: Micros = 7 * DAY
+WAS = """
+SELECT instance, kept FROM retained JOIN retention_classes ON number = retained.retention
+WHERE instance = ANY(%s)
+"""
+ADD = "INSERT INTO retention_classes SELECT * FROM unnest(%s::bigint[], %s::text[])"
+RETAIN = """
+INSERT INTO retained SELECT * FROM unnest(%s::text[], %s::bigint[])
+ON CONFLICT (instance) DO UPDATE SET retention = excluded.retention
+"""
+RELEASE = "DELETE FROM retained WHERE instance = ANY(%s)"
+# Nobody comes into a class meanwhile that is about to go, or makes one more than there may be.
 LOCK_CLASSES = "LOCK TABLE retention_classes IN SHARE ROW EXCLUSIVE MODE"
 PRUNE_CLASSES = """
 DELETE FROM retention_classes WHERE number <> ALL(%s)
@@ -71,28 +90,22 @@ class Pruning:
     async def classes(self) -> dict[int, Retention]:
         return classes.merged(await self._database.fetch(classes.ALL), self.default_retention)
 
-    async def retain(self, instance: str, retention: Retention) -> None:
-        kept = classes.encode(retention)
+    async def retain(self, holds: Mapping[str, Retention]) -> None:
+        was = await self._database.fetch(WAS, (Texts(holds),))
+        if not (news := classes.news(was, holds)):
+            return
 
         async def job(connection: Connection) -> ConfigError | None:
-            if retention == Retention():
-                await connection.execute("DELETE FROM retained WHERE instance = %s", (instance,))
-                return None
             await connection.execute(LOCK_CLASSES)
-            cursor = await connection.execute("SELECT number, kept FROM retention_classes")
-            numbers = {row[1]: row[0] for row in await cursor.fetchall()}
-            if kept not in numbers:
-                free = set(range(1, classes.MOST + 1)) - set(numbers.values())
-                if not free:
-                    return classes.full(retention)
-                numbers[kept] = min(free)
-                await connection.execute(
-                    "INSERT INTO retention_classes VALUES (%s, %s)", (numbers[kept], kept)
-                )
+            there = await (await connection.execute(classes.ALL.encode())).fetchall()
+            change = classes.change(there, news)
+            if isinstance(change, ConfigError):
+                return change
+            await connection.execute(RELEASE, (Texts(change.released),))
+            new, moved = change.new, change.moved
+            await connection.execute(ADD, (Numbers(n for n, _ in new), Texts(k for _, k in new)))
             await connection.execute(
-                "INSERT INTO retained VALUES (%s, %s) ON CONFLICT (instance)"
-                " DO UPDATE SET retention = excluded.retention",
-                (instance, numbers[kept]),
+                RETAIN, (Texts(i for i, _ in moved), Numbers(n for _, n in moved))
             )
             return None
 
@@ -104,49 +117,58 @@ class Pruning:
         now = self._clock()
         await self._partitions.make(now, anew=True)
         held = await self.classes()
-        more = await self._partitions.drop(held, self.default_retention, now)
-        used = await self._partitions.classes(now)
-        tables = await self._partitions.whole()
+        busy = await self._partitions.drop(held, self.default_retention, now)
+        tidied, emptied = await self._tidy(held, now, limit), await self._empty(now, limit)
+        return busy or tidied or emptied
 
-        async def job(connection: Connection) -> bool:
-            await connection.execute(PRUNE_WRITERS, (now - FORGOTTEN,))
-            gone = await changed(connection, PRUNE_DEDUPE, (now, limit))
-            gone = max(gone, await _prune_others(connection, held, now, limit))
-            gone = max(gone, await self._empty(connection, tables, now, limit))
+    async def _tidy(self, held: Mapping[int, Retention], now: Micros, limit: int) -> bool:
+        """Remove row by row what is in no slot; returns whether there may be more."""
+        used = Numbers(await self._partitions.classes(now))
+        forgotten = now - FORGOTTEN
+        if not (await self._database.fetch(DUE, (forgotten, now, used)))[0][0]:
+            return False
+
+        async def job(connection: Connection) -> int:
+            await connection.execute(PRUNE_WRITERS, (forgotten,))
+            expired = await changed(connection, PRUNE_DEDUPE, (now, limit))
+            others = await _prune_others(connection, held, now, limit)
             await connection.execute(LOCK_CLASSES)
-            await connection.execute(PRUNE_CLASSES, (Numbers(used),))
-            return gone >= limit
+            await connection.execute(PRUNE_CLASSES, (used,))
+            return max(expired, others)
 
-        return await self._database.write(job) or more
+        return await self._database.write(job) >= limit
 
-    async def _empty(
-        self, connection: Connection, tables: Sequence[Leaf], now: Micros, limit: int
-    ) -> int:
-        """Empty rows of parts that are over; returns how many of the table with the most."""
-        most = 0
+    async def _empty(self, now: Micros, limit: int) -> bool:
+        """Empty rows of parts that are over; returns whether any were."""
+        tables = await self._partitions.whole()
         for part in PARTS:
             days = self.default_retention.days(part)
             if days is None or days == self.default_retention.execution:
                 continue
             before = first_slot(classes.over_before(days, now))
-            for table in (*(e.name for e in tables if e.slot < before), OTHER):
+            for table in (*(each.name for each in tables if each.slot < before), OTHER):
                 after = self._emptied.get((table, part), "")
-                if after is None:
-                    continue
-                some = await _emptied(connection, table, part, (after, before, limit))
-                if table != OTHER:
-                    self._emptied[table, part] = max(some) if len(some) == limit else None
-                most = max(most, len(some))
-        return most
+                if after is not None and await self._empty_table(
+                    table, part, (after, before, limit)
+                ):
+                    return True
+        return False
 
+    async def _empty_table(self, table: str, part: Part, values: tuple[str, int, int]) -> bool:
+        columns = COLUMNS[part]
+        sql = FULL.format(table=table, part=columns[0])
+        ids = [row[0] for row in await self._database.fetch(sql, values)]
+        if ids:
+            emptied = ", ".join(f"{each} = NULL" for each in columns)
+            sql = EMPTY.format(table=table, emptied=emptied)
 
-async def _emptied(
-    connection: Connection, table: str, part: Part, values: tuple[str, int, int]
-) -> list[str]:
-    column = "body" if part == "event" else part
-    sql = f"UPDATE {table} SET {EMPTY[part]} {ROWS.format(table=table, part=column)}"  # noqa: S608
-    cursor = await connection.execute(sql.encode(), values, prepare=False)
-    return [row[0] for row in await cursor.fetchall()]
+            async def job(connection: Connection) -> None:
+                await connection.execute(sql.encode(), (Texts(ids),), prepare=False)
+
+            await self._database.write(job)
+        if table != OTHER:
+            self._emptied[table, part] = ids[-1] if len(ids) == values[-1] else None
+        return bool(ids)
 
 
 async def _prune_others(

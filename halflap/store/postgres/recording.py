@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,8 @@ ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
 LOCK = """
-SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state FROM executions
-WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state, EXISTS (SELECT FROM retained)
+FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 STATE = """
 SELECT scope, key, value FROM state
@@ -162,11 +162,12 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
 class Recording:
     """Writes what many turns brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Writing], number: Any, *, apart: bool) -> None:
-        """`apart` says that the server keeps some parts of what has ended for less than the whole."""
+    def __init__(self, items: Sequence[Writing], number: Any, *, all_apart: bool) -> None:
+        """`all_apart`: the server keeps some parts of what has ended for less than the whole."""
         self._items = items
         self._number = number
-        self._apart = apart
+        self._all_apart = all_apart
+        self._has_classes = False
         self._locked: Any = None
         self._values: Any = None
 
@@ -186,6 +187,7 @@ class Recording:
         if self._locked is not None:
             found = await self._locked.fetchall()
             held = {row[0]: _Held(*row[1:5]) for row in found if row[5] == "running"}
+            self._has_classes = any(row[6] for row in found)
         values: dict[Key, bytes] = {}
         if self._values is not None:
             values = {(row[0], row[1]): row[2] for row in await self._values.fetchall()}
@@ -262,7 +264,10 @@ class Recording:
                 dict(had.steps), had.logs + work.lines.pop(id, []), had.attempts
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
-        await ending.move(connection, ends, whole, live=live, apart=self._apart)
+        apart: Collection[str] = ()
+        if self._all_apart or self._has_classes:
+            apart = await ending.apart(connection, ids, all_apart=self._all_apart)
+        await ending.move(connection, ends, whole, live=live, apart=apart)
         told = {i.lease.execution: i.parent for i in work.ends if i.lease and i.parent is not None}
         widths = await lineage.tell(connection, told, ends[0].at)
         cancelled = [each.execution for each in ends if each.state == "cancelled"]

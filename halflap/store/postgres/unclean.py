@@ -95,7 +95,7 @@ async def cancel(
     now: Micros,
     cut_at: Micros,
     *,
-    apart: bool,
+    all_apart: bool,
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
@@ -114,6 +114,7 @@ async def cancel(
             )
             last = await failure.fetchone()
             end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
+            apart = await ending.apart(connection, [execution], all_apart=all_apart)
             await ending.move(connection, [end], live, live=live, apart=apart)
             if row[1]:
                 await ordering.settle(
@@ -127,11 +128,11 @@ async def cancel(
 
 
 async def dismiss(
-    connection: Connection, locks: Locks, execution: str, now: Micros, *, apart: bool
+    connection: Connection, locks: Locks, execution: str, now: Micros, *, all_apart: bool
 ) -> bool:
     """Make a dead letter history; an order that it blocks goes on."""
     await lock_order(connection, locks, execution, of=ORDER_OF_LETTER)
-    dismissed = await ending.dismiss(connection, [execution], apart=apart)
+    dismissed = await ending.dismiss(connection, [execution], all_apart=all_apart)
     await ordering.settle(connection, await ordering.leave(connection, dismissed), now)
     return bool(dismissed)
 
