@@ -10,13 +10,16 @@ from halflap.lowcode.build import build
 from halflap.lowcode.coding import close_runner
 from halflap.lowcode.names import components_in, heading, name_in
 from halflap.lowcode.registry import Components
+from halflap.lowcode.rewrite import Draft, Unwritable
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Source, read
 
 __all__ = [
     "Components",
+    "Draft",
     "NotADocument",
     "Source",
+    "Unwritable",
     "build",
     "close_runner",
     "components_in",

@@ -307,6 +307,12 @@ class _Reader:
         return Unreadable(said, self.file, _start(node))
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is still a text where it is written without quotes, and no number or word."""
+    special = text in _PLAIN_WORDS or text in _NO_NUMBERS or text == "<<"
+    return not special and not any(each.fullmatch(text) for each in (_NUMBER, _FRACTION, _ODD))
+
+
 def _start(node: Any) -> Place:
     mark: Any = node.start_mark
     return Place(mark.line + 1, mark.column + 1)

@@ -1,0 +1,131 @@
+"""Renaming what a flow's steps name, wherever its expressions read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from halflap.errors import DefinitionError, ExpressionError
+from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.source import Path, Source
+from halflap.lowcode.steps import NAME, kind_of
+from halflap.lowcode.template import is_expression, parsed
+
+TEXTS = frozenset({"title", "note", "code", "action", "call", "connection"})
+"""Members of a step that hold no expression."""
+
+WORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})
+NAMING = {"for": "for", "try": "error"}
+
+Change = tuple[Path, str, bool]
+"""A value of the document, what it becomes, and whether it is the name of a member."""
+
+
+def renamed(source: Source, flow: str, old: str, new: str) -> list[Change]:
+    """What has to change for a flow's name to be another one; deepest and last first."""
+    path: Path = ("flows", flow, "steps")
+    try:
+        steps = source.data["flows"][flow]["steps"]
+    except (KeyError, TypeError):
+        raise DefinitionError(f"there is no flow {flow!r}", where=source.at(path)) from None
+    names = _Names(source, old, new)
+    changes = list(names.steps(steps, path))
+    if not names.given:
+        raise DefinitionError(f"no step of {flow} gives the name {old!r}", where=source.at(path))
+    if new in SCOPE or new in WORDS or re.fullmatch(NAME, new) is None:
+        raise DefinitionError(f"{new!r} cannot be a name", where=source.at(path))
+    if new in names.known:
+        raise DefinitionError(f"{new!r} is a name in {flow} already", where=source.at(path))
+    return sorted(changes, key=lambda each: (each[2], len(each[0])))
+
+
+class _Names:
+    def __init__(self, source: Source, old: str, new: str) -> None:
+        self._source = source
+        self._old = old
+        self._new = new
+        self.given = False
+        self.known: set[str] = set()
+
+    def steps(self, steps: Any, path: Path) -> Iterator[Change]:
+        for at, each in enumerate(cast("list[Any]", steps or [])):
+            if isinstance(each, dict):
+                yield from self._step(cast("dict[Any, Any]", each), (*path, at))
+
+    def _step(self, step: dict[Any, Any], path: Path) -> Iterator[Change]:
+        kind = kind_of(step)
+        naming = {"id", NAMING.get(kind or "", "id")}
+        if kind == "try" and "error" not in step:
+            self.known.add("error")
+            if self._old == "error":
+                raise DefinitionError(
+                    "this `try` names its error `error`; give it another name with `error:` first",
+                    where=self._source.at(path),
+                )
+        for name, value in step.items():
+            place = (*path, name)
+            if name in naming and isinstance(value, str):
+                yield from self._name(value, place)
+            elif name == "set" and isinstance(value, dict):
+                yield from self._set(cast("dict[Any, Any]", value), place)
+            elif name in ("cases",) and isinstance(value, dict):
+                for case, each in cast("dict[Any, Any]", value).items():
+                    yield from self.steps(each, (*place, case))
+            elif isinstance(value, list) and name in (
+                "then",
+                "else",
+                "do",
+                "try",
+                "catch",
+                "default",
+            ):
+                yield from self.steps(value, place)
+            elif name not in TEXTS:
+                yield from self._reads(value, place)
+
+    def _name(self, value: str, path: Path, *, as_key: bool = False) -> Iterator[Change]:
+        self.known.add(value)
+        if value == self._old:
+            self.given = True
+            yield path, self._new, as_key
+
+    def _set(self, values: dict[Any, Any], path: Path) -> Iterator[Change]:
+        for name, each in values.items():
+            yield from self._reads(each, (*path, name))
+            yield from self._name(name, (*path, name), as_key=True)
+
+    def _reads(self, value: Any, path: Path) -> Iterator[Change]:
+        """Expressions in a template that read the name."""
+        if isinstance(value, dict):
+            for name, each in cast("dict[Any, Any]", value).items():
+                yield from self._reads(each, (*path, name))
+        elif isinstance(value, list):
+            for at, each in enumerate(cast("list[Any]", value)):
+                yield from self._reads(each, (*path, at))
+        elif is_expression(value):
+            changed = self._expression(value, path)
+            if changed != value:
+                yield path, changed, False
+
+    def _expression(self, text: str, path: Path) -> str:
+        try:
+            names = parsed(text, self._source).names()
+        except ExpressionError as error:
+            raise DefinitionError(error.message, where=self._source.at(path)) from error
+        before = len(text) - len(text[1:].lstrip("\n"))  # the `=`, and what precedes it
+        for each in sorted(names, key=lambda each: each.offset, reverse=True):
+            self.known.add(each.path[0])
+            if each.path[0] != self._old:
+                continue
+            at = before + each.offset
+            at += text.startswith("$", at)
+            quoted = text.startswith("`", at)
+            at += quoted
+            if not text.startswith(self._old, at):
+                raise DefinitionError(
+                    f"{self._old} is read here in a way that cannot be renamed; write it as a name",
+                    where=self._source.at(path),
+                )
+            text = text[:at] + self._new + text[at + len(self._old) :]
+        return text
