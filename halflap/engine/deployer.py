@@ -296,7 +296,9 @@ class Deployer:
             return
         await self._end(instance, "failed", f"teardown failed: {why(outcome)}")
 
-    async def _end(self, instance: Instance, state: InstanceState, error: str | None = None) -> None:
+    async def _end(
+        self, instance: Instance, state: InstanceState, error: str | None = None
+    ) -> None:
         """End a move, unless another one has begun since."""
         await self._catalogue.instances.move(
             instance.id, (instance.state,), state, error=error, during=instance.deployment

@@ -118,7 +118,7 @@ def read(content: bytes | str, file: str) -> Source:
     text = _decoded(content, file)
     reader = _Reader(file)
     try:
-        data = reader.document(_events(text))
+        data = reader.document(events_of(text))
     except MarkedYAMLError as error:
         raise _explained(error, file) from error
     except (YAMLError, ValueError) as error:
@@ -135,7 +135,7 @@ def read(content: bytes | str, file: str) -> Source:
     )
 
 
-def _events(text: str) -> Iterator[Event]:
+def events_of(text: str) -> Iterator[Event]:
     """libyaml's events, without `YAML`, which looks for plug-ins on the disk each time."""
     parser = cast("Any", cyaml).CParser(text)
     try:
@@ -309,8 +309,8 @@ class _Reader:
 
 def is_plain(text: str) -> bool:
     """Whether a text is still a text where it is written without quotes, and no number or word."""
-    special = text in _PLAIN_WORDS or text in _NO_NUMBERS or text == "<<"
-    return not special and not any(each.fullmatch(text) for each in (_NUMBER, _FRACTION, _ODD))
+    special = text in PLAIN_WORDS or text in _NO_NUMBERS or text == "<<"
+    return not special and not any(each.fullmatch(text) for each in (NUMBER, FRACTION, _ODD))
 
 
 def _start(node: Any) -> Place:

@@ -314,7 +314,7 @@ def test_what_is_inserted_and_deleted_again_leaves_no_trace(text: str) -> None:
         if in_brackets(draft, path):
             continue  # a step in brackets is written as a block from then on
         last = len(draft.value(path))
-        for place in {0, last // 2, last}:
+        for place in sorted({0, last // 2, last}):
             draft.insert(path, place, STEP)
             assert len(draft.source.text.splitlines()) > len(text.splitlines())
             draft.delete((*path, place))

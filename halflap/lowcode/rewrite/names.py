@@ -15,6 +15,9 @@ from halflap.lowcode.template import is_expression, parsed
 TEXTS = frozenset({"title", "note", "code", "action", "call", "connection"})
 """Members of a step that hold no expression."""
 
+LISTS = frozenset({"then", "else", "do", "try", "catch", "default"})
+"""Members of a step that hold steps."""
+
 WORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})
 NAMING = {"for": "for", "try": "error"}
 
@@ -69,17 +72,10 @@ class _Names:
                 yield from self._name(value, place)
             elif name == "set" and isinstance(value, dict):
                 yield from self._set(cast("dict[Any, Any]", value), place)
-            elif name in ("cases",) and isinstance(value, dict):
+            elif name == "cases" and isinstance(value, dict):
                 for case, each in cast("dict[Any, Any]", value).items():
                     yield from self.steps(each, (*place, case))
-            elif isinstance(value, list) and name in (
-                "then",
-                "else",
-                "do",
-                "try",
-                "catch",
-                "default",
-            ):
+            elif name in LISTS and isinstance(value, list):
                 yield from self.steps(value, place)
             elif name not in TEXTS:
                 yield from self._reads(value, place)

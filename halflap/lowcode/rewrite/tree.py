@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from ruamel.yaml import YAML
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -18,6 +17,8 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+
+from halflap.lowcode.source import events_of
 
 _DASH = re.compile(r"(?:\s|#[^\n]*)*-")
 _COLON = re.compile(r"\s*:")
@@ -48,8 +49,7 @@ class Entry:
 
 def tree_of(text: str, data: Any) -> Node | None:
     """The places of a document that was read, and so is known to be sound; None where it is empty."""
-    yaml: Any = YAML(typ="safe", pure=False)
-    events = cast("Iterator[Event]", yaml.parse(text))
+    events = events_of(text)
     for each in events:
         if isinstance(each, DocumentStartEvent):
             return _Maker(text, events).node(next(events), data)

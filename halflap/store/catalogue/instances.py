@@ -173,7 +173,8 @@ class Instances:
     ) -> Instance | None:
         """Move an instance from one of some states to another; None where it is in none of them.
 
-        With `during`, None also where its deployment is another one by now. `error` replaces the one before it; `version` and `deployment` are kept where not given.
+        With `during`, None also where its deployment is another one by now. `error` replaces the
+        one before it; `version` and `deployment` are kept where not given.
         `revision` is a new config with its connections, as `set_revision` takes them: it is there
         with the new version or not at all, so that no event meets one without the other.
         """
