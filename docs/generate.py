@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"
 VALUES = {
     "UNSET": "An input that was left alone, where `None` would clear it. See `Unset`.",
+    "FAILURES": "What a step raises for good, as a tuple: `except FAILURES as error:` catches it.",
     "Json": "A value of JSON: what an app sent, before it has a type. Fractions are `Decimal`.",
 }
 
@@ -434,8 +435,8 @@ def python() -> str:
             continue
         parts.append(signature(name, value))
         parts.append(f"{prose(own_doc(value))}\n\n")
-        if inspect.isclass(value):
-            parts.append(members(value))
+        if inspect.isclass(value) or name == "expr":
+            parts.append(members(value if inspect.isclass(value) else type(value)))
     return "".join(parts).rstrip() + "\n"
 
 

@@ -3,12 +3,18 @@
 This is the author's vocabulary, re-exported; nothing else.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from halflap.errors import (
+    FAILURES,
     Cancel,
+    CodeFailed,
     ConfigError,
     Conflict,
     DefinitionError,
     EgressRefused,
+    ExpressionError,
     HalflapError,
     InvalidEvent,
     Nondeterminism,
@@ -17,6 +23,7 @@ from halflap.errors import (
     Rejected,
     RetryLater,
     StepFailed,
+    Thrown,
     TimedOut,
     TooManyHops,
     Unauthorized,
@@ -83,6 +90,17 @@ __version__ = "0.1.0"
 from halflap.components import http, instance, salesforce, schedule, webhook
 from halflap.components.instance import Deployment
 
+if TYPE_CHECKING:
+    from halflap.lowcode.expr import at, expr
+
+
+def __getattr__(name: str) -> Any:
+    """`expr` and `at`, which bring an evaluator along: loaded where they are asked for."""
+    if name not in ("at", "expr"):
+        raise AttributeError(f"module 'halflap' has no attribute {name!r}")
+    return getattr(import_module("halflap.lowcode.expr"), name)
+
+
 __all__ = [
     "Action",
     "ApiKey",
@@ -104,8 +122,11 @@ __all__ = [
     "DefinitionError",
     "Deployment",
     "DynamicFields",
+    "CodeFailed",
     "EgressRefused",
     "Endpoint",
+    "ExpressionError",
+    "FAILURES",
     "FieldSpec",
     "File",
     "Flow",
@@ -148,6 +169,7 @@ __all__ = [
     "StripeSignature",
     "Subscription",
     "SvixSignature",
+    "Thrown",
     "TimedOut",
     "TooManyHops",
     "Trigger",
@@ -162,6 +184,8 @@ __all__ = [
     "Verifier",
     "Writes",
     "ZendeskSignature",
+    "at",
+    "expr",
     "fifo",
     "header",
     "http",

@@ -14,6 +14,7 @@ HalflapError
 ├─ Cancel                   nothing to do; .reason                             → cancelled, no retry
 ├─ ExpressionError          an expression cannot be read or evaluated; .line   → failed, not retried; mend it
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
+│  └─ Thrown                the flow itself says that it cannot go on          → failed, replayable
 ├─ CodeFailed               a code step raised or went over a limit; .where       → failed, replayable
 │  └─ WorkerLost            the process that ran it ended                      → tried again
 ├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
@@ -222,6 +223,16 @@ class StepFailed(HalflapError):
         self.status = status
 
 
+class Thrown(StepFailed):
+    """The flow itself says what went wrong; `step` is the title of the step that says so.
+
+    `raise Thrown("Acme has no such account")`: a flow that catches `FAILURES` catches it, too.
+    """
+
+    def __init__(self, message: str | None = None, *, step: str = "throw") -> None:
+        super().__init__(message, step=step)
+
+
 class CodeFailed(HalflapError):
     """The code of a step raised, or went over a limit.
 
@@ -320,3 +331,7 @@ class NotFound(HalflapError):
 
 class Removed(NotFound):
     """It was kept for as long as its retention says, and is removed since."""
+
+
+FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled, CodeFailed)
+"""What a step raises for good, to be caught by a flow that goes on without it."""

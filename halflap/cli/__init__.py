@@ -108,6 +108,9 @@ SECTIONS = {
             "outline",
             "Show what the flows of an integration may do: steps, branches, loops, as a tree.",
         ),
+        "convert": Entry(
+            "convert", "convert", "Write a YAML integration as Python that does the same."
+        ),
         "schema": Entry(
             "schema",
             "schema",

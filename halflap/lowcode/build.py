@@ -12,6 +12,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.compile import Compiler
 from halflap.lowcode.config import config_of
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
+from halflap.lowcode.expr import names_of
 from halflap.lowcode.frame import Frame, Stopped, scope_of
 from halflap.lowcode.interpret import Asked, run_all
 from halflap.lowcode.observer import Observer
@@ -55,15 +56,6 @@ class OfRequest:
         """A text; None where there is none."""
         found = self.asked.fill(names_of(request), NO_HOST)
         return None if found is UNSET or found is None else str(found)
-
-
-def names_of(request: Request) -> dict[str, Any]:
-    """The names that an expression over a request has."""
-    return {
-        "event": request.json() if request.body else None,
-        "headers": {name.lower(): value for name, value in request.headers.items()},
-        "query": request.params,
-    }
 
 
 class _Builder:

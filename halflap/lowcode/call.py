@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from halflap.errors import ExpressionError
-from halflap.lowcode.expressions.fit import fit
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.steps import RetryRule
 from halflap.lowcode.template import Fill
@@ -23,8 +20,6 @@ class Filled:
 
     input: Input
     fill: Fill
-    schema: Mapping[str, Any] | None
-    """Where it has lists: of what an expression gives, one value has to become a list again."""
     where: str
 
 
@@ -73,30 +68,11 @@ class Call:
                 if not each.input.required:
                     continue
                 value = None
-            found[each.input.name] = self._fitted(each, value)
+            try:
+                found[each.input.name] = self.action.fit(each.input, value)
+            except ExpressionError as error:
+                raise error.at(each.where) from error.__cause__
         return found
-
-    def _fitted(self, each: Filled, value: Any) -> Any:
-        try:
-            fitted = value if each.schema is None else fit(value, each.schema)
-            return each.input.adapter.validate_python(fitted)
-        except ValidationError as error:
-            raise ExpressionError(
-                f"{self.action.name}: the input {each.input.name} does not fit: "
-                f"{said(error, value)}"
-            ).at(each.where) from error
-
-
-def said(error: ValidationError, value: Any) -> str:
-    """What is wrong with a value, and what to write."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(each) for each in first["loc"])
-    told = f"{place}: {first['msg']}" if place else str(first["msg"])
-    if first["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool):
-        return f'{told}; quote it, "{value}", or write =$string(…)'
-    if value is None:
-        return f"{told}, and it is null: what it is read from is missing"
-    return told
 
 
 def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:

@@ -112,9 +112,7 @@ class Compiler:
             place = (*path, "with", name)
             if name in given:
                 fill = template(given[name], self._source, place, self.used)
-                schema = each.adapter.json_schema()
-                lists = schema if "'array'" in repr(schema) else None
-                yield Filled(each, fill, lists, self._source.at(place))
+                yield Filled(each, fill, self._source.at(place))
             elif each.required:
                 raise self._refused(f"{action.name} needs the input {name!r}", path)
 

@@ -16,6 +16,9 @@ from halflap.lowcode.source import Source as Text
 from halflap.sdk.record import adapter_of
 from halflap.sdk.schema import Config, Source
 
+PATTERNS = {"url": r"^https?://\S+$", "email": r"^[^@\s]+@[^@\s]+\.[^@\s]+$"}
+"""What a text of a type looks like."""
+
 _TYPES: dict[str, Any] = {
     "text": str,
     "integer": int,
@@ -23,8 +26,7 @@ _TYPES: dict[str, Any] = {
     "boolean": bool,
     "date": dt.date,
     "datetime": dt.datetime,
-    "url": Annotated[str, Field(pattern=r"^https?://\S+$")],
-    "email": Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")],
+    **{name: Annotated[str, Field(pattern=each)] for name, each in PATTERNS.items()},
     "mapping": dict[str, str],
 }
 
@@ -90,14 +92,14 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
             extra["x-labels"] = field.choices
     if field.source is not None:
         annotation = Annotated[annotation, _source(field.source, field.depends, components)]
-        extra["x-source"] = _shown(field.source, field.depends)
+        extra["x-source"] = shown_source(field.source, field.depends)
     if field.type == "mapping":
         for side, given in (("x-of", field.of), ("x-to", field.to)):
             if isinstance(given, list):
                 extra[side] = given
             elif given is not None:
                 _source(given, field.depends, components)  # it is one
-                extra[side] = _shown(given, field.depends)
+                extra[side] = shown_source(given, field.depends)
     return list[annotation] if field.multiple else annotation
 
 
@@ -107,7 +109,8 @@ def _source(given: str | Picker, depends: list[str], components: Components) -> 
     return Source(action, tuple(depends))
 
 
-def _shown(given: str | Picker, depends: list[str]) -> Mapping[str, Any]:
+def shown_source(given: str | Picker, depends: list[str]) -> Mapping[str, Any]:
+    """A field's source, as the schema of the config says it."""
     name = given if isinstance(given, str) else given.action
     inputs = {each: f"={each}" for each in depends} if isinstance(given, str) else given.inputs
     return {"action": name, "depends": depends, "with": inputs}

@@ -7,27 +7,12 @@ from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-from halflap.errors import (
-    CodeFailed,
-    Conflict,
-    InvalidEvent,
-    Overruled,
-    StepFailed,
-    TimedOut,
-    UpstreamError,
-)
+from halflap.errors import FAILURES, Thrown, UpstreamError
 from halflap.lowcode.template import Host
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
-from halflap.sdk.schema import Config
-
-FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled, CodeFailed)
-"""What a step raises for good: `try` catches it, and `on_failure` passes it by."""
-
-
-class Thrown(StepFailed):
-    """What a `throw` step says went wrong."""
+from halflap.sdk.schema import UNSET, Config
 
 
 class Stopped(Exception):
@@ -101,10 +86,10 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | SecretStr):
         return value
     if isinstance(value, BaseModel):
-        return {name: plain(each) for name, each in _members(value)}
+        return {name: plain(each) for name, each in _members(value) if each is not UNSET}
     if isinstance(value, dict):
         members = cast("dict[Any, Any]", value)
-        return {str(name): plain(each) for name, each in members.items()}
+        return {str(name): plain(each) for name, each in members.items() if each is not UNSET}
     if isinstance(value, list | tuple):
         return [plain(each) for each in cast("list[Any]", value)]
     return codec.decode(codec.encode(value))

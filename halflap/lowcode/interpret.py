@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar
 
-from halflap.errors import ExpressionError, TimedOut
+from halflap.errors import FAILURES, ExpressionError, Thrown, TimedOut
+from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.call import Call
 from halflap.lowcode.duration import duration
-from halflap.lowcode.frame import FAILURES, Frame, Left, Stopped, Thrown, error_of, plain
+from halflap.lowcode.frame import Frame, Left, Stopped, error_of, plain
 from halflap.lowcode.template import Fill, Host, Names
 from halflap.sdk.context import ANY, State, default_key
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.schema import UNSET
 from halflap.sdk.trigger import Ignore, Reply
+
+T = TypeVar("T")
 
 
 class Do(Protocol):
@@ -58,45 +61,29 @@ class Asked:
 
     def truth_of(self, names: Names, host: Host) -> bool:
         """The same outside of a flow."""
-        found = self.fill(names, host)
-        if found is UNSET or found is None:
-            return False
-        if isinstance(found, bool):
-            return found
-        raise self.wrong(found, "true or false; compare it with something, or use $boolean()")
+        return self._placed(as_truth, self.fill(names, host))
 
     def text(self, frame: Frame) -> str:
         """A text, or a number as one."""
-        found = self.value(frame)
-        if isinstance(found, str):
-            return found
-        if isinstance(found, bool) or found is None or isinstance(found, dict | list):
-            raise self.wrong(found, "a text; use $string()")
-        return str(found)
+        return self._placed(as_text, self.value(frame))
 
     def items(self, frame: Frame) -> list[Any]:
         """A list; null is none, and one value is a list of it."""
-        found = self.value(frame)
-        if found is None:
-            return []
-        return cast("list[Any]", found) if isinstance(found, list) else [found]
+        return as_items(self.value(frame))
 
-    def wrong(self, found: Any, wanted: str) -> ExpressionError:
-        """The error of a value that does not fit."""
-        match found:
-            case None:
-                shown = "null"
-            case bool():
-                shown = "true or false"
-            case str():
-                shown = "a text"
-            case list():
-                shown = "a list"
-            case dict():
-                shown = "an object"
-            case _:
-                shown = "a number"
-        return ExpressionError(f"{self.what} is {shown}, and has to be {wanted}").at(self.where)
+    def scalar(self, frame: Frame) -> Any:
+        """What cases can be told by."""
+        return self._placed(as_scalar, self.value(frame))
+
+    def status(self, frame: Frame) -> int:
+        """The status of an HTTP answer."""
+        return self._placed(as_status, self.value(frame))
+
+    def _placed(self, read: Callable[[Any, str], T], found: Any) -> T:
+        try:
+            return read(found, self.what)
+        except ExpressionError as error:
+            raise error.at(self.where) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +121,7 @@ class DoSwitch:
     default: Steps
 
     async def run(self, frame: Frame) -> None:
-        found = self.value.value(frame)
-        if isinstance(found, dict | list):
-            raise self.value.wrong(found, "a text, a number, true or false")
+        found = self.value.scalar(frame)
         await run_all(self.cases.get(case_of(found), self.default), frame)
 
 
@@ -397,9 +382,7 @@ class DoStop:
             raise Stopped(Ignore(self.ignore.text(frame)))
         if self.reply is not None:
             status, body, headers = self.reply
-            code = status.value(frame)
-            if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
-                raise status.wrong(code, "a status from 200 to 599")
+            code = status.status(frame)
             named = {name: each.text(frame) for name, each in headers}
             raise Stopped(Reply(code, body.value(frame), named))
         raise Stopped(None if self.answer is None else self.answer.value(frame))

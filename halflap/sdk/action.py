@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +13,13 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import anyio.to_thread
+from pydantic import ValidationError
 
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, ExpressionError
 from halflap.sdk import running
+from halflap.sdk.fit import fit_input, misfit
 from halflap.sdk.pairs import Writes
-from halflap.sdk.schema import Shape, read_signature, summary, where
+from halflap.sdk.schema import UNSET, Input, Shape, read_signature, summary, where
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,6 +90,8 @@ class Action(Generic[P, R]):
         self.writes = writes
         self.as_json = False
         """Whether a flow gets the result as its record holds it, by the app's own names."""
+        self.fits = False
+        """Whether a call's inputs are made to fit before it is a step (see `fitted`)."""
         self.shape: Shape = read_signature(function, connection_type=connection_type)
         self.description = summary(function)
         self.where = where(function)
@@ -107,9 +111,12 @@ class Action(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         recorder = running.recorder.get()
-        if recorder is None:
+        if recorder is None and not self.fits:
             return self.invoke(*args, **kwargs)
-        return recorder.call(self, self.bind(args, kwargs))
+        bound = self.bind(args, kwargs)
+        if self.fits:
+            bound = dict(self._fitting(bound))
+        return self.invoke(**bound) if recorder is None else recorder.call(self, bound)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""
@@ -148,6 +155,34 @@ class Action(Generic[P, R]):
         other: Action[P, Any] = copy.copy(self)
         other.as_json = True
         return other
+
+    def fitted(self) -> Action[..., R]:
+        """The same action, which makes its inputs fit what it declares: `await acme.update.fitted()(…)`.
+
+        For values of no known type, such as those of `expr`, as low-code fits them: one value becomes
+        a list where the input takes a list, `UNSET` is left out (None where the input is required). A
+        value that does not fit is an `ExpressionError`, before the call is a step.
+        """
+        other: Action[..., R] = copy.copy(self)
+        other.fits = True
+        return other
+
+    def _fitting(self, bound: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        inputs = {each.name: each for each in self.shape.inputs}
+        for name, value in bound.items():
+            if name not in inputs:
+                yield name, value
+            elif value is not UNSET or inputs[name].required:
+                yield name, self.fit(inputs[name], None if value is UNSET else value)
+
+    def fit(self, given: Input, value: Any) -> Any:
+        """A value as an input takes it; `ExpressionError` where it does not fit."""
+        try:
+            return fit_input(given, value)
+        except ValidationError as error:
+            raise ExpressionError(
+                f"{self.name}: the input {given.name} does not fit: {misfit(error, value)}"
+            ) from error
 
     def call(self, **inputs: Any) -> Call:
         """A call with these inputs, to compare a test's steps with."""

@@ -35,6 +35,12 @@ def distribution(name: str) -> str | None:
     return None if entry is None or entry.dist is None else entry.dist.name
 
 
+def module(name: str) -> str | None:
+    """The module that offers a component; None where it is not installed."""
+    entry = _found().get(name)
+    return None if entry is None else entry.module
+
+
 def component(name: str) -> Component:
     """An installed component by its name; one that is not there is `NotFound`."""
     if name not in _found():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine
-from datetime import datetime
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
@@ -29,6 +29,8 @@ from halflap import (
     Response,
     Settled,
     Trigger,
+    at,
+    expr,
     fifo,
     http,
     instance,
@@ -110,6 +112,13 @@ async def sync(ctx: Context[Settings], order: Order) -> int:
     found = await assert_type(find(config.shop, id="1"), Coroutine[Any, Any, Order | None])
     assert_type(found, Order | None)
     assert_type(await find.titled("Look for it")(config.shop, "1"), Order | None)
+    assert_type(find.fitted(), Action[..., Order | None])
+    assert_type(at(order, "id"), Any)
+    assert_type(expr.truth("order.id = 'a'", order=order), bool)
+    assert_type(expr.text("order.id", order=order), str)
+    assert_type(expr.items("order.lines", order=order), list[Any])
+    assert_type(expr.duration("2 * 60"), timedelta)
+    assert_type(expr.filter("event.id != null"), Callable[[Request], bool])
     assert_type(await count([order]), int)
     assert_type(await draw(most=3), int)
     assert_type(await read("a"), File)

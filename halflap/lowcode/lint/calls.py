@@ -10,7 +10,6 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.call import said as said_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.rules import Findings, suggest
@@ -18,6 +17,7 @@ from halflap.lowcode.lint.scope import types_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape, Shapes
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
+from halflap.sdk.fit import misfit
 from halflap.sdk.schema import is_secret
 from halflap.sdk.signature import Unsigned
 
@@ -98,7 +98,7 @@ class Calls:
         try:
             input.type.adapter.validate_python(value)
         except ValidationError as error:
-            text = f"{name}: the input {input.name} does not fit: {said_of(error, value)}"
+            text = f"{name}: the input {input.name} does not fit: {misfit(error, value)}"
             self._findings.add(rules.UNFIT, path, text)
         except (ValueError, TypeError) as error:  # a validator of the component's own
             self._findings.add(

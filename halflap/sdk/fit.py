@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
-from halflap.lowcode.expressions.value import UNDEFINED
+from pydantic import TypeAdapter, ValidationError
+
+from halflap.sdk.schema import UNSET, Input
 
 Schema = Mapping[str, Any]
 
@@ -40,12 +43,38 @@ def complete(value: Any, schema: Schema) -> Any:
     return _Fitting(schema).complete(value, schema, 0)
 
 
+_lists: WeakKeyDictionary[TypeAdapter[Any], Schema | None] = WeakKeyDictionary()
+# Of each input that takes lists, its schema: making one takes longer than using it.
+
+
+def fit_input(given: Input, value: Any) -> Any:
+    """A value as an input of an action takes it; `ValidationError` where it does not fit."""
+    adapter = given.adapter
+    if adapter not in _lists:
+        schema = adapter.json_schema()
+        _lists[adapter] = schema if "'array'" in repr(schema) else None
+    lists = _lists[adapter]
+    return adapter.validate_python(value if lists is None else fit(value, lists))
+
+
+def misfit(error: ValidationError, value: Any) -> str:
+    """What is wrong with a value that does not fit, and what to write."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(each) for each in first["loc"])
+    told = f"{place}: {first['msg']}" if place else str(first["msg"])
+    if first["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool):
+        return f'{told}; quote it, "{value}", or write =$string(…)'
+    if value is None:
+        return f"{told}, and it is null: what it is read from is missing"
+    return told
+
+
 class _Fitting:
     def __init__(self, schema: Schema) -> None:
         self._definitions = cast(Schema, schema.get("$defs", {}))
 
     def fit(self, value: Any, schema: Schema, depth: int) -> Any:
-        if value is UNDEFINED or value is None or depth > _MOST:
+        if value is UNSET or value is None or depth > _MOST:
             return value
         options = list(self._options(schema, depth))
         for option in options:

@@ -1,0 +1,47 @@
+"""`halflap convert`: a YAML integration as Python that does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from halflap.errors import ConfigError, DefinitionError
+from halflap.lowcode import Components, read
+from halflap.lowcode.convert import to_python
+from halflap.testing.document import beside
+
+
+@click.command("convert")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--force", is_flag=True, help="Replace the file where there is one.")
+def convert(file: Path, output: Path | None, force: bool) -> None:
+    """Write a YAML integration as Python that does the same.
+
+    The same calls, in the same order, with the same inputs, for the same events. An expression that
+    Python does not say exactly stays one: expr("…"). Components of the project (FILE's folder) are
+    imported. What has no Python is refused, with its place. The document stays as it is; a project has
+    one integration of a name, so move it away before the Python is deployed.
+    """
+    if file.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{file} is no YAML document; give one that ends in .yaml")
+    written = python_of(file)
+    if output is None:
+        click.echo(written, nl=False)
+        return
+    if output.exists() and not force:
+        raise ConfigError(f"{output} is there already; give another -o, or replace it by --force")
+    output.write_text(written, encoding="utf-8")
+    click.echo(f"{output}: {len(written.splitlines())} lines", err=True)
+
+
+def python_of(file: Path) -> str:
+    """The Python of a document, in a project's folder."""
+    content = file.read_bytes()
+    try:
+        return to_python(read(content, str(file)), Components(beside(file.parent.resolve())))
+    except ImportError as error:
+        raise DefinitionError(
+            f"a component of the project does not load: {error}", where=str(file)
+        ) from error

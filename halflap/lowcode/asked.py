@@ -1,0 +1,65 @@
+"""What is asked of an expression's value: true or false, a text, a list; or an error that says so."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from halflap.errors import ExpressionError
+from halflap.sdk.schema import UNSET
+
+
+def as_truth(found: Any, what: str) -> bool:
+    """A condition; null counts as false, anything but true and false is an error."""
+    if found is UNSET or found is None:
+        return False
+    if isinstance(found, bool):
+        return found
+    raise wrong(found, what, "true or false; compare it with something, or use $boolean()")
+
+
+def as_text(found: Any, what: str) -> str:
+    """A text, or a number as one."""
+    if isinstance(found, str):
+        return found
+    if isinstance(found, bool) or found is None or isinstance(found, dict | list):
+        raise wrong(cast(Any, found), what, "a text; use $string()")
+    return str(found)
+
+
+def as_items(found: Any) -> list[Any]:
+    """A list; null is none, and one value is a list of it."""
+    if found is None:
+        return []
+    return cast("list[Any]", found) if isinstance(found, list) else [found]
+
+
+def as_scalar(found: Any, what: str) -> Any:
+    """What cases can be told by: no list and no object."""
+    if isinstance(found, dict | list):
+        raise wrong(cast(Any, found), what, "a text, a number, true or false")
+    return found
+
+
+def as_status(found: Any, what: str) -> int:
+    """The status of an HTTP answer."""
+    if not isinstance(found, int) or isinstance(found, bool) or not 200 <= found <= 599:
+        raise wrong(found, what, "a status from 200 to 599")
+    return found
+
+
+def wrong(found: Any, what: str, wanted: str) -> ExpressionError:
+    """The error of a value that does not fit."""
+    match found:
+        case None:
+            shown = "null"
+        case bool():
+            shown = "true or false"
+        case str():
+            shown = "a text"
+        case list():
+            shown = "a list"
+        case dict():
+            shown = "an object"
+        case _:
+            shown = "a number"
+    return ExpressionError(f"{what} is {shown}, and has to be {wanted}")

@@ -1,0 +1,112 @@
+"""Lays out Python as its formatter would: in one line where it fits, else broken at its brackets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Union
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Brackets with items, which may stand on lines of their own.
+
+    kind: the arguments of a `call`, the items of a `display` (a list, a dict), or `one` thing that
+    takes no comma after it: the clauses of a comprehension.
+    """
+
+    opening: str
+    items: tuple[Piece, ...]
+    closing: str
+    kind: Literal["call", "display", "clauses"] = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Pieces that stand side by side."""
+
+    parts: tuple[Piece, ...]
+
+
+Piece = Union[str, Group, Joined]  # noqa: UP007 (it refers to itself)
+
+
+def joined(*parts: Piece) -> Piece:
+    """Pieces side by side."""
+    return Joined(parts)
+
+
+def call(function: Piece, *args: Piece, **kwargs: Piece) -> Piece:
+    """A call."""
+    return call_with(function, args, kwargs.items())
+
+
+def call_with(function: Piece, args: Iterable[Piece], named: Iterable[tuple[str, Piece]]) -> Piece:
+    """A call; names that are no identifiers are given by `**`."""
+    given = list(named)
+    items = [*args, *(joined(f"{name}=", each) for name, each in given)]
+    return joined(function, Group("(", tuple(items), ")"))
+
+
+def flat(piece: Piece) -> str:
+    """A piece in one line."""
+    match piece:
+        case str():
+            return piece
+        case Joined():
+            return "".join(map(flat, piece.parts))
+        case Group():
+            between = " " if piece.kind == "clauses" else ", "
+            return f"{piece.opening}{between.join(map(flat, piece.items))}{piece.closing}"
+
+
+def lines(piece: Piece, indent: int = 0, tail: str = "") -> list[str]:
+    """A piece at an indent, with what follows it on its last line."""
+    head = " " * indent
+    whole = flat(piece)
+    if "\n" not in whole and len(head + whole + tail) <= WIDTH:
+        return [head + whole + tail]
+    parts = list(_parts(piece))
+    at = next((n for n in reversed(range(len(parts))) if isinstance(parts[n], Group)), None)
+    if at is None:
+        return [head + whole + tail]
+    group = parts[at]
+    assert isinstance(group, Group)
+    before = "".join(map(flat, parts[:at])) + group.opening
+    after = group.closing + "".join(map(flat, parts[at + 1 :])) + tail
+    if not group.items:
+        return [head + before + after]
+    return [head + before, *_body(group, indent + 4), head + after]
+
+
+def _body(group: Group, indent: int) -> list[str]:
+    if group.kind != "display":
+        between = " " if group.kind == "clauses" else ", "
+        body = " " * indent + between.join(map(flat, group.items))
+        if len(body) <= WIDTH and "\n" not in body:
+            return [body]
+    comma = "" if group.kind == "clauses" else ","
+    return [line for each in group.items for line in lines(each, indent, comma)]
+
+
+def _parts(piece: Piece) -> Iterable[str | Group]:
+    match piece:
+        case Joined():
+            for each in piece.parts:
+                yield from _parts(each)
+        case _:
+            yield piece
+
+
+def text(value: str) -> str:
+    """A text as Python's formatter writes it: in double quotes, unless that escapes more."""
+    quote = "'" if value.count('"') > value.count("'") else '"'
+    return quote + "".join(_escaped(each, quote) for each in value) + quote
+
+
+def _escaped(each: str, quote: str) -> str:
+    if each in (quote, "\\"):
+        return "\\" + each
+    return each if each.isprintable() else repr(each)[1:-1]

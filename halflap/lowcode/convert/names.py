@@ -1,0 +1,97 @@
+"""The names of a module that is written: what it imports, and what may not be called the same."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+from collections.abc import Iterable
+
+STANDARD = {
+    "Annotated": "typing",
+    "Literal": "typing",
+    "Decimal": "decimal",
+    "date": "datetime",
+    "datetime": "datetime",
+    "timedelta": "datetime",
+}
+OTHERS = {"Field": "pydantic"}
+RESERVED = frozenset(
+    (*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "ctx", "failure", "found", "choice")
+)
+
+
+class Names:
+    """Which names a module uses of others, and what they are called in it."""
+
+    def __init__(self, own: Iterable[str]) -> None:
+        self._own = frozenset(own)
+        """What the module defines itself: flows, whose names cannot be changed."""
+        self._used: dict[str, str] = {}
+        self._modules: dict[str, str] = {}
+
+    def free(self, name: str, taken: Iterable[str] = ()) -> str:
+        """A name like this one that nothing else has."""
+        avoided = {*taken, *self._own, *RESERVED, *self._used.values(), *self._modules.values()}
+        made, number = name, 2
+        if made in self._own or made in RESERVED or made in self._modules.values():
+            made = f"{name}_"
+        while made in avoided:
+            made, number = f"{name}_{number}", number + 1
+        return made
+
+    def use(self, name: str) -> str:
+        """A name of Halflap, or of the standard library; what it is called here."""
+        if name not in self._used:
+            self._used[name] = f"{name}_" if name in self._own else name
+        return self._used[name]
+
+    def flow(self, name: str) -> str:
+        """A flow of the module."""
+        return name
+
+    def module(self, name: str) -> str:
+        """A module of the project, or installed; what it is called here."""
+        if name not in self._modules:
+            short = name.rpartition(".")[2]
+            self._modules[name] = f"{short}_app" if short in self._own else short
+        return self._modules[name]
+
+    def lines(self, body: str) -> list[str]:
+        """The imports of what a module's body names, as they are sorted."""
+        named = {each.id for each in ast.walk(ast.parse(body)) if isinstance(each, ast.Name)}
+        self._used = {name: called for name, called in self._used.items() if called in named}
+        self._modules = {path: called for path, called in self._modules.items() if called in named}
+        by_module: dict[str, list[str]] = {}
+        for name in sorted(self._used, key=_order):
+            module = STANDARD.get(name) or OTHERS.get(name) or "halflap"
+            by_module.setdefault(module, []).append(name)
+        standard = [self._from(each, by_module[each]) for each in _sorted(STANDARD, by_module)]
+        others = [_import(name, called) for name, called in sorted(self._modules.items())]
+        others += [self._from(each, by_module[each]) for each in _sorted(OTHERS, by_module)]
+        ours = [self._from("halflap", by_module["halflap"])] if "halflap" in by_module else []
+        blocks = [block for block in (standard, others, ours) if block]
+        return [line for block in blocks for line in (*block, "")]
+
+    def _from(self, module: str, names: list[str]) -> str:
+        shown = [n if self._used[n] == n else f"{n} as {self._used[n]}" for n in names]
+        line = f"from {module} import {', '.join(shown)}"
+        if len(line) <= 100:
+            return line
+        return "\n".join([f"from {module} import (", *(f"    {each}," for each in shown), ")"])
+
+
+def _sorted(of: dict[str, str], used: dict[str, list[str]]) -> list[str]:
+    return sorted({each for each in of.values() if each in used})
+
+
+def _import(name: str, called: str) -> str:
+    if "." not in name:
+        return f"import {name}" if name == called else f"import {name} as {called}"
+    package, _, last = name.rpartition(".")
+    return f"from {package} import {last}" + ("" if last == called else f" as {called}")
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)

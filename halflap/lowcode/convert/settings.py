@@ -1,0 +1,138 @@
+"""Writes the config of a document as the `Config` that a developer would declare."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from halflap.lowcode.config import PATTERNS, shown_source
+from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.kind import NoneType
+from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, lines, text
+from halflap.lowcode.convert.speaker import Speaker
+from halflap.lowcode.document import ConnectionField, Picker, PlainField
+from halflap.lowcode.source import Path
+
+_TYPES = {"text": "str", "integer": "int", "boolean": "bool", "url": "str", "email": "str"}
+_IMPORTED = {"decimal": "Decimal", "date": "date", "datetime": "datetime"}
+
+Named = list[tuple[str, Piece]]
+
+
+def settings(module: Module) -> list[str]:
+    """The class, line by line."""
+    made = [f"class {module.settings}({module.names.use('Config')}):"]
+    made += ['    """What a customer fills in to activate the integration."""', ""]
+    for page, members in module.document.config.items():
+        for name, field in members.items():
+            path: Path = ("config", page, name)
+            for each in (*module.remarks.before(path), *module.remarks.beside(path)):
+                made.append(f"    # {each}")
+            written = _Field(module, name, page, path)
+            if isinstance(field, ConnectionField):
+                made += written.connection(field)
+            else:
+                made += written.plain(field)
+    return made
+
+
+class _Field:
+    """Writes one field."""
+
+    def __init__(self, module: Module, name: str, page: str, path: Path) -> None:
+        self._module = module
+        self._speaker = Speaker(module, None)
+        self._name = name
+        self._path = path
+        self._extra: list[Piece] = [joined('"x-page": ', text(page))]
+
+    def connection(self, field: ConnectionField) -> list[str]:
+        """A connection that the customer makes."""
+        kind = self._module.components.component(field.connection).connection
+        assert kind is not None
+        shown = self._module.type_of(kind, field.connection) or kind.__name__
+        return self._lines(shown, self._described(field), [], None)
+
+    def plain(self, field: PlainField) -> list[str]:
+        """A field that the customer fills in."""
+        kind, limits, source = self._kind(field)
+        held = self._module.config.model_fields[self._name]
+        default = None if held.is_required() else self._default(held.default)
+        optional = NoneType in getattr(held.annotation, "__args__", ()) and default == "None"
+        if (field.multiple or optional) and (limits or source):
+            kind, limits, source = self._annotated(kind, limits, source), [], []
+        if field.multiple:
+            kind = Group("list[", (kind,), "]")
+        if optional:
+            kind = joined(kind, " | None")
+        for side, given in (("x-of", field.of), ("x-to", field.to)):
+            if isinstance(given, list):
+                self._add(side, given)
+            elif given is not None:
+                self._add(side, shown_source(given, field.depends))
+        return self._lines(kind, [*self._described(field), *limits], source, default)
+
+    def _described(self, field: ConnectionField | PlainField) -> Named:
+        title = field.title or self._name.replace("_", " ").capitalize()
+        named: Named = [("title", text(title))]
+        if field.description:
+            named.append(("description", text(field.description)))
+        return named
+
+    def _kind(self, field: PlainField) -> tuple[Piece, Named, list[Piece]]:
+        """The type, its limits, and where its choices come from."""
+        uses = self._module.names.use
+        kind: Piece = "dict[str, str]"
+        if field.type != "mapping":
+            kind = _TYPES.get(field.type) or uses(_IMPORTED[field.type])
+        limits: Named = []
+        if field.type in PATTERNS:
+            limits.append(("pattern", f"r{text(PATTERNS[field.type])}".replace("\\\\", "\\")))
+        names = ("min_length", "max_length") if field.type == "text" else ("ge", "le")
+        for name, limit in zip(names, (field.minimum, field.maximum), strict=True):
+            if limit is not None:
+                limits.append((name, self._speaker.constant(limit)))
+        source: list[Piece] = []
+        if field.choices is not None:
+            kind, limits = Group(f"{uses('Literal')}[", tuple(map(text, field.choices)), "]"), []
+            if isinstance(field.choices, dict):
+                self._add("x-labels", field.choices)
+        if field.source is not None:
+            source.append(self._source(field.source, field.depends))
+            self._add("x-source", shown_source(field.source, field.depends))
+        return kind, limits, source
+
+    def _source(self, given: str | Picker, depends: list[str]) -> Piece:
+        name = given if isinstance(given, str) else given.action
+        action = self._module.components.action(name)
+        args: list[Piece] = [self._module.member(action, self._path)]
+        if depends:
+            args.append(self._speaker.constant(tuple(depends)))
+        return call(self._module.names.use("Source"), *args)
+
+    def _add(self, name: str, value: Any) -> None:
+        self._extra.append(joined(f"{text(name)}: ", self._speaker.constant(value)))
+
+    def _default(self, value: Any) -> Piece:
+        uses = self._module.names.use
+        match value:
+            case dt.datetime():
+                return f"{uses('datetime')}.fromisoformat({text(value.isoformat())})"
+            case dt.date():
+                return f"{uses('date')}({value.year}, {value.month}, {value.day})"
+            case _:
+                return self._speaker.constant(value)
+
+    def _annotated(self, kind: Piece, named: Named, source: list[Piece]) -> Piece:
+        parts: list[Piece] = [kind, *source]
+        if named:
+            parts.append(call_with(self._module.names.use("Field"), [], named))
+        return Group(f"{self._module.names.use('Annotated')}[", tuple(parts), "]")
+
+    def _lines(
+        self, kind: Piece, named: Named, source: list[Piece], default: Piece | None
+    ) -> list[str]:
+        extra = Group("{", tuple(self._extra), "}", "display")
+        annotated = self._annotated(kind, [*named, ("json_schema_extra", extra)], source)
+        made = joined(f"{self._name}: ", annotated)
+        return lines(made if default is None else joined(made, " = ", default), 4)

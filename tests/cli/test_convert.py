@@ -1,0 +1,61 @@
+"""`halflap convert` writes a document's Python, and nothing over what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from halflap.cli import main
+
+DOCUMENT = """\
+name: orders
+flows:
+  order:
+    trigger: webhook.request
+    steps:
+      - log: {what}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders.yaml").write_text(DOCUMENT.format(what="An order"))
+    (tmp_path / "bad.yaml").write_text(DOCUMENT.format(what="=$string($)"))
+    return tmp_path
+
+
+def converted(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["convert", *arguments])
+
+
+def test_it_is_printed_or_written(folder: Path) -> None:
+    result = converted("orders.yaml")
+    assert result.exit_code == 0, result.output
+    assert 'ctx.log.info("An order")' in result.output
+    assert converted("orders.yaml", "-o", "orders.py").exit_code == 0
+    assert (folder / "orders.py").read_text("utf-8") == result.output
+
+
+def test_what_is_there_is_replaced_only_by_force(folder: Path) -> None:
+    (folder / "orders.py").write_text("mine")
+    result = converted("orders.yaml", "-o", "orders.py")
+    assert result.exit_code != 0
+    assert "replace it by --force" in result.output
+    assert (folder / "orders.py").read_text() == "mine"
+    assert converted("orders.yaml", "-o", "orders.py", "--force").exit_code == 0
+    assert (folder / "orders.py").read_text() != "mine"
+
+
+def test_what_has_no_python_is_refused_at_its_place(folder: Path) -> None:
+    result = converted("bad.yaml", "-o", "bad.py")
+    assert result.exit_code != 0
+    assert "bad.yaml:6:14: this expression reads everything that is in scope" in result.output
+    assert not (folder / "bad.py").exists()
+
+
+def test_a_file_that_is_no_document_is_refused(folder: Path) -> None:
+    (folder / "orders.txt").write_text("")
+    assert "give one that ends in .yaml" in converted("orders.txt").output

@@ -1,0 +1,102 @@
+"""A document and the Python that it is converted to, as two integrations that have to do the same."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from halflap import lowcode
+from halflap.lowcode import Components
+from halflap.lowcode.convert import to_python
+from halflap.model import MISSING
+from halflap.sdk import codec
+from halflap.sdk.integration import Integration
+from halflap.testing import Result
+from halflap.testing.coverage import Coverage
+from halflap.testing.document import Opened
+from tests.lowcode.documents import own
+
+_numbers = itertools.count()
+
+
+def opened(text: str | bytes, file: str = "tried.yaml") -> Opened:
+    """A document, with the examples' components."""
+    source, components = lowcode.read(text, file), Components(own)
+    document = lowcode.document_of(source)
+    return Opened(source, document, lowcode.build(source, components), components, Coverage())
+
+
+def python_of(text: str | bytes, file: str = "tried.yaml") -> str:
+    """The Python of a document."""
+    return to_python(lowcode.read(text, file), Components(own))
+
+
+def imported(python: str) -> Integration[Any]:
+    """The integration of a module, imported as any other; the module is forgotten again."""
+    name = f"converted_{next(_numbers)}"
+    made = types.ModuleType(name)
+    sys.modules[name] = made
+    try:
+        exec(compile(python, f"{name}.py", "exec", dont_inherit=True), made.__dict__)
+    finally:
+        del sys.modules[name]
+    return made.__dict__[variable_of(python)]
+
+
+def variable_of(python: str) -> str:
+    """The variable that holds a module's integration."""
+    return next(
+        each.targets[0].id
+        for each in ast.parse(python).body
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Name)
+        and isinstance(each.value, ast.Call)
+        and getattr(each.value.func, "id", "").startswith("Integration")
+    )
+
+
+def documents_of(page: Path) -> list[str]:
+    """The whole documents that stand in a page of the docs."""
+    return [
+        each.partition("```")[0]
+        for each in page.read_text("utf-8").split("```yaml\n")[1:]
+        if each.startswith("name:")
+    ]
+
+
+def seen(result: Result) -> dict[str, Any]:
+    """What can be seen of an execution, from outside and in the console."""
+    failure = result.error
+    thrown = (
+        failure is not None and failure.kind != "ExpressionError"
+    )  # which names the document's place
+    return {
+        "state": result.state,
+        "failure": None if failure is None else (failure.kind, failure.message if thrown else ""),
+        "reason": "" if failure is not None else result.reason,
+        "answer": result.result,
+        "stored": dict(result.stored),
+        "paired": {name: ids for name, ids in result.paired.items() if ids},
+        "records": [
+            (
+                each.kind,
+                each.name,
+                each.path,
+                each.title,
+                each.status,
+                each.tries,
+                None if each.inputs is None else codec.decode(each.inputs),
+                None if each.result is None else _plain(each.result),
+            )
+            for each in result.records
+        ],
+        "logs": [(each.level, each.message, dict(each.fields)) for each in result.logs],
+    }
+
+
+def _plain(data: bytes) -> Any:
+    return data if data == MISSING else codec.decode(data)
