@@ -38,6 +38,11 @@ class Entry:
         """`file:line` of the definition."""
         return f"{self.file}:{self.line}"
 
+    @property
+    def is_document(self) -> bool:
+        """Whether it is a YAML document."""
+        return not self.file.endswith(".py")
+
 
 @dataclass(frozen=True, slots=True)
 class Project:

@@ -18,7 +18,9 @@ from halflap.cli.client import Client, path
 from halflap.cli.output import Output
 from halflap.cli.project import Project, find_root
 from halflap.cli.reach import speaks
-from halflap.errors import ConfigError
+from halflap.engine.bundle import Bundle
+from halflap.errors import ConfigError, DefinitionError
+from halflap.lowcode import close_runner
 from halflap.model import ENDED
 from halflap.sdk import codec
 
@@ -101,20 +103,29 @@ def run_command(
 
 @test.command("record")
 @click.argument("execution", default="last")
-@click.option("--name", help="The fixture's name; the flow's and the execution's otherwise.")
-@click.option("--force", is_flag=True, help="Replace a fixture of that name.")
+@click.option("--name", help="The test's name; the flow's and the execution's otherwise.")
+@click.option("--force", is_flag=True, help="Replace a test of that name.")
 @speaks()
 async def record(
     api: Client, output: Output, execution: str, name: str | None, force: bool
 ) -> None:
-    """Make a fixture of an execution (the last one, where none is named).
+    """Make a test of an execution (the last one, where none is named).
 
-    It holds the event, the config, the steps and the outcome, with what is named as a secret
-    redacted; look it over before you commit it. tests/test_recorded.py runs all fixtures.
+    Of an integration in YAML it is a test in the document, which is run at once. Of one in Python it
+    is a fixture, with the event, the config, the steps and the outcome; tests/test_recorded.py runs
+    all fixtures. What is named as a secret is redacted; look it over before you commit it.
     """
     check_installed()
     project = Project.read()
-    fixture, id = await fetch(api, execution)
+    found, config = await fetch(api, execution)
+    entry = project.integration(found["integration"])
+    if entry.is_document:
+        await record_in_document(api, output, project.root / entry.file, found, config, name, force)
+        return
+    from halflap.testing import make_fixture  # it imports pytest, which is not always installed
+
+    id: str = found["id"]
+    fixture = make_fixture(found, config=config)
     written = write(project, fixture, name or f"{fixture['flow']}-{id[-8:]}", force=force)
     if output.json:
         output.emit({"execution": id, "path": str(written.path)})
@@ -123,6 +134,51 @@ async def record(
     if written.lacks:
         output.line("Add to tests/test_recorded.py: ", (written.lacks, "bold"))
     output.line("Look it over before you commit it, then run it: ", ("halflap test", "bold"))
+
+
+async def record_in_document(
+    api: Client,
+    output: Output,
+    file: Path,
+    found: Mapping[str, Any],
+    config: Mapping[str, Any],
+    name: str | None,
+    force: bool,
+) -> None:
+    """Add a test to a document, which passes as it is written."""
+    from halflap.testing.record import record_test
+
+    since = await changed_since(api, file, found)
+    try:
+        made = await record_test(file, found, config=config, name=name, replace=force)
+    except DefinitionError as error:
+        why = f"{error.message}; {since}" if since else error.message
+        raise DefinitionError(f"{found['id']}: {why}. {file.name} is as it was") from error
+    finally:
+        await close_runner()
+    file.write_bytes(made.content)
+    if output.json:
+        said = {"execution": found["id"], "path": str(file), "line": made.line, "test": made.name}
+        output.emit({**said, "left_out": list(made.left_out), "changed": since})
+        return
+    output.line(
+        "Recorded ", found["id"], " in ", (f"{file.name}:{made.line}", "bold"), ": it passes"
+    )
+    if made.left_out:
+        output.line("Left out, as it differs each time: ", ", ".join(made.left_out))
+    if since:
+        output.line(f"Mind: {since}; what is tested is the document as it is")
+    output.line("Look it over before you commit it: ", (f"halflap test {file.name}", "bold"))
+
+
+async def changed_since(api: Client, file: Path, found: Mapping[str, Any]) -> str:
+    """What to say where a document is not the one that an execution ran; empty where it is."""
+    version = found["version"]
+    where = path("integrations", found["integration"], "versions", version["hash"], "bundle")
+    bundle = Bundle.from_bytes(await api.bytes(where))
+    if dict(bundle.files).get(bundle.document or "") == file.read_bytes():
+        return ""
+    return f"it ran version {version['number']}, and {file.name} is not as it was then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +219,13 @@ def check_installed() -> None:
         )
 
 
-async def fetch(api: Client, execution: str) -> tuple[dict[str, Any], str]:
-    """A fixture of an execution, and its id."""
-    from halflap.testing import make_fixture  # it imports pytest, which is not always installed
-
+async def fetch(api: Client, execution: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An execution that has ended, and the config of its instance."""
     found = await api.get(path("executions", execution))
     if found["state"] not in ENDED:
         raise ConfigError(f"{found['id']} is {found['state']}; wait until it has ended")
     instance = await api.get(path("instances", found["instance"]))
-    return make_fixture(found, config=instance["config"]), found["id"]
+    return found, instance["config"]
 
 
 def write(project: Project, fixture: Mapping[str, Any], name: str, *, force: bool) -> Written:

@@ -182,6 +182,8 @@ class TestPart(Part):
     config: dict[str, Any] = Field(default_factory=dict[str, Any])
     state: dict[str, Any] = Field(default_factory=dict[str, Any])
     paired: dict[str, list[dict[str, str]]] = Field(default_factory=dict[str, Any])
+    current: dict[str, dict[str, Any] | None] = Field(default_factory=dict[str, Any])
+    """Records as they are at the app, by name (`acme/account/a1`); null where one is gone."""
     signals: dict[str, Any] = Field(default_factory=dict[str, Any])
     stubs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""

@@ -39,9 +39,13 @@ class Opened:
     coverage: Coverage
 
 
-def open_document(path: Path, name: str | None = None) -> Opened:
-    """Open a document for its tests; components beside it (`acme.py`) are its own."""
-    source = lowcode.read(path.read_bytes(), name or path.name)
+def open_document(path: Path, name: str | None = None, *, content: bytes | None = None) -> Opened:
+    """Open a document for its tests; components beside it (`acme.py`) are its own.
+
+    content: its text, where that is not what the file holds.
+    """
+    text = path.read_bytes() if content is None else content
+    source = lowcode.read(text, name or path.name)
     components = Components(beside(path.parent))
     document, coverage = lowcode.document_of(source), Coverage()
     integration = lowcode.build(source, components, coverage)
@@ -64,6 +68,13 @@ def beside(folder: Path) -> Callable[[str], Component | None]:
 
 async def run_test(opened: Opened, at: int) -> Result:
     """Run a test of a document, and compare; `Differs` says what is otherwise."""
+    result = await play(opened, at)
+    compare(opened.source, at, opened.document.tests[at], result)
+    return result
+
+
+async def play(opened: Opened, at: int) -> Result:
+    """Run a test of a document, whatever comes of it."""
     test = opened.document.tests[at]
     where = opened.source.where(("tests", at))
     flow = opened.integration.flows.get(test.flow)
@@ -74,7 +85,7 @@ async def run_test(opened: Opened, at: int) -> Result:
         if name not in opened.integration.paired:
             raise Differs(f"{where}: there are no pairs {name!r}")
     opened.coverage.tests += 1
-    result = await Run()(
+    return await Run()(
         flow,
         test.event,
         headers=test.headers,
@@ -82,11 +93,10 @@ async def run_test(opened: Opened, at: int) -> Result:
         state=test.state,
         stubs={_stubbed(opened, at, name): _answer(each) for name, each in test.stubs.items()},
         paired={opened.integration.paired[name]: each for name, each in test.paired.items()},
+        current=test.current,
         signals={name: _answer(each) for name, each in test.signals.items()},
         integration=opened.integration,
     )
-    compare(opened.source, at, test, result)
-    return result
 
 
 def _stubbed(opened: Opened, at: int, name: str) -> Any:

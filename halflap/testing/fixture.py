@@ -123,11 +123,12 @@ def make_fixture(
     *,
     config: Mapping[str, Any] | None = None,
     emails: bool = True,
+    beside: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An execution, as the API shows it, as the JSON of a fixture; secrets become `•••`.
 
-    `config` is the instance's plain config. `emails=False` takes e-mail addresses out, too. Raises
-    `DefinitionError` where the API cut what the fixture needs.
+    `config` is the instance's plain config. `emails=False` takes e-mail addresses out, too. What is
+    `beside` it is redacted with it. Raises `DefinitionError` where the API cut what it needs.
     """
     event = detail.get("event")
     if not event or event.get("note"):
@@ -174,6 +175,7 @@ def make_fixture(
             "reason": detail.get("reason") or "",
             "result": detail.get("result"),
         },
+        **(beside or {}),
     }
     safe = redacted(made, emails=emails, found=secrets)
     return without(safe, secrets)
@@ -349,7 +351,7 @@ def _note_state(step: Mapping[str, Any], state: dict[str, Any], touched: set[str
 def _pair(step: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(step["inputs"])
     name = given.pop("pairs")
-    ((side, id),) = given.items()
+    ((side, id),) = ((side, id) for side, id in given.items() if id is not None)
     return {"pairs": name, "side": side, "id": id, "other": step["result"]}
 
 

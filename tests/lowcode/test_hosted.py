@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from halflap.cli import test as command
 from halflap.cli.project import Project
 from halflap.engine.bundle import pack, seal
 from halflap.engine.integration import load_integration
 from halflap.errors import DefinitionError
+from halflap.testing.document import open_document
 from tests.lowcode.documents import EXAMPLES
 from tests.world import acme_app, configured, host_on, publish
 
@@ -79,7 +84,18 @@ async def test_a_document_with_errors_is_not_published_and_warnings_are_no_reaso
         assert (hash, integration.name) == (bundle.hash, "warehouse-yaml")
 
 
-async def test_an_event_is_worked_off_by_its_flow(tmp_path: Path) -> None:
+async def recorded(store: Path, *options: str) -> str:
+    """What `halflap test record` says of the last execution, run beside the project."""
+    arguments = ["record", "last", "--dir", str(store), *options]
+    done = await asyncio.to_thread(CliRunner().invoke, command.test, arguments)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return str(done.exception)
+    return done.output
+
+
+async def test_an_event_is_worked_off_by_its_flow_and_becomes_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = project(tmp_path / "project")
     async with acme_app() as app, host_on(tmp_path / "store") as (host, _):
         key = await app.workspace("Initech")
@@ -99,3 +115,18 @@ async def test_an_event_is_worked_off_by_its_flow(tmp_path: Path) -> None:
         assert steps == ["webhook.request", "acme.add_stock", "acme.remove_stock"]
         (stock,) = await app.get("/v1/stock", key)
         assert (stock["item"], stock["quantity"]) == ("anvil", 15)
+    monkeypatch.chdir(root)
+    document = root / "warehouse.yaml"
+    said = await recorded(tmp_path / "store", "--name", "as it was")
+    assert re.search(rf"Recorded {execution} in warehouse.yaml:\d+: it passes", said), said
+    assert document.read_text("utf-8").startswith((EXAMPLES / "warehouse.yaml").read_text("utf-8"))
+    opened = open_document(document)
+    (test,) = [each for each in opened.document.tests if each.name == "as it was"]
+    assert test.event == EVENT
+    assert [*test.stubs] == ["acme.add_stock", "acme.remove_stock"]
+    said = await recorded(tmp_path / "store", "--name", "as it was")
+    assert "there is a test 'as it was' already" in said
+    said = await recorded(tmp_path / "store", "--json")
+    assert "it ran version 1, and warehouse.yaml is not as it was then" in said
+    shutil.copy(EXAMPLES / "warehouse_flows.yaml", document)
+    assert "no integration 'warehouse-yaml'" in await recorded(tmp_path / "store")

@@ -12,7 +12,6 @@ from halflap.lowcode.rewrite.text import Patch, Text, Unwritable, shifted
 from halflap.lowcode.rewrite.tree import Entry, Node, tree_of
 from halflap.lowcode.rewrite.write import Writer
 from halflap.lowcode.source import Path, Source, Unreadable, read
-from halflap.lowcode.steps import kind_of
 
 BOM = b"\xef\xbb\xbf"
 _COMMENT = re.compile(r"#[^\r\n]*")
@@ -42,6 +41,10 @@ class Draft:
     def source(self) -> Source:
         """The document as it stands now."""
         return self._source
+
+    def copy(self) -> Draft:
+        """Another draft of the document as it stands now."""
+        return Draft(self._source, marked=self._marked)
 
     def to_bytes(self) -> bytes:
         """The text as it stands now, for the file."""
@@ -439,7 +442,7 @@ class Draft:
     def _goes_inside(self, node: Node, value: Any) -> bool:
         """Whether an item is put into brackets: it is no step, and short."""
         column = self._text.column(node.end)
-        return kind_of(value) is None and write.fits(value, column)
+        return not write.is_step(value) and write.fits(value, column)
 
     # Applying ---------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ class Writer:
 
 def _short(value: Any, used: int) -> bool:
     """Whether an item is data that fits its line; a step, or what has a single member, is not."""
-    if isinstance(value, dict) and (kind_of(value) or len(cast(Any, value)) == 1):
+    if isinstance(value, dict) and (is_step(value) or len(cast(Any, value)) == 1):
         return False
     return fits(value, used)
 
@@ -145,6 +145,22 @@ def fits(value: Any, used: int) -> bool:
     return not value or (not _tall(value) and len(inline(value)) + used <= WIDTH)
 
 
+_BESIDE = {"if": "then", "switch": "cases", "for": "do", "try": "catch"}
+
+
+def is_step(value: Any) -> bool:
+    """Whether a value is a step, and not data that has a member of such a name."""
+    match kind := kind_of(value):
+        case None:
+            return False
+        case "action":
+            return "." in str(value["action"])
+        case "set" | "stop":
+            return isinstance(value[kind], dict | bool)
+        case _:
+            return _BESIDE.get(kind, kind) in value
+
+
 def _tall(value: Any) -> bool:
     match value:
         case dict():
@@ -152,7 +168,7 @@ def _tall(value: Any) -> bool:
         case list():
             held = cast("list[Any]", value)
             single = (isinstance(each, dict) and len(cast(Any, each)) == 1 for each in held)
-            return any(kind_of(each) for each in held) or all(single) or any(map(_tall, held))
+            return any(map(is_step, held)) or all(single) or any(map(_tall, held))
         case str():
             return "\n" in value
         case _:

@@ -1,0 +1,246 @@
+"""Makes a test in a YAML document of an execution: what came, what was answered, what happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from halflap.errors import DefinitionError
+from halflap.lowcode import Draft
+from halflap.sdk import codec
+from halflap.sdk.integration import Integration
+from halflap.testing.document import CALLS, open_document, play, run_test
+from halflap.testing.fixture import make_fixture
+from halflap.testing.redaction import HIDDEN
+from halflap.testing.result import Result
+
+UNTOLD = re.compile(
+    r"accept(-.*)?|connection|content-length|date|expect|forwarded|host|keep-alive|te|trace.*|trailer"
+    r"|transfer-encoding|upgrade|user-agent|via|x-forwarded-.*|x-real-ip|x-request-id",
+    re.IGNORECASE,
+)
+"""Headers that say how a request travelled, and nothing of what it is about."""
+
+DIFFERS = "it does not go the same way in a test"
+Calls = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A test that was made: the document with it, and what of it cannot be told, as it differs."""
+
+    content: bytes
+    line: int
+    name: str
+    left_out: tuple[str, ...]
+
+
+async def record_test(
+    path: Path,
+    detail: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    replace: bool = False,
+) -> Recorded:
+    """Add a test of an execution, as the API shows it, to its document; it is run, and has to pass.
+
+    Secrets become `•••`. What differs each time, such as URLs, is left out. Raises `DefinitionError`
+    where the test cannot say what happened, or where a test of that name is there already.
+    """
+    draft = Draft.read(path.read_bytes(), path.name)
+    name = name or f"{detail['flow']}, as in {detail['id']}"
+    at = _place(draft, name, replace=replace)
+    integration = open_document(path).integration
+    fixture = make_fixture(detail, config=config, beside={"calls": _calls(detail)})
+    test = {"name": name, **_given(fixture, detail, integration)}
+    tried = draft.copy()
+    _write(tried, at, test)
+    try:
+        result = await play(open_document(path, content=tried.to_bytes()), at)
+    except DefinitionError as error:
+        raise DefinitionError(f"{DIFFERS}: {error.message}") from error
+    left_out: list[str] = []
+    test |= _expected(fixture, result, left_out)
+    _write(draft, at, test)
+    await run_test(open_document(path, content=draft.to_bytes()), at)
+    line = draft.source.place(("tests", at)).line
+    return Recorded(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
+
+
+def _place(draft: Draft, name: str, *, replace: bool) -> int:
+    """Which of the document's tests it becomes."""
+    tests: list[Any] = draft.source.data.get("tests") or []
+    for at, each in enumerate(tests):
+        if each.get("name") == name:
+            if replace:
+                return at
+            raise DefinitionError(
+                f"there is a test {name!r} already; give another --name, or replace it by --force",
+                where=draft.source.where(("tests", at)),
+            )
+    return len(tests)
+
+
+def _write(draft: Draft, at: int, test: Mapping[str, Any]) -> None:
+    if at < len(draft.source.data.get("tests") or ()):
+        draft.set(("tests", at), test)
+    else:
+        draft.add_test(test)
+
+
+# What came ------------------------------------------------------------------------------------
+
+
+def _given(
+    fixture: Mapping[str, Any], detail: Mapping[str, Any], integration: Integration[Any]
+) -> dict[str, Any]:
+    """What the flow was given: all that a test says before what it expects."""
+    event, headers = _event(fixture["event"])
+    given: dict[str, Any] = {
+        "headers": headers,
+        "config": {n: each for n, each in fixture["config"].items() if each is not None},
+        "state": fixture["state"],
+        "paired": _paired(fixture["paired"], integration),
+        "current": fixture["records"],
+        "signals": _in_turn((each["name"], [_answer(each, "payload")]) for each in _heard(fixture)),
+        "stubs": _in_turn(_answers(fixture, detail, integration)),
+    }
+    flow = {"flow": fixture["flow"]}
+    come = {} if event is None else {"event": event}
+    return {**flow, **come, **{name: each for name, each in given.items() if each}}
+
+
+def _event(event: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
+    """The event's body, and the headers that say something of it."""
+    if "body_base64" in event:
+        raise DefinitionError(
+            "the event's body is not text, which a document cannot hold; test it in Python"
+        )
+    headers = {
+        name: value
+        for name, value in event["headers"]
+        if UNTOLD.fullmatch(name) is None and HIDDEN not in value
+    }
+    body: str = event["body"]
+    for name in [name for name in headers if name.lower() == "content-type"]:
+        if "json" in headers[name]:
+            del headers[name]
+    try:
+        whole = codec.decode(body)
+    except ValueError:
+        return body or None, headers
+    return (body if isinstance(whole, str) or whole is None else whole), headers
+
+
+def _paired(
+    found: Iterable[Mapping[str, str]], integration: Integration[Any]
+) -> dict[str, list[dict[str, str]]]:
+    made: dict[str, list[dict[str, str]]] = {}
+    for each in found:
+        pairs = integration.paired[each["pairs"]]
+        ids = {each["side"]: each["id"], pairs.other(each["side"]): each["other"]}
+        many = made.setdefault(each["pairs"], [])
+        if ids not in many:
+            many.append(ids)
+    return made
+
+
+def _heard(fixture: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (each for each in fixture["signals"] if "payload" in each)
+
+
+def _answers(
+    fixture: Mapping[str, Any], detail: Mapping[str, Any], integration: Integration[Any]
+) -> Iterator[tuple[str, list[Any]]]:
+    """What each action and each flow that was called answered, a failure once for every try."""
+    steps = [each for each in detail["steps"] if each["kind"] in ("action", "step")]
+    for each, was in zip(fixture["steps"], steps, strict=True):
+        if "." in each["action"]:  # what has no component runs in tests too
+            yield each["action"], [_answer(each)] * (was["tries"] if "error" in each else 1)
+    flow = integration.flows.get(fixture["flow"])
+    routes = flow is not None and flow.preprocess is not None  # what it starts is not run in tests
+    for each in () if routes else fixture["children"]:
+        yield each["flow"], [_answer(each)]
+
+
+def _answer(given: Mapping[str, Any], name: str = "result") -> Any:
+    failed = given.get("error")
+    if failed is None:
+        return given.get(name)
+    status = failed.get("status")
+    return {"$error": failed["message"], **({} if status is None else {"status": status})}
+
+
+def _in_turn(answers: Iterable[tuple[str, list[Any]]]) -> dict[str, Any]:
+    """By name, its answer; where it answered otherwise each time, its answers in turn."""
+    made: dict[str, list[Any]] = {}
+    for name, each in answers:
+        made.setdefault(name, []).extend(each)
+    return {
+        name: many[0] if all(each == many[0] for each in many) else {"$sequence": many}
+        for name, many in made.items()
+    }
+
+
+# What happened --------------------------------------------------------------------------------
+
+
+def _calls(detail: Mapping[str, Any]) -> list[list[Any]]:
+    """The calls of actions and flows, as they were recorded."""
+    return [[each["name"], each["inputs"]] for each in detail["steps"] if each["kind"] in CALLS]
+
+
+def _expected(fixture: Mapping[str, Any], result: Result, left_out: list[str]) -> dict[str, Any]:
+    """What a test expects: what was recorded, as far as it is the same in a test."""
+    was: Sequence[Any] = fixture["calls"]
+    now: Calls = [
+        (each.name, codec.decode(each.inputs or b"null"))
+        for each in result.records
+        if each.kind in CALLS
+    ]
+    for number, (before, after) in enumerate(zip(was, now, strict=False), start=1):
+        if before[0] != after[0]:
+            raise _differs(f"call {number} was {before[0]}, and is {after[0]}", result)
+    if len(was) != len(now):
+        name = (was if len(was) > len(now) else now)[min(len(was), len(now))][0]
+        verb = "is no longer called" if len(was) > len(now) else "is called too"
+        raise _differs(f"{name} {verb}", result)
+    wanted = fixture["outcome"]
+    if result.state != wanted["state"]:
+        raise _differs(f"it was {wanted['state']}, and is {result.state}", result)
+    made: dict[str, Any] = {
+        "expect": [
+            {before[0]: _same(before[0], before[1], after[1], left_out)}
+            for before, after in zip(was, now, strict=True)
+        ]
+    }
+    if wanted["state"] != "succeeded":
+        made["outcome"] = wanted["state"]
+        reason: str = wanted["reason"]
+        told = next((e for e in (reason, reason.partition(" (")[0]) if e in result.reason), "")
+        made |= {"reason": told} if told else {}
+    if wanted["result"] is not None:
+        if wanted["result"] == result.result:
+            made["answer"] = wanted["result"]
+        else:
+            left_out.append("the answer")
+    return made
+
+
+def _same(name: str, before: Any, after: Any, left_out: list[str]) -> dict[str, Any]:
+    """The inputs that are the same in a test."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return {}
+    was, now = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
+    names = [each for each in was if each != "$connection"]
+    left_out += [f"{each} of {name}" for each in names if was[each] != now.get(each)]
+    return {each: was[each] for each in names if each in now and was[each] == now[each]}
+
+
+def _differs(said: str, result: Result) -> DefinitionError:
+    why = f" ({result.reason})" if result.reason else ""
+    return DefinitionError(f"{DIFFERS}: {said}{why}")
