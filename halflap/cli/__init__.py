@@ -116,6 +116,11 @@ SECTIONS = {
             "schema",
             "Print the JSON Schema of a YAML integration, by which editors complete and check one.",
         ),
+        "lsp": Entry(
+            "lsp",
+            "lsp",
+            "Help an editor with YAML integrations: findings, completion, help, and where things are.",
+        ),
         "deploy": Entry(
             "deploy",
             "deploy",

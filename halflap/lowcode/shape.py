@@ -54,7 +54,7 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
     seen: dict[Path, Finding] = {}
     told = error.errors(include_url=False, include_input=False)
     told.sort(key=lambda each: each["type"].endswith("_type"))  # what a value is says less than why
-    paths = [_path(source.data, each) for each in told]
+    paths = [path_of(source.data, each) for each in told]
     for each, path in zip(told, paths, strict=True):
         if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             continue  # of the ways to read a value, the one that got further says what is wrong
@@ -64,7 +64,7 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
     return sorted(seen.values())
 
 
-def _path(data: Any, error: Mapping[str, Any]) -> Path:
+def path_of(data: Any, error: Mapping[str, Any]) -> Path:
     """An error's place in the data: without what only the models are named by."""
     loc: tuple[str | int, ...] = error["loc"]
     path: list[str | int] = []

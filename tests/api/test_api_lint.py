@@ -134,16 +134,16 @@ async def test_lint_is_for_the_teams_token(world: Any) -> None:
     assert (refused.status, refused.kind) == (403, "Forbidden")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_a_hostile_document_has_findings_in_time(world: Any, name: str) -> None:
-    before = time.process_time()
+async def test_a_hostile_document_has_findings_in_time(world: Any) -> None:
+    for name, text in HOSTILE.items():
+        before = time.process_time()
 
-    answer = await lint(world, HOSTILE[name])
+        answer = await lint(world, text)
 
-    assert time.process_time() - before < 2
-    assert answer.status == 200
-    assert answer.json
-    assert all(each["line"] >= 1 and each["column"] >= 1 for each in answer.json)
+        assert time.process_time() - before < 2, name
+        assert answer.status == 200, name
+        assert answer.json, name
+        assert all(each["line"] >= 1 and each["column"] >= 1 for each in answer.json), name
 
 
 async def test_a_body_that_is_too_large_for_any_document_is_refused(world: Any) -> None:

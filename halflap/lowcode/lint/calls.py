@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -122,11 +121,8 @@ class Calls:
         """The JSON types that an input takes, asked once; None where that is not known."""
         key = (name, input.name)
         if key not in self._wanted:
-            found = None
-            if input.type is not None:
-                with suppress(Exception):  # a type that has no schema says nothing
-                    found = types_of(input.type.adapter.json_schema())
-            self._wanted[key] = found
+            schema = input.schema()
+            self._wanted[key] = None if schema is None else types_of(schema)
         return self._wanted[key]
 
     def connection(self, name: str, shape: CallShape, given: str | None, path: Path) -> None:

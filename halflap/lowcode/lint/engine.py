@@ -12,7 +12,7 @@ from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
 from halflap.lowcode.lint.flow import Flow
-from halflap.lowcode.lint.reader import Reader
+from halflap.lowcode.lint.reader import Names, Notes, Reader
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.shapes import Shapes
@@ -52,6 +52,15 @@ def lint(source: Source, shapes: Shapes) -> list[Finding]:
         if shapes.complete and not findings.errors:
             _build(source, shapes, findings)
     return kept(findings.found, {source.file: source.text.splitlines()})
+
+
+def names_at(source: Source, document: Document, shapes: Shapes, path: Path) -> Names:
+    """The names that an expression at a place of a document sees, as far as it has been written."""
+    findings = Findings(source)
+    notes = Notes(path)
+    linter = _Linter(source, document, shapes, findings)
+    linter.walk(str(path[1]) if len(path) > 1 else "", notes)
+    return notes.names
 
 
 def _place(source: Source, path: Path) -> tuple[int, int]:
@@ -112,11 +121,8 @@ class _Linter:
         calls = Calls(self._shapes, self._findings, connections)
         for path, field in self._fields():
             self._field(calls, path, field)
-        for name in self._document.flows:
-            Flow(self._document, name, calls, self._findings, self._read).check()
-        for name in self._document.preprocess:
-            reader = Reader(self._findings, self._read)
-            check_preprocess(self._document, name, calls, reader)
+        for name in (*self._document.flows, *self._document.preprocess):
+            self._flow(name, calls)
         self._tests(calls)
         if "*" not in self._read:
             for path, field in self._fields():
@@ -124,6 +130,17 @@ class _Linter:
                 if isinstance(field, PlainField) and name not in self._read:
                     said = f"nothing reads config.{name}; remove it"
                     self._findings.add(rules.UNUSED, path, said, key=True)
+
+    def walk(self, name: str, notes: Notes) -> None:
+        """Go through one flow, for what its places see."""
+        self._flow(name, Calls(self._shapes, self._findings, dict(self._connections())), notes)
+
+    def _flow(self, name: str, calls: Calls, notes: Notes | None = None) -> None:
+        if name in self._document.flows:
+            Flow(self._document, name, calls, self._findings, self._read, notes).check()
+        elif name in self._document.preprocess:
+            reader = Reader(self._findings, self._read, notes=notes)
+            check_preprocess(self._document, name, calls, reader)
 
     def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
         for page, members in self._document.config.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.expressions import Read
-from halflap.lowcode.lint.reader import Names, Reader, names_given, names_of_flow
+from halflap.lowcode.lint.reader import Names, Notes, Reader, names_given, names_of_flow
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, item_of, record, within
 from halflap.lowcode.lint.shapes import CallShape
@@ -56,16 +56,22 @@ class Flow:
     """Checks one flow. `read` collects the places of the names that are read, `config` its fields."""
 
     def __init__(
-        self, document: Document, name: str, calls: Calls, findings: Findings, config: set[str]
+        self,
+        document: Document,
+        name: str,
+        calls: Calls,
+        findings: Findings,
+        config: set[str],
+        notes: Notes | None = None,
     ) -> None:
         self._document = document
         self._name = name
         self._flow: FlowPart = document.flows[name]
         self._calls = calls
         self._findings = findings
-        self._reader = Reader(
-            findings, config, names_given(self._flow.steps, ("flows", name, "steps"))
-        )
+        given = names_given(self._flow.steps, ("flows", name, "steps"))
+        self._reader = Reader(findings, config, given, notes)
+        self._notes = notes
         self._given: dict[Path, tuple[str, str]] = {}
         self._loops: list[Loop] = []
 
@@ -105,18 +111,24 @@ class Flow:
 
     # Steps ------------------------------------------------------------------------------------
 
-    def steps(self, steps: Iterable[doc.Step], path: Path, names: Names) -> Walk:
+    def steps(self, steps: Sequence[doc.Step], path: Path, names: Names) -> Walk:
         """Check a list of steps; `names` is not changed."""
         walk = Walk(dict(names))
         told = False
         for at, step in enumerate(steps):
             place = (*path, at)
+            self._note(place, walk.names)
             if walk.ends and not told:
                 said = f"this never runs: {walk.ends} above it; remove one of the two"
                 self._findings.add(rules.UNREACHABLE, place, said)
                 told = True
             walk.ends = _CHECKS[type(step)](self, step, place, walk.names) or walk.ends
+        self._note((*path, len(steps)), walk.names)
         return walk
+
+    def _note(self, path: Path, names: Names) -> None:
+        if self._notes is not None:
+            self._notes.note(path, names)
 
     def _result(
         self, step: doc.Result, path: Path, names: Names, schema: Schema | None = None

@@ -30,6 +30,21 @@ def names_of_flow(document: Document, event: Schema | None) -> Names:
     }
 
 
+class Notes:
+    """Keeps the names that one place of a document sees: those of what is nearest around it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._depth = -1
+        self.names: Names = {}
+
+    def note(self, path: Path, names: Mapping[str, Known]) -> None:
+        """Hear what a place sees."""
+        if len(path) >= self._depth and self._path[: len(path)] == path:
+            self._depth = len(path)
+            self.names = dict(names)
+
+
 class Reader:
     """Reads templates. `read` collects where the names that are read were given, `config` its fields.
 
@@ -38,17 +53,24 @@ class Reader:
     """
 
     def __init__(
-        self, findings: Findings, config: set[str], given: Mapping[str, Path] | None = None
+        self,
+        findings: Findings,
+        config: set[str],
+        given: Mapping[str, Path] | None = None,
+        notes: Notes | None = None,
     ) -> None:
         self.findings = findings
         self.read: set[Path] = set()
         self.config = config
+        self.notes = notes
         self._given = given or {}
 
     def template(
         self, value: Any, path: Path, names: Names, *, secrets: bool = False
     ) -> list[Read]:
         """Check the expressions of a template; gives them."""
+        if self.notes is not None:
+            self.notes.note(path, names)
         found = list(read_all(value, path, self.findings))
         for each in found:
             for name in each.expression.names():

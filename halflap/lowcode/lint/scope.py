@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from halflap.lowcode.source import Path
 
@@ -27,46 +27,41 @@ def record(*fields: str) -> Schema:
 
 def missing(schema: Schema | None, path: tuple[str, ...]) -> tuple[str, list[str]] | None:
     """The first field of a path that a value does not have, and those that it has."""
-    if schema is None:
-        return None
-    here: Schema = schema
+    here = schema
     for name in path:
-        found = _fields(here, schema)
-        if found is None or name == "*":
+        if here is None or name == "*":
             return None
-        if name not in found:
+        found, others = fields_of(here)
+        if name in found:
+            here = found[name]
+        elif others or not found:
+            return None
+        else:
             return name, list(found)
-        here = found[name]
     return None
 
 
 def within(schema: Schema | None, path: tuple[str, ...]) -> Schema | None:
     """The schema of a field of a value, where it is known."""
-    if schema is None:
-        return None
-    here: Schema = schema
     for name in path:
-        found = _fields(here, schema)
-        if found is None or name not in found:
+        if schema is None:
             return None
-        here = found[name]
-    return {**here, "$defs": schema.get("$defs", {})}
+        schema = fields_of(schema)[0].get(name)
+    return schema
 
 
 def item_of(schema: Schema | None) -> Schema | None:
     """The schema of a list's items."""
-    if schema is None:
+    forms = [] if schema is None else forms_of(schema)
+    if len(forms) != 1 or forms[0].get("type") != "array" or "items" not in forms[0]:
         return None
-    kinds = _meant(schema, schema)
-    if len(kinds) != 1 or kinds[0].get("type") != "array" or "items" not in kinds[0]:
-        return None
-    return {**kinds[0]["items"], "$defs": schema.get("$defs", {})}
+    return carried(forms[0]["items"], forms[0])
 
 
 def types_of(schema: Schema) -> frozenset[str] | None:
     """The JSON types that a value may have; None where that is not said."""
     found: set[str] = set()
-    for each in _meant(schema, schema, nulls=True):
+    for each in forms_of(schema, nulls=True):
         kind = each.get("type")
         if not isinstance(kind, str):
             return None
@@ -74,30 +69,58 @@ def types_of(schema: Schema) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def _fields(schema: Schema, root: Schema) -> Mapping[str, Schema] | None:
-    """The fields of an object, or of a list's objects; None where there may be others."""
-    kinds = _meant(schema, root)
-    if len(kinds) != 1:
-        return None
-    kind = kinds[0]
-    if kind.get("type") == "array":
-        items = kind.get("items")
-        return None if not isinstance(items, dict) else _fields(cast("Schema", items), root)
-    fields = kind.get("properties")
-    if kind.get("type") != "object" or not isinstance(fields, dict):
-        return None
-    return None if kind.get("additionalProperties") else cast("Mapping[str, Schema]", fields)
+def fields_of(schema: Schema) -> tuple[Mapping[str, Schema], bool]:
+    """The fields of an object, or of a list's objects, and whether there may be others.
+
+    Of what may be one of several, the fields of all; none where one of them is not known.
+    """
+    found: dict[str, Schema] = {}
+    others = False
+    for form in forms_of(schema):
+        match form:
+            case {"type": "array", "items": _}:
+                inner, more = fields_of(carried(form["items"], form))
+            case {"type": "object", "properties": _}:
+                members: Mapping[str, Schema] = form["properties"]
+                inner = {name: carried(each, form) for name, each in members.items()}
+                more = bool(form.get("additionalProperties"))
+            case {"type": "string" | "number" | "integer" | "boolean"}:
+                continue
+            case _:
+                inner, more = {}, True
+        others = others or more
+        for name, each in inner.items():
+            found[name] = {"anyOf": [found[name], each]} if name in found else each
+    return found, others
 
 
-def _meant(schema: Schema, root: Schema, *, nulls: bool = False, depth: int = 0) -> list[Schema]:
-    """What a schema may stand for, without references, and without null."""
+def carried(schema: Schema, holder: Schema) -> Schema:
+    """A part of a schema, with the definitions that it refers to."""
+    if "$defs" in schema or "$defs" not in holder:
+        return schema
+    return {**schema, "$defs": holder["$defs"]}
+
+
+def forms_of(schema: Schema, *, nulls: bool = False) -> list[Schema]:
+    """What a value may be, each without references and choices; null only where it is asked for."""
+    found: list[Schema] = []
+    _add_forms(schema, found, 0)
+    return found if nulls else [each for each in found if each.get("type") != "null"]
+
+
+def _add_forms(schema: Schema, found: list[Schema], depth: int) -> None:
     if depth > 20:
-        return []
+        return
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        target = root.get("$defs", {}).get(reference.rpartition("/")[2], {})
-        return _meant(target, root, nulls=nulls, depth=depth + 1)
-    choices: Iterable[Schema] | None = schema.get("anyOf") or schema.get("oneOf")
+        target: Schema = schema.get("$defs", {}).get(reference.rpartition("/")[2], {})
+        _add_forms(carried(target, schema), found, depth + 1)
+        return
+    choices: list[Schema] | None = schema.get("anyOf") or schema.get("oneOf")
+    if choices is None and len(schema.get("allOf", ())) == 1:
+        choices = schema["allOf"]
     if choices is None:
-        return [] if schema.get("type") == "null" and not nulls else [schema]
-    return [found for each in choices for found in _meant(each, root, nulls=nulls, depth=depth + 1)]
+        found.append(schema)
+        return
+    for each in choices:
+        _add_forms(carried(each, schema), found, depth + 1)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.registry import Components
 from halflap.sdk import registry
 from halflap.sdk._survey import Function, Module
 from halflap.sdk.component import Component
-from halflap.sdk.schema import Input
+from halflap.sdk.schema import Input, Shape
 from halflap.sdk.trigger import Trigger
 
 
@@ -23,6 +27,16 @@ class InputShape:
     name: str
     required: bool
     type: Input | None = None
+    _kept: list[Mapping[str, Any] | None] = field(
+        default_factory=list[Mapping[str, Any] | None], repr=False, compare=False
+    )
+
+    def schema(self) -> Mapping[str, Any] | None:
+        """What it takes, as JSON Schema; None where that is not known."""
+        if not self._kept:
+            made = None if self.type is None else _schema(self.type.adapter.json_schema)
+            self._kept.append(made)
+        return self._kept[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,10 @@ class CallShape:
     output: Mapping[str, Any] | None = None
     connection: type[Any] | Literal[False] | None = None
     trigger: Trigger[..., Any] | None = None
+    title: str = ""
+    description: str = ""
+    line: int | None = None
+    """Where its text says so: the line of its function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,7 @@ class ComponentShape:
     triggers: Mapping[str, CallShape] = field(default_factory=dict[str, CallShape])
     connection: type[Any] | Literal[False] | None = None
     open: bool = False
+    file: str | None = None
 
 
 class Shapes:
@@ -60,6 +79,11 @@ class Shapes:
     def complete(self) -> bool:
         """Whether all components are known by their objects, so that the integration can be built."""
         return not self._own
+
+    def file(self, name: str) -> str | None:
+        """The source that a component of the project's own was read from."""
+        found = self._own.get(name)
+        return None if found is None else found.file
 
     def names(self) -> list[str]:
         """The components that are known by name: installed, read, or named before."""
@@ -86,16 +110,20 @@ def shape_of(component: Component) -> ComponentShape:
         {
             name: CallShape(
                 tuple(InputShape(each.name, each.required, each) for each in action.shape.inputs),
-                _output(action.shape.output_schema),
+                _output(action.shape),
                 action.shape.connection_type or False,
+                title=action.title,
+                description=action.shape.description,
             )
             for name, action in component.actions.items()
         },
         {
             name: CallShape(
                 tuple(InputShape(each.name, each.required, each) for each in trigger.shape.inputs),
-                _output(trigger.shape.output_schema),
+                _output(trigger.shape),
                 trigger=trigger,
+                title=trigger.title,
+                description=trigger.shape.description,
             )
             for name, trigger in component.triggers.items()
         },
@@ -103,11 +131,25 @@ def shape_of(component: Component) -> ComponentShape:
     )
 
 
-def _output(schema: Any) -> Mapping[str, Any] | None:
-    try:
-        return schema()
-    except Exception:  # Pydantic's errors have no common base: a type without a schema says nothing
-        return None
+class _Values(GenerateJsonSchema):
+    """Results as expressions see them: a decimal is a number, with all its digits."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        return {"type": "number"}
+
+
+def _output(shape: Shape) -> Mapping[str, Any] | None:
+    adapter = shape.output_adapter
+    return _schema(lambda: adapter.json_schema(mode="serialization", schema_generator=_Values))
+
+
+def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a default that JSON has no word for is left out
+        try:
+            return make()
+        except Exception:  # Pydantic's errors have no common base: a type without one says nothing
+            return None
 
 
 # By their text --------------------------------------------------------------------------------
@@ -127,7 +169,7 @@ def read_components(files: Mapping[str, str]) -> dict[str, ComponentShape]:
             found[name] = ComponentShape(name, open=True)
             continue
         if "component" in module.variables or "component" in module.aliases:
-            found[name] = _read(name, module, package)
+            found[name] = replace(_read(name, module, package), file=path)
     return found
 
 
@@ -148,11 +190,19 @@ def _read(name: str, module: Module, package: bool) -> ComponentShape:
     named = len(module.actions) + len(module.triggers)
     return ComponentShape(
         name,
-        {each.name: CallShape(_inputs(each, kind)) for each in module.actions},
-        {each.name: CallShape(_inputs(each, kind)) for each in module.triggers},
+        {each.name: _call(each, kind) for each in module.actions},
+        {each.name: _call(each, kind) for each in module.triggers},
         False if kind is None else None,
         open=package or decorators > named,
     )
+
+
+def _call(function: Function, connection: ast.expr | None) -> CallShape:
+    """What a function's text says of an action or a trigger."""
+    said = (ast.get_docstring(function) or "").partition("\n")[0]
+    title = function.name.replace("_", " ").capitalize()
+    inputs = _inputs(function, connection)
+    return CallShape(inputs, title=title, description=said, line=function.lineno)
 
 
 def _registering(tree: ast.Module) -> Iterator[ast.AST]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 from halflap.lowcode.expressions.signature import Signature
@@ -29,6 +30,7 @@ def of_value(name: str, signature: str, *, arity: int | None = None) -> Callable
     """Declare a function that is undefined where its first argument is."""
 
     def declare(run: F) -> F:
+        @wraps(run)
         def guarded(frame: Any, value: Any = UNDEFINED, *rest: Any) -> Any:
             return value if value is UNDEFINED else run(frame, value, *rest)
 

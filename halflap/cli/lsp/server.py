@@ -1,0 +1,273 @@
+"""The language server: the protocol's side of `halflap.lowcode.assist` and of lint."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lsprotocol import types as lsp
+from pygls.lsp.server import LanguageServer
+from pygls.uris import from_fs_path, to_fs_path
+
+import halflap
+from halflap.cli.lsp.positions import Positions
+from halflap.cli.lsp.project import Projects
+from halflap.lowcode.assist import (
+    Analysis,
+    Offer,
+    Symbol,
+    analyse,
+    complete,
+    definition,
+    explain,
+    is_document,
+    symbols,
+)
+from halflap.lowcode.lint import lint_text
+from halflap.sdk.lint import Finding
+
+QUIET = 0.2
+"""Seconds without a change after which a document is linted."""
+UNUSED = "HF111"
+T = TypeVar("T")
+
+_KINDS = {
+    "key": lsp.CompletionItemKind.Property,
+    "step": lsp.CompletionItemKind.Keyword,
+    "value": lsp.CompletionItemKind.EnumMember,
+    "name": lsp.CompletionItemKind.Variable,
+    "field": lsp.CompletionItemKind.Field,
+    "function": lsp.CompletionItemKind.Function,
+    "action": lsp.CompletionItemKind.Method,
+    "trigger": lsp.CompletionItemKind.Event,
+    "flow": lsp.CompletionItemKind.Reference,
+}
+_SYMBOLS = {
+    "field": lsp.SymbolKind.Field,
+    "flow": lsp.SymbolKind.Function,
+    "step": lsp.SymbolKind.Event,
+    "test": lsp.SymbolKind.Method,
+}
+
+
+@dataclass(slots=True)
+class Opened:
+    """A document that an editor has open."""
+
+    analysis: Analysis | None = None
+    linting: asyncio.Task[None] | None = None
+
+
+class Server:
+    """Answers an editor. What takes long is done beside the loop, so that it always listens."""
+
+    def __init__(self) -> None:
+        # Whole texts: pygls takes what only Python calls a line's end for one, and would misplace
+        # the parts of a text that has it.
+        whole = lsp.TextDocumentSyncKind.Full
+        self.editor = LanguageServer("halflap", halflap.__version__, whole)
+        self.projects = Projects()
+        self.opened: dict[str, Opened] = {}
+
+    def show(self, uri: str, found: list[lsp.Diagnostic], version: int | None = None) -> None:
+        """Have the editor show what was found in a document, in place of what it shows."""
+        told = lsp.PublishDiagnosticsParams(uri, found, version)
+        self.editor.text_document_publish_diagnostics(told)
+
+    async def beside(self, uri: str, ask: Callable[[Analysis], T]) -> T:
+        """Ask of a document's present text, in another thread."""
+        text = self.editor.workspace.get_text_document(uri).source
+        opened = self.opened.setdefault(uri, Opened())
+
+        def work() -> T:
+            analysis = opened.analysis
+            shapes, _ = self.projects.shapes(_path(uri))
+            if analysis is None or analysis.text != text or analysis.shapes is not shapes:
+                analysis = opened.analysis = analyse(text, _name(uri), shapes)
+            return ask(analysis)
+
+        return await asyncio.to_thread(work)
+
+    def lint_later(self, uri: str, after: float = QUIET) -> None:
+        """Lint a document once nobody has typed for a while."""
+        opened = self.opened.setdefault(uri, Opened())
+        if opened.linting is not None:
+            opened.linting.cancel()
+        opened.linting = asyncio.get_running_loop().create_task(self._lint(uri, after))
+
+    async def _lint(self, uri: str, after: float) -> None:
+        await asyncio.sleep(after)
+        document = self.editor.workspace.get_text_document(uri)
+        text, version = document.source, document.version
+
+        def work() -> list[lsp.Diagnostic]:
+            shapes, _ = self.projects.shapes(_path(uri))
+            if not is_document(text):
+                return []
+            positions = Positions(text)
+            return [_diagnostic(each, positions) for each in lint_text(text, _name(uri), shapes)]
+
+        self.show(uri, await asyncio.to_thread(work), version)
+
+    def forget(self, uri: str) -> None:
+        """A document was closed: what was found in it is taken back."""
+        opened = self.opened.pop(uri, None)
+        if opened is not None and opened.linting is not None:
+            opened.linting.cancel()
+        self.show(uri, [])
+
+
+def made() -> LanguageServer:
+    """A server with all that it answers."""
+    server = Server()
+    editor = server.editor
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
+    def _(params: lsp.DidOpenTextDocumentParams) -> None:
+        server.lint_later(params.text_document.uri, 0)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
+    def _(params: lsp.DidChangeTextDocumentParams) -> None:
+        server.lint_later(params.text_document.uri)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
+    def _(params: lsp.DidSaveTextDocumentParams) -> None:
+        for uri in [*server.opened]:  # what was saved may be a component that others name
+            server.lint_later(uri)
+
+    @editor.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def _(params: lsp.DidChangeWatchedFilesParams) -> None:
+        for uri in [*server.opened]:
+            server.lint_later(uri)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+    def _(params: lsp.DidCloseTextDocumentParams) -> None:
+        server.forget(params.text_document.uri)
+
+    @editor.feature(
+        lsp.TEXT_DOCUMENT_COMPLETION,
+        lsp.CompletionOptions(trigger_characters=[".", "=", "$", " ", ":", "{", "["]),
+    )
+    async def _(params: lsp.CompletionParams) -> lsp.CompletionList:
+        return await server.beside(params.text_document.uri, lambda it: _completed(it, params))
+
+    @editor.feature(lsp.TEXT_DOCUMENT_HOVER)
+    async def _(params: lsp.HoverParams) -> lsp.Hover | None:
+        return await server.beside(params.text_document.uri, lambda it: _hover(it, params))
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DEFINITION)
+    async def _(params: lsp.DefinitionParams) -> lsp.Location | None:
+        uri = params.text_document.uri
+
+        def ask(analysis: Analysis) -> lsp.Location | None:
+            return _location(analysis, params, uri, server.projects)
+
+        return await server.beside(uri, ask)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
+    async def _(params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:
+        def ask(analysis: Analysis) -> list[lsp.DocumentSymbol]:
+            positions = Positions(analysis.text)
+            return [_symbol(each, positions) for each in symbols(analysis)]
+
+        return await server.beside(params.text_document.uri, ask)
+
+    return editor
+
+
+def serve() -> None:
+    """Serve an editor over standard input and output, until it says that it leaves."""
+    # The protocol has standard output to itself, and closes it; what else is printed goes elsewhere.
+    with redirect_stdout(sys.stderr), os.fdopen(os.dup(1), "wb") as out:
+        made().start_io(stdout=out)
+
+
+# Into the protocol ----------------------------------------------------------------------------
+
+
+def _diagnostic(finding: Finding, positions: Positions) -> lsp.Diagnostic:
+    severe = finding.severity == "error"
+    return lsp.Diagnostic(
+        positions.of_yaml(finding.line, finding.column),
+        finding.message,
+        lsp.DiagnosticSeverity.Error if severe else lsp.DiagnosticSeverity.Warning,
+        finding.code,
+        source="halflap",
+        tags=[lsp.DiagnosticTag.Unnecessary] if finding.code == UNUSED else None,
+    )
+
+
+def _completed(analysis: Analysis, params: lsp.CompletionParams) -> lsp.CompletionList:
+    positions = Positions(analysis.text)
+    line, column = params.position.line, positions.column(params.position)
+    if not is_document(analysis.text, begun=True):
+        return lsp.CompletionList(is_incomplete=False, items=[])
+    found = complete(analysis, line, column)
+    place = positions.range(line, found.start, column)
+    items = [_item(each, place) for each in found.offers]
+    return lsp.CompletionList(is_incomplete=False, items=items)
+
+
+def _item(offer: Offer, place: lsp.Range) -> lsp.CompletionItem:
+    said = lsp.MarkupContent(lsp.MarkupKind.Markdown, offer.help) if offer.help else None
+    return lsp.CompletionItem(
+        offer.label,
+        kind=_KINDS[offer.kind],
+        detail=offer.detail or None,
+        documentation=said,
+        sort_text=f"{offer.rank}{offer.label}",
+        filter_text=offer.written,
+        text_edit=lsp.TextEdit(place, offer.written),
+    )
+
+
+def _hover(analysis: Analysis, params: lsp.HoverParams) -> lsp.Hover | None:
+    positions = Positions(analysis.text)
+    told = explain(analysis, params.position.line, positions.column(params.position))
+    if told is None:
+        return None
+    said = lsp.MarkupContent(lsp.MarkupKind.Markdown, told.text)
+    return lsp.Hover(said, positions.range(told.line, told.start, told.end))
+
+
+def _location(
+    analysis: Analysis, params: lsp.DefinitionParams, uri: str, projects: Projects
+) -> lsp.Location | None:
+    positions = Positions(analysis.text)
+    found = definition(analysis, params.position.line, positions.column(params.position))
+    if found is None:
+        return None
+    line, column = found.place.line - 1, found.place.column - 1
+    if found.file is None:
+        return lsp.Location(uri, positions.range(line, column, column + found.length))
+    _, root = projects.shapes(_path(uri))
+    target = None if root is None else from_fs_path(str(root / found.file))
+    if target is None:
+        return None
+    return lsp.Location(target, lsp.Range(lsp.Position(line, 0), lsp.Position(line, 0)))
+
+
+def _symbol(symbol: Symbol, positions: Positions) -> lsp.DocumentSymbol:
+    line, column = symbol.place.line - 1, symbol.place.column - 1
+    name = positions.range(line, column, len(positions.lines[line]))
+    last = len(positions.lines[symbol.end - 1])
+    whole = lsp.Range(name.start, positions.position(symbol.end - 1, last))
+    inner = [_symbol(each, positions) for each in symbol.inner]
+    return lsp.DocumentSymbol(
+        symbol.name, _SYMBOLS[symbol.kind], whole, name, symbol.detail or None, children=inner
+    )
+
+
+def _path(uri: str) -> Path | None:
+    found = to_fs_path(uri)
+    return Path(found) if uri.startswith("file:") and found else None
+
+
+def _name(uri: str) -> str:
+    return uri.rpartition("/")[2] or "document"

@@ -1,0 +1,26 @@
+"""What editors ask of a document that somebody is writing: completion, help, where a name is given.
+
+Everything here is text in, answer out: nothing is run or fetched, and no text is too broken. The
+language server speaks the protocol; this room knows the language.
+"""
+
+from halflap.lowcode.assist.analysis import Analysis, analyse, is_document
+from halflap.lowcode.assist.completion import complete
+from halflap.lowcode.assist.offers import Offer, Offers, Told
+from halflap.lowcode.assist.pointing import Target, definition, explain
+from halflap.lowcode.assist.symbols import Symbol, symbols
+
+__all__ = [
+    "Analysis",
+    "Offer",
+    "Offers",
+    "Symbol",
+    "Target",
+    "Told",
+    "analyse",
+    "complete",
+    "definition",
+    "explain",
+    "is_document",
+    "symbols",
+]

@@ -1,0 +1,74 @@
+"""What is known of a document that somebody is writing: its values, and the names at each place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.lowcode.assist.loose import read_loosely
+from halflap.lowcode.assist.repair import repaired
+from halflap.lowcode.document import Document
+from halflap.lowcode.lint.engine import names_at
+from halflap.lowcode.lint.reader import Names
+from halflap.lowcode.lint.shapes import CallShape, Shapes
+from halflap.lowcode.source import Path, Source
+
+
+@dataclass(slots=True)
+class Analysis:
+    """A text, read as far as it can be. `fitting` is its source with what fits into a document."""
+
+    text: str
+    source: Source
+    shapes: Shapes
+    fitting: Source | None = None
+    document: Document | None = None
+    _names: dict[Path, Names] = field(default_factory=dict[Path, Names])
+
+    def names_at(self, path: Path) -> Names:
+        """The names that an expression at a place sees."""
+        if self.fitting is None or self.document is None:
+            return {}
+        if path not in self._names:
+            self._names[path] = names_at(self.fitting, self.document, self.shapes, path)
+        return self._names[path]
+
+
+def analyse(text: str, file: str, shapes: Shapes) -> Analysis:
+    """Read a text, whatever it is; nothing is run."""
+    source = read_loosely(text, file)
+    made = repaired(source)
+    return Analysis(text, source, shapes, *(made if made is not None else (None, None)))
+
+
+def find(shapes: Shapes, kind: str, name: str) -> CallShape | None:
+    """The action or trigger of a dotted name."""
+    owner, _, short = name.partition(".")
+    component = shapes.component(owner)
+    if component is None:
+        return None
+    return (component.actions if kind == "action" else component.triggers).get(short)
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """What stands at a path; None where nothing does."""
+    for each in path:
+        try:
+            data = data[each]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+_FLOWS = re.compile(r"^(flows|preprocess)\s*:", re.MULTILINE)
+_MARK = re.compile(r"#\s*yaml-language-server:\s*\$schema=\S*integration")
+_KEY = re.compile(r"^([A-Za-z_][\w-]*)\s*:?", re.MULTILINE)
+
+
+def is_document(text: str, *, begun: bool = False) -> bool:
+    """Whether a text is an integration, and not some other YAML; or `begun`, may become one."""
+    if _FLOWS.search(text) or _MARK.search(text):
+        return True
+    keys = {each[1] for each in _KEY.finditer(text)}
+    return begun and len(keys - Document.model_fields.keys()) <= 1

@@ -1,0 +1,255 @@
+"""Completion: what could stand where the cursor is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from halflap.lowcode.assist import grammar
+from halflap.lowcode.assist.analysis import Analysis, find, value_at
+from halflap.lowcode.assist.cursor import Cursor
+from halflap.lowcode.assist.loose import locate
+from halflap.lowcode.assist.naming import expression_offers
+from halflap.lowcode.assist.offers import Kind, Offer, Offers
+from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.shapes import CallShape, InputShape
+from halflap.lowcode.lint.words import words
+from halflap.lowcode.source import Path
+from halflap.lowcode.steps import KINDS, Step, kind_of
+
+_CALLED = ("action", "source", "of", "to")
+
+
+def complete(analysis: Analysis, line: int, column: int) -> Offers:
+    """What could stand at a place, line and column from 0."""
+    cursor = locate(analysis.text, line, column)
+    if cursor.part == "value" or cursor.block:
+        text = cursor.text
+        if text.startswith("=") and not text.startswith("=="):
+            found, start = expression_offers(analysis, cursor)
+            return Offers(column - start, tuple(found))
+        if cursor.block:
+            return Offers(column)
+        offers = _Completion(analysis, cursor).values()
+    else:
+        offers = _Completion(analysis, cursor).keys()
+    return Offers(column - len(cursor.text), tuple(offers))
+
+
+class _Completion:
+    def __init__(self, analysis: Analysis, cursor: Cursor) -> None:
+        self._analysis = analysis
+        self._cursor = cursor
+        self._data: Any = analysis.source.data
+        self._expected = grammar.expected(cursor.path, self._data)
+
+    # Keys ---------------------------------------------------------------------------------------
+
+    def keys(self) -> Iterator[Offer]:
+        """Keys of the mapping that the cursor is in."""
+        path = self._cursor.path
+        there = value_at(self._data, path)
+        given = cast("dict[Any, Any]", there) if isinstance(there, dict) else {}
+        if self._cursor.item and not isinstance(there, dict):
+            yield from self.values()
+        if grammar.is_step(self._expected) and kind_of(given) is None:
+            yield from self._kinds()
+            if given or self._cursor.item:
+                return
+        if not self._cursor.item and grammar.takes_steps(self._expected):
+            yield from self._kinds("- ")
+            return
+        for offer in self._named_keys(path):
+            if offer.label not in given:
+                yield offer
+        for name, schema in grammar.members(self._expected).items():
+            if name not in given or name == self._cursor.text:
+                after = ":" if grammar.holds_many(schema) else ": "
+                yield Offer(name, "key", help=grammar.described(schema), text=name + after)
+
+    def _kinds(self, before: str = "") -> Iterator[Offer]:
+        for name, model in KINDS.items():
+            said = (model.__doc__ or "").strip()
+            after = ":" if name in ("try", "set") else ": "
+            yield Offer(name, "step", said, keys_of(model), f"{before}{name}{after}", 0)
+
+    def _named_keys(self, path: Path) -> Iterator[Offer]:
+        """Keys that are names of this document, or of what it calls."""
+        above = path[:-1]
+        holder = value_at(self._data, above)
+        name = path[-1] if path else ""
+        if name == "with" and isinstance(holder, dict):
+            members = cast("dict[Any, Any]", holder)
+            called = self._called(members)
+            if called is not None:
+                yield from input_offers(called)
+            pairs = next((members[k] for k in ("paired", "pair", "unpair") if k in members), None)
+            sides = (
+                value_at(self._data, ("pairs", pairs, "sides")) if isinstance(pairs, str) else None
+            )
+            yield from _keys(sides, "the side of the pairs")
+        elif name == "stubs" or (len(path) > 1 and path[-2] == "expect"):
+            yield from self._callables("action", ":")
+            yield from (Offer(each, "flow", "a flow", text=f"{each}:") for each in self._flows())
+        elif name == "config" and path[:1] == ("tests",):
+            yield from _keys(self._fields(), "a field of the config")
+        elif name == "sides":
+            yield from _keys(self._connections(), "a connection of the config")
+
+    def _called(self, holder: Mapping[Any, Any]) -> CallShape | None:
+        for kind in ("action", "trigger"):
+            name = holder.get(kind)
+            if isinstance(name, str):
+                return find(self._analysis.shapes, kind, name)
+        return None
+
+    # Values -------------------------------------------------------------------------------------
+
+    def values(self) -> Iterator[Offer]:
+        """What could stand as a value."""
+        path = self._cursor.path
+        name = next((each for each in reversed(path) if isinstance(each, str)), "")
+        holder = value_at(self._data, path[:-1])
+        in_flow = path[:1] in (("flows",), ("preprocess",))
+        match name:
+            case "action" | "source" | "of" | "to" if name in _CALLED:
+                yield from self._callables("action")
+            case "trigger":
+                yield from self._callables("trigger")
+            case "connection" if path[0] == "config":
+                for each in self._analysis.shapes.names():
+                    yield Offer(each, "value", "a component")
+            case "connection":
+                yield from _values(self._connections(), "a connection of the config")
+            case "call" | "flow":
+                yield from (Offer(each, "flow", "a flow") for each in self._flows())
+            case "paired" | "pair" | "unpair" | "pairs" if in_flow:
+                yield from _values(value_at(self._data, ("pairs",)), "pairs")
+            case "depends":
+                yield from _values(self._fields(), "a field of the config")
+            case "master":
+                yield from _values(value_at(self._data, (*path[:-1], "sides")), "a side")
+            case _:
+                yield from self._of_input(path)
+        for each in grammar.choices(self._expected):
+            yield Offer(written(each), "value")
+        if isinstance(holder, dict) and not self._cursor.text and self._takes_expression(path):
+            names = self._analysis.names_at(path)
+            for each, known in names.items():
+                yield Offer(f"={each}", "name", words(known.schema), rank=2)
+
+    def _takes_expression(self, path: Path) -> bool:
+        free = any(not ({*each} - _REMARKS) for each in self._expected)
+        return path[:1] == ("flows",) and (free or "with" in path[3:])
+
+    def _of_input(self, path: Path) -> Iterator[Offer]:
+        """Values of an input that is one of several."""
+        for at in range(len(path) - 1, 0, -1):
+            if path[at] != "with" or at + 1 >= len(path):
+                continue
+            holder = value_at(self._data, path[:at])
+            called = (
+                self._called(cast("dict[Any, Any]", holder)) if isinstance(holder, dict) else None
+            )
+            found = [
+                each
+                for each in (called.inputs if called else None) or ()
+                if each.name == path[at + 1]
+            ]
+            if found and len(path) == at + 2:
+                for each in grammar.choices(list(options_of(found[0]))):
+                    yield Offer(written(each), "value", f"of {found[0].name}")
+            return
+
+    # Names of the document ----------------------------------------------------------------------
+
+    def _callables(self, kind: str, after: str = "") -> Iterator[Offer]:
+        shapes = self._analysis.shapes
+        wanted = self._cursor.text.partition(".")[0]
+        for owner in shapes.names():
+            component = shapes.component(owner)
+            if component is None:
+                continue
+            calls = component.actions if kind == "action" else component.triggers
+            for name, shape in calls.items():
+                label = f"{owner}.{name}"
+                rank = 0 if owner == wanted else 1
+                as_kind: Kind = "action" if kind == "action" else "trigger"
+                yield Offer(label, as_kind, shape.title, shape.description, label + after, rank)
+
+    def _flows(self) -> Iterable[str]:
+        flows = value_at(self._data, ("flows",))
+        return (
+            [str(each) for each in cast("dict[Any, Any]", flows)] if isinstance(flows, dict) else []
+        )
+
+    def _fields(self) -> dict[Any, Any]:
+        pages = value_at(self._data, ("config",))
+        found: dict[Any, Any] = {}
+        for page in cast("dict[Any, Any]", pages).values() if isinstance(pages, dict) else ():
+            if isinstance(page, dict):
+                found |= cast("dict[Any, Any]", page)
+        return found
+
+    def _connections(self) -> dict[Any, Any]:
+        return {
+            name: each
+            for name, each in self._fields().items()
+            if isinstance(each, dict) and "connection" in each
+        }
+
+
+_REMARKS = {"title", "description", "default"}
+
+
+def input_offers(called: CallShape) -> Iterator[Offer]:
+    """The inputs of an action or a trigger, those first that it needs."""
+    for each in called.inputs or ():
+        needed = "needed" if each.required else "may be left out"
+        schema = next(iter(options_of(each)), None)
+        kind = words(each.schema())
+        detail = ", ".join(part for part in (kind, needed) if part)
+        said = grammar.described(schema) if schema else ""
+        yield Offer(each.name, "key", detail, said, f"{each.name}: ", 0 if each.required else 1)
+
+
+def options_of(input: InputShape) -> Iterator[Schema]:
+    """What an input may be, each by its schema."""
+    schema = input.schema()
+    if schema is None:
+        return
+    stack: list[Schema] = [schema]
+    for _ in range(100):
+        if not stack:
+            return
+        each = stack.pop()
+        reference = each.get("$ref")
+        if isinstance(reference, str):
+            stack.append(schema.get("$defs", {}).get(reference.rpartition("/")[2], {}))
+        elif "anyOf" in each:
+            stack += reversed(cast("list[Schema]", each["anyOf"]))
+        else:
+            yield each
+
+
+def keys_of(model: type[Step]) -> str:
+    """A step's keys, for its help."""
+    listed = (f"`{field.alias or name}`" for name, field in model.model_fields.items())
+    return f"Keys: {', '.join(listed)}."
+
+
+def written(value: Any) -> str:
+    """A plain value as YAML writes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _keys(given: Any, detail: str) -> Iterator[Offer]:
+    for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
+        yield Offer(str(each), "key", detail, text=f"{each}: ", rank=0)
+
+
+def _values(given: Any, detail: str) -> Iterator[Offer]:
+    for each in cast("dict[Any, Any]", given) if isinstance(given, dict) else ():
+        yield Offer(str(each), "value", detail, rank=0)

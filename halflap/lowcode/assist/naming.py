@@ -1,0 +1,126 @@
+"""Names in expressions: which are in scope, what is known of their values, what functions do."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from halflap.lowcode.assist.analysis import Analysis
+from halflap.lowcode.assist.cursor import Cursor
+from halflap.lowcode.assist.offers import Offer
+from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.expressions.value import Native
+from halflap.lowcode.lint.reader import Names
+from halflap.lowcode.lint.scope import Schema, fields_of, within
+from halflap.lowcode.lint.words import words
+
+_STEP = r"(?:[A-Za-z_]\w*|`[^`]*`)(?:\[[^\[\]]*\])*"
+_TAIL = re.compile(rf"(?:^|[^\w.`\])])((?:{_STEP}\.)*)(\$?\w*)$")
+_PATH = re.compile(rf"((?:{_STEP}\.)*{_STEP})\[[^\[\]]*$")
+_FILTER = re.compile(r"\[[^\[\]]*\]")
+
+GIVEN = {
+    "event": "What the trigger read, by the app's own field names.",
+    "config": "What the customer filled in, without the connections.",
+    "urls": "The URLs of this instance's flows, by name.",
+    "secrets": "What the flows' URLs are signed with, by name; only for inputs that take a secret.",
+    "customer": "The customer that the instance is of.",
+    "instance": "The instance that runs the flow.",
+    "execution": "This execution: its id, and the number of the attempt.",
+    "headers": "The request's headers, in lower case.",
+    "query": "The request's parameters.",
+}
+
+
+def expression_offers(analysis: Analysis, cursor: Cursor) -> tuple[list[Offer], int]:
+    """What could stand at the end of half an expression, and how much of it is typed already."""
+    text = cursor.text[1:]
+    if _in_text(text):
+        return [], 0
+    found = _TAIL.search(text)
+    if found is None:
+        return [], 0
+    path, typed = found[1], found[2]
+    names = analysis.names_at(cursor.path)
+    if path:
+        schema = schema_of(path_of(path), names)
+        return list(_fields(schema)), len(typed)
+    offers = [*_filtered(text[: len(text) - len(typed)], names), *_names(names)]
+    offers += [function_offer(name) for name in sorted(LIBRARY)]
+    return offers, len(typed)
+
+
+def tail_of(text: str) -> tuple[tuple[str, ...], str] | None:
+    """The path, and the name, that half an expression ends with: `known.na` as (known,), na."""
+    if _in_text(text):
+        return None
+    found = _TAIL.search(text)
+    return None if found is None else (path_of(found[1]), found[2])
+
+
+def path_of(text: str) -> tuple[str, ...]:
+    """The names of a path, without its filters."""
+    parts = re.findall(r"`([^`]*)`|(\w+)", _FILTER.sub("", text))
+    return tuple(quoted or plain for quoted, plain in parts)
+
+
+def schema_of(path: tuple[str, ...], names: Names) -> Schema | None:
+    """What is known of the value of a path."""
+    known = names.get(path[0]) if path else None
+    return None if known is None else within(known.schema, path[1:])
+
+
+def _in_text(text: str) -> bool:
+    """Whether half an expression ends within quotes."""
+    bare = re.sub(r"\\.", "", text)
+    bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", bare)
+    return '"' in bare or "'" in bare
+
+
+def _fields(schema: Schema | None) -> Iterator[Offer]:
+    if schema is None:
+        return
+    for name, each in fields_of(schema)[0].items():
+        text = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
+        yield Offer(name, "field", words(each), str(each.get("description", "")), text, 0)
+
+
+def _filtered(before: str, names: Names) -> Iterator[Offer]:
+    """In brackets after a path: the fields of each of its values."""
+    found = _PATH.search(before)
+    if found is not None:
+        yield from _fields(schema_of(path_of(found[1]), names))
+
+
+def _names(names: Names) -> Iterator[Offer]:
+    for name, known in names.items():
+        said = GIVEN.get(name, "") if known.path is None else ""
+        own = known.path is not None
+        yield Offer(
+            name, "name", words(known.schema), said, rank=0 if own or name == "event" else 1
+        )
+
+
+@cache
+def function_offer(name: str) -> Offer:
+    """A function of JSONata, with what it takes."""
+    said, call = function_help(name)
+    return Offer(f"${name}", "function", call, said, rank=2)
+
+
+@cache
+def function_help(name: str) -> tuple[str, str]:
+    """What a function does, and how it is called."""
+    function = LIBRARY[name]
+    if not isinstance(function, Native):
+        return "", f"${name}()"
+    said = (inspect.getdoc(function.run) or "").partition("\n\n")[0].replace("\n", " ")
+    parameters = list(inspect.signature(function.run).parameters.values())[1:]
+    shown = [
+        f"{each.name}?" if each.default is not each.empty else each.name
+        for each in parameters
+        if each.kind is not each.VAR_POSITIONAL
+    ]
+    return said, f"${name}({', '.join(shown)})"

@@ -1,0 +1,43 @@
+"""What is offered to be completed, told or gone to: values without a protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["key", "step", "value", "name", "field", "function", "action", "trigger", "flow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something that could stand at the cursor; `text` is what is written, `label` what is shown."""
+
+    label: str
+    kind: Kind
+    detail: str = ""
+    help: str = ""
+    text: str = ""
+    rank: int = 1
+
+    @property
+    def written(self) -> str:
+        """What is put into the document."""
+        return self.text or self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What could stand at the cursor, in the place of what was typed from the column `start` on."""
+
+    start: int
+    offers: tuple[Offer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a word means, as Markdown; from column `start` to `end` of its line (from 0)."""
+
+    text: str
+    line: int
+    start: int
+    end: int

@@ -1,0 +1,246 @@
+"""What a word of a document means, and where that is given: for a pointer that rests on it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from halflap.lowcode.assist import grammar
+from halflap.lowcode.assist.analysis import Analysis, find, value_at
+from halflap.lowcode.assist.cursor import Cursor
+from halflap.lowcode.assist.loose import lines_of, locate
+from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
+from halflap.lowcode.assist.offers import Told
+from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.lint.scope import Schema, fields_of
+from halflap.lowcode.lint.shapes import CallShape, InputShape
+from halflap.lowcode.lint.words import words
+from halflap.lowcode.source import Path, Place
+from halflap.lowcode.steps import KINDS
+
+_WORD = re.compile(r"\$?[\w-]+")
+_CALLS = {"action": "action", "source": "action", "trigger": "trigger"}
+MOST_FIELDS = 40
+"""How many fields a help lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where something is given: in this document, or in a file of the project."""
+
+    place: Place
+    length: int
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """The word under the pointer: what it stands in, up to its end, and its columns (from 0)."""
+
+    cursor: Cursor
+    line: int
+    start: int
+    end: int
+    word: str
+
+
+def pointed(analysis: Analysis, line: int, column: int) -> Pointed | None:
+    """The word at a place, line and column from 0."""
+    lines = lines_of(analysis.text)
+    text = lines[line] if line < len(lines) else ""
+    for found in _WORD.finditer(text):
+        if found.start() <= column <= found.end():
+            end = found.end()
+            return Pointed(locate(analysis.text, line, end), line, found.start(), end, found[0])
+    return None
+
+
+# What it means --------------------------------------------------------------------------------
+
+
+def explain(analysis: Analysis, line: int, column: int) -> Told | None:
+    """What the word at a place means, as Markdown."""
+    at = pointed(analysis, line, column)
+    if at is None:
+        return None
+    text = _meaning(analysis, at)
+    return Told(text, line, at.start, at.end) if text else None
+
+
+def _meaning(analysis: Analysis, at: Pointed) -> str:
+    cursor = at.cursor
+    if cursor.text.startswith("=") and (cursor.part == "value" or cursor.block):
+        return _of_name(analysis, at)
+    if cursor.part == "key" and not cursor.text.rstrip().endswith(":"):
+        return _of_key(analysis, cursor.path, cursor.text.strip("\"' "))
+    return _of_value(analysis, cursor.path)
+
+
+def _of_name(analysis: Analysis, at: Pointed) -> str:
+    found = tail_of(at.cursor.text[1:])
+    if found is None:
+        return ""
+    path, name = found
+    if name.startswith("$") and name[1:] in LIBRARY:
+        said, call = function_help(name[1:])
+        return f"`{call}`\n\n{said}"
+    names = analysis.names_at(at.cursor.path)
+    full = (*path, name)
+    if not path and name not in names:
+        return ""
+    schema = schema_of(full, names)
+    said = GIVEN.get(name, "") if not path else _description(schema)
+    return _typed(".".join(full), schema, said)
+
+
+def _description(schema: Schema | None) -> str:
+    return "" if schema is None else grammar.described(schema)
+
+
+def _typed(name: str, schema: Schema | None, said: str = "") -> str:
+    kind = words(schema)
+    parts = [f"`{name}`: {kind}" if kind else f"`{name}`", said]
+    fields = fields_of(schema or {})[0]
+    listed = [f"- `{each}`: {words(one) or 'anything'}" for each, one in fields.items()]
+    parts.append("\n".join(listed[:MOST_FIELDS]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _of_key(analysis: Analysis, path: Path, name: str) -> str:
+    holder = value_at(analysis.source.data, path[:-1])
+    if path and path[-1] == "with" and isinstance(holder, dict):
+        called = _called(analysis, cast("dict[Any, Any]", holder))
+        for each in (called.inputs if called else None) or ():
+            if each.name == name:
+                schema = each.schema()
+                needed = "" if each.required else " (may be left out)"
+                return _typed(name, schema, _description(schema)) + needed
+        return ""
+    known = grammar.members(grammar.expected(path, analysis.source.data))
+    if name not in known:
+        return _of_value(analysis, (*path, name), named=True)
+    said = grammar.described(known[name])
+    if name in KINDS and grammar.is_step(grammar.expected(path, analysis.source.data)):
+        said = "\n\n".join(part for part in ((KINDS[name].__doc__ or "").strip(), said) if part)
+    return f"`{name}`\n\n{said}" if said else ""
+
+
+def _of_value(analysis: Analysis, path: Path, *, named: bool = False) -> str:
+    name = path[-1] if path else ""
+    value = value_at(analysis.source.data, path)
+    if name in _CALLS and isinstance(value, str):
+        called = find(analysis.shapes, _CALLS[str(name)], value)
+        return "" if called is None else call_help(value, called)
+    if name in ("call", "flow") and isinstance(value, str):
+        return _of_flow(analysis, value)
+    if named and path[:1] == ("flows",) and len(path) == 2:
+        return _of_flow(analysis, str(name))
+    if name == "id" and isinstance(value, str) and isinstance(path[-2], int):
+        known = analysis.names_at((*path[:-2], path[-2] + 1)).get(value)
+        return "" if known is None else _typed(value, known.schema, "The step's result.")
+    return ""
+
+
+def _of_flow(analysis: Analysis, name: str) -> str:
+    flow = value_at(analysis.source.data, ("flows", name))
+    if not isinstance(flow, dict):
+        return ""
+    members = cast("dict[str, Any]", flow)
+    said = [f"Flow `{name}`", members.get("title"), members.get("description")]
+    trigger = members.get("trigger")
+    return "\n\n".join([str(each) for each in said if each] + [f"Trigger: `{trigger}`"])
+
+
+def _called(analysis: Analysis, holder: dict[Any, Any]) -> CallShape | None:
+    for kind in ("action", "trigger"):
+        if isinstance(holder.get(kind), str):
+            return find(analysis.shapes, kind, holder[kind])
+    return None
+
+
+def call_help(name: str, called: CallShape) -> str:
+    """An action or a trigger: what it does, takes and gives."""
+    parts = [f"`{name}`", called.description]
+    listed = [f"- {input_help(each)}" for each in called.inputs or ()]
+    if listed:
+        parts.append("Inputs:\n\n" + "\n".join(listed))
+    given = words(called.output)
+    if given:
+        parts.append(f"{'Events' if called.trigger else 'Result'}: {given}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def input_help(input: InputShape) -> str:
+    """An input, with what it takes."""
+    after = "" if input.required else ", may be left out"
+    return f"`{input.name}`: {words(input.schema()) or 'anything'}{after}"
+
+
+# Where it is given ----------------------------------------------------------------------------
+
+
+def definition(analysis: Analysis, line: int, column: int) -> Target | None:
+    """Where what the word at a place names is given."""
+    at = pointed(analysis, line, column)
+    if at is None:
+        return None
+    cursor = at.cursor
+    if cursor.text.startswith("=") and (cursor.part == "value" or cursor.block):
+        path = _given(analysis, at)
+    else:
+        called = value_at(analysis.source.data, cursor.path)
+        name = cursor.path[-1] if cursor.path else ""
+        if name in _CALLS and isinstance(called, str):
+            return _in_file(analysis, _CALLS[str(name)], called)
+        path = _named(analysis, name, called)
+    if path is None:
+        return None
+    keyed = path[-1] not in ("id", "for")
+    place = analysis.source.key(path) if keyed else analysis.source.place(path)
+    shown = path[-1] if keyed else value_at(analysis.source.data, path)
+    return Target(place, len(str(shown)))
+
+
+def _given(analysis: Analysis, at: Pointed) -> Path | None:
+    found = tail_of(at.cursor.text[1:])
+    if found is None:
+        return None
+    path, name = found
+    if path in (("urls",), ("secrets",)):
+        return ("flows", name)
+    if path == ("config",):
+        return _field(analysis, name)
+    known = analysis.names_at(at.cursor.path).get(name) if not path else None
+    return None if known is None else known.path
+
+
+def _named(analysis: Analysis, key: str | int, value: Any) -> Path | None:
+    if not isinstance(value, str):
+        return None
+    data = analysis.source.data
+    if key in ("call", "flow"):
+        return next(
+            (p for p in (("flows", value), ("preprocess", value)) if value_at(data, p)), None
+        )
+    if key in ("paired", "pair", "unpair", "pairs"):
+        return ("pairs", value) if value_at(data, ("pairs", value)) else None
+    if key in ("connection", "depends", "master"):
+        return _field(analysis, value)
+    return None
+
+
+def _field(analysis: Analysis, name: str) -> Path | None:
+    pages = value_at(analysis.source.data, ("config",))
+    for page, members in cast("dict[str, Any]", pages).items() if isinstance(pages, dict) else ():
+        if isinstance(members, dict) and name in members:
+            return ("config", page, name)
+    return None
+
+
+def _in_file(analysis: Analysis, kind: str, name: str) -> Target | None:
+    called = find(analysis.shapes, kind, name)
+    if called is None or called.line is None:
+        return None
+    owner, _, short = name.partition(".")
+    return Target(Place(called.line, 1), len(short), analysis.shapes.file(owner))

@@ -1,0 +1,91 @@
+"""Makes a document of what somebody is still writing: what does not fit is left out, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from halflap.lowcode.document import Document
+from halflap.lowcode.shape import path_of
+from halflap.lowcode.source import Path, Source
+
+MOST_ROUNDS = 8
+"""How often what is wrong is taken out; what is taken out may uncover more."""
+
+NOTHING: Mapping[str, Any] = {"log": None}
+"""Stands where a step is that is none yet, so that the others keep their places."""
+
+_FILLED: dict[str, Any] = {
+    "name": "untitled", "trigger": "", "action": "", "then": [], "do": [], "try": [], "catch": [],
+    "cases": {}, "steps": [NOTHING], "routes": [{"ignore": ""}], "choices": [""], "for": "item",
+    "set": {}, "rule": "fifo", "sides": {"one": "", "other": ""}, "flow": "", "break": True,
+    "state": "get", "code": "", "call": "", "wait": "", "links": "", "stop": True,
+}  # fmt: skip
+_STEPS = ("steps", "then", "else", "do", "try", "catch", "default")
+
+
+def repaired(source: Source) -> tuple[Source, Document] | None:
+    """The document with what fits, and its source with the same; None where nothing can be made."""
+    copied: Any = deepcopy(source.data)
+    data = cast("dict[Any, Any]", copied) if isinstance(copied, dict) else {}
+    for _ in range(MOST_ROUNDS):
+        try:
+            return replace(source, data=data, parsed={}), Document.model_validate(data)
+        except ValidationError as error:
+            told = error.errors(include_url=False, include_input=False)
+            paths = [(path_of(data, each), str(each["type"])) for each in told]
+            _mend(data, paths)
+    return None
+
+
+def _mend(data: dict[Any, Any], told: list[tuple[Path, str]]) -> None:
+    paths = {path for path, _ in told}
+    for path, kind in sorted(told, key=lambda each: (-len(each[0]), *map(str, each[0]))):
+        if not path or any(len(each) > len(path) and each[: len(path)] == path for each in paths):
+            continue  # something in it is wrong, and is mended first
+        _mend_one(data, path, kind)
+
+
+def _mend_one(data: dict[Any, Any], path: Path, kind: str) -> None:
+    *above, name = path
+    holder: Any = data
+    for each in above:
+        if not isinstance(holder, dict | list):
+            return
+        try:
+            holder = cast("Any", holder)[each]
+        except (KeyError, IndexError):
+            return
+    if isinstance(holder, list) and isinstance(name, int):
+        items = cast("list[Any]", holder)
+        if name < len(items):
+            items[name] = dict(NOTHING) if _holds_steps(tuple(above)) else ""
+    elif isinstance(holder, dict):
+        members = cast("dict[Any, Any]", holder)
+        filled = _filled(path, members)
+        if kind == "missing" or (name in _NEEDED and members.get(name) != filled):
+            members[name] = filled
+        else:
+            members.pop(name, None)
+
+
+_NEEDED = frozenset(("steps", "flows", "name"))
+"""What is filled again at once where it is wrong."""
+
+
+def _filled(path: Path, holder: Mapping[Any, Any]) -> Any:
+    name = path[-1]
+    if name == "flows":
+        return {"untitled": {"trigger": "", "steps": [dict(NOTHING)]}}
+    if name == "with":
+        return {"one": "", "other": ""} if "pair" in holder else {"one": ""}
+    return deepcopy(_FILLED.get(str(name)))
+
+
+def _holds_steps(path: Path) -> bool:
+    """Whether a list is one of steps."""
+    return bool(path) and (path[-1] in _STEPS or (len(path) > 1 and path[-2] == "cases"))

@@ -1,0 +1,357 @@
+"""The language server, as an editor meets it: a process that is spoken to over its pipes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from halflap.cli import main
+from tests.cli.editor import Editor, Page
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HEAD = """\
+name: tried
+config:
+  Connect:
+    acme: {connection: acme}
+  Options:
+    limit: {type: integer, default: 3}
+flows:
+  main:
+    title: The Main One
+    trigger: webhook.request
+    with: {signature: github}
+    steps:
+      - log: "=config.limit & event.x"
+"""
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pyproject.toml").write_text("")
+    (folder / "acme.py").write_text(
+        (EXAMPLES / "acme.py").read_text() + "\nraise RuntimeError('linting runs nothing')\n"
+    )
+    started = Editor(folder)
+    started.begin()
+    yield started
+    assert started.end() == 0
+    assert b"Traceback" not in b"".join(started.errors)
+
+
+@pytest.fixture
+def page(editor: Editor, request: pytest.FixtureRequest) -> Iterator[Page]:
+    opened = editor.open(f"{abs(hash(request.node.name))}.yaml", HEAD)
+    yield opened
+    opened.close()
+
+
+# Findings -------------------------------------------------------------------------------------
+
+
+def test_a_sound_document_has_no_findings(page: Page) -> None:
+    assert page.findings() == []
+
+
+def test_what_is_typed_wrong_is_underlined_and_mended_text_is_not(page: Page) -> None:
+    page.change(f"{HEAD}      - log: =evnt.x\n")
+
+    [found] = page.findings()
+    assert (found["code"], found["severity"], found["source"]) == ("HF105", 1, "halflap")
+    assert page.within(found["range"]) == "evnt.x"
+
+    page.change(f"{HEAD}      - log: =event.x\n")
+    assert page.findings() == []
+
+
+def test_a_warning_is_one_and_what_is_unused_is_shown_as_such(page: Page) -> None:
+    page.change(f"{HEAD}      - {{id: gone, action: acme.get_account, with: {{id: a}}}}\n")
+
+    [found] = page.findings()
+    assert (found["code"], found["severity"], found["tags"]) == ("HF111", 2, [1])
+
+
+def test_places_are_counted_in_utf_16(page: Page) -> None:
+    page.change(f'{HEAD}      - log: ="🎉🎉 é" & evnt.x\n')
+
+    [found] = page.findings()
+    assert page.within(found["range"]) == "evnt.x"
+
+
+def test_lines_are_counted_as_editors_do_where_yaml_counts_otherwise(page: Page) -> None:
+    page.change(f'{HEAD}      - log: "a\u2028  b"\n      - log: =evnt.x\n')
+
+    [found] = page.findings()
+    assert page.within(found["range"]) == "evnt.x"
+
+
+def test_typing_without_pause_is_linted_once_it_ends(page: Page) -> None:
+    page.findings()
+    for at in range(20):
+        page.change(f"{HEAD}      - log: =evnt.x{at}\n")
+
+    assert [each["code"] for each in page.findings()] == ["HF105"]
+    assert len(page.editor.aside("textDocument/publishDiagnostics", page.uri)) <= 2
+
+
+def test_other_yaml_is_left_alone(editor: Editor) -> None:
+    page = editor.open("workflow.yaml", "name: CI\non: push\njobs:\n  test: {runs-on: x}\n")
+
+    assert page.findings() == []
+    assert page.completed("runs-on: ") == []
+    page.close()
+
+
+def test_a_closed_document_has_no_findings_and_opens_again(editor: Editor) -> None:
+    text = f"{HEAD}      - log: =evnt.x\n"
+    page = editor.open("again.yaml", text)
+    assert page.findings()
+
+    page.close()
+    told = editor.notified("textDocument/publishDiagnostics", uri=page.uri)
+    assert told["diagnostics"] == []
+
+    page = editor.open("again.yaml", text)
+    assert len(page.findings()) == 1
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00",
+        "[" * 5_000,
+        "a: &a [*a]\n",
+        "flows: " + "{a: " * 300,
+        "\t\n- \n: :\n",
+        "=",
+        "flows:\n- x",
+    ],
+)
+def test_no_text_is_too_broken_for_an_answer(page: Page, text: str) -> None:
+    page.change(text)
+
+    page.findings()
+    last = text.split("\n")[-1]
+    place = {"line": text.count("\n"), "character": len(last)}
+    params = {"textDocument": {"uri": page.uri}, "position": place}
+    for method in ("completion", "hover", "definition", "documentSymbol"):
+        answer = page.editor.answer(page.editor.request(f"textDocument/{method}", params))
+        assert "error" not in answer, answer
+
+
+# Completion -----------------------------------------------------------------------------------
+
+
+def typed(page: Page, text: str, mark: str | None = None) -> list[str]:
+    """What is offered at the end of what was typed; with a mark, at the mark."""
+    before, _, after = text.partition("«")
+    page.change(HEAD + before + after)
+    return page.completed(HEAD + before)
+
+
+def test_kinds_of_steps_are_offered_where_one_begins(page: Page) -> None:
+    assert typed(page, "      - ")[:3] == ["action", "break", "call"]
+    assert "action" in typed(page, "      - ac")
+
+
+def test_a_step_completes_its_own_keys_that_it_lacks(page: Page) -> None:
+    offered = typed(page, "      - action: acme.find_account\n        «\n      - log: x\n")
+
+    assert {"id", "with", "retry", "on_failure"} <= {*offered}
+    assert not {"action", "then", "collect"} & {*offered}
+
+
+def test_actions_and_triggers_are_offered_by_name(page: Page) -> None:
+    assert "acme.find_account" in typed(page, "      - action: acme.«\n      - log: =x[\n")
+    offered = typed(page, "  other:\n    trigger: «")
+    assert {"webhook.request", "acme.stock_changed"} <= {*offered}
+    assert "acme.find_account" not in offered
+
+
+def test_inputs_are_offered_those_that_are_needed_first(page: Page) -> None:
+    offered = typed(
+        page, "      - action: salesforce.update_record\n        with: {object: Account, «}\n"
+    )
+
+    assert offered == ["fields", "id"]
+
+
+def test_choices_of_an_input_and_of_a_key_are_offered(page: Page) -> None:
+    assert typed(page, "      - state: ") == ["delete", "get", "put"]
+    assert "fifo" in typed(page, "  other:\n    order: ")
+    assert "GET" in typed(page, "      - action: http.request\n        with: {method: «")
+
+
+def test_names_in_scope_and_functions_are_offered_in_an_expression(page: Page) -> None:
+    offered = typed(page, "      - {id: found, action: acme.get_account}\n      - log: =«")
+
+    assert offered.index("found") < offered.index("urls")
+    assert {"event", "config", "$round", "$map"} <= {*offered}
+    assert "later" not in typed(
+        page, "      - log: =«\n      - {id: later, action: acme.get_account}\n"
+    )
+
+
+def test_fields_of_what_is_known_are_offered_after_a_dot(page: Page) -> None:
+    step = "      - {id: user, action: salesforce.get_current_user}\n"
+
+    assert {"user_id", "name"} <= {*typed(page, f"{step}      - log: =user.«")}
+    assert {"user_id", "name"} <= {*typed(page, f'{step}      - log: "=user.na«\n      - log: x\n')}
+    assert typed(page, "      - log: =config.") == ["acme", "limit"]
+    assert typed(page, "      - log: =urls.") == ["main"]
+
+
+def test_flows_are_offered_to_be_called(page: Page) -> None:
+    assert typed(page, "      - call: ") == ["main"]
+
+
+def test_an_empty_document_begins_with_its_keys(page: Page) -> None:
+    page.change("")
+    assert {"name", "flows"} <= {*page.completed("")}
+
+
+def test_what_is_offered_takes_the_place_of_what_was_typed(page: Page) -> None:
+    page.change(f'{HEAD}      - log: ="🎉" & eve')
+    items = page.ask("completion", '"🎉" & eve')["items"]
+
+    edit = next(each["textEdit"] for each in items if each["label"] == "event")
+    assert page.within(edit["range"]) == "eve"
+    assert edit["newText"] == "event"
+
+
+# Help, and where things are -------------------------------------------------------------------
+
+
+def help_at(page: Page, text: str) -> str:
+    found = page.ask("hover", text)
+    return "" if found is None else found["contents"]["value"]
+
+
+def test_a_word_is_explained(page: Page) -> None:
+    page.change(
+        HEAD
+        + "      - {id: user, action: salesforce.get_current_user, retry: 3}\n"
+        + "      - log: =$uppercase(user.name)\n"
+        + "      - action: acme.create_account\n        with: {external_id: a, name: b}\n"
+        + "      - call: main\n"
+    )
+
+    assert "Result: an object with user_id" in help_at(page, "salesforce.get_cur")
+    assert "How often it is tried again" in help_at(page, "retry")
+    assert "capital" in help_at(page, "$upper")
+    assert help_at(page, "user.na") == "`user.name`: a text"
+    assert help_at(page, "id: us").startswith("`user`: an object with user_id")
+    assert "external_id" in help_at(page, "acme.create_acc")
+    assert "The Main One" in help_at(page, "call: ma")
+
+
+def test_an_id_a_flow_and_a_field_are_found_where_they_are_given(page: Page) -> None:
+    page.change(
+        HEAD
+        + "      - {id: found, action: acme.get_account, with: {id: a}}\n"
+        + "      - log: =found.name & urls.main & config.limit\n"
+        + "      - call: main\n"
+    )
+
+    for text, given in [
+        ("=fou", "found"),
+        ("urls.ma", "main"),
+        ("& config.lim", "limit"),
+        ("call: ma", "main"),
+    ]:
+        place = page.ask("definition", text)
+        assert place["uri"] == page.uri
+        assert page.within(place["range"]) == given, text
+
+
+def test_an_action_of_the_project_is_found_in_its_source(page: Page) -> None:
+    page.change(f"{HEAD}      - action: acme.find_account\n")
+
+    place = page.ask("definition", "acme.find_acc")
+
+    assert place["uri"].endswith("/acme.py")
+    line = (EXAMPLES / "acme.py").read_text().splitlines()[place["range"]["start"]["line"]]
+    assert "async def find_account" in line
+
+
+def test_the_outline_has_flows_with_their_steps_also_of_half_a_document(page: Page) -> None:
+    page.change(
+        f"{HEAD}      - if: =event.x\n        then:\n          - title: Say So\n            log: =eve[\n"
+    )
+
+    found = page.editor.ask("textDocument/documentSymbol", {"textDocument": {"uri": page.uri}})
+
+    [flow] = [each for each in found if each["name"] == "main"]
+    assert [each["name"] for each in flow["children"]][1:] == ["if =event.x"]
+    assert [each["name"] for each in flow["children"][1]["children"]] == ["Say So"]
+    for each in found:
+        assert each["range"]["start"] == each["selectionRange"]["start"]
+
+
+# A server that an editor can live with --------------------------------------------------------
+
+
+def long(steps: int) -> str:
+    inputs = "{external_id: =event.id, name: =event.name}"
+    step = f"      - action: acme.create_account\n        with: {inputs}\n"
+    return HEAD + step * steps
+
+
+def test_a_large_document_is_linted_while_the_server_answers(page: Page) -> None:
+    page.change(long(3_000))
+    begun = time.monotonic()
+
+    names = page.completed("with: {external_id: =")
+
+    assert "event" in names
+    assert time.monotonic() - begun < 10
+    assert page.findings() == []
+
+
+def test_a_request_can_be_cancelled_and_the_next_is_answered(page: Page) -> None:
+    page.change(long(2_000))
+    id = page.editor.request("textDocument/completion", page.at("with: {external_id: ="))
+    page.editor.tell("$/cancelRequest", {"id": id})
+
+    assert page.editor.answer(id)["error"]["code"] == -32800
+    page.change(HEAD)
+    assert "event" in page.completed('"=')
+
+
+def test_the_server_says_what_it_can(tmp_path: Path) -> None:
+    editor = Editor(tmp_path)
+    offered = editor.begin()["capabilities"]
+    assert offered["positionEncoding"] == "utf-16"
+    assert offered["textDocumentSync"]["change"] == 1
+    for each in ("completion", "hover", "definition", "documentSymbol"):
+        assert offered[f"{each}Provider"]
+    assert editor.gone() == 0
+
+
+def test_the_settings_that_the_docs_show_start_it() -> None:
+    page = (EXAMPLES.parent / "docs" / "low-code" / "editors.md").read_text()
+    shown = dict(re.findall(r"```(lua|toml|json)\n(.*?)```", page, re.DOTALL))
+
+    helix = tomllib.loads(shown["toml"])["language-server"]["halflap"]
+    code = json.loads(shown["json"])
+    neovim = re.search(r'cmd = \{ "(\w+)", "(\w+)" \}', shown["lua"])
+    assert neovim is not None
+    for pair in ("()", "{}"):
+        assert shown["lua"].count(pair[0]) == shown["lua"].count(pair[1])
+    for command, arguments in (
+        (helix["command"], helix["args"]),
+        (code["glspc.server.command"], code["glspc.server.commandArguments"]),
+        (neovim[1], [neovim[2]]),
+    ):
+        assert command == "halflap"
+        assert arguments[0] in main.list_commands(click.Context(main))

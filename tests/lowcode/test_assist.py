@@ -1,0 +1,112 @@
+"""Reading half a document: as YAML does where it is whole, and whatever it is, without a failure."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halflap.lowcode import Components
+from halflap.lowcode.assist import analyse, complete, definition, explain, symbols
+from halflap.lowcode.assist.loose import locate, read_loosely
+from halflap.lowcode.lint import Shapes
+from halflap.lowcode.source import read
+from tests.lowcode.documents import own
+from tests.lowcode.test_lint import HEAD
+from tests.lowcode.test_lint_fuzz import TEXTS, broken
+
+SHAPES = Shapes(Components(own))
+FORMS = r"""
+plain: a b  # a remark
+several: a
+  b
+  c
+quoted: "a \"b\" \u00e9 # no remark"
+single: 'it''s'
+folded: "a
+  b"
+empty:
+numbers: [1, -2, 1.50, 1e3, 0]
+words: [true, null, ~, yes]
+literal: |
+  a
+    b
+
+  c
+kept: |-
+  a
+joined: >
+  a
+  b
+inline: {a: 1, "b c": [x, {y: z}], d: , e: "x, y", f: x y}
+spread: {
+  a: 1,
+  b: [
+    c
+  ]
+}
+list:
+- a
+- - b
+  - c
+- d: 1
+  e: 2
+-
+  f: 3
+"""
+
+
+def test_what_is_yaml_is_read_as_yaml_with_its_places() -> None:
+    for name, text in [*TEXTS, ("forms", FORMS)]:
+        exact, loose = read(text, name), read_loosely(text, name)
+        assert loose.data == exact.data, name
+        assert loose.keys == exact.keys, name
+        told = {path for path in exact.plain if value_of(exact.data, path) is not None}
+        assert told <= loose.plain <= exact.plain, name
+        assert loose.blocks == exact.blocks, name
+        given = {path for path in exact.values if exact.values[path] != loose.values.get(path)}
+        assert all(path and not value_of(exact.data, path) for path in given), (name, given)
+
+
+def value_of(data: object, path: tuple[str | int, ...]) -> object:
+    for each in path:
+        data = data[each]  # type: ignore[index]
+    return data
+
+
+@settings(max_examples=80, deadline=None)
+@given(broken(), st.floats(0, 1), st.floats(0, 1))
+def test_no_text_and_no_place_is_too_broken_to_ask(text: str, part: float, after: float) -> None:
+    analysis = analyse(text, "f.yaml", SHAPES)
+    lines = text.split("\n")
+    line = int(part * len(lines))
+    column = int(after * (len(lines[line]) + 1)) if line < len(lines) else 0
+
+    complete(analysis, line, column)
+    explain(analysis, line, column)
+    definition(analysis, line, column)
+    for each in symbols(analysis):
+        assert each.place.line <= each.end <= len(lines) + text.count("\r")
+
+
+def test_a_step_that_is_none_yet_hides_no_name_from_the_others() -> None:
+    steps = "      - {id: one, action: acme.get_account, with: {id: a}}\n"
+    steps += "      - acti\n      - {id: two, stae: get}\n      - log: =[\n"
+    text = f"{HEAD}{steps}      - log: ="
+
+    names = analyse(text, "f.yaml", SHAPES).names_at(("flows", "main", "steps", 5, "log"))
+
+    assert {"one", "event"} <= names.keys()
+
+
+def test_the_place_of_a_cursor_is_told_by_its_column() -> None:
+    text = f"{HEAD}      - if: =a\n        then:\n          - log: x\n"
+    last = text.count("\n")
+
+    def at(column: int) -> tuple[str | int, ...]:
+        return locate(text + " " * 20, last, column).path
+
+    step = ("flows", "main", "steps", 1)
+    assert at(12) == (*step, "then", 0)
+    assert at(8) == step
+    assert at(4) == ("flows", "main")
+    assert at(0) == ()
