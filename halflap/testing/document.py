@@ -16,6 +16,8 @@ from halflap.lowcode.document import Document, TestPart
 from halflap.sdk import codec
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
+from halflap.sdk.routing import Route
+from halflap.sdk.schema import UNSET
 from halflap.testing.coverage import Coverage
 from halflap.testing.result import Result
 from halflap.testing.runner import Run
@@ -139,14 +141,29 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
         )
 
 
-def _compare_calls(
-    source: Source, at: int, expected: list[dict[str, dict[str, Any] | None]], result: Result
-) -> None:
-    happened = [
-        (each.name, codec.decode(each.inputs or b"null"))
+def calls_in(result: Result) -> list[tuple[str, Any]]:
+    """The actions and flows that were called, in order, each with what it was given."""
+    return [
+        (each.name, given(each.path, codec.decode(each.inputs or b"null")))
         for each in result.records
         if each.kind in CALLS
     ]
+
+
+def given(path: str, inputs: Any) -> Any:
+    """What a call was given; of a route, whose event it is and which, as the document writes it."""
+    if "route(" not in path:
+        return inputs
+    route = Route.of(inputs)
+    told = {"customer": route.customer, "config": route.config, "instance": route.instance}
+    event = {} if route.event is UNSET else {"event": route.event}
+    return {**{name: each for name, each in told.items() if each}, **event}
+
+
+def _compare_calls(
+    source: Source, at: int, expected: list[dict[str, dict[str, Any] | None]], result: Result
+) -> None:
+    happened = calls_in(result)
     for place, each in enumerate(expected):
         where = source.where(("tests", at, "expect", place))
         ((name, inputs),) = each.items()

@@ -12,7 +12,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
-from halflap.testing.document import CALLS, open_document, play, run_test
+from halflap.testing.document import CALLS, calls_in, given, open_document, play, run_test
 from halflap.testing.fixture import make_fixture
 from halflap.testing.redaction import HIDDEN
 from halflap.testing.result import Result
@@ -25,7 +25,6 @@ UNTOLD = re.compile(
 """Headers that say how a request travelled, and nothing of what it is about."""
 
 DIFFERS = "it does not go the same way in a test"
-Calls = list[tuple[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def _given(
 ) -> dict[str, Any]:
     """What the flow was given: all that a test says before what it expects."""
     event, headers = _event(fixture["event"])
-    given: dict[str, Any] = {
+    parts: dict[str, Any] = {
         "headers": headers,
         "config": {n: each for n, each in fixture["config"].items() if each is not None},
         "state": fixture["state"],
@@ -111,7 +110,7 @@ def _given(
     }
     flow = {"flow": fixture["flow"]}
     come = {} if event is None else {"event": event}
-    return {**flow, **come, **{name: each for name, each in given.items() if each}}
+    return {**flow, **come, **{name: each for name, each in parts.items() if each}}
 
 
 def _event(event: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -191,17 +190,17 @@ def _in_turn(answers: Iterable[tuple[str, list[Any]]]) -> dict[str, Any]:
 
 def _calls(detail: Mapping[str, Any]) -> list[list[Any]]:
     """The calls of actions and flows, as they were recorded."""
-    return [[each["name"], each["inputs"]] for each in detail["steps"] if each["kind"] in CALLS]
+    return [
+        [each["name"], given(each["path"], each["inputs"])]
+        for each in detail["steps"]
+        if each["kind"] in CALLS
+    ]
 
 
 def _expected(fixture: Mapping[str, Any], result: Result, left_out: list[str]) -> dict[str, Any]:
     """What a test expects: what was recorded, as far as it is the same in a test."""
     was: Sequence[Any] = fixture["calls"]
-    now: Calls = [
-        (each.name, codec.decode(each.inputs or b"null"))
-        for each in result.records
-        if each.kind in CALLS
-    ]
+    now = calls_in(result)
     for number, (before, after) in enumerate(zip(was, now, strict=False), start=1):
         if before[0] != after[0]:
             raise _differs(f"call {number} was {before[0]}, and is {after[0]}", result)

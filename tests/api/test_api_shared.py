@@ -96,7 +96,11 @@ class Teams:
         root.mkdir()
         text = TEAMS.replace("ANSWER", answer).replace("SENDER", sender)
         (root / "teams.py").write_text(f"{text}\n# {note}\n")
-        body = pack(root, "teams:integration").to_bytes()
+        return await self.publish_from(root, "teams:integration")
+
+    async def publish_from(self, root: Path, entry: str) -> str:
+        """Publish a project; the shared URL is its flow's `receive`."""
+        body = pack(root, entry).to_bytes()
         made = await self.api("POST", "/api/versions", body=body, overwrite=True)
         assert made.status == 201, made.body
         [endpoint] = (await self.api("GET", "/api/integrations/teams/endpoints")).json

@@ -266,9 +266,9 @@ def test_a_field_that_a_route_finds_the_customer_by_is_read() -> None:
     text = HEAD.replace("=config.limit & event.x", "=event.x")
     told = [
         lint_text(text + route.replace("FIELD", each), "f.yaml", STATIC_SHAPES)
-        for each in ("limit", "x")
+        for each in ("limit", "acme.key", "x")
     ]
-    assert [[each.code for each in found] for found in told] == [[], ["HF111"]]
+    assert [[each.code for each in found] for found in told] == [[], ["HF111"], ["HF111", "HF115"]]
 
 
 def test_routes_are_checked() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from halflap.lowcode.document import Document
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
@@ -34,6 +36,16 @@ def check_preprocess(document: Document, name: str, calls: Calls, reader: Reader
         if route.flow is not None and route.flow not in document.flows:
             said = f"there is no flow {route.flow!r}; {suggest(route.flow, document.flows)}"
             reader.findings.add(rules.NO_SUCH, (*place, "flow"), said)
-        reader.config.update(route.config)
+        _check_field(document, route.config, (*place, "config"), reader)
         for key in ("when", "event", "customer", "config", "instance", "ignore"):
             reader.template(getattr(route, key), (*place, key), names)
+
+
+def _check_field(document: Document, config: dict[str, Any], path: Path, reader: Reader) -> None:
+    """Check the field that an instance is found by: of the config, or of a connection in it."""
+    reader.config.update(config)
+    for name in config:
+        if name.partition(".")[0] not in document.fields:
+            there = suggest(name, document.fields, "it has")
+            said = f"the config has no field {name!r}; {there}"
+            reader.findings.add(rules.NO_FIELD, (*path, name), said, key=True)
