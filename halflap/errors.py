@@ -16,7 +16,7 @@ HalflapError
 ├─ StepFailed               a step's retries are spent; .step, __cause__       → failed, replayable
 │  └─ Thrown                the flow itself says that it cannot go on          → failed, replayable
 ├─ CodeFailed               a code step raised or went over a limit; .where       → failed, replayable
-│  └─ WorkerLost            the process that ran it ended                      → tried again
+│  └─ WorkerLost            every process that ran it ended                    → failed, replayable
 ├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
 ├─ Overruled                the other app's newer value stands (pairs' master)  → ignored, visibly
@@ -257,8 +257,8 @@ class CodeFailed(HalflapError):
         self.trace = trace
 
 
-class WorkerLost(CodeFailed, ConnectionError):
-    """The process that ran the code ended, by whatever cause; the step is tried again."""
+class WorkerLost(CodeFailed):
+    """The process that ran the code ended, by whatever cause, and so did those that took it up."""
 
 
 class TimedOut(HalflapError):

@@ -278,7 +278,7 @@ class Host:
             await self._server.stop(min(grace, 10.0))
             await asyncio.wait([self._listening])
         await self.crew.stop(grace)
-        await lowcode.close_runner()
+        lowcode.close_runner()
         await self.egress.close()
         with contextlib.suppress(HalflapError):
             await self.store.close()

@@ -155,7 +155,7 @@ async def record_in_document(
         why = f"{error.message}; {since}" if since else error.message
         raise DefinitionError(f"{found['id']}: {why}. {file.name} is as it was") from error
     finally:
-        await close_runner()
+        close_runner()
     file.write_bytes(made.content)
     if output.json:
         said = {"execution": found["id"], "path": str(file), "line": made.line, "test": made.name}

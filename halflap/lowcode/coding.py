@@ -6,46 +6,41 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
+from weakref import WeakKeyDictionary
 
-from halflap.errors import CodeFailed, RetryLater, WorkerLost
+from halflap.errors import CodeFailed
 from halflap.lowcode.call import Callee
-from halflap.lowcode.code import Call, Code, CodeRunner
+from halflap.lowcode.code import Call, Code, CodeRunner, Pool
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.interpret import Asked
 from halflap.sdk import running
-from halflap.sdk.action import Action, Retry, step
+from halflap.sdk.action import Action, step
 from halflap.sdk.context import Settled
 from halflap.sdk.schema import Json
 
 _does: ContextVar[Callable[[Mapping[str, Json]], Awaitable[Json]]] = ContextVar("halflap.code")
-_runners: dict[asyncio.AbstractEventLoop, CodeRunner] = {}
+_pool = Pool()
+_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, CodeRunner] = WeakKeyDictionary()
 
-SOON = timedelta(seconds=1)
 
-
-@step(pure=True, retry=Retry(3))
+@step(pure=True)
 async def code(inputs: dict[str, Json]) -> Json:
     """Run the code of a step."""
     return await _does.get()(inputs)
 
 
 def runner() -> CodeRunner:
-    """This event loop's runner of code."""
+    """This event loop's runner of code; the workers are the process's."""
     loop = asyncio.get_running_loop()
     found = _runners.get(loop)
     if found is None:
-        for each in [each for each in _runners if each.is_closed()]:
-            del _runners[each]
-        found = _runners[loop] = CodeRunner()
+        found = _runners[loop] = CodeRunner(pool=_pool)
     return found
 
 
-async def close_runner() -> None:
-    """End the processes that ran code for this event loop."""
-    found = _runners.pop(asyncio.get_running_loop(), None)
-    if found is not None:
-        await found.close()
+def close_runner() -> None:
+    """End the processes that ran code."""
+    _pool.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,9 @@ class DoCode:
         """Run code that calls nothing, within its step."""
 
         async def do(given: Mapping[str, Json]) -> Json:
-            return await runner().run(self.code, given, refuse, print=logged_by_step)
+            return await runner().run(
+                self.code, given, refuse, print=logged_by_step, owner=frame.ctx.customer.id
+            )
 
         return await self._recorded(do, inputs)
 
@@ -90,10 +87,14 @@ class DoCode:
         def printed(text: str, line: int) -> None:
             frame.ctx.log.info(text, line=line)
 
-        try:
-            result = await runner().run(self.code, inputs, call, together=together, print=printed)
-        except WorkerLost as error:  # what it has done is in the journal
-            raise RetryLater(SOON, error.message) from error
+        result = await runner().run(
+            self.code,
+            inputs,
+            call,
+            together=together,
+            print=printed,
+            owner=frame.ctx.customer.id,
+        )
 
         async def given(_: Mapping[str, Json]) -> Json:
             return result

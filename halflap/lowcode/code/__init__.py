@@ -6,9 +6,11 @@ awaits; it has no clock, no chance, no files, no environment and no network, so 
 same path.
 """
 
-from halflap.lowcode.code.limits import Call, Do, Json, Limits, Print, Together
+from halflap.lowcode.code.call import Call, Do, Json, Print, Together
+from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.runner import CodeRunner
 from halflap.lowcode.code.source import Code, CodeError, Place, Problem, Use
+from halflap.lowcode.code.worker.limits import Limits
 
 __all__ = [
     "Call",
@@ -19,6 +21,7 @@ __all__ = [
     "Json",
     "Limits",
     "Place",
+    "Pool",
     "Print",
     "Problem",
     "Together",

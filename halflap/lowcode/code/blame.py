@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic_monty import Frame, MontyRuntimeError, MontySyntaxError
+import msgspec
 
 from halflap.errors import CodeFailed, WorkerLost
-from halflap.lowcode.code.limits import Limits
 from halflap.lowcode.code.source import Code
+from halflap.lowcode.code.worker.limits import Limits
 
-MOST_FRAMES = 5
-"""How many lines of a trace are kept: the innermost."""
 MOST_TEXT = 1_000
 """Characters of a message."""
 
 LIMITS: Mapping[str, str] = {"TimeoutError": "TimeLimit", "MemoryError": "MemoryLimit"}
 FATAL = frozenset(LIMITS.values())
 """After these nothing is certain about the worker."""
+
+
+Frame = tuple[int, int, str, str]
+"""Line, column, the function's name, the text of the line."""
+
+
+class Failure(msgspec.Struct):
+    """How a run ended badly, as its worker says it: places in what it was given, 0 for unknown."""
+
+    kind: str
+    message: str
+    line: int
+    column: int
+    frames: list[Frame]
+    raised: bool
+    """Whether the interpreter said so, and not the worker."""
+    reached: int
 
 
 class Blame:
@@ -38,9 +53,8 @@ class Blame:
         """The failure, of a line (and column, from 1) of what the worker was given."""
         place = self._code.place
         trace = "".join(
-            f"  {place.where(each.line - self.ahead, each.column)}, in {each.function_name}\n"
-            f"    {(each.source_line or '').strip()[:200]}\n"
-            for each in frames[-MOST_FRAMES:]
+            f"  {place.where(line - self.ahead, column)}, in {function}\n    {text}\n"
+            for line, column, function, text in frames
         )
         line = max(line - self.ahead, 1)
         return CodeFailed(
@@ -66,14 +80,13 @@ class Blame:
         text = f"ran for more than {self._limits.seconds:g} s{self._hint()}"
         return self.failed("TimeLimit", text, self._likely)
 
-    def explained(
-        self, error: MontyRuntimeError | MontySyntaxError, refused: Mapping[str, Exception]
-    ) -> Exception:
-        """What the sandbox raised; an action's error, where that is it, as it was raised."""
-        kind = error.display("type-msg").partition(":")[0].rpartition(".")[2]
-        message = str(error.exception())
-        frames = error.traceback()
-        line, column = (frames[-1].line, frames[-1].column) if frames else (self._likely, 0)
+    def explained(self, failure: Failure, refused: Mapping[str, Exception]) -> Exception:
+        """What the worker says; an action's error, where that is it, as it was raised."""
+        kind, message, frames = failure.kind, failure.message, failure.frames
+        self.line = failure.reached
+        line, column = failure.line or self._likely, failure.column
+        if not failure.raised:
+            return self.failed(kind, message, line, column)
         if kind == "RuntimeError" and message in refused:
             refused[message].add_note(f"in the code at {self._code.place.where(line, column)}")
             return refused[message]

@@ -6,16 +6,15 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halflap.errors import CodeFailed
-from halflap.lowcode.code import Call, Code, CodeRunner, Limits
-from tests.coding import PLACE, no_calls, run, unchecked
+from halflap.lowcode.code import Call, Code, CodeRunner, Limits, Pool
+from tests.coding import PLACE, children, no_calls, run, status, unchecked
 
-MOST_SECONDS = 4.0
+MOST_SECONDS = 8.0
 """1.3 at the worst on a machine that has nothing else to do; the rest is for one that has."""
 MOST_MEMORY = 128 << 20
 
@@ -105,47 +104,42 @@ BOMBS = {
 }
 
 
-def peak() -> int:
-    """The most memory that any live worker has had, in bytes."""
-    most = 0
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            status = Path(f"/proc/{child}/status").read_text()
-            for line in status.splitlines():
-                if line.startswith("VmHWM"):
-                    most = max(most, int(line.split()[1]) << 10)
-    return most
+def peak(pid: int) -> int:
+    """The most memory that any live process under this one has had, in bytes."""
+    below = children(pid)
+    return max((int(status(each, "VmHWM") or 0) << 10 for each in below), default=0)
 
 
 @pytest.mark.parametrize("name", BOMBS)
-async def test_a_bomb_ends_at_a_limit(name: str) -> None:
+async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool) -> None:
     text, error = BOMBS[name]
-    async with CodeRunner(workers=1) as runner:
-        await run(runner, "return 1")
-        highest, longest = 0, 0.0
+    await run(runner, "return 1")
+    highest, longest = 0, 0.0
 
-        async def watch() -> None:
-            nonlocal highest, longest
-            while True:
-                began = time.monotonic()
-                if sys.platform == "linux":
-                    highest = max(highest, peak())
-                await asyncio.sleep(0.02)
-                longest = max(longest, time.monotonic() - began)
+    async def watch() -> None:
+        nonlocal highest, longest
+        while True:
+            began = time.monotonic()
+            if sys.platform == "linux":
+                highest = max(highest, *(peak(each) for each in (os.getpid(), *pool.pids)))
+            await asyncio.sleep(0.02)
+            longest = max(longest, time.monotonic() - began)
 
-        watching = asyncio.create_task(watch())
-        started = time.monotonic()
-        with pytest.raises(CodeFailed) as caught:
-            await runner.run(unchecked(text), {}, no_calls)
-        took = time.monotonic() - started
-        watching.cancel()
-        assert caught.value.error in error.split(" or "), caught.value
-        assert caught.value.where.startswith("flow.yaml:")
-        assert len(str(caught.value)) < 2_000
-        assert took < MOST_SECONDS
-        assert highest < MOST_MEMORY
-        assert longest < 1  # this process goes on meanwhile
-        assert await run(runner, "return 1") == 1
+    watching = asyncio.create_task(watch())
+    started = time.monotonic()
+    # What has another end than its time has it soon, also on a machine that has more to do.
+    limits = Limits() if "TimeLimit" in error else Limits(seconds=10)
+    with pytest.raises(CodeFailed) as caught:
+        await runner.run(unchecked(text), {}, no_calls, limits=limits)
+    took = time.monotonic() - started
+    watching.cancel()
+    assert caught.value.error in error.split(" or "), caught.value
+    assert caught.value.where.startswith("flow.yaml:")
+    assert len(str(caught.value)) < 2_000
+    assert took < MOST_SECONDS
+    assert highest < MOST_MEMORY
+    assert longest < 1  # this process goes on meanwhile
+    assert await run(runner, "return 1") == 1
 
 
 async def test_control_without_limits_a_loop_goes_on(runner: CodeRunner) -> None:
@@ -155,12 +149,11 @@ async def test_control_without_limits_a_loop_goes_on(runner: CodeRunner) -> None
     assert await run(runner, text, Limits(seconds=30)) == 2_000_000
 
 
-async def test_control_with_more_memory_a_list_is_made() -> None:
+async def test_control_with_more_memory_a_list_is_made(runner: CodeRunner) -> None:
     text = "x = [0] * 3_000_000\nreturn len(x)"
-    async with CodeRunner(workers=1) as runner:
-        with pytest.raises(CodeFailed, match="more than 16 MiB of memory"):
-            await run(runner, text, Limits(memory=16 << 20))
-        assert await run(runner, text) == 3_000_000
+    with pytest.raises(CodeFailed, match="more than 16 MiB of memory"):
+        await run(runner, text, Limits(memory=16 << 20))
+    assert await run(runner, text) == 3_000_000
 
 
 async def test_waiting_for_an_action_is_not_running(runner: CodeRunner) -> None:
@@ -188,15 +181,29 @@ async def test_an_input_of_an_action_is_limited_too(runner: CodeRunner) -> None:
         await runner.run(code, {}, no_calls, limits=Limits(result=50))
 
 
-async def test_one_bomb_does_not_hold_up_the_others() -> None:
-    async with CodeRunner(workers=3) as runner:
-        await run(runner, "return 1")
-        bombs = [asyncio.create_task(run(runner, "while True: pass")) for _ in range(2)]
-        await asyncio.sleep(0.05)
+async def test_inputs_of_what_is_called_at_once_share_the_limit(runner: CodeRunner) -> None:
+    text = "import asyncio\nawait asyncio.gather(*[acme.get('x' * 300) for n in range(4)])"
+    code = Code.parse(text, (), ["acme"], PLACE)
+    with pytest.raises(CodeFailed, match=r"an input of acme\.get: more than 1,000 bytes"):
+        await runner.run(code, {}, no_calls, limits=Limits(result=1_000))
+
+    async def call(call: Call) -> Any:
+        return None
+
+    one_by_one = Code.parse("for n in range(4): await acme.get('x' * 300)", (), ["acme"], PLACE)
+    await runner.run(one_by_one, {}, call, limits=Limits(result=1_000))
+
+
+async def test_one_customers_bombs_do_not_hold_up_another(pool: Pool) -> None:
+    async with CodeRunner(workers=4, pool=pool) as runner:
+        bombs = [
+            asyncio.create_task(run(runner, "while True: pass", owner="hostile")) for _ in range(4)
+        ]
+        await run(runner, "return 1", owner="other")
         started = time.monotonic()
         for n in range(20):
-            assert await run(runner, "return n", n=n) == n
+            assert await run(runner, "return n", owner="other", n=n) == n
         assert time.monotonic() - started < 1
-        assert not any(bomb.done() for bomb in bombs) or time.monotonic() - started > 0.5
+        assert not all(bomb.done() for bomb in bombs)
         for ended in await asyncio.gather(*bombs, return_exceptions=True):
             assert isinstance(ended, CodeFailed)

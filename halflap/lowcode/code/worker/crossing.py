@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic_monty import MontyClassProxy, MontyStdTypeProxy
 
-from halflap.sdk.codec import MAX_DEPTH, MAX_DIGITS
+from .wire import MAX_DEPTH, MAX_DIGITS, fits
 
 BITS = int(MAX_DIGITS * math.log2(10))
 
@@ -24,24 +24,27 @@ class TooLarge(ValueError):
     """The value is larger than the limit."""
 
 
-def outward(value: object, most: int) -> Any:
-    """The same value, of what the codec reads back as it was written.
+def outward(value: object, left: int, most: int) -> tuple[Any, int]:
+    """The same value, of what arrives as it was sent.
 
     Nothing is approximated: integers and Decimals keep every digit. Tuples become lists, dates and
-    times their text. `most` is how many bytes it may be written in. Raises `NoData` and `TooLarge`.
+    times their text. With it comes how many bytes it is written in, of which `left` of `most` are
+    left. Raises `NoData` and `TooLarge`.
     """
-    return _Crossing(most).outward(value, "", 0)
+    crossing = _Crossing(left, most)
+    made = crossing.outward(value, "", 0)
+    return made, left - crossing.left
 
 
 class _Crossing:
-    def __init__(self, most: int) -> None:
-        self._most = self._left = most
+    def __init__(self, left: int, most: int) -> None:
+        self.left, self._most = left, most
         self._seen: dict[int, tuple[Any, int]] = {}
         """What several lists share is walked once, and paid for as often as it would be written."""
 
     def spend(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
+        self.left -= size
+        if self.left < 0:
             raise TooLarge(f"more than {self._most:,} bytes")
 
     def outward(self, value: object, path: str, depth: int) -> Any:
@@ -62,14 +65,14 @@ class _Crossing:
             if known is not None:
                 self.spend(known[1])
                 return known[0]
-            before = self._left
+            before = self.left
             self.spend(2)
             made = (
                 self._fields(cast(dict[object, object], value), path, depth)
                 if kind is dict
                 else self._items(cast(Sequence[object], value), path, depth)
             )
-            self._seen[id(value)] = made, before - self._left
+            self._seen[id(value)] = made, before - self.left
             return made
         return _scalar(value, path, self.spend)
 
@@ -101,10 +104,9 @@ def _number(
     if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         raise NoData(f"{_at(path)}{value} has no JSON: write `None`, or a text")
     if isinstance(value, Decimal):
-        written = len(str(value))
-        if written > MAX_DIGITS + 16 or abs(value.adjusted()) >= MAX_DIGITS:
+        if not fits(value):
             raise NoData(f"{_at(path)}a number of more than {MAX_DIGITS:,} digits")
-        spend(written)
+        spend(len(str(value)))
     else:
         spend(24)
     return value

@@ -1,4 +1,4 @@
-"""What a code step may use, and what it asks of its host."""
+"""What a code step asks of its host."""
 
 from __future__ import annotations
 
@@ -9,25 +9,7 @@ from typing import Any
 from halflap.sdk.context import Settled
 
 Json = Any
-"""None, bool, int, float, Decimal, str, lists and dicts with text keys: what the codec reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one run of a code step may use; what is over a limit fails with `CodeFailed`."""
-
-    seconds: float = 1.0
-    """Of running. The time for which it waits for an action does not count."""
-    memory: int = 64 << 20
-    """Bytes that its values take in the sandbox."""
-    depth: int = 400
-    """How deep its functions may call each other."""
-    calls: int = 1_000
-    """How many actions it may call."""
-    printed: int = 64 << 10
-    """Bytes that it may print; a line counts as 16 at least."""
-    result: int = 1 << 20
-    """Bytes of what leaves the sandbox at a time: the result, the inputs of one call."""
+"""None, bool, int, float, Decimal, str, lists and dicts with text keys."""
 
 
 @dataclass(frozen=True, slots=True)

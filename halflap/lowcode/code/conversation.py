@@ -1,0 +1,246 @@
+"""One run of a code step, as its server sees it: whichever worker has it, and after whatever loss."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import msgspec
+
+from halflap.errors import CodeFailed
+from halflap.lowcode.code.blame import FATAL, MOST_TEXT, Blame, Failure
+from halflap.lowcode.code.call import Call, Json, Print
+from halflap.lowcode.code.pool import Lost, Pool, Worker
+from halflap.lowcode.code.source import Code
+from halflap.lowcode.code.worker.limits import Limits
+from halflap.lowcode.code.worker.wire import pack, unpack
+from halflap.sdk.context import Settled
+
+GRACE = 3.0
+"""How much longer than its time a run may take, in seconds, before its worker is killed.
+
+What runs for too long is ended by the sandbox, or by its worker's timer; this is for what stands still.
+"""
+OUT_OF_TIME = -signal.SIGPROF
+A_TURN = 0.02
+"""How long it may take, in seconds, to ask for an action and be answered, beside running."""
+NONSENSE = "the worker sent what is no message"
+TRIES = 3
+"""How many workers may be lost at one run."""
+
+Answer = Settled[Json]
+Asked = tuple[str, str, list[Any], dict[str, Any], int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The code is at its end."""
+
+    result: Json
+
+
+Said = Done | list[Asked] | Failure
+
+
+class Conversation:
+    """What the code was told and what it asked, so that any worker can take it up.
+
+    The code is pure: a worker that is given the same from the beginning is where the last one was. So
+    a run whose worker is lost goes on in another, and one that waits can do without.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        code: Code,
+        limits: Limits,
+        print: Print,
+        *,
+        opening: bytes,
+        ahead: int = 0,
+    ) -> None:
+        self._pool, self._code, self._limits, self._print = pool, code, limits, print
+        self._blame = Blame(code, limits)
+        self._blame.ahead = ahead
+        self._told = [opening]
+        self._asked: list[int] = []
+        """What it asked after each, as a hash: it has to ask the same again."""
+        self._called = 0
+        self._refused: dict[str, Exception] = {}
+        self._printed = 0
+        self._worker: Worker | None = None
+        # Of the worker that it has:
+        self._heard = self._lines = 0
+        self._seconds = 0.0
+
+    @staticmethod
+    def run(
+        pool: Pool, code: Code, inputs: Mapping[str, Json], limits: Limits, print: Print
+    ) -> Conversation:
+        """Run the code. Raises `CodeFailed` for an input that is no data."""
+        components = sorted(code.components)
+        blame = Blame(code, limits)
+        opening = packed(blame, "run", code.text, astuple(limits), components, inputs)
+        return Conversation(pool, code, limits, print, opening=opening)
+
+    @staticmethod
+    def check(pool: Pool, code: Code, limits: Limits, print: Print) -> Conversation:
+        """Have the code read, and run none of it."""
+        opening = pack("check", code.text, astuple(limits))
+        return Conversation(pool, code, limits, print, opening=opening, ahead=1)
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        """What the code is told next: the answers to its calls, in their order."""
+        said: list[tuple[bool, Json]] = []
+        for each in answers:
+            if each.error is None:
+                said.append((True, each.result))
+            else:
+                text = str(each.error)[:MOST_TEXT]
+                self._refused[text] = each.error
+                said.append((False, text))
+        self._told.append(packed(self._blame, "answers", said))
+        self._called += len(said)
+
+    async def go_on(self) -> Done | Sequence[Call]:
+        """Let the code run until it needs answers, or is done. Raises `CodeFailed`."""
+        lost = Lost("")
+        for _ in range(TRIES):
+            try:
+                worker = self._worker = self._worker or self._taken()
+                said = await self._caught_up(worker)
+            except Lost as error:
+                if await self._ended() == OUT_OF_TIME:
+                    raise self._blame.out_of_time() from None
+                lost = error
+            except TimeoutError:
+                await self._ended()
+                raise self._blame.out_of_time() from None
+            except BaseException:
+                self._end()
+                raise
+            else:
+                return self._decided(said)
+        raise self._blame.lost(f"{lost}, {TRIES} times") from lost
+
+    def leave(self) -> None:
+        """Give the worker back while the code waits, or where nobody waits for the code."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._pool.give(worker)
+
+    def _end(self) -> Worker | None:
+        """Have the worker killed, if there is one."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._pool.end(worker)
+        return worker
+
+    async def _ended(self) -> int | None:
+        """The same, and how it ended."""
+        worker = self._end()
+        return None if worker is None else await asyncio.to_thread(worker.wait)
+
+    def _decided(self, said: Said) -> Done | Sequence[Call]:
+        if isinstance(said, list):
+            return self._calls(said)
+        error = self._blame.explained(said, self._refused) if isinstance(said, Failure) else None
+        if isinstance(error, CodeFailed) and error.error in FATAL:
+            self._end()  # nothing is certain about it
+        else:
+            self.leave()
+        if error is not None:
+            raise error
+        assert isinstance(said, Done)
+        return said
+
+    def _calls(self, asked: Sequence[Asked]) -> Sequence[Call]:
+        place = self._code.place
+        return [
+            Call(
+                component,
+                action,
+                tuple(args),
+                kwargs,
+                self._called + index,
+                place.line_of(line),
+                place.column + column,
+            )
+            for index, (component, action, args, kwargs, line, column) in enumerate(asked)
+        ]
+
+    # With one worker ------------------------------------------------------------------------
+
+    def _taken(self) -> Worker:
+        self._heard = self._lines = 0
+        self._seconds = self._limits.seconds + GRACE
+        return self._pool.take()
+
+    async def _caught_up(self, worker: Worker) -> Said:
+        """Tell it what it has not heard, and return what it says to the last of it."""
+        await worker.ready()
+        while True:
+            said = await self._turn(worker)
+            self._heard += 1
+            if self._heard == len(self._told):
+                return said
+
+    async def _turn(self, worker: Worker) -> Said:
+        """Tell it one thing, and hear what it says to that, in its time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._seconds + A_TURN):
+                await worker.send(self._told[self._heard])
+                return await self._said(worker)
+        finally:
+            took = loop.time() - began
+            worker.seconds += took
+            self._seconds -= max(took - A_TURN, 0)
+
+    async def _said(self, worker: Worker) -> Said:
+        left = 4 * self._limits.result + 64 * self._limits.printed  # with escapes and frames
+        while True:
+            text = await worker.receive(left)
+            left -= len(text)
+            try:
+                match unpack(text):
+                    case ["printed", str(line), int(at)]:
+                        self._line(line, at)
+                    case ["asks", asked]:
+                        self._same(hash(text))
+                        return msgspec.convert(asked, list[Asked])
+                    case ["done", result]:
+                        return Done(result)
+                    case ["failed", how]:
+                        return msgspec.convert(how, Failure)
+                    case _:
+                        raise Lost(NONSENSE)
+            except ValueError as error:  # msgspec's are, too
+                raise Lost(NONSENSE) from error
+
+    def _line(self, text: str, line: int) -> None:
+        self._blame.line = line
+        self._lines += 1
+        if self._lines > self._printed:  # else another worker printed it
+            self._printed = self._lines
+            self._print(text, self._code.place.line_of(line))
+
+    def _same(self, asked: int) -> None:
+        """Where it was answered before, it has to ask the same."""
+        if self._heard == len(self._asked):
+            self._asked.append(asked)
+        elif self._asked[self._heard] != asked:
+            raise Lost("a worker does not ask what the last one asked")
+
+
+def packed(blame: Blame, *message: object) -> bytes:
+    """The message as it is sent. Raises `CodeFailed` where something in it is no data."""
+    try:
+        return pack(*message)
+    except (TypeError, ValueError) as error:
+        text = f"an input that is no data: {error}"
+        raise blame.failed("TypeError", text, blame.line) from None
