@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, NoReturn
 
 from pydantic import TypeAdapter
@@ -27,7 +27,7 @@ from halflap.errors import (
     StoreError,
     Unauthorized,
 )
-from halflap.model import SYSTEM, Failure, LogLine, Micros, Record, StateWrite, StepKind
+from halflap.model import SYSTEM, Failure, LogLine, Micros, Record, StateWrite, StepKind, frozen
 from halflap.sdk.action import Retry
 from halflap.sdk.gate import Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
@@ -41,7 +41,7 @@ class Cancelled(BaseException):
     """Unwinds a flow whose execution somebody cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Why the execution leaves memory, and until when."""
 
@@ -56,7 +56,7 @@ class Pause:
         return self.how == "signal"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Doing:
     """What a step does, as its record says it. `asked` is what it writes, where that is declared.
 

@@ -282,17 +282,17 @@ def refuse_secret(_: str) -> str:
 def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
-    headers = event.headers
-    if any(value.startswith(SEALED) for _, value in headers):
-        headers = tuple(
+    headers = Headers(event.headers)
+    if not SEALED_HEADERS.isdisjoint(headers):
+        headers = Headers(
             (name, unseal(value.removeprefix(SEALED)) if is_sealed(name, value) else value)
-            for name, value in headers
+            for name, value in event.headers
         )
     head: dict[str, Any] = {
         "method": event.method,
         "path": event.path,
         "query": event.query,
-        "headers": Headers(headers),
+        "headers": headers,
         "url": event.url,
         "received_at": to_datetime(event.received_at),
         "part": event.part,

@@ -10,7 +10,6 @@ implementations pass tests/conformance/test_engine.py.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from halflap.model import (
@@ -26,6 +25,7 @@ from halflap.model import (
     Start,
     Started,
     StateWrite,
+    frozen,
 )
 
 
@@ -90,7 +90,7 @@ class Turn(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """The execution ended; its last records, its writes to state and its outcome are one commit.
 
@@ -111,7 +111,7 @@ class Ended:
                 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Again:
     """The execution leaves memory and is run again: at a time, at a signal, or when it is woken.
 
@@ -135,7 +135,7 @@ Verdict = Ended | Again
 Handler = Callable[[Turn], Awaitable[Verdict]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """Something that happened to an execution, for whoever follows along."""
 

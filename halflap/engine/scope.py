@@ -67,7 +67,9 @@ current: ContextVar[Scope | None] = ContextVar("halflap.scope", default=None)
 def current_scope() -> Scope:
     """The scope of the step that is called now."""
     scope = current.get()
-    if scope is None or scope.task is not asyncio.current_task():
+    task = None if scope is None else scope.task
+    # Asked of its loop: without one, the current loop is looked for, which asks the system for more.
+    if scope is None or task is None or task is not asyncio.current_task(task.get_loop()):
         raise DefinitionError(
             "a step was called from a task of its own; fan out by ctx.gather, which keeps each "
             "branch's steps apart (asyncio.gather, create_task and wait_for make tasks)"

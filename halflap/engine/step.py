@@ -32,20 +32,21 @@ async def run_action(
     given = dict(arguments)
     for each in action.shape.inputs:
         if each.name in given:
-            given[each.name] = each.adapter.validate_python(given[each.name])
+            given[each.name] = each.adapter.validator.validate_python(given[each.name])
 
-    async def call() -> Any:
-        called = action.invoke(**given) if perform is None else perform(action, given)
-        if action.timeout is None:
-            return await called
+    def call() -> Awaitable[Any]:
+        return action.invoke(**given) if perform is None else perform(action, given)
+
+    async def call_in_time() -> Any:
+        assert action.timeout is not None
         async with asyncio.timeout(action.timeout.total_seconds()):
-            return await called
+            return await call()
 
-    value = await as_step(step, call)
+    value = await as_step(step, call if action.timeout is None else call_in_time)
     if action.shape.output is Any:
         return value
     try:
-        return action.shape.output_adapter.validate_python(value)
+        return action.shape.output_adapter.validator.validate_python(value)
     except ValueError as error:
         raise DefinitionError(
             f"{action.name} returned what its annotation does not say: {first_line(error)}",

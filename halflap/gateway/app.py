@@ -295,10 +295,12 @@ def plain(request: Request, allowed: bool, cap: int) -> Request:
 
 def event_of(request: Request, route: Route, now: Micros) -> Event:
     """The request as it is kept: credentials in its headers sealed, fields cut to `keep=`."""
-    headers = tuple(
-        (name, SEALED + route.seal(value)) if name.lower() in SEALED_HEADERS else (name, value)
-        for name, value in request.headers.raw
-    )
+    headers = request.headers.raw
+    if not SEALED_HEADERS.isdisjoint(request.headers):
+        headers = tuple(
+            (name, SEALED + route.seal(value)) if name.lower() in SEALED_HEADERS else (name, value)
+            for name, value in headers
+        )
     keep, payload = route.definition.keep, request.payload
     if payload is not None:
         body = b""

@@ -4,16 +4,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    RequestResponseCycle,
+)
 
 from halflap.gateway import refusal
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 
 
 class GuardedCycle(RequestResponseCycle):
-    """One request and its response; a crash of the app is answered as a problem."""
+    """One request and its response; a crash of the app is answered as a problem.
+
+    A response that is whole is written in one go: a second write would be a second packet, and wake
+    the client twice.
+    """
+
+    _head: HTTPResponseStartEvent | None = None
+    _promised = 0
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Write a response, or a part of one."""
+        if message["type"] == "http.response.start":
+            length = None if self.response_started else _length(message)
+            if length is not None and self.scope["method"] != "HEAD":
+                self._head, self._promised = message, length
+                return
+        elif message["type"] == "http.response.body" and self._head is not None:
+            head, self._head = self._head, None
+            body = message.get("body", b"")
+            if len(body) == self._promised and not message.get("more_body"):
+                await self._write(head, body)
+                return
+            await super().send(head)
+        await super().send(message)
+
+    async def _write(self, head: HTTPResponseStartEvent, body: bytes) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        headers = [*self.default_headers, *head.get("headers", ())]
+        if HEADER_RE.search(b"".join([name for name, _ in headers])):
+            raise RuntimeError("invalid name of a header in a response")
+        if HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
+            raise RuntimeError("invalid value of a header in a response")
+        lines = [b"%b: %b\r\n" % (name.lower(), value) for name, value in headers]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(b"".join([STATUS_LINE[head["status"]], *lines, b"\r\n", body]))
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
     async def send_500_response(self) -> None:
         """Answer for an app that failed before it answered."""
@@ -40,3 +89,17 @@ class ExpectingCycle(GuardedCycle):
         if self.waiting_for_100_continue:
             self.keep_alive = False
         await super().send(message)
+
+
+def _length(head: HTTPResponseStartEvent) -> int | None:
+    """How long the body is, as a head says it that says nothing else of how it is sent, or None."""
+    length = None
+    for name, value in head.get("headers", ()):
+        match name.lower():
+            case b"content-length":
+                length = int(value)
+            case b"connection" | b"transfer-encoding":
+                return None
+            case _:
+                pass
+    return length

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
+from halflap.model import frozen
 from halflap.sdk import codec
 
 MOST_WAIT = timedelta(hours=1)
@@ -42,7 +43,7 @@ class Limits:
     concurrency: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Response:
     """An app's whole answer, whatever its status. `url` is the one that answered."""
 

@@ -122,17 +122,21 @@ class Action(Generic[P, R]):
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""
         if len(args) <= len(self._positional) and kwargs.keys() <= self._by_name:
             bound = dict(zip(self._positional, args, strict=False))
-            if self._required <= bound.keys() | kwargs.keys() and not bound.keys() & kwargs.keys():
-                return {**bound, **kwargs}
+            bound.update(kwargs)
+            if len(bound) == len(args) + len(kwargs) and bound.keys() >= self._required:
+                return bound
         try:
             return dict(self.signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}") from None
 
-    async def invoke(self, *args: Any, **kwargs: Any) -> R:
+    def invoke(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Run the function itself, as a plain function: nothing is recorded."""
         if self.is_async:
-            return await self.function(*args, **kwargs)
+            return self.function(*args, **kwargs)
+        return self._in_a_thread(*args, **kwargs)
+
+    async def _in_a_thread(self, *args: Any, **kwargs: Any) -> R:
         context = copy_context()
         return await anyio.to_thread.run_sync(
             lambda: context.run(self.function, *args, **kwargs), abandon_on_cancel=True

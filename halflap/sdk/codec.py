@@ -49,7 +49,10 @@ def decode(data: bytes | str) -> Any:
         raise NotJson(f"half a surrogate pair at character {error.start}") from error
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        value = _with_room(_DECODER.decode, raw)
+        try:
+            value = _DECODER.decode(raw)
+        except RecursionError:
+            value = _with_room(_DECODER.decode, raw)
     except RecursionError as error:
         raise NotJson(_TOO_DEEP) from error
     except UnicodeDecodeError as error:

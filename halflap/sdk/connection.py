@@ -91,7 +91,7 @@ class Connection(BaseModel):
         Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
         False. Credentials that were refused are refreshed once, where the connection can.
         """
-        link = self._link
+        link = self._linked()
         method = method.upper()
         current = running.step.get()
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
@@ -247,8 +247,12 @@ class Connection(BaseModel):
     def _auth(self) -> Any:
         return self.__dict__.get("auth")  # Pydantic is slow to say that there is none
 
+    def _linked(self) -> Link | None:
+        private = self.__pydantic_private__  # and what is private, it looks for in four places
+        return None if private is None else private["_link"]
+
     def _client(self) -> Egress:
-        link = self._link
+        link = self._linked()
         if link is not None and link.egress is not None:
             return link.egress
         return egress.get() or default_egress()

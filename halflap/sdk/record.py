@@ -45,7 +45,7 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
                 shown[each.name] = value if type(value) in PLAIN else dumped(each, value)
     if action.shape.connection is not None:
         value = arguments.get(action.shape.connection)
-        link = value._link if isinstance(value, Connection) else None
+        link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
     data = _inputs_encoder.encode(shown)
     return _inputs_encoder.encode(without_unset(shown)) if UNSET_BYTES in data else data
@@ -73,16 +73,20 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
 
 def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
     """Refuse what would come back as something else: NaN and infinity, and bytes without a type."""
+    if type(value) in PLAIN:
+        return
     if isinstance(value, float) and not math.isfinite(value):
         raise TypeError(f"{path}: {value!r} has no JSON; return None, or a text that says so")
     if isinstance(value, bytes | bytearray) and not typed:
         raise TypeError(f"{path}: bytes would come back as text; return a File")
     if isinstance(value, dict):
         for name, each in cast(dict[Any, Any], value).items():
-            refuse_lossy(each, f"{path}.{name}", typed=typed)
+            if type(each) not in PLAIN:
+                refuse_lossy(each, f"{path}.{name}", typed=typed)
     elif isinstance(value, list | tuple | set | frozenset):
         for place, each in enumerate(cast(list[Any], value)):
-            refuse_lossy(each, f"{path}[{place}]", typed=typed)
+            if type(each) not in PLAIN:
+                refuse_lossy(each, f"{path}[{place}]", typed=typed)
 
 
 def without_unset(value: Any) -> Any:
@@ -102,7 +106,7 @@ def decode_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) ->
     value = codec.decode(data)
     if b'"$secret"' in data:
         value = _unsealed(value, unseal)
-    return value if adapter is None else adapter.validate_python(value)
+    return value if adapter is None else adapter.validator.validate_python(value)
 
 
 class _HasSecret(Exception):

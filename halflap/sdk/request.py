@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar, cast, overload
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, cast, overload
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError, InvalidEvent
-from halflap.model import a_dict
+from halflap.model import a_dict, frozen
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
 from halflap.sdk.payload import Payload
@@ -74,7 +74,7 @@ class Headers(Mapping[str, str]):
         return f"<Headers {', '.join(self._values)}>"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One HTTP request to an endpoint, exactly as it was received.
 
@@ -184,8 +184,8 @@ class LargeRequest(Request):
     def __init__(self, payload: Payload, **head: Any) -> None:
         """`head` is all that a `Request` has beside its body."""
         given: dict[str, Any] = {"part": 0, **head, "_read": {}, "_payload": payload}
-        for name, value in given.items():
-            object.__setattr__(self, name, value)
+        for name, each in given.items():
+            setattr(self, name, each)
 
     @property
     def payload(self) -> Payload:
@@ -261,7 +261,7 @@ class Picker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class header:  # noqa: N801
     """Picks a header: `header("webhook-id")`; None where it is absent or empty."""
 
@@ -272,7 +272,7 @@ class header:  # noqa: N801
         return request.headers.get(self.name) or None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class query:  # noqa: N801
     """Picks a parameter of the URL's query: `query("id")`; None where it is absent or empty."""
 
@@ -286,7 +286,7 @@ class query:  # noqa: N801
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class constant:  # noqa: N801
     """Picks always the same value, so that all events share it."""
 
@@ -297,7 +297,7 @@ class constant:  # noqa: N801
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class pointer:  # noqa: N801
     """Picks from the JSON body by RFC 6901: `pointer("/data/id")`, with `~1` for `/`, `~0` for `~`.
 

@@ -309,7 +309,7 @@ def fit_event(value: Any, annotation: Any, flow: Callable[..., Any]) -> Any:
     if known is None or known[0] is not annotation:
         known = _events[flow] = (annotation, adapter_for(flow, "event", annotation))
     try:
-        return known[1].validate_python(value)
+        return known[1].validator.validate_python(value)
     except ValueError as error:
         name = getattr(annotation, "__name__", str(annotation))
         raise InvalidEvent(f"the event is not a {name}: {first_line(error)}") from error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
 
-from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
+from halflap.model import SYSTEM, FlowKey, Micros, Start, frozen, pausable
 from halflap.store import reading
 from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan
@@ -52,7 +51,7 @@ WHERE id = ?2 AND state = 'running'
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A start as rows, made before the transaction, so that a bad one hurts nobody."""
 
@@ -82,7 +81,7 @@ def entry(start: Start, now: Micros) -> Entry:
             flow.flow,
             flow.version,
             flow.revision,
-            start.root,
+            None if start.root == start.execution else start.root,
             start.replay_of,
             start.parent,
             int(start.parent is not None and start.bound),

@@ -174,7 +174,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         execution=execution,
         flow=FlowKey(*row[:6]),
         event=reading.event(event),
-        root=row[6],
+        root=row[6] or execution,
         replay_of=row[7],
         key=row[8],
         order=order_of(row[16], row[17], row[18]),

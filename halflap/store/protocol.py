@@ -7,7 +7,6 @@ compare-and-set that failed. `StoreError`s mean that nothing was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
 
@@ -31,6 +30,7 @@ from halflap.model import (
     StateWrite,
     Tally,
     Throttled,
+    frozen,
 )
 from halflap.store.scope import Scope
 from halflap.store.turns import Share
@@ -49,7 +49,7 @@ class Written(Enum):
     """Somebody cancelled it: that is the only end it may have."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """The right to write to an execution.
 
@@ -64,7 +64,7 @@ class Lease:
     parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """An execution that was claimed, with all that running it needs.
 
@@ -83,7 +83,7 @@ class Claim:
     lost: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accepted:
     """What became of one start. `claim` is set where it was claimed at once.
 
@@ -97,7 +97,7 @@ class Accepted:
     replaced: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     """How an execution leaves a worker without having ended."""
 
@@ -109,7 +109,7 @@ class Release:
     """How many signals its turn knew of; None where no signal wakes it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancelling:
     """That a running execution is to be cancelled: why, and when it is cut where it has not ended.
 
@@ -120,7 +120,7 @@ class Cancelling:
     cut_at: Micros
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     """Which executions to list; what is None does not matter. Newest first, or after one, oldest.
 
@@ -145,7 +145,7 @@ class Filter:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """An attempt that did not end its execution."""
 

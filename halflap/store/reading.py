@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from halflap.model import Event, Execution, Failure, FlowKey, Record, Replay
+from halflap.model import Event, Execution, Failure, FlowKey, Record, Replay, StepKind, StepStatus
 from halflap.store.place import order_of
 from halflap.store.protocol import Filter
 
@@ -28,6 +28,10 @@ COUNT = "SELECT state, count(*) FROM executions"
 LIVE = ("queued", "running", "waiting")
 
 
+STATUSES: dict[int, StepStatus] = dict(enumerate(get_args(StepStatus)))
+KINDS: dict[int, StepKind] = dict(enumerate(get_args(StepKind)))
+"""Both are kept by their place: one is added at the end, and none is moved."""
+
 _replay = msgspec.json.Decoder(Replay)
 
 
@@ -38,7 +42,7 @@ def execution(row: Any) -> Execution:
         flow=FlowKey(*row[1:7]),
         state=row[7],
         attempt=row[8],
-        root=row[9],
+        root=row[9] or row[0],
         replay_of=row[10],
         key=row[11],
         accepted_at=row[12],
@@ -77,10 +81,10 @@ def record(row: Any) -> Record:
     return Record(
         seq=row[2],
         path=row[1],
-        kind=row[3],
-        name=row[4],
+        kind=KINDS[row[3]],
+        name=row[4] or row[1],
         title=row[5],
-        status=row[6],
+        status=STATUSES[row[6]],
         pure=bool(row[7]),
         tries=row[8],
         started_at=row[9],

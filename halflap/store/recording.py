@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import msgspec
 
@@ -12,16 +13,21 @@ from halflap.errors import Rejected
 from halflap.model import MISSING, Failure, LogLine, Micros, Record
 from halflap.store.merge import StateChange, merged
 from halflap.store.ordering import move, pause
+from halflap.store.reading import KINDS, STATUSES
 
-UPSERT_STEP = """
-INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+KIND = {kind: place for place, kind in KINDS.items()}
+STATUS = {status: place for place, status in STATUSES.items()}
+A_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+AT_ONCE = 16
+UPSERT_STEPS = f"""
+INSERT INTO steps VALUES {{steps}}
 ON CONFLICT (execution, path) DO UPDATE SET
     seq = excluded.seq, kind = excluded.kind, name = excluded.name, title = excluded.title,
     status = excluded.status, pure = excluded.pure, tries = excluded.tries,
     started_at = excluded.started_at, ended_at = excluded.ended_at,
     inputs = excluded.inputs, result = excluded.result, failure = excluded.failure
-    WHERE steps.status = 'retrying' OR steps.seq < 0
-"""
+    WHERE steps.status = {STATUS["retrying"]} OR steps.seq < 0
+"""  # noqa: S608
 """A step that is tried again, or one that a replay copied (its seq is negative) and runs afresh."""
 INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts
@@ -51,17 +57,17 @@ def add(
     logs: Sequence[LogLine],
 ) -> None:
     """Add records (a retrying one is overwritten by its next try) and log lines."""
-    for each in records:
-        connection.execute(
-            UPSERT_STEP,
-            (
+    for begin in range(0, len(records), AT_ONCE):
+        values: list[object] = []
+        for each in records[begin : begin + AT_ONCE]:
+            values += (
                 execution,
                 each.path,
                 each.seq,
-                each.kind,
-                each.name,
+                KIND[each.kind],
+                None if each.name == each.path else each.name,
                 text(each.title),
-                each.status,
+                STATUS[each.status],
                 each.pure,
                 each.tries,
                 each.started_at,
@@ -69,13 +75,19 @@ def add(
                 each.inputs,
                 each.result,
                 encode_failure(each.failure),
-            ),
-        )
+            )
+        connection.execute(upsert_steps(min(len(records) - begin, AT_ONCE)), values)
     for line in logs:
         connection.execute(
             "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
             (execution, line.at, line.level, text(line.message), line.fields, line.step),
         )
+
+
+@cache
+def upsert_steps(count: int) -> str:
+    """The statement for so many steps: each statement waits for the interpreter, which others use."""
+    return UPSERT_STEPS.format(steps=", ".join([A_STEP] * count))
 
 
 def write_state(connection: sqlite3.Connection, writes: Sequence[StateChange], now: Micros) -> bool:

@@ -67,13 +67,16 @@ The journal
                 let in then; at `cut_at` its worker ends it. `parent` is the execution that
                 started it, which is sent a signal as it ends; one that is `bound` is cancelled with
                 its parent.
-                `replay_of` is what it runs again, `replay` says how (JSON).
+                `replay_of` is what it runs again, `replay` says how (JSON). `root` is the first of
+                its lineage, NULL where it is that itself.
                 `retention` is the class in which it ended, `removed` has bits 1, 2 and 4 where its
                 event, its steps, its logs were removed since: what was not, is found by class and
                 end, however late it ended or was dismissed.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
-                the step's next try; a `succeeded` or `failed` one never changes. With a rowid,
+                the step's next try; a `succeeded` or `failed` one never changes. `kind` and
+                `status` are places in `reading.KINDS` and `reading.STATUSES`, for short; `name` is
+                NULL where it is the path. With a rowid,
                 because without one SQLite spills rows of 1 KB and more to a page of their own.
   logs          lines that an author's code wrote.
   attempts      attempts that did not end the execution: when, how, why.
@@ -313,7 +316,7 @@ CREATE TABLE executions (
     revision INTEGER NOT NULL,
     state TEXT NOT NULL,
     attempt INTEGER NOT NULL DEFAULT 0,
-    root TEXT NOT NULL,
+    root TEXT,
     replay_of TEXT,
     parent TEXT,
     bound INTEGER NOT NULL DEFAULT 0,
@@ -381,10 +384,10 @@ CREATE TABLE steps (
     execution TEXT NOT NULL,
     path TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    name TEXT,
     title TEXT NOT NULL,
-    status TEXT NOT NULL,
+    status INTEGER NOT NULL,
     pure INTEGER NOT NULL,
     tries INTEGER NOT NULL,
     started_at INTEGER NOT NULL,

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -64,6 +64,10 @@ async def journal(
 
 def flow(customer: str = "cus_a", instance: str = "", name: str = "orders") -> FlowKey:
     return FlowKey(customer, instance or f"ins_of_{customer}", "shop", name, "v1", 3)
+
+
+NOWHERE: Any = FlowKey("cus_1", "ins_1", cast(Any, None), "orders", "v1", 1)
+"""What no store may keep: the integration is required."""
 
 
 def start(of: FlowKey | None = None, **changes: Any) -> Start:
@@ -215,7 +219,7 @@ async def test_a_duplicate_within_a_split_request_is_found(journal: Journal):
 
 
 async def test_a_split_request_is_accepted_whole_or_not_at_all(journal: Journal):
-    good, bad = start(dedupe=Dedupe("d")), start(root=None)  # a root is required
+    good, bad = start(dedupe=Dedupe("d")), start(of=NOWHERE)
     with pytest.raises(Exception, match=r"(?i)not[ -]null"):
         await journal.accept([good, bad], claim=0, lease=LEASE)
     assert await journal.execution(good.execution) is None
@@ -225,7 +229,7 @@ async def test_a_split_request_is_accepted_whole_or_not_at_all(journal: Journal)
 
 async def test_one_that_cannot_be_kept_hurts_no_other(journal: Journal):
     starts = [start() for _ in range(20)]
-    starts[7] = start(root=None)
+    starts[7] = start(of=NOWHERE)
     results = await asyncio.gather(
         *(journal.accept([each], claim=0, lease=LEASE) for each in starts), return_exceptions=True
     )
@@ -409,7 +413,7 @@ async def test_the_oldest_come_first_after_one_and_times_are_those_of_acceptance
         claims.append(await running(journal, start(execution=f"exe_{number}", root="exe_0")))
         times.append(clock.now)
         if state != "queued":
-            outcome = Outcome(state, "why")  # pyright: ignore[reportArgumentType]
+            outcome = Outcome(state, "why")
             await journal.end(claims[-1].lease, [], [], outcome)
     ids = [each.start.execution for each in claims]
 

@@ -94,7 +94,7 @@ class History:
     default_retention: Retention
 
     async def execution(self, execution: str) -> Execution | None:
-        found = await self._of(ONE, execution)
+        found = await self._found(ONE, execution)
         return rows.execution(found[0]) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
@@ -140,7 +140,7 @@ class History:
         return [Tally(*row[:6], reason=row[6].decode(), count=int(row[7])) for row in found]
 
     async def event(self, execution: str) -> Event | None:
-        found = await self._of(EVENT, execution)
+        found = await self._found(EVENT, execution)
         return rows.event(found[0]) if found else None
 
     async def steps(self, execution: str) -> list[Record]:
@@ -196,6 +196,14 @@ class History:
 
     async def outcome(self, execution: str) -> Outcome | None:
         return outcome_of(execution, await self.execution(execution))
+
+    async def _found(self, sql: str, execution: str) -> list[Any]:
+        """As `_of`, of what every execution has.
+
+        A statement looks for the tables of the history before it looks at rows. Of what ends in
+        between, in a table that was made in between (a day's first), it finds nothing: it looks again.
+        """
+        return await self._of(sql, execution) or await self._of(sql, execution)
 
     async def _of(self, sql: str, execution: str, **values: Any) -> list[Any]:
         since = first_slot(max(made_at(execution, self._clock()) - DAY, 0))

@@ -241,6 +241,7 @@ class _Copying:
             some = [dict(zip(names, row, strict=True)) for row in chunk]
             for each in some:
                 del each[GENERATED]
+                each["root"] = each["root"] or each["id"]
             self._chunk(some, counts)
             self._progress(counts["executions"], total)
         for table, count in counts.items():
