@@ -109,7 +109,9 @@ SECTIONS = {
             "Show what the flows of an integration may do: steps, branches, loops, as a tree.",
         ),
         "convert": Entry(
-            "convert", "convert", "Write a YAML integration as Python that does the same."
+            "convert",
+            "convert",
+            "Write a YAML integration as Python that does the same, or Python as YAML.",
         ),
         "schema": Entry(
             "schema",

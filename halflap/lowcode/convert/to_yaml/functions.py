@@ -1,0 +1,191 @@
+"""Says calls of functions in JSONata: those that it has too, and `expr`, which is JSONata."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.convert.to_yaml.names import Names
+from halflap.lowcode.convert.to_yaml.refusal import Refused
+from halflap.lowcode.convert.to_yaml.terms import CHOICE, PRODUCT, Term, name_of
+from halflap.lowcode.convert.to_yaml.types import BOOLEAN, DECIMAL, INTEGER, JSON, TEXT, Kind
+from halflap.lowcode.expressions import Expression
+from halflap.lowcode.frame import SCOPE
+
+EXPR = 'write it as expr("…"), in JSONata'
+ASKED = ("truth", "text", "items", "scalar", "duration", "maybe")
+
+
+class Functions(Names):
+    """Says calls."""
+
+    def truth(self, node: ast.expr) -> Term:
+        """What Python takes for true, as true or false."""
+        raise NotImplementedError
+
+    def function(self, node: ast.Call) -> Term:
+        if (given := self.of_context_call(node)) is not None:
+            return given
+        if self.method_of(node) is not None:
+            return self.evaluated(node)
+        name = self.meaning(node.func)
+        if name == "decimal.Decimal":
+            return self._decimal(node)
+        if name == "halflap.at":
+            return self._at(node)
+        if name in _FUNCTIONS and not node.keywords:
+            return _FUNCTIONS[name](self, node)
+        if isinstance(node.func, ast.Attribute):
+            return self._method(node, node.func)
+        raise Refused(node, f"YAML has no such function; {EXPR}, or put it in an action")
+
+    def _decimal(self, node: ast.Call) -> Term:
+        match node.args:
+            case [ast.Constant(value=str(text))]:
+                pass
+            case [ast.Constant(value=int() as number)]:
+                text = str(number)
+            case _:
+                raise Refused(node, f'a Decimal is written out: Decimal("0.5"); {EXPR}')
+        found = Decimal(text)
+        if not found.is_finite():
+            raise Refused(node, "this is no number")
+        return Term(format(found, "f"), DECIMAL, PRODUCT if found < 0 else 7)
+
+    def _at(self, node: ast.Call) -> Term:
+        """`at(value, "a", "b")`: a path of an expression."""
+        first, *names = node.args
+        found = self.term(first)
+        texts = [each.value for each in names if isinstance(each, ast.Constant)]
+        if len(texts) < len(names) or node.keywords:
+            raise Refused(node, "the names of a path are written out as texts")
+        path = ".".join([found.within(7), *(name_of(str(each)) for each in texts)])
+        return Term(path, replace(JSON, missing=True))
+
+    def _method(self, node: ast.Call, function: ast.Attribute) -> Term:
+        owner = self.term(function.value)
+        match function.attr, node.args:
+            case "get", [ast.Constant(value=str(name)), *default] if (
+                owner.kind.base == "object" and not owner.kind.null
+            ):
+                path = f"{owner.within(7)}.{name_of(name)}"
+                if not default:
+                    return Term(path, replace(JSON, missing=True))
+                other = self.term(default[0]).shown
+                shown = f"$exists({path}) ? {path} : {other.within(CHOICE)}"
+                return Term(shown, JSON, CHOICE)
+            case "upper" | "lower" as verb, [] if owner.kind.base == "text" and not owner.kind.null:
+                return Term(f"${verb}case({owner.text})", TEXT)
+            case "model_dump", [] if owner.kind.base == "model" and not node.keywords:
+                fields = self.types.fields(owner.kind)
+                renamed = any(name != alias for name, (alias, _) in fields.items())
+                if owner.kind.null or owner.kind.promised or renamed or has_more(owner.kind.of):
+                    raise Refused(node, "in YAML a model has the app's own names; name each field")
+                return Term(owner.text, Kind("object"))
+            case _:
+                raise Refused(node, f"YAML has no method {function.attr} of this; {EXPR}")
+
+    def _round(self, node: ast.Call) -> Term:
+        found = self.term(node.args[0]).shown
+        if found.kind.base != "decimal" or found.kind.null:
+            raise Refused(node, f"round is the same in YAML for a Decimal; {EXPR}")
+        match node.args[1:]:
+            case []:
+                return Term(f"$round({found.text})", INTEGER)
+            case [ast.Constant(value=int() as places)] if 0 < places <= 12:
+                return Term(f"$round({found.text}, {places})", DECIMAL)
+            case _:
+                raise Refused(node, "round takes a number of places from 1 to 12, written out")
+
+    def _length(self, node: ast.Call) -> Term:
+        found = self.term(node.args[0]).shown
+        function = {"list": "$count", "text": "$length"}.get(found.kind.base)
+        if function is None or found.kind.null:
+            raise Refused(node, f"len is for a list or a text that is there; {EXPR}")
+        return Term(f"{function}({found.text})", INTEGER)
+
+    def _string(self, node: ast.Call) -> Term:
+        found = self.term(node.args[0]).shown
+        if found.kind.base not in ("text", "integer") or found.kind.null:
+            raise Refused(node, f"str is the same in YAML for a text or a whole number; {EXPR}")
+        return found if found.kind.base == "text" else Term(f"$string({found.text})", TEXT)
+
+    def _boolean(self, node: ast.Call) -> Term:
+        return self.truth(node.args[0])
+
+    # Expressions that are written in JSONata ------------------------------------------------------
+
+    def method_of(self, node: ast.Call) -> tuple[str, str] | None:
+        """The method of `expr` that is called, and the expression."""
+        function, method = node.func, ""
+        if isinstance(function, ast.Attribute) and function.attr in ASKED:
+            function, method = function.value, function.attr
+        if self.meaning(function) != "halflap.expr":
+            return None
+        match node.args:
+            case [ast.Constant(value=str(text))]:
+                return method, text
+            case _:
+                raise Refused(node, 'the text of an expression is written out: expr("…")')
+
+    def asked(self, node: ast.expr) -> str | None:
+        """The method of `expr` that a value calls; None where it is no such call."""
+        found = self.method_of(node) if isinstance(node, ast.Call) else None
+        return None if found is None else found[0]
+
+    def evaluated(self, node: ast.Call) -> Term:
+        found = self.method_of(node)
+        assert found is not None
+        method, text = found
+        for each in node.keywords:
+            if each.arg is None or not self.is_named(each.arg, each.value):
+                wanted = self.named(each.value)
+                said = "give each value under the name that it has in YAML"
+                hint = "" if wanted is None else f": {wanted}={ast.unparse(each.value)}"
+                raise Refused(each.value, said + hint)
+        try:
+            expression = Expression.parse(text)
+        except ExpressionError as error:
+            raise Refused(node, error.message) from None
+        given = {each.arg for each in node.keywords}
+        for name in {str(each.path[0]) for each in expression.names()} - given:
+            if name in SCOPE or name in self.variables or name == "*":
+                raise Refused(node, f"the expression reads {name}; give it by that name")
+        self.reads |= {name for name in given if name is not None}
+        kinds: Mapping[str, Kind] = {"string": TEXT, "boolean": BOOLEAN}
+        kind = kinds.get(expression.kind() or "", JSON)
+        if method == "text":
+            kind = TEXT
+        elif method == "items":
+            kind = Kind("list", of=JSON)
+        if kind.null and not _never_nothing(expression):
+            kind = replace(kind, missing=True)
+        return Term(text, kind, 0)
+
+
+def _never_nothing(expression: Expression) -> bool:
+    """Whether there is always a value: of what joins or compares, or is written out."""
+    node = expression.tree
+    if node.predicates or node.stages:
+        return False
+    return node.kind in ("array", "object", "literal") or (
+        node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
+    )
+
+
+def has_more(model: Any) -> bool:
+    """Whether a model is written with more than its fields."""
+    made = getattr(model, "__pydantic_decorators__", None)
+    return made is not None and bool(made.computed_fields)
+
+
+_FUNCTIONS: Mapping[str, Callable[[Functions, ast.Call], Term]] = {
+    "round": Functions._round,
+    "len": Functions._length,
+    "str": Functions._string,
+    "bool": Functions._boolean,
+}

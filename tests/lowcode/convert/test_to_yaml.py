@@ -1,0 +1,387 @@
+"""Python that is converted to YAML does the same; what YAML does not say is refused by its place."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from textwrap import dedent, indent
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from halflap.errors import DefinitionError, UpstreamError
+from halflap.lowcode.convert.to_yaml import NotYaml, to_yaml
+from halflap.lowcode.lint import Shapes, lint_text, read_components
+from halflap.sdk.integration import Integration
+from halflap.testing import Run, document
+from tests.lowcode.convert.flows import Drawn, event_of
+from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
+from tests.lowcode.documents import EXAMPLES, acme
+
+SOURCES = {path.name: path.read_text("utf-8") for path in EXAMPLES.glob("*.py")}
+DOCS = EXAMPLES.parent / "docs" / "low-code"
+HEAD = """\
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import acme
+
+from halflap import FAILURES, Config, Context, ExpressionError, Ignore, Integration, Json, Model
+from halflap import Reply, Retry, Thrown, TimedOut, at, expr, http, step, webhook
+
+
+class Settings(Config):
+    acme: acme.Acme
+    limit: int = 3
+
+
+class Line(Model):
+    item: str
+    quantity: int
+
+
+class Order(Model):
+    id: str
+    total: Decimal
+    count: int
+    note: str | None = None
+    lines: list[Line] = []
+
+
+integration = Integration("tried", config=Settings)
+
+
+@integration.flow(trigger=webhook.request(answer="result"))
+async def other(ctx: Context[Settings], event: Json) -> None:
+    return None
+
+
+@integration.flow(trigger=webhook.request(answer="result"))
+async def main(ctx: Context[Settings], order: Order) -> Any:
+"""
+LINE = HEAD.count("\n")
+
+
+def yaml_of(python: str) -> str:
+    return to_yaml({"acme.py": SOURCES["acme.py"], "tried.py": python}, "tried.py")
+
+
+def steps_of(body: str) -> str:
+    """The steps of a flow with this body."""
+    text = yaml_of(HEAD + indent(dedent(body).strip("\n"), "    ") + "\n")
+    return dedent(text.partition("  main:\n")[2].partition("    steps:\n")[2]).strip()
+
+
+def refused(body: str) -> list[str]:
+    """What is said of a body that has no YAML, by its line and column."""
+    with pytest.raises(NotYaml) as told:
+        steps_of(body)
+    return [f"{e.line - LINE}:{e.column - 4}: {e.message}" for e in told.value.refusals]
+
+
+# The examples ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["salesforce_acme.py", "warehouse.py", "acme_export.py"])
+def test_the_examples_are_converted_and_lint_clean(name: str) -> None:
+    text = to_yaml(SOURCES, name)
+    found = lint_text(text, "made.yaml", Shapes(own=read_components(SOURCES)))
+    assert [str(each) for each in found if each.code != "HF114"] == []
+    python = SOURCES[name]
+    comments = [each.strip() for each in python.splitlines() if "  # " in each]
+    assert all(each.partition("  # ")[2] in text for each in comments)
+
+
+def test_the_articles_integration_is_the_one_that_people_wrote() -> None:
+    made = opened(to_yaml(SOURCES, "salesforce_acme.py")).document
+    written = opened((EXAMPLES / "salesforce_acme.yaml").read_bytes()).document
+    for part in ("config", "pairs"):
+        assert getattr(made, part) == getattr(written, part)
+    for name in ("deploy", "account", "opportunity"):
+        assert made.flows[name] == written.flows[name]
+
+
+# There and back -------------------------------------------------------------------------------
+
+DOCUMENTS = {each.name: each.read_text("utf-8") for each in sorted(EXAMPLES.glob("*.yaml"))} | {
+    f"{page.stem}-{at}": each
+    for page in sorted(DOCS.glob("*.md"))
+    for at, each in enumerate(documents_of(page))
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+async def test_a_document_that_went_through_python_does_the_same(name: str) -> None:
+    given = opened(DOCUMENTS[name])
+    python = python_of(DOCUMENTS[name])
+    if "preprocess:" in DOCUMENTS[name] or "\n        code:" in DOCUMENTS[name]:
+        with pytest.raises(NotYaml):
+            yaml_of(python)
+        return
+    back = opened(yaml_of(python))
+    twin = replace(given, integration=back.integration)
+    for at in range(len(given.document.tests)):
+        assert seen(await document.run_test(given, at)) == seen(await document.run_test(twin, at))
+    schemas = [each.integration.config.model_json_schema() for each in (given, back)]
+    assert schemas[0] == schemas[1]
+
+
+# Drawn flows ----------------------------------------------------------------------------------
+
+
+def stubs() -> dict[Any, Any]:
+    """Answers that follow from the inputs; some calls fail for good."""
+
+    def add(item: str, quantity: int) -> Any:
+        if quantity % 4 == 3:
+            raise UpstreamError("there is no such thing", status=422)
+        return acme.Stock(item=item[::-1], quantity=quantity + 1)
+
+    def find(external_id: str) -> Any:
+        if len(external_id) % 2:
+            return None
+        return acme.Account(id="a1", external_id=external_id, name=f"The {external_id}")
+
+    def log(kind: str, title: str, **more: Any) -> Any:
+        if len(title) % 5 == 0:
+            raise UpstreamError("it is down", status=422)
+        return acme.Activity(id="1", kind=kind, title=title)
+
+    return {acme.add_stock: add, acme.find_account: find, acme.log_activity: log}
+
+
+async def ran(integration: Integration[Any], event: Any) -> dict[str, Any]:
+    flow = integration.flows["main"]
+    return seen(await Run()(flow, event, stubs=stubs(), integration=integration))
+
+
+async def differs(seed: int, fault: tuple[str, str]) -> bool:
+    """Whether a drawn flow does otherwise than its YAML with a fault in it."""
+    chance = random.Random(seed)
+    python, event = Drawn(chance).flow(), event_of(chance)
+    text = yaml_of(python)
+    if fault[0] not in text:
+        return False
+    wrong = opened(text.replace(*fault)).integration
+    return await ran(imported(python), event) != await ran(wrong, event)
+
+
+async def check(chance: random.Random) -> None:
+    python, event = Drawn(chance).flow(), event_of(chance)
+    text = yaml_of(python)
+    assert await ran(imported(python), event) == await ran(opened(text).integration, event), text
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))  # pyright: ignore[reportArgumentType]
+@given(st.randoms(use_true_random=False))
+async def test_drawn_flows_do_the_same_in_yaml(chance: random.Random) -> None:
+    await check(chance)
+
+
+@pytest.mark.soak
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))  # pyright: ignore[reportArgumentType]
+@given(st.randoms(use_true_random=False))
+async def test_many_drawn_flows_do_the_same_in_yaml(chance: random.Random) -> None:
+    await check(chance)
+
+
+FAULTS = {
+    "another operator": (" * ", " + "),
+    "another place": (", 2)", ", 1)"),
+    "an order that is not asked": (" > ", " >= "),
+    "a filter that is gone": (" where: ", " note: "),
+    "what is absent": (" != null", " = null"),
+    "another title": ("title: Add it", "title: Add"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_in_the_yaml_is_found_out(name: str) -> None:
+    for seed in range(60):
+        if await differs(seed, FAULTS[name]):
+            return
+    pytest.fail("no drawn flow shows it")
+
+
+# What becomes of what ------------------------------------------------------------------------
+
+SAID = {
+    "inputs by place, titles and retries": (
+        """
+        add = acme.add_stock.titled("Add it").retried(Retry(3, first=timedelta(seconds=2)))
+        # Why it is added.
+        stock = await add(ctx.config.acme, order.id, 1)  # beside it
+        ctx.log.warning(f"{stock.item} has {stock.quantity}", left=stock.quantity)
+        """,
+        """
+        # Why it is added.
+        # beside it
+        - id: stock
+          title: Add it
+          action: acme.add_stock
+          with: {item: =event.id, quantity: 1}
+          retry: {attempts: 3, first: 2s}
+        - log: =stock.item & " has " & stock.quantity
+          level: warning
+          fields: {left: =stock.quantity}
+        """,
+    ),
+    "a result that nobody reads has no name": (
+        "unread = await acme.list_stock(ctx.config.acme)",
+        "- action: acme.list_stock",
+    ),
+    "what leaves something out, and what clears it": (
+        """
+        await ctx.state.put("k", {
+            "none": order.note, "left": expr.maybe("event.note", event=order), "text": "=a", "by": None,
+        })
+        """,
+        """
+        - state: put
+          key: k
+          value:
+            none: "=event.note = null ? null : event.note"
+            left: =event.note
+            text: ==a
+            by:
+        """,
+    ),
+    "waits": (
+        """
+        await ctx.sleep(timedelta(hours=2))
+        try:
+            said = await ctx.wait_for("said", timeout=timedelta(days=3))
+        except TimedOut:
+            said = None
+        if at(said, "choice") == "yes":  # Yes?
+            await ctx.start(other, {"id": order.id})
+        """,
+        """
+        - sleep: 2h
+        - id: said
+          wait: said
+          timeout: 3d
+          on_timeout: continue
+        - title: Yes?
+          if: =said.choice = "yes"
+          then:
+            - call: other
+              event: {id: =event.id}
+              wait: false
+        """,
+    ),
+    "items side by side": (
+        """
+        async def book(line):
+            if line.quantity > 0:
+                await acme.add_stock(ctx.config.acme, line.item, line.quantity)
+            return line.item
+
+        booked = await ctx.gather(order.lines, book, key=lambda line: line.item, limit=3)
+        return booked
+        """,
+        """
+        - id: booked
+          for: line
+          in: =event.lines
+          parallel: 3
+          key: =line.item
+          do:
+            - if: =line.quantity > 0
+              then:
+                - action: acme.add_stock
+                  with: {item: =line.item, quantity: =line.quantity}
+          collect: =line.item
+        - stop: {answer: =booked}
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_python_becomes_these_steps(name: str) -> None:
+    body, steps = SAID[name]
+    assert steps_of(body) == dedent(steps).strip()
+
+
+REFUSED = {
+    "x = 0.5": '1:5: a float is not exact; write Decimal("0.5")',
+    "x = order.count / 3": "1:5: / is the same in YAML where a Decimal is divided",
+    "x = order.count // 3": "1:5: this operator is not the same in YAML",
+    "x = order.note + 'a'": "1:5: one of these texts may be None here; ask first whether it is",
+    "x = f'{order.total}'": "1:8: only a text or a whole number that is there is the same in YAML",
+    "x = f'{order.count:>3}'": "1:8: YAML has no formats",
+    "x = [1][0]": "1:5: where it is not there this fails; write .get(…)",
+    "x = order.total == order.id": "1:5: == of values of other kinds is not the same in YAML",
+    "x = 1 < order.count < 3": "1:5: compare two values at a time",
+    "x = await acme.find_account(ctx.config.acme, 'a')\ny = x.name": "2:5: x may be None here; ask first",
+    "if order.count:\n    x = 1\ny = x": "3:5: x may have no value here; give it one in every case",
+    "for x in order.lines:\n    y = 1\nz = y": "3:5: y may have no value here",
+    "while order.count:\n    pass": "1:1: YAML has no step for while",
+    "x = await sentence(order)": "1:11: this is no action of a component; YAML has no functions",
+    "await acme.add_stock(ctx.config.acme, 'a')": "1:7: acme.add_stock needs the input quantity",
+    "await acme.add_stock(ctx.config.acme, 'a', 1, 2)": "1:7: acme.add_stock takes 3 inputs",
+    "await acme.add_stock(order, 'a', 1)": "1:22: acme.add_stock is given its connection",
+    "x = 1 + len(await acme.list_stock(ctx.config.acme))": "1:13: a step within an expression",
+    "try:\n    await ctx.sleep(1)\nexcept ValueError:\n    pass": "3:1: write except (*FAILURES, Exp",
+    "raise ValueError('x')": '1:1: YAML throws a text: raise Thrown("…")',
+    "event = 1": "1:1: every flow in YAML has a name event; call this otherwise",
+    "x = expr('event.id', event=order.id)": "1:28: give each value under the name that it has in YAML",
+    "x = expr('config.limit')": "1:5: the expression reads config; give it by that name",
+    "x = expr('1 +')": "1:5: ",
+    "x = ctx.now()": "1:5: in YAML the time is a text",
+    "x = [y for y in order.lines for z in order.lines]": "1:5: YAML has a list of one loop",
+    "with order:\n    pass": "1:1: YAML has no step for with",
+}
+
+
+@pytest.mark.parametrize("body", REFUSED)
+def test_what_yaml_does_not_say_is_refused_at_its_place(body: str) -> None:
+    (said,) = refused(body)
+    assert said.startswith(REFUSED[body]), said
+
+
+def test_all_that_is_refused_is_told_at_once_and_what_follows_from_it_is_not() -> None:
+    told = refused("x = 0.5\ny = x + 1\nawait acme.add_stock(ctx.config.acme, x, 1)\nz = 0.25")
+    assert [each.partition(":")[0] for each in told] == ["1", "4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        ("def (", "tried.py:1:1", "not Python"),
+        ("x = 1\n", "tried.py:1", "there is no integration here"),
+        (HEAD + "    pass\n\ndef helper():\n    pass\n", f"tried.py:{LINE + 3}:1", "no functions"),
+        (
+            HEAD.replace("limit: int", "limit: bytes") + "    pass\n",
+            "tried.py:13:12",
+            "a field of YAML",
+        ),
+        (HEAD + "    pass\nclass A: pass\n", f"tried.py:{LINE + 2}:1", "of classes"),
+    ],
+)
+def test_a_module_that_is_no_integration_in_yaml_is_refused(
+    text: str, where: str, said: str
+) -> None:
+    with pytest.raises(DefinitionError, match=said) as told:
+        yaml_of(text)
+    assert str(told.value.where).startswith(where)
+
+
+def test_nothing_of_the_project_is_run() -> None:
+    assert "flows:" in yaml_of(HEAD + "    pass\n").replace("raise SystemExit", "")
+    other = to_yaml(
+        {"acme.py": SOURCES["acme.py"] + "\nraise SystemExit\n", "tried.py": HEAD + "    pass\n"},
+        "tried.py",
+    )
+    assert "acme: {connection: acme}" in other
+
+
+def test_the_page_shows_what_its_module_becomes() -> None:
+    page = (DOCS / "from-python.md").read_text("utf-8")
+    (python,) = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
+    (shown,) = [each.partition("```")[0] for each in page.split("```yaml\n")[1:]]
+    assert yaml_of(python) == shown
