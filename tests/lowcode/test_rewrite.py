@@ -377,6 +377,18 @@ def test_a_name_changes_with_all_its_uses_and_only_in_its_flow() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", SHOWN)
+def test_a_name_that_is_changed_and_changed_back_leaves_no_trace(text: str) -> None:
+    draft = Draft.read(text, "x.yaml")
+    for path in paths(deepcopy(draft.value())):
+        if path[0] == "flows" and path[-1] == "id" and isinstance(path[-2], int):
+            old = draft.value(path)
+            draft.rename(path[1], old, "some_other_name")
+            assert draft.value(path) == "some_other_name"
+            draft.rename(path[1], "some_other_name", old)
+    assert draft.source.text == text
+
+
 @pytest.mark.parametrize(
     ("flow", "old", "new", "said"),
     [

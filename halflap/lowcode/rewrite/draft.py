@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from halflap.lowcode.rewrite import model, write
+from halflap.lowcode.rewrite.brackets import COMMENT, unfolded
+from halflap.lowcode.rewrite.layout import Layout
 from halflap.lowcode.rewrite.names import renamed
-from halflap.lowcode.rewrite.text import Patch, Text, Unwritable, shifted
-from halflap.lowcode.rewrite.tree import Entry, Node, tree_of
+from halflap.lowcode.rewrite.text import Patch, Unwritable, shifted
+from halflap.lowcode.rewrite.tree import Entry, Node
 from halflap.lowcode.rewrite.write import Writer
 from halflap.lowcode.source import Path, Source, Unreadable, read
 
 BOM = b"\xef\xbb\xbf"
-_COMMENT = re.compile(r"#[^\r\n]*")
 _COMMA = re.compile(r"(?:\s*,)?")
 _HEADER = re.compile(r"[|>][-+0-9]*")
 
@@ -40,19 +41,19 @@ class Draft:
     @property
     def source(self) -> Source:
         """The document as it stands now."""
-        return self._source
+        return self._here.source
 
     def copy(self) -> Draft:
         """Another draft of the document as it stands now."""
-        return Draft(self._source, marked=self._marked)
+        return Draft(self._here.source, marked=self._marked)
 
     def to_bytes(self) -> bytes:
         """The text as it stands now, for the file."""
-        return (BOM if self._marked else b"") + self._source.text.encode()
+        return (BOM if self._marked else b"") + self._here.source.text.encode()
 
     def value(self, path: Path = ()) -> Any:
         """A value, as plain data; `Unwritable` where there is none."""
-        return model.value_at(self._source.data, path, self._refused)
+        return model.value_at(self._here.source.data, path, self._here.refused)
 
     # Edits ------------------------------------------------------------------------------------
 
@@ -79,38 +80,38 @@ class Draft:
         Its comments go with it. `to` may be its own list.
         """
         if to[: len(path)] == path:
-            raise self._refused("a step cannot be moved into itself", to)
+            raise self._here.refused("a step cannot be moved into itself", to)
         self._whole(lambda: self._move(path, to, at))
 
     def rename(self, flow: str, old: str, new: str) -> None:
         """Rename what a flow's steps give a name, with all its uses: an `id`, a variable, an item."""
-        changes = renamed(self._source, flow, old, new)
+        changes = renamed(self._here.source, flow, old, new)
 
         def change() -> None:
             for path, value, as_key in changes:
                 if as_key:
                     self._rename_key(path, value)
                 else:
-                    self._set(path, value, None)
+                    self._reword(path, value)
 
         self._whole(change)
 
     def add_test(self, test: Mapping[str, Any]) -> None:
         """Add a test to the document's own, as the last."""
         value = model.plain(test)
-        at = len(self._source.data.get("tests") or ())
+        at = len(self._here.source.data.get("tests") or ())
         self._whole(lambda: self._insert(("tests",), at, value, self._write.behind(value, 2, "- ")))
 
     # Their parts ------------------------------------------------------------------------------
 
     def _set(self, path: Path, value: Any, after: Any) -> None:
-        if path and self._at(path) is None:
+        if path and self._here.at(path) is None:
             self._add(path, value, after)
             return
         old = self.value(path)
         if model.same(old, value):
             return
-        node = self._at(path)
+        node = self._here.at(path)
         if node is not None and node.kind == "alias":
             self._replace(path, value)
         elif isinstance(old, dict) and isinstance(value, dict) and (old.keys() & value.keys()):
@@ -122,12 +123,12 @@ class Draft:
 
     def _move(self, path: Path, to: Path, at: int) -> None:
         value = self.value(path)
-        if self._in_flow(()):
+        if self._here.in_flow(()):
             lines = self._write.item(value, 0)
         else:
             self._open(path[:-1])
             self._open(to)
-            lines = self._lines(path)
+            lines = self._here.lines(path)
         self._delete(path)
         to, at = model.shifted(path, to, at)
         self._insert(to, at, value, lines)
@@ -159,37 +160,37 @@ class Draft:
     def _add(self, path: Path, value: Any, after: Any) -> None:
         """Add a member."""
         holder, name = path[:-1], path[-1]
-        held, node = self.value(holder), self._at(holder)
+        held, node = self.value(holder), self._here.at(holder)
         if not isinstance(held, dict) or node is None or node.kind != "mapping":
-            raise self._refused("this is no mapping, to which a member could be added", holder)
-        if not node.entries and "#" not in self._text.text[node.start : node.end]:
+            raise self._here.refused("this is no mapping, to which a member could be added", holder)
+        if not node.entries and "#" not in self._here.text.text[node.start : node.end]:
             self._replace(holder, {name: value})
             return
         if not node.entries:
             text = f"{write.key(name, flow=True)}: {write.inline(value)} "
             patch = Patch(node.start + 1, node.start + 1, text)
-            self._apply([patch], model.added(self._source.data, holder, name, value), path)
+            self._apply([patch], model.added(self._here.source.data, holder, name, value), path)
             return
         before = next((each for each in node.entries if each.name == after), node.entries[-1])
         if node.flow:
             text = f", {write.key(name, flow=True)}: {write.inline(value)}"
             patch = Patch(before.value.end, before.value.end, text)
         else:
-            lines = self._write.member(name, value, self._text.column(node.entries[0].start))
-            apart = self._text.apart(node.entries, node.entries.index(before) + 1)
-            patch = self._below(before, lines, apart=apart)
-        wanted = model.added(self._source.data, holder, name, value)
+            lines = self._write.member(name, value, self._here.text.column(node.entries[0].start))
+            apart = self._here.text.apart(node.entries, node.entries.index(before) + 1)
+            patch = self._here.below(before, lines, apart=apart)
+        wanted = model.added(self._here.source.data, holder, name, value)
         self._apply([patch], wanted, path)
 
     def _replace(self, path: Path, value: Any) -> None:
         """Write another value in the place of one."""
-        entry, node = self._entry(path), self._node(path)
-        wanted = model.replaced(self._source.data, path, value)
-        if self._in_flow(path):
+        entry, node = self._here.entry(path), self._here.node(path)
+        wanted = model.replaced(self._here.source.data, path, value)
+        if self._here.in_flow(path):
             text = write.inline(value) if not isinstance(value, str) else self._quoted(value, node)
             self._apply([_inline(entry, node, text)], wanted, path)
             return
-        text, column = self._text, self._text.column(entry.start)
+        text, column = self._here.text, self._here.text.column(entry.start)
         used = entry.marker - text.line_start(entry.start)
         head, below = self._write.placed(value, column, used, node.style)
         below_key = "\n" in text.text[entry.marker : node.start]
@@ -217,7 +218,7 @@ class Draft:
 
     def _beside(self, entry: Entry, node: Node, head: str, below: list[str]) -> list[Patch]:
         """Replace what begins on its key's line; a comment there stays."""
-        text = self._text
+        text = self._here.text
         if node.style in ("|", ">"):
             found = _HEADER.match(text.text, node.start)
             assert found is not None
@@ -229,54 +230,54 @@ class Draft:
 
     def _insert(self, path: Path, at: int, value: Any, lines: Sequence[str]) -> None:
         """Insert an item; `lines` are its text, from the first column on."""
-        node = self._at(path)
+        node = self._here.at(path)
         if node is None or not self.value(path):
             self._begin(path, value, lines)
             return
         if node.kind != "list":
-            raise self._refused("this is no list, into which an item could be inserted", path)
+            raise self._here.refused("this is no list, into which an item could be inserted", path)
         at = max(0, min(at, len(node.entries)))
-        wanted = model.inserted(self._source.data, path, at, value)
-        if node.flow and (self._in_flow(()) or self._goes_inside(node, value)):
+        wanted = model.inserted(self._here.source.data, path, at, value)
+        if node.flow and (self._here.in_flow(()) or self._goes_inside(node, value)):
             self._apply([_among(node, at, write.inline(value))], wanted, path)
             return
         self._open(path)
-        node = self._node(path)
-        column = self._text.column(node.entries[0].start)
+        node = self._here.node(path)
+        column = self._here.text.column(node.entries[0].start)
         lines = shifted(lines, column)
-        apart = self._apart(path, node, at)
+        apart = self._here.apart(path, node, at)
         if at == len(node.entries):
-            patch = self._below(node.entries[-1], lines, apart=apart)
+            patch = self._here.below(node.entries[-1], lines, apart=apart)
         else:
-            patch = self._above(node.entries[at], lines, apart=apart)
+            patch = self._here.above(node.entries[at], lines, apart=apart)
         self._apply([patch], wanted, path)
 
     def _begin(self, path: Path, value: Any, lines: Sequence[str]) -> None:
         """Make a list of one item, where there is none or an empty one."""
-        if self._in_flow(path):
+        if self._here.in_flow(path):
             self._set(path, [value], None)
             return
-        if self._at(path) is None:
+        if self._here.at(path) is None:
             self._add(path, [], None)
         elif self.value(path) is None:
             self._replace(path, [])
-        entry, node = self._entry(path), self._node(path)
-        text = self._text
-        wanted = model.inserted(self._source.data, path, 0, value)
+        entry, node = self._here.entry(path), self._here.node(path)
+        text = self._here.text
+        wanted = model.inserted(self._here.source.data, path, 0, value)
         start = len(text.text[: node.start].rstrip(" "))
-        comments = _COMMENT.findall(text.text[node.start : node.end])
+        comments = COMMENT.findall(text.text[node.start : node.end])
         below = shifted([*comments, *lines], text.column(entry.start) + 2)
         patches = [Patch(max(start, entry.marker), node.end, ""), text.below(node.end, below)]
         self._apply(patches, wanted, path)
 
     def _delete(self, path: Path) -> None:
-        holder = self._node(path[:-1])
-        entry = self._entry(path)
+        holder = self._here.node(path[:-1])
+        entry = self._here.entry(path)
         if len(holder.entries) == 1 and path[:-1] and not self._commented(holder, entry):
             self._replace(path[:-1], [] if holder.kind == "list" else {})
             return
-        wanted = model.deleted(self._source.data, path)
-        text = self._text
+        wanted = model.deleted(self._here.source.data, path)
+        text = self._here.text
         if holder.flow:
             patches = list(self._taken(holder, entry))
         elif text.leads(entry.start):
@@ -290,14 +291,14 @@ class Draft:
 
     def _commented(self, holder: Node, entry: Entry) -> bool:
         """Whether there are comments in braces or brackets beside their only entry."""
-        text = self._text.text
+        text = self._here.text.text
         around = text[holder.start : entry.start] + text[entry.value.end : holder.end]
         return holder.flow and "#" in around
 
     def _taken(self, holder: Node, entry: Entry) -> Iterator[Patch]:
         """Take a member or an item out of braces or brackets; comments between them stay."""
         if len(holder.entries) == 1:
-            found = _COMMA.match(self._text.text, entry.value.end)
+            found = _COMMA.match(self._here.text.text, entry.value.end)
             assert found is not None
             yield Patch(entry.start, found.end(), "")
             return
@@ -308,164 +309,71 @@ class Draft:
             if last
             else (entry.value.end, holder.entries[at + 1].start)
         )
-        between = self._text.text[one:two]
+        between = self._here.text.text[one:two]
         if "#" not in between:
             yield Patch(one, entry.value.end, "") if last else Patch(entry.start, two, "")
             return
-        comma = one + _COMMENT.sub(lambda found: " " * len(found[0]), between).index(",")
+        comma = one + COMMENT.sub(lambda found: " " * len(found[0]), between).index(",")
         yield Patch(comma, comma + 1, "")
         yield Patch(entry.start, entry.value.end, "")
 
+    def _reword(self, path: Path, value: str) -> None:
+        """Write another text in the quotes, or the block, that it had."""
+        node, old = self._here.node(path), self.value(path)
+        raw = self._here.text.text[node.start : node.end]
+        if raw.count(old) != 1:  # it has escapes, or several lines
+            self._replace(path, value)
+            return
+        patch = Patch(node.start, node.end, raw.replace(old, value))
+        self._apply([patch], model.replaced(self._here.source.data, path, value), path)
+
     def _rename_key(self, path: Path, name: str) -> None:
-        entry = self._entry(path)
-        patch = Patch(entry.start, entry.key_end, write.key(name, flow=self._in_flow(path)))
-        self._apply([patch], model.renamed(self._source.data, path, name), path)
+        entry = self._here.entry(path)
+        patch = Patch(entry.start, entry.key_end, write.key(name, flow=self._here.in_flow(path)))
+        self._apply([patch], model.renamed(self._here.source.data, path, name), path)
 
     # Lists in brackets ------------------------------------------------------------------------
 
     def _open(self, path: Path) -> None:
         """Write a list of steps that stands in brackets as a block, and what it stands in."""
         for length in range(1, len(path) + 1):
-            node = self._at(path[:length])
+            node = self._here.at(path[:length])
             if node is not None and node.flow and node.entries:
-                self._unfold(path[:length], node)
-
-    def _unfold(self, path: Path, node: Node) -> None:
-        """Write the members of braces or brackets below each other, each as it stands."""
-        entry, text = self._entry(path), self._text
-        if text.text[node.start] not in "[{":
-            raise self._refused("this has an anchor; write it as a block first", path)
-        compact = self._node(path[:-1]).kind == "list"  # what begins on the line of its dash
-        column = text.column(entry.start) + 2
-        lines: list[str] = []
-        before, comments = node.start + 1, list[str]()
-        for each in node.entries:
-            comments += _COMMENT.findall(text.text[before : each.start])
-            lines += [" " * column + comment for comment in comments]
-            raw = text.text[each.start : max(each.value.end, each.marker)].splitlines()
-            first = f"- {raw[0]}" if node.kind == "list" else raw[0]
-            if node.kind == "mapping" and each.marker == each.key_end:
-                first += ":"
-            deep = column + 2 - min((_indent(line) for line in raw[1:] if line.strip()), default=0)
-            lines += [" " * column + first, *shifted(raw[1:], deep)]
-            before, comments = max(each.value.end, each.marker), []
-        comments = _COMMENT.findall(text.text[before : node.end])
-        lines += [" " * column + comment for comment in comments]
-        compact = compact and not lines[0].lstrip().startswith("#")
-        if compact:
-            head = [lines[0].lstrip(), *lines[1:]]
-            rest = text.text[node.end : text.line_end(node.end)].strip()
-            patches = [Patch(node.start, node.end, text.joined(head))]
-            if rest:  # a comment behind the braces goes to the line of the first member
-                patches = [
-                    Patch(
-                        node.start,
-                        text.line_end(node.end),
-                        text.joined([f"{head[0]} {rest}", *head[1:]]),
-                    )
-                ]
-        else:
-            start = max(entry.marker, len(text.text[: node.start].rstrip(" \r\n")))
-            patches = [Patch(start, node.end, ""), text.below(node.end, lines)]
-        self._apply(patches, self._source.data, path)
-
-    # Lines ------------------------------------------------------------------------------------
-
-    def _lines(self, path: Path) -> list[str]:
-        """The text of an item of a block, with its comments, from the first column on."""
-        entry, text = self._entry(path), self._text
-        start = text.first(entry) if text.leads(entry.start) else entry.start
-        lines = text.text[start : text.last(entry)].splitlines()
-        column = text.column(entry.start)
-        if start == entry.start:
-            lines[0] = " " * column + lines[0]
-        return shifted(lines, -column)
-
-    def _below(self, entry: Entry, lines: Sequence[str], *, apart: bool) -> Patch:
-        """Lines after an entry."""
-        return self._text.below(self._text.last(entry), [*([""] if apart else []), *lines])
-
-    def _above(self, entry: Entry, lines: Sequence[str], *, apart: bool) -> Patch:
-        """Lines before an entry, and the comments that belong to it."""
-        text = self._text
-        lines = [*lines, *([""] if apart else [])]
-        if text.leads(entry.start):
-            start = text.first(entry)
-            return Patch(start, start, text.joined([*lines, ""]))
-        indent = " " * text.column(entry.start)
-        return Patch(entry.start, entry.start, text.joined([*lines, indent]).lstrip(" "))
-
-    def _apart(self, path: Path, node: Node, at: int) -> bool:
-        """Whether a new item is set apart by a blank line; a second test, as the whole document is."""
-        if path == ("tests",) and len(node.entries) == 1:
-            assert self._root is not None
-            return self._text.apart(self._root.entries, len(self._root.entries))
-        return self._text.apart(node.entries, at)
+                patches = unfolded(self._here, path[:length], node)
+                self._apply(patches, self._here.source.data, path)
 
     def _quoted(self, value: str, node: Node) -> str:
         return write.scalar(
             value, flow=True, style=node.style if node.style in ("'", '"') else None
         )
 
-    # The tree ---------------------------------------------------------------------------------
-
-    def _at(self, path: Path) -> Node | None:
-        """The place of a value, where there is one of its own."""
-        node = self._root
-        for name in path:
-            if node is None:
-                return None
-            if node.kind == "alias":
-                raise self._refused("this is written elsewhere (*…); write it out first", path)
-            found = (each.value for each in node.entries if _is(each.name, name))
-            node = next(found, None)
-        return node
-
-    def _node(self, path: Path) -> Node:
-        node = self._at(path)
-        if node is None:
-            raise self._refused(f"there is no {'.'.join(map(str, path)) or 'document'} here", path)
-        return node
-
-    def _entry(self, path: Path) -> Entry:
-        if not path:
-            raise self._refused("the whole document cannot be replaced; set its members", path)
-        self._node(path)
-        holder = self._node(path[:-1])
-        return next(each for each in holder.entries if _is(each.name, path[-1]))
-
-    def _in_flow(self, path: Path) -> bool:
-        """Whether a value stands in braces or brackets; of `()`, whether the document does."""
-        nodes = (self._at(path[:length]) for length in range(max(1, len(path))))
-        return any(each is not None and each.flow for each in nodes)
-
     def _goes_inside(self, node: Node, value: Any) -> bool:
         """Whether an item is put into brackets: it is no step, and short."""
-        column = self._text.column(node.end)
+        column = self._here.text.column(node.end)
         return not write.is_step(value) and write.fits(value, column)
 
     # Applying ---------------------------------------------------------------------------------
 
     def _apply(self, patches: Iterable[Patch], wanted: Any, path: Path) -> None:
-        text = self._text.patched(patches)
+        text = self._here.text.patched(patches)
         try:
-            source = read(text, self._source.file)
+            source = read(text, self._here.source.file)
         except Unreadable as error:
-            raise self._refused(
+            raise self._here.refused(
                 f"this cannot be written as it stands ({error.said})", path
             ) from error
         if not model.same(source.data, wanted):
-            raise self._refused("this cannot be written as it stands; edit the text by hand", path)
+            raise self._here.refused(
+                "this cannot be written as it stands; edit the text by hand", path
+            )
         self._take(source)
 
     def _take(self, source: Source) -> None:
-        self._source = source
-        self._text = Text(source.text)
-        self._root = tree_of(source.text, source.data)
+        self._here = Layout(source)
 
     def _whole(self, edit: Callable[[], None]) -> None:
         """All of an edit, or nothing of it."""
-        before = self._source
+        before = self._here.source
         for blocks in (True, False):  # what would swallow the comment below it is written in quotes
             self._write = Writer(blocks=blocks)
             try:
@@ -476,18 +384,6 @@ class Draft:
                     raise
             else:
                 return
-
-    def _refused(self, said: str, path: Path) -> Unwritable:
-        return Unwritable(said, where=self._source.at(path))
-
-
-def _is(one: Any, other: Any) -> bool:
-    """Whether two keys are one: true is not 1."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
 
 
 def _inline(entry: Entry, node: Node, text: str) -> Patch:

@@ -1,0 +1,96 @@
+"""A document as it stands between two edits: its text, and where in it each value is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from halflap.lowcode.rewrite.text import Patch, Text, Unwritable, shifted
+from halflap.lowcode.rewrite.tree import Entry, Node, tree_of
+from halflap.lowcode.source import Path, Source
+
+
+class Layout:
+    """Finds values by their paths, and the lines that they take."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.text = Text(source.text)
+
+    @cached_property
+    def root(self) -> Node | None:
+        """The places of all values, found once they are asked for."""
+        return tree_of(self.source.text, self.source.data)
+
+    def refused(self, said: str, path: Path) -> Unwritable:
+        """An edit that cannot be made, with its place."""
+        return Unwritable(said, where=self.source.at(path))
+
+    def lines(self, path: Path) -> list[str]:
+        """The text of an item of a block, with its comments, from the first column on."""
+        entry, text = self.entry(path), self.text
+        start = text.first(entry) if text.leads(entry.start) else entry.start
+        lines = text.text[start : text.last(entry)].splitlines()
+        column = text.column(entry.start)
+        if start == entry.start:
+            lines[0] = " " * column + lines[0]
+        return shifted(lines, -column)
+
+    def below(self, entry: Entry, lines: Sequence[str], *, apart: bool) -> Patch:
+        """Lines after an entry."""
+        return self.text.below(self.text.last(entry), [*([""] if apart else []), *lines])
+
+    def above(self, entry: Entry, lines: Sequence[str], *, apart: bool) -> Patch:
+        """Lines before an entry, and the comments that belong to it."""
+        text = self.text
+        lines = [*lines, *([""] if apart else [])]
+        if text.leads(entry.start):
+            start = text.first(entry)
+            return Patch(start, start, text.joined([*lines, ""]))
+        indent = " " * text.column(entry.start)
+        return Patch(entry.start, entry.start, text.joined([*lines, indent]).lstrip(" "))
+
+    def apart(self, path: Path, node: Node, at: int) -> bool:
+        """Whether a new item is set apart by a blank line; a second test, as the whole document is."""
+        if path == ("tests",) and len(node.entries) == 1:
+            assert self.root is not None
+            return self.text.apart(self.root.entries, len(self.root.entries))
+        return self.text.apart(node.entries, at)
+
+    def at(self, path: Path) -> Node | None:
+        """The place of a value, where there is one of its own."""
+        node = self.root
+        for name in path:
+            if node is None:
+                return None
+            if node.kind == "alias":
+                raise self.refused("this is written elsewhere (*…); write it out first", path)
+            found = (each.value for each in node.entries if _is(each.name, name))
+            node = next(found, None)
+        return node
+
+    def node(self, path: Path) -> Node:
+        """The place of a value, which has to be there."""
+        node = self.at(path)
+        if node is None:
+            raise self.refused(f"there is no {'.'.join(map(str, path)) or 'document'} here", path)
+        return node
+
+    def entry(self, path: Path) -> Entry:
+        """The member or item that holds a value."""
+        if not path:
+            raise self.refused("the whole document cannot be replaced; set its members", path)
+        self.node(path)
+        holder = self.node(path[:-1])
+        return next(each for each in holder.entries if _is(each.name, path[-1]))
+
+    def in_flow(self, path: Path) -> bool:
+        """Whether a value stands in braces or brackets; of `()`, whether the document does."""
+        nodes = (self.at(path[:length]) for length in range(max(1, len(path))))
+        return any(each is not None and each.flow for each in nodes)
+
+
+def _is(one: Any, other: Any) -> bool:
+    """Whether two keys are one: true is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
