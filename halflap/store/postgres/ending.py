@@ -62,7 +62,9 @@ DISMISS: Mapping[Into, bytes] = {
     "history": (DISMISSED + INTO["history"] + "RETURNING id").encode(),
     "apart": (DISMISSED + INTO["apart"]).encode(),
 }
-CLASSED = "SELECT id FROM {place} JOIN retained USING (instance) WHERE id = ANY(%s)"
+# Who keeps nothing in its own way asks once whether anybody does, not for every row.
+HAS_CLASS = """CASE WHEN EXISTS (SELECT FROM retained)
+    THEN (SELECT true FROM retained WHERE retained.instance = {of}.instance) END IS NOT NULL"""
 STEPS = "SELECT execution, path, seq, status, data FROM steps WHERE execution = ANY(%s)"
 LINES = """
 SELECT execution, number, data FROM logs WHERE execution = ANY(%s) ORDER BY execution, number
@@ -125,8 +127,8 @@ async def apart(
     """Those whose parts may go before the whole: all, or what is in a retention class of its own."""
     if all_apart:
         return executions
-    sql = CLASSED.format(place=place).encode()
-    cursor = await connection.execute(sql, (Texts(executions),), binary=True)
+    sql = f"SELECT id FROM {place} WHERE id = ANY(%s) AND {HAS_CLASS.format(of=place)}"  # noqa: S608
+    cursor = await connection.execute(sql.encode(), (Texts(executions),), binary=True)
     return {row[0] for row in await cursor.fetchall()}
 
 
