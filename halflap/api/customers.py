@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from halflap.api.asking import ExactRoute, Ops, for_customers
+from halflap.api.asking import ExactRoute, Ops, Wait, for_customers
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
 from halflap.api.view import (
@@ -89,10 +89,18 @@ async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
 
 
 @router.post("/{customer}/erasure")
-async def erase_customer(customer: str, draft: ErasureDraft, operations: Ops) -> ErasureView:
-    """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there."""
+async def erase_customer(
+    customer: str, draft: ErasureDraft, operations: Ops, response: Response, wait: Wait = 600
+) -> ErasureView:
+    """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there.
+
+    Where that takes longer than `wait`, the answer is 202, and `left` says how much there is still:
+    ask again.
+    """
     found = await operations.catalogue.customers.get(customer)
-    return ErasureView(**asdict(await operations.erasure.erase(found.id, draft.by)))
+    done = await operations.erasure.erase(found.id, draft.by, wait)
+    response.status_code = 202 if done.left else 200
+    return ErasureView(**asdict(done))
 
 
 @router.delete("/{customer}", status_code=204)

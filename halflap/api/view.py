@@ -258,13 +258,18 @@ class ErasureDraft(Input):
 
 
 class ErasureView(View):
-    """What is, or was, of a customer; `before` says what has to be done first."""
+    """What there is, or was, of a customer; `before` says what has to be done first.
+
+    `left` is how many of these are there still, the customer itself being one: while it is not 0,
+    ask again.
+    """
 
     customer: str
     instances: int
     connections: int
     executions: int
     blobs: int
+    left: int
     before: list[str]
 
 

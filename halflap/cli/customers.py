@@ -17,6 +17,10 @@ from halflap.cli.retention import changed as changed_days
 from halflap.cli.retention import retention_options, retention_table
 from halflap.model import Retention
 
+ERASED = ("executions", "instances", "connections", "blobs")
+TOLD_EVERY = 2.0
+"""After how many seconds it is said again how far an erasure has come."""
+
 
 @click.group("customers", cls=Group)
 def customers() -> None:
@@ -192,12 +196,14 @@ async def erase_customer(
             err=True,
         )
     if not dry_run:
-        plan = await api.post(place, {"by": by})
+        while (plan := await api.post(place, {"by": by}, wait=TOLD_EVERY))["left"]:
+            total = sum(plan[what] for what in ERASED) + 1
+            output.progress((f"{total - plan['left']:,} of {total:,} …", "dim"))
     if output.json:
         output.emit({**plan, "erased": not dry_run})
         return
     output.line("would erase " if dry_run else "erased ", (found["name"], "bold"))
-    for what in ("executions", "instances", "connections", "blobs"):
+    for what in ERASED:
         output.line(f"  {plan[what]:,} {what}")
     for each in plan["before"]:
         output.line(("  first: ", "yellow"), each)

@@ -219,6 +219,7 @@ class Host:
 
     async def _boot(self) -> None:
         if self.role.runs:
+            await self.operations.erasure.resume()
             await self.crew.start()
 
     async def _listen(self, ready: Callable[[int], object] | None) -> None:

@@ -15,25 +15,42 @@ from halflap.store.sqlite import Database as File
 NOTED = "erased:"
 
 
-async def note_erased(
+async def begin(
     database: Database, customer: str, at: Micros, by: str, counts: Mapping[str, int]
-) -> None:
-    """Keep that a customer was erased: when, by whom, and how much that was; its limits go."""
-    value = msgspec.json.encode({"at": at, "by": by, "counts": counts}).decode()
+) -> dict[str, int]:
+    """Note that a customer is being erased, by whom, and how much there is of it.
+
+    Returns how much that was: of an erasure that is gone on with, as it began.
+    """
+    name = f"{NOTED}{customer}"
+    value = _text({"begun_at": at, "at": None, "by": by, "counts": dict(counts)})
+
+    def job(connection: Connection) -> str:
+        connection.execute(
+            "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+            (name, value),
+        )
+        row = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0]
+
+    return msgspec.json.decode(await database.write(job))["counts"]
+
+
+async def end(database: Database, customer: str, at: Micros) -> None:
+    """Note when the last of a customer was erased; its limits go."""
+    note = _text({**(await erased(database))[customer], "at": at})
 
     def job(connection: Connection) -> None:
         connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
-        # Of an erasure that is gone on with, the first note counts all that there was.
         connection.execute(
-            "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
-            (f"{NOTED}{customer}", value),
+            "UPDATE settings SET value = ? WHERE name = ?", (note, f"{NOTED}{customer}")
         )
 
     await database.write(job)
 
 
 async def erased(database: Database) -> dict[str, dict[str, Any]]:
-    """The notes of all erased customers, by their ids."""
+    """The notes of all erased customers, by their ids; `at` is None of one that is not at its end."""
     sql = "SELECT name, value FROM settings WHERE name >= ? AND name < ?"
     rows = await database.read(lambda c: c.execute(sql, (NOTED, "erased;")).fetchall())
     return {name.removeprefix(NOTED): msgspec.json.decode(value) for name, value in rows}
@@ -52,3 +69,7 @@ async def compact(database: Database) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     await database.alone(job)
+
+
+def _text(note: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(note).decode()

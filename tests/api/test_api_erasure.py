@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from halflap.api.operations import erasure
 from halflap.errors import StoreError
-from halflap.store.erasing import erased
+from halflap.store import erasing
 
 CANARY = "canary-4711"
 LARGE = "x" * 100_000
@@ -53,7 +54,7 @@ async def test_nothing_of_it_is_left(world: Any, customer: str):
     assert done.status == 200, done.body
     assert found(folder) == []
     assert (await world.api("GET", f"/api/customers/{customer}")).status == 404
-    left = (await erased(world.host.store.database))[customer]
+    left = (await erasing.erased(world.host.store.database))[customer]
     assert left["by"] == "Ada"
     assert left["counts"]["executions"] == done.json["executions"]
     assert left["at"] > 0
@@ -65,15 +66,60 @@ async def test_one_that_was_cut_off_goes_on(
     await disable(world)
     payloads = world.host.store.payloads
 
-    async def ended(_: str) -> int:
+    async def ended(_: str, limit: int) -> int:
         raise StoreError("the process ended here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(payloads, "erase_all", ended)
+        patch.setattr(payloads, "erase_blobs", ended)
         cut = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
     assert cut.status == 503
 
     done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
 
     assert done.status == 200, done.body
+    assert found(world.host.settings.dir) == []
+
+
+async def test_it_says_how_much_is_left_and_goes_on_when_asked_again(
+    world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(erasure, "AT_ONCE", 1)
+    await disable(world)
+    plan = (await world.api("GET", f"/api/customers/{customer}/erasure")).json
+    counts = {each: plan[each] for each in ("instances", "connections", "executions", "blobs")}
+
+    said: list[tuple[int, int]] = []
+    for _ in range(plan["left"] + 1):
+        path = f"/api/customers/{customer}/erasure"
+        answer = await world.api("POST", path, json={}, wait=0)
+        said.append((answer.status, answer.json["left"]))
+        assert {each: answer.json[each] for each in counts} == counts
+        if not answer.json["left"]:
+            break
+
+    left = [each for _, each in said]
+    assert left == sorted(left, reverse=True)
+    assert len(left) > counts["executions"]
+    assert [status for status, _ in said] == [202] * (len(said) - 1) + [200]
+    assert found(world.host.settings.dir) == []
+    assert (await world.api("GET", f"/api/customers/{customer}")).status == 404
+
+
+async def test_one_that_was_killed_at_its_very_end_is_finished_at_the_next_start(
+    world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
+):
+    await disable(world)
+
+    async def ended(_: Any) -> None:
+        raise StoreError("the process ended here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "compact", ended)
+        cut = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+    assert cut.status == 503
+    assert (await erasing.erased(world.host.store.database))[customer]["at"] is None
+
+    await world.host.operations.erasure.resume()
+
+    assert (await erasing.erased(world.host.store.database))[customer]["at"] > 0
     assert found(world.host.settings.dir) == []

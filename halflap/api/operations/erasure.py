@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 from halflap.api.operations.needs import Deployer
-from halflap.errors import Conflict
+from halflap.errors import Conflict, NotFound
 from halflap.model import Clock
-from halflap.store.erasing import compact, note_erased
+from halflap.store import erasing
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 
@@ -18,13 +20,17 @@ REMOVABLE = ("configured", "disabled")
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What is, or was, of a customer; `before` says what has to be done first."""
+    """What there is, or was as it began, of a customer; `before` is what has to be done first.
+
+    left: how many of these are there still; the customer itself is one.
+    """
 
     customer: str
     instances: int
     connections: int
     executions: int
     blobs: int
+    left: int
     before: Sequence[str] = field(default=())
 
 
@@ -45,38 +51,74 @@ class Erasure:
             for each in instances
             if each.state not in REMOVABLE
         ]
-        counts = await journal.count(Filter(customer=customer))
-        if counts.get("running"):
-            before.append(f"wait for {counts['running']} running executions, or cancel them")
+        states = await journal.count(Filter(customer=customer))
+        if states.get("running"):
+            before.append(f"wait for {states['running']} running executions, or cancel them")
         payloads = self._store.payloads
-        return Erased(
-            customer,
-            len(instances),
-            len(await catalogue.connections.list(customer)),
-            sum(counts.values()),
-            0 if payloads is None else await payloads.blobs_of(customer),
-            before,
-        )
+        counts = {
+            "instances": len(instances),
+            "connections": len(await catalogue.connections.list(customer)),
+            "executions": sum(states.values()),
+            "blobs": 0 if payloads is None else await payloads.blobs_of(customer),
+        }
+        return Erased(customer, **counts, left=sum(counts.values()) + 1, before=before)
 
-    async def erase(self, customer: str, by: str) -> Erased:
-        """Erase a customer; `Conflict` where something has to be done first."""
-        catalogue, journal = self._store.catalogue, self._store.journal
+    async def erase(self, customer: str, by: str, within: float) -> Erased:
+        """Erase a customer, or what can be of it in so many seconds; ask again while any is left.
+
+        `Conflict` where something has to be done first.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
         plan = await self.plan(customer)
         if plan.before:
             raise Conflict("do this first: " + "; ".join(plan.before), key=customer)
+        there = {
+            "instances": plan.instances,
+            "connections": plan.connections,
+            "executions": plan.executions,
+            "blobs": plan.blobs,
+        }
+        was = await erasing.begin(self._store.database, customer, self._clock(), by, there)
+        async with aclosing(self._pieces(customer)) as pieces:
+            async for _ in pieces:
+                if loop.time() >= until:
+                    return replace(await self.plan(customer), **was)
+        return replace(plan, **was, left=0)
+
+    async def _pieces(self, customer: str) -> AsyncGenerator[None]:
+        """Erase piece by piece: between two, one may stop, or be killed, and begin again.
+
+        The customer itself goes last, so that what was not erased is always found.
+        """
+        catalogue, journal = self._store.catalogue, self._store.journal
         instances = {each.id for each in await catalogue.instances.list(customer=customer)}
         for each in sorted({*instances, *await journal.instances_of(customer)}):
             while await journal.erase(each, AT_ONCE):
-                pass
-        if self._store.payloads is not None:
-            await self._store.payloads.erase_all(customer)
+                yield
+        if (payloads := self._store.payloads) is not None:
+            while await payloads.erase_blobs(customer, AT_ONCE):
+                yield
         for each in instances:
             await self._deployer.remove(each)
         for each in await catalogue.connections.list(customer):
             await catalogue.connections.remove(each.id)
-        counts = {"instances": plan.instances, "connections": plan.connections}
-        counts |= {"executions": plan.executions, "blobs": plan.blobs}
-        await note_erased(self._store.database, customer, self._clock(), by, counts)
         await self._deployer.remove_customer(customer)
-        await compact(self._store.database)
-        return plan
+        await self._finish(customer)
+
+    async def _finish(self, customer: str) -> None:
+        await erasing.compact(self._store.database)
+        await erasing.end(self._store.database, customer, self._clock())
+
+    async def resume(self) -> None:
+        """Finish what an earlier process could not: its customer is gone, so nobody can ask for it."""
+        for customer, note in (await erasing.erased(self._store.database)).items():
+            if note["at"] is None and not await self._is_there(customer):
+                await self._finish(customer)
+
+    async def _is_there(self, customer: str) -> bool:
+        try:
+            await self._store.catalogue.customers.get(customer)
+        except NotFound:
+            return False
+        return True

@@ -255,16 +255,19 @@ class Payloads:
         """How many blobs a customer has."""
         return await self._register.count(customer)
 
-    async def erase_all(self, customer: str) -> int:
-        """Remove all blobs of a customer, known or not; returns how many."""
-        gone = 0
-        while keys := await self._register.of_customer(customer, SWEPT_AT_ONCE):
+    async def erase_blobs(self, customer: str, limit: int) -> int:
+        """Remove up to `limit` blobs of a customer, known or not; returns how many."""
+        if keys := await self._register.of_customer(customer, limit):
             await self.blobs.delete(keys)
             await self._register.forget(keys)
-            gone += len(keys)
-        left = [each async for each in self.blobs.keys(customer)]
-        await self.blobs.delete(left)
-        return gone + len(left)
+            return len(keys)
+        unknown: list[str] = []
+        async for each in self.blobs.keys(customer):
+            unknown.append(each)
+            if len(unknown) == limit:
+                break
+        await self.blobs.delete(unknown)
+        return len(unknown)
 
     # -- how ------------------------------------------------------------------------------------
 
