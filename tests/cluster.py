@@ -63,14 +63,15 @@ def server() -> str:
     return started()
 
 
-def started() -> str:
-    """Start a server; its URL. It is stopped at the end."""
+def started(*settings: str) -> str:
+    """Start a server, with settings as `name=value`; its URL. It is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
     if user := other_user():
         shutil.chown(folder, user)
     data = folder / "data"
     initialise(data, "-N")
     command = [find_programs() / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
+    command += [each for name in settings for each in ("-c", name)]
     with (folder / "log").open("w") as log:
         running = subprocess.Popen(command, user=other_user(), stdout=log, stderr=log, cwd="/")
     atexit.register(stop, running, folder)

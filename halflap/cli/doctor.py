@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -145,7 +146,8 @@ async def database(settings: Settings) -> list[Check]:
         mend = "install it with: pip install 'halflap[postgresql]'"
         return [Check("store", "fail", f"psycopg is missing: {error}", mend)]
     vault = Vault.from_text(settings.keys) if settings.keys else None
-    found = await anyio.to_thread.run_sync(examine, settings.store, vault)
+    look = partial(examine, settings.store, vault, kept=settings.retention)
+    found = await anyio.to_thread.run_sync(look)
     there = await anyio.to_thread.run_sync(hosts, settings.store)
     checks = [Check(each.name, each.state, each.said, each.mend) for each in found]
     return [*checks, blobs(settings.blobs, there | {socket.gethostname()})]

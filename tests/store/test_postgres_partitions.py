@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
-from halflap.model import Event, FlowKey, Start, new_id
+import psycopg
+import pytest
+
+from halflap.model import Event, FlowKey, Retention, Start, new_id
 from halflap.store.classes import DAY
 from halflap.store.postgres.database import Database
+from halflap.store.postgres.examination import examine
+from halflap.store.postgres.history import ONE
 from halflap.store.postgres.journal import PostgresJournal
-from halflap.store.postgres.partitions import Partitions
-from halflap.store.postgres.slots import CLASSES
+from halflap.store.postgres.migrate import migrate
+from halflap.store.postgres.partitions import ATTACH, CREATE, Partitions
+from halflap.store.postgres.schema import MIGRATIONS
+from halflap.store.postgres.slots import CLASSES, Leaf
+from tests.cluster import started
 from tests.journals import in_postgres, postgres_url
 
 
@@ -44,3 +53,38 @@ async def test_what_ended_into_a_table_that_was_made_meanwhile_is_looked_for_aga
         assert await journal.execution(id) is not None
         assert await journal.event(id) == event
         assert looks == 4
+
+
+def locks(url: str, kept: Retention) -> tuple[str, str]:
+    """What the doctor says of the room for locks."""
+    [found] = [each for each in examine(url, None, kept=kept) if each.name == "locks"]
+    return found.state, found.mend
+
+
+def test_the_doctor_says_where_there_will_be_no_room_for_locks():
+    url = postgres_url()  # of a server with 64 × 200
+    assert locks(url, Retention(60)) == ("ok", "")
+    state, mend = locks(url, Retention(3_650))
+    assert state == "warn"
+    assert "max_locks_per_transaction to 512" in mend
+
+
+def test_a_server_that_it_warns_of_is_too_small():
+    days = 60
+    url = started("max_connections=25", "max_locks_per_transaction=10")
+    with psycopg.connect(url, autocommit=True) as connection:
+        migrate(connection, MIGRATIONS, clock=lambda: 0)
+        assert locks(url, Retention(2))[0] == "ok"
+        assert locks(url, Retention(days))[0] == "warn"
+        for day in range(days):
+            leaf = Leaf(day * CLASSES, None)
+            connection.execute((CREATE + ATTACH).format(leaf=leaf).encode())
+    with contextlib.ExitStack() as looking:
+
+        def look(times: int) -> None:
+            for _ in range(times):
+                connection = looking.enter_context(psycopg.connect(url))
+                connection.execute(ONE.encode(), {"id": "exe_1", "since": 0})
+
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            look(20)

@@ -11,10 +11,13 @@ from typing import Any, Literal
 import psycopg
 
 from halflap.errors import StoreError
-from halflap.store import canary
+from halflap.model import PARTS, Retention
+from halflap.store import canary, classes
 from halflap.store.postgres import guard
+from halflap.store.postgres.database import CONNECTIONS
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.jobs import OLDEST, Link, connect
+from halflap.store.postgres.partitions import AHEAD
 from halflap.store.postgres.upgrading import standing
 from halflap.store.vault import Vault
 
@@ -42,6 +45,15 @@ SELECT least(
             FROM pg_roles r WHERE rolname = current_user AND rolconnlimit >= 0)
     ), current_setting('max_connections')
 """
+BESIDE = AHEAD + 2
+"""Of how many days there are tables beside those for which they are kept: past and to come."""
+LOCKS = """
+SELECT current_setting('max_locks_per_transaction')::bigint,
+    current_setting('max_connections')::bigint
+        + current_setting('max_prepared_transactions')::bigint,
+    (SELECT 1 + count(*) FROM pg_index WHERE indrelid = to_regclass('history')),
+    (SELECT 1 + count(*) FROM pg_index WHERE indrelid = to_regclass('parts'))
+"""
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 # A record in the log, and nothing else: its commit waits for the disk as any other does.
 PROBE = "SELECT pg_logical_emit_message(true, 'halflap', 'doctor')"
@@ -57,8 +69,17 @@ class Finding:
     mend: str = ""
 
 
-def examine(url: str, vault: Vault | None, now: Callable[[], float] = time.time) -> list[Finding]:
-    """Look at the server at a URL, and at the store there if there is one; changes nothing."""
+def examine(
+    url: str,
+    vault: Vault | None,
+    now: Callable[[], float] = time.time,
+    *,
+    kept: Retention = Retention(30),  # noqa: B008
+) -> list[Finding]:
+    """Look at the server at a URL, and at the store there if there is one; changes nothing.
+
+    kept: for how long what has ended is kept where nobody says otherwise.
+    """
     place = "the database"
     try:
         place = where(url)
@@ -70,7 +91,7 @@ def examine(url: str, vault: Vault | None, now: Callable[[], float] = time.time)
         return [Finding("store", "fail", told, "start it, or mend HALFLAP_STORE")]
     with connection:
         try:
-            return list(_findings(connection, place, vault, now))
+            return list(_findings(connection, place, vault, now, kept))
         except psycopg.Error as error:
             return [Finding("store", "fail", str(explain(error, place)), "look at its log")]
 
@@ -89,6 +110,7 @@ def _findings(
     place: str,
     vault: Vault | None,
     now: Callable[[], float],
+    kept: Retention,
 ) -> Iterator[Finding]:
     row = connection.execute(SETTINGS).fetchone()
     assert row is not None
@@ -106,6 +128,7 @@ def _findings(
     if made:
         yield _key(connection, vault)
         yield _guard(connection)
+        yield _locks(connection, kept)
         yield from _processes(connection)
 
 
@@ -210,6 +233,25 @@ def _room(connection: psycopg.Connection[Any]) -> Finding:
         mend = "raise max_connections (or the limit of this user or database) and restart it"
         return Finding("connections", "fail" if left < OF_A_PROCESS else "warn", said, mend)
     return Finding("connections", "ok", said)
+
+
+def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
+    """Whether there is room for the locks on the history's tables, once all its days are there."""
+    row = connection.execute(LOCKS).fetchone()
+    assert row is not None
+    each, slots, of_history, of_parts = row
+    held = classes.merged(connection.execute(classes.ALL.encode()).fetchall(), kept)
+    history = of_history * sum((of.execution or 0) + BESIDE for of in held.values())
+    days = [(of.days(part) or 0) + BESIDE for of in held.values() for part in PARTS]
+    processes = max(len(standing(connection).processes), 1)
+    # There is room for each thing once, and for twice as many that somebody has one of them.
+    wanted = max(history + of_parts * sum(days), history * CONNECTIONS * processes // 2)
+    said = f"who looks at the history holds up to {history:,} locks; max_locks_per_transaction is {each}"
+    if wanted <= each * slots:
+        return Finding("locks", "ok", said)
+    enough = -(-wanted // slots // 64) * 64
+    mend = f"set max_locks_per_transaction to {enough} and restart it, or keep things for less long"
+    return Finding("locks", "warn", said, mend)
 
 
 def _guard(connection: psycopg.Connection[Any]) -> Finding:
