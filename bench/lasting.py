@@ -140,9 +140,13 @@ def idle(keeper: Keeper, *, quick: bool) -> Figures:
 
 
 def yaml(keeper: Keeper, *, quick: bool) -> Figures:
-    """W2 written in YAML and in Python, in turn."""
+    """W2 written in Python, in YAML, and in YAML with a code step, in turn."""
     rounds, load = (1, 1.0) if quick else (ROUNDS, 4.0)
-    kinds = {"python": W2, "yaml": replace(W2, module="forward.yaml")}
+    kinds = {
+        "python": W2,
+        "yaml": replace(W2, module="forward.yaml"),
+        "code": replace(W2, module="coded.yaml"),
+    }
     found: dict[str, list[Figures]] = {name: [] for name in kinds}
     with started("bench.destination") as (_, destination):
         for _ in range(rounds):

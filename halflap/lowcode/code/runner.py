@@ -16,7 +16,7 @@ from halflap.lowcode.code.worker.limits import Limits
 from halflap.sdk.context import SETTLED, Settled
 
 WORKERS = min(max(2 * (os.cpu_count() or 1), 4), 32)
-"""Twice the processors, as one customer has a half at most; each takes about 30 MB."""
+"""Twice the processors, as one customer has a half at most; each takes 17 MB of its own."""
 
 
 def nothing(text: str, line: int) -> None:
