@@ -14,6 +14,7 @@ import pytest
 
 from halflap.lowcode import Components, build, read
 from halflap.testing import report
+from halflap.testing.collect import documents
 from halflap.testing.coverage import Coverage, Covered, Mark, covered
 from halflap.testing.document import open_document, run_test
 
@@ -65,6 +66,18 @@ flows:
     trigger: webhook.request
     steps: [{log: x}, {stop: true}]
 tests:
+"""
+HALF = """\
+name: half
+flows:
+  main:
+    trigger: webhook.request
+    steps:
+      - if: =event.more
+        then: [{log: more}]
+        else: [{stop: true}]
+      - log: last
+tests: [{name: one, flow: main, event: {}}]
 """
 ONE = {"n": 1, "kind": "a", "items": [2]}
 MANY = {"n": 2, "kind": "b", "items": [1, 3]}
@@ -147,6 +160,44 @@ async def test_what_several_processes_ran_is_one_report(tmp_path: Path) -> None:
 def test_a_document_whose_tests_did_not_run_is_left_out_and_one_without_tests_is_not() -> None:
     kept = Covered("a.yaml", 0, 0, ())
     assert report.together([Covered("b.yaml", 2, 0, ()), kept]) == [kept]
+
+
+class Terminal:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def section(self, text: str) -> None:
+        self.lines.append(text)
+
+    def line(self, text: str, **_: Any) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(("least", "ends"), [(0, 0), (57, 0), (58, 1)])
+async def test_where_too_little_ran_the_run_fails_and_says_so(
+    tmp_path: Path, least: int, ends: int
+) -> None:
+    path = tmp_path / "half.yaml"
+    path.write_text(HALF, encoding="utf-8")
+    opened = open_document(path)
+    await run_test(opened, 0)
+    config: Any = SimpleNamespace(
+        stash=pytest.Stash(),
+        getoption={"--halflap-coverage": None, "--halflap-coverage-min": least}.get,
+    )
+    documents(config).append(opened)
+    session: Any = SimpleNamespace(config=config, exitstatus=pytest.ExitCode.OK)
+    report.pytest_sessionfinish(session)
+    assert session.exitstatus == ends
+    terminal = Terminal()
+    report.pytest_terminal_summary(terminal, config)
+    said = ["half.yaml: 57 % of it ran, and 58 % has to"] if ends else []
+    assert terminal.lines[1:] == [
+        "half.yaml: 57 % (4 of 7)",
+        "  half.yaml:7: `then` never ran",
+        "  half.yaml:9: `log` never ran",
+        *said,
+    ]
 
 
 # In production -------------------------------------------------------------------------------
