@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from textwrap import indent
+from typing import Annotated
 
 import pytest
+from pydantic import BeforeValidator, Field
 
+from halflap import Component, Model
 from halflap.lowcode import Components
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import RULES, Shapes, lint_text, read_components
@@ -71,6 +74,59 @@ CASES = {
         "HF104", "- {action: acme.find_account, with: {external_id: «=event.a * 2}}",
         "is a text, and this gives a number; use $string()",
         "- {action: acme.find_account, with: {external_id: =$string(event.a * 2)}}",
+    ),
+    "a field of another type": (
+        "HF104", "- {id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}\n"
+        "- {action: acme.get_account, with: {id: «=stock.quantity}}",
+        "the input id is a text, and this gives a whole number; use $string()",
+        "- {id: stock, action: acme.add_stock, with: {item: a, quantity: 1}}\n"
+        "- {action: acme.get_account, with: {id: =stock.item}}",
+    ),
+    "a list for one": (
+        "HF104", "- {id: hooks, action: acme.list_webhooks}\n"
+        "- {action: acme.delete_webhook, with: {id: «=hooks}}",
+        "is a text, and this gives a list of objects with",
+        "- {id: hooks, action: acme.list_webhooks}\n"
+        '- {action: acme.delete_webhook, with: {id: "=hooks[0].id"}}',
+    ),
+    "an object for a text": (
+        "HF104", "- {action: acme.get_account, with: {id: «{a: =event.x}}}",
+        "is a text, and this gives an object with a",
+        "- {action: acme.get_account, with: {id: =event.x}}",
+    ),
+    "a branch of another type": (
+        "HF104", '- {action: acme.get_account, with: {id: "=event.x ? event.id : «2"}}',
+        "is a text, and this gives 2; use $string()",
+        '- {action: acme.get_account, with: {id: "=event.x ? event.id : null"}}',
+    ),
+    "a branch that is no choice": (
+        "HF104", "- action: acme.ensure_webhook\n"
+        "  with: {url: x, secret: =secrets.main, "
+        "event: \"=event.x ? 'stock.changed' : «'stock.chnged'\"}",
+        'and this gives "stock.chnged"', "- action: acme.ensure_webhook\n"
+        "  with: {url: x, secret: =secrets.main, event: \"=event.x ? 'stock.changed' : event.y\"}",
+    ),
+    "a field of the config of another type": (
+        "HF104", "- {action: acme.get_account, with: {id: «=config.limit}}",
+        "is a text, and this gives a whole number",
+        "- {action: acme.get_account, with: {id: =$string(config.limit)}}",
+    ),
+    "a variable of another type": (
+        "HF104", "- set: {all: {name: =event.x}}\n- {action: acme.get_account, with: {id: «=all}}",
+        "is a text, and this gives an object with name",
+        "- set: {all: 1}\n- set: {all: =event.x}\n- {action: acme.get_account, with: {id: =all}}",
+    ),
+    "an item of another type": (
+        "HF104", "- {id: all, action: acme.list_stock}\n- for: x\n  in: =all\n  do:\n"
+        "    - {action: acme.get_account, with: {id: «=x.quantity}}",
+        "is a text, and this gives a whole number",
+        "- {id: all, action: acme.list_stock}\n- for: x\n  in: =all\n  do:\n"
+        "    - {action: acme.get_account, with: {id: =x.item}}",
+    ),
+    "a calculation with a text": (
+        "HF104", "- {id: one, action: acme.get_account, with: {id: a}}\n- log: =one.name «* 2",
+        "what stands left of * is a text, not a number; use $number()",
+        "- {id: one, action: acme.get_account, with: {id: a}}\n- log: =$number(one.name) * 2",
     ),
     "a name that is misspelt": (
         "HF105", "- log: =«evnt.x", "there is no name 'evnt' here; did you mean event?",
@@ -373,3 +429,64 @@ def test_the_examples_have_no_errors(name: str, loaded: bool) -> None:
     shapes = Shapes(Components(own)) if loaded else Shapes(own=read_components(files))
     found = lint_text(documents()[name], name, shapes)
     assert [each for each in found if each.severity == "error"] == []
+
+
+# Types ----------------------------------------------------------------------------------------
+
+shop = Component("shop")
+
+
+class Line(Model):
+    sku: str
+    count: int = 1
+    note: Annotated[str, BeforeValidator(str)] = ""
+
+
+class Order(Model):
+    id: str
+    lines: list[Line] = []
+    kind: Annotated[str, Field(alias="Kind")] = ""
+
+
+@shop.action
+async def order(given: Order, note: Annotated[str, BeforeValidator(str)] = "") -> Order:
+    """Make an order."""
+    return given
+
+
+SHOP = Shapes(Components(lambda name: shop if name == "shop" else own(name)))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "{lines: =event.x}",
+            "the input given needs the field 'id', and this gives an object with lines",
+        ),
+        ("{id: =1 + 1}", "the input given.id is a text, and this gives a number; use $string()"),
+        (
+            "{id: a, lines: [{sku: =event.x}, {sku: =config}]}",
+            "the input given.lines.1.sku is a text, and",
+        ),
+        ("\"={'id': 'a', 'lines': [{'count': 1}]}\"", "the input given"),
+        (
+            "'=event.x ? 1 : 2'",
+            "the input given is an object with id, lines, Kind, and this gives 1",
+        ),
+        ("{id: =event.x, Kind: =event.y}", ""),
+        ("{id: =event.x, kind: =event.y}", ""),
+        ("{id: =event.x, lines: {sku: =event.y}}", ""),
+        ("=event", ""),
+        ("{id: =event.x}, note: =1 + 1", ""),
+    ],
+)
+def test_what_stands_in_an_object_is_held_against_its_type(given: str, said: str) -> None:
+    text = f"{HEAD}      - action: shop.order\n        with: {{given: {given}}}\n"
+
+    found = [each for each in lint_text(text, "f.yaml", SHOP) if each.severity == "error"]
+
+    assert [each.code for each in found] == ["HF104"] * (
+        2 if said.endswith("gives 1") else bool(said)
+    )
+    assert not said or said in found[0].message

@@ -10,7 +10,7 @@ from halflap.lowcode.expressions.tree import Node
 
 KindName = Literal["string", "number", "boolean", "null", "array", "object", "function"]
 
-_RETURNED: dict[str, KindName] = {
+RETURNED: dict[str, KindName] = {
     "s": "string",
     "n": "number",
     "b": "boolean",
@@ -22,7 +22,7 @@ _OPERATORS: dict[str, KindName] = {
     **dict.fromkeys(("=", "!=", "<", "<=", ">", ">=", "in", "and", "or"), "boolean"),
     **dict.fromkeys(("+", "-", "*", "/", "%"), "number"),
 }
-_MAY_BE_ONE = frozenset(("map", "filter", "append", "match", "keys", "spread", "each", "distinct"))
+MAY_BE_ONE = frozenset(("map", "filter", "append", "match", "keys", "spread", "each", "distinct"))
 """What gives a list, or the one value that would be in it."""
 
 
@@ -75,6 +75,6 @@ def _of_literal(value: object) -> KindName:
 def _of_call(callee: Node, bound: frozenset[str]) -> KindName | None:
     name = callee.value if callee.kind == "variable" else None
     function = LIBRARY.get(name) if isinstance(name, str) and name not in bound else None
-    if function is None or function.signature is None or name in _MAY_BE_ONE:
+    if function is None or function.signature is None or name in MAY_BE_ONE:
         return None
-    return _RETURNED.get(function.signature.returns[:1])
+    return RETURNED.get(function.signature.returns[:1])

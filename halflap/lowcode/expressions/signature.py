@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Never
@@ -83,6 +84,18 @@ class Signature:
                 arguments.append(value)
                 at += 1
         return arguments
+
+    def misfit(self, kinds: Sequence[str]) -> int | None:
+        """The first argument that cannot be taken, of what each may be (letters; none: unknown)."""
+        parameters = self._parameters
+        if len(kinds) < len(parameters) and any(each.context for each in parameters):
+            return None  # the context may be one of them
+        for at, (letters, parameter) in enumerate(zip(kinds, parameters, strict=False)):
+            if parameter.many == "+":
+                return None
+            if letters and not {*letters} & {*parameter.allowed}:
+                return at
+        return None
 
     def _wrong(self, given: list[Any], kinds: str) -> Never:
         pattern, good = "^", 0

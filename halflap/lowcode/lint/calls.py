@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.lint import rules
-from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.expressions import place_in
+from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import types_of
+from halflap.lowcode.lint.scope import Schema, forms_of, types_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape, Shapes
+from halflap.lowcode.lint.templates import Templates
+from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.fit import misfit
-from halflap.sdk.schema import is_secret
+from halflap.sdk.schema import Input, is_secret
 from halflap.sdk.signature import Unsigned
 
 Kind = Literal["action", "trigger"]
@@ -46,7 +50,6 @@ class Calls:
         self._shapes = shapes
         self._findings = findings
         self._connections = connections
-        self._wanted: dict[tuple[str, str], frozenset[str] | None] = {}
 
     def look(self, kind: Kind, name: str) -> tuple[CallShape | None, str | None]:
         """The action or trigger of a name, where it is known; or why there is none."""
@@ -104,26 +107,30 @@ class Calls:
                 rules.UNFIT, path, f"{name}: the input {input.name} does not fit: {error}"
             )
 
-    def expression(self, name: str, input: InputShape, read: Read) -> None:
-        """Check an expression that gives an input by itself."""
-        kind = read.expression.kind()
-        wanted = None if kind is None else self._types(name, input)
-        if kind is None or wanted is None or kind in wanted or not _cannot(kind, wanted):
+    def fitting(
+        self, name: str, input: InputShape, value: Any, templates: Templates, path: Path
+    ) -> None:
+        """Check that what an input's expressions give can fit it."""
+        wanted = input.schema()
+        if wanted is None or _is_literal(value):
             return
-        wants = " or ".join(_WORDS[each] for each in sorted(wanted))
-        instead = "; use $string()" if wanted <= {"string", "null"} else ""
-        message = (
-            f"{name}: the input {input.name} is {wants}, and this gives {_WORDS[kind]}{instead}"
-        )
-        self._findings.add(rules.UNFIT, read.path, message)
+        for wrong in templates.wrong(value, path, wanted):
+            found = wrong.misfit
+            if wrong.path == path and self._takes(input, found):
+                continue
+            inside = [*map(str, wrong.path[len(path) :]), *map(str, found.path)]
+            message = f"{name}: {_misfitting('.'.join([input.name, *inside]), found)}"
+            if wrong.at is None:
+                self._findings.add(rules.UNFIT, wrong.path, message)
+            else:
+                place = place_in(self._findings.source, wrong.path, wrong.at)
+                self._findings.add_at(rules.UNFIT, *place, message)
 
-    def _types(self, name: str, input: InputShape) -> frozenset[str] | None:
-        """The JSON types that an input takes, asked once; None where that is not known."""
-        key = (name, input.name)
-        if key not in self._wanted:
-            schema = input.schema()
-            self._wanted[key] = None if schema is None else types_of(schema)
-        return self._wanted[key]
+    def _takes(self, input: InputShape, found: Misfit) -> bool:
+        """Whether an input takes such a value all the same: its type may say more than its schema."""
+        if input.type is None or found.path or found.lacks:
+            return False
+        return any(_accepts(input.type, each) for each in samples(found.given))
 
     def connection(self, name: str, shape: CallShape, given: str | None, path: Path) -> None:
         """Check the connection that an action uses."""
@@ -175,34 +182,46 @@ class Calls:
             self._findings.add(rules.UNVERIFIED, (*path, "trigger"), said + hint)
 
 
-_WORDS = {
-    "string": "a text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "null": "null",
-    "array": "a list",
-    "object": "an object",
-    "function": "a function",
+def _misfitting(input: str, found: Misfit) -> str:
+    """What does not fit, in words."""
+    gives = words(found.given) or "something else"
+    if found.lacks:
+        return f"the input {input} needs the field {found.lacks!r}, and this gives {gives}"
+    takes = words(found.wanted) or "something else"
+    given, wanted = types_of(found.given) or frozenset(), types_of(found.wanted) or frozenset()
+    hint = ""
+    if wanted <= {"string", "null"} and given <= {"number", "integer", "boolean"}:
+        hint = "; use $string()"
+    elif "array" in given and "array" not in wanted:
+        hint = "; take one of it, [0], or what the list is made into"
+    return f"the input {input} is {takes}, and this gives {gives}{hint}"
+
+
+_SAMPLES: dict[str, list[Any]] = {
+    "number": [1, Decimal("1.5")],
+    "integer": [1],
+    "boolean": [True, False],
+    "string": ["a", "1"],
+    "array": [[]],
+    "object": [{}],
 }
 
 
-def _cannot(kind: str, wanted: frozenset[str]) -> bool:
-    """Whether a value of a kind can be none of these, however it is fitted."""
-    wanted -= {"null"}
-    if not wanted or not wanted <= _WORDS.keys():
+def samples(schema: Schema) -> Iterator[Any]:
+    """Values of a type, where any will do to see whether it is taken."""
+    for form in forms_of(schema):
+        if "const" in form:
+            yield form["const"]
+        else:
+            yield from form.get("enum") or _SAMPLES.get(form.get("type", ""), [])
+
+
+def _accepts(type: Input, value: Any) -> bool:
+    try:
+        type.adapter.validate_python(value)
+    except Exception:  # a validator of the component's own may raise anything
         return False
-    match kind:
-        case "number" | "boolean":
-            return wanted <= {"string"} or wanted <= {"object"}
-        case "string":
-            return wanted <= {"object"}
-        case "array":
-            return "array" not in wanted
-        case "object":
-            return "object" not in wanted and "array" not in wanted
-        case _:
-            return kind == "function"
+    return True
 
 
 def _holds_secret(input: InputShape) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
+from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import is_expression, parsed, where_in
 
@@ -19,10 +20,11 @@ _QUOTE = "quote the whole expression"
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An expression that was read, and where it stands."""
+    """An expression that was read, where it stands, and what it gives as far as that is known."""
 
     expression: Expression
     path: Path
+    given: Schema | None = None
 
 
 def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:

@@ -12,15 +12,27 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
-from halflap.lowcode.lint.expressions import Read
-from halflap.lowcode.lint.reader import Names, Notes, Reader, names_given, names_of_flow
+from halflap.lowcode.lint.infer import TEXT
+from halflap.lowcode.lint.reader import (
+    Names,
+    Notes,
+    Reader,
+    names_given,
+    names_of_flow,
+    texts,
+    times_set,
+)
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, item_of, record, within
+from halflap.lowcode.lint.scope import Known, Schema, items_of, listed
 from halflap.lowcode.lint.shapes import CallShape
+from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.source import Path
 
 REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
-ERROR = record("message", "kind", "step", "status")
+ERROR: Schema = {
+    "type": "object",
+    "properties": {"message": TEXT, "kind": TEXT, "step": TEXT, "status": {"type": "integer"}},
+}
 
 
 def check_trigger(flow: Triggered, path: Path, calls: Calls, reader: Reader) -> Schema | None:
@@ -72,6 +84,7 @@ class Flow:
         given = names_given(self._flow.steps, ("flows", name, "steps"))
         self._reader = Reader(findings, config, given, notes)
         self._notes = notes
+        self._sets = times_set(self._flow.steps)
         self._given: dict[Path, tuple[str, str]] = {}
         self._loops: list[Loop] = []
 
@@ -158,11 +171,10 @@ class Flow:
         known = {each.name: each for each in (shape.inputs if shape else None) or ()}
         for name, value in given.items():
             place = (*path, name)
-            for read in self._reader.template(
-                value, place, names, secrets=takes_secret(shape, name)
-            ):
-                if read.path == place and name in known:
-                    self._calls.expression(called, known[name], read)
+            reads = self._reader.template(value, place, names, secrets=takes_secret(shape, name))
+            if name in known:
+                templates = Templates(reads, names)
+                self._calls.fitting(called, known[name], value, templates, place)
 
     def branch(self, step: doc.IfStep, path: Path, names: Names) -> str:
         """`if`."""
@@ -202,32 +214,27 @@ class Flow:
 
     def loop(self, step: doc.ForStep, path: Path, names: Names) -> None:
         """`for`."""
-        items = self._reader.template(step.items, (*path, "in"), names)
+        items = self._typed(step.items, (*path, "in"), names)
         inner = dict(names)
         if step.item in names:
             there = self._where(names[step.item]) if names[step.item].path else "of every flow"
             said = f"the item {step.item!r} takes a name in use ({there}); choose another"
             self._findings.add(rules.TAKEN, (*path, "for"), said)
-        inner[step.item] = Known((*path, "for"), self._item(items, names))
+        inner[step.item] = Known((*path, "for"), items_of(items) if items is not None else None)
         self._reader.template(step.where, (*path, "where"), inner)
         self._reader.template(step.key, (*path, "key"), inner)
         outside = frozenset(name for name, each in names.items() if each.variable)
         self._loops.append(Loop(step.parallel is not None, outside))
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
-        self._reader.template(step.collect, (*path, "collect"), walk.names)
-        self._result(step, path, names)
+        each = self._typed(step.collect, (*path, "collect"), walk.names)
+        whole = step.collect is not None and step.on_failure == "fail"
+        self._result(step, path, names, listed(each) if whole else None)
 
-    def _item(self, items: list[Read], names: Names) -> Schema | None:
-        """The schema of a loop's item, where the list is a path of a value that is known."""
-        if len(items) != 1:
-            return None
-        read = items[0].expression
-        found = read.names()
-        if len(found) != 1 or read.text.strip() != str(found[0]):
-            return None
-        known = names.get(found[0].path[0])
-        return None if known is None else item_of(within(known.schema, found[0].path[1:]))
+    def _typed(self, value: Any, path: Path, names: Names) -> Schema | None:
+        """Check a template; gives what it gives, where that is known."""
+        reads = self._reader.template(value, path, names)
+        return Templates(reads, names).schema(value, path)
 
     def attempt(self, step: doc.TryStep, path: Path, names: Names) -> str:
         """`try`."""
@@ -249,9 +256,10 @@ class Flow:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
-            self._reader.template(value, place, names)
+            given = self._typed(value, place, names)
             there = names.get(name)
-            self._give(names, name, Known(place, None, variable=True), place, what="the variable")
+            known = Known(place, given if self._sets[name] == 1 else None, variable=True)
+            self._give(names, name, known, place, what="the variable")
             if there is None or there.path is None:
                 self._given[place] = (name, "the variable")
             if any(each.parallel and name in each.outside for each in self._loops):
@@ -288,7 +296,7 @@ class Flow:
     def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
         """`links`."""
         self._reader.template(step.text, (*path, "text"), names)
-        self._result(step, path, names, record(*step.choices))
+        self._result(step, path, names, texts(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
         """`state`."""
@@ -304,7 +312,7 @@ class Flow:
         self._known_pairs(getattr(step, verb), (*path, verb))
         self._reader.template(step.ids, (*path, "with"), names)
         if isinstance(step, doc.PairedStep):
-            self._result(step, path, names)
+            self._result(step, path, names, TEXT)
 
     def _known_pairs(self, name: str, path: Path) -> None:
         if name not in self._document.pairs:

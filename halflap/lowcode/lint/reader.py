@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.document import Document
+from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read, place_in, read_all
+from halflap.lowcode.lint.infer import TEXT, Inference
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
@@ -18,16 +21,49 @@ Names = dict[str, Known]
 
 def names_of_flow(document: Document, event: Schema | None) -> Names:
     """The names that every flow has."""
-    flows = Known(schema=record(*document.flows, *document.preprocess))
+    flows = [*document.flows, *document.preprocess]
+    fields = {name: _field(each) for name, each in document.fields.items()}
     return {
         "event": Known(schema=event),
-        "config": Known(schema=record(*document.fields)),
-        "urls": flows,
-        "secrets": flows,
-        "customer": Known(schema=record("id", "name", "external_id")),
-        "instance": Known(schema=record("id", "name")),
-        "execution": Known(schema=record("id", "attempt")),
+        "config": Known(schema={"type": "object", "properties": fields}),
+        "urls": Known(schema=texts(*flows)),
+        "secrets": Known(schema=record(*flows)),
+        "customer": Known(schema=texts("id", "name", "external_id")),
+        "instance": Known(schema=texts("id", "name")),
+        "execution": Known(
+            schema={"type": "object", "properties": {"id": TEXT, "attempt": {"type": "integer"}}}
+        ),
     }
+
+
+_FIELDS: dict[str, Schema] = {
+    "text": TEXT,
+    "integer": {"type": "integer"},
+    "decimal": {"type": "number"},
+    "boolean": {"type": "boolean"},
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "url": {"type": "string", "format": "uri"},
+    "email": {"type": "string", "format": "email"},
+    "mapping": {"type": "object", "additionalProperties": TEXT},
+}
+
+
+def _field(field: ConnectionField | PlainField) -> Schema:
+    """What a field of the config holds."""
+    if isinstance(field, ConnectionField):
+        return {}
+    one = _FIELDS[field.type]
+    if field.choices is not None:
+        one = {"type": "string", "enum": list(field.choices)}
+    said = field.description or field.title
+    made: Schema = {"type": "array", "items": one} if field.multiple else one
+    return {**made, "description": said} if said else made
+
+
+def texts(*fields: str) -> Schema:
+    """The schema of an object that has texts under these names."""
+    return {"type": "object", "properties": dict.fromkeys(fields, TEXT)}
 
 
 class Notes:
@@ -71,8 +107,12 @@ class Reader:
         """Check the expressions of a template; gives them."""
         if self.notes is not None:
             self.notes.note(path, names)
-        found = list(read_all(value, path, self.findings))
-        for each in found:
+        found: list[Read] = []
+        for each in read_all(value, path, self.findings):
+            inference = Inference(names)
+            found.append(replace(each, given=inference.of(each.expression.tree)))
+            for problem in inference.problems:
+                self._report(rules.UNFIT, each, problem.at, problem.said)
             for name in each.expression.names():
                 self._name_read(name.path, name.offset, each, names)
                 if name.path[0] == "secrets" and not secrets:
@@ -144,4 +184,22 @@ def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:
                 if inner:
                     alias = {"otherwise": "else", "attempt": "try"}.get(name, name)
                     stack.append((inner, (*path, alias)))
+    return found
+
+
+def times_set(steps: Iterable[doc.Step]) -> Counter[str]:
+    """How often each variable is set in the steps of a flow, wherever they stand."""
+    found: Counter[str] = Counter()
+    stack: list[Any] = list(steps)
+    while stack:
+        each = stack.pop()
+        if isinstance(each, doc.SetStep):
+            found.update(each.set.keys())
+        if isinstance(each, list):
+            stack += cast("list[Any]", each)
+        elif isinstance(each, dict):
+            stack += cast("dict[Any, Any]", each).values()
+        elif isinstance(each, doc.Step):
+            inner = ("then", "otherwise", "cases", "default", "do", "attempt", "catch")
+            stack += [getattr(each, name, None) for name in inner]
     return found

@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         UNFIT,
-        "a value that cannot fit its input",
+        "a value that cannot fit its input, an operator or a function",
         "the step would fail each time",
         'a value of the input\'s type; a number for a text is quoted: "006"',
     ),

@@ -11,6 +11,13 @@ from halflap.lowcode.source import Path
 Schema = Mapping[str, Any]
 
 
+OPAQUE = frozenset(("password", "binary", "base64", "base64url", "byte", "duration"))
+"""Formats of values that expressions do not see as the JSON type that the schema names."""
+
+
+_FLAT = frozenset(("string", "number", "integer", "boolean", "null"))
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A name in scope: where it is given (None for the flow's own), the schema of its value."""
@@ -50,12 +57,31 @@ def within(schema: Schema | None, path: tuple[str, ...]) -> Schema | None:
     return schema
 
 
-def item_of(schema: Schema | None) -> Schema | None:
-    """The schema of a list's items."""
-    forms = [] if schema is None else forms_of(schema)
-    if len(forms) != 1 or forms[0].get("type") != "array" or "items" not in forms[0]:
-        return None
-    return carried(forms[0]["items"], forms[0])
+def items_of(schema: Schema) -> Schema | None:
+    """What each of the values is: of a list its items, of anything else itself."""
+    found: list[Schema] = []
+    for form in forms_of(schema):
+        if form.get("type") != "array":
+            found.append(form)
+        elif "items" in form:
+            found.append(carried(form["items"], form))
+        else:
+            return None
+    return either(*found) if found else None
+
+
+def listed(item: Schema | None) -> Schema:
+    """A list of these."""
+    return {"type": "array"} if item is None else {"type": "array", "items": item}
+
+
+def either(*schemas: Schema) -> Schema:
+    """One of these."""
+    different: list[Schema] = []
+    for each in schemas:
+        if each not in different:
+            different.append(each)
+    return different[0] if len(different) == 1 else {"anyOf": different}
 
 
 def types_of(schema: Schema) -> frozenset[str] | None:
@@ -63,10 +89,10 @@ def types_of(schema: Schema) -> frozenset[str] | None:
     found: set[str] = set()
     for each in forms_of(schema, nulls=True):
         kind = each.get("type")
-        if not isinstance(kind, str):
+        if not isinstance(kind, str) or each.get("format") in OPAQUE:
             return None
         found.add(kind)
-    return frozenset(found)
+    return frozenset(found) or None
 
 
 def fields_of(schema: Schema) -> tuple[Mapping[str, Schema], bool]:
@@ -96,7 +122,7 @@ def fields_of(schema: Schema) -> tuple[Mapping[str, Schema], bool]:
 
 def carried(schema: Schema, holder: Schema) -> Schema:
     """A part of a schema, with the definitions that it refers to."""
-    if "$defs" in schema or "$defs" not in holder:
+    if "$defs" in schema or "$defs" not in holder or schema.get("type") in _FLAT:
         return schema
     return {**schema, "$defs": holder["$defs"]}
 

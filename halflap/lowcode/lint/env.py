@@ -1,0 +1,47 @@
+"""What a part of an expression sees while its type is inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.lint.scope import Known, Schema
+
+NUMBER: Schema = {"type": "number"}
+Names = Mapping[str, Known]
+
+
+@dataclass(frozen=True, slots=True)
+class Lambda:
+    """A function of the expression, with what its body sees."""
+
+    node: Node
+    env: Env
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What `$names` stand for, and `$` and plain names within a path."""
+
+    bound: Mapping[str, Schema | Lambda | None] = field(
+        default_factory=dict[str, "Schema | Lambda | None"]
+    )
+    context: Schema | None = None
+    inside: bool = False
+
+    def with_(self, bound: Mapping[str, Schema | Lambda | None]) -> Env:
+        """The same, with more names."""
+        return Env({**self.bound, **bound}, self.context, self.inside)
+
+    def within(self, context: Schema | None) -> Env:
+        """In a step of a path, or a filter: names are those of its value."""
+        return Env(self.bound, context, inside=True)
+
+
+def function_of(node: Node, env: Env) -> Lambda | None:
+    """The function of the expression that a part is, or names."""
+    if node.kind == "lambda":
+        return Lambda(node, env)
+    found = env.bound.get(str(node.value)) if node.kind == "variable" else None
+    return found if isinstance(found, Lambda) else None

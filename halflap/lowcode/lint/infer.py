@@ -1,0 +1,369 @@
+"""What an expression gives, as JSON Schema, as far as its names say: lint, completion and help use it.
+
+What is not known is None, and stays so: nothing is guessed. A schema says what a value is where there
+is one; that it may be missing, and so null, goes without saying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, cast
+
+from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
+from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.lint.env import NUMBER, Env, Lambda, Names
+from halflap.lowcode.lint.functions import SPECIAL
+from halflap.lowcode.lint.scope import Schema, either, fields_of, items_of, listed, types_of
+from halflap.lowcode.lint.words import words
+
+MOST_DEPTH = 40
+"""How deep calls are followed."""
+
+TEXT: Schema = {"type": "string"}
+BOOLEAN: Schema = {"type": "boolean"}
+FUNCTION: Schema = {"type": "function"}
+_ARITHMETIC = frozenset("+-*/%")
+_ORDER = frozenset(("<", "<=", ">", ">="))
+_LETTERS = {
+    "string": "s", "number": "n", "integer": "n", "boolean": "b", "null": "l", "array": "a",
+    "object": "o", "function": "f",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What can never be evaluated, at a place of the expression."""
+
+    at: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Values that go through a path: one, or `many`, of which each has the schema."""
+
+    schema: Schema | None
+    many: bool = False
+
+    def result(self, *, keep: bool) -> Schema | None:
+        """What comes out: one stays one, several become a list."""
+        if self.schema is None:
+            return None
+        if keep:
+            return listed(items_of(self.schema))
+        if not self.many:
+            return self.schema
+        item = items_of(self.schema)
+        return None if item is None else either(item, listed(item))
+
+
+class Inference:
+    """Infers what the parts of one expression give. `problems` are what can never be evaluated."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._depth = 0
+        self.problems: list[Problem] = []
+
+    def of(self, node: Node, env: Env | None = None) -> Schema | None:
+        """What a part gives."""
+        env = Env() if env is None else env
+        self._depth += 1
+        try:
+            if self._depth > MOST_DEPTH:
+                return None
+            if node.focus or node.index or node.tuples:
+                return None
+            found = self._plain(node, env)
+            if node.kind != "path":
+                for stage in node.predicates:
+                    found = self._filtered(_Flow(found), stage.node, env).result(keep=False)
+                if node.keep and found is not None:
+                    found = either(found, listed(items_of(found)))
+            return {"type": "object"} if node.group else found
+        finally:
+            self._depth -= 1
+
+    def _plain(self, node: Node, env: Env) -> Schema | None:
+        match node.kind:
+            case "literal":
+                return literal(node.value)
+            case "path":
+                return self._path(node, env)
+            case "variable":
+                return self._variable(str(node.value), env)
+            case "array":
+                return self._array(node, env)
+            case "object":
+                return self._object(node, env)
+            case "negation":
+                self.of(cast("Node", node.left), env)
+                return NUMBER
+            case "binary":
+                return self._binary(node, env)
+            case "condition":
+                return self._condition(node, env)
+            case "block":
+                return self._block(node, env)
+            case "bind":
+                return self.of(cast("Node", node.right), env)
+            case "call":
+                return self._call(cast("Node", node.left), node.items, node.at, env)
+            case "apply":
+                return self._apply(node, env)
+            case "lambda" | "regex" | "transform" | "partial":
+                return FUNCTION
+            case _:
+                return None
+
+    # Names and paths ----------------------------------------------------------------------------
+
+    def _variable(self, name: str, env: Env) -> Schema | None:
+        if name == "":
+            return env.context
+        if name in env.bound:
+            found = env.bound[name]
+            return FUNCTION if isinstance(found, Lambda) else found
+        if name == "$":
+            return None
+        known = self._names.get(name)
+        return (
+            FUNCTION
+            if known is None and name in LIBRARY
+            else None
+            if known is None
+            else known.schema
+        )
+
+    def _path(self, node: Node, env: Env) -> Schema | None:
+        first, *rest = node.items
+        if any(each.focus or each.index or each.tuples for each in node.items):
+            return None
+        if first.kind == "name":
+            name = str(first.value)
+            if env.inside:
+                flow = self._field(_Flow(env.context), name)
+            else:
+                known = self._names.get(name)
+                flow = _Flow(None if known is None else known.schema)
+            for stage in first.stages:
+                flow = self._filtered(flow, stage.node, env)
+        else:
+            flow = _Flow(self.of(first, env))
+            for stage in first.stages:
+                flow = self._filtered(flow, stage.node, env)
+        for step in rest:
+            flow = self._step(flow, step, env)
+            for stage in step.stages:
+                flow = self._filtered(flow, stage.node, env)
+        for stage in node.predicates:
+            flow = self._filtered(flow, stage.node, env)
+        return {"type": "object"} if node.group else flow.result(keep=node.keep_one or node.keep)
+
+    def _step(self, flow: _Flow, step: Node, env: Env) -> _Flow:
+        if step.kind == "name":
+            return self._field(flow, str(step.value))
+        if step.kind == "sort":
+            inner = env.within(items_of(flow.schema) if flow.schema is not None else None)
+            for term, _ in step.terms:
+                self.of(term, inner)
+            return _Flow(flow.schema, many=True)
+        several = flow.many or _may_be_list(flow.schema)
+        context = None if flow.schema is None else items_of(flow.schema)
+        if step.kind == "array" and several:
+            return _Flow(None)  # lists of lists
+        if step.kind in ("object", "array", "block", "call", "condition", "binary"):
+            return _Flow(self.of(step, env.within(context)), many=several)
+        return _Flow(None)
+
+    def _field(self, flow: _Flow, name: str) -> _Flow:
+        if flow.schema is None:
+            return _Flow(None)
+        found, _ = fields_of(flow.schema)
+        if name not in found:
+            return _Flow(None)
+        return _Flow(found[name], flow.many or _may_be_list(flow.schema))
+
+    def _filtered(self, flow: _Flow, predicate: Node | None, env: Env) -> _Flow:
+        item = None if flow.schema is None else items_of(flow.schema)
+        if predicate is None:
+            return flow
+        told = self.of(predicate, env.within(item))
+        at = predicate.kind == "literal" and told is not None and told.get("type") == "integer"
+        if at and not flow.many:
+            return _Flow(item)
+        return _Flow(item, many=flow.many or _may_be_list(flow.schema))
+
+    # What makes values --------------------------------------------------------------------------
+
+    def _array(self, node: Node, env: Env) -> Schema | None:
+        items: list[Schema | None] = []
+        for each in node.items:
+            if each.kind == "binary" and each.value == "..":
+                self.of(each, env)
+                items.append({"type": "integer"})
+                continue
+            found = self.of(each, env)
+            # What is a list already is poured in, unless it is written as one here.
+            items.append(found if each.kind == "array" or found is None else items_of(found))
+        known = [each for each in items if each is not None]
+        if len(known) < len(items) or not items:
+            return {"type": "array"}
+        return {"type": "array", "items": either(*known)}
+
+    def _object(self, node: Node, env: Env) -> Schema:
+        fields: dict[str, Schema] = {}
+        closed = True
+        for name, value in node.pairs:
+            told = self.of(value, env)
+            if name.kind == "literal" and isinstance(name.value, str):
+                fields[name.value] = {} if told is None else told
+            else:
+                self.of(name, env)
+                closed = False
+        made: dict[str, Any] = {"type": "object", "properties": fields}
+        return made if closed else {**made, "additionalProperties": True}
+
+    def _binary(self, node: Node, env: Env) -> Schema | None:
+        operator = str(node.value)
+        sides = [self.of(cast("Node", each), env) for each in (node.left, node.right)]
+        if operator in _ARITHMETIC:
+            for side, told in zip(("left", "right"), sides, strict=True):
+                if not _may_be(told, "number", "integer", "null"):
+                    said = f"what stands {side} of {operator} is {words(told)}, not a number"
+                    hint = "; use $number()" if _is_text(told) else ""
+                    self.problems.append(Problem(node.at, said + hint))
+            return NUMBER
+        if operator in _ORDER:
+            self._ordered(node, operator, *sides)
+        if operator == "&":
+            return TEXT
+        return {"type": "array", "items": {"type": "integer"}} if operator == ".." else BOOLEAN
+
+    def _ordered(
+        self, node: Node, operator: str, left: Schema | None, right: Schema | None
+    ) -> None:
+        for side, told in (("left", left), ("right", right)):
+            if not _may_be(told, "number", "integer", "string", "null"):
+                said = f"what stands {side} of {operator} is {words(told)}, not a number or a text"
+                self.problems.append(Problem(node.at, said))
+                return
+        one, other = _scalar(left), _scalar(right)
+        if one is not None and other is not None and one != other:
+            said = f"{words(left)} and {words(right)} cannot be compared by {operator}"
+            self.problems.append(Problem(node.at, f"{said}; use $number() or $string()"))
+
+    def _condition(self, node: Node, env: Env) -> Schema | None:
+        if node.left is not None:
+            self.of(node.left, env)
+        branches = [self.of(each, env) for each in (node.right, node.other) if each is not None]
+        known = [each for each in branches if each is not None]
+        return either(*known) if known and len(known) == len(branches) else None
+
+    def _block(self, node: Node, env: Env) -> Schema | None:
+        found: Schema | None = None
+        for each in node.items:
+            found = self.of(each, env)
+            if each.kind == "bind" and each.right is not None:
+                value = Lambda(each.right, env) if each.right.kind == "lambda" else found
+                env = env.with_({str(each.value): value})
+        return found
+
+    # Calls --------------------------------------------------------------------------------------
+
+    def _apply(self, node: Node, env: Env) -> Schema | None:
+        left, right = cast("Node", node.left), cast("Node", node.right)
+        if left.kind == "lambda" or left.kind == "partial":
+            return FUNCTION  # two functions, one after the other
+        if right.kind == "call":
+            return self._call(cast("Node", right.left), [left, *right.items], node.at, env)
+        return self._call(right, [left], node.at, env)
+
+    def _call(self, callee: Node, given: Sequence[Node], at: int, env: Env) -> Schema | None:
+        name = str(callee.value) if callee.kind == "variable" else ""
+        if callee.kind == "lambda":
+            return self.applied(Lambda(callee, env), [self.of(each, env) for each in given])
+        if name in env.bound:
+            found = env.bound[name]
+            told = [self.of(each, env) for each in given]
+            return self.applied(found, told) if isinstance(found, Lambda) else None
+        function = LIBRARY.get(name)
+        if function is None or function.signature is None:
+            for each in given:
+                self.of(each, env)
+            return None
+        told = [self.of(each, env) for each in given]
+        wrong = function.signature.misfit([_letters(each) for each in told])
+        if wrong is not None:
+            said = f"${name} does not take {words(told[wrong])} as its argument {wrong + 1}"
+            self.problems.append(Problem(given[wrong].at, said))
+        if name in SPECIAL:
+            return SPECIAL[name](self, given, env)
+        returned = None if name in MAY_BE_ONE else RETURNED.get(function.signature.returns[:1])
+        return None if returned is None else {"type": returned}
+
+    def applied(self, function: Lambda, given: Sequence[Schema | None]) -> Schema | None:
+        """What a function of the expression gives for arguments of these schemas."""
+        parameters = [str(each.value) for each in function.node.items]
+        bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))
+        return self.of(cast("Node", function.node.right), function.env.with_(bound))
+
+    def field(self, schema: Schema | None, name: str) -> Schema | None:
+        """What a field of a value is."""
+        return self._field(_Flow(schema), name).result(keep=False)
+
+    def items(self, node: Node, env: Env) -> Schema | None:
+        """What each of the values is that a part gives."""
+        found = self.of(node, env)
+        return None if found is None else items_of(found)
+
+
+def literal(value: Any) -> Schema:
+    """The schema of a value that is written out."""
+    match value:
+        case None:
+            return {"type": "null"}
+        case bool():
+            return {"type": "boolean", "const": value}
+        case int():
+            return {"type": "integer", "const": value}
+        case Decimal():
+            return {"type": "number", "const": value}
+        case _:
+            return {"type": "string", "const": value}
+
+
+def _may_be(schema: Schema | None, *kinds: str) -> bool:
+    known = None if schema is None else types_of(schema)
+    return known is None or bool(known & {*kinds})
+
+
+def _may_be_list(schema: Schema | None) -> bool:
+    return _may_be(schema, "array")
+
+
+def _is_text(schema: Schema | None) -> bool:
+    known = None if schema is None else types_of(schema)
+    return known is not None and known <= {"string", "null"}
+
+
+def _scalar(schema: Schema | None) -> str | None:
+    """Text or number, where it is always the one."""
+    known = None if schema is None else types_of(schema)
+    if known is None or "null" in known:
+        return None
+    if known <= {"number", "integer"}:
+        return "number"
+    return "string" if known <= {"string"} else None
+
+
+def _letters(schema: Schema | None) -> str:
+    known = None if schema is None else types_of(schema)
+    return (
+        ""
+        if known is None
+        else "".join(sorted({_LETTERS[each] for each in known if each != "null"}))
+    )

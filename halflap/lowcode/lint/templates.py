@@ -1,0 +1,115 @@
+"""Templates against what takes them: their types, and whether those can fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.lint.env import Names
+from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.fitting import Misfit, misfit, others_of
+from halflap.lowcode.lint.infer import Inference, literal
+from halflap.lowcode.lint.scope import Schema, carried, either, forms_of
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What does not fit, and where it is written: at a path, or a place of the expression there."""
+
+    path: Path
+    misfit: Misfit
+    at: int | None = None
+
+
+class Templates:
+    """The types of one template's parts, by the expressions that were read of it."""
+
+    def __init__(self, reads: Sequence[Read], names: Names) -> None:
+        self._reads = {each.path: each for each in reads}
+        self._names = names
+
+    def schema(self, value: Any, path: Path) -> Schema | None:
+        """What a template gives, where it is known."""
+        if isinstance(value, dict):
+            members = cast("dict[Any, Any]", value)
+            fields = {
+                str(name): self.schema(each, (*path, name)) or {} for name, each in members.items()
+            }
+            return {"type": "object", "properties": fields}
+        if isinstance(value, list):
+            items = [
+                self.schema(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))
+            ]
+            known = [each for each in items if each is not None]
+            if not known or len(known) < len(items):
+                return {"type": "array"}
+            return {"type": "array", "items": either(*known)}
+        if is_expression(value):
+            read = self._reads.get(path)
+            return None if read is None else read.given
+        return literal(value[1:] if isinstance(value, str) and value.startswith("==") else value)
+
+    def wrong(self, value: Any, path: Path, wanted: Schema) -> Iterator[Wrong]:
+        """What of a template cannot fit."""
+        forms = forms_of(wanted)
+        form: Schema = forms[0] if len(forms) == 1 else {}
+        if isinstance(value, dict) and form.get("type") == "object":
+            yield from self._members(cast("dict[Any, Any]", value), path, form)
+        elif isinstance(value, list) and form.get("type") == "array":
+            inner = carried(form.get("items", {}), form)
+            for at, each in enumerate(cast("list[Any]", value)):
+                yield from self.wrong(each, (*path, at), inner)
+        elif is_expression(value):
+            yield from self._expression(path, wanted)
+        else:
+            given = self.schema(value, path)
+            found = None if given is None else misfit(given, wanted)
+            if found is not None:
+                yield Wrong(path, found)
+
+    def _members(self, value: dict[Any, Any], path: Path, form: Schema) -> Iterator[Wrong]:
+        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
+        for name, each in value.items():
+            takes = fields.get(name) or others_of(form)
+            if takes:
+                yield from self.wrong(each, (*path, name), carried(takes, form))
+        lacking = [name for name in form.get("required", ()) if name not in value]
+        if lacking and value.keys() <= fields.keys():
+            given = self.schema(value, path) or {}
+            yield Wrong(path, Misfit((), given, form, lacks=lacking[0]))
+
+    def _expression(self, path: Path, wanted: Schema) -> Iterator[Wrong]:
+        read = self._reads.get(path)
+        if read is None:
+            return
+        branches = list(_branches(read.expression.tree))
+        if len(branches) == 1:
+            found = None if read.given is None else misfit(read.given, wanted)
+            if found is not None:
+                yield Wrong(path, found)
+            return
+        for each in branches:
+            given = Inference(self._names).of(each)
+            found = None if given is None else misfit(given, wanted)
+            if found is not None:
+                yield Wrong(path, found, _start(each))
+
+
+def _branches(node: Node) -> Iterator[Node]:
+    """What a condition gives, one or the other; anything else by itself."""
+    if node.kind != "condition" or node.predicates or node.group:
+        yield node
+        return
+    for each in (node.right, node.other):
+        if each is not None:
+            yield from _branches(each)
+
+
+def _start(node: Node) -> int:
+    """Where a part of an expression begins."""
+    inner = [each for each in (node.left, *node.items[:1]) if each is not None]
+    return min([node.at, *(_start(each) for each in inner)])
