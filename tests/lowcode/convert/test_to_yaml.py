@@ -249,6 +249,29 @@ SAID = {
             by:
         """,
     ),
+    "failures that are passed by": (
+        """
+        try:
+            await acme.list_stock(ctx.config.acme)
+        except FAILURES as failure:
+            ctx.log.warning(f"List stock failed, and is ignored: {failure}")
+        for line in order.lines:
+            try:
+                await acme.add_stock(ctx.config.acme, line.item, 1)
+            except FAILURES as failure:
+                ctx.log.warning(f"for line: an item failed: {failure}")
+        """,
+        """
+        - action: acme.list_stock
+          on_failure: ignore
+        - for: line
+          in: =event.lines
+          on_failure: continue
+          do:
+            - action: acme.add_stock
+              with: {item: =line.item, quantity: 1}
+        """,
+    ),
     "waits": (
         """
         await ctx.sleep(timedelta(hours=2))
@@ -328,6 +351,12 @@ REFUSED = {
     "x = 1 + len(await acme.list_stock(ctx.config.acme))": "1:13: a step within an expression",
     "try:\n    await ctx.sleep(1)\nexcept ValueError:\n    pass": "3:1: write except (*FAILURES, Exp",
     "raise ValueError('x')": '1:1: YAML throws a text: raise Thrown("…")',
+    "order = 1": "1:1: order is the event, which YAML cannot change; call this otherwise",
+    "line = 1\nfor line in order.lines:\n    pass": "2:5: line has a value already",
+    "acme = ctx.config.acme\nx = await acme.list_stock(acme)": "2:11: this is no action",
+    "x = [expr('y.item', y=y) for y in order.lines]": "1:23: give each value under the name",
+    "try:\n    await acme.list_stock(ctx.config.acme)\nexcept FAILURES as failure:\n"
+    "    ctx.log.warning(f'It failed, and is ignored: {failure}')": "3:1: YAML logs",
     "event = 1": "1:1: every flow in YAML has a name event; call this otherwise",
     "x = expr('event.id', event=order.id)": "1:28: give each value under the name that it has in YAML",
     "x = expr('config.limit')": "1:5: the expression reads config; give it by that name",
@@ -371,8 +400,16 @@ def test_a_module_that_is_no_integration_in_yaml_is_refused(
     assert str(told.value.where).startswith(where)
 
 
+def test_comments_are_kept_wherever_they_stand() -> None:
+    text = (
+        HEAD.replace("class Settings", "# one\nclass Settings")
+        + "    # two\n    pass  # three\n# four\n"
+    )
+    made = yaml_of(text)
+    assert [made.count(f"# {each}") for each in ("one", "two", "three", "four")] == [1] * 4
+
+
 def test_nothing_of_the_project_is_run() -> None:
-    assert "flows:" in yaml_of(HEAD + "    pass\n").replace("raise SystemExit", "")
     other = to_yaml(
         {"acme.py": SOURCES["acme.py"] + "\nraise SystemExit\n", "tried.py": HEAD + "    pass\n"},
         "tried.py",

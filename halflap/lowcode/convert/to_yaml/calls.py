@@ -47,7 +47,7 @@ class Calls(Values):
             return self._of_context(node, path)
         wrapped = self.unwrapped(node.func)
         meaning = self.integration.meanings.of(wrapped.action, Scope(self.integration.module))
-        if not isinstance(meaning, Action) or self._hidden(wrapped.action):
+        if not isinstance(meaning, Action) or self.is_local(wrapped.action):
             raise Refused(node, f"this is no action of a component; {HELPER}")
         if meaning.is_local:
             raise Refused(
@@ -57,11 +57,6 @@ class Calls(Values):
         if callee is None:
             raise Refused(node, f"the inputs of {meaning.name} are not known; import its component")
         return self._action(node, callee, wrapped)
-
-    def _hidden(self, node: ast.expr) -> bool:
-        while isinstance(node, ast.Attribute):
-            node = node.value
-        return isinstance(node, ast.Name) and (node.id in self.variables or node.id == self.event)
 
     def unwrapped(self, node: ast.expr) -> Wrapped:
         """An action without its title and its retry rule, followed through names."""
@@ -83,7 +78,7 @@ class Calls(Values):
     def is_action(self, node: ast.expr) -> bool:
         """Whether this names an action, perhaps under another title."""
         wrapped = self.unwrapped(node)
-        if self._hidden(wrapped.action):
+        if self.is_local(wrapped.action):
             return False
         scope = Scope(self.integration.module)
         return isinstance(self.integration.meanings.of(wrapped.action, scope), Action)

@@ -40,7 +40,7 @@ def written(made: Made) -> str:
         root.yaml_set_start_comment("\n".join(made.comments))
     stream = io.StringIO()
     yaml.dump(root, stream)
-    text = _spaced(stream.getvalue())
+    text = _spaced(stream.getvalue()) + "".join(f"# {each}\n" for each in made.after)
     assert read(text, "made.yaml").data == plain(made), "the text has to read as what was made"
     return text
 
@@ -64,16 +64,10 @@ def _spaced(text: str) -> str:
 
 
 def _decimal(representer: Any, value: Decimal) -> Any:
+    text = format(value, "f")
     return representer.represent_scalar(
-        "tag:yaml.org,2002:int"
-        if value == value.to_integral_value()
-        else "tag:yaml.org,2002:float",
-        _digits(value),
+        f"tag:yaml.org,2002:{'float' if '.' in text else 'int'}", text
     )
-
-
-def _digits(value: Decimal) -> str:
-    return format(value, "f")
 
 
 def _mapping(made: Made | dict[Any, Any], indent: int, name: str = "") -> Any:

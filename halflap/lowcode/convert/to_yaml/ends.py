@@ -70,6 +70,8 @@ class Ends(Loops):
                     self._key(key, value): self.text(value)
                     for key, value in zip(each.keys, each.values, strict=True)
                 }
+            elif name == "status" and self.asked(each) == "status":
+                made[name] = self.said(self.term(each))
             else:
                 made[name] = self.template(each)
         return made

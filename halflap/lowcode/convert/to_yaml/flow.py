@@ -93,6 +93,10 @@ class FlowSteps(Ends):
             if self.is_gather(value.value):
                 return self.gathered(value.value, None)
             return [Made(self.called_in(value).data)]
+        if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Await):
+            return self._alone(node, value.value)  # (await ctx.start(…)).id
+        if self.asked(value) is not None:  # it may fail
+            return [Made({"set": {self.fresh("unread"): self.template(value)}})]
         if isinstance(value, ast.Call):
             match self.path_of_context(value.func):
                 case ("log", "debug" | "info" | "warning" | "error" as level):
@@ -308,7 +312,7 @@ class FlowSteps(Ends):
         match self._caught(handler):
             case "TimedOut":
                 return self._continued(node, handler, "wait", "on_timeout", "continue")
-            case "FAILURES" if self.tells(handler, " failed, and is ignored: "):
+            case "FAILURES" if self.told(handler) is not None:
                 return self._continued(node, handler, None, "on_failure", "ignore")
             case "all":
                 return self._catch(node, handler)
@@ -339,10 +343,25 @@ class FlowSteps(Ends):
         given = made[-1].data if made else {}
         if not made or (verb is not None and verb not in given) or names - {given.get("id")}:
             raise Refused(handler, f"write {CAUGHT}")
+        if (
+            verb is None
+            and self.told(handler) != f"{self._called_so(given)} failed, and is ignored: "
+        ):
+            raise Refused(
+                handler, "YAML logs: “… failed, and is ignored: …”, with the step's title"
+            )
         given[key] = value
         if (id := given.get("id")) is not None:
             self.variables[id].kind = self.variables[id].kind.nullable()
         return made
+
+    def _called_so(self, data: dict[str, Any]) -> str:
+        """What a step is called where it fails."""
+        if "action" in data:
+            owner, _, short = data["action"].partition(".")
+            found = self.integration.meanings.named(owner, short)
+            return data.get("title") or ("" if found is None else found.title)
+        return f"the flow {data.get('call')}"
 
     def _cleared(self, node: ast.stmt) -> list[str]:
         match node:
@@ -367,6 +386,8 @@ class FlowSteps(Ends):
                 name, body = other, body[1:]
             case _:
                 pass
+        if name is not None and name in self.variables:
+            raise Refused(handler, f"{name} has a value already; give the error another name")
         if name is not None:
             self.variables[name] = self.bind(handler, name, CLOSED, "error", self.depth)
         data["catch"] = self.block(body)

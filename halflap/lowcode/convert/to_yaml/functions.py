@@ -17,7 +17,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.frame import SCOPE
 
 EXPR = 'write it as expr("…"), in JSONata'
-ASKED = ("truth", "text", "items", "scalar", "duration", "maybe")
+ASKED = ("truth", "text", "items", "scalar", "duration", "status", "maybe")
 
 
 class Functions(Names):
@@ -37,7 +37,7 @@ class Functions(Names):
             return self._decimal(node)
         if name == "halflap.at":
             return self._at(node)
-        if name in _FUNCTIONS and not node.keywords:
+        if name in _FUNCTIONS and node.args and not node.keywords:
             return _FUNCTIONS[name](self, node)
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func)
@@ -58,6 +58,8 @@ class Functions(Names):
 
     def _at(self, node: ast.Call) -> Term:
         """`at(value, "a", "b")`: a path of an expression."""
+        if not node.args:
+            raise Refused(node, "at(…) begins with a value")
         first, *names = node.args
         found = self.term(first)
         texts = [each.value for each in names if isinstance(each, ast.Constant)]

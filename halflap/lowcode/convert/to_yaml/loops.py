@@ -90,7 +90,7 @@ class Loops(Calls):
         match body:
             case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if (
                 len(handler.body) == 2
-                and self.tells(handler, ": an item failed: ")
+                and (self.told(handler) or "").endswith(": an item failed: ")
                 and _appended(handler.body[1], name) is not None
             ):
                 body, goes_on = list(inner), True
@@ -106,16 +106,27 @@ class Loops(Calls):
         made = ast.For(loop.target, loop.iter, [*guards, *body], loop.orelse)
         return ast.copy_location(made, loop), result, goes_on
 
-    def tells(self, handler: ast.ExceptHandler, ending: str) -> bool:
-        """Whether a handler begins by logging a failure, as the interpreter of YAML does."""
+    def told(self, handler: ast.ExceptHandler) -> str | None:
+        """What a handler begins by logging of a failure; None where it does otherwise."""
         if self.meaning(handler.type or ast.Constant(None)) != "halflap.FAILURES":
-            return False
+            return None
         match handler.body[0]:
             case ast.Expr(value=ast.Call(func=function, args=[ast.JoinedStr(values=[
                 ast.Constant(value=str(told)), ast.FormattedValue(value=ast.Name(id=name))
             ])])):  # fmt: skip
                 warns = self.path_of_context(function) == ("log", "warning")
-                return warns and told.endswith(ending) and name == handler.name
+                return told if warns and name == handler.name else None
+            case _:
+                return None
+
+    def _passed_by(self, body: list[ast.stmt], title: str) -> bool:
+        """Whether a loop goes on with its other items where one fails; its body is what is tried."""
+        match body:
+            case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if (
+                len(handler.body) == 1 and self.told(handler) == f"{title}: an item failed: "
+            ):
+                body[:] = inner
+                return True
             case _:
                 return False
 
@@ -127,6 +138,9 @@ class Loops(Calls):
             )
         if not isinstance(node.target, ast.Name):
             raise Refused(node.target, "a loop in YAML has one name; take the parts from it")
+        name = node.target.id
+        if name in self.variables or name in self.maybe:
+            raise Refused(node.target, f"{name} has a value already; give the item another name")
         before, items, kind = self._items(node.iter)
         title = self.remarks.title(node, node.iter)
         data: dict[str, Any] = {} if title is None else {"title": title}
@@ -140,6 +154,8 @@ class Loops(Calls):
         if where is not None:
             data["where"] = self.condition(where)
             self.learn(where, holds=True)
+        if self._passed_by(body, title or f"for {name}"):
+            data["on_failure"] = "continue"
         data["do"] = self.block(body)
         collect = None if collects is None else self.template(collects[1])
         self.depth -= 1
@@ -220,7 +236,7 @@ class Loops(Calls):
         for each in node.keywords:
             if each.arg not in ("items", "do", "key", "limit"):
                 raise Refused(each.value, f"YAML has no {each.arg}= of ctx.gather")
-        item, body, result = self._function(do)
+        item, body, result, told = self._function(do)
         where: ast.expr | None = None
         match items:
             case ast.ListComp(
@@ -246,6 +262,10 @@ class Loops(Calls):
         if where is not None:
             data["where"] = self.condition(where)
         data["parallel"] = 10 if limit is None else self.constant(limit)
+        if told is not None:
+            if told != f"{title or f'for {item}'}: an item failed: ":
+                raise Refused(do, "YAML logs: “…: an item failed: …”, with the loop's title")
+            data["on_failure"] = "continue"
         key = argument(node, 9, "key")
         if key is not None:
             data["key"] = self._key_of(key, item)
@@ -268,11 +288,12 @@ class Loops(Calls):
             return f"={name}"
         return self.template(result)
 
-    def _function(self, do: ast.expr) -> tuple[str, list[ast.stmt], ast.expr | None]:
-        """What is done with each item: its name, the statements, and what it gives at its end."""
+    def _function(self, do: ast.expr) -> tuple[str, list[ast.stmt], ast.expr | None, str | None]:
+        """What is done with each item: its name, the statements, what it gives at its end, and what is
+        logged where it fails and the others go on."""
         if isinstance(do, ast.Lambda) and len(do.args.args) == 1:
             made = ast.copy_location(ast.Await(do.body), do.body)
-            return do.args.args[0].arg, [], made
+            return do.args.args[0].arg, [], made, None
         function = self.functions.get(do.id) if isinstance(do, ast.Name) else None
         if function is None or not function.args.args:
             raise Refused(
@@ -282,14 +303,21 @@ class Loops(Calls):
         for parameter, given in others:  # variables of loops around, as they are at this item
             if not (isinstance(given, ast.Name) and given.id == parameter.arg):
                 raise Refused(given, "a function for ctx.gather takes one item")
-        body, result = list(function.body), None
+        body, result, told = list(function.body), None, None
+        match body:
+            case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if len(
+                handler.body
+            ) == 2 and _is_error(handler.body[1], handler.name):
+                body, told = list(inner), self.told(handler)
+            case _:
+                pass
         match body[-1]:
             case ast.Return(value=value):
                 body.pop()
                 result = None if isinstance(value, ast.Constant) and value.value is None else value
             case _:
                 pass
-        return function.args.args[0].arg, body, result
+        return function.args.args[0].arg, body, result, told
 
     def _key_of(self, node: ast.expr, item: str) -> Any:
         if not isinstance(node, ast.Lambda) or not node.args.args:
@@ -308,6 +336,14 @@ def _appended(node: ast.stmt, name: str) -> ast.expr | None:
             return value
         case _:
             return None
+
+
+def _is_error(node: ast.stmt, name: str | None) -> bool:
+    """Whether a statement returns an item's failure as YAML has it."""
+    return ast.unparse(node) in (
+        f"return expr('{{\"error\": {name}}}', {name}={name})",
+        f"return expr('{{error: {name}}}', {name}={name})",
+    )
 
 
 def _renamed(node: ast.expr, old: str, new: str) -> ast.expr:

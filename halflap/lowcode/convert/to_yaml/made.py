@@ -12,6 +12,8 @@ class Made:
 
     data: dict[str, Any]
     comments: list[str] = field(default_factory=list[str])
+    after: list[str] = field(default_factory=list[str])
+    """Comments at the end."""
 
 
 def plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ class _Converter:
         comments = [*comments, *self._docstring(data)]
         if self._refusals.found:
             raise NotYaml(sorted(set(self._refusals.found)))
-        return Made(data, comments)
+        return Made(data, comments, self._remarks.rest())
 
     def _first_line(self) -> int:
         body = self._module.tree.body

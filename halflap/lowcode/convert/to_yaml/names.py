@@ -82,10 +82,21 @@ class Names:
 
     def meaning(self, node: ast.expr) -> str:
         """What a global name means, as a dotted name; empty for all else."""
-        if isinstance(node, ast.Name) and (node.id in self.variables or node.id == self.event):
+        if self.is_local(node):
             return ""
         module = self.integration.module
         return self.integration.meanings.survey.canonical(module.meaning(node)) or ""
+
+    def is_local(self, node: ast.expr) -> bool:
+        """Whether a name, or what a path begins with, is of the flow and not of its module."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return isinstance(node, ast.Name) and (
+            node.id == self.event
+            or any(
+                node.id in each for each in (self.variables, self.maybe, self.broken, self.aliases)
+            )
+        )
 
     def variable(self, node: ast.Name) -> Term:
         """The value of a name."""
@@ -119,6 +130,10 @@ class Names:
         """Note that a name has a value from here on."""
         if name in SCOPE:
             raise Refused(node, f"every flow in YAML has a name {name}; call this otherwise")
+        if name == self.event:
+            raise Refused(
+                node, f"{name} is the event, which YAML cannot change; call this otherwise"
+            )
         for each in [key for key in self.known if key.split(".")[0] == name]:
             del self.known[each]
         self.maybe.discard(name)

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from halflap.lowcode.outline.comments import Comments
 from halflap.sdk._survey import Module
 
-_TOOLS = re.compile(r"(?i)#\s*(noqa|type:|pyright:|mypy:|ruff:|pragma|fmt:|pylint:|nosec|!)")
+_TOOLS = re.compile(
+    r"(?i)#\s*(noqa|type:|pyright:|mypy:|ruff:|pragma|fmt:|pylint:|nosec|halflap:|!)"
+)
 
 
 class Remarks:
@@ -30,8 +32,10 @@ class Remarks:
         first: int = getattr(node, "lineno", 0)
         last: int = first if head is node else getattr(head, "end_lineno", None) or first
         found = self._titles.title(first, last)
-        for line in range(first, max(first, last) + 1):
-            self._left.pop(line, None)
+        lines = range(first, max(first, last) + 1)
+        taken = next((each for each in lines if self._titles.lines.get(each)), None)
+        if taken is not None:
+            self._left.pop(taken, None)
         return found
 
     def before(self, node: ast.stmt) -> list[str]:

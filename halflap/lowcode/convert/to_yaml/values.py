@@ -44,7 +44,7 @@ class Values(Expressions):
         asked = self.asked(node)
         if asked == "maybe" and not (omits or maybe):
             raise Refused(node, 'an expression that gives nothing is None here; write expr("…")')
-        if asked in ("truth", "scalar", "items", "duration"):
+        if asked in ("truth", "scalar", "items", "duration", "status"):
             raise Refused(
                 node, f"expr.{asked} is no value; write expr, or expr.maybe to leave it out"
             )
