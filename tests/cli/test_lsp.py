@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from halflap.cli import main
 from tests.cli.editor import Editor, Page
@@ -355,3 +357,15 @@ def test_the_settings_that_the_docs_show_start_it() -> None:
     ):
         assert command == "halflap"
         assert arguments[0] in main.list_commands(click.Context(main))
+
+
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith("halflap.cli.lsp")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("pygls", "lsprotocol"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    ended = CliRunner().invoke(main, ["lsp"])
+
+    assert ended.exit_code != 0
+    assert "pip install 'halflap[lsp]'" in ended.output
