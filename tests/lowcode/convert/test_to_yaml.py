@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from dataclasses import replace
 from textwrap import dedent, indent
@@ -19,6 +20,7 @@ from halflap.testing import Run, document
 from tests.lowcode.convert.flows import Drawn, event_of
 from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
 from tests.lowcode.documents import EXAMPLES, acme
+from tests.lowcode.test_outline_journals import example_tests
 
 SOURCES = {path.name: path.read_text("utf-8") for path in EXAMPLES.glob("*.py")}
 DOCS = EXAMPLES.parent / "docs" / "low-code"
@@ -102,6 +104,38 @@ def test_the_articles_integration_is_the_one_that_people_wrote() -> None:
         assert getattr(made, part) == getattr(written, part)
     for name in ("deploy", "account", "opportunity"):
         assert made.flows[name] == written.flows[name]
+
+
+class Both:
+    """Runs an example's flow, and the flow of its YAML, which has to do the same."""
+
+    def __init__(self) -> None:
+        self.compared: set[str] = set()
+        names = ("salesforce_acme", "warehouse", "acme_export")
+        self._twins = {each: opened(to_yaml(SOURCES, f"{each}.py")).integration for each in names}
+
+    async def __call__(self, flow: Any, *events: Any, **more: Any) -> Any:
+        result = await Run()(flow, *events, **more)
+        twin = self._twins.get(flow.function.__module__)
+        checked = result.error is not None and result.error.kind == "InvalidEvent"
+        if (
+            twin is None or more.get("fake") is not None or checked
+        ):  # a type that YAML does not check
+            return result
+        if "paired" in more:
+            more["paired"] = {twin.paired[each.name]: ids for each, ids in more["paired"].items()}
+        other = await Run()(twin.flows[flow.name], *events, **more, integration=twin)
+        assert seen(result) == seen(other)
+        self.compared.add(f"{flow.function.__module__}.{flow.name}")
+        return result
+
+
+async def test_the_examples_own_tests_see_no_difference() -> None:
+    both = Both()
+    for test in example_tests():
+        if "fake" not in inspect.signature(test).parameters:
+            await test(run=both)
+    assert len(both.compared) >= 6, both.compared
 
 
 # There and back -------------------------------------------------------------------------------
