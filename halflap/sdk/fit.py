@@ -62,7 +62,7 @@ def misfit(error: ValidationError, value: Any) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(each) for each in first["loc"])
     told = f"{place}: {first['msg']}" if place else str(first["msg"])
-    if first["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool):
+    if first["type"] == "string_type" and type(value) in (int, Decimal):
         return f'{told}; quote it, "{value}", or write =$string(…)'
     if value is None:
         return f"{told}, and it is null: what it is read from is missing"

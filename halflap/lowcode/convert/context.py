@@ -44,8 +44,8 @@ class Module:
         self.integration = self.names.free("integration")
         self.settings = self.names.free("Settings") if document.config else self.names.use("Config")
         self.pairs = {each: self._pairs(each) for each in document.pairs}
-        self.functions: list[str] = []
-        """Functions of code steps, which stand before the flows."""
+        self.function_names: dict[Path, str] = {}
+        """What the functions of code steps are called, which stand before the flows."""
 
     def _pairs(self, name: str) -> str:
         return self.names.free(f"{name}_pairs" if name in self.flows else name)

@@ -25,7 +25,7 @@ class FlowWriter(Loops):
         made = Block()
         for at, each in enumerate(steps):
             place = (*path, at)
-            remarks = [*self.module.remarks.before(place), *_noted(each)]
+            remarks = [*self.module.remarks.of(place), *_noted(each)]
             made.lines += self.remark(remarks, indent)
             before, self.recent = self.recent, None
             written = _WRITTEN[type(each)](self, each, place, indent)
@@ -63,13 +63,16 @@ class FlowWriter(Loops):
         made += then.lines
         otherwise = Block()
         if step.otherwise:
-            otherwise = self._else(step.otherwise, path, indent)
+            otherwise = self._else(step.otherwise, path, indent, after=then.ends)
             made += otherwise.lines
         ends = then.ends and otherwise.ends
         self.state = merged(before, [(then, then_state), (otherwise, self.state)])
         return Block(made, ends)
 
-    def _else(self, steps: list[doc.AnyStep], path: Path, indent: int) -> Block:
+    def _else(self, steps: list[doc.AnyStep], path: Path, indent: int, *, after: bool) -> Block:
+        """What is done otherwise; on a level with the `if` where nothing goes on after that."""
+        if after:
+            return self.block(steps, (*path, "else"), indent)
         only = steps[0] if len(steps) == 1 else None
         if isinstance(only, doc.IfStep) and not only.note:
             return self.branch(only, (*path, "else", 0), indent, "elif")
@@ -213,7 +216,7 @@ class FlowWriter(Loops):
         )
         return self._said(step, self.assigned(step.id, made, CLOSED.known(), indent), indent)
 
-    def stored(self, step: doc.StateStep, path: Path, indent: int) -> Block:
+    def kept(self, step: doc.StateStep, path: Path, indent: int) -> Block:
         """`state`."""
         state = "ctx.state" if step.scope == "flow" else f"ctx.state.{step.scope}"
         key = self.text(step.key, (*path, "key"))
@@ -226,7 +229,7 @@ class FlowWriter(Loops):
         if step.state == "delete":
             made = lines(joined("await ", call(f"{state}.delete", key)), indent)
             return self._said(step, made + self._after(step, "None", NULL, indent), indent)
-        value, kind = self.value(step.value, (*path, "value"))
+        value, kind = self.stored(step.value, (*path, "value")), CLOSED
         made: list[str] = []
         variable = None if step.id is None else self.frame.find(step.id)
         if variable is not None and self.is_read(variable):
@@ -235,7 +238,7 @@ class FlowWriter(Loops):
             value = kept
         named: list[tuple[str, Piece]] = []
         if "expect" in step.model_fields_set:
-            named.append(("expect", self.value(step.expect, (*path, "expect"))[0]))
+            named.append(("expect", self.stored(step.expect, (*path, "expect"))))
         made += lines(joined("await ", call_with(f"{state}.put", [key, value], named)), indent)
         return self._said(step, made + self._after(step, value, kind, indent), indent)
 
@@ -287,9 +290,9 @@ class FlowWriter(Loops):
             elif given.answer is not None:
                 self.returns.add("value")
                 value = self.plain_or_model(given.answer, (*place, "answer"))
-        if value == "None":
-            self.returns.add("nothing")
-        return self._said(step, lines(joined("return ", value), indent), indent, ends=True)
+        bare = value == "None" and not self.learned.returns
+        made = [" " * indent + "return"] if bare else lines(joined("return ", value), indent)
+        return self._said(step, made, indent, ends=True)
 
     def plain_or_model(self, value: Any, path: Path) -> Piece:
         """What a flow returns: a model is written by its app's own names."""
@@ -359,7 +362,7 @@ _WRITTEN: dict[type[doc.Step], Callable[[FlowWriter, Any, Path, int], Block]] = 
     doc.SleepStep: FlowWriter.sleep,
     doc.WaitStep: FlowWriter.wait,
     doc.LinksStep: FlowWriter.links,
-    doc.StateStep: FlowWriter.stored,
+    doc.StateStep: FlowWriter.kept,
     doc.PairedStep: FlowWriter.paired,
     doc.PairStep: FlowWriter.paired,
     doc.UnpairStep: FlowWriter.paired,

@@ -69,16 +69,15 @@ def lines(piece: Piece, indent: int = 0, tail: str = "") -> list[str]:
     if "\n" not in whole and len(head + whole + tail) <= WIDTH:
         return [head + whole + tail]
     parts = list(_parts(piece))
-    at = next((n for n in reversed(range(len(parts))) if isinstance(parts[n], Group)), None)
-    if at is None:
-        return [head + whole + tail]
-    group = parts[at]
-    assert isinstance(group, Group)
-    before = "".join(map(flat, parts[:at])) + group.opening
-    after = group.closing + "".join(map(flat, parts[at + 1 :])) + tail
-    if not group.items:
-        return [head + before + after]
-    return [head + before, *_body(group, indent + 4), head + after]
+    groups = [at for at, each in enumerate(parts) if isinstance(each, Group) and each.items]
+    for at in reversed(groups):  # the last one that can be opened in the line
+        group = parts[at]
+        assert isinstance(group, Group)
+        before = head + "".join(map(flat, parts[:at])) + group.opening
+        after = head + group.closing + "".join(map(flat, parts[at + 1 :])) + tail
+        if len(before) <= WIDTH or at == groups[0]:
+            return [before, *_body(group, indent + 4), after]
+    return [head + whole + tail]
 
 
 def _body(group: Group, indent: int) -> list[str]:

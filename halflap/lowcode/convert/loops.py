@@ -158,7 +158,8 @@ class Loops(Actions):
             value: Piece = "None"
             if step.collect is not None:
                 value = self.value(step.collect, (*path, "collect"))[0]
-            made = [*(made if made != [" " * inner + "pass"] else []), *lines(keep(value), inner)]
+            done = [] if made == [" " * inner + "pass"] else made
+            made = [*done, *lines(keep(value), inner)]
         if not goes_on:
             return made
         made = [f"{pad}try:", *made, f"{pad}except {self.uses('FAILURES')} as failure:"]
@@ -193,7 +194,8 @@ class Loops(Actions):
             each.read = False
         tries, loops, sure = self.tries, self.loops, self.state.sure
         self.tries, self.loops, self.state.sure = 0, 0, set()
-        body = self._one(step, path, inside, lambda value: joined("return ", value), True)
+        gives = step.collect is not None or step.on_failure == "continue"
+        body = self._one(step, path, inside, lambda value: joined("return ", value), gives)
         self.tries, self.loops, self.state.sure = tries, loops, sure
         bound = [f"{each.name}={each.name}" for each in around if each.read]
         for each in read:
@@ -201,7 +203,8 @@ class Loops(Actions):
         function = self.names.free(f"do_{step.item}", [*frame.taken(), *outer.taken()])
         json = self.uses("Json")
         given = ", ".join([f"{item.name}: {json}", *bound])
-        head = f"{' ' * indent}async def {function}({given}) -> {json}:"
+        result = json if gives else "None"
+        head = f"{' ' * indent}async def {function}({given}) -> {result}:"
         made = titled([head], step.title, indent) + self.beginnings(frame, inside) + body
         if where is not None:
             clauses = (item.name, joined(f"for {item.name} in ", items), joined("if ", where))

@@ -56,9 +56,8 @@ class _Writer:
         parts.append([*self._integration(), *self._pairs()])
         for name, flow in self._document.flows.items():
             self._check_name(name, ("flows", name))
-            made = self._flow(name, flow)
-            parts += [[each] for each in self._module.functions]
-            self._module.functions.clear()
+            functions, made = self._flow(name, flow)
+            parts += [[each] for each in functions]
             parts.append(made)
         for name, part in self._document.preprocess.items():
             self._check_name(name, ("preprocess", name))
@@ -112,11 +111,12 @@ class _Writer:
             yield from lines(joined(f"{self._module.pairs[name]} = ", called))
 
     def _comments(self, path: Path, indent: int) -> list[str]:
-        return [f"{' ' * indent}# {each}".rstrip() for each in self._module.remarks.before(path)]
+        return [f"{' ' * indent}# {each}".rstrip() for each in self._module.remarks.of(path)]
 
     # Flows ------------------------------------------------------------------------------------
 
-    def _flow(self, name: str, part: FlowPart) -> list[str]:
+    def _flow(self, name: str, part: FlowPart) -> tuple[list[str], list[str]]:
+        """The functions of a flow's code steps, and the flow itself."""
         path: Path = ("flows", name)
         named = self._options(name, part, path, TIMEOUT)
         if part.pairs is not None:
@@ -133,7 +133,7 @@ class _Writer:
         made = [*self._comments(path, 0), *lines(decorator), *_shortened(head)]
         if part.description:
             made += self._docstring(part.description, 4)
-        return [*made, *body]
+        return writer.functions, [*made, *body]
 
     def _context(self) -> str:
         return f"{self._names.use('Context')}[{self._module.settings}]"
@@ -221,17 +221,16 @@ class _Writer:
         """Write the steps, again until nothing new is found out of the variables."""
         learned = Learned()
         for number in range(MOST_PASSES):
-            functions = list(self._module.functions)
             with self._module.remarks.again():
                 writer, made = self._pass(name, part, event, path, learned)
             found = Learned(
                 {each.key: each.given for each in writer.variables},
                 {each.key for each in writer.variables if each.read},
                 {each.key for each in writer.variables if each.late},
+                writer.returns,
             )
             if found == learned:
                 break
-            self._module.functions[:] = functions
             if number == MOST_PASSES - 3:  # it goes round in circles: nothing is taken for known
                 found.kinds = dict.fromkeys(found.kinds, CLOSED)
             learned = found
@@ -245,11 +244,12 @@ class _Writer:
         frame = writer.opened((*path, "steps"), part.steps, _sets(part.steps))
         block = writer.block(part.steps, (*path, "steps"), 4)
         made = [*writer.beginnings(frame, 4), *block.lines]
-        returns = writer.returns - {"nothing"}
-        if returns and not block.ends:
+        if writer.returns and not block.ends:
             made.append("    return None")
-        if not returns:
-            made = _bare_returns(made)
+        if made[-1] == "    return":
+            made.pop()
+        if not any(each.strip() and not each.strip().startswith("#") for each in made):
+            made.append("    pass")
         return writer, _tidied(made)
 
     def _preprocess(self, name: str, part: PreprocessPart) -> list[str]:
@@ -273,18 +273,6 @@ class _Writer:
 
 def _sets(steps: list[doc.AnyStep]) -> list[str]:
     return [name for each in within(steps) if isinstance(each, doc.SetStep) for name in each.set]
-
-
-def _bare_returns(made: list[str]) -> list[str]:
-    """The lines of a flow that gives nothing: without a `None`, and without a last `return`."""
-    bare = [each.replace("return None", "return") if _is_none(each) else each for each in made]
-    if bare and bare[-1] == "    return":
-        bare.pop()
-    return bare if any(not each.strip().startswith("#") for each in bare) else [*bare, "    pass"]
-
-
-def _is_none(line: str) -> bool:
-    return line.strip() == "return None"
 
 
 def _shortened(head: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from halflap.lowcode.source import Path, Source
@@ -19,6 +19,14 @@ class Remarks:
         self._lines = source.text.splitlines()
         self._found = dict(self._comments(source))
         self._source = source
+        self._owned: dict[Path, set[int]] = {}
+        for path, place in (*source.keys.items(), *source.values.items()):
+            self._owned.setdefault(_owner(path), set()).add(place.line)
+        for path, place in source.values.items():  # a list begins where its first step does
+            if path and (path[-1] in _LISTS or path[-2:-1] == ("cases",)):
+                self._owned[_owner(path)].discard(place.line)
+        for path, place in source.keys.items():
+            self._owned[_owner(path)].add(place.line)
 
     def _comments(self, source: Source) -> Iterator[tuple[int, str]]:
         blocks = [source.place(path).line for path in source.blocks]
@@ -48,30 +56,33 @@ class Remarks:
     def _key_lines(self) -> list[int]:
         return [each.line for each in self._source.keys.values()]
 
-    def before(self, path: Path) -> list[str]:
-        """The comments right above a part."""
-        line = self._line(path) - 1
-        found: list[int] = []
-        while line > 0 and self._lines[line - 1].strip().startswith("#"):
-            found.append(line)
-            line -= 1
-        return self._take(reversed(found))
+    def of(self, path: Path) -> list[str]:
+        """The comments of a part: those above its lines, and at their ends, in their order."""
+        found: set[int] = set()
+        for line in self._owned.get(path, ()):
+            found.add(line)
+            above = line - 1
+            while above > 0 and self._lines[above - 1].strip().startswith("#"):
+                found.add(above)
+                above -= 1
+        return self._take(sorted(found))
 
-    def beside(self, path: Path, end: int | None = None) -> list[str]:
-        """The comments on the lines of a part, up to a line."""
-        start = self._line(path)
-        return self._take(range(start, (start if end is None else end) + 1))
-
-    def left(self, first: int, last: int) -> list[str]:
-        """The comments between two lines that nobody has taken."""
-        return self._take(range(first, last + 1))
-
-    def _line(self, path: Path) -> int:
-        place = self._source.keys.get(path) or self._source.place(path)
-        return place.line
-
-    def _take(self, numbers: Iterator[int] | range) -> list[str]:
+    def _take(self, numbers: Iterable[int]) -> list[str]:
         return [text for each in numbers if (text := self._found.pop(each, None))]
+
+
+def _owner(path: Path) -> Path:
+    """The part that a place belongs to: its step, its flow, its field."""
+    for end in range(len(path), 1, -1):
+        above = path[end - 2]
+        in_case = end > 2 and path[end - 3] == "cases"
+        if isinstance(path[end - 1], int) and (above in _LISTS or in_case):
+            return path[:end]
+    return path[: _DEPTHS.get(path[0], 1)] if path else ()
+
+
+_LISTS = frozenset(("steps", "then", "else", "do", "try", "catch", "default", "routes"))
+_DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3}
 
 
 def _comment(line: str) -> int | None:

@@ -20,7 +20,7 @@ def routes(
         made.append(f"    routes: list[{route}] = []")
     for at, each in enumerate(part.routes):
         place = (*path, "routes", at)
-        made += [f"    # {said}" for said in module.remarks.before(place)]
+        made += [f"    # {said}" for said in module.remarks.of(place)]
         condition: Piece | None = None
         if each.when is not None:
             condition, _ = speaker.truth(each.when, (*place, "when"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 from halflap.lowcode.config import PATTERNS, shown_source
@@ -26,7 +27,7 @@ def settings(module: Module) -> list[str]:
     for page, members in module.document.config.items():
         for name, field in members.items():
             path: Path = ("config", page, name)
-            for each in (*module.remarks.before(path), *module.remarks.beside(path)):
+            for each in module.remarks.of(path):
                 made.append(f"    # {each}")
             written = _Field(module, name, page, path)
             if isinstance(field, ConnectionField):
@@ -117,9 +118,11 @@ class _Field:
         uses = self._module.names.use
         match value:
             case dt.datetime():
-                return f"{uses('datetime')}.fromisoformat({text(value.isoformat())})"
+                return call(f"{uses('datetime')}.fromisoformat", text(value.isoformat()))
             case dt.date():
-                return f"{uses('date')}({value.year}, {value.month}, {value.day})"
+                return call(uses("date"), str(value.year), str(value.month), str(value.day))
+            case Decimal():
+                return call(uses("Decimal"), f'"{value}"')
             case _:
                 return self._speaker.constant(value)
 

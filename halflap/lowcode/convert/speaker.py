@@ -48,6 +48,10 @@ class Speaker:
         self.aside: Frame | None = None
         """The frame of items that are looked at before any of them is begun with."""
         self.caught: set[Variable] = set()
+        self.deep = False
+        """Whether values have to be JSON throughout, so that models will not do."""
+        self.exact = False
+        """Whether their numbers have to be written as YAML's are."""
         self.frame = Frame("")
         self.state = State()
 
@@ -183,6 +187,8 @@ class Speaker:
                 kind = kind.joined(each)
             return display, Kind("list", of=kind) if shown else CLOSED.known()
         found = self.term(value, path)
+        if found is not None and self._kept_apart(found.kind) and is_expression(value):
+            return self.evaluated(value, path), JSON
         if found is not None and (found.kind.base != "closed" or found.kind.of is SecretStr):
             return found.text, found.kind
         return self.evaluated(value, path), JSON
@@ -198,7 +204,7 @@ class Speaker:
             return self.evaluated(
                 value, path, "" if known and _never_nothing(tree) else "maybe"
             ), MAYBE
-        if found.kind.missing:
+        if found.kind.missing or self._kept_apart(found.kind):
             return self.evaluated(value, path, "maybe"), MAYBE
         return found.text, found.kind
 
@@ -215,8 +221,22 @@ class Speaker:
 
     def plain(self, value: Any, path: Path) -> Piece:
         """A value as JSON, where a model would not do."""
-        piece, kind = self.value(value, path)
-        return self.evaluated(value, path) if _holds_model(kind) and is_expression(value) else piece
+        self.deep = True
+        piece, _ = self.value(value, path)
+        self.deep = False
+        return piece
+
+    def stored(self, value: Any, path: Path) -> Piece:
+        """A value that is compared by how it is written: `7` is not `7.0`."""
+        self.exact = True
+        piece = self.plain(value, path)
+        self.exact = False
+        return piece
+
+    def _kept_apart(self, kind: Kind) -> bool:
+        """Whether a value of this kind is left to `expr` here."""
+        inexact = self.exact and kind.base in ("decimal", "list")
+        return self.deep and (inexact or _holds_model(kind))
 
     def given(self, given: Input, value: Any, path: Path) -> tuple[Piece, bool]:
         """What an input is given, and whether that fits as it is."""
@@ -234,8 +254,9 @@ class Speaker:
             return piece, given.annotation is SecretStr
         if takes(given.annotation, kind):
             return piece, True
-        if _holds_model(kind) and is_expression(value):
-            piece = self.evaluated(value, path)
+        self.deep = True
+        piece, _ = self.value(value, path) if given.required else self.maybe(value, path)
+        self.deep = False
         return piece, False
 
     def truth(self, value: Any, path: Path) -> tuple[Piece, Term | None]:

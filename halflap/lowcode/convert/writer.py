@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from halflap.lowcode import steps as doc
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.kind import NEVER, Kind
-from halflap.lowcode.convert.layout import WIDTH, Piece, joined, lines
+from halflap.lowcode.convert.layout import WIDTH, Piece, flat, joined, lines
 from halflap.lowcode.convert.refusal import NotConvertible
 from halflap.lowcode.convert.scope import Frame, State, Variable, results
 from halflap.lowcode.convert.speaker import Speaker
@@ -32,7 +32,7 @@ class Learned:
     kinds: dict[tuple[str, ...], Kind] = field(default_factory=dict[tuple[str, ...], Kind])
     read: set[tuple[str, ...]] | None = None
     late: set[tuple[str, ...]] | None = None
-    reads_event: bool = True
+    returns: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Writer(Speaker):
         self.learned = learned
         self.variables: list[Variable] = []
         self.returns: set[str] = set()
+        self.functions: list[str] = []
+        """Those of the flow's code steps."""
         self.tries = 0
         """How many `try` stand around, in this function."""
         self.recent: Recent | None = None
@@ -98,7 +100,8 @@ class Writer(Speaker):
         kind = self.learned.kinds.get(key, NEVER)
         read = self.learned.read is None or key in self.learned.read
         outer = frame.parent.find(name) if frame.parent is not None else None
-        called = self.names.free(name if read else f"_{name}", frame.taken())
+        taken = [*frame.taken(), *self.module.function_names.values()]
+        called = self.names.free(name if read else f"_{name}", taken)
         made = Variable(key, called, kind, begins)
         if begins == "outer":
             assert outer is not None
@@ -132,7 +135,9 @@ class Writer(Speaker):
         self.state.given.add(variable)
         self.state.sure.discard(variable)
         if not self.is_read(variable):
-            return lines(piece, indent)
+            whole = flat(piece)
+            does = "await " in whole or self.names.use("expr") in whole
+            return lines(piece, indent) if does else []
         made = lines(joined(f"{variable.name} = ", piece), indent)
         self.recent = Recent(variable.name, piece, made)
         return made

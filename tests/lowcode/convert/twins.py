@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
+import re
 import sys
 import types
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +72,12 @@ def documents_of(page: Path) -> list[str]:
 
 
 def seen(result: Result) -> dict[str, Any]:
-    """What can be seen of an execution, from outside and in the console."""
+    """What can be seen of an execution, from outside and in the console; ids of others are alike."""
     failure = result.error
-    thrown = (
-        failure is not None and failure.kind != "ExpressionError"
-    )  # which names the document's place
-    return {
+    found = {
         "state": result.state,
-        "failure": None if failure is None else (failure.kind, failure.message if thrown else ""),
-        "reason": "" if failure is not None else result.reason,
+        "failure": None if failure is None else (failure.kind, said(failure.message)),
+        "reason": said(result.reason),
         "answer": result.result,
         "stored": dict(result.stored),
         "paired": {name: ids for name, ids in result.paired.items() if ids},
@@ -94,9 +94,20 @@ def seen(result: Result) -> dict[str, Any]:
             )
             for each in result.records
         ],
-        "logs": [(each.level, each.message, dict(each.fields)) for each in result.logs],
+        "logs": [(each.level, said(each.message), dict(each.fields)) for each in result.logs],
     }
+    return json.loads(_ID.sub("exe", codec.encode(found).decode()), parse_float=Decimal)
+
+
+def said(message: str) -> str:
+    """A message without the place in the document, and what is named by it."""
+    return _ASKED.sub("", _PLACE.sub("", message))
+
+
+_ID = re.compile(r"exe_[0-9a-z]+", re.IGNORECASE)
+_PLACE = re.compile(r"\w+\.yaml:\d+:\d+: ")
+_ASKED = re.compile(r".*(?= is (null|an? \w+|true or false), and has to be )", re.DOTALL)
 
 
 def _plain(data: bytes) -> Any:
-    return data if data == MISSING else codec.decode(data)
+    return "missing" if data == MISSING else codec.decode(data)

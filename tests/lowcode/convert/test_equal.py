@@ -1,0 +1,183 @@
+"""Generated documents and their Python do the same: effects, order, inputs, results and outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from halflap import UpstreamError
+from halflap.lowcode.convert import NotConvertible
+from halflap.lowcode.convert.scope import Frame
+from halflap.lowcode.convert.speaker import Speaker
+from halflap.lowcode.convert.writer import Writer
+from halflap.sdk.integration import Integration
+from halflap.testing import Run
+from tests.lowcode.convert.generated import Documents, events, written
+from tests.lowcode.convert.twins import imported, opened, python_of, seen
+from tests.lowcode.documents import acme
+
+Of = Callable[..., Any]
+MANY = 1000
+REFUSED = ("in some cases only", "something else in it")
+"""What is refused, of all that is generated."""
+
+
+def stubs(seed: int) -> dict[Any, Callable[..., Any]]:
+    """What the apps answer: by the action and its inputs alone, sometimes that it failed."""
+
+    def opportunity(of: Of) -> Any:
+        price = of(Decimal("1.50"), Decimal(5))
+        return acme.Opportunity(id="o1", name=of("", "n"), stage="Won", seats=of(0, 3), price=price)
+
+    def stock(of: Of) -> Any:
+        return [acme.Stock(item=each, quantity=1) for each in of([], ["a"], ["a", "b"])]
+
+    return {
+        acme.find_account: answer(seed, lambda of: of(None, account(of), account(of))),
+        acme.update_opportunity: answer(seed, opportunity),
+        acme.add_stock: answer(seed, lambda of: acme.Stock(item="a", quantity=of(0, 7))),
+        acme.log_activity: answer(
+            seed, lambda of: acme.Activity(id="1", kind="k", title="t", body=of(None, "b"))
+        ),
+        acme.list_stock: answer(seed, stock),
+    }
+
+
+def account(of: Of) -> Any:
+    """An account, of one kind or another."""
+    return acme.Account(id=of("a1", "a2"), name="Initech", external_id=of(None, "006"))
+
+
+def answer(seed: int, make: Callable[[Of], Any]) -> Callable[..., Any]:
+    """A stub that answers by chance, and the same to the same inputs."""
+
+    def stub(**inputs: Any) -> Any:
+        chance = Random(f"{seed} {sorted(inputs.items())}")
+        if chance.random() < 0.1:
+            raise UpstreamError("refused", status=chance.choice([404, 422]))
+        return make(lambda *choices: chance.choice(choices))
+
+    return stub
+
+
+async def ran(integration: Integration[Any], event: Any, seed: int) -> dict[str, Any]:
+    """Run the flow `main`; what was seen of it."""
+    chance = Random(seed)
+    pairs = integration.paired["accounts"]
+    result = await Run()(
+        integration.flows["main"],
+        event,
+        integration=integration,
+        stubs=stubs(seed),
+        state={"a": 1} if chance.random() < 0.5 else {},
+        config={} if chance.random() < 0.5 else {"note": "so", "rate": "7"},
+        signals={} if chance.random() < 0.5 else {"decision": {"choice": "yes", "id": 1}},
+        paired={pairs: [{"acme": "a", "second": "Won"}]},
+    )
+    return seen(result)
+
+
+def compare(chance: Random) -> str:
+    """Make a document, and run it beside its Python for some events; the Python."""
+    made = Documents(chance)
+    typed = made.typed
+    text = written(made.document())
+    integration = opened(text).integration
+    try:
+        python = python_of(text)
+    except NotConvertible as error:
+        if any(each in str(error) for each in REFUSED):
+            return ""
+        raise
+    twin = imported(python)
+    with asyncio.Runner() as runner:
+        for _ in range(2):
+            event, seed = events(chance, typed), chance.randrange(10**6)
+            one = runner.run(ran(integration, event, seed))
+            other = runner.run(ran(twin, event, seed))
+            if one != other:
+                keys = [each for each in one if one[each] != other[each]]
+                told = "\n".join(f"{each}:\n  {one[each]}\n  {other[each]}" for each in keys)
+                pytest.fail(f"{told}\n{event!r}\n{text}\n{python}")
+    return python
+
+
+def hunt(examples: int) -> None:
+    """Compare as many documents as are asked for."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=examples < MANY,
+        phases=[Phase.generate],
+    )
+    @given(st.integers(0, 2**64))
+    def check(seed: int) -> None:
+        compare(Random(seed))
+
+    check()
+
+
+def test_a_document_and_its_python_do_the_same() -> None:
+    hunt(40)
+
+
+@pytest.mark.soak
+def test_many_documents_and_their_python_do_the_same() -> None:
+    hunt(MANY * 5)
+
+
+def null_for_left_out(patch: pytest.MonkeyPatch) -> None:
+    """An input that is left out is given as null."""
+    patch.setattr(Speaker, "maybe", Speaker.value)
+
+
+def kept_from_the_item_before(patch: pytest.MonkeyPatch) -> None:
+    """What a loop's body names keeps its value from one item to the next."""
+    whole = Writer.beginnings
+
+    def beginnings(self: Writer, frame: Frame, indent: int) -> list[str]:
+        made = whole(self, frame, indent)
+        return made if frame.parent is None else []
+
+    patch.setattr(Writer, "beginnings", beginnings)
+
+
+def expressions_uncaught(patch: pytest.MonkeyPatch) -> None:
+    """`try` does not catch an expression that fails."""
+    uses = Speaker.uses
+    others = {"ExpressionError": "Conflict"}
+    patch.setattr(Speaker, "uses", lambda self, name: uses(self, others.get(name, name)))
+
+
+def misfits_unfitted(patch: pytest.MonkeyPatch) -> None:
+    """Inputs are given as they come."""
+    fits = Speaker.given
+    patch.setattr(Speaker, "given", lambda self, *args: (fits(self, *args)[0], True))
+
+
+FAULTS = {
+    null_for_left_out: 5,
+    kept_from_the_item_before: 156,
+    expressions_uncaught: 23,
+    misfits_unfitted: 1,
+}
+"""Faults, each with a document that shows it; where the generator changes, look for others."""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
+def test_a_fault_in_the_converter_is_found(
+    fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert compare(Random(FAULTS[fault]))
+    fault(monkeypatch)
+    with pytest.raises(pytest.fail.Exception):
+        compare(Random(FAULTS[fault]))
