@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 from dataclasses import replace
@@ -13,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halflap.errors import DefinitionError, UpstreamError
-from halflap.lowcode.convert.to_yaml import NotYaml, to_yaml
+from halflap.lowcode.convert import NotConvertible, NotYaml, to_yaml
 from halflap.lowcode.lint import Shapes, lint_text, read_components
 from halflap.sdk.integration import Integration
 from halflap.testing import Run, document
 from tests.lowcode.convert.flows import Drawn, event_of
+from tests.lowcode.convert.generated import Documents, events, written
+from tests.lowcode.convert.test_equal import ran as ran_by_chance
 from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
 from tests.lowcode.documents import EXAMPLES, acme
 from tests.lowcode.test_outline_journals import example_tests
@@ -456,3 +459,29 @@ def test_the_page_shows_what_its_module_becomes() -> None:
     (python,) = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
     (shown,) = [each.partition("```")[0] for each in page.split("```yaml\n")[1:]]
     assert yaml_of(python) == shown
+
+
+def there_and_back(seed: int) -> bool:
+    """Whether a document made by chance goes through Python; then it has to do the same."""
+    chance = random.Random(seed)
+    made = Documents(chance)
+    typed, text = made.typed, written(made.document())
+    given = opened(text).integration
+    try:
+        back = opened(yaml_of(python_of(text))).integration
+    except (NotConvertible, NotYaml):
+        return False
+    with asyncio.Runner() as runner:
+        event, stubbed = events(chance, typed), chance.randrange(10**6)
+        one, other = (runner.run(ran_by_chance(e, event, stubbed)) for e in (given, back))
+    assert one == other, f"{text}\n{python_of(text)}"
+    return True
+
+
+def test_documents_by_chance_do_the_same_after_a_way_through_python() -> None:
+    assert sum(map(there_and_back, range(12))) >= 4
+
+
+@pytest.mark.soak
+def test_many_documents_by_chance_do_the_same_after_a_way_through_python() -> None:
+    assert sum(map(there_and_back, range(12, 1_000))) > 300
