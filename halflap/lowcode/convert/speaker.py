@@ -99,7 +99,8 @@ class Speaker:
         if self.aside is not None and variable.key[0] == self.aside.path and variable.begins:
             if variable.outer is not None:
                 return self._read(variable.outer)
-            return variable.begins, None if variable.begins == "UNSET" else NULL
+            begins = self.uses("UNSET") if variable.begins == "UNSET" else variable.begins
+            return begins, None if variable.begins == "UNSET" else NULL
         variable.read = True
         variable.late |= variable not in self.caught
         if variable in self.state.given:

@@ -58,6 +58,26 @@ def test_it_is_formatted_and_clean(tmp_path: Path) -> None:
         assert told.returncode == 0, told.stdout + told.stderr
 
 
+SET_INSIDE = """\
+- id: found
+  for: x
+  in: [1, 2]
+  parallel: 2
+  where: =$exists(y) = false
+  do:
+    - set: {y: =x * 2}
+  collect: =y
+- stop: {answer: =found}
+"""
+
+
+async def test_what_only_the_loop_sets_is_nothing_before(run: Run) -> None:
+    text = HEAD + indent(SET_INSIDE, " " * 6)
+    for integration in (opened(text).integration, imported(python_of(text))):
+        result = await run(integration.flows["main"], {}, integration=integration)
+        assert result.result == [2, 4], result.reason
+
+
 REMARKED = """\
 # Who gets what.
 name: remarked
