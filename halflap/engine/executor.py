@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from halflap.engine.deadline import Deadline
 from halflap.engine.doing import Cancelled, Pause
 from halflap.engine.failure import failure_of
 from halflap.engine.lineage import Siblings
@@ -132,10 +133,10 @@ class Executor:
         scope = recorder.open()
         running.recorder.set(None)
         running.step.set(None)
-        deadline = asyncio.timeout(work.flow.timeout.total_seconds())
+        deadline = Deadline(work.flow.timeout.total_seconds())
         news: Sequence[StateWrite] = ()
         try:
-            async with deadline:
+            with deadline:
                 outcome = await self._attempt(turn, work, recorder, scope)
                 news = recorder.two_way.ended()
         except asyncio.CancelledError:
@@ -168,7 +169,7 @@ class Executor:
             raise asyncio.CancelledError
         if recorder.cancelled:
             outcome, news = Outcome("cancelled", turn.cancelling or "cancelled"), ()
-        elif deadline.expired():
+        elif deadline.expired:
             message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
             failure = Failure("Timeout", message, where=work.flow.where)
             outcome, news = Outcome("failed", message, failure=failure), ()
