@@ -1,7 +1,7 @@
 """`python -m bench.targets`: all that is promised of speed, in one go, kept and shown in the docs.
 
 W1 to W3 beside the peers, what has to stay as it is, what one customer feels of another, all on
-SQLite; two workers beside one on PostgreSQL. It takes about 20 minutes. Use a machine that does
+SQLite; two workers beside one on PostgreSQL. It takes about 30 minutes. Use a machine that does
 nothing else: what others did meanwhile is kept with each line, and makes times worthless. A part that
 fails is told of, and the others are measured all the same.
 """
@@ -20,8 +20,8 @@ from bench import report
 from bench.process import REPOSITORY, end
 
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("bench", "W2", "--peers", "--runs", "1"),
-    ("bench.fairness",),
+    ("bench", "W2", "--peers", "--runs", "3"),
+    ("bench.fairness", "--rounds", "4"),
     ("bench.scale",),
     ("bench", "memory"),
     ("bench", "idle"),
