@@ -45,6 +45,7 @@ def measure(workload: Workload, keeper: Keeper, *, load: float, pace: float) -> 
         paced = steady(url, workload, run[::-1], pace)
         drain(store)
         seen = report(destination)
+        drain(store)
         arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
         acknowledged = flooded.executions + paced.executions
         result = accounting.account(workload, acknowledged, store.read(FLOW).events, arrived)
