@@ -72,9 +72,8 @@ def _flooded(
         sent = flood(url, workload, run, load)
         drain(store)
         cpu = cpu_ms(server.pid) - cpu
-        ids = report(destination)["ids"]
-        drain(store)  # of what the server had not yet read when the sender left, some has arrived
         held = store.read(FLOW, after)
+        ids = report(destination)["ids"]
     arrived = {id: seen[0] for id, seen in ids.items() if id.startswith(run)}
     result = accounting.account(W2, sent.executions, held.events, arrived)
     return {

@@ -17,7 +17,7 @@ from bench.process import BenchError, cpu_ms, rss_mib, started
 from bench.stores import Keeper, Store
 from bench.workload import WORKLOADS, Workload
 
-PATIENCE = 120.0
+PATIENCE, QUIET = 120.0, 0.5
 FLOW = "orders"
 
 Figures = dict[str, Any]
@@ -45,7 +45,6 @@ def measure(workload: Workload, keeper: Keeper, *, load: float, pace: float) -> 
         paced = steady(url, workload, run[::-1], pace)
         drain(store)
         seen = report(destination)
-        drain(store)
         arrived = {id: count for id, (count, _, _) in seen["ids"].items()}
         acknowledged = flooded.executions + paced.executions
         result = accounting.account(workload, acknowledged, store.read(FLOW).events, arrived)
@@ -109,10 +108,15 @@ def control(keeper: Keeper) -> Figures:
 
 
 def drain(store: Store) -> None:
-    """Wait until every execution has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while live := store.live():
-        if time.monotonic() > deadline:
+    """Wait until every execution has ended, and a while longer.
+
+    As a sender leaves, a loaded server may not have read all that it was sent.
+    """
+    deadline, quiet_since = time.monotonic() + PATIENCE, time.monotonic()
+    while (now := time.monotonic()) - quiet_since < QUIET:
+        if live := store.live():
+            quiet_since = now
+        if now > deadline:
             raise BenchError(f"{live} executions did not end within {PATIENCE:.0f} s")
         time.sleep(0.1)
 

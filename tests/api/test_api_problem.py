@@ -19,6 +19,7 @@ STATUSES = {
     "CodeFailed": 422,
     "WorkerLost": 503,
     "UpstreamError": 502,
+    "Thrown": 502,
     "RateLimited": 502,
     "Unauthorized": 502,
     "EgressRefused": 422,

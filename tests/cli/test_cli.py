@@ -78,7 +78,7 @@ def test_completion_prints_a_script_for_the_shell(shell):
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("halflap cust", {"customers"}), ("halflap customers re", {"remove", "resume"})],
+    [("halflap cust", {"customers"}), ("halflap customers re", {"remove", "resume", "retention"})],
 )
 def test_a_shell_completes_commands(words, found):
     typed = words.split(" ")

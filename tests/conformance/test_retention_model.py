@@ -90,7 +90,15 @@ async def follow(
             assert await there(journal, id) == each.left, (what, how, each)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("postgresql", 8)])
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        ("memory", 20),
+        ("postgresql", 5),
+        pytest.param("memory", 500, marks=pytest.mark.soak),
+        pytest.param("postgresql", 50, marks=pytest.mark.soak),
+    ],
+)
 def test_nothing_goes_before_its_time_and_all_after_it(
     kind: str, examples: int, tmp_path: Path
 ) -> None:

@@ -214,7 +214,7 @@ async def test_an_erasure_that_is_killed_is_ended_by_asking_again(
     kills, there = 0, True
     while there:
         kills += 1
-        after = chance.uniform(0.0, 0.05) if kills < MOST_KILLS else None
+        after = chance.uniform(0.0, 0.002 * kills) if kills < MOST_KILLS else None
         said = await killer.kill(both, after)
         assert said in ("begins", "done")
         assert await faults(both) == []

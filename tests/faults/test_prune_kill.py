@@ -24,7 +24,7 @@ LEASE = 600_000_000
 ALL = {"row", "event", "steps", "logs"}
 DONE = Outcome("succeeded")
 COUNT = 12
-MOST_KILLS = 25
+MOST_KILLS = 14
 
 # What is filled in: when it ended, in which instance, and what has to be left at last.
 OLD, AGED, OWNED, FRESH = (30, "ins_1"), (8, "ins_1"), (8, "ins_own"), (2, "ins_1")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from halflap import UpstreamError
 from halflap.lowcode.convert import NotConvertible
-from halflap.lowcode.convert.scope import Frame
-from halflap.lowcode.convert.speaker import Speaker
-from halflap.lowcode.convert.writer import Writer
+from halflap.lowcode.convert.to_python.scope import Frame
+from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.convert.to_python.writer import Writer
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
 from tests.lowcode.convert.generated import Documents, events, written

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.speaker import Speaker
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call,
+    call_with,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.document import PreprocessPart, RoutePart
 from halflap.lowcode.source import Path
 

@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterable
 from pydantic import BaseModel
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.convert.actions import Actions
-from halflap.lowcode.convert.kind import CLOSED, JSON, Kind, field_of
-from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.scope import Frame, Variable, results, within
-from halflap.lowcode.convert.writer import Block, titled
+from halflap.lowcode.convert.to_python.actions import Actions
+from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, field_of
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call,
+    call_with,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.scope import Frame, Variable, results, within
+from halflap.lowcode.convert.to_python.writer import Block, titled
 from halflap.lowcode.source import Path
 
 

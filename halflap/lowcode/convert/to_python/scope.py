@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.convert.kind import NEVER, Kind
+from halflap.lowcode.convert.to_python.kind import NEVER, Kind
 
 
 @dataclass(slots=True, eq=False)

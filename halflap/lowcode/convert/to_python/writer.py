@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.kind import NEVER, Kind
-from halflap.lowcode.convert.layout import WIDTH, Piece, flat, joined, lines
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.scope import Frame, State, Variable, results
-from halflap.lowcode.convert.speaker import Speaker
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.kind import NEVER, Kind
+from halflap.lowcode.convert.to_python.layout import WIDTH, Piece, flat, joined, lines
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.scope import Frame, State, Variable, results
+from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.source import Path
 

@@ -12,16 +12,16 @@ from pydantic import BaseModel
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.build import build
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.flow import FlowWriter
-from halflap.lowcode.convert.kind import CLOSED, JSON, Kind, kind_of
-from halflap.lowcode.convert.layout import Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.routes import routes
-from halflap.lowcode.convert.scope import all_within, within
-from halflap.lowcode.convert.settings import settings
-from halflap.lowcode.convert.speaker import Speaker
-from halflap.lowcode.convert.writer import Learned
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.flow import FlowWriter
+from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, kind_of
+from halflap.lowcode.convert.to_python.layout import Piece, call, call_with, joined, lines, text
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.routes import routes
+from halflap.lowcode.convert.to_python.scope import all_within, within
+from halflap.lowcode.convert.to_python.settings import settings
+from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.convert.to_python.writer import Learned
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, cast
 
-from halflap.lowcode.convert.kind import (
+from halflap.lowcode.convert.to_python.kind import (
     BOOLEAN,
     CLOSED,
     DECIMAL,
@@ -20,7 +20,7 @@ from halflap.lowcode.convert.kind import (
     Kind,
     field_of,
 )
-from halflap.lowcode.convert.layout import text
+from halflap.lowcode.convert.to_python.layout import text
 from halflap.lowcode.expressions.tree import Node
 
 LONGEST = 72

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from pydantic import SecretStr, ValidationError
 
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.kind import (
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.kind import (
     CLOSED,
     INTEGER,
     JSON,
@@ -23,10 +23,10 @@ from halflap.lowcode.convert.kind import (
     kind_of,
     takes,
 )
-from halflap.lowcode.convert.layout import Group, Piece, call_with, joined, text
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.say import COMPARISON, NOT, Term, literal, reads_scope, say
-from halflap.lowcode.convert.scope import Frame, State, Variable
+from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, text
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.say import COMPARISON, NOT, Term, literal, reads_scope, say
+from halflap.lowcode.convert.to_python.scope import Frame, State, Variable
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.code import Code
-from halflap.lowcode.convert.kind import JSON
-from halflap.lowcode.convert.layout import Piece, call_with, joined, lines, text
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.writer import Block
+from halflap.lowcode.convert.to_python.kind import JSON
+from halflap.lowcode.convert.to_python.layout import Piece, call_with, joined, lines, text
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.writer import Block
 from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
-    from halflap.lowcode.convert.flow import FlowWriter
+    from halflap.lowcode.convert.to_python.flow import FlowWriter
 
 TITLE = "Code"
 """What a code step is called that has no title."""

@@ -6,12 +6,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.convert.kind import CLOSED, JSON, NULL, Kind
-from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.loops import Loops
-from halflap.lowcode.convert.say import literal
-from halflap.lowcode.convert.scope import Variable
-from halflap.lowcode.convert.writer import Block, Recent, merged, titled
+from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, NULL, Kind
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call,
+    call_with,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.loops import Loops
+from halflap.lowcode.convert.to_python.say import literal
+from halflap.lowcode.convert.to_python.scope import Variable
+from halflap.lowcode.convert.to_python.writer import Block, Recent, merged, titled
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression
@@ -322,7 +330,7 @@ class FlowWriter(Loops):
 
     def code(self, step: doc.CodeStep, path: Path, indent: int) -> Block:
         """`code`."""
-        from halflap.lowcode.convert.code import written_code
+        from halflap.lowcode.convert.to_python.code import written_code
 
         return written_code(self, step, path, indent)
 

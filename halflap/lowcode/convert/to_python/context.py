@@ -7,9 +7,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from halflap.lowcode.convert.names import Names
-from halflap.lowcode.convert.refusal import NotConvertible
-from halflap.lowcode.convert.remarks import Remarks
+from halflap.lowcode.convert.to_python.names import Names
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.remarks import Remarks
 from halflap.lowcode.document import Document
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path, Source

@@ -6,9 +6,18 @@ from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.call import retry_of
-from halflap.lowcode.convert.kind import JSON, NULL, TEXT, Kind, kind_of
-from halflap.lowcode.convert.layout import WIDTH, Piece, call, call_with, flat, joined, lines, text
-from halflap.lowcode.convert.writer import Block, Writer
+from halflap.lowcode.convert.to_python.kind import JSON, NULL, TEXT, Kind, kind_of
+from halflap.lowcode.convert.to_python.layout import (
+    WIDTH,
+    Piece,
+    call,
+    call_with,
+    flat,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.writer import Block, Writer
 from halflap.lowcode.source import Path
 from halflap.sdk.action import Action, Retry
 

@@ -7,10 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 from halflap.lowcode.config import PATTERNS, shown_source
-from halflap.lowcode.convert.context import Module
-from halflap.lowcode.convert.kind import NoneType
-from halflap.lowcode.convert.layout import Group, Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.speaker import Speaker
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.kind import NoneType
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call,
+    call_with,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.document import ConnectionField, Picker, PlainField
 from halflap.lowcode.source import Path
 
