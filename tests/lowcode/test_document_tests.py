@@ -14,7 +14,8 @@ import pytest
 from halflap.testing.document import Differs, Opened, open_document, run_test
 from tests.lowcode.documents import EXAMPLES
 
-PAGES = sorted((EXAMPLES.parent / "docs" / "low-code").glob("*.md"))
+ROOT = EXAMPLES.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "low-code").glob("*.md"))]
 DOCUMENTS = sorted(EXAMPLES.glob("*.yaml"))
 GOOD = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
 
