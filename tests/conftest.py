@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 Note = Callable[..., None]
 TESTS = Path(__file__).parent
@@ -29,11 +30,15 @@ LONG = tuple(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep files in memory where there is room: most of the suite's time was waiting for the disk.
+    """Keep files in memory where there is room, and draw the same examples in every run.
 
-    No test needs one: what a killed process wrote the kernel has, and the power is cut of a disk of
-    the tests' own. `TMPDIR` says where else.
+    Most of the suite's time was waiting for the disk. No test needs one: what a killed process wrote
+    the kernel has, and the power is cut of a disk of the tests' own. `TMPDIR` says where else.
+    The soak draws examples anew, and finds what nobody has thought of.
     """
+    settings.register_profile("suite", derandomize=True)
+    if config.option.markexpr != "soak":
+        settings.load_profile("suite")
     if "TMPDIR" not in os.environ and has_room(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # so that it is asked for again

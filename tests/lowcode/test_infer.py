@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -229,6 +229,7 @@ def evaluated(text: str) -> Any:
 
 
 @settings(max_examples=150, deadline=None)
+@example("(({'sku': order.lines^(price), 'b': order}).[sku]).{'sku': sku}")
 @given(EXPRESSIONS)
 def test_an_expression_gives_what_was_inferred(text: str) -> None:
     schema = inferred(text)

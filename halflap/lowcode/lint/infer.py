@@ -173,9 +173,10 @@ class Inference:
             return _Flow(flow.schema, many=True)
         several = flow.many or _may_be_list(flow.schema)
         context = None if flow.schema is None else items_of(flow.schema)
-        if step.kind == "array" and several:
-            return _Flow(None)  # lists of lists
-        if step.kind in ("object", "array", "block", "call", "condition", "binary"):
+        if step.kind == "array":
+            self.of(step, env.within(context))
+            return _Flow(None)  # a list of lists, often
+        if step.kind in ("object", "block", "call", "condition", "binary"):
             return _Flow(self.of(step, env.within(context)), many=several)
         return _Flow(None)
 
