@@ -190,4 +190,4 @@ async def settled(host: Host, instances: Sequence[str], state: str) -> None:
     """Wait until instances are in a state, none with an error."""
     for each in instances:
         instance = await host.deployer.settled(each)
-        assert (instance.state, instance.error) == (state, None)
+        assert (instance.state, instance.error) == (state, None), (instance.state, instance.error)
