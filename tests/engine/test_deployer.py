@@ -101,6 +101,14 @@ async def prepared(directory: Path, app: AcmeApp, tmp_path: Path) -> tuple[str, 
         return key, ours.id, other.id, host.port
 
 
+async def ready(host: Host, app: AcmeApp, tmp_path: Path) -> tuple[str, Instance]:
+    """An instance of the first version that waits to be activated, and its workspace's key."""
+    version = await publish(host, tmp_path / "first", "mirror:integration")
+    customer = await host.store.catalogue.customers.add("Ours")
+    key = await app.workspace("Initech")
+    return key, await configured(host, customer, version, app, key)
+
+
 async def death(mortal: Mortal | None, host: Host, instance: str) -> bool:
     """Wait until the process has died, or the instance's move is over."""
     assert mortal is not None
@@ -278,10 +286,7 @@ async def test_a_move_goes_on_when_the_store_can_write_again(
 ) -> None:
     project(tmp_path / "first", FIRST)
     async with host_on(tmp_path / "store") as (host, _):
-        version = await publish(host, tmp_path / "first", "mirror:integration")
-        customer = await host.store.catalogue.customers.add("Ours")
-        key = await app.workspace("Initech")
-        ours = await configured(host, customer, version, app, key)
+        key, ours = await ready(host, app, tmp_path)
         failed = full_at(host, at)
         await host.deployer.activate(ours.id)
         assert (await host.deployer.settled(ours.id)).state == "active"
@@ -315,10 +320,7 @@ async def test_a_move_is_not_ended_by_one_who_read_of_the_former(
 ) -> None:
     project(tmp_path / "first", FIRST)
     async with host_on(tmp_path / "store") as (host, _):
-        version = await publish(host, tmp_path / "first", "mirror:integration")
-        customer = await host.store.catalogue.customers.add("Ours")
-        key = await app.workspace("Initech")
-        ours = await configured(host, customer, version, app, key)
+        _, ours = await ready(host, app, tmp_path)
         former = await host.deployer.activate(ours.id)
         assert (await host.deployer.settled(ours.id)).state == "active"
         await app.post("/sandbox/faults", {"fail_at": [0], "status": 400})
@@ -358,10 +360,7 @@ def deployer(host: Host, *, moves: bool = True) -> Deployer:
 async def test_an_active_instance_is_not_removed(tmp_path: Path, app: AcmeApp) -> None:
     project(tmp_path / "first", FIRST)
     async with host_on(tmp_path / "store") as (host, _):
-        version = await publish(host, tmp_path / "first", "mirror:integration")
-        customer = await host.store.catalogue.customers.add("Ours")
-        key = await app.workspace("Initech")
-        ours = await configured(host, customer, version, app, key)
+        _, ours = await ready(host, app, tmp_path)
         await host.deployer.activate(ours.id)
         await host.deployer.settled(ours.id)
         with pytest.raises(ConfigError, match="disable it first"):
