@@ -37,15 +37,16 @@ def new() -> None:
 @new.command("integration")
 @click.argument("name")
 @directory_option
-def new_integration(name: str, directory: Path | None) -> None:
-    """Begin an integration: a webhook that works at once, with its test."""
+@click.option("--yaml", "in_yaml", is_flag=True, help="As a YAML document, without Python.")
+def new_integration(name: str, directory: Path | None, in_yaml: bool) -> None:
+    """Begin an integration: a webhook that works at once, with its tests."""
     if not INTEGRATION.fullmatch(name):
         raise ConfigError(
             f"an integration's name is lower-case words joined by hyphens, such as "
             f"{suggested(name, '-')}, not {name!r}"
         )
     module = checked_module(name.replace("-", "_"))
-    begin("integration", name, module, directory or Path(name))
+    begin("document" if in_yaml else "integration", name, module, directory or Path(name))
     step("halflap dev", "run it; change it while it runs")
     step("halflap test", "run its tests, with no network")
 

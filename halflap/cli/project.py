@@ -110,7 +110,7 @@ class Project:
                 "no integration is defined in this folder. A module has one where it says, outside "
                 'of functions, integration = Integration("my-name"); a YAML file is one where it has '
                 "`name:` and `flows:`; to begin with one: "
-                "halflap new integration NAME",
+                "halflap new integration NAME [--yaml]",
                 where=str(self.root),
             )
         return self.integrations

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from halflap.cli import main
 from halflap.cli.new import new
 from halflap.cli.project import Project
 from halflap.engine.bundle import pack
@@ -28,6 +29,15 @@ def test_a_new_integration_is_a_project_that_can_be_packed_at_once(make, tmp_pat
     assert project.integration("order-sync").entry == "order_sync:integration"
     bundle = pack(project.root, project.integration().entry)
     assert {path for path, _ in bundle.files} == {"README.md", "order_sync.py", "sample.json"}
+
+
+def test_a_new_document_passes_its_own_tests_and_all_of_it_runs(make, tmp_path):
+    make("integration", "order-sync", "--yaml")
+    project = Project.read(tmp_path / "order-sync")
+    assert project.integration("order-sync").file == "order_sync.yaml"
+    told = CliRunner().invoke(main, ["test", "order-sync", "--coverage-min", "100"])
+    assert told.exit_code == 0, told.output
+    assert not list((tmp_path / "order-sync").glob("**/*.py"))
 
 
 def test_what_is_next_is_printed(make):
@@ -61,17 +71,24 @@ def test_a_new_component_has_its_fixed_files_and_its_entry_point(make, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("integration", "order-sync"), ("component", "my_shop")]
+    ("kind", "name", "options"),
+    [
+        ("integration", "order-sync", []),
+        ("integration", "order-sync", ["--yaml"]),
+        ("component", "my_shop", []),
+    ],
 )
-def test_what_was_made_has_no_findings(make, tmp_path, kind, name):
-    make(kind, name)
+def test_what_was_made_has_no_findings(make, tmp_path, kind, name, options):
+    make(kind, name, *options)
     files = {
         path.relative_to(tmp_path / name).as_posix(): path.read_text()
         for path in (tmp_path / name).rglob("*")
         if path.is_file()
     }
     assert lint(files) == []
-    assert not [path for path, text in files.items() if "{{" in text and path.endswith(".py")]
+    told = CliRunner().invoke(main, ["lint", name])
+    assert told.exit_code == 0, told.output
+    assert not [p for p, text in files.items() if "{{" in text and p.endswith((".py", ".yaml"))]
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(make, tmp_path):

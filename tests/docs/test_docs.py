@@ -143,15 +143,22 @@ def test_the_readmes_flow_has_fifteen_lines() -> None:
     assert len(lines) <= 16
 
 
+@pytest.mark.parametrize(
+    ("page", "language", "options"),
+    [("first-integration.md", "python", []), ("low-code/first.md", "yaml", ["--yaml"])],
+)
 def test_the_first_integration_is_what_new_makes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    language: str,
+    options: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["new", "integration", "orders"])
+    result = CliRunner().invoke(main, ["new", "integration", "orders", *options])
     assert result.exit_code == 0, result.output
-    made = (tmp_path / "orders" / "orders.py").read_text("utf-8")
-    shown = blocks(DOCS / "first-integration.md", "python")[0].text
-    assert made.endswith(shown)
+    (made,) = (tmp_path / "orders").glob("orders.*")
+    assert made.read_text("utf-8").endswith(blocks(DOCS / page, language)[0].text)
 
 
 # The command line -----------------------------------------------------------------------------
