@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,33 +42,35 @@ def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> No
     """Find what is wrong with a project's sources and YAML documents, by reading them.
 
     None of its code is run, unless --load is given: that tells the types of its own components, too.
-    Excuse a line with `# halflap: ignore[HF001]`. The exit code is 1 where there are errors; warnings
-    alone end with 0.
+    A file is linted alone, with the others known. Excuse a line with `# halflap: ignore[HF001]`. The
+    exit code is 1 where there are errors; warnings alone end with 0.
     """
     if shows_rules:
         show_rules(as_json)
         return
     root = find_root(path or Path.cwd())
-    files = read(root)
+    asked = asked_documents(root, path)
+    files = read(root, documented=bool(asked))
     found = rules.lint(files, known_actions(), known_records())
     loads = loads and not any(each.code == "HF000" for each in found)
-    found += lint_documents(root, files, loads=loads)
+    found += lint_documents(root, asked, files, loads=loads)
     if loads:
         found += load_all(root, {each.file for each in found if each.severity == "error"})
+    looked = sum(each.endswith(".py") for each in files) + len(asked)
     if path is not None and path.is_file():
         only = path.resolve().relative_to(root).as_posix()
-        found = [each for each in found if each.file == only]
+        found, looked = [each for each in found if each.file == only], 1
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
     else:
-        show(found, sum(each.endswith(".py") for each in files) + len(list(documents(root))))
+        show(found, looked)
     sys.exit(1 if any(each.severity == "error" for each in found) else 0)
 
 
-def read(root: Path) -> dict[str, str]:
+def read(root: Path, *, documented: bool) -> dict[str, str]:
     """A project's sources and the quality.yaml of its components, by path below its folder."""
     paths = list(sources(root))
-    if not paths and not any(documents(root)):
+    if not paths and not documented:
         raise DefinitionError(
             "there is nothing to lint in this folder; give a project's folder", where=str(root)
         )
@@ -100,12 +102,21 @@ def known_records() -> dict[str, str]:
     return found
 
 
-def lint_documents(root: Path, files: Mapping[str, str], *, loads: bool) -> list[Finding]:
+def asked_documents(root: Path, path: Path | None) -> list[Path]:
+    """The documents to lint: the one that is named, whatever it looks like, or all of the project."""
+    if path is None or path.is_dir():
+        return list(documents(root))
+    return [path.resolve()] if path.suffix in (".yaml", ".yml") else []
+
+
+def lint_documents(
+    root: Path, asked: Iterable[Path], files: Mapping[str, str], *, loads: bool
+) -> list[Finding]:
     """What is wrong with the project's documents; its own components are loaded, or read."""
     own = Shapes(own=read_components(files))
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
-        for path in documents(root):
+        for path in asked:
             name, content = path.relative_to(root).as_posix(), path.read_bytes()
             told = lint_loaded(root, name, content, Path(cache)) if loads else None
             found += lint_text(content, name, own) if told is None else told

@@ -129,6 +129,23 @@ def test_documents_are_linted_with_the_sources_loaded_or_not(run, tmp_path):
         assert output.endswith("3 findings in 3 files\n")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfen\x00a\x00", "some.yaml:1:1: HF100: this byte is not UTF-8"),
+        (b"naem: x\n", "some.yaml:1:1: HF101: "),
+        (b"", "some.yaml:1:1: HF101: "),
+    ],
+)
+def test_a_document_that_is_named_is_linted_whatever_it_looks_like(run, tmp_path, content, said):
+    (tmp_path / "some.yaml").write_bytes(content)
+    code, output = run("pass", "some.yaml")
+    assert code == 1
+    assert output.startswith(said)
+    assert output.rstrip().endswith("in 1 file")
+    assert run("pass") == (0, "no findings in 1 file\n")
+
+
 def test_warnings_alone_end_with_0(run, tmp_path):
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "orders.yaml").write_text(DOCUMENT.format(action="count"))
