@@ -9,11 +9,10 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import interpret as do
 from halflap.lowcode import steps as doc
 from halflap.lowcode.call import Call, Callee, Filled, retry_of
-from halflap.lowcode.code import Code, Use
+from halflap.lowcode.code import Code, Use, components_of
 from halflap.lowcode.code import Place as CodePlace
 from halflap.lowcode.coding import DoCode, code
 from halflap.lowcode.interpret import Asked, Do, Steps
-from halflap.lowcode.names import components_in
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path, Place, Source
@@ -213,7 +212,7 @@ class Compiler:
         read = Code.parse(
             step.code,
             step.inputs.keys(),
-            components_in({"code": step.code}),
+            components_of(step.code, step.inputs),
             CodePlace(self._source.file, place.line, before or place.column - 1),
         )
         recorded = code if step.title is None else code.titled(step.title)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
+from halflap.lowcode.code import components_of
 from halflap.lowcode.source import Place, Source
 
 _FLOWS = re.compile(rb"^flows[ \t]*:", re.MULTILINE)
@@ -48,6 +49,8 @@ def _named(data: Any) -> Iterator[str]:
                 elif key == "connection" and isinstance(value, str):
                     yield value
                 elif key == "code" and isinstance(value, str):
-                    yield from re.findall(r"\bawait\s+(\w+)\.\w+\s*\(", value)
+                    given = members.get("with")
+                    inputs = cast("dict[Any, Any]", given) if isinstance(given, dict) else ()
+                    yield from components_of(value, inputs)
                 else:
                     stack.append(value)

@@ -61,6 +61,27 @@ async def test_what_code_awaits_are_steps_of_their_own_and_come_once(run: Run) -
     assert result.runs["acme.add_stock"] == 3
 
 
+TOGETHER = """
+- id: found
+  with: {items: =event.items}
+  code: |
+    import asyncio
+
+    calls = [acme.add_stock(item=item, quantity=1) for item in items]
+    stocks = await asyncio.gather(*calls, acme.add_stock("hemp", 2))
+    return [each["quantity"] for each in stocks]
+- stop: {answer: =found}
+"""
+
+
+async def test_what_code_asks_for_at_once_are_steps_side_by_side(run: Run) -> None:
+    stubs = {"add_stock": lambda item, quantity: acme.Stock(item=item, quantity=len(item))}
+    result = await tried(run, TOGETHER, {"items": ["anvil"]}, stubs=stubs)
+    assert answer(result) == [5, 4]
+    paths = ["gather[0]/acme.add_stock", "gather[1]/acme.add_stock", "code"]
+    assert [each.path for each in result.steps] == paths
+
+
 async def test_code_that_fails_says_its_line_and_can_be_caught_or_ignored(run: Run) -> None:
     steps = "- code: |\n    x = 1\n    return x / 0\n"
     result = await tried(run, steps)

@@ -9,7 +9,7 @@ same path.
 from halflap.lowcode.code.call import Call, Do, Json, Print, Together
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.runner import CodeRunner
-from halflap.lowcode.code.source import Code, CodeError, Place, Problem, Use
+from halflap.lowcode.code.source import Code, CodeError, Place, Problem, Use, components_of
 from halflap.lowcode.code.worker.limits import Limits
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Problem",
     "Together",
     "Use",
+    "components_of",
 ]

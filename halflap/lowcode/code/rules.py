@@ -81,7 +81,7 @@ def check(
     bound = _bound(tree)
     known = {*bound, *inputs, *components, *BUILTINS}
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    gathers = any(isinstance(node, ast.Attribute) and node.attr == "gather" for node in parents)
+    gathers = _gathers(tree)
     for node in ast.walk(tree):
         yield from _language(node)
         yield from _modules(node)
@@ -171,6 +171,25 @@ def _component(
     else:
         for each in (*call.args, *(keyword.value for keyword in call.keywords)):
             yield from _crossing(each)
+
+
+def awaited(tree: ast.Module) -> set[str]:
+    """The names that the code does not make, of which it calls what it awaits."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Await)]
+    named = {
+        node.func.value.id
+        for each in ([tree] if _gathers(tree) else calls)
+        for node in ast.walk(each)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+    }
+    return named - _bound(tree) - BUILTINS - MODULES
+
+
+def _gathers(tree: ast.Module) -> bool:
+    """Whether it asks for several at once, so that what is called may be awaited elsewhere."""
+    return any(isinstance(each, ast.Attribute) and each.attr == "gather" for each in ast.walk(tree))
 
 
 def _awaited(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:

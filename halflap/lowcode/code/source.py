@@ -102,6 +102,23 @@ class Code:
         return _parse(text, frozenset(inputs), frozenset(components), place)
 
 
+def components_of(text: str, inputs: Collection[str]) -> frozenset[str]:
+    """The components that a text names: what it awaits calls of, and neither is given nor makes.
+
+    Of a text that is no Python, none: `Code.parse` says what is wrong with it.
+    """
+    return _components_of(text, frozenset(inputs))
+
+
+@lru_cache(1_024)
+def _components_of(text: str, inputs: frozenset[str]) -> frozenset[str]:
+    try:
+        tree = _tree(text, Place())
+    except CodeError:
+        return frozenset()
+    return frozenset(rules.awaited(tree)) - inputs
+
+
 @lru_cache(1_024)
 def _parse(text: str, inputs: frozenset[str], components: frozenset[str], place: Place) -> Code:
     if len(text) > MOST_TEXT:

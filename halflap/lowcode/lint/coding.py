@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from halflap.lowcode.code import Code, CodeError, Use
+from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.code import Place as CodePlace
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.steps import CodeStep
 
 
 def check_code(step: CodeStep, path: Path, calls: Calls, findings: Findings) -> None:
     """Check one code step."""
-    components = components_in({"code": step.code})
+    components = components_of(step.code, step.inputs)
     place = code_place(findings.source, (*path, "code"))
     try:
         code = Code.parse(step.code, step.inputs.keys(), components, place)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.code import Code, CodeError
+from halflap.lowcode.code import Code, CodeError, components_of
 from halflap.lowcode.document import PreprocessPart, RoutePart
 from halflap.lowcode.lint.coding import code_place
-from halflap.lowcode.names import components_in
 from halflap.lowcode.outline import nodes
 from halflap.lowcode.outline.calls import Meanings
 from halflap.lowcode.outline.known import titled
@@ -187,7 +186,9 @@ class _Document:
         """`code`."""
         at = code_place(self._source, (*path, "code"))
         try:
-            code = Code.parse(step.code, step.inputs.keys(), components_in({"code": step.code}), at)
+            code = Code.parse(
+                step.code, step.inputs.keys(), components_of(step.code, step.inputs), at
+            )
         except CodeError:
             uses: list[Node] = []  # lint says what is wrong with it
         else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from halflap.errors import CodeFailed
-from halflap.lowcode.code import Code, CodeError, CodeRunner, Place
+from halflap.lowcode.code import Code, CodeError, CodeRunner, Place, components_of
 from halflap.lowcode.code.rules import BUILTINS, MODULES, NAMES_INSTEAD
 from halflap.lowcode.code.source import MOST_TEXT
 from tests.coding import PLACE, no_calls, unchecked
@@ -40,6 +40,26 @@ def test_what_the_code_uses_is_known() -> None:
     assert code.uses[0].keywords == ("external_id",)
     assert not code.uses[0].spread
     assert (code.uses[1].positional, code.uses[1].spread) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "components"),
+    [
+        (
+            "x = await acme.find(1)\nreturn await  shop . get (x.y(), event.get(1))",
+            {"acme", "shop"},
+        ),
+        ("import asyncio\nreturn await asyncio.gather(acme.find(1))", {"acme"}),
+        ("import asyncio\ncalls = [acme.find(1)]\nawait asyncio.gather(*calls)", {"acme"}),
+        ("return evnt.get(1)", set()),
+        ("return 'await acme.find(1)' # await acme.find(1)", set()),
+        ("await acme.", set()),
+    ],
+)
+def test_the_components_of_a_text_are_those_of_the_actions_that_it_awaits(
+    text: str, components: set[str]
+) -> None:
+    assert components_of(text, ["event"]) == components
 
 
 def test_the_same_text_is_read_once() -> None:

@@ -8,12 +8,11 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from halflap.lowcode import steps as doc
-from halflap.lowcode.code import Code
+from halflap.lowcode.code import Code, components_of
 from halflap.lowcode.convert.to_python.kind import JSON
 from halflap.lowcode.convert.to_python.layout import Piece, call_with, joined, lines, text
 from halflap.lowcode.convert.to_python.refusal import NotConvertible
 from halflap.lowcode.convert.to_python.writer import Block
-from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def written_code(writer: FlowWriter, step: doc.CodeStep, path: Path, indent: int
 
 def _check(writer: FlowWriter, step: doc.CodeStep, path: Path) -> None:
     where = writer.module.source.at((*path, "code"))
-    read = Code.parse(step.code, step.inputs.keys(), components_in({"code": step.code}))
+    read = Code.parse(step.code, step.inputs.keys(), components_of(step.code, step.inputs))
     if read.uses:
         raise NotConvertible(
             "this code calls actions, whose failures are a RuntimeError in it and a StepFailed in "
