@@ -22,7 +22,9 @@ class ConnectionField(Part):
     connection: str
     """The component."""
     title: str | None = None
+    """What the customer reads; the field's name, where it is left out."""
     description: str = ""
+    """A sentence for the customer, under the field."""
 
 
 class Picker(Part):
@@ -38,13 +40,19 @@ class PlainField(Part):
     """A field that the customer fills in."""
 
     type: FieldType = "text"
+    """What is asked for; a `mapping` is which field goes where."""
     title: str | None = None
+    """What the customer reads; the field's name, where it is left out."""
     description: str = ""
+    """A sentence for the customer, under the field."""
     required: bool | None = None
     """Whether it must be filled in; by default, where it has no `default`."""
     default: Any = None
+    """What it is where the customer says nothing."""
     minimum: int | Decimal | None = None
+    """The least number; of a text, the fewest characters."""
     maximum: int | Decimal | None = None
+    """The greatest number; of a text, the most characters."""
     choices: list[str] | dict[str, str] | None = None
     """The values to choose from; as a mapping, each with the label that people see."""
     multiple: bool = False
@@ -93,13 +101,17 @@ class OrderPart(Part):
     """How a flow's executions come one after another."""
 
     rule: Literal["parallel", "fifo", "singleton", "latest_wins"]
+    """`parallel`: `width` at once; `fifo`: one after another; `singleton`: while one runs, others are
+    ignored; `latest_wins`: only the newest waits."""
     width: Annotated[int, Field(ge=1)] = 1
     """parallel: how many run at once."""
     by_key: bool | str = False
     """true: those of one record, by the trigger's key; or where the key stands in the event, as a
     JSON pointer: `/data/id`."""
     after_failure: Literal["go_on", "block"] = "go_on"
+    """fifo: `block`: after a failure the others wait, until it is replayed or let go."""
     while_waiting: Literal["block", "go_on"] = "block"
+    """fifo: `go_on`: while one sleeps or waits for a signal, the next begins."""
 
 
 class Triggered(Part):
@@ -110,7 +122,9 @@ class Triggered(Part):
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
     """The trigger's inputs."""
     title: str | None = None
+    """What people read, in the console and the diagram; made of the name, where it is left out."""
     description: str = ""
+    """What it does, for people."""
     filter: Template = None
     """Whether an event is kept: an expression over `event` (the request's body), `headers`, `query`."""
     keep: list[str] | None = None
@@ -127,7 +141,9 @@ class FlowPart(Triggered):
     pairs: str | None = None
     """The pairs that the event's record belongs to."""
     order: Literal["fifo", "singleton", "latest_wins"] | OrderPart | None = None
+    """How its executions follow each other: `fifo`, or `{rule: fifo, by_key: /data/id}`."""
     steps: list[AnyStep] = Field(min_length=1)
+    """What is done, one step after another."""
 
 
 class RoutePart(Part):
@@ -169,27 +185,36 @@ class PreprocessPart(Triggered):
     all: bool = False
     """Every route that holds is taken, and not the first alone."""
     routes: list[RoutePart] = Field(min_length=1)
+    """Where an event goes: the first route whose condition holds."""
 
 
 class TestPart(Part):
     """A test of a flow: an event, what the apps answer, and what has to happen."""
 
     name: str
+    """What has to be the case, as people read it."""
     flow: str
+    """The flow, or pre-process flow, that runs."""
     event: Any = None
     """What the app sends."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """The request's headers."""
     config: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What the customer filled in; connections are made up."""
     state: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What `state` steps find, by key."""
     paired: dict[str, list[dict[str, str]]] = Field(default_factory=dict[str, Any])
+    """What `paired` steps find: by the pairs' name, a list of both sides' ids."""
     current: dict[str, dict[str, Any] | None] = Field(default_factory=dict[str, Any])
     """Records as they are at the app, by name (`acme/account/a1`); null where one is gone."""
     signals: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What is sent while the flow waits, by the signal's name."""
     stubs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""
     expect: list[dict[str, dict[str, Any] | None]] | None = None
     """The calls, in order: `- acme.create_account: {name: Initech}`; inputs left out may be any."""
     outcome: Literal["succeeded", "ignored", "failed", "cancelled"] = "succeeded"
+    """How the execution ends."""
     reason: str | None = None
     """A part of the outcome's reason."""
     answer: Any = None
@@ -202,14 +227,19 @@ class Document(Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=100)]
     """Lower-case words joined by hyphens."""
     title: str | None = None
+    """What people read; made of the name, where it is left out."""
     description: str = ""
+    """What it does, for the customers that may activate it."""
     config: dict[str, dict[Name, ConfigField]] = Field(default_factory=dict[str, Any])
     """What the customer fills in: pages, and the fields of each."""
     pairs: dict[Name, PairsPart] = Field(default_factory=dict[str, Any])
+    """Records of two apps that belong together, by name."""
     preprocess: dict[Name, PreprocessPart] = Field(default_factory=dict[str, Any])
     """Pre-process flows: where the events of one URL go."""
     flows: dict[Name, FlowPart] = Field(min_length=1)
+    """By name, what starts each, and what it does."""
     tests: list[TestPart] = Field(default_factory=list[TestPart])
+    """Tests of the flows; `halflap test` runs them without a network."""
 
     @property
     def fields(self) -> dict[str, ConnectionField | PlainField]:

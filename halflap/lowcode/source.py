@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from halflap.errors import DefinitionError
 
@@ -121,6 +122,8 @@ def read(content: bytes | str, file: str) -> Source:
         data = reader.document(events_of(text))
     except MarkedYAMLError as error:
         raise _explained(error, file) from error
+    except ReaderError as error:
+        raise _unprintable(error, text, file) from error
     except (YAMLError, ValueError) as error:
         raise Unreadable(f"this is not YAML: {error}", file, Place()) from error
     return Source(
@@ -330,6 +333,13 @@ _TEACH = (
     ("cannot start any token", "lines are indented by spaces; a text that begins with @, ` or % is "
      "quoted"),
 )  # fmt: skip
+
+
+def _unprintable(error: ReaderError, text: str, file: str) -> Unreadable:
+    at: int = cast(Any, error).position
+    place = Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    shown = f"U+{ord(text[at]):04X}"
+    return Unreadable(f"YAML may not hold the character {shown}; remove it", file, place)
 
 
 def _explained(error: MarkedYAMLError, file: str) -> Unreadable:

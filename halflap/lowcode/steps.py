@@ -79,7 +79,9 @@ class IfStep(Step):
     condition: Template = Field(alias="if")
     """The condition: an expression that gives true or false."""
     then: list[AnyStep]
+    """What to do where it is true."""
     otherwise: list[AnyStep] = Field(default_factory=list["AnyStep"], alias="else")
+    """What to do where it is false or null."""
 
 
 class SwitchStep(Step):
@@ -103,6 +105,7 @@ class ForStep(Result):
     where: Template = None
     """Only items for which this is true."""
     do: list[AnyStep]
+    """What to do for each item."""
     parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many at once; one after another without it."""
     key: Template = None
@@ -117,7 +120,9 @@ class TryStep(Step):
     """Do something, and something else where a step of it fails for good."""
 
     attempt: list[AnyStep] = Field(alias="try")
+    """What to do."""
     catch: list[AnyStep]
+    """What to do where a step of it fails for good."""
     error: Name = "error"
     """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
 
@@ -126,15 +131,18 @@ class SetStep(Step):
     """Set variables, for later steps."""
 
     set: dict[Name, Template]
+    """By name, the value of each variable: `set: {total: =event.seats * event.price}`."""
 
 
 class CodeStep(Result):
     """Run Python in the sandbox; its result is what it returns."""
 
     code: str
+    """The code; what it returns is the result."""
     inputs: dict[str, Template] = Field(default_factory=dict[str, Any], alias="with")
     """What the code sees, by name."""
     on_failure: OnFailure = "fail"
+    """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
 
 class CallStep(Result):
@@ -147,6 +155,7 @@ class CallStep(Result):
     wait: bool = True
     """false: go on at once; the result is the execution's id."""
     on_failure: OnFailure = "fail"
+    """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
 
 class SleepStep(Step):
@@ -187,7 +196,9 @@ class StateStep(Result):
     """Read, write or delete a value that outlives the execution."""
 
     state: Literal["get", "put", "delete"]
+    """What to do with the value."""
     key: Template
+    """The value's name, such as a record's id."""
     value: Template = None
     """put: what to write."""
     default: Template = None
@@ -211,36 +222,47 @@ class PairStep(Step):
     """Say that two records belong together."""
 
     pair: str
+    """The pairs' name."""
     ids: dict[str, Template] = Field(alias="with", min_length=2, max_length=2)
+    """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
 
 
 class UnpairStep(Step):
     """Forget with which record one is paired."""
 
     unpair: str
+    """The pairs' name."""
     ids: dict[str, Template] = Field(alias="with", min_length=1, max_length=2)
+    """The id of one side, or of both."""
 
 
 class LogStep(Step):
     """Write a line to the execution's log."""
 
     log: Template
+    """What it says."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much it matters."""
     fields: dict[str, Template] = Field(default_factory=dict[str, Any])
+    """Values that go with it, by name."""
 
 
 class BreakStep(Step):
     """Leave the loop."""
 
     leave: Literal[True] = Field(alias="break")
+    """`break: true`: the items that are left are not looked at."""
 
 
 class ReplyPart(Part):
     """An HTTP answer, for a flow whose trigger answers with the flow's result."""
 
     status: Template = 200
+    """The HTTP status, 200 to 599."""
     body: Template = None
+    """What is sent: a text as it is, anything else as JSON."""
     headers: dict[str, Template] = Field(default_factory=dict[str, Any])
+    """HTTP headers, by name."""
 
 
 class StopPart(Part):
@@ -258,6 +280,7 @@ class StopStep(Step):
     """End the flow."""
 
     stop: StopPart | Literal[True]
+    """`true`, or how it ends: `answer`, `reply` or `ignore`."""
 
 
 class ThrowStep(Step):

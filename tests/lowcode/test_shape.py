@@ -1,5 +1,8 @@
 """The shape of a document: what is wrong is said at its place, with what to write."""
 
+from collections.abc import Iterator
+from typing import Any, cast
+
 import pytest
 
 from halflap.lowcode.document import json_schema
@@ -87,3 +90,15 @@ def test_durations_are_written_as_people_do(text: str | float, seconds: float) -
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration(text)
+
+
+def test_the_schema_says_of_every_key_what_it_is() -> None:
+    assert [path for path, key in _keys(json_schema()) if not key.get("description")] == []
+
+
+def _keys(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(schema, dict):
+        for name, each in cast("dict[str, Any]", schema.get("properties", {})).items():
+            yield f"{path} {name}", each
+        for name, each in cast("dict[str, Any]", schema).items():
+            yield from _keys(each, f"{path}/{name}")

@@ -66,6 +66,7 @@ WRONG = {
     "an open bracket": ("a: [x", "f:2:1", "quote an expression that holds"),
     "a tab": ("a:\n\t- b", "f:2:1", "spaces"),
     "a reserved character": ("a: @x", "f:1:4", "is quoted"),
+    "a control character": ("a: b\nc\0d: e", "f:2:2", "the character U+0000; remove it"),
     "too large": ("a" * (MOST_BYTES + 1), "f:1:1", "split the integration"),
 }
 
