@@ -13,6 +13,7 @@ from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
 from halflap.lowcode.lint.flow import Flow
 from halflap.lowcode.lint.reader import Names, Notes, Reader
+from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.shapes import Shapes
@@ -115,9 +116,10 @@ class _Linter:
         self._shapes = shapes
         self._findings = findings
         self._read: set[str] = set()
+        self._results = Results(document, self._told_by)
 
     def check(self) -> None:
-        connections = dict(self._connections())
+        connections = dict(self._connections(self._findings))
         calls = Calls(self._shapes, self._findings, connections)
         for path, field in self._fields():
             self._field(calls, path, field)
@@ -133,21 +135,35 @@ class _Linter:
 
     def walk(self, name: str, notes: Notes) -> None:
         """Go through one flow, for what its places see."""
-        self._flow(name, Calls(self._shapes, self._findings, dict(self._connections())), notes)
+        self._flow(
+            name,
+            Calls(self._shapes, self._findings, dict(self._connections(self._findings))),
+            notes,
+        )
 
     def _flow(self, name: str, calls: Calls, notes: Notes | None = None) -> None:
         if name in self._document.flows:
-            Flow(self._document, name, calls, self._findings, self._read, notes).check()
+            Flow(
+                self._document, name, calls, self._findings, self._read, self._results, notes
+            ).check()
         elif name in self._document.preprocess:
             reader = Reader(self._findings, self._read, notes=notes)
             check_preprocess(self._document, name, calls, reader)
+
+    def _told_by(self, name: str) -> Told:
+        """Go through one flow for what others read of it; what is wrong with it is told elsewhere."""
+        aside = Findings(self._source)
+        calls = Calls(self._shapes, aside, dict(self._connections(aside)))
+        flow = Flow(self._document, name, calls, aside, set(), self._results)
+        flow.check()
+        return flow.told
 
     def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
         for page, members in self._document.config.items():
             for name, field in members.items():
                 yield ("config", page, name), field
 
-    def _connections(self) -> Iterator[tuple[str, Connected]]:
+    def _connections(self, findings: Findings) -> Iterator[tuple[str, Connected]]:
         """The config's connections, with their types where those are known."""
         for path, field in self._fields():
             if not isinstance(field, ConnectionField):
@@ -157,10 +173,10 @@ class _Linter:
             if component is None:
                 there = suggest(field.connection, self._shapes.names())
                 said = f"there is no component {field.connection!r}; {there}"
-                self._findings.add(rules.NO_SUCH, place, said)
+                findings.add(rules.NO_SUCH, place, said)
             elif component.connection is False:
                 said = f"{field.connection} needs no connection; leave the field out"
-                self._findings.add(rules.CONNECTION, place, said)
+                findings.add(rules.CONNECTION, place, said)
                 continue
             kind = component.connection or None if component is not None else None
             yield str(path[-1]), Connected(field.connection, kind)

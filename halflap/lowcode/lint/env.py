@@ -9,6 +9,7 @@ from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.scope import Known, Schema
 
 NUMBER: Schema = {"type": "number"}
+NULL: Schema = {"type": "null"}
 Names = Mapping[str, Known]
 
 

@@ -12,6 +12,7 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
+from halflap.lowcode.lint.env import NULL
 from halflap.lowcode.lint.infer import TEXT
 from halflap.lowcode.lint.reader import (
     Names,
@@ -22,8 +23,17 @@ from halflap.lowcode.lint.reader import (
     texts,
     times_set,
 )
+from halflap.lowcode.lint.results import (
+    Results,
+    Told,
+    answer_of_links,
+    cell_of,
+    every_step,
+    or_null,
+)
+from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, items_of, listed
+from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.source import Path
@@ -31,7 +41,12 @@ from halflap.lowcode.source import Path
 REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
 ERROR: Schema = {
     "type": "object",
-    "properties": {"message": TEXT, "kind": TEXT, "step": TEXT, "status": {"type": "integer"}},
+    "properties": {
+        "message": TEXT,
+        "kind": TEXT,
+        "step": either(TEXT, NULL),
+        "status": either({"type": "integer"}, NULL),
+    },
 }
 
 
@@ -74,8 +89,11 @@ class Flow:
         calls: Calls,
         findings: Findings,
         config: set[str],
+        results: Results,
         notes: Notes | None = None,
     ) -> None:
+        self.told = Told()
+        self._results = results
         self._document = document
         self._name = name
         self._flow: FlowPart = document.flows[name]
@@ -95,7 +113,9 @@ class Flow:
         if flow.pairs is not None:
             self._known_pairs(flow.pairs, (*path, "pairs"))
         names = names_of_flow(self._document, event)
-        self.steps(flow.steps, (*path, "steps"), names)
+        walk = self.steps(flow.steps, (*path, "steps"), names)
+        if not walk.ends:
+            self.told.answers.append(NULL)
         for place, (name, what) in self._given.items():
             if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"
@@ -158,7 +178,8 @@ class Flow:
             self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path)
             self._calls.connection(step.action, shape, step.connection, path)
         self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
-        self._result(step, path, names, shape.output if shape else None)
+        given = shape.output if shape else None
+        self._result(step, path, names, or_null(given) if step.on_failure == "ignore" else given)
 
     def _inputs(
         self,
@@ -228,8 +249,9 @@ class Flow:
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
         each = self._typed(step.collect, (*path, "collect"), walk.names)
-        whole = step.collect is not None and step.on_failure == "fail"
-        self._result(step, path, names, listed(each) if whole else None)
+        if each is not None and step.on_failure == "continue":
+            each = either(each, {"type": "object", "properties": {"error": ERROR}})
+        self._result(step, path, names, None if step.collect is None else listed(each))
 
     def _typed(self, value: Any, path: Path, names: Names) -> Schema | None:
         """Check a template; gives what it gives, where that is known."""
@@ -271,9 +293,17 @@ class Flow:
 
     def code(self, step: doc.CodeStep, path: Path, names: Names) -> None:
         """`code`."""
-        self._reader.template(step.inputs, (*path, "with"), names)
+        inputs = {
+            name: self._typed(each, (*path, "with", name), names)
+            for name, each in step.inputs.items()
+        }
         check_code(step, path, self._calls, self._findings)
-        self._result(step, path, names)
+        given = None if step.id is None else returned(step.code, inputs, self._given_by)
+        self._result(step, path, names, or_null(given) if step.on_failure == "ignore" else given)
+
+    def _given_by(self, action: str) -> Schema | None:
+        shape, _ = self._calls.look("action", action)
+        return None if shape is None else shape.output
 
     def call(self, step: doc.CallStep, path: Path, names: Names) -> None:
         """`call`."""
@@ -283,7 +313,7 @@ class Flow:
                 rules.NO_SUCH, (*path, "call"), f"there is no flow {step.call!r}; {there}"
             )
         self._reader.template(step.event, (*path, "event"), names)
-        self._result(step, path, names)
+        self._result(step, path, names, None if step.id is None else self._results.call(step))
 
     def sleep(self, step: doc.SleepStep, path: Path, names: Names) -> None:
         """`sleep`."""
@@ -291,7 +321,13 @@ class Flow:
 
     def wait(self, step: doc.WaitStep, path: Path, names: Names) -> None:
         """`wait`."""
-        self._result(step, path, names)
+        asked = [
+            each
+            for each in every_step(self._flow.steps)
+            if isinstance(each, doc.LinksStep) and each.links == step.wait
+        ]
+        choices = list(dict.fromkeys(one for each in asked for one in each.choices))
+        self._result(step, path, names, answer_of_links(choices) if choices else None)
 
     def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
         """`links`."""
@@ -300,9 +336,20 @@ class Flow:
 
     def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
         """`state`."""
-        for name in ("key", "value", "default", "expect"):
+        for name in ("key", "expect"):
             self._reader.template(getattr(step, name), (*path, name), names)
-        self._result(step, path, names)
+        value, default = (
+            self._typed(getattr(step, name), (*path, name), names) for name in ("value", "default")
+        )
+        match step.state:
+            case "get":
+                given = self._results.state(self._name, step, default) if step.id else None
+            case "put":
+                self.told.puts.append((cell_of(self._name, step), value))
+                given = value
+            case "delete":
+                given = NULL
+        self._result(step, path, names, given)
 
     def pairing(
         self, step: doc.PairedStep | doc.PairStep | doc.UnpairStep, path: Path, names: Names
@@ -312,7 +359,7 @@ class Flow:
         self._known_pairs(getattr(step, verb), (*path, verb))
         self._reader.template(step.ids, (*path, "with"), names)
         if isinstance(step, doc.PairedStep):
-            self._result(step, path, names, TEXT)
+            self._result(step, path, names, either(TEXT, NULL))
 
     def _known_pairs(self, name: str, path: Path) -> None:
         if name not in self._document.pairs:
@@ -342,13 +389,17 @@ class Flow:
                 "`parallel`, or stop after the loop"
             )
             self._findings.add(rules.MISPLACED, path, said)
-        if not isinstance(step.stop, bool):
+        if isinstance(step.stop, bool):
+            self.told.answers.append(NULL)
+        else:
             place = (*path, "stop")
             if len(step.stop.model_fields_set) > 1:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
-            for name in ("answer", "ignore"):
-                self._reader.template(getattr(step.stop, name), (*place, name), names)
+            self._reader.template(step.stop.ignore, (*place, "ignore"), names)
+            answer = self._typed(step.stop.answer, (*place, "answer"), names)
+            given = NULL if step.stop.ignore is not None else answer
+            self.told.answers.append(given if step.stop.reply is None else None)
             if step.stop.reply is not None:
                 for name in ("status", "body", "headers"):
                     value = getattr(step.stop.reply, name)

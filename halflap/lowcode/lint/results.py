@@ -1,0 +1,142 @@
+"""What steps give that no schema declares: other flows, state, and answers that are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from halflap.lowcode import steps as doc
+from halflap.lowcode.document import Document
+from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.scope import Schema, either
+from halflap.lowcode.template import is_expression
+
+Cell = tuple[str, str, str]
+"""A value of the state: its scope, the flow where it is the flow's own, and its key."""
+TEXT: Schema = {"type": "string"}
+MOST_DEPTH = 8
+"""How deep flows that call each other are followed."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What one walk of a flow has seen: its answers, and what it puts into the state."""
+
+    answers: list[Schema | None] = field(default_factory=list[Schema | None])
+    puts: list[tuple[Cell | None, Schema | None]] = field(
+        default_factory=list[tuple[Cell | None, Schema | None]]
+    )
+
+
+class Results:
+    """Walks flows for what others read of them, each once; one that is being walked says nothing."""
+
+    def __init__(self, document: Document, walk: Callable[[str], Told]) -> None:
+        self._document = document
+        self._walk = walk
+        self._told: dict[str, Told] = {}
+        self._walking: set[str] = set()
+        self._putting: Mapping[str, list[doc.StateStep]] | None = None
+
+    def call(self, step: doc.CallStep) -> Schema | None:
+        """What `call` gives."""
+        if not step.wait:
+            return or_null(TEXT) if step.on_failure == "ignore" else TEXT
+        told = self._of(step.call) if step.call in self._document.flows else None
+        if told is None:
+            return None
+        found = joined(told.answers)
+        return or_null(found) if step.on_failure == "ignore" else found
+
+    def state(self, flow: str, step: doc.StateStep, default: Schema | None) -> Schema | None:
+        """What `state: get` gives: what the document puts there, or the default."""
+        cell = cell_of(flow, step)
+        if cell is None:
+            return None
+        puts: list[Schema | None] = []
+        for name, steps in self._puts().items():
+            if not any(_meets(cell, cell_of(name, each), name, each.scope) for each in steps):
+                continue
+            told = self._of(name)
+            if told is None:
+                return None
+            puts += [each for at, each in told.puts if at is None or at == cell]
+        given = [] if step.default is None else [default]
+        return joined([*puts, *given]) if puts else None
+
+    def _of(self, name: str) -> Told | None:
+        if name in self._walking or len(self._walking) >= MOST_DEPTH:
+            return None
+        if name not in self._told:
+            self._walking.add(name)
+            try:
+                self._told[name] = self._walk(name)
+            finally:
+                self._walking.discard(name)
+        return self._told[name]
+
+    def _puts(self) -> Mapping[str, list[doc.StateStep]]:
+        """The steps of each flow that put something into the state."""
+        if self._putting is None:
+            found = {
+                name: [
+                    each
+                    for each in every_step(flow.steps)
+                    if isinstance(each, doc.StateStep) and each.state == "put"
+                ]
+                for name, flow in self._document.flows.items()
+            }
+            self._putting = {name: steps for name, steps in found.items() if steps}
+        return self._putting
+
+
+def _meets(cell: Cell, other: Cell | None, flow: str, scope: str) -> bool:
+    """Whether a `put` may be to a value: one whose key is not known may be, in its scope."""
+    if other is not None:
+        return other == cell
+    return scope == cell[0] and (scope != "flow" or flow == cell[1])
+
+
+def cell_of(flow: str, step: doc.StateStep) -> Cell | None:
+    """The value that a step reads or writes, where its key is written out."""
+    if isinstance(step.key, bool) or not isinstance(step.key, str | int) or is_expression(step.key):
+        return None
+    key = str(step.key)
+    key = key[1:] if key.startswith("==") else key
+    return step.scope, flow if step.scope == "flow" else "", key
+
+
+def every_step(steps: Any) -> Iterator[doc.Step]:
+    """All steps of a list, and those within them."""
+    stack: list[Any] = list(steps)
+    while stack:
+        each = stack.pop()
+        if isinstance(each, list):
+            stack += each
+        elif isinstance(each, dict):
+            stack += each.values()
+        elif isinstance(each, doc.Step):
+            yield each
+            inner = ("then", "otherwise", "cases", "default", "do", "attempt", "catch")
+            stack += [getattr(each, name, None) for name in inner]
+
+
+def answer_of_links(choices: list[str]) -> Schema:
+    """What a signal brings that links were made for; others may send anything in its name."""
+    choice: Schema = {
+        "anyOf": [{"type": "string", "enum": choices}, {}],
+        "description": f"What was chosen of {', '.join(choices)}.",
+    }
+    return {"anyOf": [{"type": "object", "properties": {"choice": choice}}, {}]}
+
+
+def joined(found: list[Schema | None]) -> Schema | None:
+    """One of these; None where one of them may be anything, or there is none."""
+    known = [each for each in found if each is not None]
+    return either(*known) if known and len(known) == len(found) else None
+
+
+def or_null(schema: Schema | None) -> Schema | None:
+    """This, or null."""
+    return None if schema is None else either(schema, NULL)
