@@ -91,14 +91,17 @@ from halflap.components import http, instance, salesforce, schedule, webhook
 from halflap.components.instance import Deployment
 
 if TYPE_CHECKING:
+    from halflap.lowcode.code_step import code
     from halflap.lowcode.expr import at, expr
+
+_OF_LOWCODE = {"at": "expr", "code": "code_step", "expr": "expr"}
 
 
 def __getattr__(name: str) -> Any:
-    """`expr` and `at`, which bring an evaluator along: loaded where they are asked for."""
-    if name not in ("at", "expr"):
+    """`expr`, `at` and `code`, which bring low-code along: loaded where they are asked for."""
+    if name not in _OF_LOWCODE:
         raise AttributeError(f"module 'halflap' has no attribute {name!r}")
-    return getattr(import_module("halflap.lowcode.expr"), name)
+    return getattr(import_module(f"halflap.lowcode.{_OF_LOWCODE[name]}"), name)
 
 
 __all__ = [
@@ -185,6 +188,7 @@ __all__ = [
     "Writes",
     "ZendeskSignature",
     "at",
+    "code",
     "expr",
     "fifo",
     "header",

@@ -31,7 +31,7 @@ class Callee:
     connection: str | None
 
     def arguments(
-        self, frame: Frame, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, config: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The arguments by name; `TypeError` where they do not fit."""
         shape = self.action.shape
@@ -43,7 +43,7 @@ class Callee:
             raise TypeError(f"{self.action.name} is given {', '.join(sorted(doubled))} twice")
         found.update(kwargs)
         if shape.connection is not None and self.connection is not None:
-            found[shape.connection] = getattr(frame.ctx.config, self.connection)
+            found[shape.connection] = getattr(config, self.connection)
         return self.action.bind((), found)
 
 

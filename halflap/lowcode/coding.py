@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from halflap.errors import CodeFailed
@@ -15,7 +16,7 @@ from halflap.lowcode.frame import Frame
 from halflap.lowcode.interpret import Asked
 from halflap.sdk import running
 from halflap.sdk.action import Action, step
-from halflap.sdk.context import Settled
+from halflap.sdk.context import Context, Settled
 from halflap.sdk.schema import Json
 
 _does: ContextVar[Callable[[Mapping[str, Json]], Awaitable[Json]]] = ContextVar("halflap.code")
@@ -44,56 +45,46 @@ def close_runner() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class DoCode:
-    """`code`.
+class Coded:
+    """Code with the actions that it calls, ready to be run in a flow.
 
     Code that calls nothing is one recorded step. Where it calls actions, these are the steps, and
     one more holds its result: on a replay it runs again, and is answered from the journal.
     """
 
     code: Code
-    inputs: tuple[tuple[str, Asked], ...]
     calls: Mapping[str, Callee]
     recorded: Action[[dict[str, Json]], Json]
-    id: str | None
-    ignores: bool
 
-    async def run(self, frame: Frame) -> None:
-        inputs = {name: each.value(frame) for name, each in self.inputs}
-        ran = (self._calling if self.calls else self._alone)(frame, inputs)
-        result = await frame.attempt(self.recorded.title, ran, ignores=self.ignores)
-        frame.give(self.id, result)
+    async def run(self, ctx: Context[Any], inputs: dict[str, Json]) -> Json:
+        """Run it on these inputs; what it returns."""
+        return await (self._calling if self.calls else self._alone)(ctx, inputs)
 
-    async def _alone(self, frame: Frame, inputs: dict[str, Json]) -> Json:
+    async def _alone(self, ctx: Context[Any], inputs: dict[str, Json]) -> Json:
         """Run code that calls nothing, within its step."""
 
         async def do(given: Mapping[str, Json]) -> Json:
             return await runner().run(
-                self.code, given, refuse, print=logged_by_step, owner=frame.ctx.customer.id
+                self.code, given, refuse, print=logged_by_step, owner=ctx.customer.id
             )
 
         return await self._recorded(do, inputs)
 
-    async def _calling(self, frame: Frame, inputs: dict[str, Json]) -> Json:
+    async def _calling(self, ctx: Context[Any], inputs: dict[str, Json]) -> Json:
         """Run code beside the steps that it calls, then record its result."""
 
         async def call(asked: Call) -> Json:
             callee = self.calls[asked.name]
-            return await callee.action(**callee.arguments(frame, asked.args, asked.kwargs))
+            return await callee.action(**callee.arguments(ctx.config, asked.args, asked.kwargs))
 
         async def together(asked: Sequence[Call]) -> Sequence[Settled[Json]]:
-            return await frame.ctx.gather(asked, call, key=lambda each: each.index, settle=True)
+            return await ctx.gather(asked, call, key=lambda each: each.index, settle=True)
 
         def printed(text: str, line: int) -> None:
-            frame.ctx.log.info(text, line=line)
+            ctx.log.info(text, line=line)
 
         result = await runner().run(
-            self.code,
-            inputs,
-            call,
-            together=together,
-            print=printed,
-            owner=frame.ctx.customer.id,
+            self.code, inputs, call, together=together, print=printed, owner=ctx.customer.id
         )
 
         async def given(_: Mapping[str, Json]) -> Json:
@@ -109,6 +100,22 @@ class DoCode:
             return await self.recorded(inputs)
         finally:
             _does.reset(before)
+
+
+@dataclass(frozen=True, slots=True)
+class DoCode:
+    """`code`."""
+
+    coded: Coded
+    inputs: tuple[tuple[str, Asked], ...]
+    id: str | None
+    ignores: bool
+
+    async def run(self, frame: Frame) -> None:
+        inputs = {name: each.value(frame) for name, each in self.inputs}
+        ran = self.coded.run(frame.ctx, inputs)
+        title = self.coded.recorded.title
+        frame.give(self.id, await frame.attempt(title, ran, ignores=self.ignores))
 
 
 async def refuse(asked: Call) -> Json:

@@ -11,7 +11,7 @@ from halflap.lowcode import steps as doc
 from halflap.lowcode.call import Call, Callee, Filled, retry_of
 from halflap.lowcode.code import Code, Use, components_of
 from halflap.lowcode.code import Place as CodePlace
-from halflap.lowcode.coding import DoCode, code
+from halflap.lowcode.coding import Coded, DoCode, code
 from halflap.lowcode.interpret import Asked, Do, Steps
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
@@ -216,13 +216,14 @@ class Compiler:
             CodePlace(self._source.file, place.line, before or place.column - 1),
         )
         recorded = code if step.title is None else code.titled(step.title)
-        calls = {f"{each.component}.{each.action}": self._callee(each, path) for each in read.uses}
-        return DoCode(read, inputs, calls, recorded, step.id, step.on_failure == "ignore")
+        calls = {each.name: self._callee(each, path) for each in read.uses}
+        coded = Coded(read, calls, recorded)
+        return DoCode(coded, inputs, step.id, step.on_failure == "ignore")
 
     def _callee(self, use: Use, path: Path) -> Callee:
         """An action that code calls."""
         try:
-            action = self._components.action(f"{use.component}.{use.action}")
+            action = self._components.action(use.name)
         except DefinitionError as error:
             where = f"{self._source.file}:{use.line}:{use.column}"
             raise DefinitionError(error.message, where=where) from error

@@ -35,7 +35,7 @@ class Expr:
     def maybe(self, text: str, /, **names: Any) -> Json:
         """The value; `UNSET` where there is none, by which a member or an input is left out."""
         expression = _parse(text)
-        values = {name: _seen(each) for name, each in names.items()}
+        values = {name: seen(each) for name, each in names.items()}
         recorder = running.recorder.get()
         if recorder is None:
             return expression.evaluate(Scope(values))
@@ -112,8 +112,8 @@ def names_of(request: Request) -> dict[str, Any]:
     }
 
 
-def _seen(value: Any) -> Any:
-    """A value as expressions see it."""
+def seen(value: Any) -> Any:
+    """A value as low-code sees it: as JSON, by the app's own names; an error as `catch` does."""
     if value is UNSET:
         return UNSET
     return error_of(value) if isinstance(value, (*FAILURES, ExpressionError)) else plain(value)

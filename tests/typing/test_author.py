@@ -30,6 +30,7 @@ from halflap import (
     Settled,
     Trigger,
     at,
+    code,
     expr,
     fifo,
     http,
@@ -99,6 +100,9 @@ assert_type(schedule.every(hours=1), BoundTrigger[schedule.Tick])
 assert_type(fifo(by_key=pointer("/id"), after_failure="block"), FlowOrder)
 
 
+weigh = code("return len(order['id'])", title="Weigh it", inputs=["order"], actions=[find])
+
+
 @integration.flow(trigger=placed(kinds=["new"]), order=parallel(3))
 async def sync(ctx: Context[Settings], order: Order) -> int:
     """Use everything that has a type."""
@@ -119,6 +123,7 @@ async def sync(ctx: Context[Settings], order: Order) -> int:
     assert_type(expr.items("order.lines", order=order), list[Any])
     assert_type(expr.duration("2 * 60"), timedelta)
     assert_type(expr.filter("event.id != null"), Callable[[Request], bool])
+    assert_type(await weigh(ctx, order=order), Any)
     assert_type(await count([order]), int)
     assert_type(await draw(most=3), int)
     assert_type(await read("a"), File)

@@ -60,6 +60,11 @@ class Use:
     line: int
     column: int
 
+    @property
+    def name(self) -> str:
+        """As a step calls it: `component.action`."""
+        return f"{self.component}.{self.action}"
+
 
 class CodeError(DefinitionError):
     """The code of a step cannot run; `problems` has all that is wrong."""

@@ -29,7 +29,7 @@ def check_code(step: CodeStep, path: Path, calls: Calls, findings: Findings) -> 
 
 
 def _check_use(use: Use, path: Path, calls: Calls, findings: Findings) -> None:
-    name = f"{use.component}.{use.action}"
+    name = use.name
     shape, said = calls.look("action", name)
     if said is not None:
         findings.add_at(rules.NO_SUCH, use.line, use.column, said)

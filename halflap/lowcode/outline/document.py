@@ -200,8 +200,8 @@ class _Document:
                         column=each.column,
                         end_line=each.line,
                     ),
-                    title=self._title(f"{each.component}.{each.action}"),
-                    action=f"{each.component}.{each.action}",
+                    title=self._title(each.name),
+                    action=each.name,
                 )
                 for each in code.uses
             ]

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import types
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -94,18 +95,24 @@ def seen(result: Result) -> dict[str, Any]:
             )
             for each in result.records
         ],
-        "logs": [(each.level, said(each.message), dict(each.fields)) for each in result.logs],
+        "logs": [(each.level, said(each.message), _fields(each.fields)) for each in result.logs],
     }
     return json.loads(_ID.sub("exe", codec.encode(found).decode()), parse_float=Decimal)
 
 
 def said(message: str) -> str:
     """A message without the place in the document, and what is named by it."""
-    return _ASKED.sub("", _PLACE.sub("", message))
+    return _ASKED.sub("", _LINES.sub("", _PLACE.sub("", message)))
+
+
+def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A log line's fields; of what code prints that is a line, of the document or the source."""
+    return {} if fields.keys() == {"line"} else dict(fields)
 
 
 _ID = re.compile(r"exe_[0-9a-z]+", re.IGNORECASE)
-_PLACE = re.compile(r"\w+\.yaml:\d+:\d+: ")
+_PLACE = re.compile(r"(\w+\.(yaml|py)|<code>):\d+(:\d+)?: ")
+_LINES = re.compile(r"(?<=in line )\d+|(?<=in lines )[\d, ]+")
 _ASKED = re.compile(r".*(?= is (null|an? \w+|true or false), and has to be )", re.DOTALL)
 
 

@@ -1,0 +1,86 @@
+"""The text of a code step as it stands in a Python source: indented with it, between quotes."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+from halflap.lowcode.code.source import Place
+
+_OPENING = re.compile(r"[rR]?('''|\"\"\"|'|\")")
+
+
+def cleaned(text: str) -> str:
+    """The text without empty lines around it, and without the indent that all its lines share."""
+    lines = text.strip("\n").split("\n")
+    margin = _margin(lines)
+    return "\n".join(each[margin:] for each in lines)
+
+
+def place_of(text: str, frame: FrameType) -> Place:
+    """Where a text stands that is written out in the source which calls with it.
+
+    What is not written out there, line by line, has places of its own.
+    """
+    lines = text.split("\n")
+    ahead, margin = next((at for at, each in enumerate(lines) if each), 0), _margin(lines)
+    if any(text is each for each in frame.f_code.co_consts):
+        found = _literal(text, frame.f_code.co_filename, frame.f_lineno)
+        if found is not None:
+            return replace(found, line=found.line + ahead, column=found.column or margin)
+    return Place(line=1 + ahead, column=margin)
+
+
+@lru_cache(1_024)
+def _literal(text: str, file: str, line: int) -> Place | None:
+    """Where a text begins in a source; of one in a single line, with its column."""
+    for node in _texts(file).get(text, ()):
+        last = node.end_lineno or node.lineno
+        if line <= last and last - node.lineno == text.count("\n"):
+            column = _begins(file, node) if last == node.lineno else 0
+            return Place(_shown(file), node.lineno, column)
+    return None
+
+
+@lru_cache(64)
+def _texts(file: str) -> dict[str, list[ast.Constant]]:
+    """The texts that a source calls something with, in their order."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    found: dict[str, list[ast.Constant]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(args=[ast.Constant(value=str(text)) as given, *_]):
+                found.setdefault(text, []).append(given)
+            case _:
+                pass
+    return {text: sorted(each, key=lambda node: node.lineno) for text, each in found.items()}
+
+
+def _begins(file: str, node: ast.Constant) -> int:
+    """The column, from 0, of the first character of a text in one line."""
+    before = linecache.getline(file, node.lineno).encode()[: node.col_offset].decode()
+    rest = linecache.getline(file, node.lineno)[len(before) :]
+    opening = _OPENING.match(rest)
+    return len(before) + (opening.end() if opening else 0)
+
+
+def _margin(lines: list[str]) -> int:
+    """How far all lines are indented that hold something."""
+    return min((len(each) - len(each.lstrip()) for each in lines if each.strip()), default=0)
+
+
+def _shown(file: str) -> str:
+    """A source's path in its project."""
+    path = Path(file)
+    top = path.parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    return path.relative_to(top).as_posix()
