@@ -18,6 +18,7 @@ from halflap.lowcode.interpret import Asked, run_all
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess
+from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source, read
 from halflap.lowcode.template import NO_HOST, Host, template
@@ -155,17 +156,19 @@ class _Builder:
         self, made: Integration[Any], name: str, flow: FlowPart, pairs: dict[str, Pairs]
     ) -> Callable[[Context[Any], Any], Any]:
         """An ordinary flow function, which interprets the flow's steps."""
-        flows = self._document.flows
+        flows, path = self._document.flows, ("flows", name, "steps")
+        scoping = scoping_of(flow.steps, path, self._source).checked(self._source)
         compiler = Compiler(
             self._source,
             self._components,
             made.connections(),
             pairs,
             flows.keys(),
+            scoping,
             self._observer,
         )
-        steps = compiler.steps(flow.steps, ("flows", name, "steps"))
-        names = scope_of(compiler.used, flows, compiler.named)
+        steps = compiler.steps(flow.steps, path)
+        names = scope_of(compiler.used, flows, scoping.names)
 
         async def run(ctx: Context[Any], event: Any) -> Any:
             frame = Frame(ctx, names(ctx, event), Host(ctx))

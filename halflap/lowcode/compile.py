@@ -15,6 +15,7 @@ from halflap.lowcode.coding import Coded, DoCode, code
 from halflap.lowcode.interpret import Asked, Do, Steps
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
+from halflap.lowcode.scoping import Scoping
 from halflap.lowcode.source import Path, Place, Source
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action
@@ -25,8 +26,8 @@ from halflap.sdk.pairs import Pairs
 class Compiler:
     """Compiles the steps of one flow.
 
-    `used` collects the names that its expressions read, `named` those that its steps give.
-    `observer` watches them run; without one, nothing does.
+    `used` collects the names that its expressions read. `observer` watches them run; without one,
+    nothing does.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Compiler:
         connections: Mapping[str, type[Connection]],
         pairs: Mapping[str, Pairs],
         flows: Iterable[str],
+        scoping: Scoping,
         observer: Observer | None = None,
     ) -> None:
         self._source = source
@@ -43,21 +45,18 @@ class Compiler:
         self._connections = connections
         self._pairs = pairs
         self._flows = frozenset(flows)
+        self._scoping = scoping
         self._observer = observer
         self.used: set[str] = set()
-        self.named: set[str] = set()
         self._parallel = 0
         self._loops = 0
 
     def steps(self, steps: Iterable[doc.Step], path: Path) -> Steps:
         """Compile a list of steps that stands at `path`."""
-        made = tuple(self._step(each, (*path, at)) for at, each in enumerate(steps))
+        made = tuple(
+            _COMPILED[type(each)](self, each, (*path, at)) for at, each in enumerate(steps)
+        )
         return made if self._observer is None else self._observer.steps(path, made)
-
-    def _step(self, step: doc.Step, path: Path) -> Do:
-        if isinstance(step, doc.Result) and step.id is not None:
-            self.named.add(step.id)
-        return _COMPILED[type(step)](self, step, path)
 
     # What steps are made of -------------------------------------------------------------------
 
@@ -160,7 +159,6 @@ class Compiler:
     def loop(self, step: doc.ForStep, path: Path) -> Do:
         """`for`."""
         items = self._asked(step.items, path, "in")
-        outer, self.named = self.named, set[str]()
         self._loops += 1
         self._parallel += step.parallel is not None
         body = self.steps(step.do, (*path, "do"))
@@ -170,13 +168,12 @@ class Compiler:
         collect = self._maybe(step.collect, path, "collect")
         self._parallel -= step.parallel is not None
         self._loops -= 1
-        own, self.named = tuple(sorted(self.named)), outer
         return do.DoFor(
             step.item,
             items,
             where,
             body,
-            own,
+            self._scoping.own[path],
             step.parallel,
             key,
             step.on_failure == "continue",
@@ -187,7 +184,6 @@ class Compiler:
 
     def attempt(self, step: doc.TryStep, path: Path) -> Do:
         """`try`."""
-        self.named.add(step.error)
         return do.DoTry(
             self.steps(step.attempt, (*path, "try")),
             self.steps(step.catch, (*path, "catch")),
@@ -196,9 +192,13 @@ class Compiler:
 
     def assign(self, step: doc.SetStep, path: Path) -> Do:
         """`set`."""
-        if not self._loops:  # what a loop's body sets is null outside, unless it was set there
-            self.named.update(step.set)
-        return do.DoSet(self._named(step.set, path, "set"))
+        outward = self._scoping.outward
+        return do.DoSet(
+            tuple(
+                (name, each, outward[*path, "set", name])
+                for name, each in self._named(step.set, path, "set")
+            )
+        )
 
     def code(self, step: doc.CodeStep, path: Path) -> Do:
         """`code`."""

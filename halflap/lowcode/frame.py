@@ -28,13 +28,9 @@ class Left(Exception):
 
 
 class Frame:
-    """The names of one run of a list of steps; a loop's body has one of its own for each item.
+    """The names of one run of a list of steps; a loop's body has one of its own for each item."""
 
-    What a loop's body sets is its own, unless it was set outside before. Items that run side by side
-    are `apart`: what they set stays theirs.
-    """
-
-    __slots__ = ("apart", "ctx", "host", "names", "parent", "variables")
+    __slots__ = ("ctx", "host", "names", "parent")
 
     def __init__(
         self, ctx: Context[Any], names: dict[str, Any], host: Host, parent: Frame | None = None
@@ -43,14 +39,10 @@ class Frame:
         self.names = names
         self.host = host
         self.parent = parent
-        self.variables: set[str] = set()
-        self.apart = False
 
-    def inner(self, own: Iterable[str], *, apart: bool = False) -> Frame:
+    def inner(self, own: Iterable[str]) -> Frame:
         """A frame for one item of a loop; what its steps will name is null so far."""
-        frame = Frame(self.ctx, {**self.names, **dict.fromkeys(own)}, self.host, self)
-        frame.apart = apart
-        return frame
+        return Frame(self.ctx, {**self.names, **dict.fromkeys(own)}, self.host, self)
 
     def give(self, id: str | None, result: Any) -> None:
         """Keep a step's result under its id, where it has one."""
@@ -67,17 +59,13 @@ class Frame:
             self.ctx.log.warning(f"{what} failed, and is ignored: {error}")
             return None
 
-    def assign(self, name: str, value: Any) -> None:
-        """Set a variable: where it was set first."""
-        inside: list[Frame] = [self]
-        while name not in inside[-1].variables:
-            outer = inside[-1].parent
-            if outer is None or inside[-1].apart:
-                self.variables.add(name)
-                self.names[name] = value
-                return
-            inside.append(outer)
-        for frame in inside:
+    def assign(self, name: str, value: Any, outward: int) -> None:
+        """Set a variable that belongs as many loops out of here."""
+        self.names[name] = value
+        frame: Frame = self
+        for _ in range(outward):
+            assert frame.parent is not None
+            frame = frame.parent
             frame.names[name] = value
 
 

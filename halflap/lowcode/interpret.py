@@ -155,7 +155,7 @@ class DoFor:
 
     def _inner(self, frame: Frame, item: Any) -> Frame | None:
         """The frame of an item, where it is wanted."""
-        inner = frame.inner(self.own, apart=self.parallel is not None)
+        inner = frame.inner(self.own)
         inner.names[self.item] = item
         return inner if self.where is None or self.where.truth(inner) else None
 
@@ -212,13 +212,13 @@ class DoTry:
 
 @dataclass(frozen=True, slots=True)
 class DoSet:
-    """`set`."""
+    """`set`: by name, the value, and how many loops out of here the variable belongs."""
 
-    values: tuple[tuple[str, Asked], ...]
+    values: tuple[tuple[str, Asked, int], ...]
 
     async def run(self, frame: Frame) -> None:
-        for name, each in self.values:
-            frame.assign(name, each.value(frame))
+        for name, each, outward in self.values:
+            frame.assign(name, each.value(frame), outward)
 
 
 @dataclass(frozen=True, slots=True)

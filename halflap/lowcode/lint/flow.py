@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
-from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
@@ -36,6 +35,7 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
+from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
 
 REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
@@ -71,12 +71,12 @@ class Walk:
     ends: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop that steps stand in."""
+    """A loop that steps stand in, and the variables of outside of which its items have copies."""
 
     parallel: bool
-    outside: frozenset[str] = field(default_factory=frozenset[str])
+    copied: tuple[str, ...]
 
 
 class Flow:
@@ -99,7 +99,9 @@ class Flow:
         self._flow: FlowPart = document.flows[name]
         self._calls = calls
         self._findings = findings
-        given = names_given(self._flow.steps, ("flows", name, "steps"))
+        steps: Path = ("flows", name, "steps")
+        given = names_given(self._flow.steps, steps)
+        self._scoping = scoping_of(self._flow.steps, steps, findings.source)
         self._reader = Reader(findings, config, given, notes)
         self._notes = notes
         self._sets = times_set(self._flow.steps)
@@ -112,6 +114,8 @@ class Flow:
         event = check_trigger(flow, path, self._calls, self._reader)
         if flow.pairs is not None:
             self._known_pairs(flow.pairs, (*path, "pairs"))
+        for each in self._scoping.clashes:
+            self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         names = names_of_flow(self._document, event)
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
@@ -123,24 +127,12 @@ class Flow:
 
     # Names ------------------------------------------------------------------------------------
 
-    def _give(
-        self, names: Names, name: str, known: Known, path: Path, *, what: str = "the id"
-    ) -> None:
+    def _give(self, names: Names, name: str, known: Known) -> None:
         """A step gives a name."""
         there = names.get(name)
-        if name in SCOPE:
-            said = f"{name!r} is a name that every flow has; choose another"
-            self._findings.add(rules.TAKEN, path, said, key=known.variable)
-        elif there is not None and not (known.variable and there.variable):
-            said = f"{name!r} is in use already ({self._where(there)}); choose another name"
-            self._findings.add(rules.TAKEN, path, said, key=known.variable)
         if known.variable and there is not None and there.path is not None:
             known = Known(there.path, None, variable=True)
         names[name] = known
-
-    def _where(self, known: Known) -> str:
-        place = self._findings.source.key(known.path or ())
-        return f"line {place.line}"
 
     # Steps ------------------------------------------------------------------------------------
 
@@ -168,7 +160,7 @@ class Flow:
     ) -> None:
         if step.id is not None:
             place = (*path, "id")
-            self._give(names, step.id, Known(place, schema), place)
+            self._give(names, step.id, Known(place, schema))
             self._given[place] = (step.id, "the id")
 
     def action(self, step: doc.ActionStep, path: Path, names: Names) -> None:
@@ -237,15 +229,10 @@ class Flow:
         """`for`."""
         items = self._typed(step.items, (*path, "in"), names)
         inner = dict(names)
-        if step.item in names:
-            there = self._where(names[step.item]) if names[step.item].path else "of every flow"
-            said = f"the item {step.item!r} takes a name in use ({there}); choose another"
-            self._findings.add(rules.TAKEN, (*path, "for"), said)
         inner[step.item] = Known((*path, "for"), items_of(items) if items is not None else None)
         self._reader.template(step.where, (*path, "where"), inner)
         self._reader.template(step.key, (*path, "key"), inner)
-        outside = frozenset(name for name, each in names.items() if each.variable)
-        self._loops.append(Loop(step.parallel is not None, outside))
+        self._loops.append(Loop(step.parallel is not None, self._scoping.copied[path]))
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
         each = self._typed(step.collect, (*path, "collect"), walk.names)
@@ -281,10 +268,10 @@ class Flow:
             given = self._typed(value, place, names)
             there = names.get(name)
             known = Known(place, given if self._sets[name] == 1 else None, variable=True)
-            self._give(names, name, known, place, what="the variable")
+            self._give(names, name, known)
             if there is None or there.path is None:
                 self._given[place] = (name, "the variable")
-            if any(each.parallel and name in each.outside for each in self._loops):
+            if self._loops and name in self._loops[-1].copied:
                 said = (
                     f"each item sets its own {name!r}, and after the loop it is what it was before; "
                     "gather values by `collect`"

@@ -190,14 +190,11 @@ class Documents:
         return made
 
     def named(self, made: dict[str, Any], likely: float = 0.7) -> dict[str, Any]:
-        """The step with an id, which later ones may read; rarely one that is taken already."""
+        """The step with an id, which later ones may read."""
         if self.chance.random() < likely:
-            if self.names and self.chance.random() < 0.08:
-                made["id"] = self.chance.choice(self.names)
-            else:
-                self.ids += 1
-                made["id"] = f"r{self.ids}"
-                self.names.append(made["id"])
+            self.ids += 1
+            made["id"] = f"r{self.ids}"
+            self.names.append(made["id"])
         return made
 
     def action(self, _: int) -> dict[str, Any]:

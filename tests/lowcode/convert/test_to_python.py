@@ -63,7 +63,7 @@ SET_INSIDE = """\
   for: x
   in: [1, 2]
   parallel: 2
-  where: =$exists(y) = false
+  where: =y = null
   do:
     - set: {y: =x * 2}
   collect: =y
@@ -71,7 +71,7 @@ SET_INSIDE = """\
 """
 
 
-async def test_what_only_the_loop_sets_is_nothing_before(run: Run) -> None:
+async def test_what_only_the_loop_sets_is_null_before(run: Run) -> None:
     text = HEAD + indent(SET_INSIDE, " " * 6)
     for integration in (opened(text).integration, imported(python_of(text))):
         result = await run(integration.flows["main"], {}, integration=integration)
@@ -200,10 +200,6 @@ async def test_a_code_step_is_a_function_that_is_a_step(run: Run, order: Any) ->
         ("- {code: 'print(1)'}", "12:16: `print` writes to the execution's log"),
         ("- {code: 'return await acme.list_stock()'}", "12:16: this code calls actions"),
         ("""- {code: "x = \'\'\'a\\n b\'\'\'\\nreturn x"}""", "12:16: a text in this code"),
-        (
-            "- {if: =event.a, then: [{set: {n: 1}}]}\n- {for: x, in: [1], do: [{set: {n: 2}}]}",
-            "13:9: `n` is set before this loop in some cases only",
-        ),
     ],
 )
 def test_what_has_no_python_is_refused_at_its_place(steps: str, said: str) -> None:

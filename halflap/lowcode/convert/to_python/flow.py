@@ -168,9 +168,6 @@ class FlowWriter(Loops):
         for name, value in step.set.items():
             piece, kind = self.value(value, (*path, "set", name))
             made += self.assigned(name, piece, kind, indent)
-            if name in self.frame.variables:
-                self.state.sets.add((self.frame.path, name))
-                self.frame.may_set.add(name)
         return Block(made)
 
     def sleep(self, step: doc.SleepStep, path: Path, indent: int) -> Block:

@@ -18,8 +18,7 @@ from halflap.lowcode.convert.to_python.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
-from halflap.lowcode.convert.to_python.scope import Frame, Variable, results, within
+from halflap.lowcode.convert.to_python.scope import Frame, Variable, within
 from halflap.lowcode.convert.to_python.writer import Block, titled
 from halflap.lowcode.source import Path
 
@@ -39,9 +38,8 @@ class Loops(Actions):
         before, outer = self.state.copy(), self.frame
         frame = self.opened(
             (*path, "do"),
-            step.do,
-            (),
-            sets=self._own_sets(step, path),
+            self.scoping.own[path],
+            self.scoping.copied[path],
             apart=step.parallel is not None,
         )
         item = self.variable(frame, step.item, "")
@@ -74,34 +72,6 @@ class Loops(Actions):
             if isinstance(each, doc.SetStep):
                 found += each.set
         return found
-
-    def _own_sets(self, step: doc.ForStep, path: Path) -> list[str]:
-        """The variables that the body sets and that are its own: those that were not set before."""
-        own: list[str] = []
-        named = {step.item, *results(step.do)}
-        sets = [n for each in within(step.do) if isinstance(each, doc.SetStep) for n in each.set]
-        for name in dict.fromkeys(sets):
-            frame: Frame | None = None if step.parallel is not None else self.frame
-            while frame is not None and (frame.path, name) not in self.state.sets:
-                if name in frame.may_set:
-                    raise self._unclear(
-                        f"`{name}` is set before this loop in some cases only, and in the loop; set it "
-                        "before for certain, so that it is clear whose it is",
-                        path,
-                    )
-                frame = None if frame.apart else frame.parent
-            if frame is None:
-                own.append(name)
-            elif name in named:
-                raise self._unclear(
-                    f"`{name}` is a variable from before this loop, and something else in it; name "
-                    "them apart",
-                    path,
-                )
-        return own
-
-    def _unclear(self, message: str, path: Path) -> NotConvertible:
-        return NotConvertible(message, where=self.module.source.at(path))
 
     # One after another ------------------------------------------------------------------------
 

@@ -18,12 +18,13 @@ from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, kind_of
 from halflap.lowcode.convert.to_python.layout import Piece, call, call_with, joined, lines, text
 from halflap.lowcode.convert.to_python.refusal import NotConvertible
 from halflap.lowcode.convert.to_python.routes import routes
-from halflap.lowcode.convert.to_python.scope import all_within, within
+from halflap.lowcode.convert.to_python.scope import all_within
 from halflap.lowcode.convert.to_python.settings import settings
 from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.convert.to_python.writer import Learned
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.registry import Components
+from halflap.lowcode.scoping import Scoping, scoping_of
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import is_expression
@@ -220,9 +221,10 @@ class _Writer:
     ) -> tuple[FlowWriter, list[str]]:
         """Write the steps, again until nothing new is found out of the variables."""
         learned = Learned()
+        scoping = scoping_of(part.steps, (*path, "steps"), self._module.source)
         for number in range(MOST_PASSES):
             with self._module.remarks.again():
-                writer, made = self._pass(name, part, event, path, learned)
+                writer, made = self._pass(name, part, event, path, scoping, learned)
             found = Learned(
                 {each.key: each.given for each in writer.variables},
                 {each.key for each in writer.variables if each.read},
@@ -234,14 +236,20 @@ class _Writer:
             if number == MOST_PASSES - 3:  # it goes round in circles: nothing is taken for known
                 found.kinds = dict.fromkeys(found.kinds, CLOSED)
             learned = found
-        writer, made = self._pass(name, part, event, path, learned)
+        writer, made = self._pass(name, part, event, path, scoping, learned)
         return writer, made
 
     def _pass(
-        self, name: str, part: FlowPart, event: Kind, path: Path, learned: Learned
+        self,
+        name: str,
+        part: FlowPart,
+        event: Kind,
+        path: Path,
+        scoping: Scoping,
+        learned: Learned,
     ) -> tuple[FlowWriter, list[str]]:
-        writer = FlowWriter(self._module, name, ("event", event), learned)
-        frame = writer.opened((*path, "steps"), part.steps, _sets(part.steps))
+        writer = FlowWriter(self._module, name, ("event", event), scoping, learned)
+        frame = writer.opened((*path, "steps"), scoping.names)
         block = writer.block(part.steps, (*path, "steps"), 4)
         made = [*writer.beginnings(frame, 4), *block.lines]
         if writer.returns and not block.ends:
@@ -269,10 +277,6 @@ class _Writer:
         if part.description:
             made += self._docstring(part.description, 4)
         return [*made, *body]
-
-
-def _sets(steps: list[doc.AnyStep]) -> list[str]:
-    return [name for each in within(steps) if isinstance(each, doc.SetStep) for name in each.set]
 
 
 def _shortened(head: str) -> list[str]:

@@ -14,8 +14,8 @@ class Variable:
     """A variable of the Python that is written.
 
     key: what tells it from others, in every pass. kind: of all that it is given, as the pass before
-    found. begins: what it holds before it is given anything (`None`, `UNSET`, an outer variable), ""
-    where nothing. needs: whether it is read there.
+    found. begins: what it holds before it is given anything (`None`, an outer variable), "" where
+    nothing. needs: whether it is read there.
     """
 
     key: tuple[str, ...]
@@ -38,15 +38,13 @@ class Variable:
 class Frame:
     """The names of a flow's steps, or of one item of a loop.
 
-    may_set: the variables that were set here so far, in some cases at least. apart: its items run
-    side by side, in a function of their own.
+    apart: its items run side by side, in a function of their own.
     """
 
     path: str
     parent: Frame | None = None
     apart: bool = False
     variables: dict[str, Variable] = field(default_factory=dict[str, Variable])
-    may_set: set[str] = field(default_factory=set[str])
 
     def find(self, name: str) -> Variable | None:
         """The variable that a name stands for."""
@@ -64,22 +62,18 @@ class Frame:
 
 @dataclass(slots=True)
 class State:
-    """What holds at a place: the variables that were given something, those that are not None.
-
-    sets: those that were set for certain, by the frame and the name.
-    """
+    """What holds at a place: the variables that were given something, those that are not None."""
 
     given: set[Variable] = field(default_factory=set[Variable])
     sure: set[Variable] = field(default_factory=set[Variable])
-    sets: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def copy(self) -> State:
         """The same, to go another way from here."""
-        return State(set(self.given), set(self.sure), set(self.sets))
+        return State(set(self.given), set(self.sure))
 
     def meets(self, other: State) -> State:
         """What holds where two ways come together."""
-        return State(self.given & other.given, self.sure & other.sure, self.sets & other.sets)
+        return State(self.given & other.given, self.sure & other.sure)
 
 
 def inner_lists(step: doc.Step) -> Iterable[list[doc.AnyStep]]:
@@ -109,12 +103,3 @@ def all_within(steps: Iterable[doc.Step]) -> Iterator[doc.Step]:
         yield each
         if isinstance(each, doc.ForStep):
             yield from all_within(each.do)
-
-
-def results(steps: Iterable[doc.Step]) -> Iterator[str]:
-    """The names that steps give something, but for variables."""
-    for each in within(steps):
-        if isinstance(each, doc.Result) and each.id is not None:
-            yield each.id
-        if isinstance(each, doc.TryStep):
-            yield each.error

@@ -65,8 +65,7 @@ class Speaker:
         """See `say.Scope`."""
         variable = self.frame.find(name)
         if variable is not None:
-            shown, kind = self._read(variable)
-            return None if kind is None else (Term(shown, kind), path)
+            return Term(*self._read(variable)), path
         match name, path:
             case "event", _ if self.event is not None:
                 self.reads_event = True
@@ -94,13 +93,12 @@ class Speaker:
             return None
         return Term(f"ctx.config.{name}", kind_of(field.annotation)), rest
 
-    def _read(self, variable: Variable) -> tuple[str, Kind | None]:
-        """A variable as it is read here; no kind where it may hold nothing at all."""
+    def _read(self, variable: Variable) -> tuple[str, Kind]:
+        """A variable as it is read here."""
         if self.aside is not None and variable.key[0] == self.aside.path and variable.begins:
             if variable.outer is not None:
                 return self._read(variable.outer)
-            begins = self.uses("UNSET") if variable.begins == "UNSET" else variable.begins
-            return begins, None if variable.begins == "UNSET" else NULL
+            return variable.begins, NULL
         variable.read = True
         variable.late |= variable not in self.caught
         if variable in self.state.given:
@@ -110,11 +108,8 @@ class Speaker:
         variable.needs = True
         if variable.outer is not None:
             kind = self._read(variable.outer)[1]
-            variable.give(kind or CLOSED)
+            variable.give(kind)
             return variable.name, kind
-        if variable.begins == "UNSET":
-            self.names.use("UNSET")
-            return variable.name, None
         return variable.name, variable.kind.nullable()
 
     # Expressions ------------------------------------------------------------------------------

@@ -6,14 +6,12 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from halflap.lowcode import steps as doc
 from halflap.lowcode.convert.to_python.context import Module
 from halflap.lowcode.convert.to_python.kind import NEVER, Kind
 from halflap.lowcode.convert.to_python.layout import WIDTH, Piece, flat, joined, lines
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
-from halflap.lowcode.convert.to_python.scope import Frame, State, Variable, results
+from halflap.lowcode.convert.to_python.scope import Frame, State, Variable
 from halflap.lowcode.convert.to_python.speaker import Speaker
-from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.scoping import Scoping
 from halflap.lowcode.source import Path
 
 
@@ -48,9 +46,15 @@ class Writer(Speaker):
     """Writes the steps of one flow, in one pass."""
 
     def __init__(
-        self, module: Module, flow: str, event: tuple[str, Kind] | None, learned: Learned
+        self,
+        module: Module,
+        flow: str,
+        event: tuple[str, Kind] | None,
+        scoping: Scoping,
+        learned: Learned,
     ) -> None:
         super().__init__(module, event)
+        self.scoping = scoping
         self.flow = flow
         self.learned = learned
         self.variables: list[Variable] = []
@@ -66,33 +70,17 @@ class Writer(Speaker):
     # Variables --------------------------------------------------------------------------------
 
     def opened(
-        self,
-        path: Path,
-        steps: Iterable[doc.Step],
-        names: Iterable[str],
-        *,
-        sets: Iterable[str] = (),
-        apart: bool = False,
+        self, path: Path, names: Iterable[str], copied: Iterable[str] = (), *, apart: bool = False
     ) -> Frame:
         """A frame with the names that its steps give something."""
         outer = self.frame
         frame = Frame("/".join(map(str, path)), outer if path[-1] != "steps" else None, apart)
         self.frame = frame
-        for name in dict.fromkeys((*names, *results(steps))):
-            self._declare(frame, name, path, "None")
-        for name in sets:
-            if name not in frame.variables:
-                found = outer.find(name)
-                self._declare(frame, name, path, "UNSET" if found is None else "outer")
+        for name in names:
+            self.variable(frame, name)
+        for name in copied:
+            self.variable(frame, name, "outer")
         return frame
-
-    def _declare(self, frame: Frame, name: str, path: Path, begins: str) -> None:
-        if name in SCOPE:
-            raise NotConvertible(
-                f"a step's result is called `{name}` here, as what every flow has; give it another name",
-                where=self.module.source.at(path),
-            )
-        self.variable(frame, name, begins)
 
     def variable(self, frame: Frame, name: str, begins: str = "None") -> Variable:
         """A new variable of a frame."""

@@ -1,0 +1,192 @@
+"""Whose each name of a flow is, by where it stands in the document; nothing that runs decides it.
+
+The steps of a flow, and those of a loop for each of its items, have names of their own. A `set` in a
+loop sets the variable of outside, where one of that name is set above the loop, in whichever branch
+of the steps around it; else the variable is the item's own. Items that run side by side have a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from halflap.errors import DefinitionError
+from halflap.lowcode import steps as doc
+from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.source import Path, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A name for two things, at the value or the key that gives it the second time."""
+
+    path: Path
+    said: str
+    key: bool = False
+
+
+@dataclass(slots=True)
+class Scoping:
+    """Whose the names of one flow are.
+
+    names: those of the flow's own steps. own: by the path of a loop, those of each item. Both are null
+    at first. copied: by the path of a loop, the variables of outside of which each item has a copy.
+    outward: by the path of a variable that is set, how many loops out of there it belongs.
+    """
+
+    names: tuple[str, ...] = ()
+    own: dict[Path, tuple[str, ...]] = field(default_factory=dict[Path, tuple[str, ...]])
+    copied: dict[Path, tuple[str, ...]] = field(default_factory=dict[Path, tuple[str, ...]])
+    outward: dict[Path, int] = field(default_factory=dict[Path, int])
+    clashes: list[Clash] = field(default_factory=list[Clash])
+
+    def checked(self, source: Source) -> Scoping:
+        """The same; `DefinitionError` where one name stands for two things."""
+        if self.clashes:
+            first = self.clashes[0]
+            place = source.key(first.path) if first.key else source.place(first.path)
+            where = f"{source.file}:{place.line}:{place.column}"
+            raise DefinitionError(first.said, where=where)
+        return self
+
+
+def scoping_of(steps: Sequence[doc.Step], path: Path, source: Source) -> Scoping:
+    """Whose the names are that the steps of a flow give."""
+    walk = _Walk(source)
+    walk.steps(steps, path, {})
+    walk.made.names = tuple(walk.loops[0].names)
+    return walk.made
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A name that is seen at a place: where it was given, and in how many loops."""
+
+    path: Path
+    depth: int
+    kind: str = "result"
+    """`result`, `variable`, `item` or `error`."""
+
+
+_Names = dict[str, _Seen]
+
+
+@dataclass(slots=True)
+class _Loop:
+    """The names of an item; the first one stands for the flow itself."""
+
+    apart: bool = False
+    names: dict[str, None] = field(default_factory=dict[str, None])
+    copies: dict[str, None] = field(default_factory=dict[str, None])
+
+
+class _Walk:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.made = Scoping()
+        self.loops = [_Loop()]
+
+    def steps(self, steps: Iterable[doc.Step], path: Path, seen: _Names) -> _Names:
+        """What is seen after a list of steps; `seen` is not changed."""
+        seen = dict(seen)
+        for at, step in enumerate(steps):
+            self._step(step, (*path, at), seen)
+        return seen
+
+    def _step(self, step: doc.Step, path: Path, seen: _Names) -> None:
+        match step:
+            case doc.IfStep():
+                lists = [("then", step.then), ("else", step.otherwise)]
+                self._meet(seen, *(self.steps(each, (*path, key), seen) for key, each in lists))
+            case doc.SwitchStep():
+                cases = step.cases.items()
+                walks = [self.steps(each, (*path, "cases", case), seen) for case, each in cases]
+                walks.append(self.steps(step.default or (), (*path, "default"), seen))
+                self._meet(seen, *walks)
+            case doc.TryStep():
+                self._try(step, path, seen)
+            case doc.ForStep():
+                self._loop(step, path, seen)
+            case doc.SetStep():
+                for name in step.set:
+                    self._set(name, (*path, "set", name), seen)
+            case _:
+                pass
+        if isinstance(step, doc.Result) and step.id is not None:
+            place = (*path, "id")
+            self._free(
+                step.id, place, seen, f"{step.id!r} is in use already (%s); choose another name"
+            )
+            self._give(step.id, _Seen(place, self._depth), seen)
+
+    def _meet(self, seen: _Names, *walks: _Names) -> None:
+        """What is seen after branches: what any of them has given."""
+        for walk in walks:
+            for name, each in walk.items():
+                if name not in seen or each.kind == "variable":
+                    seen[name] = each
+
+    def _try(self, step: doc.TryStep, path: Path, seen: _Names) -> None:
+        tried = self.steps(step.attempt, (*path, "try"), seen)
+        there, place = tried.get(step.error), (*path, "error")
+        if there is None or there.kind != "error":  # that of a `catch` around this one is hidden
+            said = (
+                f"the error {step.error!r} takes a name in use (%s); choose another with `error:`"
+            )
+            self._free(step.error, place, tried, said)
+        hidden = {  # seen by `catch`, which may set them again
+            name: replace(each, kind="variable") for name, each in tried.items() if name not in seen
+        }
+        caught = {**hidden, **seen}
+        self._give(step.error, _Seen(place, self._depth, "error"), caught)
+        walk = self.steps(step.catch, (*path, "catch"), caught)
+        for name, each in tried.items():
+            if walk[name].path == each.path or name == step.error:
+                walk[name] = each
+        if there is None:
+            del walk[step.error]
+        self._meet(seen, tried, walk)
+
+    def _loop(self, step: doc.ForStep, path: Path, seen: _Names) -> None:
+        place = (*path, "for")
+        said = f"the item {step.item!r} takes a name in use (%s); choose another"
+        self._free(step.item, place, seen, said)
+        self.loops.append(_Loop(step.parallel is not None))
+        item = _Seen(place, self._depth, "item")
+        self.steps(step.do, (*path, "do"), {**seen, step.item: item})
+        loop = self.loops.pop()
+        self.made.own[path], self.made.copied[path] = tuple(loop.names), tuple(loop.copies)
+
+    def _set(self, name: str, path: Path, seen: _Names) -> None:
+        there = seen.get(name)
+        if there is None or there.kind != "variable":
+            said = f"{name!r} is in use already (%s); choose another name"
+            self._free(name, path, seen, said, key=True)
+        apart = max(depth for depth, each in enumerate(self.loops) if each.apart or not depth)
+        if there is not None and there.depth >= apart:
+            self.made.outward[path] = self._depth - there.depth
+            return
+        self.made.outward[path] = 0
+        made = _Seen(path, self._depth, "variable")
+        if there is None:
+            self._give(name, made, seen)
+        else:
+            self.loops[-1].copies[name] = None
+            seen[name] = made
+
+    def _give(self, name: str, given: _Seen, seen: _Names) -> None:
+        self.loops[-1].names[name] = None
+        seen[name] = given
+
+    def _free(self, name: str, path: Path, seen: _Names, said: str, *, key: bool = False) -> None:
+        """Note where a name is taken already."""
+        if name in SCOPE:
+            clash = Clash(path, f"{name!r} is a name that every flow has; choose another", key)
+            self.made.clashes.append(clash)
+        elif (there := seen.get(name)) is not None:
+            line = self._source.key(there.path).line
+            self.made.clashes.append(Clash(path, said % f"line {line}", key))
+
+    @property
+    def _depth(self) -> int:
+        return len(self.loops) - 1
