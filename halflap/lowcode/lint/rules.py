@@ -92,7 +92,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         TAKEN,
-        "an `id`, variable or item that takes a name which is in use",
+        "an `id`, a variable, an item or an error that takes a name which is in use",
         "what the name meant before cannot be read any more",
         "a name of its own",
     ),
