@@ -135,13 +135,13 @@ CASES = {
     "a result before it exists": (
         "HF105", "- log: =«found.id\n- {id: found, action: acme.get_account, with: {id: a}}\n"
         "- log: =found.id", "it is always null here",
-        "- {id: found, action: acme.get_account, with: {id: a}}\n- log: =found.id",
+        "- {id: found, action: acme.get_account, with: {id: a}}\n- log: =$string(found.id)",
     ),
     "a result of the other branch": (
         "HF105", "- if: =event.x\n  then:\n    - {id: a, paired: p, with: {acme: x}}\n"
         "    - log: =a\n  else:\n    - log: =«a",
         "another branch",
-        "- if: =event.x = 1\n  then:\n    - {id: a, state: get, key: k}\n- log: =a",
+        "- if: =event.x = 1\n  then:\n    - {id: a, state: get, key: k}\n- log: =$string(a)",
     ),
     "a name of a loop that has ended": (
         "HF105", "- for: x\n  in: =event.xs\n  do:\n    - set: {y: =x}\n    - log: =y\n- log: =«y",
@@ -223,7 +223,7 @@ CASES = {
     "a field that a result has not": (
         "HF115", "- {id: a, action: acme.get_account, with: {id: x}}\n- log: =«a.nmae",
         "a has no 'nmae'; did you mean name?",
-        "- {id: a, action: acme.get_account, with: {id: x}}\n- log: =a.name",
+        "- {id: a, action: acme.get_account, with: {id: x}}\n- log: =$string(a.name)",
     ),
     "a field that the items of a result have not": (
         "HF115", "- {id: a, action: acme.list_webhooks}\n"
@@ -251,6 +251,20 @@ CASES = {
         "HF117", "- set: {n: 0}\n- {for: x, in: =event.xs, parallel: 2, do: [set: {«n: =x}]}\n"
         "- log: =n", "after the loop it is what it was before",
         "- set: {n: 0}\n- {for: x, in: =event.xs, do: [set: {n: =x}]}\n- log: =n",
+    ),
+    "what may be null, for what takes no null": (
+        "HF120", "- {id: a, action: acme.find_account, with: {external_id: x}}\n"
+        "- {action: acme.update_account, with: {id: =«a.id, name: n}}",
+        "the input id takes no null, and a may be null, which leaves nothing to give: "
+        "acme.find_account may give null (line 13); put the step under `if: =a != null`",
+        "- {id: a, action: acme.find_account, with: {external_id: x}}\n"
+        "- if: =a != null\n  then:\n"
+        "    - {action: acme.update_account, with: {id: =a.id, name: n}}",
+    ),
+    "the attempt in what is recorded": (
+        "HF121", "- {action: acme.get_account, with: {id: '=$string(«execution.attempt)'}}",
+        "execution.attempt is another at the next attempt",
+        "- log: =execution.attempt",
     ),
     "code that is no Python": (
         "HF119", "- code: |\n    x = «(\n    return x", "not Python",

@@ -21,7 +21,7 @@ from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.fit import misfit
-from halflap.sdk.schema import Input, is_secret
+from halflap.sdk.schema import is_secret
 from halflap.sdk.signature import Unsigned
 
 Kind = Literal["action", "trigger"]
@@ -128,9 +128,9 @@ class Calls:
 
     def _takes(self, input: InputShape, found: Misfit) -> bool:
         """Whether an input takes such a value all the same: its type may say more than its schema."""
-        if input.type is None or found.path or found.lacks:
+        if found.path or found.lacks:
             return False
-        return any(_accepts(input.type, each) for each in samples(found.given))
+        return any(map(input.takes, samples(found.given)))
 
     def connection(self, name: str, shape: CallShape, given: str | None, path: Path) -> None:
         """Check the connection that an action uses."""
@@ -214,14 +214,6 @@ def samples(schema: Schema) -> Iterator[Any]:
             yield form["const"]
         else:
             yield from form.get("enum") or _SAMPLES.get(form.get("type", ""), [])
-
-
-def _accepts(type: Input, value: Any) -> bool:
-    try:
-        type.adapter.validate_python(value)
-    except Exception:  # a validator of the component's own may raise anything
-        return False
-    return True
 
 
 def _holds_secret(input: InputShape) -> bool:

@@ -11,8 +11,10 @@ from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
+from halflap.lowcode.lint.conditions import Fields, Holds
 from halflap.lowcode.lint.env import NULL
 from halflap.lowcode.lint.infer import TEXT
+from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.reader import (
     Names,
     Notes,
@@ -35,6 +37,7 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
+from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
 
@@ -69,6 +72,8 @@ class Walk:
 
     names: Names
     ends: str = ""
+    facts: Facts | None = None
+    """Of a branch that may be taken: what is known behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class Flow:
         self._sets = times_set(self._flow.steps)
         self._given: dict[Path, tuple[str, str]] = {}
         self._loops: list[Loop] = []
+        self._watch = Watch(findings)
 
     def check(self) -> None:
         """Check the flow's trigger, its filter and its steps."""
@@ -116,6 +122,7 @@ class Flow:
             self._known_pairs(flow.pairs, (*path, "pairs"))
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
+        self._watch.filtered(flow.filter)
         names = names_of_flow(self._document, event)
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
@@ -156,12 +163,20 @@ class Flow:
             self._notes.note(path, names)
 
     def _result(
-        self, step: doc.Result, path: Path, names: Names, schema: Schema | None = None
+        self,
+        step: doc.Result,
+        path: Path,
+        names: Names,
+        schema: Schema | None = None,
+        absent: str = "",
+        *,
+        declared: bool = False,
     ) -> None:
         if step.id is not None:
             place = (*path, "id")
             self._give(names, step.id, Known(place, schema))
             self._given[place] = (step.id, "the id")
+            self._watch.result(step.id, schema, absent, declared=declared)
 
     def action(self, step: doc.ActionStep, path: Path, names: Names) -> None:
         """`action`."""
@@ -170,8 +185,12 @@ class Flow:
             self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path)
             self._calls.connection(step.action, shape, step.connection, path)
         self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
-        given = shape.output if shape else None
-        self._result(step, path, names, or_null(given) if step.on_failure == "ignore" else given)
+        given, absent = shape.output if shape else None, f"{step.action} may give null"
+        if step.on_failure == "ignore":
+            given, absent = or_null(given), IGNORED
+        elif given is None:
+            absent = ""
+        self._result(step, path, names, given, absent, declared=True)
 
     def _inputs(
         self,
@@ -185,30 +204,54 @@ class Flow:
         for name, value in given.items():
             place = (*path, name)
             reads = self._reader.template(value, place, names, secrets=takes_secret(shape, name))
+            self._watch.recorded(reads)
             if name in known:
                 templates = Templates(reads, names)
                 self._calls.fitting(called, known[name], value, templates, place)
+                self._watch.input(called, known[name], value, place, reads, names)
 
     def branch(self, step: doc.IfStep, path: Path, names: Names) -> str:
         """`if`."""
-        self._reader.template(step.condition, (*path, "if"), names)
-        return self._branches(
-            names,
-            self.steps(step.then, (*path, "then"), names),
-            self.steps(step.otherwise, (*path, "else"), names),
-        )
+        reads = self._reader.template(step.condition, (*path, "if"), names)
+        self._watch.decides(reads, step.then, step.otherwise)
+        told, before = self._watch.condition(step.condition), self._watch.facts
+        under = self._watch.under(step.condition, step.then, step.otherwise)
+        walks: list[Walk] = []
+        for key, steps, true in (("then", step.then, True), ("else", step.otherwise, False)):
+            self._watch.facts = before.where(told, true=true)
+            walks.append(self._walked(steps, (*path, key), names))
+        return self._branches(names, before, under, *walks)
 
     def switch(self, step: doc.SwitchStep, path: Path, names: Names) -> str:
         """`switch`."""
-        self._reader.template(step.switch, (*path, "switch"), names)
-        walks = [
-            self.steps(steps, (*path, "cases", value), names) for value, steps in step.cases.items()
-        ]
-        walks.append(self.steps(step.default or (), (*path, "default"), names))
-        return self._branches(names, *walks)
+        reads = self._reader.template(step.switch, (*path, "switch"), names)
+        given = Templates(reads, names).schema(step.switch, (*path, "switch"))
+        branches = [*step.cases.values(), step.default or ()]
+        self._watch.decides(reads, *branches)
+        told, before = self._watch.chosen(step.switch), self._watch.facts
+        under = self._watch.under(step.switch, *branches)
+        walks: list[Walk] = []
+        for value, steps in step.cases.items():
+            self._watch.facts = before.where(told, true=True)
+            walks.append(self._walked(steps, (*path, "cases", value), names))
+        self._watch.facts = before.where(told, true=False)
+        walks.append(self._walked(step.default or (), (*path, "default"), names))
+        if step.default is None and given is not None and covers(given, step.cases):
+            walks[-1].facts = None
+        return self._branches(names, before, under, *walks)
 
-    def _branches(self, names: Names, *walks: Walk) -> str:
+    def _walked(self, steps: Sequence[doc.Step], path: Path, names: Names) -> Walk:
+        """Check a branch, with what is known behind it."""
+        walk = self.steps(steps, path, names)
+        walk.facts = self._watch.facts
+        return walk
+
+    def _branches(
+        self, names: Names, before: Facts, under: Fields, *walks: Walk, absent: str = BRANCH
+    ) -> str:
         """What branches leave behind: the names of those that go on."""
+        ways = [(each.facts, each.ends) for each in walks if each.facts is not None]
+        self._watch.join(before, ways, under, absent)
         for walk in walks:
             for name, known in walk.names.items():
                 there = names.get(name)
@@ -227,39 +270,61 @@ class Flow:
 
     def loop(self, step: doc.ForStep, path: Path, names: Names) -> None:
         """`for`."""
-        items = self._typed(step.items, (*path, "in"), names)
+        items = self._typed(step.items, (*path, "in"), names, recorded=True)
         inner = dict(names)
         inner[step.item] = Known((*path, "for"), items_of(items) if items is not None else None)
-        self._reader.template(step.where, (*path, "where"), inner)
-        self._reader.template(step.key, (*path, "key"), inner)
+        where = self._reader.template(step.where, (*path, "where"), inner)
+        self._watch.decides(where, step.do)
+        self._watch.recorded(self._reader.template(step.key, (*path, "key"), inner))
         self._loops.append(Loop(step.parallel is not None, self._scoping.copied[path]))
+        before = self._watch.enter(step.item, step.items, step.where, step.do)
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
         each = self._typed(step.collect, (*path, "collect"), walk.names)
+        self._watch.leave(before, step)
         if each is not None and step.on_failure == "continue":
             each = either(each, {"type": "object", "properties": {"error": ERROR}})
         self._result(step, path, names, None if step.collect is None else listed(each))
 
-    def _typed(self, value: Any, path: Path, names: Names) -> Schema | None:
+    def _typed(
+        self, value: Any, path: Path, names: Names, *, recorded: bool = False
+    ) -> Schema | None:
         """Check a template; gives what it gives, where that is known."""
         reads = self._reader.template(value, path, names)
+        if recorded:
+            self._watch.recorded(reads)
         return Templates(reads, names).schema(value, path)
+
+    def _text(
+        self, what: str, value: Any, path: Path, names: Names, *, recorded: bool = False
+    ) -> None:
+        """Check a template that has to give a text, or a number."""
+        reads = self._reader.template(value, path, names)
+        self._watch.text(what, reads, names)
+        if recorded:
+            self._watch.recorded(reads)
 
     def attempt(self, step: doc.TryStep, path: Path, names: Names) -> str:
         """`try`."""
-        tried = self.steps(step.attempt, (*path, "try"), names)
+        before = self._watch.facts
+        under = self._watch.under(None, step.attempt, step.catch)
+        self._watch.facts = before.where(Holds(), true=True)
+        self._watch.trying += 1
+        tried = self._walked(step.attempt, (*path, "try"), names)
+        self._watch.trying -= 1
+        self._watch.facts = self._watch.caught(before, step)
         caught: Names = {**names, step.error: Known(schema=ERROR)}
         hidden = {
             name: each for name, each in tried.names.items() if name not in caught
         }  # seen by `catch`, which may give them again
         caught |= {name: Known(each.path, None, variable=True) for name, each in hidden.items()}
-        walk = self.steps(step.catch, (*path, "catch"), caught)
+        walk = self._walked(step.catch, (*path, "catch"), caught)
         walk.names = {
             name: hidden.get(name, each) if each.path is None or each.variable else each
             for name, each in walk.names.items()
             if name != step.error or name in names
         }
-        return self._branches(names, tried, walk)
+        return self._branches(names, before, under, tried, walk, absent=TRIED)
 
     def assign(self, step: doc.SetStep, path: Path, names: Names) -> None:
         """`set`."""
@@ -268,6 +333,7 @@ class Flow:
             given = self._typed(value, place, names)
             there = names.get(name)
             known = Known(place, given if self._sets[name] == 1 else None, variable=True)
+            self._watch.assigned(name, value, names)
             self._give(names, name, known)
             if there is None or there.path is None:
                 self._given[place] = (name, "the variable")
@@ -281,12 +347,17 @@ class Flow:
     def code(self, step: doc.CodeStep, path: Path, names: Names) -> None:
         """`code`."""
         inputs = {
-            name: self._typed(each, (*path, "with", name), names)
+            name: self._typed(each, (*path, "with", name), names, recorded=True)
             for name, each in step.inputs.items()
         }
         check_code(step, path, self._calls, self._findings)
         given = None if step.id is None else returned(step.code, inputs, self._given_by)
-        self._result(step, path, names, or_null(given) if step.on_failure == "ignore" else given)
+        if step.on_failure == "ignore":
+            self._result(step, path, names, or_null(given), IGNORED)
+        else:
+            self._result(
+                step, path, names, given, "" if given is None else "its code may return None"
+            )
 
     def _given_by(self, action: str) -> Schema | None:
         shape, _ = self._calls.look("action", action)
@@ -299,8 +370,11 @@ class Flow:
             self._findings.add(
                 rules.NO_SUCH, (*path, "call"), f"there is no flow {step.call!r}; {there}"
             )
-        self._reader.template(step.event, (*path, "event"), names)
-        self._result(step, path, names, None if step.id is None else self._results.call(step))
+        self._watch.recorded(self._reader.template(step.event, (*path, "event"), names))
+        given = None if step.id is None else self._results.call(step)
+        absent = "" if given is None else f"the flow {step.call} may end without an answer"
+        absent = IGNORED if step.on_failure == "ignore" else absent
+        self._result(step, path, names, given, absent)
 
     def sleep(self, step: doc.SleepStep, path: Path, names: Names) -> None:
         """`sleep`."""
@@ -314,20 +388,21 @@ class Flow:
             if isinstance(each, doc.LinksStep) and each.links == step.wait
         ]
         choices = list(dict.fromkeys(one for each in asked for one in each.choices))
-        self._result(step, path, names, answer_of_links(choices) if choices else None)
+        absent = "nobody may answer in time" if step.on_timeout == "continue" else ""
+        given = answer_of_links(choices) if choices else None
+        self._result(step, path, names, or_null(given) if absent else given, absent)
 
     def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
         """`links`."""
-        self._reader.template(step.text, (*path, "text"), names)
+        self._text("text", step.text, (*path, "text"), names)
         self._result(step, path, names, texts(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
         """`state`."""
-        for name in ("key", "expect"):
-            self._reader.template(getattr(step, name), (*path, name), names)
-        value, default = (
-            self._typed(getattr(step, name), (*path, name), names) for name in ("value", "default")
-        )
+        self._text("key", step.key, (*path, "key"), names, recorded=True)
+        self._typed(step.expect, (*path, "expect"), names, recorded=True)
+        value = self._typed(step.value, (*path, "value"), names, recorded=True)
+        default = self._typed(step.default, (*path, "default"), names)
         match step.state:
             case "get":
                 given = self._results.state(self._name, step, default) if step.id else None
@@ -344,9 +419,10 @@ class Flow:
         """`paired`, `pair` and `unpair`."""
         verb = str(doc.kind_of(step))
         self._known_pairs(getattr(step, verb), (*path, verb))
-        self._reader.template(step.ids, (*path, "with"), names)
+        for name, each in step.ids.items():
+            self._text(name, each, (*path, "with", name), names, recorded=True)
         if isinstance(step, doc.PairedStep):
-            self._result(step, path, names, either(TEXT, NULL))
+            self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
 
     def _known_pairs(self, name: str, path: Path) -> None:
         if name not in self._document.pairs:
@@ -355,7 +431,7 @@ class Flow:
 
     def log(self, step: doc.LogStep, path: Path, names: Names) -> None:
         """`log`."""
-        self._reader.template(step.log, (*path, "log"), names)
+        self._text("log", step.log, (*path, "log"), names)
         self._reader.template(step.fields, (*path, "fields"), names)
 
     def leave(self, step: doc.BreakStep, path: Path, names: Names) -> str:
@@ -383,19 +459,22 @@ class Flow:
             if len(step.stop.model_fields_set) > 1:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
-            self._reader.template(step.stop.ignore, (*place, "ignore"), names)
+            self._text("ignore", step.stop.ignore, (*place, "ignore"), names)
             answer = self._typed(step.stop.answer, (*place, "answer"), names)
             given = NULL if step.stop.ignore is not None else answer
             self.told.answers.append(given if step.stop.reply is None else None)
             if step.stop.reply is not None:
-                for name in ("status", "body", "headers"):
-                    value = getattr(step.stop.reply, name)
+                reply = step.stop.reply
+                for name in ("status", "body"):
+                    value = getattr(reply, name)
                     self._reader.template(value, (*place, "reply", name), names)
+                for name, each in reply.headers.items():
+                    self._text(name, each, (*place, "reply", "headers", name), names)
         return "`stop` ends the flow"
 
     def throw(self, step: doc.ThrowStep, path: Path, names: Names) -> str:
         """`throw`."""
-        self._reader.template(step.throw, (*path, "throw"), names)
+        self._text("throw", step.throw, (*path, "throw"), names)
         return "`throw` fails"
 
 

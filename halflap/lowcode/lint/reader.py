@@ -58,6 +58,8 @@ def _field(field: ConnectionField | PlainField) -> Schema:
         one = {"type": "string", "enum": list(field.choices)}
     said = field.description or field.title
     made: Schema = {"type": "array", "items": one} if field.multiple else one
+    if field.required is False and field.default is None and not field.multiple:
+        made = {"anyOf": [made, {"type": "null"}]}
     return {**made, "description": said} if said else made
 
 

@@ -32,6 +32,8 @@ CONNECTION = "HF116"
 LOST = "HF117"
 DEFINITION = "HF118"
 CODE = "HF119"
+NULL = "HF120"
+ATTEMPT = "HF121"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -152,6 +154,23 @@ RULES: tuple[Rule, ...] = (
         "code that the sandbox cannot run, or that would not replay",
         "the step would fail each time, or differ on a replay",
         "what the message says, at its line",
+    ),
+    Rule(
+        NULL,
+        "a value that may be null, given to what takes no null",
+        "the step fails where it is null: where an action found nothing, a branch was not taken, or a "
+        "failure was ignored",
+        "the step under `if: =x != null` (`$exists(x)` is true of null), or another value: "
+        "`x = null ? … : x`",
+        "warning",
+    ),
+    Rule(
+        ATTEMPT,
+        "`execution.attempt` in what decides what is recorded: an input, a branch, a key",
+        "the next attempt differs from the record of the one before, and the execution fails as "
+        "`Nondeterminism`",
+        "it in `log` alone; `retry` says how often a step is tried, and `state` counts",
+        "warning",
     ),
 )
 

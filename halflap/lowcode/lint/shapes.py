@@ -38,6 +38,16 @@ class InputShape:
             self._kept.append(made)
         return self._kept[0]
 
+    def takes(self, value: Any) -> bool:
+        """Whether it takes a value; no where its type is not known."""
+        if self.type is None:
+            return False
+        try:
+            self.type.adapter.validate_python(value)
+        except Exception:  # a validator of the component's own may raise anything
+            return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class CallShape:

@@ -1,0 +1,230 @@
+"""Watches values on their way through a flow: those that may be null, or differ at the next attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from halflap.errors import ExpressionError
+from halflap.lowcode import steps as doc
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
+from halflap.lowcode.lint.expressions import Read, place_in
+from halflap.lowcode.lint.nulls import Facts, Given, Null, joined, leaves, nullable, takes_null
+from halflap.lowcode.lint.reader import Names, names_given
+from halflap.lowcode.lint.results import every_step
+from halflap.lowcode.lint.rules import Findings
+from halflap.lowcode.lint.scope import Schema
+from halflap.lowcode.lint.shapes import InputShape
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression, parsed
+
+BRANCH = "its step is in a branch that may not be taken"
+TRIED = "its step is in a `try`, which may fail before it"
+IGNORED = "its step may fail, and that is ignored"
+TEXT: Schema = {"type": "string"}
+_HARMLESS = (
+    doc.LogStep, doc.SetStep, doc.ThrowStep, doc.IfStep, doc.SwitchStep, doc.ForStep, doc.TryStep
+)  # fmt: skip
+_CHANGES = (
+    "is another at the next attempt, and so would be what is recorded, which fails as Nondeterminism; "
+    "read it in `log` alone, have `retry` say how often a step is tried, and count in `state`"
+)
+
+
+class Watch:
+    """What is known of a flow's values at the place where its walk has come to: `facts`."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.facts = Facts()
+        self._findings = findings
+        self._changing: set[str] = set()
+        self.trying = 0
+        """How many `try` steps would catch what fails here."""
+
+    # Where the walk goes ------------------------------------------------------------------------
+
+    def filtered(self, value: Any) -> None:
+        """Begin where a filter has let the event pass, whatever it asks for."""
+        read = self.fields(value)
+        self.facts = self.facts.where(Holds(asked=read, read=read), true=True)
+
+    def condition(self, value: Any) -> Holds:
+        """What a condition says of what it reads."""
+        tree = self._tree(value)
+        return Holds() if tree is None else holds(tree)
+
+    def chosen(self, value: Any) -> Holds:
+        """What is known of what a `switch` asks for, in its cases."""
+        tree = self._tree(value)
+        field, read = None if tree is None else field_of(tree), self.fields(value)
+        if field is not None:
+            return Holds(true=frozenset((field,)), read=read)
+        return Holds(asked=read, read=read)
+
+    def fields(self, value: Any) -> Fields:
+        """The paths that a template reads."""
+        found: Fields = NONE
+        for each in _texts(value):
+            tree = self._tree(each)
+            found |= NONE if tree is None else fields_in(tree)
+        return found
+
+    def under(self, value: Any, *branches: Sequence[doc.Step]) -> Fields:
+        """What decides what branches give: what is asked for, and what they name and set."""
+        names = (name for each in branches for name in names_given(each, ()))
+        return self.fields(value) | frozenset((name,) for name in names)
+
+    def join(
+        self, before: Facts, ways: Sequence[tuple[Facts, str]], under: Fields, why: str = BRANCH
+    ) -> None:
+        """Go on after branches: those that have not ended."""
+        going = [facts for facts, ends in ways if not ends]
+        every = len(going) == len(ways)
+        self.facts = joined(before, going or [facts for facts, _ in ways], why, under, every=every)
+
+    def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.Step]) -> Facts:
+        """Go into a loop; gives the facts for the first step after it, so far."""
+        before = self.facts.before(_set_in(body))
+        self.facts = before.where(self.condition(where), true=True)
+        tree = self._tree(items)
+        field = None if tree is None else field_of(tree)
+        source = None if field is None else self.facts.given.get(field[0], Given(declared=True))
+        self.facts.give(item, Given(declared=source is not None and source.declared))
+        return before
+
+    def leave(self, before: Facts, step: doc.ForStep) -> None:
+        """Go on after a loop, whose body was gone through once or never."""
+        body, self.facts = self.facts, before
+        if step.parallel is not None:
+            return
+        under = self.under(step.items, step.do) | self.fields(step.where)
+        body.given = {name: body.given.get(name, each) for name, each in before.given.items()}
+        self.facts = joined(before, [before, body], BRANCH, under, every=True)
+
+    def caught(self, before: Facts, step: doc.TryStep) -> Facts:
+        """What is known where a `try` has failed, of what it may have done so far."""
+        start = before.before(_set_in(step.attempt))
+        under = self.under(None, step.attempt, step.catch)
+        made = joined(start, [start, self.facts], TRIED, under, every=True)
+        made.give(step.error, Given(declared=True))
+        return made
+
+    # What steps give ----------------------------------------------------------------------------
+
+    def result(self, name: str, schema: Schema | None, why: str, *, declared: bool) -> None:
+        """A step has given its result; `why` it may be null where its schema says that it may."""
+        absent = why if schema is None or nullable(schema) else ""
+        self.facts.give(name, Given(absent, declared))
+
+    def assigned(self, name: str, value: Any, names: Names) -> None:
+        """A variable was set."""
+        tree = self._tree(value)
+        why = "it is set to null" if value is None else ""
+        if tree is not None and (found := self.facts.of(tree, names)) is not None:
+            source = ".".join(found.field)
+            why = f"it is set to what `{source}` gives, and there {found.why}"
+        read = self.fields(value)
+        self.facts.give(name, Given(why, rests=self.facts.closure(read)))
+        if any(map(self._changes, read)):
+            self._changing.add(name)
+
+    # What takes values --------------------------------------------------------------------------
+
+    def input(
+        self,
+        called: str,
+        input: InputShape,
+        value: Any,
+        path: Path,
+        reads: Sequence[Read],
+        names: Names,
+    ) -> None:
+        """An input is given a template, of which these are the expressions."""
+        wanted = input.schema()
+        if wanted is None or not reads:
+            return
+        found = {each.path: each for each in reads}
+        for leaf in leaves(value, path, wanted, required=input.required):
+            if leaf.path not in found or takes_null(leaf.wanted):
+                continue
+            if leaf.path == path and input.takes(None):
+                continue
+            inside = ".".join([input.name, *map(str, leaf.path[len(path) :])])
+            said = f"{called}: the input {inside}"
+            self._told(found[leaf.path], names, said, required=leaf.required)
+
+    def text(self, what: str, reads: Sequence[Read], names: Names) -> None:
+        """Something has to be a text, or a number."""
+        for read in reads:
+            self._told(read, names, f"`{what}`", required=True)
+
+    def _told(self, read: Read, names: Names, what: str, *, required: bool) -> None:
+        found = self.facts.of(read.expression.tree, names)
+        if found is None or self.trying or not (found.whole or required):
+            return
+        line, column = place_in(self._findings.source, read.path, found.at)
+        self._findings.add_at(rules.NULL, line, column, f"{what} {self._said(found, names)}")
+
+    def _said(self, found: Null, names: Names) -> str:
+        name = ".".join(found.field)
+        known = names.get(found.field[0])
+        where = ""
+        if known is not None and known.path is not None:
+            where = f" (line {self._findings.source.key(known.path).line})"
+        gives = "may be null" if found.whole else "may be null, which leaves nothing to give"
+        return (
+            f"takes no null, and {name} {gives}: {found.why}{where}; "
+            f"put the step under `if: ={name} != null`, or give something else where it is null"
+        )
+
+    def recorded(self, reads: Sequence[Read]) -> None:
+        """What is read here decides what is recorded."""
+        for read in reads:
+            for name in read.expression.names():
+                if self._changes(name.path):
+                    place = place_in(self._findings.source, read.path, name.offset)
+                    self._findings.add_at(
+                        rules.ATTEMPT, *place, f"{'.'.join(name.path)} {_CHANGES}"
+                    )
+
+    def decides(self, reads: Sequence[Read], *branches: Sequence[doc.Step]) -> None:
+        """What is read here decides which steps are done; such as leave no record are left alone."""
+        done = (each for steps in branches for each in every_step(steps))
+        if not all(isinstance(each, _HARMLESS) for each in done):
+            self.recorded(reads)
+
+    def _changes(self, path: Sequence[str]) -> bool:
+        if path and path[0] == "execution":
+            return len(path) < 2 or path[1] in ("attempt", "*")
+        return bool(path) and path[0] in self._changing
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def _tree(self, value: Any) -> Node | None:
+        if not is_expression(value):
+            return None
+        try:
+            return parsed(value, self._findings.source).tree
+        except ExpressionError:
+            return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a template."""
+    stack: list[Any] = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, dict):
+            stack += cast("dict[Any, Any]", each).values()
+        elif isinstance(each, list):
+            stack += cast("list[Any]", each)
+        elif isinstance(each, str):
+            yield each
+
+
+def _set_in(steps: Sequence[doc.Step]) -> frozenset[str]:
+    """The variables that steps set, wherever they stand in them."""
+    found = (each for each in every_step(steps) if isinstance(each, doc.SetStep))
+    return frozenset(name for each in found for name in each.set)
