@@ -120,7 +120,9 @@ async def record(
     found, config = await fetch(api, execution)
     entry = project.integration(found["integration"])
     if entry.is_document:
-        await record_in_document(api, output, project.root / entry.file, found, config, name, force)
+        file = project.root / entry.file
+        customer = await fetch_customer(api, found)
+        await record_in_document(api, output, file, found, config, customer, name, force)
         return
     from halflap.testing import make_fixture  # it imports pytest, which is not always installed
 
@@ -142,6 +144,7 @@ async def record_in_document(
     file: Path,
     found: Mapping[str, Any],
     config: Mapping[str, Any],
+    customer: Mapping[str, Any],
     name: str | None,
     force: bool,
 ) -> None:
@@ -150,7 +153,9 @@ async def record_in_document(
 
     since = await changed_since(api, file, found)
     try:
-        made = await record_test(file, found, config=config, name=name, replace=force)
+        made = await record_test(
+            file, found, config=config, customer=customer, name=name, replace=force
+        )
     except DefinitionError as error:
         why = f"{error.message}; {since}" if since else error.message
         raise DefinitionError(f"{found['id']}: {why}. {file.name} is as it was") from error
@@ -228,6 +233,12 @@ async def fetch(api: Client, execution: str) -> tuple[dict[str, Any], dict[str, 
         return found, {}
     instance = await api.get(path("instances", found["instance"]))
     return found, instance["config"]
+
+
+async def fetch_customer(api: Client, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The customer of an execution; a shared endpoint has none."""
+    customer: str = found["customer"]
+    return {} if customer.startswith("$") else await api.get(path("customers", customer))
 
 
 def write(project: Project, fixture: Mapping[str, Any], name: str, *, force: bool) -> Written:

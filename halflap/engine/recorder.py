@@ -111,14 +111,16 @@ class StepRecorder(Routes):
     async def read_state(self, scope: str, key: str) -> Any:
         """See `State.get`; `ANY` where there is no value."""
         here = current_scope()
-        path = here.next_path(f"state.get({escaped(key)})")
+        verb, owner = shared_by(scope)
+        path = here.next_path(f"{verb}.get({escaped(key)})")
         known = self._past.recall(here, path)
         if known is None:
             await self._ledger.settle()
             self._check(here)
             started = self._turn.now()
             found = await self._turn.read_state(scope, key)
-            known = self._record(path, "state", f"Read {key}", started, result=found or MISSING)
+            title = f"Read {owner}{key}"
+            known = self._record(path, "state", title, started, result=found or MISSING)
             self._keep(here, known)
         else:
             self._past.pass_by(here, known)
@@ -130,7 +132,8 @@ class StepRecorder(Routes):
     async def write_state(self, scope: str, key: str, value: Any, expect: Any) -> bool:
         """See `State.put`; `ANY` as the value deletes."""
         here = current_scope()
-        path = here.next_path(f"state.put({escaped(key)})")
+        verb, owner = shared_by(scope)
+        path = here.next_path(f"{verb}.put({escaped(key)})")
         encoded = None if value is ANY else encode_value(value, None, self._seal)
         sealed = encoded is not None and b'"$secret"' in encoded  # never twice the same bytes
         known = self._past.recall(here, path, None if sealed else encoded)
@@ -139,9 +142,8 @@ class StepRecorder(Routes):
             return known.result == b"true"
         self._check(here)
         started = self._turn.now()
-        record = self._record(
-            path, "state", f"Write {key}", started, inputs=encoded, result=b"true"
-        )
+        title = f"Write {owner}{key}"
+        record = self._record(path, "state", title, started, inputs=encoded, result=b"true")
         change = StateWrite(scope, key, encoded, self._expected(scope, key, expect))
         return await self._write(here, record, [change])
 
@@ -230,3 +232,11 @@ class StepRecorder(Routes):
         done = await self._ledger.write(record, writes)
         self._past.pass_by(here, record)
         return done
+
+
+def shared_by(scope: str) -> tuple[str, str]:
+    """How a scope of state is called in a step's path, and in its title."""
+    name = scope.partition(":")[0]
+    if name in ("instance", "integration"):
+        return f"state.{name}", f"the {name}'s "
+    return "state", ""

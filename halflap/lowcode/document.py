@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AwareDatetime, Discriminator, Field, Tag, model_validator
 
 from halflap.lowcode.duration import Duration
 from halflap.lowcode.steps import AnyStep, Name, Part, Template
@@ -188,6 +189,68 @@ class PreprocessPart(Triggered):
     """Where an event goes: the first route whose condition holds."""
 
 
+Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
+
+
+class BodyPart(Part):
+    """A body that is no JSON, byte by byte: `body: {file: order.xml}`."""
+
+    base64: str | None = None
+    """The bytes, in base64."""
+    file: str | None = None
+    """A file in the document's folder, or below it."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> BodyPart:
+        if (self.base64 is None) == (self.file is None):
+            raise ValueError("a body is given as `base64`, or as a `file`")
+        try:
+            b64decode(self.base64 or "", validate=True)
+        except ValueError as error:
+            raise ValueError(f"this is no base64: {error}") from None
+        return self
+
+
+class CustomerPart(Part):
+    """The customer for whom a test runs."""
+
+    id: str | None = None
+    """Its id here."""
+    name: str | None = None
+    """What people call it."""
+    external_id: str | None = None
+    """Its id in your own product."""
+
+
+class InstancePart(Part):
+    """The instance that a test runs as."""
+
+    id: str | None = None
+    """Its id."""
+    name: str | None = None
+    """What people call it."""
+
+
+class SharedPart(Part):
+    """State that is shared, by key."""
+
+    instance: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """By all flows of the instance."""
+    integration: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """By all instances of the integration."""
+
+
+class AfterPart(Part):
+    """What is kept after a test; keys that are left out may hold anything."""
+
+    state: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """The flow's own state, by key; null is no value."""
+    shared: SharedPart = SharedPart()
+    """State that is shared, by key; null is no value."""
+    paired: dict[str, list[dict[str, str]]] = Field(default_factory=dict[str, Any])
+    """By the pairs' name, all that are paired."""
+
+
 class TestPart(Part):
     """A test of a flow: an event, what the apps answer, and what has to happen."""
 
@@ -196,19 +259,39 @@ class TestPart(Part):
     flow: str
     """The flow, or pre-process flow, that runs."""
     event: Any = None
-    """What the app sends."""
+    """What the app sends: the body, as the trigger reads it."""
+    body: BodyPart | None = None
+    """What the app sends, where it is no JSON: in base64, or a file beside the document."""
+    method: Method = "POST"
+    """The request's method."""
+    path: str = ""
+    """What follows the endpoint's own address."""
+    query: str | dict[str, str] = ""
+    """The parameters of the URL, by name, or as they are written behind its `?`."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
-    """The request's headers."""
+    """The request\'s headers."""
+    now: AwareDatetime | None = None
+    """The time: `2026-03-01T12:00:00Z`."""
     config: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What the customer filled in; connections are made up."""
+    """What the customer filled in; connections that are left out are made up."""
+    customer: CustomerPart | None = None
+    """The customer for whom it runs."""
+    instance: InstancePart | None = None
+    """The instance that runs."""
+    urls: dict[str, str] = Field(default_factory=dict[str, str])
+    """By flow, its URL."""
+    secrets: dict[str, str] = Field(default_factory=dict[str, str])
+    """By flow, the secret of its URL."""
     state: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What `state` steps find, by key."""
+    """The flow's own state, by key."""
+    shared: SharedPart = SharedPart()
+    """State that is shared by the instance's flows, or by all instances."""
     paired: dict[str, list[dict[str, str]]] = Field(default_factory=dict[str, Any])
-    """What `paired` steps find: by the pairs' name, a list of both sides' ids."""
+    """By the pairs' name, which records belong together."""
     current: dict[str, dict[str, Any] | None] = Field(default_factory=dict[str, Any])
     """Records as they are at the app, by name (`acme/account/a1`); null where one is gone."""
     signals: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What is sent while the flow waits, by the signal's name."""
+    """What is sent while it waits, by name."""
     stubs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""
     expect: list[dict[str, dict[str, Any] | None]] | None = None
@@ -219,6 +302,18 @@ class TestPart(Part):
     """A part of the outcome's reason."""
     answer: Any = None
     """The flow's result."""
+    after: AfterPart = AfterPart()
+    """What is kept afterwards."""
+    logs: list[str] = Field(default_factory=list[str])
+    """What is logged: each a part of a line."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TestPart:
+        if self.path and not self.path.startswith("/"):
+            raise ValueError("a `path` begins with /")
+        if self.body is not None and self.event is not None:
+            raise ValueError("give `event` or `body`, not both")
+        return self
 
 
 class Document(Part):

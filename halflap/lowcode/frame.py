@@ -12,6 +12,7 @@ from halflap.lowcode.template import Host
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
+from halflap.sdk.request import Request, as_record
 from halflap.sdk.schema import UNSET, Config
 
 
@@ -73,6 +74,8 @@ def plain(value: Any) -> Any:
     """A value as expressions see it: as JSON, by the app's own names; secrets stay closed."""
     if value is None or isinstance(value, str | int | SecretStr):
         return value
+    if isinstance(value, Request):
+        return as_record(value)
     if isinstance(value, BaseModel):
         return {name: plain(each) for name, each in _members(value) if each is not UNSET}
     if isinstance(value, dict):

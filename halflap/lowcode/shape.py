@@ -97,6 +97,10 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> str:
             return f'`{name}` is a text; quote it: "{"" if here is None else here}"'
         case "string_pattern_mismatch":
             return f"{here!r} is no name: letters, digits and _ (an integration's: a-z, 0-9 and -)"
+        case "datetime_parsing" | "datetime_from_date_parsing":
+            return f"`{name}` is a time, with its zone: 2026-03-01T12:00:00Z"
+        case "timezone_aware":
+            return f"`{name}` needs a time zone: {here}Z"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case _:
@@ -129,9 +133,18 @@ def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> str:
 _STEP_PARTS = {each.__name__: each for each in (ReplyPart, RetryRule, StopPart)}
 _PARTS: dict[tuple[str, int], tuple[str, type[BaseModel]]] = {
     ("flows", 2): ("a flow", parts.FlowPart),
+    ("preprocess", 2): ("a pre-process flow", parts.PreprocessPart),
+    ("preprocess", 4): ("a route", parts.RoutePart),
     ("tests", 2): ("a test", parts.TestPart),
     ("pairs", 2): ("a pair", parts.PairsPart),
     ("config", 3): ("a field", parts.PlainField),
+}
+_OF_A_TEST: dict[str, type[BaseModel]] = {
+    "body": parts.BodyPart,
+    "customer": parts.CustomerPart,
+    "instance": parts.InstancePart,
+    "shared": parts.SharedPart,
+    "after": parts.AfterPart,
 }
 
 
@@ -147,8 +160,11 @@ def _known(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[list
         model = getattr(parts, str(each), None) or _STEP_PARTS.get(str(each))
         if isinstance(model, type) and issubclass(model, BaseModel):
             return _keys(model), f"`{path[-2] if len(path) > 1 else ''}`"
-    if path[0] in ("flows", "tests", "pairs", "config"):
-        what, model = _PARTS.get((str(path[0]), len(path) - 1), ("this", parts.FlowPart))
+    top, part = path[:1], path[-2:-1]
+    if top == ("tests",) and len(path) > 3 and part[0] in _OF_A_TEST:
+        return _keys(_OF_A_TEST[str(part[0])]), f"`{part[0]}`"
+    if str(*top) in ("flows", "preprocess", "tests", "pairs", "config"):
+        what, model = _PARTS.get((str(*top), len(path) - 1), ("this", parts.FlowPart))
         return _keys(model), what
     return _keys(Document), "a document"
 

@@ -163,7 +163,7 @@ class Request:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             lambda value: value if isinstance(value, Request) else _from_record(value),
-            serialization=core_schema.plain_serializer_function_ser_schema(_to_record),
+            serialization=core_schema.plain_serializer_function_ser_schema(as_record),
         )
 
     @classmethod
@@ -211,7 +211,7 @@ class LargeRequest(Request):
             yield chunk
 
 
-def _to_record(request: Request) -> dict[str, Any]:
+def as_record(request: Request) -> dict[str, Any]:
     """A request as a flow in YAML sees it and a journal keeps it; the body as text if it is one."""
     if request.payload is not None:
         body: dict[str, Any] = {"body": None, "payload": request.payload.recorded()}

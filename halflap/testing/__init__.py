@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from halflap.testing.calls import Called, called
 from halflap.testing.collect import pytest_collect_file
 from halflap.testing.fake import Fake, FakeEgress, Sent
 from halflap.testing.fixture import Fixture, load_fixture, make_fixture
@@ -18,6 +19,7 @@ from halflap.testing.runner import Run, make_request
 from halflap.testing.stub import in_turn
 
 __all__ = [
+    "Called",
     "Fake",
     "FakeEgress",
     "Fixture",
@@ -27,6 +29,7 @@ __all__ = [
     "Run",
     "Sent",
     "Step",
+    "called",
     "in_turn",
     "load_fixture",
     "make_fixture",

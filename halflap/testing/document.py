@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
 
 from halflap import lowcode
 from halflap.errors import DefinitionError, UpstreamError
 from halflap.lowcode import Components, Source
-from halflap.lowcode.document import Document, TestPart
+from halflap.lowcode.document import (
+    AfterPart,
+    BodyPart,
+    CustomerPart,
+    Document,
+    InstancePart,
+    TestPart,
+)
 from halflap.sdk import codec
 from halflap.sdk.component import Component
+from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
-from halflap.sdk.routing import Route
-from halflap.sdk.schema import UNSET
+from halflap.sdk.request import Request
+from halflap.testing.calls import is_same, members_of
 from halflap.testing.coverage import Coverage
+from halflap.testing.instance import CUSTOMER, TEST_INSTANCE
 from halflap.testing.result import Result
-from halflap.testing.runner import Run
+from halflap.testing.runner import Run, make_request
 from halflap.testing.stub import in_turn
-
-CALLS = ("action", "call", "start")
 
 
 class Differs(AssertionError):
@@ -39,6 +51,8 @@ class Opened:
     integration: Integration[Any]
     components: Components
     coverage: Coverage
+    folder: Path = Path()
+    """Where the files of its tests are."""
 
 
 def open_document(path: Path, name: str | None = None, *, content: bytes | None = None) -> Opened:
@@ -51,7 +65,7 @@ def open_document(path: Path, name: str | None = None, *, content: bytes | None 
     components = Components(beside(path.parent))
     document, coverage = lowcode.document_of(source), Coverage()
     integration = lowcode.build(source, components, coverage)
-    return Opened(source, document, integration, components, coverage)
+    return Opened(source, document, integration, components, coverage, path.parent)
 
 
 def beside(folder: Path) -> Callable[[str], Component | None]:
@@ -87,18 +101,79 @@ async def play(opened: Opened, at: int) -> Result:
         if name not in opened.integration.paired:
             raise Differs(f"{where}: there are no pairs {name!r}")
     opened.coverage.tests += 1
+    given = opened.integration.paired
     return await Run()(
         flow,
-        test.event,
+        _event(opened, at),
         headers=test.headers,
         config=test.config,
         state=test.state,
+        shared=test.shared.model_dump(),
+        customer=None if test.customer is None else _customer(test.customer),
+        instance=None if test.instance is None else _instance(test.instance),
+        now=test.now,
+        urls=test.urls,
+        secrets=test.secrets,
         stubs={_stubbed(opened, at, name): _answer(each) for name, each in test.stubs.items()},
-        paired={opened.integration.paired[name]: each for name, each in test.paired.items()},
+        paired={given[name]: each for name, each in test.paired.items()},
         current=test.current,
         signals={name: _answer(each) for name, each in test.signals.items()},
         integration=opened.integration,
     )
+
+
+def _event(opened: Opened, at: int) -> Any:
+    """What is sent: the event alone where nothing else is said of the request."""
+    test = opened.document.tests[at]
+    if not test.model_fields_set & {"body", "method", "path", "query"}:
+        return test.event
+    return request_of(opened, at)
+
+
+def request_of(opened: Opened, at: int) -> Request:
+    """The request that a test sends."""
+    test = opened.document.tests[at]
+    body, headers = test.event, test.headers
+    if test.body is not None:
+        body, kind = _body(opened, at, test.body)
+        if not any(name.lower() == "content-type" for name in headers):
+            headers = {"Content-Type": kind, **headers}
+    return make_request(
+        body,
+        headers=headers,
+        method=test.method,
+        path=test.path,
+        query=test.query if isinstance(test.query, str) else urlencode(test.query),
+        received_at=test.now,
+    )
+
+
+def _body(opened: Opened, at: int, body: BodyPart) -> tuple[bytes, str]:
+    """A body's bytes, and of which kind they are."""
+    if body.file is None:
+        return b64decode(body.base64 or ""), "application/octet-stream"
+    where = opened.source.where(("tests", at, "body", "file"))
+    folder = opened.folder.resolve()
+    file = (folder / body.file).resolve()
+    if not file.is_relative_to(folder):
+        raise Differs(f"{where}: {body.file} is not in the document's folder; copy it there")
+    try:
+        return file.read_bytes(), content_type(body.file)
+    except OSError as error:
+        raise Differs(f"{where}: {body.file} cannot be read: {error.strerror}") from None
+
+
+def content_type(file: str) -> str:
+    """The kind of a file's bytes, by its name: the same on every machine."""
+    return MimeTypes().guess_type(file)[0] or "application/octet-stream"
+
+
+def _customer(part: CustomerPart) -> CustomerInfo:
+    return CustomerInfo(part.id or CUSTOMER.id, part.name or CUSTOMER.name, part.external_id)
+
+
+def _instance(part: InstancePart) -> InstanceInfo:
+    return InstanceInfo(part.id or TEST_INSTANCE.id, part.name or TEST_INSTANCE.name)
 
 
 def _stubbed(opened: Opened, at: int, name: str) -> Any:
@@ -139,50 +214,69 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
             f"{source.where((*path, 'answer'))}: it has to answer {shown(test.answer)}, and "
             f"answers {shown(result.result)}"
         )
+    _compare_kept(source, at, test.after, result)
+    for place, each in enumerate(test.logs):
+        if not any(each in line.message for line in result.logs):
+            lines = shown([line.message for line in result.logs])
+            where = source.where((*path, "logs", place))
+            raise Differs(f"{where}: {shown(each)} has to be logged, and only {lines} was")
 
 
-def calls_in(result: Result) -> list[tuple[str, Any]]:
-    """The actions and flows that were called, in order, each with what it was given."""
-    return [
-        (each.name, given(each.path, codec.decode(each.inputs or b"null")))
-        for each in result.records
-        if each.kind in CALLS
-    ]
+def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> None:
+    held = {("state",): result.stored}
+    held |= {("shared", scope): values for scope, values in result.shared.items()}
+    wanted = {("state",): after.state}
+    wanted |= {("shared", scope): values for scope, values in after.shared.model_dump().items()}
+    for path, values in wanted.items():
+        for key, value in values.items():
+            if held[path].get(key) != value:
+                where = source.where(("tests", at, "after", *path, key))
+                raise Differs(f"{where}: {_unlike(key, value, held[path], key in held[path])}")
+    for name, pairs in after.paired.items():
+        where = source.where(("tests", at, "after", "paired", name))
+        if name not in result.paired:
+            raise Differs(f"{where}: there are no pairs {name!r}")
+        found = result.paired[name]
+        if not same_pairs(pairs, found):
+            raise Differs(f"{where}: paired have to be {shown(pairs)}, and are {shown(found)}")
 
 
-def given(path: str, inputs: Any) -> Any:
-    """What a call was given; of a route, whose event it is and which, as the document writes it."""
-    if "route(" not in path:
-        return inputs
-    route = Route.of(inputs)
-    told = {"customer": route.customer, "config": route.config, "instance": route.instance}
-    event = {} if route.event is UNSET else {"event": route.event}
-    return {**{name: each for name, each in told.items() if each}, **event}
+def same_pairs(one: Sequence[Mapping[str, str]], other: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the same records are paired, in whichever order that is said."""
+    return sorted(map(_sides, one)) == sorted(map(_sides, other))
+
+
+def _sides(ids: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(ids.items())
+
+
+def _unlike(key: str, value: Any, held: Mapping[str, Any], there: bool) -> str:
+    return f"{key} has to be {shown(value)}, and is {shown(held[key]) if there else 'nothing'}"
 
 
 def _compare_calls(
     source: Source, at: int, expected: list[dict[str, dict[str, Any] | None]], result: Result
 ) -> None:
-    happened = calls_in(result)
+    happened = result.calls
     for place, each in enumerate(expected):
         where = source.where(("tests", at, "expect", place))
         ((name, inputs),) = each.items()
         if place >= len(happened):
             raise Differs(f"{where}: {name} has to be called, and was not{_why(result)}")
-        came, given = happened[place]
-        if came != name:
+        came = happened[place]
+        if came.name != name:
             raise Differs(
-                f"{where}: call {place + 1} has to be {name}, and is {came} with {shown(given)}"
+                f"{where}: call {place + 1} has to be {name}, and is {came.name} with "
+                f"{shown(came.given)}"
             )
-        held = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        held = members_of(came)
         for key, value in (inputs or {}).items():
-            if key not in held or held[key] != value:
-                got = shown(held[key]) if key in held else "nothing"
-                raise Differs(f"{where}: {name}: {key} has to be {shown(value)}, and is {got}")
+            if key not in held or not is_same(held[key], value):
+                raise Differs(f"{where}: {name}: {_unlike(key, value, held, key in held)}")
     if len(happened) > len(expected):
-        name, given = happened[len(expected)]
+        came = happened[len(expected)]
         where = source.where(("tests", at, "expect"))
-        raise Differs(f"{where}: {name} was called too, with {shown(given)}")
+        raise Differs(f"{where}: {came.name} was called too, with {shown(came.given)}")
 
 
 def _why(result: Result) -> str:
@@ -196,4 +290,6 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{name}: {shown(each)}" for name, each in members) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(shown, cast("list[Any]", value))) + "]"
+    if isinstance(value, SecretStr):
+        return shown(value.get_secret_value())
     return codec.encode(value).decode()

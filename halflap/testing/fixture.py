@@ -40,6 +40,7 @@ class Fixture:
     event: Mapping[str, Any]
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     state: dict[str, Any] = field(default_factory=dict[str, Any])
+    shared: dict[str, dict[str, Any]] = field(default_factory=dict[str, Any])
     paired: tuple[Mapping[str, str], ...] = ()
     records: dict[str, Any] = field(default_factory=dict[str, Any])
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -97,6 +98,7 @@ def load_fixture(path: Path | str) -> Fixture:
             event=held["event"],
             config=held.get("config", {}),
             state=held.get("state", {}),
+            shared=held.get("shared", {}),
             paired=tuple(held.get("paired", ())),
             records=held.get("records", {}),
             steps=tuple(held.get("steps", ())),
@@ -139,8 +141,8 @@ def make_fixture(
     steps: list[dict[str, Any]] = []
     signals: list[dict[str, Any]] = []
     children: list[dict[str, Any]] = []
-    state: dict[str, Any] = {}
-    touched: set[str] = set()
+    state: dict[str, dict[str, Any]] = {}
+    touched: set[tuple[str, str]] = set()
     paired: list[dict[str, Any]] = []
     records: dict[str, Any] = {}
     for each in detail.get("steps", ()):
@@ -164,7 +166,8 @@ def make_fixture(
         "accepted_at": detail.get("accepted_at"),
         "event": _event(event, secrets),
         "config": dict(config or {}),
-        "state": state,
+        "state": state.pop("flow", {}),
+        "shared": state,
         "paired": paired,
         "records": records,
         "steps": steps,
@@ -338,14 +341,26 @@ def _note_child(step: Mapping[str, Any], children: list[dict[str, Any]]) -> None
             return
 
 
-def _note_state(step: Mapping[str, Any], state: dict[str, Any], touched: set[str]) -> None:
-    key = step["title"].partition(" ")[2]
+def _note_state(
+    step: Mapping[str, Any], state: dict[str, dict[str, Any]], touched: set[tuple[str, str]]
+) -> None:
+    """What a flow read of the state, by scope and key, unless it had written it itself."""
+    scope, key = state_key(step)
     missing = step.get("result") is None or (
         isinstance(step["result"], dict) and "$bytes" in step["result"]
     )
-    if key not in touched and step["title"].startswith("Read ") and not missing:
-        state[key] = step["result"]
-    touched.add(key)
+    if (scope, key) not in touched and step["title"].startswith("Read ") and not missing:
+        state.setdefault(scope, {})[key] = step["result"]
+    touched.add((scope, key))
+
+
+def state_key(step: Mapping[str, Any]) -> tuple[str, str]:
+    """The scope and the key of a step that reads or writes state."""
+    shared = re.match(r"state\.(instance|integration)\.", step["name"])
+    key: str = step["title"].partition(" ")[2]
+    if shared is None:
+        return "flow", key
+    return shared[1], key.removeprefix(f"the {shared[1]}'s ")
 
 
 def _pair(step: Mapping[str, Any]) -> dict[str, Any]:

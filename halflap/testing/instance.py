@@ -30,6 +30,7 @@ from halflap.testing.sample import sample_connection
 
 CUSTOMER = CustomerInfo("cus_test", "Test customer")
 INSTANCE = "ins_test"
+TEST_INSTANCE = InstanceInfo(INSTANCE, "Test instance")
 ROUTED = "ins_routed"
 """Whose an event is that a pre-process flow under test has handed on."""
 HOOKS = "https://halflap.example/hooks"
@@ -48,6 +49,9 @@ class TestInstance:
         urls: Mapping[str, str],
         fake: Fake | None,
         records: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({}),
+        *,
+        instance: InstanceInfo | str | None = None,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.integration = integration
         self.network = fake or Fake()
@@ -59,6 +63,12 @@ class TestInstance:
             if isinstance(customer, str)
             else customer or CUSTOMER
         )
+        self.instance = (
+            InstanceInfo(INSTANCE, instance)
+            if isinstance(instance, str)
+            else instance or TEST_INSTANCE
+        )
+        self.secrets = dict(secrets)
         made = {name: f"{HOOKS}/{name}" for name, flow in integration.flows.items() if flow.has_url}
         self.shared_urls = {
             name: f"{HOOKS}/{name}" for name, flow in integration.flows.items() if flow.is_shared
@@ -97,9 +107,9 @@ class TestInstance:
             flow=flow,
             config=self.config,
             customer=self.customer,
-            instance=InstanceInfo(INSTANCE, "Test instance"),
+            instance=self.instance,
             urls=self.urls,
-            secret=endpoint_secret,
+            secret=self.secret,
             seal=self.seal,
             unseal=self.unseal,
             egress=FakeEgress(self.network),
@@ -116,6 +126,11 @@ class TestInstance:
         if record.name not in self.records:
             raise NotImplementedError
         return self.records[record.name]
+
+    def secret(self, flow: str) -> SecretStr:
+        """The signing secret of a flow's endpoint."""
+        given = self.secrets.get(flow)
+        return endpoint_secret(flow) if given is None else SecretStr(given)
 
     def seal(self, text: str) -> str:
         """A secret as a record of a test keeps it: hidden from the eye, no more."""

@@ -6,23 +6,29 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
+from urllib.parse import parse_qsl, urlencode
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
+from halflap.lowcode.document import CustomerPart, Method, TestPart
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
-from halflap.testing.document import CALLS, calls_in, given, open_document, play, run_test
-from halflap.testing.fixture import make_fixture
+from halflap.testing.calls import CALLS, told
+from halflap.testing.document import open_document, play, run_test, same_pairs
+from halflap.testing.fixture import make_fixture, state_key
 from halflap.testing.redaction import HIDDEN
 from halflap.testing.result import Result
+from halflap.testing.runner import FILTERED
 
 UNTOLD = re.compile(
     r"accept(-.*)?|connection|content-length|date|expect|forwarded|host|keep-alive|te|trace.*|trailer"
-    r"|transfer-encoding|upgrade|user-agent|via|x-forwarded-.*|x-real-ip|x-request-id",
+    r"|transfer-encoding|halflap-.*|upgrade|user-agent|via|x-forwarded-.*|x-real-ip|x-request-id",
     re.IGNORECASE,
 )
 """Headers that say how a request travelled, and nothing of what it is about."""
+
+METHODS = tuple(each for each in get_args(Method) if each != "POST")
 
 DIFFERS = "it does not go the same way in a test"
 
@@ -42,32 +48,76 @@ async def record_test(
     detail: Mapping[str, Any],
     *,
     config: Mapping[str, Any] | None = None,
+    customer: Mapping[str, Any] | None = None,
     name: str | None = None,
     replace: bool = False,
 ) -> Recorded:
     """Add a test of an execution, as the API shows it, to its document; it is run, and has to pass.
 
-    Secrets become `•••`. What differs each time, such as URLs, is left out. Raises `DefinitionError`
-    where the test cannot say what happened, or where a test of that name is there already.
+    `config` and `customer` are those of its instance. Secrets become `•••`. What differs each time,
+    such as URLs, is left out, and so is what makes no difference: the time, and for whom it ran.
+    Raises `DefinitionError` where the test cannot say what happened, or where a test of that name is
+    there already.
     """
     draft = Draft.read(path.read_bytes(), path.name)
     name = name or f"{detail['flow']}, as in {detail['id']}"
     at = _place(draft, name, replace=replace)
     integration = open_document(path).integration
-    fixture = make_fixture(detail, config=config, beside={"calls": _calls(detail)})
-    test = {"name": name, **_given(fixture, detail, integration)}
-    tried = draft.copy()
-    _write(tried, at, test)
-    try:
-        result = await play(open_document(path, content=tried.to_bytes()), at)
-    except DefinitionError as error:
-        raise DefinitionError(f"{DIFFERS}: {error.message}") from error
-    left_out: list[str] = []
-    test |= _expected(fixture, result, left_out)
-    _write(draft, at, test)
+    recorded = {"calls": _calls(detail), "kept": _kept(detail)}
+    fixture = make_fixture(detail, config=config, beside=recorded)
+    tried = _Attempt(path, draft, at, fixture)
+    now = re.sub(r"\.0+Z$", "Z", detail["accepted_at"])
+    around = {"now": now, **_whose(detail, customer)}
+    test = {"name": name, **_given(fixture, detail, integration), **around}
+    expected, left_out = await tried.expected(test)
+    for each in around:
+        less = {key: value for key, value in test.items() if key != each}
+        found = await tried.maybe(less)
+        if found is not None and len(found[1]) <= len(left_out):
+            test, (expected, left_out) = less, found
+    _write(draft, at, _in_order({**test, **expected}))
     await run_test(open_document(path, content=draft.to_bytes()), at)
     line = draft.source.place(("tests", at)).line
     return Recorded(draft.to_bytes(), line, name, tuple(dict.fromkeys(left_out)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Runs a test that is being made, as it would stand in its document."""
+
+    path: Path
+    draft: Draft
+    at: int
+    fixture: Mapping[str, Any]
+
+    async def expected(self, test: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """What the test expects, and what of it is left out."""
+        tried = self.draft.copy()
+        _write(tried, self.at, _in_order(test))
+        opened = open_document(self.path, content=tried.to_bytes())
+        try:
+            result = await play(opened, self.at)
+        except DefinitionError as error:
+            raise DefinitionError(f"{DIFFERS}: {error.message}") from error
+        if result.reason == FILTERED:
+            raise DefinitionError(
+                "the flow's filter reads what was not kept, or is a secret; write this test by hand"
+            )
+        left_out: list[str] = []
+        paired = opened.document.tests[self.at].paired
+        return _expected(self.fixture, result, paired, left_out), left_out
+
+    async def maybe(self, test: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
+        """The same, where the test goes the same way."""
+        try:
+            return await self.expected(test)
+        except DefinitionError:
+            return None
+
+
+def _in_order(test: Mapping[str, Any]) -> dict[str, Any]:
+    """A test's keys, as people write them."""
+    return {name: test[name] for name in TestPart.model_fields if name in test}
 
 
 def _place(draft: Draft, name: str, *, replace: bool) -> int:
@@ -98,41 +148,60 @@ def _given(
     fixture: Mapping[str, Any], detail: Mapping[str, Any], integration: Integration[Any]
 ) -> dict[str, Any]:
     """What the flow was given: all that a test says before what it expects."""
-    event, headers = _event(fixture["event"])
     parts: dict[str, Any] = {
-        "headers": headers,
+        **_request(fixture["event"]),
         "config": {n: each for n, each in fixture["config"].items() if each is not None},
         "state": fixture["state"],
+        "shared": fixture["shared"],
         "paired": _paired(fixture["paired"], integration),
         "current": fixture["records"],
         "signals": _in_turn((each["name"], [_answer(each, "payload")]) for each in _heard(fixture)),
         "stubs": _in_turn(_answers(fixture, detail, integration)),
     }
-    flow = {"flow": fixture["flow"]}
-    come = {} if event is None else {"event": event}
-    return {**flow, **come, **{name: each for name, each in parts.items() if each}}
+    given = {name: each for name, each in parts.items() if each or name == "event"}
+    return {"flow": fixture["flow"], **given}
 
 
-def _event(event: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
-    """The event's body, and the headers that say something of it."""
-    if "body_base64" in event:
-        raise DefinitionError(
-            "the event's body is not text, which a document cannot hold; test it in Python"
-        )
+def _whose(
+    detail: Mapping[str, Any], customer: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """For whom it ran."""
+    told = {"id": detail["customer"], "name": detail["customer_name"], **(customer or {})}
+    who = {"id": detail["instance"], "name": detail["instance_name"]}
+    return {
+        "customer": {name: told[name] for name in CustomerPart.model_fields if told.get(name)},
+        "instance": {name: each for name, each in who.items() if each},
+    }
+
+
+def _request(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What a test says of the request: its body, and of the rest what means something."""
     headers = {
         name: value
         for name, value in event["headers"]
         if UNTOLD.fullmatch(name) is None and HIDDEN not in value
     }
+    made: dict[str, Any] = {"path": event["path"], "query": _query(event["query"])}
+    if event["method"] in METHODS:
+        made["method"] = event["method"]
+    if "body_base64" in event:
+        return {**made, "headers": headers, "body": {"base64": event["body_base64"]}}
     body: str = event["body"]
     for name in [name for name in headers if name.lower() == "content-type"]:
         if "json" in headers[name]:
             del headers[name]
+    made["headers"] = headers
     try:
         whole = codec.decode(body)
     except ValueError:
-        return body or None, headers
-    return (body if isinstance(whole, str) or whole is None else whole), headers
+        return {**made, "event": body} if body else made
+    return {**made, "event": body if isinstance(whole, str) or whole is None else whole}
+
+
+def _query(query: str) -> str | dict[str, str]:
+    """A query by its parameters, where that says all of it."""
+    params = dict(parse_qsl(query, keep_blank_values=True))
+    return params if urlencode(params) == query else query
 
 
 def _paired(
@@ -191,16 +260,35 @@ def _in_turn(answers: Iterable[tuple[str, list[Any]]]) -> dict[str, Any]:
 def _calls(detail: Mapping[str, Any]) -> list[list[Any]]:
     """The calls of actions and flows, as they were recorded."""
     return [
-        [each["name"], given(each["path"], each["inputs"])]
+        [each["name"], told(each["path"], each["inputs"])]
         for each in detail["steps"]
         if each["kind"] in CALLS
     ]
 
 
-def _expected(fixture: Mapping[str, Any], result: Result, left_out: list[str]) -> dict[str, Any]:
+def _kept(detail: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was written to the state, by scope and key: the last value of each."""
+    made: dict[str, dict[str, Any]] = {}
+    for each in detail["steps"]:
+        if (
+            each["kind"] == "state"
+            and each["title"].startswith("Write ")
+            and each["result"] is True
+        ):
+            scope, key = state_key(each)
+            made.setdefault(scope, {})[key] = each["inputs"]
+    return made
+
+
+def _expected(
+    fixture: Mapping[str, Any],
+    result: Result,
+    paired: Mapping[str, list[dict[str, str]]],
+    left_out: list[str],
+) -> dict[str, Any]:
     """What a test expects: what was recorded, as far as it is the same in a test."""
     was: Sequence[Any] = fixture["calls"]
-    now = calls_in(result)
+    now = [(each.name, each.given) for each in result.calls]
     for number, (before, after) in enumerate(zip(was, now, strict=False), start=1):
         if before[0] != after[0]:
             raise _differs(f"call {number} was {before[0]}, and is {after[0]}", result)
@@ -227,7 +315,37 @@ def _expected(fixture: Mapping[str, Any], result: Result, left_out: list[str]) -
             made["answer"] = wanted["result"]
         else:
             left_out.append("the answer")
+    if after := _after(fixture["kept"], result, paired, left_out):
+        made["after"] = after
     return made
+
+
+def _after(
+    kept: Mapping[str, Mapping[str, Any]],
+    result: Result,
+    paired: Mapping[str, list[dict[str, str]]],
+    left_out: list[str],
+) -> dict[str, Any]:
+    """What was written to the state, as far as it is the same in a test, and the pairs."""
+    same: dict[str, dict[str, Any]] = {}
+    for scope, values in kept.items():
+        held = result.stored if scope == "flow" else result.shared[scope]
+        for key, value in values.items():
+            if held.get(key) == value:
+                same.setdefault(scope, {})[key] = value
+            else:
+                left_out.append(f"{key} of the state")
+    made: dict[str, Any] = {}
+    if "flow" in same:
+        made["state"] = same.pop("flow")
+    if same:
+        made["shared"] = same
+    changed = {
+        name: ids
+        for name, ids in result.paired.items()
+        if not same_pairs(ids, paired.get(name, []))
+    }
+    return {**made, "paired": changed} if changed else made
 
 
 def _same(name: str, before: Any, after: Any, left_out: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from halflap.sdk import codec
 from halflap.sdk.action import Action, Call
 from halflap.sdk.routing import Route
 from halflap.sdk.schema import UNSET
+from halflap.testing.calls import Called
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,10 @@ class Result:
     """How an execution went.
 
     `outcome` is None while it waits for what time does not bring. `steps` are its actions and
-    `@step`s in order, `records` everything that its journal holds. `stored` is the flow's
-    `ctx.state` afterwards: hand it to the next run as `state=`.
+    `@step`s in order, `calls` its actions, and the flows that it called or routed to, as they are
+    recorded; `records` is everything that its journal holds. `stored` is the flow's `ctx.state`
+    afterwards, `shared` the state of `instance` and `integration`: hand them to the next run as
+    `state=` and `shared=`.
     """
 
     execution: str
@@ -84,10 +87,12 @@ class Result:
     state: ExecutionState
     attempts: int
     steps: Sequence[Step]
+    calls: Sequence[Called]
     records: Sequence[Record]
     logs: Sequence[Log]
     paired: dict[str, list[dict[str, str]]]
     stored: Mapping[str, Any]
+    shared: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, int] = field(repr=False)
 
     @property

@@ -24,22 +24,24 @@ from halflap.model import (
     Micros,
     Record,
     Start,
-    StateWrite,
     new_id,
     to_datetime,
     to_micros,
 )
 from halflap.sdk import codec
-from halflap.sdk.context import CustomerInfo
+from halflap.sdk.context import CustomerInfo, InstanceInfo
+from halflap.sdk.declared import kept as cut_to
+from halflap.sdk.declared import wanted
 from halflap.sdk.integration import Flow, Integration
-from halflap.sdk.pairs import Pairs, pairs_scope
-from halflap.sdk.record import encode_value
+from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
-from halflap.sdk.trigger import BoundTrigger
+from halflap.sdk.trigger import BoundTrigger, Ignore
 from halflap.testing import large
+from halflap.testing.calls import calls_in
 from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
+from halflap.testing.held import SHARED, Held, held, keep, pairs_in, scopes_of, state_in
 from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
 from halflap.testing.result import Result, Step, logged
 from halflap.testing.stub import Stubs, in_turn
@@ -47,8 +49,11 @@ from halflap.testing.stub import Stubs, in_turn
 SOURCE = "https://app.example"
 
 
+FILTERED = "the flow's filter wants nothing of it"
+
+
 class Given(BoundTrigger[Any]):
-    """A trigger that was passed by: it has the typed event already."""
+    """A trigger that was passed by: it has the typed event already, or that it is ignored."""
 
     def __init__(self, bound: BoundTrigger[Any], event: Any) -> None:
         self.__dict__.update(bound.__dict__)
@@ -79,25 +84,30 @@ class Run:
         fail: Mapping[Any, list[Exception]] | None = None,
         fail_once: Mapping[Any, Exception] | None = None,
         state: Mapping[str, Any] | None = None,
+        shared: Mapping[str, Mapping[str, Any]] | None = None,
         paired: Mapping[Pairs, Sequence[Mapping[str, str]]] | None = None,
         current: Mapping[str, Mapping[str, Any] | None] | None = None,
         customer: CustomerInfo | str | None = None,
+        instance: InstanceInfo | str | None = None,
         now: datetime | None = None,
         urls: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         signals: Mapping[str, Any] | None = None,
         integration: Integration[Any] | None = None,
     ) -> Result:
         """Run a flow to its end; what fails is in the result, and raised by `raise_for_failure`.
 
         event: what the app sends (a dict, text or bytes, read by the trigger as a JSON request with
-            `headers`), a `Request`, or the typed event itself, which no trigger reads then.
+            `headers`), a `Request`, or the typed event itself, which no trigger reads then. What the
+            flow's filter does not want is ignored, and what `keep=` leaves out is not seen.
         config: the customer's answers; connections that are left out are made up.
         stubs: by action, its answer: a value, a list of one answer per call, an exception, or a
             function of the action's inputs. `@step`s and pure actions run unless stubbed. A sibling
             flow that is called runs too, unless it is stubbed: `{ship: Parcel(…)}`.
         fake: the apps; actions that are not stubbed run against it.
         fail: by action, errors that are raised first. fail_once: one such error.
-        state: what `ctx.state` holds. urls: of flows, by name.
+        state: what `ctx.state` holds. shared: what is shared, `{"instance": {…}, "integration": {…}}`.
+        customer, instance: for whom it runs, or their names. urls, secrets: of flows, by name.
         signals: what is sent while it waits, by name: `{"approved": {"by": "Ada"}}`; several of one
             name with `in_turn`. Where none is, time passes up to the wait's `timeout`.
         paired: the records that belong together: `{accounts: [{"salesforce": "001", "acme": "a1"}]}`.
@@ -111,12 +121,24 @@ class Run:
             failures.setdefault(key, []).append(error)
         work = Stubs(stubs or {}, failures, networked=fake is not None)
         answers = None if flow.is_shared else config or {}
-        instance = TestInstance(integration, answers, customer, urls or {}, fake, current or {})
-        start = start_of(flow, integration, event, headers or {}, clock)
-        kept = {**scoped(flow, state or {}, instance), **pairing(paired or {})}
-        return await execute(
-            given(flow, event), start, instance, work, kept, clock, payloads(signals or {})
+        made = TestInstance(
+            integration,
+            answers,
+            customer,
+            urls or {},
+            fake,
+            current or {},
+            instance=instance,
+            secrets=secrets or {},
         )
+        request = event
+        if not isinstance(event, Request):
+            request = request_with(flow, event, headers or {}, clock)
+        start = start_of(flow, integration, request, root=None)
+        scopes = scopes_of(flow, integration)
+        kept = held(scopes, state or {}, shared or {}, paired or {}, made.seal)
+        taken = given(flow, event, request)
+        return await execute(taken, start, made, work, kept, clock, payloads(signals or {}))
 
     async def fixture(
         self,
@@ -138,11 +160,9 @@ class Run:
         instance = TestInstance(
             integration, {**fixture.config, **dict(config or {})}, None, {}, None, fixture.records
         )
-        start = start_of(flow, integration, fixture.request(), {}, clock, root=fixture.root)
-        kept = {
-            **scoped(flow, fixture.state, instance),
-            **pairing(fixture.pairs_of(integration)),
-        }
+        start = start_of(flow, integration, fixture.request(), root=fixture.root)
+        scopes, pairs = scopes_of(flow, integration), fixture.pairs_of(integration)
+        kept = held(scopes, fixture.state, fixture.shared, pairs, instance.seal)
         result = await execute(flow, start, instance, work, kept, clock, fixture.sent())
         compare(fixture, result)
         return result
@@ -153,7 +173,7 @@ async def execute(
     start: Start,
     instance: TestInstance,
     work: Stubs,
-    kept: Mapping[tuple[str, str], bytes],
+    kept: Held,
     clock: ManualClock,
     signals: Sequence[tuple[str, bytes, Micros]] = (),
 ) -> Result:
@@ -162,8 +182,7 @@ async def execute(
     signals: what is sent while it waits, oldest first, and when.
     """
     engine = MemoryEngine(clock=clock)
-    for (scope, key), value in kept.items():
-        await engine.memory.state.ask(StateWrite(scope, key, value))
+    await keep(engine, kept)
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
     resolve = instance.resolve(flow, work.flow)
     executor = Executor(resolve, chance, work.perform, reader=large.kept)
@@ -181,22 +200,20 @@ async def execute(
         raise mistake
     execution = await engine.execution(start.execution)
     records = await engine.history(start.execution)
-    held = await engine.list_state(state_scope(flow))
+    scopes = scopes_of(flow, instance.integration)
+    steps = [step_of(each, work, start.root) for each in records if each.kind in ("action", "step")]
     return Result(
         execution=start.execution,
         outcome=outcome,
         state=execution.state,
         attempts=execution.attempt,
-        steps=[
-            step_of(each, work, start.root) for each in records if each.kind in ("action", "step")
-        ],
+        steps=steps,
+        calls=calls_in(records, {each.path: each.inputs for each in steps}),
         records=records,
         logs=[logged(each) for each in await engine.logs(start.execution)],
-        stored={key: codec.decode(value) for key, value in held.items()},
-        paired={
-            name: pairs_in(await engine.list_state(pairs_scope(INSTANCE, pairs)))
-            for name, pairs in instance.integration.paired.items()
-        },
+        stored=await state_in(engine, scopes["flow"]),
+        shared={each: await state_in(engine, scopes[each]) for each in SHARED},
+        paired=await pairs_in(engine, instance.integration),
         runs={
             name: work.times(name)
             for name in {each.action.name for tries in work.done.values() for each in tries}
@@ -214,16 +231,10 @@ async def until(engine: MemoryEngine, at: Micros) -> None:
 
 
 def start_of(
-    flow: Flow[Any, Any, Any],
-    integration: Integration[Any],
-    event: Any,
-    headers: Mapping[str, str],
-    clock: ManualClock,
-    *,
-    root: str | None = None,
+    flow: Flow[Any, Any, Any], integration: Integration[Any], request: Request, *, root: str | None
 ) -> Start:
-    """The start of an execution for an event."""
-    request = event if isinstance(event, Request) else request_with(flow, event, headers, clock)
+    """The start of an execution for a request, with no more of its body than the flow keeps."""
+    body = b"" if request.payload is not None else request.body
     execution = new_id("exe")
     return Start(
         execution=execution,
@@ -233,7 +244,7 @@ def start_of(
             path=request.path,
             query=request.query,
             headers=request.headers.raw,
-            body=request.body if request.payload is None else b"",
+            body=body if flow.keep is None else cut_to(body, flow.keep),
             large=None if request.payload is None else request.payload.blob,
             received_at=to_micros(request.received_at),
             url=request.url,
@@ -293,38 +304,17 @@ def as_bytes(body: Any) -> bytes:
             return codec.encode(body)
 
 
-def given(flow: Flow[Any, Any, Any], event: Any) -> Flow[Any, Any, Any]:
-    """The flow itself; with a trigger that reads nothing where the event is typed already."""
-    if not isinstance(event, BaseModel):
+def given(flow: Flow[Any, Any, Any], event: Any, request: Request) -> Flow[Any, Any, Any]:
+    """The flow itself; with a trigger that reads nothing where the event is typed, or not wanted."""
+    if isinstance(event, BaseModel):
+        found: Any = event
+    elif not wanted(flow.filter, request):
+        found = Ignore(FILTERED)
+    else:
         return flow
     typed = copy.copy(flow)
-    typed.trigger = Given(flow.trigger, event)
+    typed.trigger = Given(flow.trigger, found)
     return typed
-
-
-def state_scope(flow: Flow[Any, Any, Any]) -> str:
-    """Where a flow's `ctx.state` is kept."""
-    return f"flow:{INSTANCE}:{flow.name}"
-
-
-def scoped(
-    flow: Flow[Any, Any, Any], state: Mapping[str, Any], instance: TestInstance
-) -> dict[tuple[str, str], bytes]:
-    """What `ctx.state` holds, as it is kept."""
-    scope = state_scope(flow)
-    return {(scope, key): encode_value(v, None, instance.seal) for key, v in state.items()}
-
-
-def pairing(
-    paired: Mapping[Pairs, Sequence[Mapping[str, str]]],
-) -> dict[tuple[str, str], bytes]:
-    """Pairs as they are kept."""
-    return {
-        (pairs_scope(INSTANCE, pairs), pairs.record(side, id).name): pairs.encoded(ids)
-        for pairs, many in paired.items()
-        for ids in many
-        for side, id in pairs.ids(ids).items()
-    }
 
 
 def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes, Micros]]:
@@ -334,11 +324,6 @@ def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes, Micros]]:
         for name, value in signals.items()
         for each in (value.answers if isinstance(value, in_turn) else [value])
     ]
-
-
-def pairs_in(held: Mapping[str, bytes]) -> list[dict[str, str]]:
-    """Kept pairs, each once."""
-    return [codec.decode(each) for each in dict.fromkeys(held.values())]
 
 
 def step_of(record: Record, work: Stubs, root: str) -> Step:

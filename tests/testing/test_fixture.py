@@ -233,7 +233,7 @@ async def test_what_the_api_shows_of_a_run_is_a_fixture_that_passes(
     ran = await run(
         paid, event, stubs={pay: {"id": "p1"}, notify: None}, now=now, config={"currency": "CHF"}
     )
-    start = start_of(paid, integration, make_request(event, received_at=now), {}, ManualClock())
+    start = start_of(paid, integration, make_request(event, received_at=now), root=None)
     shown = detail(
         root=ran.execution,
         result=ran.result,
@@ -284,7 +284,7 @@ async def approved(run: Run, tmp_path: Path) -> tuple[Any, dict[str, Any]]:
     """An execution that waited and called others; its result, and its fixture."""
     clock = ManualClock()
     now = datetime.fromtimestamp(clock() / 1e6, UTC)
-    start = start_of(approve, integration, make_request({"n": 1}, received_at=now), {}, clock)
+    start = start_of(approve, integration, make_request({"n": 1}, received_at=now), root=None)
     work = Stubs({ship: shipping}, {}, networked=False)
     instance = TestInstance(integration, {}, None, {}, None)
     sent = ("approved", b'{"by":"Ada"}', clock() + 90_000_000)

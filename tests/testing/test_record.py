@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from halflap.api.recorded import event_view, step_view
-from halflap.engine.clock import ManualClock
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
 from halflap.sdk import codec
-from halflap.testing import make_request
-from halflap.testing.document import open_document, play, run_test
+from halflap.testing.document import open_document, play, request_of, run_test
 from halflap.testing.record import record_test
 from halflap.testing.runner import start_of
 from tests.lowcode.documents import EXAMPLES
@@ -99,6 +97,7 @@ RECORDED = """
       - other: {n: 0}
       - acme.ensure_webhook: {event: stock.changed, url: "https://halflap.example/hooks/main"}
     answer: {sum: 5, by: Ada, called: 10, key: •••}
+    after: {state: {count: 5}}
 """
 
 
@@ -115,8 +114,8 @@ async def happened(path: Path, at: int = 0) -> dict[str, Any]:
     test = opened.document.tests[at]
     ran = await play(opened, at)
     flow = opened.integration.flows[test.flow]
-    request = make_request(test.event, headers=test.headers)
-    start = start_of(flow, opened.integration, request, {}, ManualClock())
+    request = request_of(opened, at)
+    start = start_of(flow, opened.integration, request, root=None)
     shown = {
         "id": "exe_01",
         "root": ran.execution,
@@ -129,6 +128,10 @@ async def happened(path: Path, at: int = 0) -> dict[str, Any]:
         "event": event_view(start.event).model_dump(),
         "steps": [step_view(each).model_dump() for each in ran.records],
         "config": test.config,
+        "customer": "cus_test",
+        "customer_name": "Test customer",
+        "instance": "ins_test",
+        "instance_name": "Test instance",
     }
     return codec.decode(codec.encode(shown).replace(b"2026-01-01T", b"2025-06-01T"))
 
@@ -153,7 +156,9 @@ async def test_all_that_an_execution_did_becomes_a_test(tmp_path: Path) -> None:
     assert opened.source.place(("tests", 1)).line == made.line
     await run_test(opened, 1)
     wrong = open_document(path, content=made.content.replace(b"sum: 5, by", b"sum: 6, by"))
-    with pytest.raises(AssertionError, match=f"all.yaml:{text.count(chr(10))}: it has to answer"):
+    with pytest.raises(
+        AssertionError, match=f"all.yaml:{text.count(chr(10)) - 1}: it has to answer"
+    ):
         await run_test(wrong, 1)  # the control: it does compare
 
 
@@ -210,9 +215,13 @@ async def test_where_it_goes_another_way_now_that_is_said(
         await again(path, detail)
 
 
-async def test_a_body_that_is_no_text_is_refused(tmp_path: Path) -> None:
+async def test_a_filter_that_reads_what_was_not_kept_is_said(tmp_path: Path) -> None:
+    filtered = "trigger: webhook.request\n    filter: =event.items != null\n    keep: [/api_key]"
     path = placed(tmp_path, ALL)
     detail = await happened(path)
-    detail["event"] |= {"encoding": "base64", "body": "/w=="}
-    with pytest.raises(DefinitionError, match="not text, which a document cannot hold"):
+    path.write_text(ALL.replace("trigger: webhook.request", filtered, 1), encoding="utf-8")
+    detail["event"]["body"] = "{}"
+    with pytest.raises(
+        DefinitionError, match="filter reads what was not kept, or is a secret; wri"
+    ):
         await again(path, detail)

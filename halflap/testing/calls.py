@@ -1,0 +1,105 @@
+"""What an execution called: its actions, the flows that it called or started, the routes that it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import SecretStr
+
+from halflap.model import Record
+from halflap.sdk import codec
+from halflap.sdk.action import Action
+from halflap.sdk.integration import Flow
+from halflap.sdk.routing import Route
+from halflap.sdk.schema import UNSET
+
+CALLS = ("action", "call", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call as it was recorded: the action's or the flow's name, and what it was given, as JSON.
+
+    Equals a `called(…)` that names it, with inputs that are the same.
+    """
+
+    name: str
+    given: Any
+
+    def __repr__(self) -> str:
+        members = members_of(self).items()
+        shown = [f"{name}={each!r}" for name, each in members]
+        if not shown and self.given:
+            shown = [repr(self.given)]
+        return f"{self.name}({', '.join(shown)})"
+
+
+class called:  # noqa: N801 (reads as a word in an assertion)
+    """What `result.calls` is compared with: `called(acme.add_stock, item="anvil")`.
+
+    Of an action the inputs, of a flow the members of its event; what is left out may be anything. Of a
+    route, `event`, and whose it is: `called(posted, config={"team": "T1"})`.
+    """
+
+    def __init__(
+        self, target: Action[..., Any] | Flow[Any, Any, Any] | str, /, **given: Any
+    ) -> None:
+        self.name = target if isinstance(target, str) else target.name
+        self.given: Mapping[str, Any] = given
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Called):
+            return NotImplemented
+        held = members_of(other)
+        return self.name == other.name and all(
+            name in held and is_same(held[name], each) for name, each in self.given.items()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return repr(Called(self.name, dict(self.given)))
+
+
+def members_of(call: Called) -> dict[str, Any]:
+    """What a call was given, by name."""
+    held: Any = call.given
+    return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
+
+
+def is_same(held: Any, expected: Any) -> bool:
+    """Whether a recorded value is the expected one, which may be a model, or a secret as text."""
+    if isinstance(held, SecretStr):
+        return held == expected or held.get_secret_value() == expected
+    return held == expected or held == codec.decode(codec.encode(expected))
+
+
+def calls_in(
+    records: Sequence[Record], given: Mapping[str, Sequence[tuple[str, Any]]]
+) -> list[Called]:
+    """The calls among an execution's records, in order; `given` are the inputs of its steps, by path."""
+    return [
+        Called(each.name, _whole(each, dict(given.get(each.path, ()))))
+        for each in records
+        if each.kind in CALLS and not each.name.startswith("result(")
+    ]
+
+
+def _whole(record: Record, given: Mapping[str, Any]) -> Any:
+    """What a call was given, with the secrets that no record holds."""
+    inputs = told(record.path, codec.decode(record.inputs or b"null"))
+    secrets = {name: each for name, each in given.items() if isinstance(each, SecretStr)}
+    return {**inputs, **secrets} if secrets else inputs
+
+
+def told(path: str, inputs: Any) -> Any:
+    """What a call was given; of a route, whose event it is and which, as the document writes it."""
+    if "route(" not in path:
+        return inputs
+    route = Route.of(inputs)
+    whose = {"customer": route.customer, "config": route.config, "instance": route.instance}
+    event = {} if route.event is UNSET else {"event": route.event}
+    return {**{name: each for name, each in whose.items() if each}, **event}
