@@ -23,7 +23,7 @@ def plain(value: Any) -> Any:
             return plain(data)
         case dict():
             return {name: plain(each) for name, each in cast("dict[Any, Any]", value).items()}
-        case list():
+        case list() | tuple():
             return [plain(each) for each in cast("list[Any]", value)]
         case _:
             return value
