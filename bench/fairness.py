@@ -144,7 +144,7 @@ async def _phase(
         if phase != "alone":
             load = started("bench.fairness", "--flood", url["A"])
             await open_(stack.enter_context, load)
-            await asyncio.sleep(3)  # until A has whatever it can get
+            await asyncio.sleep(min(3.0, seconds))  # until A has whatever it can get
         return await _times(apps, url["B"], seconds, place.name)
 
 
