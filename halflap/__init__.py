@@ -87,10 +87,11 @@ from halflap.sdk.trigger import (
 __version__ = "0.1.0"
 
 # The components come last: they import the names above, as a stranger's do.
-from halflap.components import http, instance, salesforce, schedule, webhook
+from halflap.components import http, instance, schedule, webhook
 from halflap.components.instance import Deployment
 
 if TYPE_CHECKING:
+    from halflap.components import salesforce
     from halflap.lowcode.code_step import code
     from halflap.lowcode.expr import at, expr
 
@@ -98,7 +99,9 @@ _OF_LOWCODE = {"at": "expr", "code": "code_step", "expr": "expr"}
 
 
 def __getattr__(name: str) -> Any:
-    """`expr`, `at` and `code`, which bring low-code along: loaded where they are asked for."""
+    """What is large, or brings low-code along: loaded where it is asked for."""
+    if name == "salesforce":
+        return import_module("halflap.components.salesforce")
     if name not in _OF_LOWCODE:
         raise AttributeError(f"module 'halflap' has no attribute {name!r}")
     return getattr(import_module(f"halflap.lowcode.{_OF_LOWCODE[name]}"), name)

@@ -1,10 +1,9 @@
 """JSON for the CLI, the console and the embed: OpenAPI 3.1, errors as problem+json (RFC 9457).
 
 Routes only translate; what they do is a verb of `Operations`. Each noun has a module of routes
-here, and one of verbs in `operations/`.
+here, and one of verbs in `operations/`. The routes, in `app`, are loaded only by who listens.
 """
 
-from halflap.api.app import create_app
 from halflap.api.operations import Operations
 
-__all__ = ["Operations", "create_app"]
+__all__ = ["Operations"]

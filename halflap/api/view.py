@@ -46,9 +46,9 @@ class Input(BaseModel):
 
 
 class View(BaseModel):
-    """What goes out."""
+    """What goes out. Its schema is made as the first one goes out, and not at every start."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, defer_build=True)
 
 
 class Upstream(View):

@@ -7,13 +7,13 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import structlog
 
 from halflap import lowcode
-from halflap.api import Operations, create_app
+from halflap.api import Operations
 from halflap.api.driving import BulkDriver
 from halflap.cli.crew import Crew
 from halflap.cli.role import SERVE, Role
@@ -47,6 +47,9 @@ from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store
 from halflap.store.vault import Vault
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = structlog.get_logger("halflap.host")
 
@@ -152,7 +155,7 @@ class Host:
             self.throttles,
             shared=store.hints is not None,
         )
-        self.api = create_app(self.operations, token=token_of(settings))
+        self.api = app(self.operations, token_of(settings)) if role.answers else None
         self._server = Server()
         self._failed: asyncio.Future[None] | None = None
         self._booting: asyncio.Task[None] | None = None
@@ -291,6 +294,7 @@ class Host:
         elif scope["path"].startswith(SIGNALS) and self.role.accepts:
             await self.links(scope, receive, send)
         else:
+            assert self.api is not None  # its role answers
             await self.api(scope, receive, send)
 
     def _begin(self) -> Begin:
@@ -315,6 +319,13 @@ async def cut(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and wait for its end, whatever it is."""
     task.cancel()
     await asyncio.wait([task])
+
+
+def app(operations: Operations, token: str) -> FastAPI:
+    """The API's app, loaded only for who answers: it takes as long as all the rest."""
+    from halflap.api.app import create_app
+
+    return create_app(operations, token)
 
 
 def token_of(settings: Settings) -> str:

@@ -71,7 +71,7 @@ class Offline:
             sent.append(message)
 
         scope = self._scope(method, path, query, kind)
-        await self.host.api(scope, receive, send)
+        await self.host(scope, receive, send)
         headers: dict[bytes, bytes] = dict(sent[0]["headers"])
         whole = b"".join(each.get("body", b"") for each in sent[1:])
         return Answer(

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from halflap.errors import DefinitionError, NotFound
-from halflap.lowcode import heading, name_in, read
 
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
@@ -147,7 +146,12 @@ def sources(root: Path) -> Iterator[Path]:
 
 def documents(root: Path) -> Iterator[Path]:
     """The YAML documents in a project's folder that may be integrations."""
-    for path in _listed(root, "*.yaml", "*.yml"):
+    paths = _listed(root, "*.yaml", "*.yml")
+    if not paths:
+        return
+    from halflap.lowcode import heading  # most commands need nothing of it
+
+    for path in paths:
         try:
             if not path.name.startswith(".") and heading(path.read_bytes()):
                 yield path
@@ -195,6 +199,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _document(root: Path, path: Path) -> list[Entry]:
+    from halflap.lowcode import name_in, read
+
     file = path.relative_to(root).as_posix()
     found = name_in(read(path.read_bytes(), file))
     return [] if found is None else [Entry(found[0], file, file, found[1].line)]

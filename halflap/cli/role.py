@@ -19,6 +19,11 @@ class Role:
     runs: bool
     listens: bool = True
 
+    @property
+    def answers(self) -> bool:
+        """Whether anybody asks it: over the network, or a command in its own process."""
+        return self.accepts or self.listens
+
     def check(self, settings: Settings) -> None:
         """Refuse what a part of many cannot do with: a store that only one process can open, no
         address of all of them.

@@ -136,7 +136,10 @@ def start(
 def run(role: Role, settings: Settings, output: Output) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
-    from halflap.cli import host as _  # noqa: F401
+    from halflap.cli import host as _
+
+    if role.answers:
+        from halflap.api import app as _  # noqa: F401
     from halflap.cli.supervisor import exit_code
     from halflap.gateway.server import run_loop
 

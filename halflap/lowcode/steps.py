@@ -23,9 +23,14 @@ Template = Any
 
 
 class Part(BaseModel):
-    """A part of a document; a key that it does not know is an error."""
+    """A part of a document; a key that it does not know is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    Steps hold each other, so none is completed before a document is read.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 class RetryRule(Part):
@@ -353,6 +358,3 @@ AnyStep = Annotated[
     Discriminator(_tag_of),
 ]
 """Any step."""
-
-for _each in (IfStep, SwitchStep, ForStep, TryStep):
-    _each.model_rebuild()

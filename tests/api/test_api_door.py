@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from halflap.api import create_app
+from halflap.api.app import create_app
 
 
 async def test_health_is_told_to_anybody(world: Any) -> None:

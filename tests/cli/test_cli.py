@@ -69,6 +69,18 @@ def test_help_lists_every_command_and_loads_none():
     assert shown.stdout.rstrip().endswith("['halflap.cli.errors']")
 
 
+def test_a_supervisor_loads_no_documents_and_a_worker_no_routes():
+    said = (
+        "import sys, halflap.cli.serve, halflap.cli.supervisor\n"
+        "print([each for each in ('halflap.lowcode', 'aiohttp') if each in sys.modules])\n"
+        "import halflap.cli.host\n"
+        "unused = ('fastapi', 'halflap.components.salesforce')\n"
+        "print([each for each in (*unused, 'aiohttp') if each in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines() == ["['aiohttp']", "['aiohttp']"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_the_shell(shell):
     printed = CliRunner().invoke(main, ["completion", shell])

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator
 
 
 class Part(BaseModel):
-    """A part of an outline."""
+    """A part of an outline. Nodes hold each other, so none is completed before one is made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 class Place(Part):
@@ -313,7 +315,3 @@ class Outline(Part):
     flows: list[FlowOutline]
     unknown: list[UnknownNode] = []
     """What may add flows and could not be followed."""
-
-
-for _each in (CodeNode, IfNode, Case, SwitchNode, ForNode, WhileNode, Catch, TryNode, GroupNode):
-    _each.model_rebuild()
