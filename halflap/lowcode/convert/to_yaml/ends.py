@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from halflap.lowcode.convert.to_yaml.loops import Loops
+from halflap.lowcode.convert.to_yaml.gather import SideBySide
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refused
 from halflap.lowcode.convert.to_yaml.types import constant_text
@@ -13,7 +13,7 @@ from halflap.lowcode.outline.calls import argument
 from halflap.lowcode.outline.flow import is_nothing
 
 
-class Ends(Loops):
+class Ends(SideBySide):
     """Says `return` and `raise`."""
 
     def returned(self, node: ast.stmt, value: ast.expr | None) -> list[Made]:
@@ -23,7 +23,7 @@ class Ends(Loops):
             case ast.Await():
                 made = self.give(node, name := self.fresh("answer"), self.called_in(value))
                 self.reads.add(name)
-                return [made, Made({"stop": {"answer": f"={name}"}})]
+                return [*made, Made({"stop": {"answer": f"={name}"}})]
             case ast.IfExp(test=test, body=body, orelse=other) if self._ends(body) or self._ends(
                 other
             ):

@@ -183,9 +183,8 @@ class Expressions(Functions):
             for each in (node.left, node.comparators[0])
         )
         alike = len(bases) == 1 and bases <= {"text", "integer", "decimal", "boolean"}
-        if not (
-            alike or bases == {"integer", "decimal"} or (bases == {"json", "text"} and constant)
-        ):
+        alike = alike or bases == {"integer", "decimal"} or "null" in bases
+        if not (alike or (bases == {"json", "text"} and constant)):
             raise Refused(
                 node,
                 f"== of values of other kinds is not the same in YAML; {EXPR}, or compare texts",

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
 
+from halflap.lowcode.convert.to_yaml.branches import Branches
 from halflap.lowcode.convert.to_yaml.calls import Called
-from halflap.lowcode.convert.to_yaml.ends import Ends
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refused
+from halflap.lowcode.convert.to_yaml.shapes import begins, nulls
 from halflap.lowcode.convert.to_yaml.types import CLOSED, NULL, TEXT, Kind, constant_text
+from halflap.lowcode.duration import written
 from halflap.lowcode.outline.calls import argument
-from halflap.lowcode.outline.flow import is_nothing, leaves
+from halflap.lowcode.outline.flow import is_nothing
 
-CAUGHT = "except (*FAILURES, ExpressionError) as error:, which is what `catch` catches"
+LINKS_LAST = timedelta(days=7)
+"""How long links can be used where nothing is said."""
 
 
-class FlowSteps(Ends):
+class FlowSteps(Branches):
     """Says statements of every kind."""
 
     def flow(self, body: list[ast.stmt]) -> list[Made]:
         """The steps of a flow's function."""
         if isinstance(body[-1], ast.Return) and is_nothing(body[-1].value):
             body = body[:-1]
-        return self.block(body)
+        self.null, self.mixed = nulls(body), self.mixed_in(body)
+        steps = self.block(body)
+        for node, name, loops in self.absent:
+            if any(said == name and at in loops for (_, at), said in self.called_so.items()):
+                with self.refusals.collected():
+                    raise self.unseen(node, name)
+        return steps
 
     def block(self, body: Sequence[ast.stmt]) -> list[Made]:
         """The steps of statements; what is refused is noted, and the next one is looked at."""
@@ -38,7 +48,7 @@ class FlowSteps(Ends):
             comments = self.remarks.before(each)
             with self.refusals.collected():
                 passed = (listed := self.listed(each, following)) is not None
-                made = self._statement(each) if listed is None else listed
+                made = self.statement(each) if listed is None else listed
                 if made:
                     made[0].comments = [*comments, *made[0].comments]
                     comments = []
@@ -46,7 +56,7 @@ class FlowSteps(Ends):
             self.remarks.keep(comments)
         return steps
 
-    def _statement(self, node: ast.stmt) -> list[Made]:
+    def statement(self, node: ast.stmt) -> list[Made]:
         match node:
             case ast.Expr(value=ast.Constant()) | ast.Pass():
                 return []
@@ -62,13 +72,13 @@ class FlowSteps(Ends):
                 made = ast.copy_location(ast.BinOp(read, op, value), node)
                 return self._set(node, name, made, None)
             case ast.If():
-                return self._branch(node)
+                return self.branch(node)
             case ast.For():
                 return self.loop(node)
             case ast.Match():
-                return self._switch(node)
+                return self.switch(node)
             case ast.Try():
-                return self._try(node)
+                return self.attempt(node)
             case ast.Return(value=value):
                 return self.returned(node, value)
             case ast.Raise(exc=error):
@@ -95,14 +105,16 @@ class FlowSteps(Ends):
             return [Made(self.called_in(value).data)]
         if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Await):
             return self._alone(node, value.value)  # (await ctx.start(…)).id
-        if self.asked(value) is not None:  # it may fail
-            return [Made({"set": {self.fresh("unread"): self.template(value)}})]
+        if (links := self._links(value)) is not None:
+            return [Made(links)]
         if isinstance(value, ast.Call):
             match self.path_of_context(value.func):
                 case ("log", "debug" | "info" | "warning" | "error" as level):
                     return [self._log(value, level)]
                 case _:
                     pass
+        if self.evaluates([value]):  # it may fail
+            return [Made({"set": {self.fresh("unread"): self.template(value)}})]
         raise Refused(node, "this has no effect in YAML; await a step, or give the value a name")
 
     def _assigned(
@@ -117,13 +129,14 @@ class FlowSteps(Ends):
                 case _:
                     pass
             if self.connection(value) is not None or self.is_action(value):
+                self.drop(name)
                 self.aliases[name] = value
-                self.variables.pop(name, None)
                 return []
             if (links := self._links(value)) is not None:
-                return [self.give(node, name, Called(links, CLOSED))]
-            if name in self.results and isinstance(value, ast.Constant) and value.value is None:
-                self.bind(node, name, NULL, "step", self.depth)  # as it is where no step ran
+                return self.give(node, name, Called(links, CLOSED))
+            given = self.variables.keys() | self.maybe
+            if begins(node) and name in self.null - given:
+                self.bind(node, name, NULL, "step")
                 return []
             return self._set(node, name, value, declared)
         except Refused:
@@ -143,40 +156,26 @@ class FlowSteps(Ends):
             called.kind = declared
         if "wait" in called.data and "call" in called.data and declared is not TEXT:
             raise Refused(node, "in YAML this gives the id: (await ctx.start(…)).id")
-        return [self.give(node, name, called)]
+        return self.give(node, name, called)
 
-    def give(self, node: ast.AST, name: str, called: Called) -> Made:
-        """A step whose result has a name."""
-        there = self.variables.get(name)
-        if name in self.sets:
-            raise Refused(node, f"{name} is a variable elsewhere; give this result another name")
-        if there is not None and there.kind.base != "null":
-            raise Refused(node, f"{name} has a value already; give this result another name")
-        if there is not None and there.depth != self.depth:
-            raise Refused(node, f"{name} stands before the loop; give this result another name")
+    def give(self, node: ast.AST, name: str, called: Called) -> list[Made]:
+        """A step whose result has a name, and what more it takes to give it that."""
+        mixed = name in self.mixed
+        bound = self.bind(node, name, called.kind or CLOSED, "set" if mixed else "step")
+        said = self.fresh(bound.name) if mixed else bound.name
         data = {key: called.data[key] for key in ("title",) if key in called.data}
-        made = Made({"id": name, **data, **{k: v for k, v in called.data.items() if k not in data}})
-        self.bind(node, name, called.kind or CLOSED, "step", self.depth)
-        self.given.append((name, made))
-        return made
+        made = Made({"id": said, **data, **{k: v for k, v in called.data.items() if k not in data}})
+        if not mixed:
+            self.given.append((said, made))
+            return [made]
+        return [made, Made({"set": {bound.name: f"={said}"}})]
 
     def _set(self, node: ast.stmt, name: str, value: ast.expr, declared: Kind | None) -> list[Made]:
-        if name in self.results:
-            raise Refused(node, f"{name} is a step's result elsewhere; give this another name")
-        there = self.variables.get(name)
-        if there is not None and there.how != "set":
-            raise Refused(node, f"{name} is not a variable in YAML; give this another name")
         data = self.template(value)
         kind = self._kind_of(value)
         if declared is not None and kind.base in ("json", "closed", "null", "list"):
             kind = declared
-        if there is not None and (there.kind.base, there.kind.of) != (kind.base, kind.of):
-            kind = Kind("closed", null=True)
-        if there is not None and self.depth > there.depth and there.depth < self.apart:
-            raise Refused(node, "items side by side have no variable of outside; name it otherwise")
-        depth = self.depth if there is None else there.depth
-        self.bind(node, name, kind, "set", depth)
-        return [Made({"set": {name: data}})]
+        return [Made({"set": {self.bind(node, name, kind, "set").name: data}})]
 
     def _kind_of(self, value: ast.expr) -> Kind:
         match value:
@@ -211,6 +210,8 @@ class FlowSteps(Ends):
             value = argument(call, 9, each)
             if value is not None:
                 data[each] = say(value)
+        if data.get("within") == written(LINKS_LAST):
+            del data["within"]
         return data
 
     def _log(self, call: ast.Call, level: str) -> Made:
@@ -220,180 +221,14 @@ class FlowSteps(Ends):
         data: dict[str, Any] = {"log": self.text(message)}
         if level != "info":
             data["level"] = level
-        fields = {e.arg: self.template(e.value) for e in call.keywords if e.arg is not None}
+        fields: dict[str, Any] = {}
+        for each in call.keywords:
+            if each.arg is not None:
+                fields[each.arg] = self.template(each.value)
+            elif isinstance(each.value, ast.Dict):
+                fields |= self.template(each.value)
+            else:
+                raise Refused(each.value, "the fields of a line are written out in YAML")
         if fields:
             data["fields"] = fields
         return Made(data)
-
-    # Branches -----------------------------------------------------------------------------------
-
-    def _branch(self, node: ast.If) -> list[Made]:
-        data = self._titled(node, node.test)
-        data["if"] = self.condition(node.test)
-        before = self.state()
-        self.learn(node.test, holds=True)
-        data["then"] = self.block(node.body)
-        ways = [] if leaves(node.body) else [self.state()]
-        self.restore(before)
-        self.learn(node.test, holds=False)
-        otherwise = self.block(node.orelse)
-        if otherwise:
-            data["else"] = otherwise
-        ways += [] if leaves(node.orelse) else [self.state()]
-        self.meet(ways)
-        if not data["then"] and not otherwise:
-            return []
-        return [Made(data)]
-
-    def _titled(self, node: ast.AST, head: ast.AST) -> dict[str, Any]:
-        title = self.remarks.title(node, head)
-        return {} if title is None else {"title": title}
-
-    def _switch(self, node: ast.Match) -> list[Made]:
-        data = self._titled(node, node.subject)
-        scalar = self.asked(node.subject) == "scalar"
-        value = self.term(node.subject)
-        data["switch"] = self.said(value if scalar else value.shown)
-        data["cases"] = cases = dict[Any, Any]()
-        before, ways = self.state(), list[Any]()
-        for each in node.cases:
-            self.restore(before)
-            steps = self.block(each.body)
-            if not leaves(each.body):
-                ways.append(self.state())
-            if isinstance(each.pattern, ast.MatchAs) and each.pattern.pattern is None:
-                if each.guard is not None or each.pattern.name is not None:
-                    raise Refused(each.pattern, "write case _:, without if")
-                data["default"] = steps
-                continue
-            for found in self._pattern(each, scalar or value.kind.base == "text", value.kind):
-                cases[found] = steps
-        if "default" not in data:
-            ways.append(before)
-        self.meet(ways)
-        return [Made(data)]
-
-    def _pattern(self, case: ast.match_case, open_kind: bool, kind: Kind) -> list[Any]:
-        patterns = (
-            case.pattern.patterns if isinstance(case.pattern, ast.MatchOr) else [case.pattern]
-        )
-        found: list[Any] = []
-        for each in patterns:
-            match each:
-                case ast.MatchValue(value=ast.Constant(value=str(text))) if open_kind:
-                    found.append(text)
-                case ast.MatchValue(value=ast.Constant(value=int() as number)) if (
-                    number not in (0, 1) or kind.base == "integer"
-                ):
-                    found.append(number)
-                case ast.MatchAs(
-                    pattern=ast.MatchValue(value=ast.Constant(value=int() as number)), name=name
-                ) if case.guard is not None and ast.unparse(case.guard) == (
-                    f"{name} is not {bool(number)}"
-                ):
-                    found.append(number)
-                    continue
-                case ast.MatchSingleton(value=bool() as value):
-                    found.append(value)
-                case _:
-                    raise Refused(each, "a case is a text, a whole number, True or False")
-            if case.guard is not None:
-                raise Refused(case.guard, "write this as an if within the case")
-        return found
-
-    def _try(self, node: ast.Try) -> list[Made]:
-        if node.orelse or node.finalbody:
-            raise Refused(
-                node, "`else` and `finally` have no YAML; write what follows after the try"
-            )
-        if len(node.handlers) != 1:
-            raise Refused(node, f"write one except: {CAUGHT}")
-        (handler,) = node.handlers
-        match self._caught(handler):
-            case "TimedOut":
-                return self._continued(node, handler, "wait", "on_timeout", "continue")
-            case "FAILURES" if self.told(handler) is not None:
-                return self._continued(node, handler, None, "on_failure", "ignore")
-            case "all":
-                return self._catch(node, handler)
-            case _:
-                raise Refused(handler, f"write {CAUGHT}")
-
-    def _caught(self, handler: ast.ExceptHandler) -> str:
-        match handler.type:
-            case ast.Tuple(elts=[ast.Starred(value=first), second]) if (
-                self.meaning(first),
-                self.meaning(second),
-            ) == ("halflap.FAILURES", "halflap.ExpressionError"):
-                return "all"
-            case ast.Name() | ast.Attribute() as named:
-                return self.meaning(named).removeprefix("halflap.")
-            case _:
-                return ""
-
-    def _continued(
-        self, node: ast.Try, handler: ast.ExceptHandler, verb: str | None, key: str, value: str
-    ) -> list[Made]:
-        """A step that the flow goes on without."""
-        rest = [e for e in handler.body if not isinstance(e, ast.Pass)][verb is None :]
-        names = {n for e in rest for n in self._cleared(e)}
-        if len(node.body) != 1 or len(rest) > 1 or len(names) != len(rest):
-            raise Refused(handler, f"write {CAUGHT}")
-        made = self._statement(node.body[0])
-        given = made[-1].data if made else {}
-        if not made or (verb is not None and verb not in given) or names - {given.get("id")}:
-            raise Refused(handler, f"write {CAUGHT}")
-        if (
-            verb is None
-            and self.told(handler) != f"{self._called_so(given)} failed, and is ignored: "
-        ):
-            raise Refused(
-                handler, "YAML logs: “… failed, and is ignored: …”, with the step's title"
-            )
-        given[key] = value
-        if (id := given.get("id")) is not None:
-            self.variables[id].kind = self.variables[id].kind.nullable()
-        return made
-
-    def _called_so(self, data: dict[str, Any]) -> str:
-        """What a step is called where it fails."""
-        if "action" in data:
-            owner, _, short = data["action"].partition(".")
-            found = self.integration.meanings.named(owner, short)
-            return data.get("title") or ("" if found is None else found.title)
-        return f"the flow {data.get('call')}"
-
-    def _cleared(self, node: ast.stmt) -> list[str]:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=None)):
-                return [name]
-            case _:
-                return []
-
-    def _catch(self, node: ast.Try, handler: ast.ExceptHandler) -> list[Made]:
-        data = self._titled(node, node)
-        before = self.state()
-        data["try"] = self.block(node.body)
-        after = self.state()
-        self.restore(before)
-        self.forget()
-        self.maybe |= after[0].keys() - before[0].keys()
-        body, name = list(handler.body), handler.name
-        match body[0]:
-            case ast.Assign(targets=[ast.Name(id=other)], value=ast.Name(id=given)) if (
-                given == name
-            ):
-                name, body = other, body[1:]
-            case _:
-                pass
-        if name is not None and name in self.variables:
-            raise Refused(handler, f"{name} has a value already; give the error another name")
-        if name is not None:
-            self.variables[name] = self.bind(handler, name, CLOSED, "error", self.depth)
-        data["catch"] = self.block(body)
-        if name is not None and name in self.reads and name != "error":
-            data["error"] = name
-        self.variables.pop(name or "", None)
-        ways = [each for each, gone in ((after, leaves(node.body)),) if not gone]
-        self.meet([*ways, *([] if leaves(body) else [self.state()])])
-        return [Made(data)]

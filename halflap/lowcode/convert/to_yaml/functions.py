@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -11,11 +12,12 @@ from typing import Any
 from halflap.errors import ExpressionError
 from halflap.lowcode.convert.to_yaml.names import Names
 from halflap.lowcode.convert.to_yaml.refusal import Refused
-from halflap.lowcode.convert.to_yaml.terms import CHOICE, PRODUCT, Term, name_of
+from halflap.lowcode.convert.to_yaml.terms import ATOM, CHOICE, PRODUCT, Term, name_of
 from halflap.lowcode.convert.to_yaml.types import BOOLEAN, DECIMAL, INTEGER, JSON, TEXT, Kind
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.frame import SCOPE
 
+_NAME = re.compile(r"\$?(`[^`]*`|\w+)")
 EXPR = 'write it as expr("…"), in JSONata'
 ASKED = ("truth", "text", "items", "scalar", "duration", "status", "maybe")
 
@@ -140,24 +142,28 @@ class Functions(Names):
         return None if found is None else found[0]
 
     def evaluated(self, node: ast.Call) -> Term:
+        """The expression of `expr("…")`, under the names that YAML has."""
         found = self.method_of(node)
         assert found is not None
         method, text = found
-        for each in node.keywords:
-            if each.arg is None or not self.is_named(each.arg, each.value):
-                wanted = self.named(each.value)
-                said = "give each value under the name that it has in YAML"
-                hint = "" if wanted is None else f": {wanted}={ast.unparse(each.value)}"
-                raise Refused(each.value, said + hint)
-        try:
-            expression = Expression.parse(text)
-        except ExpressionError as error:
-            raise Refused(node, error.message) from None
-        given = {each.arg for each in node.keywords}
-        for name in {str(each.path[0]) for each in expression.names()} - given:
-            if name in SCOPE or name in self.variables or name == "*":
-                raise Refused(node, f"the expression reads {name}; give it by that name")
-        self.reads |= {name for name in given if name is not None}
+        expression = self._parsed(node, text)
+        given = {each.arg: each.value for each in node.keywords if each.arg is not None}
+        if len(given) < len(node.keywords):
+            raise Refused(node, "give each value a name of its own")
+        for name in {str(each.path[0]) for each in expression.names()} - given.keys():
+            if name in (*SCOPE, "*", "error"):
+                raise self.unseen(node, name)
+            self.absent.append((node, name, tuple(self.loops)))
+        others = {n: self._put(e) for n, e in given.items() if not self.is_named(n, e)}
+        self.reads |= given.keys() - others.keys()
+        if others:
+            for each in expression.names():
+                said = others.get(str(each.path[0]), "")
+                reads = said and _NAME.fullmatch(said) is None and self._parsed(node, said).names()
+                if reads and text.startswith("$", each.offset):
+                    raise Refused(node, f"write {each} without $, or give it a variable")
+            text = replaced(expression, others)
+            expression = self._parsed(node, text)
         kinds: Mapping[str, Kind] = {"string": TEXT, "boolean": BOOLEAN}
         kind = kinds.get(expression.kind() or "", JSON)
         if method == "text":
@@ -167,6 +173,42 @@ class Functions(Names):
         if kind.null and not _never_nothing(expression):
             kind = replace(kind, missing=True)
         return Term(text, kind, 0)
+
+    def _parsed(self, node: ast.Call, text: str) -> Expression:
+        try:
+            return Expression.parse(text)
+        except ExpressionError as error:
+            raise Refused(node, error.message) from None
+
+    def unseen(self, node: ast.expr, name: str) -> Refused:
+        """What is told of an expression that reads in YAML what it is not given in Python."""
+        return Refused(node, f"the expression reads {name}; give it by that name")
+
+    def _put(self, node: ast.expr) -> str:
+        """What stands in an expression for a name that has another value in YAML."""
+        if (said := self.named(node)) is not None:
+            self.reads.add(said)
+            return name_of(said)
+        found = self.term(node).shown
+        if found.kind.base in ("json", "closed") and not found.text.startswith("$"):
+            raise Refused(node, f"give {ast.unparse(node)} a name on a line of its own first")
+        return found.within(ATOM)
+
+
+def replaced(expression: Expression, others: Mapping[str, str]) -> str:
+    """The text of an expression with others in the place of its names."""
+    text = expression.text
+    for each in sorted(expression.names(), key=lambda each: each.offset, reverse=True):
+        name = str(each.path[0])
+        if name in others:
+            end = _NAME.match(text, each.offset)
+            assert end is not None
+            said = others[name]
+            if end[0].startswith("$") and _NAME.fullmatch(said):
+                said = f"${said.removeprefix('$')}"  # which is the same in a filter, too
+            bare = _NAME.fullmatch(said) or not re.match(r"\s*[.\[{(@#^]", text[end.end() :])
+            text = text[: each.offset] + (said if bare else f"({said})") + text[end.end() :]
+    return text
 
 
 def _never_nothing(expression: Expression) -> bool:

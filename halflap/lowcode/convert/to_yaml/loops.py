@@ -1,20 +1,43 @@
-"""Says loops as steps: one after another, and side by side."""
+"""Says loops as steps."""
 
 from __future__ import annotations
 
 import ast
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from halflap.lowcode.convert.to_yaml.calls import Called, Calls
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refusals, Refused
 from halflap.lowcode.convert.to_yaml.remarks import Remarks
+from halflap.lowcode.convert.to_yaml.shapes import (
+    FAILED,
+    Body,
+    appended,
+    begins,
+    ends,
+    is_empty,
+    is_failure,
+    is_result,
+    item_in,
+    nulls,
+    outside_loops,
+    stored,
+    taken_apart,
+    without_continue,
+    without_name,
+)
 from halflap.lowcode.convert.to_yaml.terms import name_of
 from halflap.lowcode.convert.to_yaml.types import CLOSED, JSON, Kind
-from halflap.lowcode.outline.calls import argument
+from halflap.lowcode.convert.to_yaml.variables import Variable, joined
+from halflap.lowcode.outline.flow import is_nothing
+
+T = TypeVar("T")
+MOST_PASSES = 4
 
 
 @dataclass
@@ -23,41 +46,82 @@ class Loops(Calls):
 
     remarks: Remarks = field(kw_only=True)
     refusals: Refusals = field(kw_only=True)
-    results: set[str] = field(kw_only=True)
-    """Names that a step's result is given anywhere in the flow."""
-    sets: set[str] = field(default_factory=set[str])
     functions: dict[str, ast.AsyncFunctionDef] = field(
         default_factory=dict[str, ast.AsyncFunctionDef]
     )
     given: list[tuple[str, Made]] = field(default_factory=list[tuple[str, Made]])
     """The steps with results, of which those that nobody reads lose their id at the end."""
-    depth: int = 0
     apart: int = 0
     """The depth of the innermost loop whose items go side by side."""
-    fresh_names: set[str] = field(default_factory=set[str])
+    trying: bool = False
+    """Whether what is said is only to find out what variables may be."""
 
     @abstractmethod
     def block(self, body: Sequence[ast.stmt]) -> list[Made]:
         """The steps of statements."""
 
     @abstractmethod
-    def give(self, node: ast.AST, name: str, called: Called) -> Made:
-        """A step whose result has a name."""
-
-    def fresh(self, name: str) -> str:
-        """A name that nothing else has."""
-        taken = {*self.variables, *self.maybe, *self.results, *self.sets, *self.fresh_names}
-        made, number = name, 2
-        while made in taken or made == self.event:
-            made, number = f"{name}_{number}", number + 1
-        self.fresh_names.add(made)
-        return made
+    def give(self, node: ast.AST, name: str, called: Called) -> list[Made]:
+        """A step whose result has a name, and what more it takes to give it that."""
 
     def called_in(self, value: ast.Await) -> Called:
         """The step that stands behind `await`."""
         if isinstance(value.value, ast.IfExp):
             raise Refused(value, "write this as if and else")
         return self.called(value.value)
+
+    # Variables --------------------------------------------------------------------------------
+
+    def mixed_in(self, body: Sequence[ast.stmt]) -> set[str]:
+        """The names that are given more than a step's result once, wherever these statements go."""
+        found: set[str] = set()
+        self._follow(body, {}, found)
+        return found
+
+    def _follow(
+        self, body: Sequence[ast.stmt], before: dict[str, bool], mixed: set[str]
+    ) -> dict[str, bool]:
+        """The names that have a value after statements, and whether it is more than None.
+
+        What is given more than a step's result once is added to `mixed`.
+        """
+        seen = dict(before)
+        for each, following in zip_longest(body, body[1:]):
+            match each:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                ):
+                    if begins(each) and not seen.get(name):
+                        seen[name] = False
+                        continue
+                    if seen.get(name) or not self._is_result(name, value, following):
+                        mixed.add(name)
+                    seen[name] = True
+                case ast.AugAssign(target=ast.Name(id=name)):
+                    mixed.add(name)
+                case ast.For(body=inner):
+                    mixed |= seen.keys() & stored(inner).keys()
+                    self._follow(inner, seen, mixed)
+                case ast.If(body=then, orelse=other):
+                    _merge(seen, *(self._follow(e, seen, mixed) for e in (then, other)))
+                case ast.Match(cases=cases):
+                    _merge(seen, *(self._follow(e.body, seen, mixed) for e in cases))
+                case ast.Try(body=tried, handlers=handlers):
+                    after = self._follow(tried, seen, mixed)
+                    ways = [self._follow(without_name(e)[1], seen, mixed) for e in handlers]
+                    for name in (name for name, given in after.items() if given):
+                        if not seen.get(name) and any(way.get(name) for way in ways):
+                            mixed.add(name)
+                    _merge(seen, after, *ways)
+                case _:
+                    pass
+        return seen
+
+    def _is_result(self, name: str, value: ast.expr, following: ast.stmt | None) -> bool:
+        if isinstance(following, ast.For) and is_empty(value):
+            return self._appends(following, name) is not None
+        return is_result(value)
 
     # One after another ----------------------------------------------------------------------------
 
@@ -68,43 +132,33 @@ class Loops(Calls):
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.List(elts=[])),
                 ast.For(),
             ) if (made := self._appends(following, name)) is not None:
-                loop, result, goes_on = made
-                self.sets.discard(name)
-                return self.loop(loop, (name, result, goes_on))
+                return self.loop(following, name, made)
             case _:
                 return None
 
-    def _appends(self, loop: ast.For, name: str) -> tuple[ast.For, ast.expr, bool] | None:
-        """A loop without what appends at its end, that, and whether others go on after a failure."""
-        body, guards = list(loop.body), list[ast.stmt]()
-        if (
-            len(body) > 1
-            and isinstance(body[0], ast.If)
-            and isinstance(body[0].body[0], ast.Continue)
-        ):
-            guards.append(body.pop(0))
-        around: ast.If | None = None
-        if len(body) == 1 and isinstance(body[0], ast.If) and not body[0].orelse:
-            around, body = body[0], list(body[0].body)
-        goes_on = False
-        match body:
+    def _appends(self, loop: ast.For, name: str) -> Body | None:
+        """The body of a loop that ends by appending something for each item that it takes."""
+        body = taken_apart(loop.body)
+        match body.inner:
             case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if (
                 len(handler.body) == 2
-                and (self.told(handler) or "").endswith(": an item failed: ")
-                and _appended(handler.body[1], name) is not None
+                and (told := self.told(handler) or "").endswith(FAILED)
+                and is_failure(appended(handler.body[1], name), handler.name)
             ):
-                body, goes_on = list(inner), True
+                body.inner, body.told = list(inner), told
             case _:
                 pass
-        result = _appended(body[-1], name) if body else None
-        reads = [n for each in body[:-1] for n in ast.walk(each) if isinstance(n, ast.Name)]
-        if result is None or any(each.id == name for each in reads):
+        if body.told is not None and ends(body.inner):
+            body.result = ast.Constant(None)
+        else:
+            body.result = appended(body.inner[-1], name) if body.inner else None
+            del body.inner[-1:]
+        others = [*body.begins, *body.inner, *([] if body.where is None else [body.where])]
+        reads = [n for each in others for n in ast.walk(each) if isinstance(n, ast.Name)]
+        goes_on = any(isinstance(each, ast.Continue) for each in outside_loops(body.inner))
+        if body.result is None or goes_on or any(each.id == name for each in reads):
             return None
-        body = body[:-1] or [ast.copy_location(ast.Pass(), loop)]
-        if around is not None:
-            body = [ast.copy_location(ast.If(around.test, body, []), around)]
-        made = ast.For(loop.target, loop.iter, [*guards, *body], loop.orelse)
-        return ast.copy_location(made, loop), result, goes_on
+        return body
 
     def told(self, handler: ast.ExceptHandler) -> str | None:
         """What a handler begins by logging of a failure; None where it does otherwise."""
@@ -119,19 +173,10 @@ class Loops(Calls):
             case _:
                 return None
 
-    def _passed_by(self, body: list[ast.stmt], title: str) -> bool:
-        """Whether a loop goes on with its other items where one fails; its body is what is tried."""
-        match body:
-            case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if (
-                len(handler.body) == 1 and self.told(handler) == f"{title}: an item failed: "
-            ):
-                body[:] = inner
-                return True
-            case _:
-                return False
-
-    def loop(self, node: ast.For, collects: tuple[str, ast.expr, bool] | None = None) -> list[Made]:
-        """`for`; `collects` is the list's name, what each item adds, and whether failures are passed."""
+    def loop(
+        self, node: ast.For, collects: str | None = None, body: Body | None = None
+    ) -> list[Made]:
+        """`for`; `collects` is the name of the list that its items make."""
         if node.orelse:
             raise Refused(
                 node, "`else` of a loop has no YAML; set a variable, and ask it afterwards"
@@ -139,35 +184,113 @@ class Loops(Calls):
         if not isinstance(node.target, ast.Name):
             raise Refused(node.target, "a loop in YAML has one name; take the parts from it")
         name = node.target.id
-        if name in self.variables or name in self.maybe:
+        there = self.variables.get(name)
+        if there is not None and there.depth < self.depth:
             raise Refused(node.target, f"{name} has a value already; give the item another name")
-        before, items, kind = self._items(node.iter)
+        before, items, kind = self.items_of(node.iter)
         title = self.remarks.title(node, node.iter)
-        data: dict[str, Any] = {} if title is None else {"title": title}
-        data |= {"for": node.target.id, "in": items}
-        state = self.state()
-        self.depth += 1
-        self.forget()
-        self.bind(node.target, node.target.id, kind, "item", self.depth)
-        body = list(node.body)
-        where = self._where(body)
-        if where is not None:
-            data["where"] = self.condition(where)
-            self.learn(where, holds=True)
-        if self._passed_by(body, title or f"for {name}"):
-            data["on_failure"] = "continue"
-        data["do"] = self.block(body)
-        collect = None if collects is None else self.template(collects[1])
-        self.depth -= 1
-        self._left(state)
+        parts = body or self._parts(node.body)
+        state, since = self.state(), len(self.given_kinds)
+        data = self._repeated(
+            node.body, lambda: self._in_turn(node.target, parts, kind, title, items)
+        )
+        inside = self.variables.keys() | self.maybe
+        self.restore(state)
+        self.maybe |= inside - self.variables.keys()
+        self.drop(name)
+        self.widen(since)
         if collects is None:
             return [*before, Made(data)] if data["do"] else before
-        made = self.give(node, collects[0], Called(data, Kind("list", of=JSON)))
-        made.data |= {"on_failure": "continue"} if collects[2] else {}
-        made.data["collect"] = collect
-        return [*before, made]
+        return [
+            *before,
+            *self.give(node, collects, Called(data, Kind("list", of=JSON))),
+        ]
 
-    def _items(self, node: ast.expr) -> tuple[list[Made], Any, Kind]:
+    def _in_turn(
+        self, target: ast.expr, body: Body, kind: Kind, title: str | None, items: Any
+    ) -> dict[str, Any]:
+        assert isinstance(target, ast.Name)
+        with self.looping(nulls(body.begins + body.inner)):
+            called = self.called_here(target.id, item_in(body.told, title))
+            item = self.bind(target, target.id, kind, "item", called)
+            data = self.headed(target, body.told, title, called)
+            data |= {"for": called, "in": items}
+            first = self.changing(item, target.id, body.begins + body.inner)
+            first += self.block(body.begins)
+            if first and body.result is not None and body.where is not None:
+                read = {each.id for each in ast.walk(body.where) if isinstance(each, ast.Name)}
+                if read & {target.id, *stored(body.begins)}:
+                    raise Refused(body.where, "ask this before the loop's variables are set")
+            if first and body.where is not None and body.result is None:
+                inside = ast.If(body.where, body.inner, [])
+                body = replace(body, where=None, inner=[ast.copy_location(inside, body.where)])
+            if body.where is not None:
+                data["where"] = self.condition(body.where)
+                self.learn(body.where, holds=True)
+            if body.told is not None:
+                data["on_failure"] = "continue"
+            data["do"] = [*first, *self.block(body.inner)]
+            if body.result is not None and not is_nothing(body.result):
+                data["collect"] = self.template(body.result)
+        return data
+
+    def changing(self, item: Variable, name: str, body: Sequence[ast.stmt]) -> list[Made]:
+        """What makes a variable of an item, or of one of outside, that is given something else."""
+        if name not in stored(body):
+            return []
+        self.reads.add(item.name)
+        called = self.fresh(item.name)
+        self.bind(body[0], name, item.kind, "set", called)
+        self.called_so["", self.loops[-1]] = item.name
+        self.called_so[name, self.loops[-1]] = called
+        return [Made({"set": {called: f"={name_of(item.name)}"}})]
+
+    def headed(
+        self, node: ast.AST, told: str | None, title: str | None, item: str
+    ) -> dict[str, Any]:
+        """A loop's title, by which it logs that an item failed."""
+        if told is not None:
+            said = told.removesuffix(FAILED)
+            if title is None and said != f"for {item}":
+                title = said
+            elif title is not None and title != said:
+                raise Refused(node, "YAML logs: “…: an item failed: …”, with the loop's title")
+        return {} if title is None else {"title": title}
+
+    def _repeated(self, body: Sequence[ast.stmt], say: Callable[[], T]) -> T:
+        """Say a loop's body, by what its variables may be from one item to the next."""
+        names = [each for each in stored(body) if each in self.variables]
+        self.unlearn(*names)
+        for left in reversed(range(MOST_PASSES)) if names and not self.trying else ():
+            before = {each: self.variables[each].kind for each in names}
+            for name, kind in self._tried(say):
+                if name in before:
+                    there = self.variables[name]
+                    there.kind = joined(there.kind, kind if left else CLOSED)
+            if before == {each: self.variables[each].kind for each in names}:
+                break
+        return say()
+
+    def _tried(self, say: Callable[[], Any]) -> list[tuple[str, Kind]]:
+        """What variables are given where something is said; all else is as before."""
+        state, since, given = self.state(), len(self.given_kinds), len(self.given)
+        kept = set(self.broken), set(self.reads), set(self.taken)
+        called, functions = dict(self.called_so), dict(self.functions)
+        found = len(self.refusals.found)
+        self.variables = {name: replace(each) for name, each in self.variables.items()}
+        self.trying = True
+        try:
+            with self.remarks.again(), suppress(Refused):
+                say()
+            return self.given_kinds[since:]
+        finally:
+            self.trying = False
+            self.restore(state)
+            del self.given_kinds[since:], self.given[given:], self.refusals.found[found:]
+            self.broken, self.reads, self.taken = kept
+            self.called_so, self.functions = called, functions
+
+    def items_of(self, node: ast.expr) -> tuple[list[Made], Any, Kind]:
         if isinstance(node, ast.Await):  # the list has no name in Python
             called = self.called(node.value)
             kind = called.kind or CLOSED
@@ -177,7 +300,7 @@ class Loops(Calls):
             name = name.removeprefix("list_").removeprefix("get_") or name
             made = self.give(node, name, called)
             self.reads.add(name)
-            return [made], f"={name_of(name)}", kind.of
+            return made, f"={name_of(name)}", kind.of
         items = self.items(node)
         if self.asked(node) == "items":
             return [], items, JSON
@@ -190,30 +313,20 @@ class Loops(Calls):
                 kind = self.term(node).kind
         return [], items, kind.of or JSON
 
-    def _where(self, body: list[ast.stmt]) -> ast.expr | None:
-        """The condition of a loop's items; what says it is taken out of the body."""
-        match body:
-            case [ast.If(test=test, body=[ast.Continue()], orelse=[]) as first, *rest] if rest:
-                if self.remarks.title(first, first.test) is None:
-                    del body[0]
-                    return ast.copy_location(ast.UnaryOp(ast.Not(), test), test)
-            case [ast.If(test=test, body=inner, orelse=[]) as first]:
-                if self.remarks.title(first, first.test) is None:
-                    body[:] = inner
-                    return test
+    def _parts(self, statements: list[ast.stmt]) -> Body:
+        """The body of a loop that makes no list."""
+        body = taken_apart(without_continue(statements))
+        if body.where is not None and self.remarks.title(body.where) is not None:
+            inside = ast.If(body.where, body.inner, [])  # which has a title
+            body = replace(body, where=None, inner=[ast.copy_location(inside, body.where)])
+        match body.inner:
+            case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if len(
+                handler.body
+            ) == 1 and (told := self.told(handler) or "").endswith(FAILED):
+                body.inner, body.told = list(inner), told
             case _:
                 pass
-        return None
-
-    def _left(self, state: Any) -> None:
-        """After a loop: what was given in it is its items'; what was set before may have changed."""
-        inside = self.variables
-        self.restore(state)
-        self.maybe |= inside.keys() - self.variables.keys()
-        self.forget()
-        for name, each in self.variables.items():
-            if name in inside and inside[name].kind != each.kind and each.how == "set":
-                each.kind = Kind("closed", null=True)
+        return body
 
     def leave(self, node: ast.Break) -> list[Made]:
         """`break`."""
@@ -221,134 +334,9 @@ class Loops(Calls):
             raise Refused(node, "items side by side cannot leave their loop")
         return [Made({"break": True})]
 
-    # Side by side -----------------------------------------------------------------------------------
 
-    def is_gather(self, node: ast.expr) -> bool:
-        """Whether this is `ctx.gather(…)`."""
-        return isinstance(node, ast.Call) and self.path_of_context(node.func) == ("gather",)
-
-    def gathered(self, node: ast.expr, name: str | None) -> list[Made]:
-        """`name = await ctx.gather(items, do, key=…, limit=…)`."""
-        assert isinstance(node, ast.Call)
-        items, do = argument(node, 0, "items"), argument(node, 1, "do")
-        if items is None or do is None or len(node.args) > 2:
-            raise Refused(node, "write ctx.gather(items, do, key=…, limit=…)")
-        for each in node.keywords:
-            if each.arg not in ("items", "do", "key", "limit"):
-                raise Refused(each.value, f"YAML has no {each.arg}= of ctx.gather")
-        item, body, result, told = self._function(do)
-        where: ast.expr | None = None
-        match items:
-            case ast.ListComp(
-                elt=ast.Name(id=one),
-                generators=[ast.comprehension(target=ast.Name(id=two), iter=inner, ifs=[test])],
-            ) if one == two:
-                where, items = _renamed(test, one, item), inner
-            case _:
-                pass
-        before, shown, kind = self._items(items)
-        limit = argument(node, 9, "limit")
-        data: dict[str, Any] = {"for": item, "in": shown}
-        title = self.remarks.title(do if isinstance(do, ast.Lambda) else node, node)
-        if isinstance(do, ast.Name) and title is None:
-            title = self.remarks.title(self.functions[do.id], self.functions[do.id].args)
-        if title is not None:
-            data = {"title": title, **data}
-        state, apart = self.state(), self.apart
-        self.depth += 1
-        self.apart = self.depth
-        self.forget()
-        self.bind(node, item, kind, "item", self.depth)
-        if where is not None:
-            data["where"] = self.condition(where)
-        data["parallel"] = 10 if limit is None else self.constant(limit)
-        if told is not None:
-            if told != f"{title or f'for {item}'}: an item failed: ":
-                raise Refused(do, "YAML logs: “…: an item failed: …”, with the loop's title")
-            data["on_failure"] = "continue"
-        key = argument(node, 9, "key")
-        if key is not None:
-            data["key"] = self._key_of(key, item)
-        data["do"] = self.block(body)
-        collect = None if result is None else self._collected(result, data["do"])
-        self.depth, self.apart = self.depth - 1, apart
-        self._left(state)
-        if name is None:
-            return [*before, Made(data)]
-        made = self.give(node, name, Called(data, Kind("list", of=JSON)))
-        if collect is not None:
-            made.data["collect"] = collect
-        return [*before, made]
-
-    def _collected(self, result: ast.expr, steps: list[Made]) -> Any:
-        """What each item gives."""
-        if isinstance(result, ast.Await):
-            name = self.fresh("result")
-            steps.append(self.give(result, name, self.called(result.value)))
-            return f"={name}"
-        return self.template(result)
-
-    def _function(self, do: ast.expr) -> tuple[str, list[ast.stmt], ast.expr | None, str | None]:
-        """What is done with each item: its name, the statements, what it gives at its end, and what is
-        logged where it fails and the others go on."""
-        if isinstance(do, ast.Lambda) and len(do.args.args) == 1:
-            made = ast.copy_location(ast.Await(do.body), do.body)
-            return do.args.args[0].arg, [], made, None
-        function = self.functions.get(do.id) if isinstance(do, ast.Name) else None
-        if function is None or not function.args.args:
-            raise Refused(
-                do, "write a function of one item, async def do(item):, in the flow before it"
-            )
-        others = zip(function.args.args[1:], function.args.defaults, strict=False)
-        for parameter, given in others:  # variables of loops around, as they are at this item
-            if not (isinstance(given, ast.Name) and given.id == parameter.arg):
-                raise Refused(given, "a function for ctx.gather takes one item")
-        body, result, told = list(function.body), None, None
-        match body:
-            case [ast.Try(body=inner, handlers=[handler], orelse=[], finalbody=[])] if len(
-                handler.body
-            ) == 2 and _is_error(handler.body[1], handler.name):
-                body, told = list(inner), self.told(handler)
-            case _:
-                pass
-        match body[-1]:
-            case ast.Return(value=value):
-                body.pop()
-                result = None if isinstance(value, ast.Constant) and value.value is None else value
-            case _:
-                pass
-        return function.args.args[0].arg, body, result, told
-
-    def _key_of(self, node: ast.expr, item: str) -> Any:
-        if not isinstance(node, ast.Lambda) or not node.args.args:
-            raise Refused(node, "write key=lambda item: …, which gives a text")
-        return self.text(_renamed(node.body, node.args.args[0].arg, item))
-
-
-def _appended(node: ast.stmt, name: str) -> ast.expr | None:
-    """What a statement appends to a list."""
-    match node:
-        case ast.Expr(
-            value=ast.Call(
-                func=ast.Attribute(value=ast.Name(id=owner), attr="append"), args=[value]
-            )
-        ) if owner == name:
-            return value
-        case _:
-            return None
-
-
-def _is_error(node: ast.stmt, name: str | None) -> bool:
-    """Whether a statement returns an item's failure as YAML has it."""
-    return ast.unparse(node) in (
-        f"return expr('{{\"error\": {name}}}', {name}={name})",
-        f"return expr('{{error: {name}}}', {name}={name})",
-    )
-
-
-def _renamed(node: ast.expr, old: str, new: str) -> ast.expr:
-    """The same with a name in the place of another."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and each.id == old:
-            each.id = new
-    return node
+def _merge(seen: dict[str, bool], *ways: dict[str, bool]) -> None:
+    """Add what has a value after branches."""
+    for way in ways:
+        for name, given in way.items():
+            seen[name] = given or seen.get(name, False)

@@ -217,14 +217,13 @@ class _Converter:
             data["description"] = told
         kind = self._trigger(given.pop("trigger", None), function, data, known)
         speaker = FlowSteps(
-            known,
-            arguments[0],
             arguments[1],
-            kind,
+            names_in(function),
+            integration=known,
+            ctx=arguments[0],
+            event_kind=kind,
             remarks=self._remarks,
             refusals=self._refusals,
-            results=results_of(function),
-            sets=sets_of(function),
         )
         self._options(given, data, speaker)
         body = function.body[ast.get_docstring(function) is not None :]
@@ -250,7 +249,12 @@ class _Converter:
         data["trigger"] = name
         if isinstance(node, ast.Call):
             constants = FlowSteps(
-                known, "", "", JSON, remarks=self._remarks, refusals=self._refusals, results=set()
+                "",
+                integration=known,
+                ctx="",
+                event_kind=JSON,
+                remarks=self._remarks,
+                refusals=self._refusals,
             )
             inputs = dict(zip(callee.inputs, node.args, strict=False))
             inputs |= {each.arg: each.value for each in node.keywords if each.arg is not None}
@@ -322,38 +326,13 @@ def _template(value: Any) -> Any:
     return f"={value}" if isinstance(value, str) and value.startswith("=") else value
 
 
-def results_of(function: Function) -> set[str]:
-    """The names that are given the results of steps."""
-    return {name for name, value in _assignments(function) if _is_result(value)}
-
-
-def sets_of(function: Function) -> set[str]:
-    """The names that are given other values, more than the None which a result begins with."""
-    results = results_of(function)
-    return {
-        name
-        for name, value in _assignments(function)
-        if not _is_result(value)
-        and not (name in results and isinstance(value, ast.Constant) and value.value is None)
-    }
-
-
-def _is_result(value: ast.expr) -> bool:
-    if isinstance(value, ast.Attribute):
-        value = value.value
-    return isinstance(value, ast.Await | ast.DictComp)
-
-
-def _assignments(function: Function) -> list[tuple[str, ast.expr]]:
-    found: list[tuple[str, ast.expr]] = []
-    for node in ast.walk(function):
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                found.append((name, value))
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                found.append((name, value))
-            case ast.AugAssign(target=ast.Name(id=name), value=value):
-                found.append((name, ast.BinOp(ast.Name(name, ast.Load()), node.op, value)))
+def names_in(function: Function) -> frozenset[str]:
+    """All names that a function uses."""
+    found: set[str] = set()
+    for each in ast.walk(function):
+        match each:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.ExceptHandler(name=str(name)):
+                found.add(name)
             case _:
                 pass
-    return found
+    return frozenset(found)

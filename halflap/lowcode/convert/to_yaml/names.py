@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from halflap.lowcode.convert.to_yaml.refusal import Refused
 from halflap.lowcode.convert.to_yaml.terms import Term, name_of
 from halflap.lowcode.convert.to_yaml.types import (
     CLOSED,
     INTEGER,
-    JSON,
     OBJECT,
     TEXT,
     Kind,
     Types,
 )
-from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.convert.to_yaml.variables import Variables
 from halflap.lowcode.outline.calls import Meanings, argument
 from halflap.sdk._survey import Module
-
-
-@dataclass(slots=True)
-class Variable:
-    """A name of the flow: a step's result, a variable, a loop's item, a parameter of a function."""
-
-    name: str
-    kind: Kind
-    how: str
-    """`step`, `set`, `item`, `error` or `lambda`."""
-    depth: int = 0
-    """How many loops stand around the place where it was given first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +43,12 @@ class Known:
 
 
 @dataclass
-class Names:
+class Names(Variables):
     """The names of one flow, as its statements go on."""
 
-    integration: Known
-    ctx: str
-    event: str
-    event_kind: Kind
-    variables: dict[str, Variable] = field(default_factory=dict[str, Variable])
-    maybe: set[str] = field(default_factory=set[str])
-    broken: set[str] = field(default_factory=set[str])
-    """Names whose statement was refused: what reads them is not refused once more."""
-    aliases: dict[str, ast.expr] = field(default_factory=dict[str, ast.expr])
-    """Names of connections and actions, which are no values in YAML."""
-    reads: set[str] = field(default_factory=set[str])
-    """Names that anything reads."""
-    known: dict[str, bool] = field(default_factory=dict[str, bool])
-    """Expressions of Python that are not None here."""
+    integration: Known = field(kw_only=True)
+    ctx: str = field(kw_only=True)
+    event_kind: Kind = field(kw_only=True)
 
     @property
     def types(self) -> Types:
@@ -103,8 +78,10 @@ class Names:
         name = node.id
         if name in self.variables:
             found = self.variables[name]
-            self.reads.add(name)
-            return Term(f"${name}" if found.how == "lambda" else name_of(name), found.kind)
+            if found.how == "lambda":
+                return Term(f"${found.name}", found.kind)
+            self.reads.add(found.name)
+            return Term(name_of(found.name), found.kind)
         if name == self.event:
             return Term("event", self.event_kind)
         if name in self.broken:
@@ -125,21 +102,6 @@ class Names:
     def term(self, node: ast.expr) -> Term:
         """An expression in JSONata."""
         raise NotImplementedError
-
-    def bind(self, node: ast.AST, name: str, kind: Kind, how: str, depth: int = 0) -> Variable:
-        """Note that a name has a value from here on."""
-        if name in SCOPE:
-            raise Refused(node, f"every flow in YAML has a name {name}; call this otherwise")
-        if name == self.event:
-            raise Refused(
-                node, f"{name} is the event, which YAML cannot change; call this otherwise"
-            )
-        for each in [key for key in self.known if key.split(".")[0] == name]:
-            del self.known[each]
-        self.maybe.discard(name)
-        self.aliases.pop(name, None)
-        found = self.variables[name] = Variable(name, kind, how, depth)
-        return found
 
     # The context ------------------------------------------------------------------------------
 
@@ -193,6 +155,8 @@ class Names:
                 return Term(f"{of}.{name_of(name)}", TEXT if verb == "url" else CLOSED)
             case None:
                 return None
+            case ("customer" | "instance", "id" | "name", _) | ("execution", _):
+                return None  # a method of a text
             case ("now",):
                 raise Refused(node, 'in YAML the time is a text; write expr("$now()")')
             case _:
@@ -216,13 +180,6 @@ class Names:
         found = self.variables.get(node.id) if isinstance(node, ast.Name) else None
         return found is not None and found.how == "error"
 
-    def forget(self) -> None:
-        """What is known of variables may not hold any more: something may have set them."""
-        for each in list(self.known):
-            found = self.variables.get(each.split(".")[0])
-            if found is not None and found.how == "set":
-                del self.known[each]
-
     def is_urls(self, node: ast.expr) -> bool:
         """Whether this is `ctx.urls`."""
         return self.path_of_context(node) == ("urls",)
@@ -236,7 +193,8 @@ class Names:
             return path[0]
         match node:
             case ast.Name(id=name) if name in self.variables:
-                return None if self.variables[name].how == "lambda" else name
+                found = self.variables[name]
+                return None if found.how == "lambda" else found.name
             case ast.Name(id=name) if name == self.event:
                 return "event"
             case ast.Dict(
@@ -256,91 +214,3 @@ class Names:
         """Whether a value is what YAML calls so; of one that was refused, it is said to be."""
         broken = isinstance(node, ast.Name) and node.id in self.broken
         return broken or self.named(node) == name
-
-    # What is known at a place -----------------------------------------------------------------
-
-    @contextmanager
-    def narrowing(self) -> Generator[None]:
-        """What is learnt within holds within."""
-        before = dict(self.known)
-        try:
-            yield
-        finally:
-            self.known = before
-
-    def learn(self, node: ast.expr, holds: bool) -> None:
-        """Note what a condition says about None, where it holds or does not."""
-        match node:
-            case ast.Compare(left=left, ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
-                if not holds:
-                    self.known[ast.unparse(left)] = True
-            case ast.Compare(left=left, ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
-                if holds:
-                    self.known[ast.unparse(left)] = True
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                self.learn(operand, not holds)
-            case ast.BoolOp(op=op, values=values) if isinstance(op, ast.And) == holds:
-                for each in values:
-                    self.learn(each, holds)
-            case ast.Name() | ast.Attribute() if holds:
-                self.known[ast.unparse(node)] = True
-            case _:
-                pass
-
-    @contextmanager
-    def lambda_of(self, name: str, kind: Kind | None) -> Generator[None]:
-        """The parameter of a function of JSONata."""
-        before = self.variables.get(name)
-        with self.narrowing():
-            self.variables[name] = Variable(name, kind or JSON, "lambda")
-            try:
-                yield
-            finally:
-                del self.variables[name]
-                if before is not None:
-                    self.variables[name] = before
-
-    # Branches ---------------------------------------------------------------------------------
-
-    def state(self) -> tuple[dict[str, Variable], set[str], dict[str, bool], dict[str, ast.expr]]:
-        """What holds here, to come back to."""
-        return dict(self.variables), set(self.maybe), dict(self.known), dict(self.aliases)
-
-    def restore(
-        self, state: tuple[dict[str, Variable], set[str], dict[str, bool], dict[str, ast.expr]]
-    ) -> None:
-        """Come back to what held at another place."""
-        variables, maybe, known, aliases = state
-        self.variables, self.maybe = dict(variables), set(maybe)
-        self.known, self.aliases = dict(known), dict(aliases)
-
-    def meet(
-        self,
-        states: list[tuple[dict[str, Variable], set[str], dict[str, bool], dict[str, ast.expr]]],
-    ) -> None:
-        """What holds after branches that come together again."""
-        if not states:
-            return
-        self.restore(states[0])
-        for variables, maybe, known, aliases in states[1:]:
-            every = self.variables.keys() | variables.keys()
-            both = self.variables.keys() & variables.keys()
-            self.maybe |= maybe | (every - both)
-            self.variables = {n: _joined(self.variables[n], variables[n]) for n in both}
-            self.known = {each: True for each in self.known if each in known}
-            self.aliases = {n: e for n, e in self.aliases.items() if aliases.get(n) is e}
-
-
-def _joined(one: Variable, other: Variable) -> Variable:
-    if one is other:
-        return one
-    null = one.kind.null or other.kind.null
-    if one.kind.base == "null" or other.kind.base == "null":
-        base = other.kind if one.kind.base == "null" else one.kind
-        made = replace(base, null=True)
-    elif (one.kind.base, one.kind.of) == (other.kind.base, other.kind.of):
-        made = replace(one.kind, null=null)
-    else:
-        made = replace(CLOSED, null=null)
-    one.kind = other.kind = made
-    return one if one.how == "step" else other

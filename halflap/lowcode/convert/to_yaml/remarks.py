@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 from halflap.lowcode.outline.comments import Comments
 from halflap.sdk._survey import Module
@@ -27,10 +28,19 @@ class Remarks:
             if token.type == tokenize.COMMENT and not _TOOLS.match(token.string):
                 self._left[token.start[0]] = token.string.lstrip("#").strip()
 
-    def title(self, node: ast.AST, head: ast.AST) -> str | None:
-        """The comment on the line of a branch or a loop, as its title."""
+    @contextmanager
+    def again(self) -> Generator[None]:
+        """What is handed out within is handed out again afterwards."""
+        left, kept = dict(self._left), list(self._kept)
+        try:
+            yield
+        finally:
+            self._left, self._kept = left, kept
+
+    def title(self, node: ast.AST, head: ast.AST | None = None) -> str | None:
+        """The comment on the lines of a branch or a loop, up to its `head`, as its title."""
         first: int = getattr(node, "lineno", 0)
-        last: int = first if head is node else getattr(head, "end_lineno", None) or first
+        last: int = getattr(node if head is None else head, "end_lineno", None) or first
         found = self._titles.title(first, last)
         lines = range(first, max(first, last) + 1)
         taken = next((each for each in lines if self._titles.lines.get(each)), None)

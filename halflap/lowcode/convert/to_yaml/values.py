@@ -90,7 +90,9 @@ class Values(Expressions):
             case _:
                 null = False
         found = self.term(node)
-        if found.kind.base != "list" or (found.kind.null and not null):
+        if found.kind.base not in (("list", "null") if null else ("list",)) or (
+            found.kind.null and not null
+        ):
             raise Refused(node, "this is not known to be a list; write expr.items(…)")
         return self.said(found if found.kind.default in (None, []) else found.shown)
 
