@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
+from halflap.lowcode.fixes import Mend, instead_of, quoted_value
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.steps import KINDS, TAG, ReplyPart, RetryRule, StopPart
 from halflap.sdk.lint import Finding
@@ -44,10 +45,19 @@ def document_of(source: Source) -> Document:
         raise NotADocument(list(_findings(source, error))) from error
 
 
-def finding(source: Source, path: Path, code: str, message: str, *, key: bool = False) -> Finding:
+def finding(
+    source: Source,
+    path: Path,
+    code: str,
+    message: str,
+    *,
+    key: bool = False,
+    mend: Mend | None = None,
+) -> Finding:
     """A finding at a value of a document, or at its key."""
     place = source.key(path) if key else source.place(path)
-    return Finding(source.file, place.line, place.column, code, message)
+    fix = mend(source.text.splitlines(), place.line, place.column) if mend is not None else None
+    return Finding(source.file, place.line, place.column, code, message, fix=fix)
 
 
 def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
@@ -59,8 +69,8 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
         if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             continue  # of the ways to read a value, the one that got further says what is wrong
         at_key = each["type"] == "extra_forbidden"
-        message = _message(source, each, path)
-        seen.setdefault(path, finding(source, path, SHAPE, message, key=at_key))
+        message, mend = _message(source, each, path), _mend(source, each, path)
+        seen.setdefault(path, finding(source, path, SHAPE, message, key=at_key, mend=mend))
     return sorted(seen.values())
 
 
@@ -106,6 +116,17 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> str:
         case _:
             said = str(error["msg"])
             return f"`{name}`: {said[:1].lower()}{said[1:]}"
+
+
+def _mend(source: Source, error: Mapping[str, Any], path: Path) -> Mend | None:
+    here = _at(source.data, path)
+    match error["type"]:
+        case "extra_forbidden":
+            return instead_of(str(path[-1]), _known(source, error["loc"], path)[0])
+        case "string_type" if isinstance(here, int | float) and path in source.plain:
+            return quoted_value
+        case _:
+            return None
 
 
 def _no_kind(step: Any) -> str:

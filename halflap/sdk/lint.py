@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
@@ -137,6 +137,24 @@ _SECRET_TEXT = re.compile(
 _UNSIGNED = re.compile(r"^unsigned:[ \t]*\n((?:[ \t]+.*\n?|[ \t]*\n)*)", re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What would mend a finding: from its place on, `length` characters become `text`."""
+
+    title: str
+    line: int
+    column: int
+    length: int
+    text: str
+
+    def applied(self, lines: Sequence[str]) -> list[str]:
+        """A source's lines with what mends it."""
+        made = list(lines)
+        line, start = made[self.line - 1], self.column - 1
+        made[self.line - 1] = line[:start] + self.text + line[start + self.length :]
+        return made
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """One finding: where it is, which rule it breaks, what is wrong and what to write instead."""
@@ -147,6 +165,7 @@ class Finding:
     code: str
     message: str
     severity: Severity = "error"
+    fix: Fix | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"

@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -335,7 +336,7 @@ def test_the_server_says_what_it_can(tmp_path: Path) -> None:
     offered = editor.begin()["capabilities"]
     assert offered["positionEncoding"] == "utf-16"
     assert offered["textDocumentSync"]["change"] == 1
-    for each in ("completion", "hover", "definition", "documentSymbol"):
+    for each in ("completion", "hover", "definition", "documentSymbol", "codeAction", "rename"):
         assert offered[f"{each}Provider"]
     assert editor.gone() == 0
 
@@ -369,3 +370,124 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     assert ended.exit_code != 0
     assert "pip install 'halflap[lsp]'" in ended.output
+
+
+# Mending, and renaming ------------------------------------------------------------------------
+
+
+def actions(page: Page, text: str) -> list[dict[str, Any]]:
+    place = page.at(text)
+    params = {
+        "textDocument": place["textDocument"],
+        "range": {"start": place["position"], "end": place["position"]},
+        "context": {"diagnostics": []},
+    }
+    return page.editor.ask("textDocument/codeAction", params)
+
+
+def edited(page: Page, edits: list[dict[str, Any]]) -> str:
+    """The text after edits, each of one line."""
+    lines = page.text.split("\n")
+    for each in sorted(edits, key=lambda it: it["range"]["start"]["character"], reverse=True):
+        at = each["range"]["start"]["line"]
+        units = lines[at].encode("utf-16-le")
+        start, end = each["range"]["start"]["character"], each["range"]["end"]["character"]
+        changed = units[: 2 * start] + each["newText"].encode("utf-16-le") + units[2 * end :]
+        lines[at] = changed.decode("utf-16-le")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at", "right", "title"),
+    [
+        ("      - log: =evnt.x\n", "=ev", "      - log: =event.x\n", "Write event"),
+        ("      - call: mian\n", "call: mi", "      - call: main\n", "Write main"),
+        ('      - log: ="🎉" & config.limt\n', "& config", '      - log: ="🎉" & config.limit\n',
+         "Write limit"),
+        ("      - {log: =event.x[0]}\n", "x[0", '      - {log: "=event.x[0]"}\n',
+         "Quote the whole expression"),
+        ('      - log: ="🎉: " & event.x\n', '" & ev', "      - log: '=\"🎉: \" & event.x'\n",
+         "Quote the whole expression"),
+    ],
+)  # fmt: skip
+def test_a_finding_is_mended_at_a_click(
+    page: Page, wrong: str, at: str, right: str, title: str
+) -> None:
+    page.change(HEAD + wrong)
+    page.findings()
+
+    found = actions(page, at)[0]
+
+    assert found["kind"] == "quickfix"
+    assert found["diagnostics"][0]["source"] == "halflap"
+    assert found["title"] == title
+    assert edited(page, found["edit"]["changes"][page.uri]) == HEAD + right
+
+
+def test_where_nothing_is_wrong_there_is_nothing_to_mend(page: Page) -> None:
+    page.change(f"{HEAD}      - log: =evnt.x\n      - log: =event.x\n")
+    assert actions(page, "=event.x") == []
+
+
+NAMED = f"""{HEAD}      - {{id: found, action: acme.get_account, with: {{id: a}}}} # found
+      - set: {{other: =found.id}}
+      - for: each
+        in: =event.found
+        do:
+          - log: ="🎉 found" & found.name & each & urls.main & other
+      - call: main
+tests:
+  - {{name: it runs, flow: main, event: {{}}}}
+"""
+
+
+def rename(page: Page, at: str, new: str) -> dict[str, Any]:
+    params = {**page.at(at), "newName": new}
+    return page.editor.answer(page.editor.request("textDocument/rename", params))
+
+
+@pytest.mark.parametrize(
+    ("at", "old", "places"),
+    [
+        ("id: fo", "found", ["id: {}", "=?{}.id", "& {}.name"]),
+        ("& fo", "found", ["id: {}", "=?{}.id", "& {}.name"]),
+        ("set: {ot", "other", ["{{{}: ", "& {}"]),
+        ("for: ea", "each", ["for: {}", "& {} "]),
+        ("  ma", "main", ["  {}:", "urls.{}", "call: {}", "flow: {}"]),
+        ("call: ma", "main", ["  {}:", "urls.{}", "call: {}", "flow: {}"]),
+        ("urls.ma", "main", ["  {}:", "urls.{}", "call: {}", "flow: {}"]),
+    ],
+)
+def test_a_name_is_renamed_wherever_it_stands(
+    page: Page, at: str, old: str, places: list[str]
+) -> None:
+    text = NAMED.replace(
+        'log: ="🎉 found" & found.name & each & urls.main & other',
+        "log: '=\"🎉 found\" & found.name & each & urls.main & other'",
+    )
+    page.change(text)
+
+    ready = page.ask("prepareRename", at)
+    assert page.within(ready) == old
+    edits = rename(page, at, "renamed")["result"]["changes"][page.uri]
+    refs = page.editor.ask(
+        "textDocument/references", {**page.at(at), "context": {"includeDeclaration": True}}
+    )
+
+    assert len(edits) == len(refs) == len(places)
+    assert {page.within(each["range"]) for each in (*edits, *refs)} == {old}
+    changed = edited(page, edits)
+    assert changed.count("renamed") == len(places)
+    page.change(changed)
+    assert [each for each in page.findings() if each["severity"] == 1] == []
+
+
+def test_a_name_that_is_taken_or_none_is_refused(page: Page) -> None:
+    page.change(NAMED.replace('="🎉 found" & ', "="))
+
+    for at, new in (("id: fo", "other"), ("id: fo", "a b"), ("call: ma", "x-y")):
+        assert rename(page, at, new)["result"] is None
+        assert page.editor.notified("window/showMessage")["message"].endswith(
+            (" already", "a name")
+        )
+    assert rename(page, "acme.get_acc", "x")["result"] is None

@@ -504,3 +504,49 @@ def test_what_stands_in_an_object_is_held_against_its_type(given: str, said: str
         2 if said.endswith("gives 1") else bool(said)
     )
     assert not said or said in found[0].message
+
+
+# What would mend it ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mended"),
+    [
+        ("- {action: acne.get_account, with: {id: a}}", "acme.get_account"),
+        ("- {action: acme.get_acount, with: {id: a}}", "acme.get_account"),
+        ("- {action: acme.get_account, with: {idd: a}}", "{id: a}"),
+        ("- {action: acme.get_account, wth: {id: a}}", "with: {id: a}"),
+        ("- {action: acme.get_account, with: {id: 6}}", '{id: "6"}'),
+        ("- {log: x, title: 7}", 'title: "7"'),
+        ("- log: =evnt.x", "=event.x"),
+        ("- log: =config.limt", "=config.limit"),
+        ("- log: =urls.man & urls.main", "=urls.main & urls.main"),
+        ("- call: mian", "call: main"),
+        ("- {action: acme.get_account, connection: acne, with: {id: x}}", "connection: acme"),
+        ("- code: |\n    await acme.get_acount(id='a')", "acme.get_account(id"),
+        ("- code: |\n    await acme.get_account(idd='a')", "acme.get_account(id="),
+        ('- log: =event.x & " #1"', "'=event.x & \" #1\"'"),
+        ("- {log: x, fields: {a: =$round(event.x, 2)}}", '{a: "=$round(event.x, 2)"}'),
+        ("- {log: =event.xs[0]}", '{log: "=event.xs[0]"}'),
+        ('- log: ="Total: " & event.x', "log: '=\"Total: \" & event.x'"),
+        ("- {log: =event.x in [1, 2], title: x}", '{log: "=event.x in [1, 2]", title: x}'),
+    ],
+)
+def test_what_would_mend_a_finding_does(wrong: str, mended: str) -> None:
+    text = HEAD + indent(wrong, " " * 6) + "\n"
+    shapes = Shapes(Components(own))
+    fix = next(each.fix for each in lint_text(text, "f.yaml", shapes) if each.fix is not None)
+
+    lines = fix.applied(text.splitlines())
+
+    assert mended in lines[fix.line - 1]
+    again = lint_text("\n".join(lines) + "\n", "f.yaml", shapes)
+    assert [each for each in again if each.severity == "error" and each.code != "HF103"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["- log: =xyz.x", "- action: xyz.abc", "- log: =event.x +", "- {log: =event.x[}", "- x: [1"],
+)
+def test_what_no_one_word_mends_has_no_fix(wrong: str) -> None:
+    assert [each.fix for each in linted(wrong) if each.fix is not None] == []

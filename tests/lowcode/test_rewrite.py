@@ -377,6 +377,64 @@ def test_a_name_changes_with_all_its_uses_and_only_in_its_flow() -> None:
     ]
 
 
+FLOWS = """\
+name: flows
+preprocess:
+  incoming:
+    trigger: webhook.request
+    routes:
+      - {when: =event.pay, flow: pay} # pay
+flows:
+  pay:
+    title: pay
+    trigger: webhook.request
+    steps:
+      - stop: {answer: =urls.pay}
+  main:
+    trigger: webhook.request
+    steps:
+      - {id: paid, call: pay, event: {pay: =event.pay}}
+      - {log: "=$string(paid) & urls.pay & $secrets.`pay` & urls.main"}
+tests:
+  - name: pay
+    flow: main
+    event: {pay: 1}
+    stubs: {pay: {pay: 1}}
+    expect: [{pay: {pay: 1}}]
+"""
+
+
+def test_a_flow_changes_its_name_with_its_calls_routes_tests_and_urls() -> None:
+    assert edited(FLOWS, lambda draft: draft.rename_flow("pay", "settle")) == [
+        "      - {when: =event.pay, flow: settle} # pay",
+        "  settle:",
+        "      - stop: {answer: =urls.settle}",
+        "      - {id: paid, call: settle, event: {pay: =event.pay}}",
+        '      - {log: "=$string(paid) & urls.settle & $secrets.`settle` & urls.main"}',
+        "    stubs: {settle: {pay: 1}}",
+        "    expect: [{settle: {pay: 1}}]",
+    ]
+    assert edited(FLOWS, lambda draft: draft.rename_flow("incoming", "coming")) == ["  coming:"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("pay", "main", "there is a flow 'main' already"),
+        ("pay", "incoming", "there is a flow 'incoming' already"),
+        ("pay", "a-b", "'a-b' cannot be a name"),
+        ("pey", "x", "there is no flow 'pey'"),
+    ],
+)
+def test_a_flow_keeps_its_name_where_another_one_would_be_wrong(
+    old: str, new: str, said: str
+) -> None:
+    draft = Draft.read(FLOWS, "flows.yaml")
+    with pytest.raises(DefinitionError, match=re.escape(said)):
+        draft.rename_flow(old, new)
+    assert draft.source.text == FLOWS
+
+
 @pytest.mark.parametrize("text", SHOWN)
 def test_a_name_that_is_changed_and_changed_back_leaves_no_trace(text: str) -> None:
     draft = Draft.read(text, "x.yaml")

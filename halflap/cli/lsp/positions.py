@@ -53,14 +53,22 @@ class Positions:
                 return at
         return len(line)
 
+    def part(self, line: int, column: int, length: int) -> Range:
+        """A part of a line, at a place of lint (from 1, as YAML counts)."""
+        at, here = self._found(line, column)
+        return self.range(at, here, here + length)
+
     def of_yaml(self, line: int, column: int) -> Range:
         """The word at a place of lint (from 1, as YAML counts)."""
+        at, here = self._found(line, column)
+        found = _WORD.match(self.lines[at], here)
+        return self.range(at, here, found.end() if found else here + 1)
+
+    def _found(self, line: int, column: int) -> tuple[int, int]:
         starts = self._yaml_starts
         offset = min(starts[min(line, len(starts)) - 1] + column - 1, len(self.text))
         at = bisect_right(self._starts, offset) - 1
-        here = offset - self._starts[at]
-        found = _WORD.match(self.lines[at], here)
-        return self.range(at, here, found.end() if found else here + 1)
+        return at, offset - self._starts[at]
 
 
 def units(text: str) -> int:

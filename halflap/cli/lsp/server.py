@@ -18,8 +18,10 @@ from pygls.uris import from_fs_path, to_fs_path
 import halflap
 from halflap.cli.lsp.positions import Positions
 from halflap.cli.lsp.project import Projects
+from halflap.errors import DefinitionError
 from halflap.lowcode.assist import (
     Analysis,
+    Edit,
     Offer,
     Symbol,
     analyse,
@@ -27,10 +29,13 @@ from halflap.lowcode.assist import (
     definition,
     explain,
     is_document,
+    named_at,
+    places,
+    renaming,
     symbols,
 )
 from halflap.lowcode.lint import lint_text
-from halflap.sdk.lint import Finding
+from halflap.sdk.lint import Finding, Fix
 
 QUIET = 0.2
 """Seconds without a change after which a document is linted."""
@@ -61,6 +66,8 @@ class Opened:
     """A document that an editor has open."""
 
     analysis: Analysis | None = None
+    found: tuple[str, list[Finding]] = ("", [])
+    """What is wrong with a text."""
     linting: asyncio.Task[None] | None = None
 
 
@@ -79,6 +86,11 @@ class Server:
         """Have the editor show what was found in a document, in place of what it shows."""
         told = lsp.PublishDiagnosticsParams(uri, found, version)
         self.editor.text_document_publish_diagnostics(told)
+
+    def say(self, text: str) -> None:
+        """Have the editor tell its user why something was not done."""
+        told = lsp.ShowMessageParams(lsp.MessageType.Warning, text)
+        self.editor.window_show_message(told)
 
     async def beside(self, uri: str, ask: Callable[[Analysis], T]) -> T:
         """Ask of a document's present text, in another thread."""
@@ -107,13 +119,35 @@ class Server:
         text, version = document.source, document.version
 
         def work() -> list[lsp.Diagnostic]:
-            shapes, _ = self.projects.shapes(_path(uri))
-            if not is_document(text):
-                return []
             positions = Positions(text)
-            return [_diagnostic(each, positions) for each in lint_text(text, _name(uri), shapes)]
+            return [_diagnostic(each, positions) for each in self._found(uri, text)]
 
         self.show(uri, await asyncio.to_thread(work), version)
+
+    def _found(self, uri: str, text: str) -> list[Finding]:
+        """What is wrong with a document's text."""
+        shapes, _ = self.projects.shapes(_path(uri))
+        found = lint_text(text, _name(uri), shapes) if is_document(text) else []
+        self.opened.setdefault(uri, Opened()).found = (text, found)
+        return found
+
+    async def fixes(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        """What would mend the findings at a place."""
+        uri = params.text_document.uri
+        text = self.editor.workspace.get_text_document(uri).source
+        opened = self.opened.setdefault(uri, Opened())
+
+        def work() -> list[lsp.CodeAction]:
+            known, found = opened.found
+            positions = Positions(text)
+            mended = found if known == text else self._found(uri, text)
+            return [
+                _action(uri, each, each.fix, positions)
+                for each in mended
+                if each.fix is not None and _meet(params.range, _range(each, each.fix, positions))
+            ]
+
+        return await asyncio.to_thread(work)
 
     def forget(self, uri: str) -> None:
         """A document was closed: what was found in it is taken back."""
@@ -170,6 +204,57 @@ def made() -> LanguageServer:
 
         return await server.beside(uri, ask)
 
+    @editor.feature(
+        lsp.TEXT_DOCUMENT_CODE_ACTION, lsp.CodeActionOptions([lsp.CodeActionKind.QuickFix])
+    )
+    async def _(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        return await server.fixes(params)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_REFERENCES)
+    async def _(params: lsp.ReferenceParams) -> list[lsp.Location]:
+        uri = params.text_document.uri
+
+        def ask(analysis: Analysis) -> list[lsp.Location]:
+            positions = Positions(analysis.text)
+            named = named_at(analysis, params.position.line, positions.column(params.position))
+            found = [] if named is None else places(analysis, named)
+            return [lsp.Location(uri, _place(each, positions)) for each in found]
+
+        return await server.beside(uri, ask)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_PREPARE_RENAME)
+    async def _(params: lsp.PrepareRenameParams) -> lsp.Range | None:
+        def ask(analysis: Analysis) -> lsp.Range | None:
+            positions = Positions(analysis.text)
+            line, column = params.position.line, positions.column(params.position)
+            named = named_at(analysis, line, column)
+            for each in () if named is None else places(analysis, named):
+                if each.line == line and each.start <= column <= each.end:
+                    return _place(each, positions)
+            return None
+
+        return await server.beside(params.text_document.uri, ask)
+
+    @editor.feature(lsp.TEXT_DOCUMENT_RENAME, lsp.RenameOptions(prepare_provider=True))
+    async def _(params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
+        uri = params.text_document.uri
+
+        def ask(analysis: Analysis) -> lsp.WorkspaceEdit | None:
+            positions = Positions(analysis.text)
+            named = named_at(analysis, params.position.line, positions.column(params.position))
+            if named is None:
+                return None
+            edits = renaming(analysis, named, params.new_name)
+            return lsp.WorkspaceEdit(
+                {uri: [lsp.TextEdit(_place(each, positions), each.text) for each in edits]}
+            )
+
+        try:
+            return await server.beside(uri, ask)
+        except DefinitionError as error:
+            server.say(error.message)
+            return None
+
     @editor.feature(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
     async def _(params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:
         def ask(analysis: Analysis) -> list[lsp.DocumentSymbol]:
@@ -201,6 +286,32 @@ def _diagnostic(finding: Finding, positions: Positions) -> lsp.Diagnostic:
         source="halflap",
         tags=[lsp.DiagnosticTag.Unnecessary] if finding.code == UNUSED else None,
     )
+
+
+def _range(finding: Finding, fix: Fix, positions: Positions) -> lsp.Range:
+    """From a finding to what would be changed, whichever comes first."""
+    one = positions.of_yaml(finding.line, finding.column)
+    other = positions.part(fix.line, fix.column, fix.length)
+    return lsp.Range(min(one.start, other.start), max(one.end, other.end))
+
+
+def _meet(one: lsp.Range, other: lsp.Range) -> bool:
+    return one.start <= other.end and other.start <= one.end
+
+
+def _action(uri: str, finding: Finding, fix: Fix, positions: Positions) -> lsp.CodeAction:
+    edit = lsp.TextEdit(positions.part(fix.line, fix.column, fix.length), fix.text)
+    return lsp.CodeAction(
+        fix.title[:1].upper() + fix.title[1:],
+        lsp.CodeActionKind.QuickFix,
+        [_diagnostic(finding, positions)],
+        is_preferred=True,
+        edit=lsp.WorkspaceEdit({uri: [edit]}),
+    )
+
+
+def _place(edit: Edit, positions: Positions) -> lsp.Range:
+    return positions.range(edit.line, edit.start, edit.end)
 
 
 def _completed(analysis: Analysis, params: lsp.CompletionParams) -> lsp.CompletionList:

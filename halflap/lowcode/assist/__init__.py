@@ -8,10 +8,12 @@ from halflap.lowcode.assist.analysis import Analysis, analyse, is_document
 from halflap.lowcode.assist.completion import complete
 from halflap.lowcode.assist.offers import Offer, Offers, Told
 from halflap.lowcode.assist.pointing import Target, definition, explain
+from halflap.lowcode.assist.renaming import Edit, named_at, places, renaming
 from halflap.lowcode.assist.symbols import Symbol, symbols
 
 __all__ = [
     "Analysis",
+    "Edit",
     "Offer",
     "Offers",
     "Symbol",
@@ -22,5 +24,8 @@ __all__ = [
     "definition",
     "explain",
     "is_document",
+    "named_at",
+    "places",
+    "renaming",
     "symbols",
 ]

@@ -185,21 +185,39 @@ def definition(analysis: Analysis, line: int, column: int) -> Target | None:
     at = pointed(analysis, line, column)
     if at is None:
         return None
-    cursor = at.cursor
-    if cursor.text.startswith("=") and (cursor.part == "value" or cursor.block):
-        path = _given(analysis, at)
-    else:
-        called = value_at(analysis.source.data, cursor.path)
-        name = cursor.path[-1] if cursor.path else ""
-        if name in _CALLS and isinstance(called, str):
-            return _in_file(analysis, _CALLS[str(name)], called)
-        path = _named(analysis, name, called)
+    called = value_at(analysis.source.data, at.cursor.path)
+    name = at.cursor.path[-1] if at.cursor.path else ""
+    if not _reads(at.cursor) and name in _CALLS and isinstance(called, str):
+        return _in_file(analysis, _CALLS[str(name)], called)
+    path = given_at(analysis, line, column)
     if path is None:
         return None
     keyed = path[-1] not in ("id", "for")
     place = analysis.source.key(path) if keyed else analysis.source.place(path)
     shown = path[-1] if keyed else value_at(analysis.source.data, path)
     return Target(place, len(str(shown)))
+
+
+def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
+    """The path at which the document gives what the word at a place names; its own, where it does."""
+    at = pointed(analysis, line, column)
+    if at is None:
+        return None
+    cursor = at.cursor
+    if _reads(cursor):
+        return _given(analysis, at)
+    if cursor.part == "key":
+        path = (*cursor.path, cursor.text.strip("\"'").removesuffix(":"))
+        return path if value_at(analysis.source.data, path) is not None else None
+    name = cursor.path[-1] if cursor.path else ""
+    if name in ("id", "for", "error") and cursor.path[:1] == ("flows",):
+        return cursor.path
+    return _named(analysis, name, value_at(analysis.source.data, cursor.path))
+
+
+def _reads(cursor: Cursor) -> bool:
+    """Whether a place is in an expression."""
+    return cursor.text.startswith("=") and (cursor.part == "value" or cursor.block)
 
 
 def _given(analysis: Analysis, at: Pointed) -> Path | None:

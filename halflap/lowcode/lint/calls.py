@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.fixes import Mend, instead_of, quoted_value
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
@@ -68,8 +69,17 @@ class Calls:
         """The action or trigger of a name; what there is none of becomes a finding."""
         found, said = self.look(kind, name)
         if said is not None:
-            self._findings.add(rules.NO_SUCH, path, said, key=key)
+            mend = self.meant(kind, name)
+            self._findings.add(rules.NO_SUCH, path, said, key=key, mend=mend)
         return found
+
+    def meant(self, kind: Kind, name: str) -> Mend:
+        """Mends a name that there is not: the component's, or the other one."""
+        owner, _, short = name.partition(".")
+        component = self._shapes.component(owner)
+        if component is None:
+            return instead_of(owner, self._shapes.names())
+        return instead_of(short, component.actions if kind == "action" else component.triggers)
 
     def inputs(
         self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path, at: Path
@@ -82,7 +92,8 @@ class Calls:
             if each not in known:
                 there = suggest(each, known, "its inputs")
                 said = f"{name} has no input {each!r}; {there}"
-                self._findings.add(rules.INPUTS, (*path, each), said, key=True)
+                mend = instead_of(each, known)
+                self._findings.add(rules.INPUTS, (*path, each), said, key=True, mend=mend)
         for each in known.values():
             if each.name in given:
                 self._literal(name, each, given[each.name], (*path, each.name))
@@ -101,7 +112,9 @@ class Calls:
             input.type.adapter.validate_python(value)
         except ValidationError as error:
             text = f"{name}: the input {input.name} does not fit: {misfit(error, value)}"
-            self._findings.add(rules.UNFIT, path, text)
+            text_fits = isinstance(value, int | Decimal) and input.takes(str(value))
+            mend = quoted_value if text_fits and not isinstance(value, bool) else None
+            self._findings.add(rules.UNFIT, path, text, mend=mend)
         except (ValueError, TypeError) as error:  # a validator of the component's own
             self._findings.add(
                 rules.UNFIT, path, f"{name}: the input {input.name} does not fit: {error}"
@@ -139,7 +152,9 @@ class Calls:
         if given is not None and given not in self._connections:
             there = suggest(given, self._connections, "its connections")
             said = f"the config has no connection {given!r}; {there}"
-            self._findings.add(rules.CONNECTION, place, said)
+            self._findings.add(
+                rules.CONNECTION, place, said, mend=instead_of(given, self._connections)
+            )
             return
         if wanted is False:
             if given is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.code import Place as CodePlace
+from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.rules import Findings, suggest
@@ -32,7 +33,7 @@ def _check_use(use: Use, path: Path, calls: Calls, findings: Findings) -> None:
     name = use.name
     shape, said = calls.look("action", name)
     if said is not None:
-        findings.add_at(rules.NO_SUCH, use.line, use.column, said)
+        findings.add_at(rules.NO_SUCH, use.line, use.column, said, calls.meant("action", name))
     if shape is not None:
         calls.connection(name, shape, None, path)
     if shape is None or shape.inputs is None:
@@ -41,7 +42,7 @@ def _check_use(use: Use, path: Path, calls: Calls, findings: Findings) -> None:
     for each in use.keywords:
         if each not in inputs:
             message = f"{name} has no input {each!r}; {suggest(each, inputs, 'its inputs')}"
-            findings.add_at(rules.INPUTS, use.line, use.column, message)
+            findings.add_at(rules.INPUTS, use.line, use.column, message, instead_of(each, inputs))
     given = {*use.keywords, *inputs[: use.positional]}
     lacking = [each.name for each in shape.inputs if each.required and each.name not in given]
     if lacking and not use.spread:

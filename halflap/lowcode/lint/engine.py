@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
+from halflap.lowcode.fixes import instead_of, quoted_expression
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
@@ -19,7 +21,10 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Path, Source, Unreadable, read
-from halflap.sdk.lint import Finding, kept, looks_secret, reads_as_secret
+from halflap.sdk.lint import Finding, Fix, kept, looks_secret, reads_as_secret
+
+_VALUE = re.compile(r"(?:[:{\[,]|^\s*-)\s*=(?!=)")
+"""An expression, up to its `=`."""
 
 
 def lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
@@ -27,9 +32,29 @@ def lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
     try:
         source = read(content, file)
     except Unreadable as error:
-        place = error.place
-        return [Finding(file, place.line, place.column, rules.UNREADABLE, error.said)]
+        place, text = (
+            error.place,
+            content if isinstance(content, str) else content.decode(errors="replace"),
+        )
+        fix = _readable(text, file, place.line)
+        return [Finding(file, place.line, place.column, rules.UNREADABLE, error.said, fix=fix)]
     return lint(source, shapes)
+
+
+def _readable(text: str, file: str, line: int) -> Fix | None:
+    """Quotes on a line, or the one above, by which a text can be read."""
+    lines = text.splitlines()
+    for at in (line, line - 1):
+        for found in _VALUE.finditer(lines[at - 1]) if 0 < at <= len(lines) else ():
+            fix = quoted_expression(lines, at, found.end())
+            if fix is None:
+                continue
+            try:
+                read("\n".join(fix.applied(lines)), file)
+            except Unreadable:
+                continue
+            return fix
+    return None
 
 
 def lint(source: Source, shapes: Shapes) -> list[Finding]:
@@ -40,7 +65,7 @@ def lint(source: Source, shapes: Shapes) -> list[Finding]:
     for path, rest in splits(source):
         split.add(rest)
         said = f"YAML splits this at a comma, and makes a key of `{rest[-1]}`"
-        findings.add(rules.CUT, path, f"{said}; quote the whole expression")
+        findings.add(rules.CUT, path, f"{said}; quote the whole expression", mend=quoted_expression)
     try:
         document = document_of(source)
     except NotADocument as error:
@@ -173,7 +198,8 @@ class _Linter:
             if component is None:
                 there = suggest(field.connection, self._shapes.names())
                 said = f"there is no component {field.connection!r}; {there}"
-                findings.add(rules.NO_SUCH, place, said)
+                mend = instead_of(field.connection, self._shapes.names())
+                findings.add(rules.NO_SUCH, place, said, mend=mend)
             elif component.connection is False:
                 said = f"{field.connection} needs no connection; leave the field out"
                 findings.add(rules.CONNECTION, place, said)
@@ -189,7 +215,9 @@ class _Linter:
         for at, name in enumerate(field.depends):
             if name not in known:
                 said = f"the config has no field {name!r}; {suggest(name, known, 'it has')}"
-                self._findings.add(rules.NO_FIELD, (*path, "depends", at), said)
+                self._findings.add(
+                    rules.NO_FIELD, (*path, "depends", at), said, mend=instead_of(name, known)
+                )
         for key, given in (("source", field.source), ("of", field.of), ("to", field.to)):
             if given is None or isinstance(given, list):
                 continue
@@ -207,12 +235,16 @@ class _Linter:
             path: Path = ("tests", at)
             if test.flow not in flows:
                 said = f"there is no flow {test.flow!r}; {suggest(test.flow, flows)}"
-                self._findings.add(rules.NO_SUCH, (*path, "flow"), said)
+                self._findings.add(
+                    rules.NO_SUCH, (*path, "flow"), said, mend=instead_of(test.flow, flows)
+                )
             for name in test.config:
                 if name not in self._document.fields:
                     there = suggest(name, self._document.fields, "it has")
                     said = f"the config has no field {name!r}; {there}"
-                    self._findings.add(rules.NO_FIELD, (*path, "config", name), said, key=True)
+                    mend = instead_of(name, self._document.fields)
+                    place = (*path, "config", name)
+                    self._findings.add(rules.NO_FIELD, place, said, key=True, mend=mend)
             for name in test.stubs:
                 self._called(calls, name, (*path, "stubs", name))
             for number, each in enumerate(test.expect or ()):
@@ -228,4 +260,5 @@ class _Linter:
         else:
             there = suggest(name, self._document.flows)
             said = f"there is neither an action nor a flow {name!r}; {there}"
-            self._findings.add(rules.NO_SUCH, path, said, key=True)
+            mend = instead_of(name, self._document.flows)
+            self._findings.add(rules.NO_SUCH, path, said, key=True, mend=mend)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
+from halflap.lowcode.fixes import quoted_expression
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, Source
@@ -59,10 +60,10 @@ def _unread(error: ExpressionError, text: str, path: Path, findings: Findings) -
     rest = _after(source, path, text)
     if rest.startswith((" ", "\t")):
         said = f"YAML takes what follows ` #` for a comment, so the expression is cut; {_QUOTE}"
-        findings.add(CUT, path, said)
+        findings.add(CUT, path, said, mend=quoted_expression)
     elif rest:
         said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
-        findings.add(CUT, path, said)
+        findings.add(CUT, path, said, mend=quoted_expression)
     else:
         findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
 

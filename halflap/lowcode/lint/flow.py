@@ -8,6 +8,7 @@ from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
+from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
@@ -367,9 +368,11 @@ class Flow:
         """`call`."""
         if step.call not in self._document.flows:
             there = suggest(step.call, self._document.flows)
-            self._findings.add(
-                rules.NO_SUCH, (*path, "call"), f"there is no flow {step.call!r}; {there}"
+            said, mend = (
+                f"there is no flow {step.call!r}; {there}",
+                instead_of(step.call, self._document.flows),
             )
+            self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
         self._watch.recorded(self._reader.template(step.event, (*path, "event"), names))
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
@@ -427,7 +430,11 @@ class Flow:
     def _known_pairs(self, name: str, path: Path) -> None:
         if name not in self._document.pairs:
             there = suggest(name, self._document.pairs)
-            self._findings.add(rules.NO_SUCH, path, f"there are no pairs {name!r}; {there}")
+            said, mend = (
+                f"there are no pairs {name!r}; {there}",
+                instead_of(name, self._document.pairs),
+            )
+            self._findings.add(rules.NO_SUCH, path, said, mend=mend)
 
     def log(self, step: doc.LogStep, path: Path, names: Names) -> None:
         """`log`."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
+from halflap.lowcode.fixes import Mend, instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read, place_in, read_all
 from halflap.lowcode.lint.infer import TEXT, Inference
@@ -130,7 +131,8 @@ class Reader:
             return
         known = names.get(root)
         if known is None:
-            self._report(rules.UNKNOWN, read, offset, self._unknown(root, names))
+            mend = None if root in self._given else instead_of(root, names)
+            self._report(rules.UNKNOWN, read, offset, self._unknown(root, names), mend)
             return
         if known.path is not None:
             self.read.add(known.path)
@@ -142,7 +144,8 @@ class Reader:
             said = f"{root} has no {name!r}" if rest[0] == name else (
                 f"{'.'.join(path[: path.index(name)])} has no {name!r}"
             )  # fmt: skip
-            self._report(rules.NO_FIELD, read, offset, f"{said}; {suggest(name, has, 'it has')}")
+            said += f"; {suggest(name, has, 'it has')}"
+            self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
 
     def _unknown(self, name: str, names: Names) -> str:
         place = self._given.get(name)
@@ -154,9 +157,11 @@ class Reader:
             "another branch, or in a loop that has ended, so it is always null here"
         )
 
-    def _report(self, code: str, read: Read, offset: int, said: str) -> None:
+    def _report(
+        self, code: str, read: Read, offset: int, said: str, mend: Mend | None = None
+    ) -> None:
         line, column = place_in(self.findings.source, read.path, offset)
-        self.findings.add_at(code, line, column, said)
+        self.findings.add_at(code, line, column, said, mend)
 
 
 def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:

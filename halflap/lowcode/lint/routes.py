@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halflap.lowcode.document import Document
+from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
@@ -35,7 +36,8 @@ def check_preprocess(document: Document, name: str, calls: Calls, reader: Reader
         always = at if route.when is None else None
         if route.flow is not None and route.flow not in document.flows:
             said = f"there is no flow {route.flow!r}; {suggest(route.flow, document.flows)}"
-            reader.findings.add(rules.NO_SUCH, (*place, "flow"), said)
+            mend = instead_of(route.flow, document.flows)
+            reader.findings.add(rules.NO_SUCH, (*place, "flow"), said, mend=mend)
         _check_field(document, route.config, (*place, "config"), reader)
         for key in ("when", "event", "customer", "config", "instance", "ignore"):
             reader.template(getattr(route, key), (*place, key), names)
@@ -48,4 +50,5 @@ def _check_field(document: Document, config: dict[str, Any], path: Path, reader:
         if name.partition(".")[0] not in document.fields:
             there = suggest(name, document.fields, "it has")
             said = f"the config has no field {name!r}; {there}"
-            reader.findings.add(rules.NO_FIELD, (*path, name), said, key=True)
+            mend = instead_of(name.partition(".")[0], document.fields)
+            reader.findings.add(rules.NO_FIELD, (*path, name), said, key=True, mend=mend)

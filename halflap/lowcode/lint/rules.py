@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+from halflap.lowcode.fixes import Mend
 from halflap.lowcode.shape import SHAPE
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.lint import Finding, Rule
@@ -185,18 +186,28 @@ class Findings:
         self.found: list[Finding] = []
         self._told: set[tuple[str, int, int]] = set()
 
-    def add(self, code: str, path: Path, message: str, *, key: bool = False) -> None:
+    @cached_property
+    def lines(self) -> list[str]:
+        """The text's lines."""
+        return self.source.text.splitlines()
+
+    def add(
+        self, code: str, path: Path, message: str, *, key: bool = False, mend: Mend | None = None
+    ) -> None:
         """A finding at a value, or at its key."""
         place = self.source.key(path) if key else self.source.place(path)
-        self.add_at(code, place.line, place.column, message)
+        self.add_at(code, place.line, place.column, message, mend)
 
-    def add_at(self, code: str, line: int, column: int, message: str) -> None:
+    def add_at(
+        self, code: str, line: int, column: int, message: str, mend: Mend | None = None
+    ) -> None:
         """A finding at a place of the text; one of a rule at each place."""
         if (code, line, column) in self._told:
             return
         self._told.add((code, line, column))
+        fix = None if mend is None else mend(self.lines, line, column)
         severity = CODES[code].severity
-        self.found.append(Finding(self.source.file, line, column, code, message, severity))
+        self.found.append(Finding(self.source.file, line, column, code, message, severity, fix))
 
     @property
     def errors(self) -> bool:

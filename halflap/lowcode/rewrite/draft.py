@@ -9,7 +9,7 @@ from typing import Any, cast
 from halflap.lowcode.rewrite import model, write
 from halflap.lowcode.rewrite.brackets import COMMENT, unfolded
 from halflap.lowcode.rewrite.layout import Layout
-from halflap.lowcode.rewrite.names import renamed
+from halflap.lowcode.rewrite.names import Change, flow_renamed, renamed
 from halflap.lowcode.rewrite.text import Patch, Unwritable, shifted
 from halflap.lowcode.rewrite.tree import Entry, Node
 from halflap.lowcode.rewrite.write import Writer
@@ -85,8 +85,13 @@ class Draft:
 
     def rename(self, flow: str, old: str, new: str) -> None:
         """Rename what a flow's steps give a name, with all its uses: an `id`, a variable, an item."""
-        changes = renamed(self._here.source, flow, old, new)
+        self._rename(renamed(self._here.source, flow, old, new))
 
+    def rename_flow(self, old: str, new: str) -> None:
+        """Rename a flow, with all that names it: calls, routes, tests, and the name of its URL."""
+        self._rename(flow_renamed(self._here.source, old, new))
+
+    def _rename(self, changes: Iterable[Change]) -> None:
         def change() -> None:
             for path, value, as_key in changes:
                 if as_key:

@@ -125,3 +125,80 @@ class _Names:
                 )
             text = text[:at] + self._new + text[at + len(self._old) :]
         return text
+
+
+URLS = ("urls", "secrets")
+"""Names of the scope whose fields are flows."""
+
+
+def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
+    """What has to change for a flow to have another name: calls, routes, tests, and its URL's name."""
+    read: Any = source.data
+    data = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    flows = {name: part for part in ("flows", "preprocess") for name in data.get(part) or ()}
+    if old not in flows:
+        raise DefinitionError(f"there is no flow {old!r}", where=source.at(()))
+    place: Path = (flows[old], old)
+    if re.fullmatch(NAME, new) is None:
+        raise DefinitionError(f"{new!r} cannot be a name", where=source.at(place))
+    if new in flows:
+        raise DefinitionError(f"there is a flow {new!r} already", where=source.at(place))
+    changes: list[Change] = [(place, new, True)]
+    stack: list[tuple[Any, Path]] = [(data, ())]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, list):
+            stack += [(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))]
+        elif isinstance(value, dict):
+            for name, each in cast("dict[Any, Any]", value).items():
+                stack.append((each, (*path, name)))
+                if name == old and _keys_flows(path):
+                    changes.append(((*path, name), new, True))
+        elif value == old and _names_flow(path):
+            changes.append((path, new, False))
+        elif is_expression(value) and path[0] != "tests":
+            changed = _url_renamed(source, value, path, old, new)
+            if changed != value:
+                changes.append((path, changed, False))
+    return sorted(changes, key=lambda each: (each[2], len(each[0])))
+
+
+def _names_flow(path: Path) -> bool:
+    """Whether a value is the name of a flow."""
+    match path:
+        case ("tests", int(), "flow") | ("preprocess", _, "routes", int(), "flow"):
+            return True
+        case ("flows", _, "steps", *_, int(), "call"):
+            return True
+        case _:
+            return False
+
+
+def _keys_flows(path: Path) -> bool:
+    """Whether the keys of a mapping may name flows."""
+    match path:
+        case ("tests", int(), "stubs") | ("tests", int(), "expect", int()):
+            return True
+        case _:
+            return False
+
+
+def _url_renamed(source: Source, text: str, path: Path, old: str, new: str) -> str:
+    try:
+        names = parsed(text, source).names()
+    except ExpressionError as error:
+        raise DefinitionError(error.message, where=source.at(path)) from error
+    before = len(text) - len(text[1:].lstrip("\n"))
+    for each in sorted(names, key=lambda each: each.offset, reverse=True):
+        if len(each.path) < 2 or each.path[0] not in URLS or each.path[1] != old:
+            continue
+        at = before + each.offset
+        found = re.match(rf"\$?{each.path[0]}\s*\.\s*(`?){re.escape(old)}\b\1", text[at:])
+        if found is None:
+            raise DefinitionError(
+                f"the flow is read here in a way that cannot be renamed; write {each}",
+                where=source.at(path),
+            )
+        end = at + found.end() - len(found[1])
+        text = text[: end - len(old)] + new + text[end:]
+    return text

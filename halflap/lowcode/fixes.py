@@ -1,0 +1,95 @@
+"""What would mend a finding, where it is a matter of one word or of quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.expressions import Expression
+from halflap.sdk.lint import Fix
+
+_TOKEN = re.compile(r"[^\s,\[\]{}]+")
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+Mend = Callable[[Sequence[str], int, int], Fix | None]
+"""Finds what would mend a finding, by the text's lines and its place."""
+
+
+def instead_of(wrong: str, known: Iterable[str]) -> Mend:
+    """Write the closest known name for one that there is not, at its place or behind it."""
+    meant = next(iter(get_close_matches(wrong, list(known), 1)), None)
+
+    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        text = lines[line - 1] if line <= len(lines) else ""
+        at = text.find(wrong, column - 1)
+        if meant is None or at < 0:
+            return None
+        return Fix(f"write {meant}", line, at + 1, len(wrong), meant)
+
+    return mend
+
+
+def quoted_value(lines: Sequence[str], line: int, column: int) -> Fix | None:
+    """Quote a plain value, such as a number that is given for a text."""
+    text = lines[line - 1] if line <= len(lines) else ""
+    found = _TOKEN.match(text, column - 1)
+    if found is None or '"' in found[0] or "\\" in found[0]:
+        return None
+    return Fix("quote it", line, column, len(found[0]), f'"{found[0]}"')
+
+
+def quoted_expression(lines: Sequence[str], line: int, column: int) -> Fix | None:
+    """Quote an expression that YAML has cut: up to where its line, or the brackets round it, end."""
+    text = lines[line - 1] if line <= len(lines) else ""
+    inside = _depth(text[: column - 1]) > 0
+    end = _end(text, column - 1) if inside else len(text)
+    expression = text[column - 1 : end].rstrip()
+    if not expression.startswith("="):
+        return None
+    try:
+        Expression.parse(expression[1:])
+    except ExpressionError:
+        return None
+    return Fix("quote the whole expression", line, column, len(expression), _quoted(expression))
+
+
+def _quoted(text: str) -> str:
+    if '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at the end of a text."""
+    depth, quote = 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        else:
+            depth += (char in "[{") - (char in "]}")
+    return depth
+
+
+def _end(text: str, start: int) -> int:
+    """Where an expression within YAML's brackets ends: at a comma or a bracket that is not its own."""
+    depth, quote = 0, ""
+    for at in range(start, len(text)):
+        char = text[at]
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in _OPENING:
+            depth += 1
+        elif char in _CLOSING:
+            if depth == 0:
+                return at
+            depth -= 1
+        elif char == "," and depth == 0:
+            return at
+    return len(text)
