@@ -17,7 +17,9 @@ _OPENING = re.compile(r"[rR]?('''|\"\"\"|'|\")")
 
 def cleaned(text: str) -> str:
     """The text without empty lines around it, and without the indent that all its lines share."""
-    lines = text.strip("\n").split("\n")
+    lines = text.split("\n")
+    ahead, behind = _ahead(lines), _ahead(lines[::-1])
+    lines = lines[ahead : len(lines) - behind]
     margin = _margin(lines)
     return "\n".join(each[margin:] for each in lines)
 
@@ -28,7 +30,7 @@ def place_of(text: str, frame: FrameType) -> Place:
     What is not written out there, line by line, has places of its own.
     """
     lines = text.split("\n")
-    ahead, margin = next((at for at, each in enumerate(lines) if each), 0), _margin(lines)
+    ahead, margin = _ahead(lines), _margin(lines)
     if any(text is each for each in frame.f_code.co_consts):
         found = _literal(text, frame.f_code.co_filename, frame.f_lineno)
         if found is not None:
@@ -70,6 +72,11 @@ def _begins(file: str, node: ast.Constant) -> int:
     rest = linecache.getline(file, node.lineno)[len(before) :]
     opening = _OPENING.match(rest)
     return len(before) + (opening.end() if opening else 0)
+
+
+def _ahead(lines: list[str]) -> int:
+    """How many lines come before one that holds something."""
+    return next((at for at, each in enumerate(lines) if each.strip()), 0)
 
 
 def _margin(lines: list[str]) -> int:

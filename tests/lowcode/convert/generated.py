@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from halflap.sdk import codec
+from tests.lowcode.convert.codes import Codes
 
 CONFIG = {
     "Connect": {"acme": {"connection": "acme"}, "second": {"connection": "acme"}},
@@ -16,6 +17,10 @@ CONFIG = {
         "rate": {"type": "decimal", "default": Decimal("12.50")},
         "note": {"required": False},
     },
+}
+CODED: dict[str, Any] = {
+    **CONFIG,
+    "Connect": {"acme": {"connection": "acme"}, "second": {"connection": "http"}},
 }
 UNTYPED = ["event.n", "event.s", "event.deep.a", "event.list", "event.list.id", "event.none"]
 TYPED = ["event.seats", "event.price", "event.stage", "event.external_id", "event.none"]
@@ -29,8 +34,10 @@ VALUES = [None, True, False, *TEXTS, *NUMBERS]
 class Documents:
     """Makes a document; `names` are those in scope, `loops` and `apart` where it stands."""
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, *, coded: bool = False) -> None:
         self.chance = chance
+        self.coded = coded
+        """Whether most steps are code, and the config has one connection of an app, as that asks for."""
         self.ids = 0
         self.typed = chance.random() < 0.5
         self.names: list[str] = []
@@ -51,7 +58,7 @@ class Documents:
         other = {"trigger": "webhook.request", "steps": called}
         return {
             "name": "made",
-            "config": CONFIG,
+            "config": CODED if self.coded else CONFIG,
             "pairs": {"accounts": {"sides": {"acme": "account", "second": "contact"}}},
             "flows": {"main": main, "other": other},
         }
@@ -176,6 +183,7 @@ class Documents:
             self.state,
             self.state,
         ]
+        simple += [self.code] * 30 if self.coded else []
         simple += [self.throw] if self.chance.random() < 0.4 else []
         if not self.apart:
             simple += [self.stop] if self.chance.random() < 0.4 else []
@@ -216,7 +224,7 @@ class Documents:
                 made = {"action": "acme.log_activity", "with": given}
             case _:
                 made = {"action": "acme.list_stock"}
-        made["connection"] = chance.choice(["acme", "second"])
+        made["connection"] = chance.choice(["acme"] if self.coded else ["acme", "second"])
         if chance.random() < 0.2:
             made["on_failure"] = "ignore"
         if chance.random() < 0.1:
@@ -263,7 +271,8 @@ class Documents:
         if self.names and chance.random() < 0.3:
             items = chance.choice(self.names)
         made: dict[str, Any] = {"for": item, "in": f"={items}"}
-        outer, apart = list(self.names), chance.random() < 0.3
+        outer = list(self.names)
+        apart = chance.random() < 0.3 and not self.coded  # whose code is done first, time decides
         self.items.append(item)
         self.loops, self.apart = self.loops + 1, self.apart + apart
         if chance.random() < 0.3:
@@ -291,6 +300,16 @@ class Documents:
         if name not in self.names:
             self.names.append(name)
         return made
+
+    def code(self, _: int) -> dict[str, Any]:
+        given = {
+            self.chance.choice(["a", "x1", "x2", "order", "len"]): self.template(1)
+            for _ in range(self.chance.randrange(3))
+        }
+        made: dict[str, Any] = {"code": Codes(self.chance, list(given)).text(), "with": given}
+        if self.chance.random() < 0.15:
+            made["on_failure"] = "ignore"
+        return self.named(made)
 
     def log(self, _: int) -> dict[str, Any]:
         made: dict[str, Any] = {"log": self.words()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from random import Random
@@ -13,13 +15,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from halflap import UpstreamError
+from halflap.lowcode.convert.to_python import code
 from halflap.lowcode.convert.to_python.scope import Frame
 from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.convert.to_python.writer import Writer
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
 from tests.lowcode.convert.generated import Documents, events, written
-from tests.lowcode.convert.twins import imported, opened, python_of, seen
+from tests.lowcode.convert.twins import ID, alike, imported, opened, python_of, seen, steps_in
 from tests.lowcode.documents import acme
 
 Of = Callable[..., Any]
@@ -56,7 +59,7 @@ def answer(seed: int, make: Callable[[Of], Any]) -> Callable[..., Any]:
     """A stub that answers by chance, and the same to the same inputs."""
 
     def stub(**inputs: Any) -> Any:
-        chance = Random(f"{seed} {sorted(inputs.items())}")
+        chance = Random(ID.sub("exe", f"{seed} {sorted(inputs.items())}"))
         if chance.random() < 0.1:
             raise UpstreamError("refused", status=chance.choice([404, 422]))
         return make(lambda *choices: chance.choice(choices))
@@ -81,9 +84,9 @@ async def ran(integration: Integration[Any], event: Any, seed: int) -> dict[str,
     return seen(result)
 
 
-def compare(chance: Random) -> None:
+def compare(chance: Random, *, coded: bool = False) -> None:
     """Make a document, and run it beside its Python for some events."""
-    made = Documents(chance)
+    made = Documents(chance, coded=coded)
     typed = made.typed
     text = written(made.document())
     integration = opened(text).integration
@@ -94,13 +97,15 @@ def compare(chance: Random) -> None:
             event, seed = events(chance, typed), chance.randrange(10**6)
             one = runner.run(ran(integration, event, seed))
             other = runner.run(ran(twin, event, seed))
+            if functions := steps_in(python):
+                one, other = alike(one, functions), alike(other, functions)
             if one != other:
                 keys = [each for each in one if one[each] != other[each]]
                 told = "\n".join(f"{each}:\n  {one[each]}\n  {other[each]}" for each in keys)
                 pytest.fail(f"{told}\n{event!r}\n{text}\n{python}")
 
 
-def hunt(examples: int) -> None:
+def hunt(examples: int, *, coded: bool = False) -> None:
     """Compare as many documents as are asked for."""
 
     @settings(
@@ -112,7 +117,7 @@ def hunt(examples: int) -> None:
     )
     @given(st.integers(0, 2**64))
     def check(seed: int) -> None:
-        compare(Random(seed))
+        compare(Random(seed), coded=coded)
 
     check()
 
@@ -124,6 +129,15 @@ def test_a_document_and_its_python_do_the_same() -> None:
 @pytest.mark.soak
 def test_many_documents_and_their_python_do_the_same() -> None:
     hunt(MANY * 5)
+
+
+def test_a_document_of_code_and_its_python_do_the_same() -> None:
+    hunt(25, coded=True)
+
+
+@pytest.mark.soak
+def test_many_documents_of_code_and_their_python_do_the_same() -> None:
+    hunt(MANY, coded=True)
 
 
 def null_for_left_out(patch: pytest.MonkeyPatch) -> None:
@@ -155,6 +169,20 @@ def misfits_unfitted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Speaker, "given", lambda self, *args: (fits(self, *args)[0], True))
 
 
+def code_unlike_python(patch: pytest.MonkeyPatch) -> None:
+    """All code that calls nothing and prints nothing is a function."""
+
+    def is_plain(body: list[ast.stmt], *_: object) -> bool:
+        return not {"await", "print"} & set(re.findall(r"\w+", ast.unparse(ast.Module(body, []))))
+
+    patch.setattr(code, "is_plain", is_plain)
+
+
+def failures_unseen(patch: pytest.MonkeyPatch) -> None:
+    """Code is a function where the flow looks at its failure, too."""
+    patch.setattr(code, "_is_watched", lambda *_: False)
+
+
 FAULTS = {
     null_for_left_out: 5,
     kept_from_the_item_before: 369,
@@ -162,13 +190,16 @@ FAULTS = {
     misfits_unfitted: 1,
 }
 """Faults, each with a document that shows it; where the generator changes, look for others."""
+CODED = {code_unlike_python: 109, failures_unseen: 81}
+"""The same, for documents of code."""
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("fault", FAULTS | CODED, ids=lambda each: each.__name__)
 def test_a_fault_in_the_converter_is_found(
     fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare(Random(FAULTS[fault]))
+    seed, coded = (FAULTS | CODED)[fault], fault in CODED
+    compare(Random(seed), coded=coded)
     fault(monkeypatch)
     with pytest.raises(pytest.fail.Exception):
-        compare(Random(FAULTS[fault]))
+        compare(Random(seed), coded=coded)

@@ -14,6 +14,7 @@ import pytest
 
 from halflap.lowcode.convert import NotConvertible
 from halflap.testing import Run, document
+from tests.lowcode.convert.test_code import SANDBOXED
 from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
 from tests.lowcode.documents import EXAMPLES, HEAD
 
@@ -45,7 +46,9 @@ def test_the_page_shows_what_its_document_becomes() -> None:
 
 
 def test_it_is_formatted_and_clean(tmp_path: Path) -> None:
-    for name, text in (DOCUMENTS | {"remarked": REMARKED, "coded": CODED}).items():
+    for name, text in (
+        DOCUMENTS | {"remarked": REMARKED, "coded": CODED, "sandboxed": SANDBOXED}
+    ).items():
         module = name.partition(".")[0].replace("-", "_")
         (tmp_path / f"{module}.py").write_text(python_of(text), "utf-8")
     config = ["--config", str(EXAMPLES.parent / "pyproject.toml"), "--no-cache"]
@@ -197,9 +200,6 @@ async def test_a_code_step_is_a_function_that_is_a_step(run: Run, order: Any) ->
     ("steps", "said"),
     [
         ("- log: =$string($)", "12:14: this expression reads everything"),
-        ("- {code: 'print(1)'}", "12:16: `print` writes to the execution's log"),
-        ("- {code: 'return await acme.list_stock()'}", "12:16: this code calls actions"),
-        ("""- {code: "x = \'\'\'a\\n b\'\'\'\\nreturn x"}""", "12:16: a text in this code"),
     ],
 )
 def test_what_has_no_python_is_refused_at_its_place(steps: str, said: str) -> None:

@@ -1,17 +1,19 @@
-"""Writes a code step as a function: a step of its own, which is given its inputs by name."""
+"""Writes a code step: as a function where that does the same, else by its text, for the sandbox."""
 
 from __future__ import annotations
 
 import ast
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.code import Code, components_of
+from halflap.lowcode.code.literal import cleaned
 from halflap.lowcode.convert.to_python.kind import JSON
-from halflap.lowcode.convert.to_python.layout import Piece, call_with, joined, lines, text
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, lines, text
+from halflap.lowcode.convert.to_python.plain import is_plain
 from halflap.lowcode.convert.to_python.writer import Block
 from halflap.lowcode.source import Path
 
@@ -24,35 +26,24 @@ TITLE = "Code"
 
 def written_code(writer: FlowWriter, step: doc.CodeStep, path: Path, indent: int) -> Block:
     """`code`."""
-    _check(writer, step, path)
+    exact = writer.uses("code")
     name = _name(writer, step, path)
-    writer.functions.append(_function(writer, step, name, path))
-    named = [(each, writer.plain(v, (*path, "with", each))) for each, v in step.inputs.items()]
+    made = None if _is_watched(writer, step, path) else _function(writer, step, name)
+    writer.functions.append(made or _sandboxed(writer, step, name, exact, path))
+    given = writer.stored if made else writer.plain  # what is sandboxed makes its own numbers
+    named = [(each, given(v, (*path, "with", each))) for each, v in step.inputs.items()]
+    args: list[Piece] = [] if made else ["ctx"]
+    if any(not each.isidentifier() or iskeyword(each) for each in step.inputs):
+        items = tuple(joined(f"{text(each)}: ", piece) for each, piece in named)
+        args, named = [*args, joined("**", Group("{", items, "}", "display"))], []
     ignored = (step.title or TITLE) if step.on_failure == "ignore" else None
-    called = joined("await ", call_with(name, [], named))
-    return writer.attempted(called, JSON, step.id, ignored, indent)
-
-
-def _check(writer: FlowWriter, step: doc.CodeStep, path: Path) -> None:
-    where = writer.module.source.at((*path, "code"))
-    read = Code.parse(step.code, step.inputs.keys(), components_of(step.code, step.inputs))
-    if read.uses:
-        raise NotConvertible(
-            "this code calls actions, whose failures are a RuntimeError in it and a StepFailed in "
-            "Python; call them in steps of their own, and give the code their results",
-            where=where,
-        )
-    tree = ast.parse(textwrap.dedent(step.code))
-    named = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
-    if "print" in named - step.inputs.keys():
-        raise NotConvertible(
-            "`print` writes to the execution's log here, and not in Python; write a `log` step",
-            where=where,
-        )
+    return writer.attempted(
+        joined("await ", call_with(name, args, named)), JSON, step.id, ignored, indent
+    )
 
 
 def _name(writer: FlowWriter, step: doc.CodeStep, path: Path) -> str:
-    """What the function is called: by the step's title, else by its id."""
+    """What it is called in the module: by the step's title, else by its id."""
     module = writer.module
     found = module.function_names.get(path)
     if found is None:
@@ -63,25 +54,73 @@ def _name(writer: FlowWriter, step: doc.CodeStep, path: Path) -> str:
     return found
 
 
-def _function(writer: FlowWriter, step: doc.CodeStep, name: str, path: Path) -> str:
+def _is_watched(writer: FlowWriter, step: doc.CodeStep, path: Path) -> bool:
+    """Whether the flow has a look at how the step fails, which a function says in other words."""
+    if step.on_failure == "ignore":
+        return True
+    found: Any = writer.module.source.data
+    for key in path:
+        if key == "try" or (key == "do" and found.get("on_failure") == "continue"):
+            return True
+        found = found[key]
+    return False
+
+
+def _function(writer: FlowWriter, step: doc.CodeStep, name: str) -> str | None:
+    """The code as a function under `@step`; None where that would not be the same."""
+    body = cleaned(step.code)
+    if not is_plain(ast.parse(body).body, step.inputs, writer.module.flows):
+        return None
     title: Piece = joined("title=", text(step.title or TITLE))
-    retry = call_with(writer.uses("Retry"), ["3"], [])
-    made = lines(
-        call_with(f"@{writer.uses('step')}", [title], [("pure", "True"), ("retry", retry)])
-    )
+    made = lines(call_with(f"@{writer.uses('step')}", [title], [("pure", "True")]))
     json = writer.uses("Json")
     given = ", ".join(f"{each}: {json}" for each in step.inputs)
     made.append(f"def {name}({given}) -> {json}:")
-    code = textwrap.dedent(step.code).strip("\n")
-    made.append(textwrap.indent(code, "    "))
+    made.append(textwrap.indent(body, "    "))
     function = ast.parse("\n".join(made)).body[0]
     assert isinstance(function, ast.FunctionDef)
-    if ast.dump(ast.Module(function.body, [])) != ast.dump(ast.parse(code)):
-        raise NotConvertible(
-            "a text in this code goes over several lines, which would be indented in Python; write it "
-            "in one line, with \\n",
-            where=writer.module.source.at((*path, "code")),
-        )
+    if ast.dump(ast.Module(function.body, [])) != ast.dump(ast.parse(body)):
+        return None  # a text over several lines would be indented, too
     if not isinstance(function.body[-1], ast.Return | ast.Raise):
         made.append("    return None")
     return "\n".join(made)
+
+
+def _sandboxed(writer: FlowWriter, step: doc.CodeStep, name: str, exact: str, path: Path) -> str:
+    """The code by its text."""
+    module = writer.module
+    named: list[tuple[str, Piece]] = []
+    if step.title is not None:
+        named.append(("title", text(step.title)))
+    if step.inputs:
+        named.append(("inputs", Group("[", tuple(map(text, step.inputs)), "]", "display")))
+    read = Code.parse(step.code, step.inputs.keys(), components_of(step.code, step.inputs))
+    called = dict.fromkeys(each.name for each in read.uses)
+    if called:
+        place = (*path, "code")
+        members = (module.member(module.components.action(each), place) for each in called)
+        named.append(("actions", Group("[", tuple(members), "]", "display")))
+    body = cleaned(step.code)
+    if "\n" not in body:
+        return "\n".join(lines(joined(f"{name} = ", call_with(exact, [text(body)], named))))
+    shown = literal(body)
+    options = (line for key, each in named for line in lines(joined(f"{key}=", each), 4, ","))
+    return "\n".join([f"{name} = {exact}(", *shown[:-1], f"{shown[-1]},", *options, ")"])
+
+
+def literal(body: str) -> list[str]:
+    """A text over several lines as it stands in a call, indented with it: `cleaned` takes that away."""
+    quote = "'''" if '"""' in body else '"""'
+    odd = any(not each.isprintable() and each != "\n" for each in body)
+    raw = (
+        "\\" in body and not odd and quote not in body and not re.search(r" $", body, re.MULTILINE)
+    )
+    shown = body
+    if not raw:
+        shown = shown.replace("\\", "\\\\").replace(quote, f"\\{quote[0]}" * 3)
+        shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in shown)
+        shown = re.sub(r" $", r"\\x20", shown, flags=re.MULTILINE)
+    made = [f"    {each}" if each else "" for each in shown.split("\n")]
+    made = [f"    {'r' if raw else ''}{quote}", *made, f"    {quote}"]
+    assert cleaned(ast.literal_eval("\n".join(made).strip())) == body
+    return made
