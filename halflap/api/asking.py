@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from halflap.api.door import ACCESS, SCOPE
 from halflap.api.operations import Operations
+from halflap.api.problem import documented
 from halflap.sdk import codec
 
 LARGEST_NUMBER = 2**63 - 1
@@ -86,6 +87,23 @@ def admitted(request: Request) -> None:
         raise HTTPException(403, "This is for the team's token; yours acts for one customer.")
     if request.scope[ACCESS] == "read" and request.method not in ("GET", "HEAD"):
         raise HTTPException(403, "This token may only look; what changes something needs another.")
+
+
+def router_of(prefix: str, tag: str, *problems: int) -> APIRouter:
+    """The router of a noun; `problems` are the statuses that its routes may answer with.
+
+    It has all that its routes share, so that an app takes them as they are. What an app adds as it
+    includes a router has every route made anew, on the first request.
+    """
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=ExactRoute,
+        responses=documented(*problems),
+        dependencies=[Depends(admitted)],
+        # A client that does not say what its body is means JSON; there are no cookies to steal.
+        strict_content_type=False,
+    )
 
 
 def operations_of(request: Request) -> Operations:

@@ -6,19 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
-
-from halflap.api.asking import ExactRoute, for_customers
-from halflap.api.problem import documented
+from halflap.api.asking import for_customers, router_of
 from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
 from halflap.sdk.action import Action
 from halflap.sdk.trigger import Trigger
 
-router = APIRouter(
-    prefix="/api/components", tags=["components"], route_class=ExactRoute, responses=documented()
-)
+router = router_of("/api/components", "components")
 
 
 @router.get("")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
-from halflap.api.asking import ExactRoute, Ops, Whose, exact, for_customers
+from halflap.api.asking import Ops, Whose, exact, for_customers, router_of
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
-from halflap.api.problem import documented
 from halflap.api.view import (
     AuthorizationDraft,
     AuthorizationView,
@@ -24,12 +23,7 @@ from halflap.api.view import (
 )
 from halflap.model import ConnectionLimits, StoredConnection
 
-router = APIRouter(
-    prefix="/api/connections",
-    tags=["connections"],
-    route_class=ExactRoute,
-    responses=documented(404, 409, 502),
-)
+router = router_of("/api/connections", "connections", 404, 409, 502)
 
 
 @router.get("", response_model=list[ConnectionView])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from halflap.api.asking import ExactRoute, Ops, Wait, for_customers
+from halflap.api.asking import Ops, Wait, for_customers, router_of
 from halflap.api.operations import Operations
-from halflap.api.problem import documented
 from halflap.api.view import (
     CustomerDetail,
     CustomerDraft,
@@ -25,9 +24,7 @@ from halflap.model import Customer, CustomerLimits, Paused, Retention
 
 MOST_COUNTED = 1_000_000
 
-router = APIRouter(
-    prefix="/api/customers", tags=["customers"], route_class=ExactRoute, responses=documented(404)
-)
+router = router_of("/api/customers", "customers", 404)
 
 
 @router.get("")

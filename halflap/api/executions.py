@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, cast, get_args
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import Body, Header, Query, Response
 
-from halflap.api.asking import LARGEST_NUMBER, ExactRoute, Ops, Whose, exact, for_customers
+from halflap.api.asking import LARGEST_NUMBER, Ops, Whose, exact, for_customers, router_of
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import Again
 from halflap.api.part import streamed
 from halflap.api.payload import shown
-from halflap.api.problem import documented
 from halflap.api.recorded import (
     Cancellation,
     ExecutionPage,
@@ -41,9 +40,7 @@ from halflap.store.protocol import Filter
 
 STATES = get_args(ExecutionState)
 
-router = APIRouter(
-    prefix="/api", tags=["executions"], route_class=ExactRoute, responses=documented(404, 409)
-)
+router = router_of("/api", "executions", 404, 409)
 
 
 @router.get("/executions", response_model=ExecutionPage)

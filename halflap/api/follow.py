@@ -7,19 +7,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from halflap.api.asking import Ops, Whose, for_customers
+from halflap.api.asking import Ops, Whose, for_customers, router_of
 from halflap.api.door import ADMITTED
 from halflap.api.executions import whose
 from halflap.api.operations.following import Following, Pause, Which
 from halflap.api.operations.needs import Change
-from halflap.api.problem import documented
 from halflap.api.recorded import ChangeView
 from halflap.api.view import rfc3339
 from halflap.sdk import codec
 
-router = APIRouter(prefix="/api", tags=["executions"], responses=documented(404, 409))
+router = router_of("/api", "executions", 404, 409)
 stream = {
     200: {
         "description": "Server-Sent Events; each `data` is a ChangeView.",

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import ExactRoute, Ops, Wait, Whose, exact, for_customers
+from halflap.api.asking import Ops, Wait, Whose, exact, for_customers, router_of
 from halflap.api.operations import Operations, finding
-from halflap.api.problem import documented
 from halflap.api.view import (
     InstanceDraft,
     InstanceSummary,
@@ -29,9 +28,7 @@ from halflap.api.view import (
 from halflap.errors import ConfigError
 from halflap.model import Instance, Retention
 
-router = APIRouter(
-    prefix="/api", tags=["instances"], route_class=ExactRoute, responses=documented(404, 409)
-)
+router = router_of("/api", "instances", 404, 409)
 
 
 @router.get("/instances")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import create_model
 
-from halflap.api.asking import ExactRoute, Ops, Wait, body_of, exact
+from halflap.api.asking import Ops, Wait, body_of, exact, router_of
 from halflap.api.components import schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
@@ -35,9 +35,7 @@ from halflap.sdk.integration import Flow, Integration
 DEFAULT = "default"
 LARGEST_BUNDLE = 13 * 1024 * 1024
 
-router = APIRouter(
-    prefix="/api", tags=["integrations"], route_class=ExactRoute, responses=documented(404)
-)
+router = router_of("/api", "integrations", 404)
 bundle_body = {
     "requestBody": {
         "required": True,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
-from halflap.api.asking import ExactRoute, Ops, body_of
+from halflap.api.asking import Ops, body_of, router_of
 from halflap.api.problem import documented
 from halflap.api.view import FindingView
 from halflap.lowcode.lint import RULES
@@ -18,9 +18,7 @@ LARGEST = 2 * MOST_BYTES
 
 INSTEAD = {each.code: each.instead for each in RULES}
 
-router = APIRouter(
-    prefix="/api", tags=["integrations"], route_class=ExactRoute, responses=documented()
-)
+router = router_of("/api", "integrations")
 document_body = {
     "requestBody": {
         "required": True,

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
-from halflap.api.asking import ExactRoute, Ops, Whose
-from halflap.api.problem import documented
+from halflap.api.asking import Ops, Whose, router_of
 from halflap.api.view import PauseDraft, PauseView, Resumption, pause_view
 
-router = APIRouter(
-    prefix="/api", tags=["pauses"], route_class=ExactRoute, responses=documented(404, 409)
-)
+router = router_of("/api", "pauses", 404, 409)
 
 
 @router.get("/pauses")

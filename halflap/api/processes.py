@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
-from halflap.api.asking import ExactRoute, Ops
-from halflap.api.problem import documented
+from halflap.api.asking import Ops, router_of
 from halflap.api.view import ProcessView, rfc3339
 from halflap.model import Process
 
-router = APIRouter(
-    prefix="/api/processes", tags=["health"], route_class=ExactRoute, responses=documented()
-)
+router = router_of("/api/processes", "health")
 
 
 @router.get("")

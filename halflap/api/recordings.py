@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import ExactRoute, Ops, Whose, exact
+from halflap.api.asking import Ops, Whose, exact, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
-from halflap.api.problem import documented
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
 from halflap.errors import BlobLost, NotFound, Removed
@@ -25,9 +24,7 @@ from halflap.model import Execution, Record
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
-router = APIRouter(
-    prefix="/api", tags=["recordings"], route_class=ExactRoute, responses=documented(404, 409)
-)
+router = router_of("/api", "recordings", 404, 409)
 
 UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
 """Failures that say nothing of what a flow does with an event."""

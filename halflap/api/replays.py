@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
-from halflap.api.asking import ExactRoute, Ops, exact
+from halflap.api.asking import Ops, exact, router_of
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import Plan
-from halflap.api.problem import documented
 from halflap.api.recorded import ExecutionSummary, moment, summaries
 from halflap.api.view import Input, JsonObject, Text, Time, View, maybe, rfc3339
 from halflap.model import Bulk, BulkState, BulkVerb
 from halflap.store.protocol import Filter
 
-router = APIRouter(
-    prefix="/api/replays", tags=["replays"], route_class=ExactRoute, responses=documented(404, 409)
-)
+router = router_of("/api/replays", "replays", 404, 409)
 
 
 class Where(Input):

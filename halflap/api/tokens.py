@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
-from halflap.api.asking import ExactRoute, Ops
+from halflap.api.asking import Ops, router_of
 from halflap.api.operations import finding
-from halflap.api.problem import documented
 from halflap.api.view import Input, Name, Text, Time, View, rfc3339
 from halflap.model import Access, Token
 
 LONGEST_SECONDS = 366 * 86_400
 MICROS = 1_000_000
 
-router = APIRouter(
-    prefix="/api/tokens", tags=["tokens"], route_class=ExactRoute, responses=documented(404)
-)
+router = router_of("/api/tokens", "tokens", 404)
 
 
 class TokenDraft(Input):
