@@ -148,6 +148,7 @@ def _tuned() -> Generator[None]:
     the interpreter for microseconds at a time, and by default may wait 5 ms for each of them.
     """
     threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    frozen = gc.get_freeze_count() > 0
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     sys.setswitchinterval(0.002)
@@ -156,7 +157,8 @@ def _tuned() -> Generator[None]:
     finally:
         sys.setswitchinterval(interval)
         gc.set_threshold(*threshold)
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def _why(error: OSError) -> str:
