@@ -214,6 +214,38 @@ def test_fields_of_what_is_known_are_offered_after_a_dot(page: Page) -> None:
     assert typed(page, "      - log: =urls.") == ["main"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=stock[0].«",
+        "'=stock[quantity > 1].«'",
+        "'=stock[«]'",
+        "'=(stock).«'",
+        '"=$map(stock, function($v) { $v.«',
+        "'=stock ~> $map(function($v) { $v.it« })'",
+        "'=$filter(stock, function($s) { $s.quantity > 1 }).«'",
+        "'=$sort(stock, function($a, $b) { $a.quantity > $b.« })'",
+        "'=($x := stock[0]; $x.«'",
+        "'=stock.{\"a\": it«'",
+        "'=stock.(qu«'",
+        "'=event.x ? stock[0].« : 1'",
+        "'=$sum(stock.«'",
+    ],
+)
+def test_fields_are_offered_of_what_an_expression_gives_before_the_cursor(
+    page: Page, text: str
+) -> None:
+    step = "      - {id: stock, action: acme.list_stock}\n"
+    assert {"item", "quantity"} <= {*typed(page, f"{step}      - log: {text}")}
+
+
+def test_names_of_the_expression_and_variables_are_offered(page: Page) -> None:
+    step = "      - {id: stock, action: acme.list_stock}\n"
+    offered = typed(page, f'{step}      - log: "=$map(stock, function($line) {{ $«')
+    assert {"$line", "$round"} <= {*offered}
+    assert typed(page, "      - set: {total: 1}\n      - set: {«") == ["total"]
+
+
 def test_flows_are_offered_to_be_called(page: Page) -> None:
     assert typed(page, "      - call: ") == ["main"]
 
@@ -256,6 +288,18 @@ def test_a_word_is_explained(page: Page) -> None:
     assert help_at(page, "id: us").startswith("`user`: an object with user_id")
     assert "external_id" in help_at(page, "acme.create_acc")
     assert "The Main One" in help_at(page, "call: ma")
+
+
+def test_what_an_expression_gives_is_explained(page: Page) -> None:
+    page.change(
+        f"{HEAD}      - {{id: stock, action: acme.list_stock}}\n"
+        + '      - log: "=$map(stock, function($line) { $line.quantity })"\n'
+        + "      - log: '=(stock)[0].item'\n"
+    )
+
+    assert help_at(page, "$line.quan") == "`quantity`: a whole number"
+    assert help_at(page, "{ $li").startswith("`$line`: an object with item, quantity")
+    assert help_at(page, "[0].it") == "`item`: a text"
 
 
 def test_an_id_a_flow_and_a_field_are_found_where_they_are_given(page: Page) -> None:

@@ -93,6 +93,11 @@ class _Completion:
             yield from (Offer(each, "flow", "a flow", text=f"{each}:") for each in self._flows())
         elif name == "config" and path[:1] == ("tests",):
             yield from _keys(self._fields(), "a field of the config")
+        elif name == "set":
+            for each, known in self._analysis.names_at(path).items():
+                if known.variable:
+                    said = words(known.schema)
+                    yield Offer(each, "name", said, "A variable, set anew.", f"{each}: ", 0)
         elif name == "sides":
             yield from _keys(self._connections(), "a connection of the config")
 

@@ -10,6 +10,7 @@ from functools import cache
 from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.cursor import Cursor
 from halflap.lowcode.assist.offers import Offer
+from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.value import Native
 from halflap.lowcode.lint.reader import Names
@@ -17,7 +18,7 @@ from halflap.lowcode.lint.scope import Schema, fields_of, within
 from halflap.lowcode.lint.words import words
 
 _STEP = r"(?:[A-Za-z_]\w*|`[^`]*`)(?:\[[^\[\]]*\])*"
-_TAIL = re.compile(rf"(?:^|[^\w.`\])])((?:{_STEP}\.)*)(\$?\w*)$")
+_TAIL = re.compile(rf"((?:(?<![\w.`\])}}]){_STEP}\.(?:{_STEP}\.)*)?)(\$?\w*)$")
 _PATH = re.compile(rf"((?:{_STEP}\.)*{_STEP})\[[^\[\]]*$")
 _FILTER = re.compile(r"\[[^\[\]]*\]")
 
@@ -44,10 +45,15 @@ def expression_offers(analysis: Analysis, cursor: Cursor) -> tuple[list[Offer], 
         return [], 0
     path, typed = found[1], found[2]
     names = analysis.names_at(cursor.path)
-    if path:
-        schema = schema_of(path_of(path), names)
-        return list(_fields(schema)), len(typed)
-    offers = [*_filtered(text[: len(text) - len(typed)], names), *_names(names)]
+    probe = probed(text, names)
+    inside = None if probe is None else probe.inside
+    before = text[: len(text) - len(typed)]
+    if before.rstrip().endswith("."):
+        known = inside or schema_of(path_of(path), names)
+        return list(_fields(known)), len(typed)
+    here = _fields(inside) if inside is not None else _filtered(before, names)
+    own = () if probe is None else (Offer(f"${name}", "name", rank=0) for name in probe.bound)
+    offers = [*here, *own, *_names(names)]
     offers += [function_offer(name) for name in sorted(LIBRARY)]
     return offers, len(typed)
 

@@ -12,7 +12,10 @@ from halflap.lowcode.assist.cursor import Cursor
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
 from halflap.lowcode.assist.offers import Told
+from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.lint.env import Lambda
+from halflap.lowcode.lint.reader import Names
 from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
@@ -87,11 +90,28 @@ def _of_name(analysis: Analysis, at: Pointed) -> str:
         return f"`{call}`\n\n{said}"
     names = analysis.names_at(at.cursor.path)
     full = (*path, name)
-    if not path and name not in names:
-        return ""
+    if name not in names or path:
+        return _within(at.cursor.text[1:], full, names)
     schema = schema_of(full, names)
-    said = GIVEN.get(name, "") if not path else _description(schema)
-    return _typed(".".join(full), schema, said)
+    return _typed(name, schema, GIVEN.get(name, ""))
+
+
+def _within(text: str, full: tuple[str, ...], names: Names) -> str:
+    """A field of what the expression gives before it, or a name of its own."""
+    name = full[-1]
+    probe = probed(text, names)
+    before = text[: len(text) - len(name)].rstrip()
+    if probe is not None and name.startswith("$"):
+        if name[1:] not in probe.bound:
+            return ""
+        bound = probe.bound[name[1:]]
+        return _typed(name, None if isinstance(bound, Lambda) else bound)
+    if not before.endswith("."):
+        return ""
+    inside = None if probe is None else probe.inside
+    schema = fields_of(inside or {})[0].get(name) if inside else schema_of(full, names)
+    known = len(full) > 1 and full[0] in names
+    return _typed(".".join(full) if known else name, schema, _description(schema))
 
 
 def _description(schema: Schema | None) -> str:

@@ -123,9 +123,9 @@ class Calls:
     def fitting(
         self, name: str, input: InputShape, value: Any, templates: Templates, path: Path
     ) -> None:
-        """Check that what an input's expressions give can fit it."""
+        """Check that what an input is given can fit it, where `inputs` has not."""
         wanted = input.schema()
-        if wanted is None or _is_literal(value):
+        if wanted is None or (input.type is not None and _is_literal(value)):
             return
         for wrong in templates.wrong(value, path, wanted):
             found = wrong.misfit
@@ -134,7 +134,8 @@ class Calls:
             inside = [*map(str, wrong.path[len(path) :]), *map(str, found.path)]
             message = f"{name}: {_misfitting('.'.join([input.name, *inside]), found)}"
             if wrong.at is None:
-                self._findings.add(rules.UNFIT, wrong.path, message)
+                mend = quoted_value if message.endswith(_QUOTE) else None
+                self._findings.add(rules.UNFIT, wrong.path, message, mend=mend)
             else:
                 place = place_in(self._findings.source, wrong.path, wrong.at)
                 self._findings.add_at(rules.UNFIT, *place, message)
@@ -197,6 +198,9 @@ class Calls:
             self._findings.add(rules.UNVERIFIED, (*path, "trigger"), said + hint)
 
 
+_QUOTE = "; quote it"
+
+
 def _misfitting(input: str, found: Misfit) -> str:
     """What does not fit, in words."""
     gives = words(found.given) or "something else"
@@ -206,7 +210,7 @@ def _misfitting(input: str, found: Misfit) -> str:
     given, wanted = types_of(found.given) or frozenset(), types_of(found.wanted) or frozenset()
     hint = ""
     if wanted <= {"string", "null"} and given <= {"number", "integer", "boolean"}:
-        hint = "; use $string()"
+        hint = _QUOTE if found.written else "; use $string()"
     elif "array" in given and "array" not in wanted:
         hint = "; take one of it, [0], or what the list is made into"
     return f"the input {input} is {takes}, and this gives {gives}{hint}"

@@ -24,6 +24,8 @@ class Misfit:
     given: Schema
     wanted: Schema
     lacks: str = ""
+    written: bool = False
+    """It is written out in the document, and no expression."""
 
 
 def misfit(given: Schema, wanted: Schema, depth: int = 0) -> Misfit | None:

@@ -69,7 +69,11 @@ def single(inference: Inference, given: Sequence[Node], env: Env) -> Schema | No
 @special("sort", "reverse", "shuffle")
 def ordered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
     """All of them, as a list."""
-    return listed(inference.items(given[0], env)) if given else None
+    item = inference.items(given[0], env) if given else None
+    function = function_of(given[1], env) if len(given) == 2 else None
+    if function is not None:
+        inference.applied(function, [item, item])
+    return listed(item) if given else None
 
 
 @special("distinct")

@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flow:
+class Stream:
     """Values that go through a path: one, or `many`, of which each has the schema."""
 
     schema: Schema | None
@@ -80,7 +80,7 @@ class Inference:
             found = self._plain(node, env)
             if node.kind != "path":
                 for stage in node.predicates:
-                    found = self._filtered(_Flow(found), stage.node, env).result(keep=False)
+                    found = self._filtered(Stream(found), stage.node, env).result(keep=False)
                 if node.keep and found is not None:
                     found = either(found, listed(items_of(found)))
             return {"type": "object"} if node.group else found
@@ -145,14 +145,14 @@ class Inference:
         if first.kind == "name":
             name = str(first.value)
             if env.inside:
-                flow = self._field(_Flow(env.context), name)
+                flow = self.step(Stream(env.context), name)
             else:
                 known = self._names.get(name)
-                flow = _Flow(None if known is None else known.schema)
+                flow = Stream(None if known is None else known.schema)
             for stage in first.stages:
                 flow = self._filtered(flow, stage.node, env)
         else:
-            flow = _Flow(self.of(first, env))
+            flow = Stream(self.of(first, env))
             for stage in first.stages:
                 flow = self._filtered(flow, stage.node, env)
         for step in rest:
@@ -163,40 +163,41 @@ class Inference:
             flow = self._filtered(flow, stage.node, env)
         return {"type": "object"} if node.group else flow.result(keep=node.keep_one or node.keep)
 
-    def _step(self, flow: _Flow, step: Node, env: Env) -> _Flow:
+    def _step(self, flow: Stream, step: Node, env: Env) -> Stream:
         if step.kind == "name":
-            return self._field(flow, str(step.value))
+            return self.step(flow, str(step.value))
         if step.kind == "sort":
             inner = env.within(items_of(flow.schema) if flow.schema is not None else None)
             for term, _ in step.terms:
                 self.of(term, inner)
-            return _Flow(flow.schema, many=True)
+            return Stream(flow.schema, many=True)
         several = flow.many or _may_be_list(flow.schema)
         context = None if flow.schema is None else items_of(flow.schema)
         if step.kind == "array":
             self.of(step, env.within(context))
-            return _Flow(None)  # a list of lists, often
+            return Stream(None)  # a list of lists, often
         if step.kind in ("object", "block", "call", "condition", "binary"):
-            return _Flow(self.of(step, env.within(context)), many=several)
-        return _Flow(None)
+            return Stream(self.of(step, env.within(context)), many=several)
+        return Stream(None)
 
-    def _field(self, flow: _Flow, name: str) -> _Flow:
+    def step(self, flow: Stream, name: str) -> Stream:
+        """A field of what goes through a path."""
         if flow.schema is None:
-            return _Flow(None)
+            return Stream(None)
         found, _ = fields_of(flow.schema)
         if name not in found:
-            return _Flow(None)
-        return _Flow(found[name], flow.many or _may_be_list(flow.schema))
+            return Stream(None)
+        return Stream(found[name], flow.many or _may_be_list(flow.schema))
 
-    def _filtered(self, flow: _Flow, predicate: Node | None, env: Env) -> _Flow:
+    def _filtered(self, flow: Stream, predicate: Node | None, env: Env) -> Stream:
         item = None if flow.schema is None else items_of(flow.schema)
         if predicate is None:
             return flow
         told = self.of(predicate, env.within(item))
         at = predicate.kind == "literal" and told is not None and told.get("type") == "integer"
         if at and not flow.many:
-            return _Flow(item)
-        return _Flow(item, many=flow.many or _may_be_list(flow.schema))
+            return Stream(item)
+        return Stream(item, many=flow.many or _may_be_list(flow.schema))
 
     # What makes values --------------------------------------------------------------------------
 
@@ -314,7 +315,7 @@ class Inference:
 
     def field(self, schema: Schema | None, name: str) -> Schema | None:
         """What a field of a value is."""
-        return self._field(_Flow(schema), name).result(keep=False)
+        return self.step(Stream(schema), name).result(keep=False)
 
     def items(self, node: Node, env: Env) -> Schema | None:
         """What each of the values is that a part gives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,9 +13,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.lint.annotations import Annotations
 from halflap.lowcode.registry import Components
 from halflap.sdk import registry
-from halflap.sdk._survey import Function, Module
+from halflap.sdk._survey import Function, Module, Survey
 from halflap.sdk.component import Component
 from halflap.sdk.schema import Input, Shape
 from halflap.sdk.trigger import Trigger
@@ -22,11 +24,12 @@ from halflap.sdk.trigger import Trigger
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """An input; its `type` where the component is loaded."""
+    """An input; its `type` where the component is loaded, what is `read` of it where it is not."""
 
     name: str
     required: bool
     type: Input | None = None
+    read: Mapping[str, Any] | None = None
     _kept: list[Mapping[str, Any] | None] = field(
         default_factory=list[Mapping[str, Any] | None], repr=False, compare=False
     )
@@ -34,7 +37,7 @@ class InputShape:
     def schema(self) -> Mapping[str, Any] | None:
         """What it takes, as JSON Schema; None where that is not known."""
         if not self._kept:
-            made = None if self.type is None else _schema(self.type.adapter.json_schema)
+            made = self.read if self.type is None else _schema(self.type.adapter.json_schema)
             self._kept.append(made)
         return self._kept[0]
 
@@ -168,22 +171,26 @@ def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
 def read_components(files: Mapping[str, str]) -> dict[str, ComponentShape]:
     """The components of a project's sources, by the name of their module; nothing is run."""
     found: dict[str, ComponentShape] = {}
+    modules: dict[str, Module] = {}
     for path, text in files.items():
+        with suppress(SyntaxError, ValueError, RecursionError):
+            modules[path] = Module.read(path, text)
+    types = Annotations(Survey.of(iter(modules.values())))
+    for path in files:
         package = path.endswith("/__init__.py")
         name = path.removesuffix(".py").removesuffix("/__init__")
         if not path.endswith(".py") or "/" in name:
             continue
-        try:
-            module = Module.read(path, text)
-        except (SyntaxError, ValueError, RecursionError):
+        module = modules.get(path)
+        if module is None:
             found[name] = ComponentShape(name, open=True)
             continue
         if "component" in module.variables or "component" in module.aliases:
-            found[name] = replace(_read(name, module, package), file=path)
+            found[name] = replace(_read(name, module, package, types), file=path)
     return found
 
 
-def _read(name: str, module: Module, package: bool) -> ComponentShape:
+def _read(name: str, module: Module, package: bool, types: Annotations) -> ComponentShape:
     made = next(
         (
             node.value
@@ -200,19 +207,27 @@ def _read(name: str, module: Module, package: bool) -> ComponentShape:
     named = len(module.actions) + len(module.triggers)
     return ComponentShape(
         name,
-        {each.name: _call(each, kind) for each in module.actions},
-        {each.name: _call(each, kind) for each in module.triggers},
+        {each.name: _call(each, kind, module, types) for each in module.actions},
+        {each.name: _call(each, kind, module, types) for each in module.triggers},
         False if kind is None else None,
         open=package or decorators > named,
     )
 
 
-def _call(function: Function, connection: ast.expr | None) -> CallShape:
+def _call(
+    function: Function, connection: ast.expr | None, module: Module, types: Annotations
+) -> CallShape:
     """What a function's text says of an action or a trigger."""
     said = (ast.get_docstring(function) or "").partition("\n")[0]
     title = function.name.replace("_", " ").capitalize()
     inputs = _inputs(function, connection)
-    return CallShape(inputs, title=title, description=said, line=function.lineno)
+    if inputs is not None:
+        arguments = function.args
+        listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        read = {each.arg: types.of(each.annotation, module) for each in listed}
+        inputs = tuple(replace(each, read=read[each.name]) for each in inputs)
+    given = types.of(function.returns, module)
+    return CallShape(inputs, given, title=title, description=said, line=function.lineno)
 
 
 def _registering(tree: ast.Module) -> Iterator[ast.AST]:

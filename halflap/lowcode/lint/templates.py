@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.lowcode.expressions.tree import Node
@@ -69,7 +69,7 @@ class Templates:
             given = self.schema(value, path)
             found = None if given is None else misfit(given, wanted)
             if found is not None:
-                yield Wrong(path, found)
+                yield Wrong(path, replace(found, written=True))
 
     def _members(self, value: dict[Any, Any], path: Path, form: Schema) -> Iterator[Wrong]:
         fields = cast("Mapping[str, Schema]", form.get("properties", {}))

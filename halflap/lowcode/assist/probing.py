@@ -1,0 +1,72 @@
+"""What is known where half an expression ends: it is closed, read, and its end looked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.expressions import Expression
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.lint.env import Env, Lambda
+from halflap.lowcode.lint.infer import Inference, Stream
+from halflap.lowcode.lint.reader import Names
+from halflap.lowcode.lint.scope import Schema
+
+HOLE = "it_ends_here"
+_WORD = re.compile(r"\$?\w*$")
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+
+class Probe(Inference):
+    """Infers an expression up to its end. `inside` is the value whose fields could stand there,
+    `bound` what its own `$names` are there."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self.reached = False
+        self.inside: Schema | None = None
+        self.bound: Mapping[str, Schema | Lambda | None] = {}
+
+    def step(self, flow: Stream, name: str) -> Stream:
+        """A field of what goes through a path."""
+        if name == HOLE:
+            self.reached, self.inside = True, flow.schema
+        return super().step(flow, name)
+
+    def of(self, node: Node, env: Env | None = None) -> Schema | None:
+        """What a part gives."""
+        at_end = node.value == HOLE or (node.kind == "path" and node.items[0].value == HOLE)
+        if env is not None and at_end:
+            self.reached, self.bound = True, env.bound
+        return super().of(node, env)
+
+
+def probed(text: str, names: Names) -> Probe | None:
+    """What is known where an expression ends that is half written; None where it cannot be read."""
+    found = _WORD.search(text)
+    before = text if found is None else text[: found.start()]
+    mark = "$" if found is not None and found[0].startswith("$") else ""
+    try:
+        tree = Expression.parse(f"{before}{mark}{HOLE}{_closing(before)}").tree
+    except ExpressionError:
+        return None
+    probe = Probe(names)
+    probe.of(tree, Env())
+    return probe if probe.reached else None
+
+
+def _closing(text: str) -> str:
+    """The brackets that are open at the end of a text, closed."""
+    stack: list[str] = []
+    quote = ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'`":
+            quote = char
+        elif char in _PAIRS:
+            stack.append(_PAIRS[char])
+        elif stack and char == stack[-1]:
+            stack.pop()
+    return "".join(reversed(stack))
