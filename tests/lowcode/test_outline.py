@@ -337,6 +337,40 @@ def test_what_cannot_be_followed_is_shown_as_it_stands(body: str, shown: str) ->
     assert said(of_python(body)) == [f"unknown: {shown}"]
 
 
+def test_code_is_a_step_with_the_actions_that_its_text_calls() -> None:
+    found = of_python(
+        """
+        total = await take(ctx, factor=1)
+        theirs = code(ctx.config.text, title="Theirs", actions=[acme.list_stock, acme.add_stock])
+        await theirs(ctx)
+        """,
+        '''
+        from halflap import code
+
+        take = code(
+            """
+            for each in await acme.list_stock():
+                await acme.add_stock(each["item"], 1)
+            return factor
+            """,
+            title="Take stock",
+            inputs=["factor"],
+            actions=[acme.list_stock, acme.add_stock.titled("More")],
+        )
+        ''',
+    )
+    assert said(found) == [
+        "total = code: Take stock",
+        "  acme.list_stock: List stock",
+        "  acme.add_stock: More",
+        "code: Theirs",
+        "  acme.list_stock: List stock",
+        "  acme.add_stock: Add stock",
+    ]
+    places = [(each.place.line, each.place.column) for each in within(found.flows[0].steps)]
+    assert places[1:3] == [(16, 23), (17, 15)]  # in the source
+
+
 def test_one_of_two_actions_is_a_branch() -> None:
     found = of_python(
         """

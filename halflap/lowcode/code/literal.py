@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,23 +30,35 @@ def place_of(text: str, frame: FrameType) -> Place:
 
     What is not written out there, line by line, has places of its own.
     """
-    lines = text.split("\n")
-    ahead, margin = _ahead(lines), _margin(lines)
-    if any(text is each for each in frame.f_code.co_consts):
-        found = _literal(text, frame.f_code.co_filename, frame.f_lineno)
-        if found is not None:
-            return replace(found, line=found.line + ahead, column=found.column or margin)
-    return Place(line=1 + ahead, column=margin)
+    file = frame.f_code.co_filename
+    written = any(text is each for each in frame.f_code.co_consts)
+    node = _literal(text, file, frame.f_lineno) if written else None
+    if node is None:
+        return place_in(text)
+    return replace(place_in(text, node, linecache.getlines(file)), file=_shown(file))
+
+
+def place_in(text: str, node: ast.Constant | None = None, lines: Sequence[str] = ()) -> Place:
+    """Where the code begins: in its text, or in the lines of a source with that literal."""
+    inside = text.split("\n")
+    ahead, margin = _ahead(inside), _margin(inside)
+    if node is None or not _by_line(text, node):
+        return Place(line=1 + ahead, column=margin)
+    column = margin if len(inside) > 1 else _begins(lines[node.lineno - 1], node)
+    return Place(line=node.lineno + ahead, column=column)
+
+
+def _by_line(text: str, node: ast.Constant) -> bool:
+    """Whether each line of a text is one of its source."""
+    return (node.end_lineno or node.lineno) - node.lineno == text.count("\n")
 
 
 @lru_cache(1_024)
-def _literal(text: str, file: str, line: int) -> Place | None:
-    """Where a text begins in a source; of one in a single line, with its column."""
+def _literal(text: str, file: str, line: int) -> ast.Constant | None:
+    """The first literal from a line on that is this text."""
     for node in _texts(file).get(text, ()):
-        last = node.end_lineno or node.lineno
-        if line <= last and last - node.lineno == text.count("\n"):
-            column = _begins(file, node) if last == node.lineno else 0
-            return Place(_shown(file), node.lineno, column)
+        if line <= (node.end_lineno or node.lineno) and _by_line(text, node):
+            return node
     return None
 
 
@@ -66,11 +79,10 @@ def _texts(file: str) -> dict[str, list[ast.Constant]]:
     return {text: sorted(each, key=lambda node: node.lineno) for text, each in found.items()}
 
 
-def _begins(file: str, node: ast.Constant) -> int:
+def _begins(line: str, node: ast.Constant) -> int:
     """The column, from 0, of the first character of a text in one line."""
-    before = linecache.getline(file, node.lineno).encode()[: node.col_offset].decode()
-    rest = linecache.getline(file, node.lineno)[len(before) :]
-    opening = _OPENING.match(rest)
+    before = line.encode()[: node.col_offset].decode()
+    opening = _OPENING.match(line[len(before) :])
     return len(before) + (opening.end() if opening else 0)
 
 

@@ -69,7 +69,36 @@ class Choice:
     other: Meaning
 
 
-Meaning = Action | OfContext | Helper | Child | Listed | Choice | None
+@dataclass(frozen=True, slots=True)
+class Sandboxed:
+    """A code step by its text, `code("…")`, and what is in scope where it is made."""
+
+    call: ast.Call
+    scope: Scope = field(compare=False)
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        found = argument(self.call, 9, "title")
+        return "Code" if found is None else text_of(found)
+
+    @property
+    def text(self) -> ast.expr | None:
+        """Its text."""
+        return argument(self.call, 0, "text")
+
+    @property
+    def inputs(self) -> list[ast.expr]:
+        """The names that it sees."""
+        return _items(argument(self.call, 9, "inputs"))
+
+    @property
+    def actions(self) -> list[ast.expr]:
+        """The actions that it may call."""
+        return _items(argument(self.call, 9, "actions"))
+
+
+Meaning = Action | OfContext | Helper | Child | Listed | Sandboxed | Choice | None
 """What a name means; None for all else."""
 
 
@@ -144,6 +173,8 @@ class Meanings:
                 scope.module.meaning(function, scope.own) == "functools.partial"
             ):
                 return self.of(first, scope)
+            case ast.Call(func=function) if self._is_code(function, scope):
+                return Sandboxed(node, scope)
             case ast.Lambda():
                 return Helper(node, scope)
             case ast.IfExp(test=test, body=body, orelse=other):
@@ -153,6 +184,10 @@ class Meanings:
                 return self.of(value, scope)
             case _:
                 return self._global(node, scope)
+
+    def _is_code(self, node: ast.expr, scope: Scope) -> bool:
+        """Whether this is `halflap.code`."""
+        return self.survey.canonical(scope.module.meaning(node, scope.own)) == "halflap.code"
 
     def _wrapped(self, meaning: Meaning, wrapper: str, call: ast.Call, scope: Scope) -> Meaning:
         if isinstance(meaning, Choice):
@@ -285,6 +320,17 @@ def argument(call: ast.Call, at: int, name: str) -> ast.expr | None:
     if at < len(call.args):
         return call.args[at]
     return next((each.value for each in call.keywords if each.arg == name), None)
+
+
+def _items(node: ast.expr | None) -> list[ast.expr]:
+    """What stands in a list that is written out; of others, the whole."""
+    match node:
+        case None:
+            return []
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+            return items
+        case _:
+            return [node]
 
 
 def text_of(node: ast.expr) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from halflap.lowcode.code import Code, CodeError, Use, components_of
+from halflap.lowcode.code.literal import cleaned, place_in
 from halflap.lowcode.outline.calls import (
     Action,
     Child,
@@ -15,8 +17,10 @@ from halflap.lowcode.outline.calls import (
     Meaning,
     Meanings,
     OfContext,
+    Sandboxed,
     Scope,
     argument,
+    text_of,
 )
 from halflap.lowcode.outline.comments import Comments, comments_of, first_sentence
 from halflap.lowcode.outline.contexts import awaited as is_awaited
@@ -171,6 +175,8 @@ class Values(ABC):
                 return [CodeNode(place=place, title=title, id=id, name=name)]
             case Action(name=name, title=title, retry=retry):
                 return [ActionNode(place=place, title=title, id=id, action=name, retry=retry)]
+            case Sandboxed():
+                return [self._code(meaning, place, id)]
             case Helper(node=function):
                 group = self._group(call, meaning, scope, id)
                 plain = isinstance(function, ast.FunctionDef) and not awaited
@@ -183,6 +189,25 @@ class Values(ABC):
                 return [self.either(call, test, first, second, scope)]
             case _:
                 return [self._unknown(call, scope)]
+
+    def _code(self, made: Sandboxed, place: Place, id: str | None) -> Node:
+        """A code step, with the actions that its text calls; of an unknown text, all that it may."""
+        found = [
+            (each, meaning)
+            for each in made.actions
+            if isinstance(meaning := self._meanings.of(each, made.scope), Action)
+        ]
+        named = {meaning.name: meaning for _, meaning in found}
+        file, steps = made.scope.module.path, list[Node]()
+        if (uses := uses_of(made)) is None:
+            for node, action in found:
+                at = self.at(node, made.scope)
+                steps.append(ActionNode(place=at, title=action.title, action=action.name))
+        for use in uses or ():
+            at = Place(file=file, line=use.line, column=use.column, end_line=use.line)
+            title = named[use.name].title if use.name in named else use.action
+            steps.append(ActionNode(place=at, title=title, action=use.name))
+        return CodeNode(place=place, title=made.title, id=id, name="code", steps=steps)
 
     def _other(
         self,
@@ -341,6 +366,20 @@ class Values(ABC):
         if head is node:
             last = first
         return comments_of(scope.module, self._comments).title(first, last)
+
+
+def uses_of(made: Sandboxed) -> Sequence[Use] | None:
+    """The actions that a text calls, with their places; None where it is not written out."""
+    if not isinstance(made.text, ast.Constant) or not isinstance(made.text.value, str):
+        return None
+    inputs = [text_of(each) for each in made.inputs]
+    text, lines = made.text.value, made.scope.module.lines
+    source = cleaned(text)
+    try:
+        place = place_in(text, made.text, lines)
+        return Code.parse(source, inputs, components_of(source, inputs), place).uses
+    except CodeError:
+        return ()  # it says itself what is wrong with it, where it is made
 
 
 def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Place:

@@ -25,10 +25,10 @@ ACME = (EXAMPLES / "acme.py").read_text("utf-8")
 MANY = 1000
 
 
-def back(seed: int) -> str:
+def back(seed: int, *, coded: bool = False) -> str:
     """Send a document through Python, and run both for some events; what came back."""
     chance = Random(seed)
-    made = Documents(chance)
+    made = Documents(chance, coded=coded)
     typed, text = made.typed, written(made.document())
     python = python_of(text)
     yaml = to_yaml({"acme.py": ACME, "tried.py": python}, "tried.py")
@@ -41,7 +41,7 @@ def back(seed: int) -> str:
     return yaml
 
 
-def hunt(examples: int) -> None:
+def hunt(examples: int, *, coded: bool = False) -> None:
     """Send as many documents as are asked for."""
 
     @settings(
@@ -53,7 +53,7 @@ def hunt(examples: int) -> None:
     )
     @given(st.integers(0, 2**64))
     def check(seed: int) -> None:
-        back(seed)
+        back(seed, coded=coded)
 
     check()
 
@@ -62,9 +62,14 @@ def test_documents_do_the_same_after_a_way_through_python() -> None:
     hunt(25)
 
 
+def test_documents_of_code_do_the_same_after_a_way_through_python() -> None:
+    hunt(15, coded=True)
+
+
 @pytest.mark.soak
 def test_many_documents_do_the_same_after_a_way_through_python() -> None:
     hunt(MANY * 3)
+    hunt(MANY, coded=True)
 
 
 def every_item(patch: pytest.MonkeyPatch) -> None:

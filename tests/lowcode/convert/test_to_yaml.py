@@ -32,7 +32,7 @@ from typing import Any
 import acme
 
 from halflap import FAILURES, Config, Context, ExpressionError, Ignore, Integration, Json, Model
-from halflap import Reply, Retry, Thrown, TimedOut, at, expr, http, step, webhook
+from halflap import Reply, Retry, Thrown, TimedOut, at, code, expr, http, step, webhook
 
 
 class Settings(Config):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from halflap.lowcode import steps as doc
 from halflap.lowcode.code import Code, components_of
 from halflap.lowcode.code.literal import cleaned
+from halflap.lowcode.convert.plain import is_plain
 from halflap.lowcode.convert.to_python.kind import JSON
 from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, lines, text
-from halflap.lowcode.convert.to_python.plain import is_plain
 from halflap.lowcode.convert.to_python.writer import Block
 from halflap.lowcode.source import Path
 

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from halflap.lowcode.convert.to_yaml.coded import TITLE
 from halflap.lowcode.convert.to_yaml.ends import Ends
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refused
@@ -167,6 +168,8 @@ class Branches(Ends):
             owner, _, short = data["action"].partition(".")
             found = self.integration.meanings.named(owner, short)
             return data.get("title") or ("" if found is None else found.title)
+        if "code" in data:
+            return data.get("title") or TITLE
         return f"the flow {data.get('call')}"
 
     def _cleared(self, node: ast.stmt) -> list[str]:

@@ -6,24 +6,15 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
+from halflap.lowcode.convert.to_yaml.coded import Called, CodeSteps
 from halflap.lowcode.convert.to_yaml.refusal import Refused
-from halflap.lowcode.convert.to_yaml.types import CLOSED, JSON, TEXT, Callee, Kind, constant_text
-from halflap.lowcode.convert.to_yaml.values import Values
-from halflap.lowcode.outline.calls import Action, Scope, argument
+from halflap.lowcode.convert.to_yaml.types import CLOSED, JSON, TEXT, Callee, constant_text
+from halflap.lowcode.outline.calls import Action, Sandboxed, Scope, argument
 
 HELPER = (
     "YAML has no functions: write its steps here, make it an action of a component, or a flow of its "
     "own, and ctx.call that"
 )
-
-
-@dataclass(slots=True)
-class Called:
-    """A step, and what it gives."""
-
-    data: dict[str, Any]
-    kind: Kind | None
-    """None where a step of this kind has no result."""
 
 
 @dataclass(slots=True)
@@ -35,7 +26,7 @@ class Wrapped:
     retry: ast.expr | None = None
 
 
-class Calls(Values):
+class Calls(CodeSteps):
     """Says calls."""
 
     def called(self, node: ast.expr) -> Called:
@@ -47,12 +38,14 @@ class Calls(Values):
             return self._of_context(node, path)
         wrapped = self.unwrapped(node.func)
         meaning = self.integration.meanings.of(wrapped.action, Scope(self.integration.module))
+        if isinstance(meaning, Sandboxed) and not self.is_local(wrapped.action):
+            return self.sandboxed(node, meaning)
         if not isinstance(meaning, Action) or self.is_local(wrapped.action):
             raise Refused(node, f"this is no action of a component; {HELPER}")
         if meaning.is_local:
-            raise Refused(
-                node, "a function under @step has no YAML; make it an action, or a code step"
-            )
+            if wrapped.title is not None or wrapped.retry is not None:
+                raise Refused(node, "give the function its title where it is made: @step(title=…)")
+            return self.step_function(node, wrapped.action, meaning.title)
         callee = self.types.action(meaning.name)
         if callee is None:
             raise Refused(node, f"the inputs of {meaning.name} are not known; import its component")
@@ -75,13 +68,13 @@ class Calls(Values):
                 case _:
                     return Wrapped(node, title, retry)
 
-    def is_action(self, node: ast.expr) -> bool:
-        """Whether this names an action, perhaps under another title."""
+    def is_called(self, node: ast.expr) -> bool:
+        """Whether this is an action, perhaps under another title, or a code step."""
         wrapped = self.unwrapped(node)
         if self.is_local(wrapped.action):
             return False
         scope = Scope(self.integration.module)
-        return isinstance(self.integration.meanings.of(wrapped.action, scope), Action)
+        return isinstance(self.integration.meanings.of(wrapped.action, scope), Action | Sandboxed)
 
     # Actions ----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from halflap.lowcode.convert.to_yaml.branches import Branches
-from halflap.lowcode.convert.to_yaml.calls import Called
+from halflap.lowcode.convert.to_yaml.coded import Called
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refused
 from halflap.lowcode.convert.to_yaml.shapes import begins, nulls
@@ -128,7 +128,7 @@ class FlowSteps(Branches):
                     return self._result(node, name, started, TEXT)  # (await ctx.start(…)).id
                 case _:
                     pass
-            if self.connection(value) is not None or self.is_action(value):
+            if self.connection(value) is not None or self.is_called(value):
                 self.drop(name)
                 self.aliases[name] = value
                 return []

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-from halflap.lowcode.convert.to_yaml.calls import Called
+from halflap.lowcode.convert.to_yaml.coded import Called
 from halflap.lowcode.convert.to_yaml.loops import Loops
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refused

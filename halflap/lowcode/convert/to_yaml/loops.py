@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, TypeVar
 
-from halflap.lowcode.convert.to_yaml.calls import Called, Calls
+from halflap.lowcode.convert.to_yaml.calls import Calls
+from halflap.lowcode.convert.to_yaml.coded import Called
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.refusal import Refusals, Refused
 from halflap.lowcode.convert.to_yaml.remarks import Remarks

@@ -102,6 +102,8 @@ class _Converter:
                 decorator_list=[ast.Call(func=ast.Attribute() as made) as call]
             ):
                 self._decorated(node, made, call)
+            case ast.FunctionDef() if node in self._module.steps:
+                self._remarks.leave(node)  # they are its code's
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 raise Refused(
                     node,
@@ -123,7 +125,7 @@ class _Converter:
             and called == f"{self._module.name}.{self._integration}.pairs"
         ):
             self._pairs[name] = value
-        elif not (isinstance(value, ast.Constant) or called == "decimal.Decimal"):
+        elif not (isinstance(value, ast.Constant) or called in ("decimal.Decimal", "halflap.code")):
             raise Refused(node, f"what {name} is has no YAML; write its value where it is used")
 
     def _meaning(self, node: ast.expr) -> str:

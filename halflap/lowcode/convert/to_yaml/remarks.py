@@ -58,6 +58,11 @@ class Remarks:
         """All up to a line that nobody has taken."""
         return [self._left.pop(each) for each in sorted(self._left) if each <= last]
 
+    def leave(self, node: ast.stmt) -> None:
+        """Leave out what stands in a part that keeps its comments itself."""
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+            self._left.pop(line, None)
+
     def keep(self, comments: Iterable[str]) -> None:
         """Keep what was not used for the next part."""
         self._kept += comments
