@@ -132,7 +132,7 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = DEADLINE) -
     """Look again and again until there is something to see."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         return found
 
 

@@ -462,7 +462,7 @@ class World:
                 found = await self.host.store.journal.execution(execution)
                 if found is not None and found.state == state:
                     return
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
 
     async def ended(self, execution: str) -> dict[str, Any]:
         """The execution, once it has ended."""

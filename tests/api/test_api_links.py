@@ -44,7 +44,7 @@ async def links(world: Any, id: str, line: int = 0) -> dict[str, str]:
             logged = (await world.api("GET", f"/api/executions/{id}/logs")).json
             if len(logged) > line:
                 return {name: urlsplit(url).path for name, url in logged[line]["fields"].items()}
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
 
 
 async def opened(world: Any, method: str, path: str) -> tuple[int, str]:

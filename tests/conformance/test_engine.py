@@ -143,7 +143,7 @@ async def eventually(holds: Callable[[], object | Awaitable[object]]) -> None:
             found = holds()
             if await found if isinstance(found, Awaitable) else found:
                 return
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
 
 
 def start_of(

@@ -110,7 +110,7 @@ class Office:
             self.clock.now += 1
             async with asyncio.timeout(20):
                 while not await self._has_looked():  # noqa: ASYNC110
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.005)
 
     async def _has_looked(self) -> bool:
         leader = self.schedulers[await self.leader()]

@@ -37,7 +37,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
         while True:
             if await holds():
                 return
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
 
 
 async def waits(runner: Runner, execution: str) -> None:
