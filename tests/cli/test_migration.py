@@ -70,7 +70,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
     old = [await world.run("gateway", "old-gateway"), await world.run("worker", "old-worker")]
     await world.activate(old[0])
     history, later = History(), History(first=1_000_000)
-    async with history.sending(world.hook(old[0], "numbered"), 3, 0.02):
+    async with history.sending(world.hook(old[0], "numbered"), 3, 0.05):
         await until(lambda: arrived(sink, 20), 60)
         assert await there(world) == (False, True)
         new = [
@@ -86,7 +86,7 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
             ("worker", 2),
         ]
         so_far = len(sink.arrived)
-        async with later.sending(world.hook(new[0], "numbered"), 3, 0.02):
+        async with later.sending(world.hook(new[0], "numbered"), 3, 0.05):
             await until(lambda: arrived(sink, so_far + 100), 60)
             code, said = await command(world, "store", "migrate", "--finish")
             assert code == 1, said
@@ -120,7 +120,7 @@ async def test_a_control_whose_migration_takes_first_what_old_code_needs_has_eve
     await world.run("worker", "old-worker")
     await world.activate(gateway)
     history = History()
-    async with history.sending(world.hook(gateway, "numbered"), 3, 0.02):
+    async with history.sending(world.hook(gateway, "numbered"), 3, 0.05):
         await until(lambda: enough(history.acknowledged, 20), 60)
         assert not history.refused
         advanced = await asyncio.create_subprocess_exec(
