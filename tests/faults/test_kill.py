@@ -20,25 +20,31 @@ from tests.faults.verdict import SEED, all_ended, check, figures, lost
 
 SENDERS = 16
 ROOM = 32
-EACH = 300
+EACH, EACH_IN_SOAK = 100, 300
+"""How many events a life acknowledges at least; each of the senders has had several by then."""
 LONGEST = 0.7
 IN_FLIGHT = ROOM + CHILDREN * MOST_TOGETHER
 """How many executions one server may have under way: its own room, and those on probation."""
 
 
 async def killed_again_and_again(
-    server: ServerProcess, history: History, *, kills: int, seconds: float = 0.0
+    server: ServerProcess,
+    history: History,
+    *,
+    kills: int,
+    seconds: float = 0.0,
+    each: int = EACH,
 ) -> None:
     """Kill and restart it under load, so often and for so long; it is up when this returns.
 
-    Each life acknowledges `EACH` events at least, however slow the machine is.
+    Each life acknowledges `each` events at least, however slow the machine is.
     """
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     end = time.monotonic() + seconds
     async with history.sending(server.urls["numbered"], SENDERS):
         while server.kills < kills or time.monotonic() < end:
-            enough = len(history.acknowledged) + EACH
+            enough = len(history.acknowledged) + each
             await eventually(lambda: len(history.acknowledged) >= enough, 60)  # noqa: B023
             moment = chance.uniform(0, LONGEST)
             await asyncio.sleep(moment)
@@ -82,4 +88,5 @@ async def test_what_was_acknowledged_survives_hundreds_of_kills(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
     run = "kill -9, long"
-    await kill_loop(tmp_path / "store", store, sink, note, run, kills=500, seconds=1_500)
+    bounds = {"kills": 500, "seconds": 1_500, "each": EACH_IN_SOAK}
+    await kill_loop(tmp_path / "store", store, sink, note, run, **bounds)
