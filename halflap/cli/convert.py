@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,28 +11,49 @@ import click
 from halflap.cli.project import find_root, sources
 from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode import Components, read
-from halflap.lowcode.convert import NotYaml, to_python, to_yaml
+from halflap.lowcode.convert import NotYaml, to_pytest, to_python, to_yaml
 from halflap.testing.document import beside
 
 
 @click.command("convert")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
-@click.option("--force", is_flag=True, help="Replace the file where there is one.")
+@click.option(
+    "--tests",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file for its tests; with -o, tests/test_NAME.py, where it is not given.",
+)
+@click.option("--no-tests", "untested", is_flag=True, help="Write no tests.")
+@click.option("--force", is_flag=True, help="Replace the file where there is one, but never tests.")
 @click.pass_context
-def convert(ctx: click.Context, file: Path, output: Path | None, force: bool) -> None:
+def convert(
+    ctx: click.Context,
+    file: Path,
+    output: Path | None,
+    tests: Path | None,
+    untested: bool,
+    force: bool,
+) -> None:
     """Write a YAML integration as Python that does the same, or Python as YAML.
 
     The same calls, in the same order, with the same inputs, for the same events. From YAML: an
     expression that Python does not say exactly stays one, expr("…"), and components of the project
-    (FILE's folder) are imported. From Python: the source is read, and nothing of the project is run. What
-    has no counterpart is refused, with its place. FILE stays as it is; a project has one integration of
-    a name, so move it away before the other is deployed.
+    (FILE's folder) are imported; its tests become tests of pytest, in a file of their own that is
+    never replaced. From Python: the source is read, and nothing of the project is run. What has no
+    counterpart is refused, with its place. FILE stays as it is; a project has one integration of a name,
+    so move it away before the other is deployed.
     """
     if file.suffix not in (".yaml", ".yml", ".py"):
         raise ConfigError(f"{file} is neither YAML nor Python; give one that ends in .yaml or .py")
+    if tests is not None and (output is None or untested or file.suffix == ".py"):
+        raise ConfigError("--tests goes with -o, from YAML to Python, and without --no-tests")
+    suite = None
     try:
-        written = yaml_of(file) if file.suffix == ".py" else python_of(file)
+        if file.suffix == ".py":
+            written = yaml_of(file)
+        else:
+            made = python_of(file, output, tests)
+            written, suite = made.module, None if untested else made.tests
     except NotYaml as error:
         for each in error.refusals:
             click.echo(str(each), err=True)
@@ -40,19 +63,75 @@ def convert(ctx: click.Context, file: Path, output: Path | None, force: bool) ->
         return
     if output.exists() and not force:
         raise ConfigError(f"{output} is there already; give another -o, or replace it by --force")
-    output.write_text(written, encoding="utf-8")
-    click.echo(f"{output}: {len(written.splitlines())} lines", err=True)
+    if tests is not None and tests.exists():
+        raise ConfigError(f"{tests} is there already, and tests are never replaced; give another")
+    save(output, written)
+    if suite is None:
+        return
+    if suite.path.exists():
+        click.echo(f"{suite.path} is there already, and stays as it is", err=True)
+    else:
+        suite.path.parent.mkdir(parents=True, exist_ok=True)
+        save(suite.path, suite.text)
 
 
-def python_of(file: Path) -> str:
+def save(path: Path, written: str) -> None:
+    """Write a file, and say so."""
+    path.write_text(written, encoding="utf-8")
+    click.echo(f"{path}: {len(written.splitlines())} lines", err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """A module of tests, and where it goes."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a document becomes: a module, and its tests where it has any and the module has a file."""
+
+    module: str
+    tests: Tests | None = None
+
+
+def python_of(file: Path, output: Path | None = None, tests: Path | None = None) -> Made:
     """The Python of a document, in a project's folder."""
-    content = file.read_bytes()
+    folder = file.parent.resolve()
     try:
-        return to_python(read(content, str(file)), Components(beside(file.parent.resolve())))
+        source = read(file.read_bytes(), str(file))
+        components = Components(beside(folder))
+        module = to_python(source, components)
+        if output is None or not source.data.get("tests"):
+            return Made(module)
+        tests = tests or place_of(output)
+        seen = os.path.relpath(folder, tests.parent.resolve()).replace(os.sep, "/")
+        written = to_pytest(source, components, module_of(output), folder=seen)
     except ImportError as error:
         raise DefinitionError(
             f"a component of the project does not load: {error}", where=str(file)
         ) from error
+    return Made(module, Tests(tests, written))
+
+
+def place_of(output: Path) -> Path:
+    """Where the tests of a module go: with the project's others, or beside it where it is not on top."""
+    name, top = f"test_{output.stem}.py", output.resolve().parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    root = find_root(top)
+    return Path(os.path.relpath(root / "tests" / name)) if root == top else output.with_name(name)
+
+
+def module_of(output: Path) -> str:
+    """What a module is called by those that import it: with the packages that it is in."""
+    names, folder = [output.stem], output.resolve().parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names)
 
 
 def yaml_of(file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from decimal import Decimal
 from functools import cache
+from mimetypes import MimeTypes
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Discriminator, Field, Tag, model_validator
@@ -210,13 +211,18 @@ class BodyPart(Part):
             raise ValueError(f"this is no base64: {error}") from None
         return self
 
+    @property
+    def content_type(self) -> str:
+        """Of which kind it is, by the file's name: the same on every machine."""
+        return MimeTypes().guess_type(self.file or "")[0] or "application/octet-stream"
+
 
 class CustomerPart(Part):
     """The customer for whom a test runs."""
 
-    id: str | None = None
+    id: str = "cus_test"
     """Its id here."""
-    name: str | None = None
+    name: str = "Test customer"
     """What people call it."""
     external_id: str | None = None
     """Its id in your own product."""
@@ -225,9 +231,9 @@ class CustomerPart(Part):
 class InstancePart(Part):
     """The instance that a test runs as."""
 
-    id: str | None = None
+    id: str = "ins_test"
     """Its id."""
-    name: str | None = None
+    name: str = "Test instance"
     """What people call it."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.testing.calls import Called, called
 from halflap.testing.collect import pytest_collect_file
 from halflap.testing.fake import Fake, FakeEgress, Sent
@@ -20,9 +21,11 @@ from halflap.testing.stub import in_turn
 
 __all__ = [
     "Called",
+    "CustomerInfo",
     "Fake",
     "FakeEgress",
     "Fixture",
+    "InstanceInfo",
     "Receive",
     "Received",
     "Result",

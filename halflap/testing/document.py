@@ -7,7 +7,6 @@ import sys
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -20,9 +19,7 @@ from halflap.lowcode import Components, Source
 from halflap.lowcode.document import (
     AfterPart,
     BodyPart,
-    CustomerPart,
     Document,
-    InstancePart,
     TestPart,
 )
 from halflap.sdk import codec
@@ -32,7 +29,6 @@ from halflap.sdk.integration import Integration
 from halflap.sdk.request import Request
 from halflap.testing.calls import is_same, members_of
 from halflap.testing.coverage import Coverage
-from halflap.testing.instance import CUSTOMER, TEST_INSTANCE
 from halflap.testing.result import Result
 from halflap.testing.runner import Run, make_request
 from halflap.testing.stub import in_turn
@@ -109,8 +105,8 @@ async def play(opened: Opened, at: int) -> Result:
         config=test.config,
         state=test.state,
         shared=test.shared.model_dump(),
-        customer=None if test.customer is None else _customer(test.customer),
-        instance=None if test.instance is None else _instance(test.instance),
+        customer=None if test.customer is None else CustomerInfo(**test.customer.model_dump()),
+        instance=None if test.instance is None else InstanceInfo(**test.instance.model_dump()),
         now=test.now,
         urls=test.urls,
         secrets=test.secrets,
@@ -151,29 +147,16 @@ def request_of(opened: Opened, at: int) -> Request:
 def _body(opened: Opened, at: int, body: BodyPart) -> tuple[bytes, str]:
     """A body's bytes, and of which kind they are."""
     if body.file is None:
-        return b64decode(body.base64 or ""), "application/octet-stream"
+        return b64decode(body.base64 or ""), body.content_type
     where = opened.source.where(("tests", at, "body", "file"))
     folder = opened.folder.resolve()
     file = (folder / body.file).resolve()
     if not file.is_relative_to(folder):
         raise Differs(f"{where}: {body.file} is not in the document's folder; copy it there")
     try:
-        return file.read_bytes(), content_type(body.file)
+        return file.read_bytes(), body.content_type
     except OSError as error:
         raise Differs(f"{where}: {body.file} cannot be read: {error.strerror}") from None
-
-
-def content_type(file: str) -> str:
-    """The kind of a file's bytes, by its name: the same on every machine."""
-    return MimeTypes().guess_type(file)[0] or "application/octet-stream"
-
-
-def _customer(part: CustomerPart) -> CustomerInfo:
-    return CustomerInfo(part.id or CUSTOMER.id, part.name or CUSTOMER.name, part.external_id)
-
-
-def _instance(part: InstancePart) -> InstanceInfo:
-    return InstanceInfo(part.id or TEST_INSTANCE.id, part.name or TEST_INSTANCE.name)
 
 
 def _stubbed(opened: Opened, at: int, name: str) -> Any:

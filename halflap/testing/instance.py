@@ -17,6 +17,7 @@ from halflap.engine.executor import Work
 from halflap.engine.resolver import partner_of, validated
 from halflap.engine.routing import Target
 from halflap.errors import DefinitionError, Unrouted
+from halflap.lowcode.document import CustomerPart, InstancePart
 from halflap.model import FlowKey
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
@@ -28,9 +29,9 @@ from halflap.sdk.schema import Config, hints_of
 from halflap.testing.fake import Fake, FakeEgress
 from halflap.testing.sample import sample_connection
 
-CUSTOMER = CustomerInfo("cus_test", "Test customer")
-INSTANCE = "ins_test"
-TEST_INSTANCE = InstanceInfo(INSTANCE, "Test instance")
+CUSTOMER = CustomerInfo(**CustomerPart().model_dump())
+TEST_INSTANCE = InstanceInfo(**InstancePart().model_dump())
+INSTANCE = TEST_INSTANCE.id
 ROUTED = "ins_routed"
 """Whose an event is that a pre-process flow under test has handed on."""
 HOOKS = "https://halflap.example/hooks"

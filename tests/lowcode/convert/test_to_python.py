@@ -41,7 +41,7 @@ async def test_a_documents_tests_hold_for_its_python_and_all_is_equal(name: str,
 
 def test_the_page_shows_what_its_document_becomes() -> None:
     page = (DOCS / "convert.md").read_text("utf-8")
-    (shown,) = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
+    shown = page.split("```python\n")[1].partition("```")[0]
     assert shown == python_of(documents_of(DOCS / "convert.md")[0])
 
 

@@ -41,14 +41,20 @@ def python_of(text: str | bytes, file: str = "tried.yaml") -> str:
 
 def imported(python: str) -> Integration[Any]:
     """The integration of a module, imported as any other; the module is forgotten again."""
+    return vars(loaded(python))[variable_of(python)]
+
+
+def loaded(python: str, **others: types.ModuleType) -> types.ModuleType:
+    """A module, which may import `others` by their names; it is forgotten again, and so are they."""
     name = f"converted_{next(_numbers)}"
     made = types.ModuleType(name)
-    sys.modules[name] = made
+    sys.modules |= {name: made, **others}
     try:
         exec(compile(python, f"{name}.py", "exec", dont_inherit=True), made.__dict__)
     finally:
-        del sys.modules[name]
-    return made.__dict__[variable_of(python)]
+        for each in (name, *others):
+            del sys.modules[each]
+    return made
 
 
 def variable_of(python: str) -> str:

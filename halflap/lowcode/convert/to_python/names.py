@@ -14,8 +14,15 @@ STANDARD = {
     "date": "datetime",
     "datetime": "datetime",
     "timedelta": "datetime",
+    "UTC": "datetime",
+    "Path": "pathlib",
 }
 OTHERS = {"Field": "pydantic"}
+OURS = dict.fromkeys(
+    ("CustomerInfo", "InstanceInfo", "Run", "called", "in_turn", "make_request"), "halflap.testing"
+)
+PLACES = {**STANDARD, **OTHERS, **OURS}
+"""Where a name is imported from, unless it is one of Halflap's own."""
 RESERVED = frozenset(
     (*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "ctx", "failure", "found", "choice")
 )
@@ -64,12 +71,17 @@ class Names:
         self._modules = {path: called for path, called in self._modules.items() if called in named}
         by_module: dict[str, list[str]] = {}
         for name in sorted(self._used, key=_order):
-            module = STANDARD.get(name) or OTHERS.get(name) or "halflap"
+            module = PLACES.get(name, "halflap")
             by_module.setdefault(module, []).append(name)
         standard = [self._from(each, by_module[each]) for each in _sorted(STANDARD, by_module)]
-        others = [_import(name, called) for name, called in sorted(self._modules.items())]
+        modules = sorted(self._modules.items(), key=lambda each: ("." in each[0], each))
+        others = [_import(name, called) for name, called in modules]
         others += [self._from(each, by_module[each]) for each in _sorted(OTHERS, by_module)]
-        ours = [self._from("halflap", by_module["halflap"])] if "halflap" in by_module else []
+        ours = [
+            self._from(each, by_module[each])
+            for each in ("halflap", "halflap.testing")
+            if each in by_module
+        ]
         blocks = [block for block in (standard, others, ours) if block]
         return [line for block in blocks for line in (*block, "")]
 

@@ -82,7 +82,7 @@ def _owner(path: Path) -> Path:
 
 
 _LISTS = frozenset(("steps", "then", "else", "do", "try", "catch", "default", "routes"))
-_DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3}
+_DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3, "tests": 2}
 
 
 def _comment(line: str) -> int | None:

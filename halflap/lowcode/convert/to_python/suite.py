@@ -1,0 +1,287 @@
+"""Writes the tests of a document as a module of pytest, with the fixtures of Halflap's plugin."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from keyword import iskeyword
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.build import build
+from halflap.lowcode.convert.to_python.context import Module
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call,
+    call_with,
+    joined,
+    lines,
+    text,
+)
+from halflap.lowcode.convert.to_python.names import Names
+from halflap.lowcode.convert.to_python.refusal import NotConvertible
+from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
+from halflap.lowcode.registry import Components
+from halflap.lowcode.shape import document_of
+from halflap.lowcode.source import Path, Source
+
+LONGEST_NAME = 60
+LOCAL = ("run", "result", "each")
+REQUEST = {"body", "method", "path", "query"}
+
+
+def to_pytest(source: Source, components: Components, module: str, *, folder: str = ".") -> str:
+    """The tests of a document, for the module that it was written as: one function a test.
+
+    folder: where the document is, seen from the folder of the tests, for the files that they send.
+    """
+    document = document_of(source)
+    converted = Module(source, document, build(source, components), components)
+    names = list(_names(document.tests))
+    made = Module(source, document, build(source, components), components)
+    made.names = Names((*names, *LOCAL))
+    parts = [
+        _Test(converted, made, module, folder, at).lines(name) for at, name in enumerate(names)
+    ]
+    body = "\n\n\n".join("\n".join(each) for each in parts)
+    imports = "\n".join(made.names.lines(body))
+    return f'"""Tests of {document.title or document.name}."""\n\n{imports}\n\n{body}\n'
+
+
+def _names(tests: Iterable[TestPart]) -> Iterator[str]:
+    """A function's name for each test."""
+    taken: set[str] = set()
+    for each in tests:
+        words = _words(each.name)
+        if len(words) > LONGEST_NAME:
+            words = words[:LONGEST_NAME].rpartition("_")[0]
+        name, number = f"test_{words}", 2
+        while name in taken:
+            name, number = f"test_{words}_{number}", number + 1
+        taken.add(name)
+        yield name
+
+
+def _words(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain.replace("'", "")).strip("_")
+
+
+class _Test:
+    """Writes one test."""
+
+    def __init__(
+        self, converted: Module, module: Module, called: str, folder: str, at: int
+    ) -> None:
+        self._converted = converted
+        self._module = module
+        self._called = called
+        self._folder = folder
+        self._path: Path = ("tests", at)
+        self._test = module.document.tests[at]
+        self._speaker = Speaker(module, None)
+
+    def lines(self, name: str) -> list[str]:
+        """The function, line by line."""
+        run = self._module.names.use("Run")
+        said = self._module.remarks.of(self._path)
+        if len(_words(self._test.name)) > LONGEST_NAME:
+            said = [*said, *textwrap.wrap(self._test.name, 98)]
+        made = [f"# {each}".rstrip() for each in said]
+        made.append(f"async def {name}(run: {run}) -> None:")
+        ran = call_with("await run", [self._flow(self._test.flow), *self._event()], self._options())
+        for each in (joined("result = ", ran), *self._expected()):
+            made += lines(each, 4)
+        return made
+
+    # What came --------------------------------------------------------------------------------
+
+    def _event(self) -> list[Piece]:
+        test = self._test
+        if not test.model_fields_set & REQUEST:
+            return [] if test.event is None else [self._value(test.event)]
+        body = self._value(test.event) if test.body is None else self._body(test.body)
+        named = list(self._headers())
+        if test.method != "POST":
+            named.append(("method", text(test.method)))
+        if test.path:
+            named.append(("path", text(test.path)))
+        if test.query:
+            query = test.query if isinstance(test.query, str) else urlencode(test.query)
+            named.append(("query", text(query)))
+        if test.now is not None:
+            named.append(("received_at", self._time(test.now)))
+        given = [] if test.body is None and test.event is None else [body]
+        return [call_with(self._use("make_request"), given, named)]
+
+    def _headers(self) -> Iterator[tuple[str, Piece]]:
+        headers, body = self._test.headers, self._test.body
+        if body is not None and not any(each.lower() == "content-type" for each in headers):
+            headers = {"Content-Type": body.content_type, **headers}
+        if headers:
+            yield "headers", self._value(headers)
+
+    def _body(self, body: BodyPart) -> Piece:
+        if body.file is None:
+            shown = repr(b64decode(body.base64 or ""))
+            return f'b"{shown[2:-1]}"' if '"' not in shown else shown
+        file = body.file if self._folder == "." else f"{self._folder}/{body.file}"
+        here = f"{self._use('Path')}(__file__).parent"
+        return joined(call(f"{here}.joinpath", text(file)), ".read_bytes()")
+
+    def _options(self) -> Iterator[tuple[str, Piece]]:
+        test = self._test
+        if not test.model_fields_set & REQUEST:
+            yield from self._headers()
+        if test.config:
+            yield "config", self._value(test.config)
+        if test.state:
+            yield "state", self._value(test.state)
+        if shared := {name: each for name, each in test.shared.model_dump().items() if each}:
+            yield "shared", self._value(shared)
+        if test.paired:
+            pairs = ((self._pairs(name), self._value(each)) for name, each in test.paired.items())
+            yield "paired", display(pairs)
+        if test.current:
+            yield "current", self._value(test.current)
+        if test.customer is not None:
+            yield "customer", self._customer(test.customer)
+        if test.instance is not None:
+            yield "instance", self._instance(test.instance)
+        if test.now is not None:
+            yield "now", self._time(test.now)
+        for name in ("urls", "secrets"):
+            if given := getattr(test, name):
+                yield name, self._value(given)
+        if test.signals:
+            sent = ((text(name), self._answer(each)) for name, each in test.signals.items())
+            yield "signals", display(sent)
+        if test.stubs:
+            stubs = ((self._target(name), self._answer(each)) for name, each in test.stubs.items())
+            yield "stubs", display(stubs)
+
+    def _customer(self, part: CustomerPart) -> Piece:
+        if part.model_fields_set <= {"name"}:
+            return text(part.name)
+        more = [] if part.external_id is None else [text(part.external_id)]
+        return call(self._use("CustomerInfo"), text(part.id), text(part.name), *more)
+
+    def _instance(self, part: InstancePart) -> Piece:
+        if part.model_fields_set <= {"name"}:
+            return text(part.name)
+        return call(self._use("InstanceInfo"), text(part.id), text(part.name))
+
+    def _time(self, value: datetime) -> Piece:
+        at = value.astimezone(UTC)
+        parts = [at.hour, at.minute, at.second, at.microsecond]
+        while parts and not parts[-1]:
+            parts.pop()
+        whole = map(str, (at.year, at.month, at.day, *parts))
+        return call(self._use("datetime"), *whole, joined("tzinfo=", self._use("UTC")))
+
+    def _answer(self, stub: Any) -> Piece:
+        """A stub's answer, as its document writes it."""
+        given: Mapping[str, Any] = cast("Mapping[str, Any]", stub) if isinstance(stub, dict) else {}
+        if "$sequence" in given:
+            return call(self._use("in_turn"), *map(self._answer, given["$sequence"]))
+        if "$error" in given:
+            named = (
+                [] if given.get("status") is None else [("status", self._value(given["status"]))]
+            )
+            return call_with(self._use("UpstreamError"), [text(str(given["$error"]))], named)
+        return self._value(stub)
+
+    # What has to happen -----------------------------------------------------------------------
+
+    def _expected(self) -> Iterator[Piece]:
+        test = self._test
+        yield f"assert result.state == {text(test.outcome)}, result.reason"
+        if test.reason:
+            yield joined("assert ", text(test.reason), " in result.reason")
+        if test.expect is not None:
+            calls = (self._call(*each) for one in test.expect for each in one.items())
+            yield joined("assert result.calls == ", Group("[", tuple(calls), "]", "display"))
+        if "answer" in test.model_fields_set:
+            yield self._equal("result.result", test.answer)
+        after = test.after
+        for key, value in after.state.items():
+            yield self._kept("result.stored", key, value)
+        for scope, values in after.shared.model_dump().items():
+            for key, value in values.items():
+                yield self._kept(f"result.shared[{text(scope)}]", key, value)
+        for name, pairs in after.paired.items():
+            sides = list(self._module.document.pairs[name].sides)
+            ordered = sorted(pairs, key=lambda ids: [ids[each] for each in sides])
+            yield self._equal(f"result.paired[{text(name)}]", ordered)
+        for each in test.logs:
+            yield joined("assert any(", text(each), " in each.message for each in result.logs)")
+
+    def _call(self, name: str, inputs: Mapping[str, Any] | None) -> Piece:
+        given = (inputs or {}).items()
+        named = [(key, self._value(each)) for key, each in given if _is_argument(key)]
+        others = [(text(key), self._value(each)) for key, each in given if not _is_argument(key)]
+        args: list[Piece] = [self._target(name)]
+        if not others:
+            return call_with(self._use("called"), args, named)
+        items = [*(joined(f"{key}=", each) for key, each in named), joined("**", display(others))]
+        return call(self._use("called"), *args, *items)
+
+    def _kept(self, held: str, key: str, value: Any) -> Piece:
+        if value is None:
+            return joined("assert ", call(f"{held}.get", text(key)), " is None")
+        return self._equal(f"{held}[{text(key)}]", value)
+
+    def _equal(self, shown: str, value: Any) -> Piece:
+        sign = "is" if value is None or isinstance(value, bool) else "=="
+        return joined(f"assert {shown} {sign} ", self._value(value))
+
+    # Names ------------------------------------------------------------------------------------
+
+    def _use(self, name: str) -> str:
+        return self._module.names.use(name)
+
+    def _value(self, value: Any) -> Piece:
+        return self._speaker.constant(value)
+
+    def _flow(self, name: str) -> str:
+        if name not in self._module.flows:
+            raise NotConvertible(
+                f"there is no flow {name!r}", where=self._module.source.at((*self._path, "flow"))
+            )
+        return f"{self._module.names.module(self._called)}.{name}"
+
+    def _pairs(self, name: str) -> str:
+        if name not in self._converted.pairs:
+            raise NotConvertible(
+                f"there are no pairs {name!r}",
+                where=self._module.source.at((*self._path, "paired")),
+            )
+        return f"{self._module.names.module(self._called)}.{self._converted.pairs[name]}"
+
+    def _target(self, name: str) -> str:
+        """An action or a flow that is called."""
+        if name in self._module.flows:
+            return self._flow(name)
+        try:
+            return self._module.member(self._module.components.action(name), self._path)
+        except DefinitionError as error:
+            if isinstance(error, NotConvertible):
+                raise
+            raise NotConvertible(error.message, where=self._module.source.at(self._path)) from None
+
+
+def display(members: Iterable[tuple[Piece, Piece]]) -> Piece:
+    """A dict, written out."""
+    items = (joined(name, ": ", value) for name, value in members)
+    return Group("{", tuple(items), "}", "display")
+
+
+def _is_argument(name: str) -> bool:
+    return name.isidentifier() and not iskeyword(name)
