@@ -217,6 +217,35 @@ def test_an_editor_knows_the_fields_and_what_an_action_does() -> None:
     assert "`given`: an object with sku" in told.text
 
 
+PACKAGE = {
+    "shop/__init__.py": "from shop.base import component\nfrom . import actions\n",
+    "shop/base.py": "from halflap import Component, Connection\n"
+    "class Shop(Connection): ...\ncomponent = Component('shop', connection=Shop)\n",
+    "shop/models.py": "from halflap import Model\nclass Line(Model): sku: str\n",
+    "shop/actions.py": "from .base import Shop, component\nfrom .models import Line\n"
+    "@component.action\nasync def act(shop: Shop, given: str) -> Line | None:\n    'Act.'\n",
+}
+
+
+def test_a_component_of_several_modules_is_read_as_one() -> None:
+    found = read_components(PACKAGE)["shop"]
+    act = found.actions["act"]
+    (input,) = act.inputs or ()
+
+    assert not found.open
+    assert (words(input.schema()), words(act.output)) == ("a text", "an object with sku or null")
+    assert (act.file, act.line) == ("shop/actions.py", 4)
+    told = lint_text(f"{HEAD}      - action: shop.akt\n", "f.yaml", Shapes(own={"shop": found}))
+    assert [each.code for each in told] == ["HF102"]
+
+
+def test_what_another_decorator_may_change_is_not_known() -> None:
+    text = PACKAGE["shop/actions.py"].replace("@component.action", "@component.action\n@traced")
+    act = read_components({**PACKAGE, "shop/actions.py": text})["shop"].actions["act"]
+    assert act.output is None
+    assert [(each.name, each.schema()) for each in act.inputs or ()] == [("given", None)]
+
+
 def test_reading_runs_nothing_and_follows_no_circle(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     source = f"""\

@@ -57,4 +57,7 @@ def _read(root: Path, names: list[str]) -> Shapes:
 def _modules(root: Path) -> Iterator[Path]:
     """The sources that a component may be in."""
     with suppress(OSError):
-        yield from sorted({*root.glob("*.py"), *root.glob("[!.]*/__init__.py")})
+        found = {*root.glob("*.py")}
+        for each in root.glob("[!.]*/__init__.py"):
+            found |= {*each.parent.glob("*.py"), *each.parent.glob("*/*.py")}
+        yield from sorted(found)

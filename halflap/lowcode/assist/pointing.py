@@ -280,5 +280,4 @@ def _in_file(analysis: Analysis, kind: str, name: str) -> Target | None:
     called = find(analysis.shapes, kind, name)
     if called is None or called.line is None:
         return None
-    owner, _, short = name.partition(".")
-    return Target(Place(called.line, 1), len(short), analysis.shapes.file(owner))
+    return Target(Place(called.line, 1), len(name.partition(".")[2]), called.file)

@@ -130,6 +130,8 @@ def fields_in(node: Node) -> Fields:
         stack += [part for pair in each.pairs for part in pair]
         stack += [stage.node for stage in (*each.predicates, *each.stages)]
         stack += [term for term, _ in each.terms]
-        if each.kind == "name" and not each.items:
-            found.add((str(each.value),))
+        if each.kind == "variable" and each.value:  # `$account` is the name account, `$$` are all
+            found.add(() if each.value == "$" else (str(each.value),))
+        if each.kind in ("wildcard", "descendant"):
+            found.add(())
     return frozenset(found)

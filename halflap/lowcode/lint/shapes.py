@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -62,8 +62,9 @@ class CallShape:
     trigger: Trigger[..., Any] | None = None
     title: str = ""
     description: str = ""
+    file: str | None = None
     line: int | None = None
-    """Where its text says so: the line of its function."""
+    """Where its text says so: the source and the line of its function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,6 @@ class Shapes:
     def complete(self) -> bool:
         """Whether all components are known by their objects, so that the integration can be built."""
         return not self._own
-
-    def file(self, name: str) -> str | None:
-        """The source that a component of the project's own was read from."""
-        found = self._own.get(name)
-        return None if found is None else found.file
 
     def names(self) -> list[str]:
         """The components that are known by name: installed, read, or named before."""
@@ -184,34 +180,38 @@ def read_components(files: Mapping[str, str]) -> dict[str, ComponentShape]:
         module = modules.get(path)
         if module is None:
             found[name] = ComponentShape(name, open=True)
-            continue
-        if "component" in module.variables or "component" in module.aliases:
-            found[name] = replace(_read(name, module, package, types), file=path)
+        elif "component" in module.variables or "component" in module.aliases:
+            inside = [each for at, each in modules.items() if at.startswith(f"{name}/")]
+            read = _read(name, inside if package else [module], types)
+            found[name] = replace(read, file=path)
     return found
 
 
-def _read(name: str, module: Module, package: bool, types: Annotations) -> ComponentShape:
-    made = next(
-        (
-            node.value
-            for node in module.tree.body
-            if isinstance(node, ast.Assign)
-            and any(isinstance(each, ast.Name) and each.id == "component" for each in node.targets)
-        ),
-        None,
-    )
-    if not isinstance(made, ast.Call):
+def _read(name: str, modules: Sequence[Module], types: Annotations) -> ComponentShape:
+    """A component, of one module or of those of its package."""
+    made = [value for module in modules for value in _made(module)]
+    if len(made) != 1 or not isinstance(made[0], ast.Call):
         return ComponentShape(name, open=True)
-    kind = next((each.value for each in made.keywords if each.arg == "connection"), None)
-    decorators = sum(1 for _ in _registering(module.tree))
-    named = len(module.actions) + len(module.triggers)
+    kind = next((each.value for each in made[0].keywords if each.arg == "connection"), None)
+    decorators = sum(1 for module in modules for _ in _registering(module.tree))
+    actions = [(each, module) for module in modules for each in module.actions]
+    triggers = [(each, module) for module in modules for each in module.triggers]
     return ComponentShape(
         name,
-        {each.name: _call(each, kind, module, types) for each in module.actions},
-        {each.name: _call(each, kind, module, types) for each in module.triggers},
+        {each.name: _call(each, kind, module, types) for each, module in actions},
+        {each.name: _call(each, kind, module, types) for each, module in triggers},
         False if kind is None else None,
-        open=package or decorators > named,
+        open=decorators > len(actions) + len(triggers),
     )
+
+
+def _made(module: Module) -> Iterator[ast.expr]:
+    """What a module makes its component of."""
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(each, ast.Name) and each.id == "component" for each in node.targets
+        ):
+            yield node.value
 
 
 def _call(
@@ -220,14 +220,16 @@ def _call(
     """What a function's text says of an action or a trigger."""
     said = (ast.get_docstring(function) or "").partition("\n")[0]
     title = function.name.replace("_", " ").capitalize()
-    inputs = _inputs(function, connection)
-    if inputs is not None:
+    inputs, given = _inputs(function, connection), None
+    if len(function.decorator_list) == 1:  # another decorator may make another function of it
         arguments = function.args
         listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
         read = {each.arg: types.of(each.annotation, module) for each in listed}
-        inputs = tuple(replace(each, read=read[each.name]) for each in inputs)
-    given = types.of(function.returns, module)
-    return CallShape(inputs, given, title=title, description=said, line=function.lineno)
+        inputs = None if inputs is None else tuple(replace(x, read=read[x.name]) for x in inputs)
+        given = types.of(function.returns, module)
+    return CallShape(
+        inputs, given, title=title, description=said, file=module.path, line=function.lineno
+    )
 
 
 def _registering(tree: ast.Module) -> Iterator[ast.AST]:
