@@ -38,9 +38,15 @@ BAD_QUERIES = [
 ]
 
 
+made: list[dict[str, Any]] = []
+
+
 @pytest.fixture
 async def document(world: Any) -> dict[str, Any]:
-    return (await world.api("GET", "/api/openapi.json")).json
+    """The document, which is the same in every world, and takes long to make."""
+    if not made:
+        made.append((await world.api("GET", "/api/openapi.json")).json)
+    return made[0]
 
 
 def routes(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
