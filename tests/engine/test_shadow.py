@@ -15,8 +15,9 @@ from halflap.engine.clock import ManualClock
 from halflap.engine.executor import Work
 from halflap.engine.shadow import Original, Shadowed, shadow
 from halflap.sdk.integration import Flow
+from halflap.testing.held import held, scopes_of
 from halflap.testing.instance import TestInstance, integration_of
-from halflap.testing.runner import execute, given, pairing, start_of
+from halflap.testing.runner import execute, given, request_with, start_of
 from halflap.testing.stub import Stubs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
@@ -61,12 +62,14 @@ async def happened(
 ) -> tuple[Original, Work]:
     """Run a flow once; what it was, and what runs it again."""
     clock, integration = ManualClock(), integration_of(flow)
-    start = start_of(flow, integration, event, {}, clock)
+    request = request_with(flow, event, {}, clock)
+    start = start_of(flow, integration, request, root=None)
     instance = TestInstance(integration, {}, None, {}, None)
-    flow = given(flow, event)
+    kept = held(scopes_of(flow, integration), {}, {}, paired, instance.seal)
+    flow = given(flow, event, request)
     work = Stubs(stubs, {}, networked=False)
     accepted_at = clock()
-    ran = await execute(flow, start, instance, work, pairing(paired), clock, signals)
+    ran = await execute(flow, start, instance, work, kept, clock, signals)
     assert ran.state == "succeeded", ran.reason
     was = Original(start, accepted_at, ran.records, ran.outcome)
     return was, await instance.resolve(flow, lambda called: called)(start.flow)
