@@ -52,10 +52,10 @@ class Lifecycle:
         async def function(ctx: Context[Config], deployment: Deployment) -> None:
             await run(ctx, deployment, integration, key)
 
-        function.__name__ = name
         return Flow(
             function,
             trigger=trigger(),
+            name=name,
             title="Deploy" if name == DEPLOY else "Tear down",
             filter=None,
             keep=None,

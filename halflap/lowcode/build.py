@@ -94,6 +94,7 @@ class _Builder:
         try:
             flow = made.preprocess(
                 trigger=self._trigger(part, path),
+                name=name,
                 shared=part.shared,
                 sender=None if sender is None else sender.text_of,
                 title=part.title,
@@ -128,6 +129,7 @@ class _Builder:
             result: Flow[Any, Any, Any] = Flow(
                 function,
                 trigger=self._trigger(flow, path),
+                name=name,
                 title=flow.title,
                 filter=self._filter(flow, path),
                 keep=flow.keep,
@@ -178,7 +180,6 @@ class _Builder:
                 return stopped.value
             return None
 
-        run.__name__ = run.__qualname__ = name
         run.__doc__ = flow.description
         return run
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from base64 import b64decode
 from decimal import Decimal
 from functools import cache
+from keyword import iskeyword
 from mimetypes import MimeTypes
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from halflap.lowcode.duration import Duration
 from halflap.lowcode.steps import AnyStep, Name, Part, Template
@@ -90,6 +98,16 @@ ConfigField = Annotated[
 ]
 
 
+def _field_name(name: str) -> str:
+    if iskeyword(name) or name.startswith("_") or name == "model_config":
+        raise ValueError(f"{name!r} cannot be a field's name, as Python uses it; choose another")
+    return name
+
+
+FieldName = Annotated[Name, AfterValidator(_field_name)]
+"""A name that a class of Python can have for a field, as the config is one."""
+
+
 class PairsPart(Part):
     """Records of two apps that belong together."""
 
@@ -97,6 +115,12 @@ class PairsPart(Part):
     """By the config's connection, the kind of its records."""
     master: str | None = None
     """The side that wins where a field was edited on both at once."""
+
+    @model_validator(mode="after")
+    def _has_sides(self) -> PairsPart:
+        if "master" in self.sides:
+            raise ValueError("`master` says which side wins; give the connection another name")
+        return self
 
 
 class OrderPart(Part):
@@ -331,7 +355,7 @@ class Document(Part):
     """What people read; made of the name, where it is left out."""
     description: str = ""
     """What it does, for the customers that may activate it."""
-    config: dict[str, dict[Name, ConfigField]] = Field(default_factory=dict[str, Any])
+    config: dict[str, dict[FieldName, ConfigField]] = Field(default_factory=dict[str, Any])
     """What the customer fills in: pages, and the fields of each."""
     pairs: dict[Name, PairsPart] = Field(default_factory=dict[str, Any])
     """Records of two apps that belong together, by name."""

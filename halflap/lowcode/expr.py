@@ -16,8 +16,12 @@ from halflap.sdk import running
 from halflap.sdk.request import Request
 from halflap.sdk.schema import UNSET, Json
 
-_parse = lru_cache(maxsize=4096)(Expression.parse)
 _CHANCE = ("$random", "$shuffle")
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Expression:
+    return Expression.parse(text).named()
 
 
 class Expr:

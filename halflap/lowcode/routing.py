@@ -74,7 +74,6 @@ def preprocess(
                 break
         return found
 
-    run.__name__ = run.__qualname__ = name
     run.__doc__ = part.description
     return run
 

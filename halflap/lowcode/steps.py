@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from halflap.lowcode.duration import Duration
+from halflap.sdk.integration import LONGEST_NAME, NAME
 
-NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-Name = Annotated[str, Field(pattern=NAME, max_length=120)]
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 """A name in scope: of a step's result, a variable, a loop's item."""
 
 Template = Any

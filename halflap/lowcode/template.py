@@ -99,7 +99,7 @@ def parsed(text: str, source: Source) -> Expression:
 def expression_at(text: str, source: Source, path: Path) -> Placed:
     """Parse one expression; what is wrong with it is an `ExpressionError` with its place."""
     try:
-        return Placed(parsed(text, source), source, path)
+        return Placed(parsed(text, source).named(), source, path)
     except ExpressionError as error:
         raise error.at(where_in(source, path, error.offset)) from error
 

@@ -113,19 +113,19 @@ class Log:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def debug(self, message: str, **fields: Any) -> None:
+    def debug(self, message: str, /, **fields: Any) -> None:
         """A detail for whoever looks closely."""
         self._recorder.log("debug", message, fields)
 
-    def info(self, message: str, **fields: Any) -> None:
+    def info(self, message: str, /, **fields: Any) -> None:
         """Something worth knowing."""
         self._recorder.log("info", message, fields)
 
-    def warning(self, message: str, **fields: Any) -> None:
+    def warning(self, message: str, /, **fields: Any) -> None:
         """Something to look at."""
         self._recorder.log("warning", message, fields)
 
-    def error(self, message: str, **fields: Any) -> None:
+    def error(self, message: str, /, **fields: Any) -> None:
         """Something went wrong, and the flow goes on."""
         self._recorder.log("error", message, fields)
 
@@ -392,7 +392,7 @@ class Context(Generic[C_co]):
         run = settling(do) if settle else do
         return await self._recorder.gather(values, keys, run, limit)
 
-    async def paired(self, pairs: Pairs, **known: str) -> str | None:
+    async def paired(self, pairs: Pairs, /, **known: str) -> str | None:
         """The id of the record at the other app, or None where it is paired with none.
 
             known = await ctx.paired(accounts, salesforce=changed.id)
@@ -407,7 +407,7 @@ class Context(Generic[C_co]):
         side, id = next(iter(ids.items()))
         return await self._recorder.read_pair(pairs, side, id)
 
-    async def pair(self, pairs: Pairs, **ids: str) -> None:
+    async def pair(self, pairs: Pairs, /, **ids: str) -> None:
         """Say that two records belong together, as where one was found at the other app.
 
         What a flow with `pairs=` makes is paired by itself. `Conflict` where either is paired with
@@ -422,7 +422,7 @@ class Context(Generic[C_co]):
             shown = " and ".join(f"{side} {id}" for side, id in given.items())
             raise Conflict(f"{shown} cannot be paired: one of them is paired with another record")
 
-    async def unpair(self, pairs: Pairs, **known: str) -> None:
+    async def unpair(self, pairs: Pairs, /, **known: str) -> None:
         """Forget with which record one is paired; one that is paired with none is fine."""
         await self._recorder.write_pair(pairs, pairs.ids(known), remove=True)
 

@@ -22,6 +22,10 @@ from halflap.sdk.routing import Preprocess, Routing, Sender
 from halflap.sdk.schema import Config, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
 
+NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What a flow may be called."""
+LONGEST_NAME = 120
+
 C = TypeVar("C", bound=Config)
 E = TypeVar("E")
 R = TypeVar("R")
@@ -36,6 +40,7 @@ class Flow(Generic[C, E, R]):
         function: Callable[[Context[C], E], Awaitable[R]],
         *,
         trigger: BoundTrigger[Any],
+        name: str | None = None,
         title: str | None,
         filter: Callable[[Request], bool] | None,
         keep: Sequence[str] | None,
@@ -46,7 +51,7 @@ class Flow(Generic[C, E, R]):
         preprocess: Preprocess | None = None,
     ) -> None:
         self.function = function
-        self.name = function.__name__
+        self.name = function.__name__ if name is None else name
         self.title = title or self.name.replace("_", " ").capitalize()
         self.description = summary(function)
         self.where = where(function)
@@ -62,7 +67,7 @@ class Flow(Generic[C, E, R]):
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) != 2 or not inspect.iscoroutinefunction(function):
             raise DefinitionError(
-                f"the flow {self.name} is `async def {self.name}(ctx, event)`: two parameters",
+                f"the flow {self.name} is `async def {function.__name__}(ctx, event)`: two parameters",
                 where=self.where,
             )
         hints = hints_of(function)
@@ -184,6 +189,7 @@ class Integration(Generic[C]):
         self,
         *,
         trigger: Trigger[..., E] | BoundTrigger[E],
+        name: str | None = None,
         title: str | None = None,
         filter: Callable[[Request], bool] | None = None,
         keep: Sequence[str] | None = None,
@@ -194,6 +200,7 @@ class Integration(Generic[C]):
     ) -> FlowDecorator[C, E]:
         """Make a flow of an `async def flow(ctx, event)`.
 
+        name: what it is called; by default, as the function is. title: what people read.
         filter: a pure function; where it is false the event is counted and dropped (each part of
         a request that the trigger splits is asked about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
@@ -204,6 +211,7 @@ class Integration(Generic[C]):
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {
+            "name": name,
             "title": title,
             "filter": filter,
             "keep": keep,
@@ -220,6 +228,7 @@ class Integration(Generic[C]):
         trigger: Trigger[..., E] | BoundTrigger[E],
         shared: bool = False,
         sender: Sender | None = None,
+        name: str | None = None,
         title: str | None = None,
         filter: Callable[[Request], bool] | None = None,
         keep: Sequence[str] | None = None,
@@ -238,6 +247,7 @@ class Integration(Generic[C]):
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {
+            "name": name,
             "title": title,
             "filter": filter,
             "keep": keep,
@@ -249,6 +259,12 @@ class Integration(Generic[C]):
 
     def add(self, flow: Flow[C, Any, Any]) -> None:
         """Add a flow; its name and its place in the instance's life must be free."""
+        if re.fullmatch(NAME, flow.name) is None or len(flow.name) > LONGEST_NAME:
+            raise DefinitionError(
+                f"a flow's name is letters, digits and _, at most {LONGEST_NAME}, not {flow.name!r}; "
+                "give it one by name=",
+                where=flow.where,
+            )
         if flow.name in self.flows:
             raise DefinitionError(f"the flow {flow.name} is defined twice", where=flow.where)
         lifecycle = flow.trigger.declaration.lifecycle

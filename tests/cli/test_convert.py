@@ -53,10 +53,10 @@ def test_what_is_there_is_replaced_only_by_force(folder: Path) -> None:
     assert (folder / "orders.py").read_text() != "mine"
 
 
-def test_what_has_no_python_is_refused_at_its_place(folder: Path) -> None:
+def test_what_is_wrong_with_a_document_is_said_at_its_place(folder: Path) -> None:
     result = converted("bad.yaml", "-o", "bad.py")
     assert result.exit_code != 0
-    assert "bad.yaml:6:14: this expression reads everything that is in scope" in result.output
+    assert "bad.yaml:6:23: this reads all that is in scope" in result.output
     assert not (folder / "bad.py").exists()
 
 
@@ -134,6 +134,7 @@ def test_they_are_run_by_halflap_test_and_fail_where_the_module_is_wrong(folder:
     (folder / "orders.yaml").write_text(TESTED)
     assert converted("orders.yaml", "-o", "orders.py").exit_code == 0
     (folder / "orders.yaml").unlink()
+    (folder / "bad.yaml").unlink()
     assert ran(folder).startswith("1 passed")
     module = folder / "orders.py"
     module.write_text(module.read_text("utf-8").replace("ctx.log.info(", "str("))

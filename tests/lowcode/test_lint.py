@@ -270,6 +270,10 @@ CASES = {
         "HF119", "- code: |\n    x = «(\n    return x", "not Python",
         "- id: a\n  code: |\n    x = 1\n    return x\n- log: =a",
     ),
+    "all that is in scope": (
+        "HF122", "- log: =$string(«$)", "reads all that is in scope",
+        "- log: =$string($.event.x)\n- log: =$string(event.xs[$ > 1])",
+    ),
     "code that would not replay": (
         "HF119", "- code: |\n    «import random\n    return 1", "a replay draws something else",
         "- {id: a, code: 'return 1'}\n- log: =a",

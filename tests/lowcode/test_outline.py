@@ -273,6 +273,19 @@ def test_branches_that_run_side_by_side_are_loops() -> None:
     ]
 
 
+def test_a_flow_is_called_as_its_decorator_says() -> None:
+    found = of_python(
+        "await ctx.call(class_, event)",
+        """
+        @integration.flow(name="class", trigger=webhook.request())
+        async def class_(ctx, event):
+            await ctx.call(class_, event)
+        """,
+    )
+    assert (found.flows[0].name, found.flows[0].title) == ("class", "Class")
+    assert said(found) == ["call class"]
+
+
 def test_what_a_flow_does_through_its_context_is_named() -> None:
     found = of_python(
         """

@@ -44,6 +44,19 @@ def test_a_wrong_step_is_said(step: str, where: str, said: str) -> None:
     assert said in finding.message
 
 
+@pytest.mark.parametrize("name", ["class", "_secret", "model_config", "None"])
+def test_a_field_of_the_config_is_named_as_one_of_a_class(name: str) -> None:
+    text = f"{HEAD}      - stop: true\nconfig: {{Page: {{{name}: {{}}}}}}\n"
+    with pytest.raises(NotADocument, match=f"'{name}' cannot be a field's name"):
+        document_of(read(text, "f.yaml"))
+
+
+def test_pairs_have_no_side_that_is_called_as_an_option() -> None:
+    text = f"{HEAD}      - stop: true\npairs: {{p: {{sides: {{master: a, b: b}}}}}}\n"
+    with pytest.raises(NotADocument, match="`master` says which side wins"):
+        document_of(read(text, "f.yaml"))
+
+
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     text = "name: X Y\ntitel: x\nflows:\n  a: {trigger: 5, stepz: []}\n"
     with pytest.raises(NotADocument) as raised:

@@ -39,7 +39,8 @@ def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> An
     while True:
         meter.take()
         if function.signature is not None:
-            arguments = function.signature.arguments(arguments, context)
+            seen = UNDEFINED if context is frame.evaluation.hidden else context
+            arguments = function.signature.arguments(arguments, seen)
         if type(function) is not Lambda:
             return cast(Native, function).run(frame, *arguments)
         meter.take(3)

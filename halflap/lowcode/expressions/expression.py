@@ -64,6 +64,13 @@ class Expression:
         """What it reads of its scope: `known.id` of `=known.id`, with the place."""
         return names_read(self.tree, self.text, LIBRARY)
 
+    def named(self) -> Self:
+        """The same; `ExpressionError` where it reads its scope by no name, as `$` does."""
+        for each in self.names():
+            if each.path[0] == "*":
+                raise Fault("H0115", each.offset).explained(self.text)
+        return self
+
     def kind(self) -> KindName | None:
         """The JSON type of its result (`number` of `a * 2`), where the text alone says it."""
         return kind_of_result(self.tree, self._bound)
@@ -94,7 +101,7 @@ class Expression:
             raise Fault("H0102", 0, limit=budget.depth).explained(self.text) from None
 
     def _once(self, root: Any, variables: Mapping[str, Any], scope: Scope, budget: Budget) -> Any:
-        evaluation = Evaluation(Meter(budget), root, scope.now, scope.seed)
+        evaluation = Evaluation(Meter(budget), root, scope)
         frame = Frame(evaluation, {}, Frame(evaluation, variables, Frame(evaluation, LIBRARY)))
         try:
             return _result(self._run(root, frame), budget)

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 from halflap.lowcode.expressions.value import UNDEFINED
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from halflap.lowcode.expressions.expression import Scope
     from halflap.lowcode.expressions.meter import Meter
 
 
 class Evaluation:
-    """What one evaluation has in common: its meter, root, time and chance."""
+    """What one evaluation has in common: its meter, root, time and chance.
 
-    __slots__ = ("_random", "_seed", "meter", "now", "root")
+    hidden: the scope, where that is the root: no function is given it as its context.
+    """
 
-    def __init__(
-        self, meter: Meter, root: Any, now: datetime | None, seed: str | int | None
-    ) -> None:
+    __slots__ = ("_random", "_seed", "hidden", "meter", "now", "root")
+
+    def __init__(self, meter: Meter, root: Any, scope: Scope) -> None:
         self.meter = meter
         self.root = root
-        self.now = now
-        self._seed = seed
+        self.hidden = scope.values
+        self.now = scope.now
+        self._seed = scope.seed
         self._random: Random | None = None
 
     @property

@@ -80,7 +80,7 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
     bound = [step.tuples for step in node.items].index(True) if _any_tuples(node) else last + 1
     for number, step in enumerate(node.items):
         if number == 0 and first.whole and first.kind == "array":
-            steps.append(compiler.run(first))
+            steps.append(_listed(compiler.run(first)))
         elif number < bound:
             steps.append(_step(compiler, step, last=number == last))
         else:
@@ -107,6 +107,18 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
         if group:
             return group(result, frame)
         return finished(result, keep=node.keep, settle=settle)
+
+    return run
+
+
+def _listed(evaluate: Run) -> Run:
+    """What an array that is written at the beginning gives, also where a filter leaves one value."""
+
+    def run(context: Any, frame: Frame) -> Any:
+        found = evaluate(context, frame)
+        if found is UNDEFINED or isinstance(found, list):
+            return cast(Any, found)
+        return Array((found,), sequence=True)
 
     return run
 

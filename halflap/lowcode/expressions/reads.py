@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from halflap.errors import place_of
 from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.value import Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,11 @@ class Name:
         return ".".join(self.path)
 
 
-def names_read(tree: Node, text: str, library: Container[str]) -> tuple[Name, ...]:
-    """Every path from the scope, in the order of the text, each place once."""
+def names_read(tree: Node, text: str, library: Mapping[str, Function]) -> tuple[Name, ...]:
+    """Every path from the scope, in the order of the text, each place once.
+
+    What reads the scope itself, and by no name, has the path `*`.
+    """
     reader = _Reader(library)
     reader.read(tree, frozenset(), root=True)
     names = sorted(reader.found.items(), key=lambda item: (item[0][0], item[0][1]))
@@ -34,7 +38,7 @@ def names_read(tree: Node, text: str, library: Container[str]) -> tuple[Name, ..
 class _Reader:
     """Walks the tree, with the names that are bound so far, and whether `x` is a name of the scope."""
 
-    def __init__(self, library: Container[str]) -> None:
+    def __init__(self, library: Mapping[str, Function]) -> None:
         self._library = library
         self.found: dict[tuple[int, tuple[str, ...]], None] = {}
 
@@ -43,7 +47,7 @@ class _Reader:
             case "path":
                 return self._path(node, bound, root=root)
             case "variable":
-                self._variable(node, (), bound)
+                self._variable(node, (), bound, root=root)
             case "wildcard" | "descendant" if root:
                 self._add(node.at, ("*",))
             case "block":
@@ -60,65 +64,91 @@ class _Reader:
                 for part in (node.left, node.right, node.other):
                     if part:
                         self.read(part, bound, root=False)
+            case "apply":
+                bound = self.read(cast(Node, node.left), bound, root=root)
+                right = cast(Node, node.right)
+                if right.kind == "call":
+                    bound = self._call(right, bound, len(right.items) + 1, root=root)
+                else:
+                    bound = self.read(right, bound, root=root)
+            case "call":
+                bound = self._call(node, bound, len(node.items), root=root)
             case _:
-                for part in (node.left, node.right, node.other):
-                    if part:
-                        bound = self.read(part, bound, root=root)
-                for part in node.items:
-                    bound = self.read(part, bound, root=root)
-                for name, value in node.pairs:
-                    self.read(name, bound, root=root)
-                    self.read(value, bound, root=root)
+                bound = self._parts(node, bound, root=root)
         self._filters(node, bound)
         return bound
 
-    def _path(self, node: Node, bound: frozenset[str], *, root: bool) -> frozenset[str]:
-        first, *rest = node.items
-        fields: list[str] = []
-        named = True
-        for step in rest:
-            named = named and step.kind in ("name", "wildcard")
-            if named:
-                fields.append(cast(str, step.value) if step.kind == "name" else "*")
-        match first.kind:
-            case "name" if root:
-                self._add(first.at, (cast(str, first.value), *fields))
-            case "variable":
-                self._variable(first, tuple(fields), bound)
-            case "name" | "parent":
-                pass
-            case _:
-                self.read(first, bound, root=root)
-        self._filters(first, bound)
-        inner = bound
-        for step in node.items:
-            inner |= {name for name in (step.focus, step.index) if name}
-        for step in rest:
-            if step.kind not in ("name", "wildcard", "parent"):
-                self.read(step, inner, root=False)
-            else:
-                self._filters(step, inner)
-        self._filters(node, inner)
+    def _parts(self, node: Node, bound: frozenset[str], *, root: bool) -> frozenset[str]:
+        for part in (node.left, node.right, node.other, *node.items):
+            if part:
+                bound = self.read(part, bound, root=root)
+        for name, value in node.pairs:
+            self.read(name, bound, root=root)
+            self.read(value, bound, root=root)
         return bound
 
-    def _filters(self, node: Node, bound: frozenset[str]) -> None:
+    def _call(self, node: Node, bound: frozenset[str], given: int, *, root: bool) -> frozenset[str]:
+        """A call; one with too few arguments takes the context for the first: `$keys()`."""
+        callee = cast(Node, node.left)
+        if root and callee.kind == "variable" and callee.value not in bound:
+            function = self._library.get(cast(str, callee.value))
+            if function and function.signature and function.signature.takes_context(given):
+                self._add(node.at, ("*",))
+        return self._parts(node, bound, root=root)
+
+    def _path(self, node: Node, bound: frozenset[str], *, root: bool) -> frozenset[str]:
+        inner = bound
+        for at, step in enumerate(node.items):
+            stays = root and (bool(step.focus) or step.kind == "sort")  # the context is what it was
+            if step.kind == "name":
+                if root:
+                    self._add(step.at, (cast(str, step.value), *_fields(node.items[at:])))
+                if root and step.slot:  # what stands after it looks for its parent
+                    self._add(step.at, ("*",))
+            elif step.kind == "variable":
+                fields = () if step.predicates or step.stages else _fields(node.items[at:])
+                self._variable(step, fields, inner, root=root)
+            elif step.kind not in ("parent", "sort"):
+                self.read(step, inner, root=root)
+            self._filters(step, inner, root=stays)
+            inner |= {name for name in (step.focus, step.index) if name}
+            root = stays
+        self._filters(node, inner, root=root)
+        return bound
+
+    def _filters(self, node: Node, bound: frozenset[str], *, root: bool = False) -> None:
         bound |= {stage.index for stage in node.stages if stage.index}
         for stage in (*node.predicates, *node.stages):
             if stage.node:
-                self.read(stage.node, bound, root=False)
+                self.read(stage.node, bound, root=root)
         for term, _ in node.terms:
-            self.read(term, bound, root=False)
+            self.read(term, bound, root=root)
         if node.group:
             for name, value in node.group.pairs:
-                self.read(name, bound, root=False)
-                self.read(value, bound, root=False)
+                self.read(name, bound, root=root)
+                self.read(value, bound, root=root)
 
-    def _variable(self, node: Node, fields: tuple[str, ...], bound: frozenset[str]) -> None:
+    def _variable(
+        self, node: Node, fields: tuple[str, ...], bound: frozenset[str], *, root: bool
+    ) -> None:
         name = cast(str, node.value)
-        if name == "$":
-            self._add(node.at, fields or ("*",))
-        elif name and name not in bound and name not in self._library:
+        if name == "$" or not name:
+            if name or root:
+                self._add(node.at, fields if fields and fields[0] != "*" else ("*",))
+        elif name not in bound and name not in self._library:
             self._add(node.at, (name, *fields))
 
     def _add(self, at: int, path: tuple[str, ...]) -> None:
         self.found[at, path] = None
+
+
+def _fields(steps: Sequence[Node]) -> tuple[str, ...]:
+    """The fields that are read of a path's first step; `*` stands for all."""
+    fields: list[str] = []
+    before = steps[0]
+    for step in steps[1:]:
+        if before.focus or step.kind not in ("name", "wildcard"):
+            break
+        fields.append(cast(str, step.value) if step.kind == "name" else "*")
+        before = step
+    return tuple(fields)

@@ -41,6 +41,8 @@ class Regex(Native):
         self._at = at
         # As in JavaScript: `$` is the end, and of each line with the flag m.
         prefix = "(?m)" if "m" in flags else ""
+        if not source.isascii() and any("\ud800" <= each <= "\udfff" for each in source):
+            fail("S0303", at, value="it holds half a surrogate pair")
         try:
             self._pattern = compiled(
                 prefix + _translated(source), memory=_MEMORY, ignore_case="i" in flags

@@ -53,6 +53,11 @@ class Signature:
         """How many arguments it takes at most (more where one may be repeated)."""
         return len(self._parameters)
 
+    def takes_context(self, given: int) -> bool:
+        """Whether a call with so many arguments takes the context for one of them, for certain."""
+        needed = [each for each in self._parameters if each.context or each.many != "?"]
+        return given < len(needed) and any(each.context for each in needed)
+
     def arguments(self, given: list[Any], context: Any) -> list[Any]:
         """What the function is called with; raises where an argument is of a wrong type."""
         kinds = "".join([kind_of(each) for each in given])

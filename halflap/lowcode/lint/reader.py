@@ -128,6 +128,8 @@ class Reader:
         if root == "*":
             self.read.update(each.path for each in names.values() if each.path is not None)
             self.config.add("*")
+            said = "this reads all that is in scope, and by no name; write the names that it reads"
+            self._report(rules.NAMELESS, read, offset, said)
             return
         known = names.get(root)
         if known is None:

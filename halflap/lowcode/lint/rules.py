@@ -35,6 +35,7 @@ DEFINITION = "HF118"
 CODE = "HF119"
 NULL = "HF120"
 ATTEMPT = "HF121"
+NAMELESS = "HF122"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -172,6 +173,12 @@ RULES: tuple[Rule, ...] = (
         "`Nondeterminism`",
         "it in `log` alone; `retry` says how often a step is tried, and `state` counts",
         "warning",
+    ),
+    Rule(
+        NAMELESS,
+        "an expression that reads all that is in scope, by no name: `$`, `*` or `**` at its beginning",
+        "what is in scope are names, and no value with fields",
+        'the names that it reads, as `{"a": a, "b": b}`',
     ),
 )
 

@@ -293,6 +293,12 @@ class Meanings:
         return self._variables[module.name]
 
 
+def flow_name(function: Function) -> str:
+    """What a flow is called: as its decorator says, or as its function is."""
+    given = decorated(function).get("name")
+    return function.name if given is None else text_of(given)
+
+
 def decorated(function: Function) -> dict[str, ast.expr]:
     """The options that a function's decorators are given."""
     return {

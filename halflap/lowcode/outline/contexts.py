@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Literal, cast
 
-from halflap.lowcode.outline.calls import Scope, argument, text_of
+from halflap.lowcode.outline.calls import Scope, argument, flow_name, text_of
 from halflap.lowcode.outline.nodes import (
     CallNode,
     LinksNode,
@@ -83,7 +83,12 @@ def sibling(call: ast.Call, survey: Survey, scope: Scope) -> str:
             return name
         case _:
             name = survey.canonical(scope.module.meaning(first, scope.own))
-            return ast.unparse(first) if name is None else name.rpartition(".")[2]
+            if name is None:
+                return ast.unparse(first)
+            within, _, function = name.rpartition(".")
+            owner = survey.split(name)[0] if within else scope.module
+            flows = () if owner is None else owner.flows
+            return next((flow_name(each) for each in flows if each.name == function), function)
 
 
 def _pairs(node: ast.expr | None, survey: Survey, scope: Scope) -> str:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.outline.calls import Meanings, argument, decorated, text_of
+from halflap.lowcode.outline.calls import Meanings, argument, decorated, flow_name, text_of
 from halflap.lowcode.outline.comments import Comments, first_sentence
 from halflap.lowcode.outline.flow import Reader
 from halflap.lowcode.outline.known import titled
@@ -102,8 +102,8 @@ class _Integration:
                 where=f"{module.path}:{function.lineno}",
             ) from None
         return FlowOutline(
-            name=function.name,
-            title=titled(function.name) if title is None else text_of(title),
+            name=flow_name(function),
+            title=titled(flow_name(function)) if title is None else text_of(title),
             description=first_sentence(ast.get_docstring(function)),
             trigger=self._meanings.trigger(options.get("trigger"), module),
             preprocess=verb == "preprocess",

@@ -9,8 +9,9 @@ from typing import Any, cast
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.source import Path, Source
-from halflap.lowcode.steps import NAME, kind_of
+from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import is_expression, parsed
+from halflap.sdk.integration import NAME
 
 TEXTS = frozenset({"title", "note", "code", "action", "call", "connection"})
 """Members of a step that hold no expression."""

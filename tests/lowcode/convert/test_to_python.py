@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,14 +13,32 @@ from typing import Any
 
 import pytest
 
-from halflap.lowcode.convert import NotConvertible
 from halflap.testing import Run, document
 from tests.lowcode.convert.test_code import SANDBOXED
 from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
-from tests.lowcode.documents import EXAMPLES, HEAD
+from tests.lowcode.documents import EXAMPLES, HEAD, acme
 
 DOCS = Path(__file__).parents[3] / "docs" / "low-code"
 EXAMPLE_DOCUMENTS = {each.name: each.read_text("utf-8") for each in sorted(EXAMPLES.glob("*.yaml"))}
+ODD_CONFIG = """\
+name: odd-config
+config:
+  Page:
+    date: {type: date, default: 2026-01-02}
+    until: {type: date, default: 2026-01-02}
+    acme: {default: x}
+    shop: {connection: acme}
+    str: {default: a}
+    list: {multiple: true, default: [a]}
+    Decimal: {type: decimal, default: 1.5}
+    Annotated: {default: a}
+    Field: {default: a}
+    last: {type: decimal, default: 1.5, minimum: 1}
+flows:
+  main:
+    trigger: webhook.request
+    steps: [{log: "=config.date & config.str & config.acme"}]
+"""
 DOCUMENTS = EXAMPLE_DOCUMENTS | {
     f"{page.stem}-{at}": each
     for page in sorted(DOCS.glob("*.md"))
@@ -145,9 +164,10 @@ def test_comments_notes_and_titles_stay_in_their_places() -> None:
     assert python.endswith(IN_PYTHON)
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", [*DOCUMENTS, "odd"])
 def test_the_customer_is_asked_the_same(name: str) -> None:
-    given, made = opened(DOCUMENTS[name]).integration, imported(python_of(DOCUMENTS[name]))
+    text = (DOCUMENTS | {"odd": ODD_CONFIG})[name]
+    given, made = opened(text).integration, imported(python_of(text))
     schemas = [each.config.model_json_schema() for each in (given, made)]
     for each in schemas:
         each.pop("title")
@@ -160,6 +180,100 @@ def test_the_customer_is_asked_the_same(name: str) -> None:
             assert getattr(twin, each) == getattr(flow, each), each
         assert repr(twin.trigger) == repr(flow.trigger)
         assert str(twin.order) == str(flow.order)
+
+
+ODD = """\
+name: odd
+config:
+  Connect:
+    list: {connection: acme}
+    acme: {connection: acme}
+pairs:
+  class: {sides: {list: contact, acme: account}}
+flows:
+  class:
+    trigger: webhook.request
+    with: {answer: result}
+    steps:
+      - {id: class, state: get, key: a, default: 7}
+      - set: {def: "=class + $count([event.n])", list: =$string(round)}
+      - {id: lambda, for: None, in: =event.items, do: [{set: {def: =def + None}}], collect: =None & def}
+      - {id: import, for: with, in: =event.items, parallel: 2, do: [{log: =$string(with)}],
+          collect: =with}
+      - {id: pass, call: event, event: {n: =def}}
+      - {id: ctx, call: ctx, event: {n: =def}, wait: false}
+      - {log: "=class & def", fields: {from: =class, message: a, self: b, a-b: =lambda, __debug__: 1}}
+      - {pair: class, with: {list: a, acme: b}}
+      - {id: _, paired: class, with: {list: a}}
+      - stop: {answer: {class: =class, def: =def, lambda: =lambda, import: =import, pass: =pass, a: =_,
+          url: "=`class` & urls.class & urls.round"}}
+  event:
+    trigger: webhook.request
+    steps: [{stop: {answer: "=$round(event.n, 1) & 'x'"}}]
+  ctx:
+    trigger: webhook.request
+    steps: [{stop: true}]
+  round:
+    trigger: acme.opportunity_updated
+    steps: [{id: print, call: class_, event: "=$round(event.price, 1)"}, {stop: {answer: =print}}]
+  _:
+    trigger: webhook.request
+    steps: [{call: _}]
+  class_:
+    trigger: webhook.request
+    steps: [{stop: {answer: =event}}]
+preprocess:
+  match:
+    trigger: webhook.request
+    routes: [{when: =event.n = 1, flow: class}, {flow: round}]
+  if:
+    trigger: webhook.request
+    title: If
+    routes: [{flow: None_}]
+""".replace("None_", "_")
+
+
+async def test_names_that_python_keeps_for_itself_are_called_otherwise_in_it(run: Run) -> None:
+    python = python_of(ODD)
+    assert '@integration.flow(name="class", trigger=webhook.request(answer=' in python
+    assert "async def class_2(" in python
+    given, made = opened(ODD).integration, imported(python)
+    assert list(made.flows) == list(given.flows)
+    assert [each.title for each in made.flows.values()] == [
+        each.title for each in given.flows.values()
+    ]
+    for name, event in (("class", {"items": [1, 2], "n": 3}), ("match", {"n": 2}), ("if", {})):
+        found = [seen(await run(of.flows[name], event, integration=of)) for of in (given, made)]
+        assert found[0] == found[1]
+        assert found[0]["state"] == "succeeded", found[0]["reason"]
+
+
+async def test_an_action_without_a_name_in_its_module_is_found_by_its_component(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = "- {id: found, action: acme.get_account, with: {id: a}}\n- stop: {answer: =found.name}"
+    text = HEAD + indent(steps, " " * 6)
+    given = opened(text).integration
+    get_account, kind = acme.get_account, acme.Acme
+    elsewhere = types.ModuleType("acme_actions")
+    monkeypatch.setitem(sys.modules, "acme_actions", elsewhere)
+    monkeypatch.delattr(acme, "get_account")
+    for where, shown in (
+        (None, 'acme.component.actions["get_account"](ctx.config.acme, id="a")'),
+        ("found", 'acme_actions.found(ctx.config.acme, id="a")'),
+    ):
+        if where is not None:
+            monkeypatch.setattr(elsewhere, where, get_account, raising=False)
+            monkeypatch.setattr(get_account.function, "__module__", "acme_actions")
+        python = python_of(text)
+        assert shown in python
+        stubs = {get_account: acme.Account(id="a", name="Initech", external_id=None)}
+        for integration in (given, imported(python)):
+            result = await run(integration.flows["main"], {}, integration=integration, stubs=stubs)
+            assert result.result == "Initech", result.reason
+    monkeypatch.delattr(acme, "Acme")
+    assert "acme.component.connection, " in python_of(text), python_of(text)
+    assert imported(python_of(text)).connections() == {"acme": kind}
 
 
 CODED = """\
@@ -194,15 +308,3 @@ async def test_a_code_step_is_a_function_that_is_a_step(run: Run, order: Any) ->
         steps = [(each.title, each.status, each.result) for each in result.steps]
         found.append((result.state, result.result, steps))
     assert found[0] == found[1]
-
-
-@pytest.mark.parametrize(
-    ("steps", "said"),
-    [
-        ("- log: =$string($)", "12:14: this expression reads everything"),
-    ],
-)
-def test_what_has_no_python_is_refused_at_its_place(steps: str, said: str) -> None:
-    with pytest.raises(NotConvertible) as error:
-        python_of(HEAD + indent(steps, " " * 6))
-    assert str(error.value).startswith(f"tried.yaml:{said}")

@@ -477,6 +477,7 @@ REFUSED = {
     "    ctx.log.warning(f'It failed, and is ignored: {failure}')": "3:1: YAML logs",
     "x = expr('config.limit')": "1:5: the expression reads config; give it by that name",
     "x = expr('1 +')": "1:5: ",
+    "x = expr('$keys($)')": "1:5: this reads all that is in scope",
     "x = ctx.now()": "1:5: in YAML the time is a text",
     "x = [y for y in order.lines for z in order.lines]": "1:5: YAML has a list of one loop",
     "with order:\n    pass": "1:1: YAML has no step for with",
@@ -514,6 +515,19 @@ def test_a_module_that_is_no_integration_in_yaml_is_refused(
     with pytest.raises(DefinitionError, match=said) as told:
         yaml_of(text)
     assert str(told.value.where).startswith(where)
+
+
+def test_a_flow_is_called_as_its_decorator_says() -> None:
+    before, made, rest = HEAD.rpartition("@integration.flow(")
+    text = f'{before}{made}name="class", {rest}'
+    text += "    await ctx.call(main, ctx.url(main))\n    await ctx.call('class')\n"
+    document = yaml_of(text + "    ctx.log.info('x', **{'a-b': order.id})\n")
+    assert "  class:\n" in document
+    assert "  main:\n" not in document
+    assert "call: class\n        event: =urls.class\n      - call: class\n" in document
+    assert "fields: {a-b: =event.id}" in document
+    with pytest.raises(NotYaml, match="there is a flow class already"):
+        yaml_of(text.replace("flow(trigger", 'flow(name="class", trigger') + "    pass\n")
 
 
 def test_comments_are_kept_wherever_they_stand() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from halflap import expr
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
 from halflap.sdk.schema import UNSET
 
@@ -200,6 +201,7 @@ def test_time_and_chance_are_those_of_the_execution() -> None:
         ("length('x')", 1, 7, r"did you mean \$length"),
         ("1 / 0", 1, 3, "divided by zero"),
         ("/(?=x)/", 1, 1, "no look-around"),
+        ("/a\ud800/", 1, 1, "half a surrogate pair"),
     ],
 )
 def test_an_error_says_what_and_where(text: str, line: int, column: int, message: str) -> None:
@@ -220,7 +222,22 @@ def test_an_error_says_what_and_where(text: str, line: int, column: int, message
         ("event.lines^(count).sku", ["event.lines"]),
         ("($x := known.id; $x & $sum(event.n))", ["known.id", "event.n"]),
         ("$map(event.lines, function($l) { $l.sku & event.Id })", ["event.lines", "event.Id"]),
-        ("$$.event.Id", ["event.Id"]),
+        ("$$.event.Id & $.known.id", ["event.Id", "known.id"]),
+        ("$", ["*"]),
+        ("$keys($$)", ["*"]),
+        ("{'a': **.sku}", ["*"]),
+        ("[*]", ["*"]),
+        ("$.*", ["*"]),
+        ("$[a = 1].event", ["*"]),
+        ("event.%.config", ["*", "event"]),
+        ("$keys()", ["*"]),
+        ("$contains('a')", ["*"]),
+        ("event.id ~> $contains('a')", ["event.id"]),
+        ("event.id.$uppercase()", ["event.id"]),
+        ("event.lines[$ > 1].$", ["event.lines"]),
+        ("event.lines[%.open].sku", ["event.lines.sku"]),
+        ("event.lines.**.sku", ["event.lines"]),
+        ("event@$e.config[x = 1]", ["event", "config"]),
         ("{'a': event.a, event.k: [event.b]}", ["event.a", "event.k", "event.b"]),
         ("known ? known.id : $error('x')", ["known", "known.id"]),
         ("event.`a b`.c", ["event.a b.c"]),
@@ -229,6 +246,20 @@ def test_an_error_says_what_and_where(text: str, line: int, column: int, message
 )
 def test_the_names_that_are_read(text: str, names: list[str]) -> None:
     assert [str(name) for name in Expression.parse(text).names()] == names
+
+
+def test_the_scope_is_no_value() -> None:
+    for text in ("$", "event.%.config", "$keys()", "*"):
+        with pytest.raises(ExpressionError, match="reads all that is in scope"):
+            expr(text, event={"id": 1})
+    assert expr("($k := $keys; $k())", event={"id": 1}) is None
+    assert expr("event.lines[$ > 1]", event={"lines": [1, 2, 3]}) == [2, 3]
+    assert expr("$.event.id", event={"id": 1}) == 1
+
+
+def test_an_array_that_is_filtered_is_walked_on() -> None:
+    assert value("[{'a': 3}, {'a': 4}][1].a") == 4
+    assert value("[1, 2][0].a") is UNSET
 
 
 def test_a_name_has_its_place() -> None:

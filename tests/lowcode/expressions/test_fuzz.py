@@ -46,3 +46,28 @@ def test_mangled_expressions(seed: int) -> None:
             expression = Expression.parse(mangled(chance))
             expression.names()
             expression.evaluate_on(chance.choice(data), {}, scope)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_an_expression_reads_by_no_name_it_does_not_see(seed: int) -> None:
+    chance = random.Random(seed)
+    data = [each for each in SUITE["datasets"].values() if isinstance(each, dict)]
+    compared = 0
+    for _ in range(2_000):
+        with contextlib.suppress(ExpressionError):
+            expression = Expression.parse(mangled(chance)).named()
+            whole = {**chance.choice(data), "more": 1}
+            read = {each.path[0] for each in expression.names()}
+            told = [whole, {name: each for name, each in whole.items() if name in read}]
+            assert evaluated(expression, told[0]) == evaluated(expression, told[1]), expression
+            compared += bool(read)
+    assert compared > 100
+
+
+def evaluated(expression: Expression, values: dict[str, Any]) -> Any:
+    """What it gives, or the code of its error."""
+    scope = Scope(values, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 1)
+    try:
+        return expression.evaluate(scope)
+    except ExpressionError as error:
+        return error.code

@@ -28,7 +28,7 @@ class Actions(Writer):
     def action(self, step: doc.ActionStep, path: Path, indent: int) -> Block:
         """`action`."""
         action = self.module.components.action(step.action)
-        made = self.module.member(action, (*path, "action"))
+        made = self.module.member(action)
         if step.title is not None:
             made += f".titled({text(step.title)})"
         retry = retry_of(step.retry, action.retry)

@@ -29,7 +29,7 @@ def written_code(writer: FlowWriter, step: doc.CodeStep, path: Path, indent: int
     exact = writer.uses("code")
     name = _name(writer, step, path)
     made = None if _is_watched(writer, step, path) else _function(writer, step, name)
-    writer.functions.append(made or _sandboxed(writer, step, name, exact, path))
+    writer.functions.append(made or _sandboxed(writer, step, name, exact))
     given = writer.stored if made else writer.plain  # what is sandboxed makes its own numbers
     named = [(each, given(v, (*path, "with", each))) for each, v in step.inputs.items()]
     args: list[Piece] = [] if made else ["ctx"]
@@ -86,7 +86,7 @@ def _function(writer: FlowWriter, step: doc.CodeStep, name: str) -> str | None:
     return "\n".join(made)
 
 
-def _sandboxed(writer: FlowWriter, step: doc.CodeStep, name: str, exact: str, path: Path) -> str:
+def _sandboxed(writer: FlowWriter, step: doc.CodeStep, name: str, exact: str) -> str:
     """The code by its text."""
     module = writer.module
     named: list[tuple[str, Piece]] = []
@@ -97,8 +97,7 @@ def _sandboxed(writer: FlowWriter, step: doc.CodeStep, name: str, exact: str, pa
     read = Code.parse(step.code, step.inputs.keys(), components_of(step.code, step.inputs))
     called = dict.fromkeys(each.name for each in read.uses)
     if called:
-        place = (*path, "code")
-        members = (module.member(module.components.action(each), place) for each in called)
+        members = (module.member(module.components.action(each)) for each in called)
         named.append(("actions", Group("[", tuple(members), "]", "display")))
     body = cleaned(step.code)
     if "\n" not in body:

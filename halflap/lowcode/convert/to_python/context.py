@@ -7,8 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from halflap.lowcode.convert.to_python.layout import text
 from halflap.lowcode.convert.to_python.names import Names
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
 from halflap.lowcode.convert.to_python.remarks import Remarks
 from halflap.lowcode.document import Document
 from halflap.lowcode.registry import Components
@@ -65,26 +65,45 @@ class Module:
             return self.names.module(path), module
         return self.names.module(name), sys.modules.get(name)
 
-    def member(self, made: Action[..., Any] | Trigger[..., Any], path: Path) -> str:
+    def member(self, made: Action[..., Any] | Trigger[..., Any]) -> str:
         """An action or a trigger, as it is named in Python."""
-        called, module = self.component(made.component)
-        module = module or sys.modules.get(made.function.__module__)
-        held = vars(module) if module is not None else {}
-        if held.get(made.short_name) is made:
-            return f"{called}.{made.short_name}"
-        for name, each in held.items():
-            if each is made:
-                return f"{called}.{name}"
-        raise NotConvertible(
-            f"{made.name} cannot be imported: the module {made.component} has no name for it",
-            where=self.source.at(path),
-        )
+        where = made.function.__module__
+        found = self._named(made, made.short_name, made.component, where)
+        if found is not None:
+            return found
+        held = "actions" if isinstance(made, Action) else "triggers"
+        return f"{self._owner(made.component)}.{held}[{text(made.short_name)}]"
+
+    def connection(self, kind: type[Connection], component: str) -> str:
+        """The type of a component's connection, as it is named in Python."""
+        return self.type_of(kind, component) or f"{self._owner(component)}.connection"
 
     def type_of(self, kind: type[Any], component: str) -> str | None:
         """A class of a component, as it is named in Python; None where it cannot be imported."""
         name = kind.__name__
         if getattr(import_module("halflap"), name, None) is kind:
             return self.names.use(name)
+        return self._named(kind, name, component, kind.__module__)
+
+    def _owner(self, name: str) -> str:
+        """A component itself."""
+        called, module = self.component(name)
+        held = _name_in(module, self.components.component(name), "component")
+        return f"{called}.{held or 'component'}"
+
+    def _named(self, thing: object, likely: str, component: str, where: str) -> str | None:
+        """A thing of a component, by the name that its module has, or the one it was made in."""
         called, module = self.component(component)
-        module = module or sys.modules.get(kind.__module__)
-        return f"{called}.{name}" if getattr(module, name, None) is kind else None
+        if (name := _name_in(module, thing, likely)) is not None:
+            return f"{called}.{name}"
+        if (name := _name_in(sys.modules.get(where), thing, likely)) is not None:
+            return f"{called if where == component else self.names.module(where)}.{name}"
+        return None
+
+
+def _name_in(module: ModuleType | None, thing: object, likely: str) -> str | None:
+    """The name that a module has for a thing."""
+    held = {} if module is None else vars(module)
+    if held.get(likely) is thing:
+        return likely
+    return next((name for name, each in held.items() if each is thing), None)

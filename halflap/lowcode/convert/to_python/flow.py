@@ -267,12 +267,7 @@ class FlowWriter(Loops):
             (name, self.plain(each, (*path, "fields", name))) for name, each in step.fields.items()
         ]
         message = self.text(step.log, (*path, "log"))
-        named = [(name, each) for name, each in fields if name.isidentifier()]
-        others = [joined(f"{text(n)}: ", e) for n, e in fields if not n.isidentifier()]
-        args: list[Piece] = [message]
-        if others:
-            args.append(joined("**", Group("{", tuple(others), "}", "display")))
-        made = lines(call_with(f"ctx.log.{step.level}", args, named), indent)
+        made = lines(call_with(f"ctx.log.{step.level}", [message], fields), indent)
         return self._said(step, made, indent)
 
     # Ends -------------------------------------------------------------------------------------

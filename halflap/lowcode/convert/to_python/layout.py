@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Literal, Union
 
 WIDTH = 100
@@ -45,9 +46,20 @@ def call(function: Piece, *args: Piece, **kwargs: Piece) -> Piece:
 
 def call_with(function: Piece, args: Iterable[Piece], named: Iterable[tuple[str, Piece]]) -> Piece:
     """A call; names that are no identifiers are given by `**`."""
-    given = list(named)
-    items = [*args, *(joined(f"{name}=", each) for name, each in given)]
+    items, others = list(args), list[Piece]()
+    for name, each in named:
+        if is_parameter(name):
+            items.append(joined(f"{name}=", each))
+        else:
+            others.append(joined(f"{text(name)}: ", each))
+    if others:
+        items.append(joined("**", Group("{", tuple(others), "}", "display")))
     return joined(function, Group("(", tuple(items), ")"))
+
+
+def is_parameter(name: str) -> bool:
+    """Whether an argument can be given by this name."""
+    return name.isidentifier() and not iskeyword(name) and name != "__debug__"
 
 
 def flat(piece: Piece) -> str:

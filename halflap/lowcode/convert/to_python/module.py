@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
-from keyword import iskeyword
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
@@ -16,7 +15,6 @@ from halflap.lowcode.convert.to_python.context import Module
 from halflap.lowcode.convert.to_python.flow import FlowWriter
 from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, kind_of
 from halflap.lowcode.convert.to_python.layout import Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
 from halflap.lowcode.convert.to_python.routes import routes
 from halflap.lowcode.convert.to_python.scope import all_within
 from halflap.lowcode.convert.to_python.settings import settings
@@ -36,7 +34,7 @@ TIMEOUT, ROUTING, MAX_AGE = timedelta(minutes=15), timedelta(minutes=1), timedel
 
 
 def to_python(source: Source, components: Components) -> str:
-    """A document as a module of Python that does the same; `NotConvertible` where there is none."""
+    """A document as a module of Python that does the same."""
     document = document_of(source)
     return _Writer(Module(source, document, build(source, components), components)).text()
 
@@ -56,12 +54,10 @@ class _Writer:
             parts.append(settings(self._module))
         parts.append([*self._integration(), *self._pairs()])
         for name, flow in self._document.flows.items():
-            self._check_name(name, ("flows", name))
             functions, made = self._flow(name, flow)
             parts += [[each] for each in functions]
             parts.append(made)
         for name, part in self._document.preprocess.items():
-            self._check_name(name, ("preprocess", name))
             parts.append(self._preprocess(name, part))
         head = [*(f"# {each}".rstrip() for each in first), *self._docstring(self._about(), 0), ""]
         body = "\n\n\n".join("\n".join(each) for each in parts)
@@ -73,13 +69,6 @@ class _Writer:
         title = document.title or document.name.replace("-", " ").capitalize()
         said = f"{title}: {document.description}" if document.description else title
         return said if said.endswith((".", "!", "?")) else f"{said}."
-
-    def _check_name(self, name: str, path: Path) -> None:
-        if not name.isidentifier() or iskeyword(name):
-            raise NotConvertible(
-                f"the flow `{name}` cannot be called so in Python; rename it",
-                where=self._module.source.at(path),
-            )
 
     def _docstring(self, said: str, indent: int) -> list[str]:
         pad, said = " " * indent, said.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
@@ -129,7 +118,7 @@ class _Writer:
         reads = writer.reads_event
         event = f"{'event' if reads else '_'}: {annotation()}"
         result = self._result(writer.returns)
-        head = f"async def {name}(ctx: {self._context()}, {event}) -> {result}:"
+        head = f"async def {self._names.flow(name)}(ctx: {self._context()}, {event}) -> {result}:"
         decorator = call_with(f"@{self._module.integration}.flow", [], named)
         made = [*self._comments(path, 0), *lines(decorator), *_shortened(head)]
         if part.description:
@@ -147,7 +136,9 @@ class _Writer:
     def _options(
         self, name: str, part: Triggered, path: Path, timeout: timedelta
     ) -> list[tuple[str, Piece]]:
-        named: list[tuple[str, Piece]] = [("trigger", self._trigger(name, part, path))]
+        named: list[tuple[str, Piece]] = [("trigger", self._trigger(name, part))]
+        if self._names.flow(name) != name:
+            named.insert(0, ("name", text(name)))
         if part.title is not None:
             named.append(("title", text(part.title)))
         if part.filter is not None:
@@ -165,9 +156,9 @@ class _Writer:
         shown = str(value)[1:].strip("\n") if is_expression(value) else _as_jsonata(value)
         return call(f"{self._names.use('expr')}.{method}", text(shown))
 
-    def _trigger(self, name: str, part: Triggered, path: Path) -> Piece:
+    def _trigger(self, name: str, part: Triggered) -> Piece:
         bound = self._module.flows[name].trigger
-        member = self._module.member(bound.trigger, (*path, "trigger"))
+        member = self._module.member(bound.trigger)
         if not part.inputs:
             return member
         given = [(each, self._speaker.constant(bound.inputs[each])) for each in part.inputs]
@@ -264,14 +255,14 @@ class _Writer:
         path: Path = ("preprocess", name)
         named = self._options(name, part, path, ROUTING)
         if part.shared:
-            named.insert(1, ("shared", "True"))
+            named.append(("shared", "True"))
         if part.sender is not None:
             named.append(("sender", self._request(part.sender, "sender")))
         annotation, kind = self._event(name, part)
         speaker = Speaker(self._module, ("event", kind))
         body, result = routes(self._module, speaker, part, path)
         event = f"{'event' if speaker.reads_event else '_'}: {annotation()}"
-        head = f"async def {name}(ctx: {self._context()}, {event}) -> {result}:"
+        head = f"async def {self._names.flow(name)}(ctx: {self._context()}, {event}) -> {result}:"
         decorator = call_with(f"@{self._module.integration}.preprocess", [], named)
         made = [*self._comments(path, 0), *lines(decorator), *_shortened(head)]
         if part.description:

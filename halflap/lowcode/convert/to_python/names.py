@@ -24,18 +24,25 @@ OURS = dict.fromkeys(
 PLACES = {**STANDARD, **OTHERS, **OURS}
 """Where a name is imported from, unless it is one of Halflap's own."""
 RESERVED = frozenset(
-    (*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "ctx", "failure", "found", "choice")
+    (
+        *(*keyword.kwlist, *keyword.softkwlist, *dir(builtins)),
+        *("_", "ctx", "event", "failure", "found", "choice"),
+    )
 )
 
 
 class Names:
     """Which names a module uses of others, and what they are called in it."""
 
-    def __init__(self, own: Iterable[str]) -> None:
-        self._own = frozenset(own)
-        """What the module defines itself: flows, whose names cannot be changed."""
+    def __init__(self, flows: Iterable[str]) -> None:
         self._used: dict[str, str] = {}
         self._modules: dict[str, str] = {}
+        self._flows: dict[str, str] = {each: each for each in flows}
+        self._own = frozenset(self._flows)
+        """What the module defines itself."""
+        for each in sorted(self._own & RESERVED):
+            self._flows[each] = self.free(each)
+            self._own |= {self._flows[each]}
 
     def free(self, name: str, taken: Iterable[str] = ()) -> str:
         """A name like this one that nothing else has."""
@@ -54,14 +61,15 @@ class Names:
         return self._used[name]
 
     def flow(self, name: str) -> str:
-        """A flow of the module."""
-        return name
+        """The function of a flow."""
+        return self._flows[name]
 
     def module(self, name: str) -> str:
         """A module of the project, or installed; what it is called here."""
         if name not in self._modules:
             short = name.rpartition(".")[2]
-            self._modules[name] = f"{short}_app" if short in self._own else short
+            taken = short in self._own or short in self._modules.values()
+            self._modules[name] = self.free(f"{short}_app") if taken else short
         return self._modules[name]
 
     def lines(self, body: str) -> list[str]:

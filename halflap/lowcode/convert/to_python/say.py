@@ -80,21 +80,6 @@ def say(node: Node, scope: Scope) -> Term | None:
     return None if found is None or len(found.text) > LONGEST else found
 
 
-def reads_scope(node: Node | None, *, root: bool = True) -> bool:
-    """Whether an expression reads its whole scope: by `$`, where that is not the item of a filter."""
-    if node is None or (node.kind == "variable" and not node.value):
-        return node is not None and root
-    filters = [each.node for each in (*node.predicates, *node.stages)]
-    inner = [*filters, *(each for each, _ in node.terms), node.group]
-    if any(reads_scope(each, root=False) for each in inner):
-        return True
-    if node.kind == "path":
-        first, *rest = node.items
-        return reads_scope(first, root=root) or any(reads_scope(e, root=False) for e in rest)
-    parts = [node.left, node.right, node.other, *node.items, *(e for p in node.pairs for e in p)]
-    return any(reads_scope(each, root=root) for each in parts)
-
-
 def _say(node: Node, scope: Scope) -> Term | None:
     if node.predicates or node.stages or node.group or node.keep or node.keep_one:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Container
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +19,10 @@ from halflap.lowcode.convert.to_python.layout import (
     lines,
     text,
 )
+from halflap.lowcode.convert.to_python.names import OTHERS, RESERVED, STANDARD
 from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.document import ConnectionField, Picker, PlainField
+from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path
 
 _TYPES = {"text": "str", "integer": "int", "boolean": "bool", "url": "str", "email": "str"}
@@ -32,12 +35,13 @@ def settings(module: Module) -> list[str]:
     """The class, line by line."""
     made = [f"class {module.settings}({module.names.use('Config')}):"]
     made += ['    """What a customer fills in to activate the integration."""', ""]
+    meant = {*RESERVED, *STANDARD, *OTHERS, "Source", *components_in(module.source.data)}
     for page, members in module.document.config.items():
         for name, field in members.items():
             path: Path = ("config", page, name)
             for each in module.remarks.of(path):
                 made.append(f"    # {each}")
-            written = _Field(module, name, page, path)
+            written = _Field(module, name, page, meant)
             if isinstance(field, ConnectionField):
                 made += written.connection(field)
             else:
@@ -48,18 +52,19 @@ def settings(module: Module) -> list[str]:
 class _Field:
     """Writes one field."""
 
-    def __init__(self, module: Module, name: str, page: str, path: Path) -> None:
+    def __init__(self, module: Module, name: str, page: str, meant: Container[str]) -> None:
         self._module = module
+        self._meant = meant
+        """Names that mean something else, in the class too."""
         self._speaker = Speaker(module, None)
         self._name = name
-        self._path = path
         self._extra: list[Piece] = [joined('"x-page": ', text(page))]
 
     def connection(self, field: ConnectionField) -> list[str]:
         """A connection that the customer makes."""
         kind = self._module.components.component(field.connection).connection
         assert kind is not None
-        shown = self._module.type_of(kind, field.connection) or kind.__name__
+        shown = self._module.connection(kind, field.connection)
         return self._lines(shown, self._described(field), [], None)
 
     def plain(self, field: PlainField) -> list[str]:
@@ -114,7 +119,7 @@ class _Field:
     def _source(self, given: str | Picker, depends: list[str]) -> Piece:
         name = given if isinstance(given, str) else given.action
         action = self._module.components.action(name)
-        args: list[Piece] = [self._module.member(action, self._path)]
+        args: list[Piece] = [self._module.member(action)]
         if depends:
             args.append(self._speaker.constant(tuple(depends)))
         return call(self._module.names.use("Source"), *args)
@@ -143,6 +148,8 @@ class _Field:
     def _lines(
         self, kind: Piece, named: Named, source: list[Piece], default: Piece | None
     ) -> list[str]:
+        if default is not None and self._name in self._meant:
+            named, default = [*named, ("default", default)], None  # it stays what it means here
         extra = Group("{", tuple(self._extra), "}", "display")
         annotated = self._annotated(kind, [*named, ("json_schema_extra", extra)], source)
         made = joined(f"{self._name}: ", annotated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -24,8 +24,7 @@ from halflap.lowcode.convert.to_python.kind import (
     takes,
 )
 from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, text
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
-from halflap.lowcode.convert.to_python.say import COMPARISON, NOT, Term, literal, reads_scope, say
+from halflap.lowcode.convert.to_python.say import COMPARISON, NOT, Term, literal, say
 from halflap.lowcode.convert.to_python.scope import Frame, State, Variable
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.source import Path
@@ -117,23 +116,10 @@ class Speaker:
     def evaluated(self, value: str, path: Path, method: str = "") -> Piece:
         """A call of `expr`, which evaluates it exactly."""
         expression = expression_at(value, self.module.source, path).expression
-        given = list(self._given(expression, path))
-        named = [(name, piece) for name, piece in given if name.isidentifier()]
+        names = dict.fromkeys(each.path[0] for each in expression.names())
+        named = [(name, found) for name in names if (found := self._whole(name)) is not None]
         function = self.uses("expr") + (f".{method}" if method else "")
         return call_with(function, [text(readable(expression.text))], named)
-
-    def _given(self, expression: Expression, path: Path) -> Iterator[tuple[str, Piece]]:
-        names = dict.fromkeys(each.path[0] for each in expression.names())
-        if "*" in names or reads_scope(expression.tree):
-            raise NotConvertible(
-                "this expression reads everything that is in scope (`$`, `*` or `**` at its "
-                "beginning), for which Python has no name; name what it reads",
-                where=self.module.source.at(path),
-            )
-        for name in names:
-            found = self._whole(name)
-            if found is not None:
-                yield name, found
 
     def _whole(self, name: str) -> Piece | None:
         """All that a name stands for."""
@@ -207,11 +193,6 @@ class Speaker:
     def _members(self, value: dict[Any, Any], path: Path) -> Piece:
         items: list[Piece] = []
         for name, each in value.items():
-            if not isinstance(name, str):
-                raise NotConvertible(
-                    f'a key is a text here; quote it: "{name}"',
-                    where=self.module.source.at((*path, name)),
-                )
             items.append(joined(f"{text(name)}: ", self.maybe(each, (*path, name))[0]))
         return Group("{", tuple(items), "}", "display")
 

@@ -255,7 +255,8 @@ class _Test:
             raise NotConvertible(
                 f"there is no flow {name!r}", where=self._module.source.at((*self._path, "flow"))
             )
-        return f"{self._module.names.module(self._called)}.{name}"
+        function = self._converted.names.flow(name)
+        return f"{self._module.names.module(self._called)}.{function}"
 
     def _pairs(self, name: str) -> str:
         if name not in self._converted.pairs:
@@ -270,10 +271,8 @@ class _Test:
         if name in self._module.flows:
             return self._flow(name)
         try:
-            return self._module.member(self._module.components.action(name), self._path)
+            return self._module.member(self._module.components.action(name))
         except DefinitionError as error:
-            if isinstance(error, NotConvertible):
-                raise
             raise NotConvertible(error.message, where=self._module.source.at(self._path)) from None
 
 

@@ -151,7 +151,7 @@ class Functions(Names):
         if len(given) < len(node.keywords):
             raise Refused(node, "give each value a name of its own")
         for name in {str(each.path[0]) for each in expression.names()} - given.keys():
-            if name in (*SCOPE, "*", "error"):
+            if name in (*SCOPE, "error"):
                 raise self.unseen(node, name)
             self.absent.append((node, name, tuple(self.loops)))
         others = {n: self._put(e) for n, e in given.items() if not self.is_named(n, e)}
@@ -176,7 +176,7 @@ class Functions(Names):
 
     def _parsed(self, node: ast.Call, text: str) -> Expression:
         try:
-            return Expression.parse(text)
+            return Expression.parse(text).named()
         except ExpressionError as error:
             raise Refused(node, error.message) from None
 

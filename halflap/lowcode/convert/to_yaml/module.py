@@ -14,7 +14,7 @@ from halflap.lowcode.convert.to_yaml.names import Field, Known
 from halflap.lowcode.convert.to_yaml.refusal import NotYaml, Refusal, Refusals, Refused
 from halflap.lowcode.convert.to_yaml.remarks import Remarks
 from halflap.lowcode.convert.to_yaml.types import JSON, Kind, Types, constant_text
-from halflap.lowcode.outline.calls import Meanings, argument
+from halflap.lowcode.outline.calls import Meanings, argument, flow_name
 from halflap.lowcode.outline.comments import first_sentence
 from halflap.lowcode.outline.python import survey_of
 from halflap.sdk._survey import Function, Module
@@ -72,7 +72,12 @@ class _Converter:
         data["flows"] = {}
         for function, options in self._flows:
             with self._refusals.collected():
-                data["flows"][function.name] = self._flow(function, options, known)
+                name = known.flows[function.name]
+                if name in data["flows"]:
+                    raise Refused(
+                        function, f"there is a flow {name} already; give it another name="
+                    )
+                data["flows"][name] = self._flow(function, options, known)
         comments = [*comments, *self._docstring(data)]
         if self._refusals.found:
             raise NotYaml(sorted(set(self._refusals.found)))
@@ -201,7 +206,7 @@ class _Converter:
             self._meanings,
             self._types,
             fields,
-            frozenset(each.name for each, _ in self._flows),
+            {each.name: flow_name(each) for each, _ in self._flows},
             frozenset(),
             pairs,
         )
@@ -213,6 +218,8 @@ class _Converter:
         comments = self._remarks.upto(options.lineno - 1)
         data: dict[str, Any] = {}
         given = {each.arg: each.value for each in options.keywords if each.arg is not None}
+        if (name := given.pop("name", None)) is not None and constant_text(name) is None:
+            raise Refused(name, "the name is written out in YAML")
         if (title := given.pop("title", None)) is not None:
             data["title"] = constant_text(title)
         if (told := first_sentence(ast.get_docstring(function))) != "":

@@ -37,7 +37,8 @@ class Known:
     meanings: Meanings
     types: Types
     config: Mapping[str, Field]
-    flows: frozenset[str]
+    flows: Mapping[str, str]
+    """By the flow's function, what the flow is called."""
     shared: frozenset[str]
     pairs: Mapping[str, str]
 
@@ -168,10 +169,11 @@ class Names(Variables):
     def flow_of(self, node: ast.Call) -> str:
         """The sibling flow that a call names first."""
         first = argument(node, 0, "flow")
-        name = first.id if isinstance(first, ast.Name) else None
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            name = first.value
-        if name is None or name not in self.integration.flows:
+        flows = self.integration.flows
+        name = flows.get(first.id) if isinstance(first, ast.Name) else None
+        if isinstance(first, ast.Constant) and first.value in flows.values():
+            name = str(first.value)
+        if name is None:
             raise Refused(first or node, "name a flow of this integration")
         return name
 

@@ -1,0 +1,40 @@
+"""An integration: what its flows are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from halflap import Config, Context, DefinitionError, Integration, Json, Route, webhook
+from halflap.testing import Run
+
+
+async def test_a_flow_is_called_as_its_function_or_as_is_said(run: Run) -> None:
+    integration = Integration("named")
+
+    @integration.flow(name="class", trigger=webhook.request)
+    async def class_(ctx: Context[Config], event: Json) -> Json:
+        return event
+
+    @integration.flow(trigger=webhook.request)
+    async def asks(ctx: Context[Config], event: Json) -> Json:
+        return [await ctx.call(class_, 1), await ctx.call("class", 2), ctx.url(class_)]
+
+    @integration.preprocess(name="if", trigger=webhook.request)
+    async def if_(ctx: Context[Config], event: Json) -> Route:
+        return Route(class_, 3)
+
+    assert {name: each.title for name, each in integration.flows.items()} == {
+        "class": "Class",
+        "asks": "Asks",
+        "if": "If",
+    }
+    result = await run(asks, {}, integration=integration)
+    assert result.result == [1, 2, "https://halflap.example/hooks/class"]
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "a b", "größe", "1a", "x" * 121])
+def test_a_flow_has_a_name_that_a_document_could_give_it(name: str) -> None:
+    with pytest.raises(DefinitionError, match="a flow's name is letters, digits and _"):
+
+        @Integration("named").flow(name=name, trigger=webhook.request)
+        async def flow(ctx: Context[Config], event: Json) -> None: ...
