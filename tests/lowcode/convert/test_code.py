@@ -154,6 +154,7 @@ def test_all_other_code_stays_the_sandboxs(text: str) -> None:
         "- {code: return x, with: {x: 1}, on_failure: ignore}",
         "- {try: [{if: =event.a, then: [{code: return x, with: {x: 1}}]}], catch: []}",
         "- {for: i, in: [1], do: [{code: return x, with: {x: 1}}], on_failure: continue}",
+        "- {code: return x, with: {x: 1}}\n- {if: =event.a, then: [{call: main}]}",
     ],
 )
 def test_and_so_does_code_whose_failure_the_flow_sees(steps: str) -> None:

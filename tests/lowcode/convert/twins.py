@@ -103,7 +103,8 @@ def seen(result: Result) -> dict[str, Any]:
         ],
         "logs": [(each.level, said(each.message), _fields(each.fields)) for each in result.logs],
     }
-    return json.loads(ID.sub("exe", codec.encode(found).decode()), parse_float=Decimal)
+    text = _PLACE.sub("", ID.sub("exe", codec.encode(found).decode()))
+    return json.loads(text, parse_float=Decimal)
 
 
 def steps_in(python: str) -> list[str]:

@@ -14,6 +14,7 @@ from halflap.lowcode.code.literal import cleaned
 from halflap.lowcode.convert.plain import is_plain
 from halflap.lowcode.convert.to_python.kind import JSON
 from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, lines, text
+from halflap.lowcode.convert.to_python.scope import all_within
 from halflap.lowcode.convert.to_python.writer import Block
 from halflap.lowcode.source import Path
 
@@ -55,7 +56,11 @@ def _name(writer: FlowWriter, step: doc.CodeStep, path: Path) -> str:
 
 
 def _is_watched(writer: FlowWriter, step: doc.CodeStep, path: Path) -> bool:
-    """Whether the flow has a look at how the step fails, which a function says in other words."""
+    """Whether a flow has a look at how the step fails, which a function says in other words."""
+    flows = writer.module.document.flows.values()
+    others = (each for flow in flows for each in all_within(flow.steps))
+    if any(isinstance(each, doc.CallStep) and each.call == writer.flow for each in others):
+        return True
     if step.on_failure == "ignore":
         return True
     found: Any = writer.module.source.data
