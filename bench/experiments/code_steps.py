@@ -4,7 +4,8 @@
 
 Each runs alone, on one loop, one run after another; the median of five rounds is printed, the
 slowest of a hundred of the runs, and what the server's own process spends on one. `32 at once` is the
-time a run where as many are under way, of four customers, on all workers.
+time a run where as many are under way: of four customers, on all workers; of one, on half of them, which
+are as many as there are processors.
 """
 
 from __future__ import annotations
@@ -101,13 +102,16 @@ async def main() -> None:
             )
         code = Code.parse(NOTHING, ["event"])
 
-        async def many() -> None:
-            await asyncio.gather(
-                *[runner.run(code, {"event": SMALL}, answer, owner=str(n % 4)) for n in range(32)]
-            )
+        for owners, title in ((4, "32 at once of four customers, a run"), (1, "of one, a run")):
 
-        median, _, _ = await measured(many)
-        print(f"{'32 at once, a run':44} {median / 32 * 1e3:7.2f} ms")
+            async def many(owners: int = owners) -> None:
+                owned = [str(n % owners) for n in range(32)]
+                await asyncio.gather(
+                    *[runner.run(code, {"event": SMALL}, answer, owner=each) for each in owned]
+                )
+
+            median, _, _ = await measured(many)
+            print(f"{title:44} {median / 32 * 1e3:7.2f} ms")
 
 
 if __name__ == "__main__":
