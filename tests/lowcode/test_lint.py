@@ -440,13 +440,17 @@ def documents() -> dict[str, str]:
     return found
 
 
+ALARMS = ("HF120", "HF121")
+"""Warnings that no example gives, as they would fail at times."""
+
+
 @pytest.mark.parametrize("name", documents())
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "read"])
-def test_the_examples_have_no_errors(name: str, loaded: bool) -> None:
+def test_the_examples_have_no_errors_and_nothing_that_may_be_null(name: str, loaded: bool) -> None:
     files = {path.name: path.read_text() for path in Path(EXAMPLES).glob("*.py")}
     shapes = Shapes(Components(own)) if loaded else Shapes(own=read_components(files))
     found = lint_text(documents()[name], name, shapes)
-    assert [each for each in found if each.severity == "error"] == []
+    assert [each for each in found if each.severity == "error" or each.code in ALARMS] == []
 
 
 # Types ----------------------------------------------------------------------------------------
