@@ -62,14 +62,13 @@ class Call:
         found: dict[str, Any] = {}
         if self.connection is not None and self.action.shape.connection is not None:
             found[self.action.shape.connection] = getattr(frame.ctx.config, self.connection)
-        for each in self.inputs:
-            value = each.fill(frame.names, frame.host)
-            if value is UNSET:
-                if not each.input.required:
-                    continue
-                value = None
+        values = [each.fill(frame.names, frame.host) for each in self.inputs]
+        for each, value in zip(self.inputs, values, strict=True):
+            if value is UNSET and not each.input.required:
+                continue
             try:
-                found[each.input.name] = self.action.fit(each.input, value)
+                given = None if value is UNSET else value
+                found[each.input.name] = self.action.fit(each.input, given)
             except ExpressionError as error:
                 raise error.at(each.where) from error.__cause__
         return found

@@ -384,3 +384,9 @@ flows:
     assert {each["x-page"] for each in fields.values()} == {"Connect", "Options"}
     with pytest.raises(DefinitionError, match=r"form.yaml:9:.*did you mean acme.list_stock"):
         built(text.replace("source: acme.list_stock", "source: acme.list_stok"), "form.yaml")
+
+
+async def test_inputs_are_all_filled_before_any_has_to_fit(run: Run) -> None:
+    steps = "- action: acme.add_stock\n  with: {item: [], quantity: =$number(event.x)}"
+    result = await tried(run, steps, {"x": "no"})
+    assert "is not a number" in str(result.reason)

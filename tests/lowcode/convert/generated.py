@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 from typing import Any
 
+from halflap.lowcode import document_of, read
+from halflap.lowcode.scoping import scoping_of
 from halflap.sdk import codec
 from tests.lowcode.convert.codes import Codes
 
@@ -22,13 +25,45 @@ CODED: dict[str, Any] = {
     **CONFIG,
     "Connect": {"acme": {"connection": "acme"}, "second": {"connection": "http"}},
 }
-UNTYPED = ["event.n", "event.s", "event.deep.a", "event.list", "event.list.id", "event.none"]
+UNTYPED = [
+    "$.event.n",
+    'event.list[$ != "a"]',
+    "event.n",
+    "event.s",
+    "event.deep.a",
+    "event.list",
+    "event.list.id",
+    "event.none",
+]
 TYPED = ["event.seats", "event.price", "event.stage", "event.external_id", "event.none"]
 FIELDS = ["id", "name", "quantity", "external_id", "item", "none"]
 OTHERS = ["config.limit", "config.rate", "config.note", "customer.name", "execution.attempt"]
 TEXTS = ["", "a", "Won", "ab\"c'", "{x}", "\\n", "ä €"]
 NUMBERS = [0, 1, 2, -3, 10**20, Decimal("0.5"), Decimal("22.10"), Decimal("-1.0")]
 VALUES = [None, True, False, *TEXTS, *NUMBERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A document, and whether its flow `main` has a typed event; `flows` are those to be run."""
+
+    text: str
+    typed: bool
+    flows: tuple[str, ...]
+
+
+def drawn(chance: Random, *, coded: bool = False, routed: bool = True) -> Drawn:
+    """A document in which no name stands for two things; `routed`: with a pre-process flow."""
+    while True:
+        made = Documents(chance, coded=coded)
+        typed, data = made.typed, made.document()
+        if not routed:
+            del data["preprocess"]
+        source = read(written(data), "drawn.yaml")
+        flows = document_of(source).flows.items()
+        if any(scoping_of(flow.steps, ("flows", name), source).clashes for name, flow in flows):
+            continue
+        return Drawn(source.text, typed, ("main", "entry") if routed else ("main",))
 
 
 class Documents:
@@ -39,29 +74,86 @@ class Documents:
         self.coded = coded
         """Whether most steps are code, and the config has one connection of an app, as that asks for."""
         self.ids = 0
+        self.called = chance.choice(["other", "other", "class", "round", "event"])
         self.typed = chance.random() < 0.5
         self.names: list[str] = []
         self.items: list[str] = []
         self.loops = self.apart = 0
 
     def document(self) -> dict[str, Any]:
-        """A document with a flow `main`, and a flow `other` that it may call."""
+        """A document with a flow `main`, one that it may call, and one that routes to both."""
         trigger = "acme.opportunity_updated" if self.typed else "webhook.request"
         steps = [each for _ in range(2) for each in self.steps(2)]
-        main: dict[str, Any] = {"trigger": trigger, "steps": steps}
+        main: dict[str, Any] = {"trigger": trigger, "steps": steps, **self.options()}
         if self.chance.random() < 0.3:
             main["steps"].append({"stop": {"answer": self.template()}})
         self.typed, self.names, self.items = False, [], []
         called: list[Any] = [{"stop": {"answer": self.template()}}]
         if self.chance.random() < 0.3:
             called.insert(0, {"if": self.condition(), "then": [{"throw": "no"}]})
-        other = {"trigger": "webhook.request", "steps": called}
+        other = {"trigger": "webhook.request", "steps": called, **self.options()}
         return {
             "name": "made",
             "config": CODED if self.coded else CONFIG,
             "pairs": {"accounts": {"sides": {"acme": "account", "second": "contact"}}},
-            "flows": {"main": main, "other": other},
+            "preprocess": {"entry": self.entry()},
+            "flows": {"main": main, self.called: other},
         }
+
+    def options(self) -> dict[str, Any]:
+        """What a flow may say of itself, and of the events that it takes."""
+        chance = self.chance
+        found: dict[str, Any] = {
+            "title": chance.choice(["Main", 'Say "so"']),
+            "description": chance.choice(["What it does.", 'It says "so"']),
+            "keep": ["/data"] if self.typed else ["/n", "/list", "/s"],
+            "timeout": chance.choice(["30s", "15 min", "2 h"]),
+            "max_age": "1 day",
+            "filter": chance.choice(
+                [
+                    "=event.n != 1",
+                    '=headers."x-kind" = "a" or event != null',
+                    True,
+                    "=query.q = null",
+                ]
+            ),
+            "order": chance.choice(
+                ["fifo", "singleton", {"rule": "parallel", "width": 2}]
+                + [{"rule": "fifo", "by_key": "/n", "after_failure": "block"}] * 2
+            ),
+        }
+        return {name: each for name, each in found.items() if chance.random() < 0.15}
+
+    def entry(self) -> dict[str, Any]:
+        """A pre-process flow."""
+        chance, shared = self.chance, self.chance.random() < 0.3
+        self.typed, self.names, self.items = False, [], []
+        made: dict[str, Any] = {"trigger": "webhook.request", "routes": [], **self.options()}
+        made.pop("order", None)
+        if shared:
+            made["shared"] = True
+        if shared and chance.random() < 0.5:
+            made["sender"] = chance.choice(["=event.s", "=headers.`x-from`", "all"])
+        if chance.random() < 0.3:
+            made["all"] = True
+        for _ in range(chance.randrange(1, 4)):
+            route: dict[str, Any] = {"flow": chance.choice(["main", self.called])}
+            if chance.random() < 0.2:
+                route = {"ignore": self.route_value("=event.s & ''")}
+            elif chance.random() < 0.5:
+                route["event"] = self.route_value({"n": "=event.n", "s": "=event.deep.a"})
+            if shared and "flow" in route:
+                how = chance.choice(["customer", "instance", "config"])
+                whose = chance.choice(["=event.s", "=event.n", "c1"])
+                route[how] = {"note": whose} if how == "config" else whose
+            if chance.random() < 0.7:
+                route["when"] = chance.choice(["=event.n = 1", "=$exists(event.s)", "=event.list"])
+            made["routes"].append(route)
+        return made
+
+    def route_value(self, other: Any) -> Any:
+        """A value of a route; a shared one has no config and no customer."""
+        return self.chance.choice([other, "=event.list", "=event.none", "a"])
 
     # Expressions ------------------------------------------------------------------------------
 
@@ -198,11 +290,14 @@ class Documents:
         return made
 
     def named(self, made: dict[str, Any], likely: float = 0.7) -> dict[str, Any]:
-        """The step with an id, which later ones may read."""
+        """The step with an id, which later ones may read; rarely one that another branch has."""
         if self.chance.random() < likely:
-            self.ids += 1
-            made["id"] = f"r{self.ids}"
-            self.names.append(made["id"])
+            if self.names and self.chance.random() < 0.04:
+                made["id"] = self.chance.choice(self.names)
+            else:
+                self.ids += 1
+                made["id"] = self.chance.choice(["r", "r", "r", "from"]) + f"{self.ids or ''}"
+                self.names.append(made["id"])
         return made
 
     def action(self, _: int) -> dict[str, Any]:
@@ -248,20 +343,15 @@ class Documents:
         return made
 
     def attempt(self, depth: int) -> dict[str, Any]:
+        """`try`; nothing but these two reads the error, whose message names a place."""
         made: dict[str, Any] = {"try": self.steps(depth - 1)}
-        self.items.append("error")
+        error = self.chance.choice(["error", "error", "error", "class"])
+        if error != "error":
+            made["error"] = error
         made["catch"] = [
-            {"log": "=$string(error.kind)"},
-            {"if": "=error.status = 422", "then": self.quiet(depth - 1)},
+            {"log": f"=$string({error}.kind)"},
+            {"if": f"={error}.status = 422", "then": self.steps(depth - 1)},
         ]
-        self.items.remove("error")
-        return made
-
-    def quiet(self, depth: int) -> list[Any]:
-        """Steps that read nothing of an error, whose message names a place."""
-        self.items.remove("error")
-        made = self.steps(depth)
-        self.items.append("error")
         return made
 
     def loop(self, depth: int) -> dict[str, Any]:
@@ -293,7 +383,7 @@ class Documents:
         return self.named(made)
 
     def assign(self, _: int) -> dict[str, Any]:
-        name = self.chance.choice(["v1", "v2"])
+        name = self.chance.choice(["v1", "v2", "v3", "def"])
         made = {
             "set": {name: "=" + self.number() if self.chance.random() < 0.4 else self.template()}
         }
@@ -318,7 +408,7 @@ class Documents:
         return made
 
     def call(self, _: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"call": "other", "event": self.template()}
+        made: dict[str, Any] = {"call": self.called, "event": self.template()}
         if self.chance.random() < 0.2:
             made["wait"] = False
         if self.chance.random() < 0.3:

@@ -13,7 +13,15 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.convert.to_yaml.names import Names
 from halflap.lowcode.convert.to_yaml.refusal import Refused
 from halflap.lowcode.convert.to_yaml.terms import ATOM, CHOICE, PRODUCT, Term, name_of
-from halflap.lowcode.convert.to_yaml.types import BOOLEAN, DECIMAL, INTEGER, JSON, TEXT, Kind
+from halflap.lowcode.convert.to_yaml.types import (
+    BOOLEAN,
+    DECIMAL,
+    INTEGER,
+    JSON,
+    TEXT,
+    Kind,
+    constant_text,
+)
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.frame import SCOPE
 
@@ -147,9 +155,7 @@ class Functions(Names):
         assert found is not None
         method, text = found
         expression = self._parsed(node, text)
-        given = {each.arg: each.value for each in node.keywords if each.arg is not None}
-        if len(given) < len(node.keywords):
-            raise Refused(node, "give each value a name of its own")
+        given = self._named_values(node)
         for name in {str(each.path[0]) for each in expression.names()} - given.keys():
             if name in (*SCOPE, "error"):
                 raise self.unseen(node, name)
@@ -173,6 +179,22 @@ class Functions(Names):
         if kind.null and not _never_nothing(expression):
             kind = replace(kind, missing=True)
         return Term(text, kind, 0)
+
+    def _named_values(self, node: ast.Call) -> dict[str, ast.expr]:
+        """The values that an expression is given, by name; `**{"class": …}` for what Python keeps."""
+        given: dict[str, ast.expr] = {}
+        for each in node.keywords:
+            named = each.value if each.arg is None else None
+            if each.arg is not None:
+                given[each.arg] = each.value
+            elif isinstance(named, ast.Dict) and all(
+                key and constant_text(key) for key in named.keys
+            ):
+                names = [constant_text(key) or "" for key in named.keys if key]
+                given |= dict(zip(names, named.values, strict=True))
+            else:
+                raise Refused(node, "give each value a name of its own")
+        return given
 
     def _parsed(self, node: ast.Call, text: str) -> Expression:
         try:
