@@ -27,7 +27,7 @@ from halflap.sdk.component import Component
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
 from halflap.sdk.request import Request
-from halflap.testing.calls import is_same, members_of
+from halflap.testing.calls import Called, is_same, members_of
 from halflap.testing.coverage import Coverage
 from halflap.testing.result import Result
 from halflap.testing.runner import Run, make_request
@@ -88,7 +88,7 @@ async def run_test(opened: Opened, at: int) -> Result:
 async def play(opened: Opened, at: int) -> Result:
     """Run a test of a document, whatever comes of it."""
     test = opened.document.tests[at]
-    where = opened.source.where(("tests", at))
+    where = opened.source.at(("tests", at))
     flow = opened.integration.flows.get(test.flow)
     if flow is None:
         has = ", ".join(opened.integration.flows)
@@ -148,7 +148,7 @@ def _body(opened: Opened, at: int, body: BodyPart) -> tuple[bytes, str]:
     """A body's bytes, and of which kind they are."""
     if body.file is None:
         return b64decode(body.base64 or ""), body.content_type
-    where = opened.source.where(("tests", at, "body", "file"))
+    where = opened.source.at(("tests", at, "body", "file"))
     folder = opened.folder.resolve()
     file = (folder / body.file).resolve()
     if not file.is_relative_to(folder):
@@ -166,7 +166,7 @@ def _stubbed(opened: Opened, at: int, name: str) -> Any:
     try:
         return opened.components.action(name)
     except DefinitionError as error:
-        where = opened.source.where(("tests", at, "stubs", name))
+        where = opened.source.at(("tests", at, "stubs", name))
         raise Differs(f"{where}: {error.message}") from None
 
 
@@ -189,19 +189,17 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
     if result.state != test.outcome or (test.reason or "") not in result.reason:
         wanted = test.outcome + (f", because of {test.reason!r}" if test.reason else "")
         came = result.state + (f": {result.reason}" if result.reason else "")
-        raise Differs(
-            f"{source.where((*path, 'outcome'))}: it has to end as {wanted}, and is {came}"
-        )
+        raise Differs(f"{source.at((*path, 'outcome'))}: it has to end as {wanted}, and is {came}")
     if "answer" in test.model_fields_set and result.result != test.answer:
         raise Differs(
-            f"{source.where((*path, 'answer'))}: it has to answer {shown(test.answer)}, and "
+            f"{source.at((*path, 'answer'))}: it has to answer {shown(test.answer)}, and "
             f"answers {shown(result.result)}"
         )
     _compare_kept(source, at, test.after, result)
     for place, each in enumerate(test.logs):
         if not any(each in line.message for line in result.logs):
             lines = shown([line.message for line in result.logs])
-            where = source.where((*path, "logs", place))
+            where = source.at((*path, "logs", place))
             raise Differs(f"{where}: {shown(each)} has to be logged, and only {lines} was")
 
 
@@ -213,10 +211,10 @@ def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> 
     for path, values in wanted.items():
         for key, value in values.items():
             if held[path].get(key) != value:
-                where = source.where(("tests", at, "after", *path, key))
+                where = source.at(("tests", at, "after", *path, key))
                 raise Differs(f"{where}: {_unlike(key, value, held[path], key in held[path])}")
     for name, pairs in after.paired.items():
-        where = source.where(("tests", at, "after", "paired", name))
+        where = source.at(("tests", at, "after", "paired", name))
         if name not in result.paired:
             raise Differs(f"{where}: there are no pairs {name!r}")
         found = result.paired[name]
@@ -242,7 +240,7 @@ def _compare_calls(
 ) -> None:
     happened = result.calls
     for place, each in enumerate(expected):
-        where = source.where(("tests", at, "expect", place))
+        where = source.at(("tests", at, "expect", place))
         ((name, inputs),) = each.items()
         if place >= len(happened):
             raise Differs(f"{where}: {name} has to be called, and was not{_why(result)}")
@@ -250,16 +248,24 @@ def _compare_calls(
         if came.name != name:
             raise Differs(
                 f"{where}: call {place + 1} has to be {name}, and is {came.name} with "
-                f"{shown(came.given)}"
+                f"{shown(_inputs(came))}"
             )
         held = members_of(came)
         for key, value in (inputs or {}).items():
             if key not in held or not is_same(held[key], value):
+                where = source.at(("tests", at, "expect", place, name, key))
                 raise Differs(f"{where}: {name}: {_unlike(key, value, held, key in held)}")
     if len(happened) > len(expected):
         came = happened[len(expected)]
-        where = source.where(("tests", at, "expect"))
-        raise Differs(f"{where}: {came.name} was called too, with {shown(came.given)}")
+        where = source.at(("tests", at, "expect"))
+        raise Differs(f"{where}: {came.name} was called too, with {shown(_inputs(came))}")
+
+
+def _inputs(call: Called) -> Any:
+    """What a call was given, as far as a person gave it."""
+    members = members_of(call)
+    told = {name: each for name, each in members.items() if name != "$connection"}
+    return told if members else call.given
 
 
 def _why(result: Result) -> str:

@@ -110,3 +110,23 @@ def test_the_place_of_a_cursor_is_told_by_its_column() -> None:
     assert at(8) == step
     assert at(4) == ("flows", "main")
     assert at(0) == ()
+
+
+def test_what_a_test_can_say_is_offered() -> None:
+    text = f"{HEAD}      - log: x\ntests:\n  - name: t\n    flow: main\n"
+    line = text.count("\n")
+
+    def offered(more: str) -> set[str]:
+        whole = text + more
+        last = whole.split("\n")[-1]
+        found = complete(analyse(whole, "f.yaml", SHAPES), line + more.count("\n"), len(last))
+        return {each.label for each in found.offers}
+
+    assert {"method", "query", "body", "shared", "now", "after", "logs"} <= offered("    ")
+    assert {"state", "shared", "paired"} == offered("    after:\n      ")
+    assert {"instance", "integration"} == offered("    after:\n      shared:\n        ")
+    assert {"id", "name", "external_id"} == offered("    customer:\n      ")
+    assert {"base64", "file"} == offered("    body:\n      ")
+    assert "GET" in offered("    method: ")
+    assert "main" in offered("    secrets:\n      ")
+    assert "main" in offered("    urls:\n      ")

@@ -129,7 +129,7 @@ WRONG = {
     "a header": ("X-Kind: ping", "X-Kind: pong", "has to end as ignored"),
     "a method": ("method: GET, q", "method: GET, headers: {X-Kind: ping}, q", "end as succeeded"),
     "bytes": ("base64: /w==", "base64: /g==", "it has to answer"),
-    "no file": ("orders/order.xml", "orders/gone.xml", ".yaml:84: orders/gone.xml cannot be read"),
+    "no file": ("orders/order.xml", "orders/gone.xml", ".yaml:84:18: orders/gone.xml cannot be read"),
     "outside": ("orders/order.xml", "../../etc/passwd", "is not in the document's folder"),
     "absolute": ("orders/order.xml", "/etc/passwd", "is not in the document's folder"),
 }  # fmt: skip

@@ -57,22 +57,22 @@ WRONG = {
     "another input": (
         "add_stock: {item: anvil, quantity: 20}\n      - acme.remove",
         "add_stock: {item: anvil, quantity: 21}\n      - acme.remove",
-        "warehouse.yaml:48: acme.add_stock: quantity has to be 21, and is 20",
+        "warehouse.yaml:48:49: acme.add_stock: quantity has to be 21, and is 20",
     ),
     "an input that is not there": (
         "remove_stock: {item: rope, quantity: 5}\n\n",
         "remove_stock: {thing: rope}\n\n",
-        'warehouse.yaml:49: acme.remove_stock: thing has to be "rope", and is nothing',
+        'warehouse.yaml:49:36: acme.remove_stock: thing has to be "rope", and is nothing',
     ),
     "one call too many": (
         "      - acme.remove_stock: {item: rope, quantity: 5}\n\n",
         "\n",
-        "warehouse.yaml:48: acme.remove_stock was called too, with ",
+        'warehouse.yaml:48:7: acme.remove_stock was called too, with {item: "rope", quantity: 5}',
     ),
     "one call too few": (
         "      - acme.remove_stock: {item: rope, quantity: 5}\n\n",
         "      - acme.remove_stock: {item: rope, quantity: 5}\n      - acme.list_stock: {}\n\n",
-        "warehouse.yaml:50: acme.list_stock has to be called, and was not",
+        "warehouse.yaml:50:9: acme.list_stock has to be called, and was not",
     ),
     "another outcome": (
         "outcome: ignored",
@@ -112,7 +112,7 @@ def test_pytest_runs_them_by_name(tmp_path: Path) -> None:
     assert "warehouse.yaml: 100 % (14 of 14)" in said
     ran = json.loads((tmp_path / "ran.json").read_text())["documents"]["warehouse.yaml"]
     assert (ran["percent"], ran["missed"], ran["tests"]) == (100, [], 3)
-    assert "warehouse.yaml:55: it has to end as failed, because of 'no stock in a" in said
+    assert "warehouse.yaml:55:14: it has to end as failed, because of 'no stock in a" in said
     assert "Traceback" not in said
     path.write_text("flows: [\n", encoding="utf-8")
     assert "warehouse.yaml:2:1: this is not YAML" in run_pytest(tmp_path)

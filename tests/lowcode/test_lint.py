@@ -403,6 +403,10 @@ tests:
     config: {limits: 3}
     stubs: {acme.find_acount: null}
     expect: [{acme.get_acount: {id: x}}]
+    secrets: {mian: s}
+    urls: {mian: u}
+    paired: {recs: []}
+    after: {paired: {recs: []}}
 """
     found = lint_text(HEAD + tests, "f.yaml", Shapes(Components(own)))
     assert [(each.line - LINES, each.column, each.code) for each in found] == [
@@ -410,6 +414,10 @@ tests:
         (5, 14, "HF115"),
         (6, 13, "HF102"),
         (7, 15, "HF102"),
+        (8, 15, "HF102"),
+        (9, 12, "HF102"),
+        (10, 14, "HF102"),
+        (11, 22, "HF102"),
     ]
 
 

@@ -157,7 +157,7 @@ async def test_all_that_an_execution_did_becomes_a_test(tmp_path: Path) -> None:
     await run_test(opened, 1)
     wrong = open_document(path, content=made.content.replace(b"sum: 5, by", b"sum: 6, by"))
     with pytest.raises(
-        AssertionError, match=f"all.yaml:{text.count(chr(10)) - 1}: it has to answer"
+        AssertionError, match=f"all.yaml:{text.count(chr(10)) - 1}:13: it has to answer"
     ):
         await run_test(wrong, 1)  # the control: it does compare
 

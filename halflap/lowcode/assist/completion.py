@@ -91,6 +91,10 @@ class _Completion:
         elif name == "stubs" or (len(path) > 1 and path[-2] == "expect"):
             yield from self._callables("action", ":")
             yield from (Offer(each, "flow", "a flow", text=f"{each}:") for each in self._flows())
+        elif name in ("urls", "secrets") and path[:1] == ("tests",):
+            yield from (Offer(each, "flow", "a flow", text=f"{each}: ") for each in self._flows())
+        elif name == "paired" and path[:1] == ("tests",):
+            yield from _keys(value_at(self._data, ("pairs",)), "pairs")
         elif name == "config" and path[:1] == ("tests",):
             yield from _keys(self._fields(), "a field of the config")
         elif name == "set":

@@ -245,6 +245,16 @@ class _Linter:
                     mend = instead_of(name, self._document.fields)
                     place = (*path, "config", name)
                     self._findings.add(rules.NO_FIELD, place, said, key=True, mend=mend)
+            for key, names in (("urls", test.urls), ("secrets", test.secrets)):
+                for name in names:
+                    if name not in flows:
+                        said = f"there is no flow {name!r}; {suggest(name, flows)}"
+                        self._findings.add(rules.NO_SUCH, (*path, key, name), said, key=True)
+            for place, pairs in ((path, test.paired), ((*path, "after"), test.after.paired)):
+                for name in pairs:
+                    if name not in self._document.pairs:
+                        said = f"there are no pairs {name!r}; {suggest(name, self._document.pairs)}"
+                        self._findings.add(rules.NO_SUCH, (*place, "paired", name), said, key=True)
             for name in test.stubs:
                 self._called(calls, name, (*path, "stubs", name))
             for number, each in enumerate(test.expect or ()):
