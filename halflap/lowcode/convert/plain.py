@@ -45,7 +45,7 @@ def is_plain(body: list[ast.stmt], inputs: Collection[str], hidden: Collection[s
     plain: what changes its inputs, tells apart the types of numbers, asks what a letter is, or gives
     what only one of both can write.
     """
-    reader = _Reader(body, hidden)
+    reader = _Reader(body, inputs, hidden)
     named = {*inputs, *reader.bound}
     if any(not each.isidentifier() or iskeyword(each) for each in inputs):
         return False
@@ -53,7 +53,7 @@ def is_plain(body: list[ast.stmt], inputs: Collection[str], hidden: Collection[s
         return False
     try:
         reader.block(body, frozenset(inputs))
-    except _Other:
+    except (_Other, RecursionError):
         return False
     return True
 
@@ -67,8 +67,10 @@ Known = frozenset[str]
 
 
 class _Reader:
-    def __init__(self, body: list[ast.stmt], hidden: Collection[str]) -> None:
-        self._hidden = hidden
+    def __init__(
+        self, body: list[ast.stmt], inputs: Collection[str], hidden: Collection[str]
+    ) -> None:
+        self._inputs, self._hidden = inputs, hidden
         self._around: list[ast.expr] = []
         """What the loops go through that stand around."""
         self._given: dict[str, list[ast.expr | None]] = {}
@@ -117,7 +119,7 @@ class _Reader:
     ) -> Known:
         """More is added to what a name holds: to what is no part of an input, nor of itself."""
         given = self._given.get(name, [])
-        self._check(name in known and bool(given))
+        self._check(name in known and name not in self._inputs)
         self._check(all(each is not None and is_own(each) for each in given))
         self._check(not any(self._may_hold(each, name) for each in (value, *self._around)))
         self.value(value, known)
@@ -156,7 +158,7 @@ class _Reader:
                 self.value(test, known)
                 then, otherwise = self.block(body, known), self.block(other, known)
                 if then is None or otherwise is None:
-                    return then or otherwise
+                    return otherwise if then is None else then
                 return then & otherwise
             case ast.For(target=target, iter=items, body=body, orelse=[]):
                 self._items(items, known)

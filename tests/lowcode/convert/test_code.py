@@ -110,6 +110,7 @@ PLAIN = [
 ]
 OTHERS = {
     "an input is changed": "order.append(1)\nreturn order",
+    "an input is changed, and then another": "order.append(1)\norder = []\nreturn order",
     "an input is changed by another name": "every = order\nevery += [1]\nreturn every",
     "a list would hold itself": "found = []\nfound.append([found])\nreturn str(found)",
     "no end": "found = [1]\nfor each in found:\n    found.append(each)\nreturn found",
@@ -121,6 +122,7 @@ OTHERS = {
     "no value in some cases": "if order:\n    x = 1\nreturn x",
     "more is made than is asked for": "return any(x['a'] for x in order)",
     "the name or its argument may fail": "return order.get(order[0])",
+    "too deep": f"return {'-' * 2_000}order",
     "a slice": "return order[1:]",
     "a module": "import re\nreturn re.sub('a', 'b', order)",
     "a function": "def f(x):\n    return x\nreturn f(order)",
