@@ -32,10 +32,14 @@ def place_of(text: str, frame: FrameType) -> Place:
     """
     file = frame.f_code.co_filename
     written = any(text is each for each in frame.f_code.co_consts)
-    node = _literal(text, file, frame.f_lineno) if written else None
+    if not written:
+        return place_in(text)
+    linecache.checkcache(file)
+    lines = linecache.getlines(file)
+    node = _literal(text, "".join(lines), frame.f_lineno)
     if node is None:
         return place_in(text)
-    return replace(place_in(text, node, linecache.getlines(file)), file=_shown(file))
+    return replace(place_in(text, node, lines), file=_shown(file))
 
 
 def place_in(text: str, node: ast.Constant | None = None, lines: Sequence[str] = ()) -> Place:
@@ -54,19 +58,19 @@ def _by_line(text: str, node: ast.Constant) -> bool:
 
 
 @lru_cache(1_024)
-def _literal(text: str, file: str, line: int) -> ast.Constant | None:
+def _literal(text: str, source: str, line: int) -> ast.Constant | None:
     """The first literal from a line on that is this text."""
-    for node in _texts(file).get(text, ()):
+    for node in _texts(source).get(text, ()):
         if line <= (node.end_lineno or node.lineno) and _by_line(text, node):
             return node
     return None
 
 
 @lru_cache(64)
-def _texts(file: str) -> dict[str, list[ast.Constant]]:
+def _texts(source: str) -> dict[str, list[ast.Constant]]:
     """The texts that a source calls something with, in their order."""
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found: dict[str, list[ast.Constant]] = {}

@@ -275,6 +275,7 @@ def test_python_with_code_becomes_these_steps(body: str) -> None:
 
 REFUSED = {
     "await code(order.id)(ctx)": "the text of code is written out",
+    "await code('return 1', title=order.id)(ctx)": "a title is written out",
     "await take(ctx)": "Take stock is given its inputs: factor",
     "await take(order, factor=1)": "a code step is given ctx",
     "await code('return 1', actions=[acme.list_stock.titled('x')])(ctx)": "its own title",

@@ -12,7 +12,7 @@ from halflap.lowcode.convert.plain import is_plain
 from halflap.lowcode.convert.to_yaml.refusal import Refused
 from halflap.lowcode.convert.to_yaml.types import JSON, Kind, constant_text
 from halflap.lowcode.convert.to_yaml.values import Values
-from halflap.lowcode.outline.calls import Action, Sandboxed
+from halflap.lowcode.outline.calls import Action, Sandboxed, argument
 from halflap.sdk._survey import Function, Module
 
 TITLE = "Code"
@@ -40,6 +40,9 @@ class CodeSteps(Values):
         text = None if made.text is None else constant_text(made.text)
         if text is None:
             raise Refused(made.text or node, "the text of code is written out in YAML")
+        title = argument(made.call, 9, "title")
+        if title is not None and constant_text(title) is None:
+            raise Refused(title, "a title is written out in YAML")
         for each in made.actions:
             self._callable(each, made)
         given = self._inputs_of_code(node)
@@ -110,7 +113,7 @@ class CodeSteps(Values):
             e.arg: e.value for each in node.decorator_list for e in getattr(each, "keywords", [])
         }
         pure = given.pop("pure", None)
-        given.pop("title", None)
+        title = given.pop("title", None)
         hidden = {*module.variables, *module.functions, *module.aliases}
         hidden |= {each.name for kind in (module.flows, module.steps) for each in kind}
         return (
@@ -121,6 +124,7 @@ class CodeSteps(Values):
             and len(node.decorator_list) == 1
             and isinstance(pure, ast.Constant)
             and pure.value is True
+            and (title is None or constant_text(title) is not None)
             and not given
             and all(
                 each is not None and self.types.declared(each, module) == JSON for each in types
