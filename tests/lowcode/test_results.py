@@ -217,7 +217,7 @@ class Results(Documents):
     def document(self) -> dict[str, Any]:
         made = super().document()
         self.typed, self.names, self.items = False, [], []
-        made["flows"]["other"]["steps"] = [
+        made["flows"][self.called]["steps"] = [
             *self.steps(1),
             {"if": self.condition(), "then": [{"stop": {"answer": self.template()}}]},
             *(
