@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
+from halflap.lowcode.expressions.number import simple
+from halflap.lowcode.expressions.value import is_number
 from halflap.sdk.schema import UNSET
 
 
@@ -42,9 +44,10 @@ def as_scalar(found: Any, what: str) -> Any:
 
 def as_status(found: Any, what: str) -> int:
     """The status of an HTTP answer."""
-    if not isinstance(found, int) or isinstance(found, bool) or not 200 <= found <= 599:
+    number = simple(found) if is_number(found) else None
+    if not isinstance(number, int) or not 200 <= number <= 599:
         raise wrong(found, what, "a status from 200 to 599")
-    return found
+    return number
 
 
 def wrong(found: Any, what: str, wanted: str) -> ExpressionError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import ExpressionError
+from halflap.lowcode.decimals import Read
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.steps import RetryRule
 from halflap.lowcode.template import Fill
@@ -49,13 +50,19 @@ class Callee:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An action with what fills its inputs, compiled once."""
+    """An action with what fills its inputs, compiled once. `reads` reads what it answers."""
 
     action: Action[..., Any]
     inputs: tuple[Filled, ...]
     connection: str | None
     title: str
     where: str
+    reads: Read | None
+
+    async def answer(self, frame: Frame) -> Any:
+        """What the action answers, as JSON."""
+        found = await self.action(**self.arguments(frame))
+        return found if self.reads is None else self.reads(found)
 
     def arguments(self, frame: Frame) -> dict[str, Any]:
         """The arguments by name; `ExpressionError` names the input that does not fit."""

@@ -12,6 +12,7 @@ from halflap.lowcode.call import Call, Callee, Filled, retry_of
 from halflap.lowcode.code import Code, Use, components_of
 from halflap.lowcode.code import Place as CodePlace
 from halflap.lowcode.coding import Coded, DoCode, code
+from halflap.lowcode.decimals import decimals_of
 from halflap.lowcode.interpret import Asked, Do, Steps
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
@@ -93,6 +94,7 @@ class Compiler:
             self._connection(action, step.connection, path),
             made.title,
             self._source.at(path),
+            decimals_of(action.shape.output),
         )
         return do.DoAction(call, step.id, step.on_failure == "ignore")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
 from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
@@ -73,6 +74,8 @@ class Frame:
 def plain(value: Any) -> Any:
     """A value as expressions see it: as JSON, by the app's own names; secrets stay closed."""
     if value is None or isinstance(value, str | int | SecretStr):
+        return value
+    if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, Request):
         return as_record(value)

@@ -95,7 +95,7 @@ class DoAction:
     ignores: bool
 
     async def run(self, frame: Frame) -> None:
-        called = self.call.action(**self.call.arguments(frame))
+        called = self.call.answer(frame)
         result = await frame.attempt(self.call.title, called, ignores=self.ignores)
         frame.give(self.id, result)
 

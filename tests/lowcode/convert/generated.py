@@ -500,7 +500,7 @@ def events(chance: Random, typed: bool) -> Any:
                 "name": "n",
                 "stage": chance.choice(["Won", "a", ""]),
                 "seats": chance.choice([0, 3, 10**12]),
-                "price": chance.choice(["22.10", 5, "0.005", "-1"]),
+                "price": chance.choice(["22.10", 5, "7.0", "0.005", "-1", str(10**24 + 1)]),
             }
         }
     if chance.random() < 0.1:

@@ -33,7 +33,7 @@ def stubs(seed: int) -> dict[Any, Callable[..., Any]]:
     """What the apps answer: by the action and its inputs alone, sometimes that it failed."""
 
     def opportunity(of: Of) -> Any:
-        price = of(Decimal("1.50"), Decimal(5))
+        price = of(Decimal("1.50"), Decimal(5), Decimal(10**24 + 3))
         return acme.Opportunity(id="o1", name=of("", "n"), stage="Won", seats=of(0, 3), price=price)
 
     def stock(of: Of) -> Any:

@@ -308,3 +308,45 @@ async def test_a_code_step_is_a_function_that_is_a_step(run: Run, order: Any) ->
         steps = [(each.title, each.status, each.result) for each in result.steps]
         found.append((result.state, result.result, steps))
     assert found[0] == found[1]
+
+
+DECIMALS = """\
+name: decimals
+config:
+  Connect:
+    acme: {connection: acme}
+flows:
+  main:
+    trigger: acme.opportunity_updated
+    steps:
+      - id: found
+        action: acme.update_opportunity
+        with: {id: =event.id, price: =event.price}
+      - stop:
+          answer:
+            - =event.price * 3
+            - =$string($round(found.price, 2))
+            - =$string(event.price / 4 * 2)
+            - =found.price + found.seats
+            - =found.price = event.price
+            - =[found].price
+"""
+
+
+@pytest.mark.parametrize(
+    "price", ["7", "7.0", str(10**25 + 1), str(-(10**27) - 1), str(10**31 + 1)]
+)
+async def test_a_decimal_is_one_in_both_whole_or_not(run: Run, price: str) -> None:
+    text = DECIMALS
+    if len(price) > 26:  # which has no two more digits
+        text = text.replace("$round(found.price, 2)", "$round(found.price)")
+    event = {"data": {"id": "o1", "name": "n", "stage": "Won", "seats": 3, "price": price}}
+    stubs = {acme.update_opportunity: acme.Opportunity(**event["data"])}
+    told: list[Any] = []
+    for integration in (opened(text).integration, imported(python_of(text))):
+        flow = integration.flows["main"]
+        result = await run(flow, event, integration=integration, stubs=stubs)
+        assert result.state == "succeeded", result.reason
+        told.append([str(each) for each in result.result])
+    assert told[0] == told[1]
+    assert told[0][0] == str(Decimal(price) * 3)
