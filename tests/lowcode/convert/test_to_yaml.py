@@ -151,7 +151,7 @@ DOCUMENTS = {each.name: each.read_text("utf-8") for each in sorted(EXAMPLES.glob
 async def test_a_document_that_went_through_python_does_the_same(name: str) -> None:
     given = opened(DOCUMENTS[name])
     python = python_of(DOCUMENTS[name])
-    if "preprocess:" in DOCUMENTS[name] or "\n        code:" in DOCUMENTS[name]:
+    if "\n        code:" in DOCUMENTS[name]:
         with pytest.raises(NotYaml):
             yaml_of(python)
         return
@@ -444,6 +444,126 @@ SAID = {
 def test_python_becomes_these_steps(name: str) -> None:
     body, steps = SAID[name]
     assert steps_of(body) == dedent(steps).strip()
+
+
+PREPROCESSED = '''\
+"""All of a chat."""
+
+from halflap import Config, Context, Ignore, Integration, Json, Route, expr, instance, pointer, webhook
+
+
+class Settings(Config):
+    team: str
+
+
+integration = Integration("chats", config=Settings)
+
+
+@integration.flow(trigger=instance.routed)
+async def posted(ctx: Context[Settings], event: Json) -> Json:
+    """A message was posted.
+
+    Nobody answers.
+    """
+    return event
+
+
+@integration.preprocess(
+    trigger=webhook.request(answer="result"), shared=True, sender=pointer("/team/id")
+)
+async def one(ctx: Context[None], event: dict[str, Json]) -> Route | Ignore | None:
+    """What comes first."""
+    match event.get("kind"):
+        case "ping":
+            return None
+        case "message":
+            # Of people alone.
+            if event.get("bot") == "yes":
+                return Ignore("a bot")
+            return Route(posted, config={"team": expr.text("event.team", event=event)})
+        case _:
+            pass
+    if event.get("of") != "7":
+        return Route(posted, {"a": event.get("b")}, customer="4711")
+    return Ignore("of no interest")
+
+
+@integration.preprocess(trigger=webhook.request(answer="result"))
+async def every(ctx: Context[Settings], event: dict[str, Json]) -> list[Route] | Ignore:
+    routes: list[Route] = []
+    if event.get("kind") == "message":
+        routes.append(Route(posted))
+    if event.get("of") == "7" and not routes:
+        return Ignore("of no interest")
+    routes.append(Route(posted, {"b": 1}))
+    return routes
+'''
+IN_ROUTES = """\
+preprocess:
+  one:
+    description: What comes first.
+    trigger: webhook.request
+    with: {answer: result}
+    shared: true
+    sender: =event.team.id
+    routes:
+      # Of people alone.
+      - when: =$not(event.kind = "ping") and event.kind = "message" and event.bot = "yes"
+        ignore: a bot
+      - when: =$not(event.kind = "ping") and event.kind = "message"
+        flow: posted
+        config:
+          team: =event.team
+      - when: =$not(event.kind = "ping") and event.of != "7"
+        flow: posted
+        event:
+          a: "=event.b = null ? null : event.b"
+        customer: "4711"
+      - when: =$not(event.kind = "ping")
+        ignore: of no interest
+
+  every:
+    trigger: webhook.request
+    with: {answer: result}
+    all: true
+    routes:
+      - when: =event.kind = "message"
+        flow: posted
+      - when: =event.of = "7"
+        ignore: of no interest
+      - flow: posted
+        event: {b: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": kind, **more}
+        for kind in ("ping", "message", None)
+        for more in ({"team": "T1"}, {"bot": "yes", "of": "7"}, {"of": "8", "b": 2})
+    ],
+    ids=str,
+)
+async def test_a_pre_process_flow_becomes_its_routes(event: Any) -> None:
+    text = yaml_of(PREPROCESSED)
+    assert text.endswith(IN_ROUTES)
+    assert "  # Nobody answers.\n  posted:\n    description: A message was posted.\n" in text
+    given, made = imported(PREPROCESSED), opened(text).integration
+    for name in ("one", "every"):
+        one, other = [
+            await Run()(each.flows[name], event, integration=each, config={"team": "T1"})
+            for each in (given, made)
+        ]
+        assert seen(one) == seen(other)
+
+
+def test_a_reason_of_ones_own_for_a_dead_letter_is_refused() -> None:
+    dead = PREPROCESSED.replace(
+        "            return None\n", "            return DeadLetter('it is dead')\n"
+    )
+    with pytest.raises(NotYaml, match="a dead letter in YAML, with its own reason: return None"):
+        yaml_of(dead.replace("Config, Context,", "Config, Context, DeadLetter,"))
 
 
 REFUSED = {

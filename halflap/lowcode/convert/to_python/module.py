@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.build import build
+from halflap.lowcode.convert.about import about
 from halflap.lowcode.convert.to_python.context import Module
 from halflap.lowcode.convert.to_python.flow import FlowWriter
 from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, kind_of
@@ -66,9 +67,7 @@ class _Writer:
 
     def _about(self) -> str:
         document = self._document
-        title = document.title or document.name.replace("-", " ").capitalize()
-        said = f"{title}: {document.description}" if document.description else title
-        return said if said.endswith((".", "!", "?")) else f"{said}."
+        return about(document.name, document.title, document.description)
 
     def _docstring(self, said: str, indent: int) -> list[str]:
         pad, said = " " * indent, said.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -21,6 +21,7 @@ from halflap.lowcode.document import PlainField
 from halflap.lowcode.source import Unreadable, read
 
 WIDTH = 100
+_APART = ("flows", "preprocess")
 _FLOW_SAFE = re.compile(r"[A-Za-z0-9_=$/][A-Za-z0-9_.=$/ -]*")
 _SAFE = re.compile(r"[A-Za-z0-9_=$(/][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
 _BLOCK = re.compile(
@@ -52,12 +53,12 @@ def _spaced(text: str) -> str:
     for line in text.splitlines():
         part = re.match(r"([a-z]+):", line)
         inside = part[1] if part else inside
-        begins = part is not None and part[1] in ("config", "pairs", "flows")
-        if begins or (inside == "flows" and re.match(r"  [A-Za-z_]", line)):
+        begins = part is not None and part[1] in ("config", "pairs", *_APART)
+        if begins or (inside in _APART and re.match(r"  [A-Za-z_]", line)):
             at = len(made)
             while at and made[at - 1].lstrip().startswith("#") and not part:
                 at -= 1
-            if at and made[at - 1] != "flows:":
+            if at and made[at - 1].removesuffix(":") not in _APART:
                 made.insert(at, "")
         made.append(line)
     return "\n".join(made) + "\n"

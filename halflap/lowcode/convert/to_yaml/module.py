@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.convert.about import about
 from halflap.lowcode.convert.to_yaml.config import config_of
 from halflap.lowcode.convert.to_yaml.flow import FlowSteps
 from halflap.lowcode.convert.to_yaml.made import Made
 from halflap.lowcode.convert.to_yaml.names import Field, Known
 from halflap.lowcode.convert.to_yaml.refusal import NotYaml, Refusal, Refusals, Refused
 from halflap.lowcode.convert.to_yaml.remarks import Remarks
+from halflap.lowcode.convert.to_yaml.routes import SHAPE, Routes
+from halflap.lowcode.convert.to_yaml.terms import name_of
 from halflap.lowcode.convert.to_yaml.types import JSON, Kind, Types, constant_text
 from halflap.lowcode.outline.calls import Meanings, argument, flow_name
-from halflap.lowcode.outline.comments import first_sentence
 from halflap.lowcode.outline.python import survey_of
 from halflap.sdk._survey import Function, Module
 
@@ -43,6 +46,7 @@ class _Converter:
         self._settings: ast.ClassDef | None = None
         self._pairs: dict[str, ast.Call] = {}
         self._flows: list[tuple[Function, ast.Call]] = []
+        self._preprocess: list[tuple[Function, ast.Call]] = []
         self._models: list[ast.ClassDef] = []
         self._head: dict[str, Any] = {}
 
@@ -78,6 +82,12 @@ class _Converter:
                         function, f"there is a flow {name} already; give it another name="
                     )
                 data["flows"][name] = self._flow(function, options, known)
+        if self._preprocess:
+            data["preprocess"] = {}
+        for function, options in self._preprocess:
+            with self._refusals.collected():
+                name = flow_name(function)
+                data["preprocess"][name] = self._routes(function, options, known)
         comments = [*comments, *self._docstring(data)]
         if self._refusals.found:
             raise NotYaml(sorted(set(self._refusals.found)))
@@ -89,7 +99,9 @@ class _Converter:
 
     def _docstring(self, data: dict[str, Any]) -> list[str]:
         told = ast.get_docstring(self._module.tree) or ""
-        return [] if told in ("", data.get("description")) else told.splitlines()
+        usual = about(data["name"], data.get("title"), data.get("description"))
+        is_usual = " ".join(told.split()) in ("", data.get("description"), usual)
+        return [] if is_usual else told.splitlines()
 
     # The module's statements --------------------------------------------------------------------
 
@@ -173,7 +185,7 @@ class _Converter:
         if is_own and made.attr == "flow":
             self._flows.append((node, call))
         elif is_own and made.attr == "preprocess":
-            raise Refused(node, "a pre-process flow is not converted; write `preprocess:` by hand")
+            self._preprocess.append((node, call))
         else:
             raise Refused(node, "of functions, YAML has the flows of its integration")
 
@@ -212,6 +224,32 @@ class _Converter:
         )
 
     def _flow(self, function: Function, options: ast.Call, known: Known) -> Made:
+        data, speaker, made = self._triggered(function, options, known)
+        body = function.body[ast.get_docstring(function) is not None :]
+        steps = speaker.flow(body) if body else []
+        for name, step in speaker.given:
+            if name not in speaker.reads:
+                step.data.pop("id", None)
+                step.data.pop("collect", None)
+        data["steps"] = steps or [Made({"stop": True})]
+        return made
+
+    def _routes(self, function: Function, options: ast.Call, known: Known) -> Made:
+        """A pre-process flow."""
+        data, speaker, made = self._triggered(function, options, known)
+        body = function.body[ast.get_docstring(function) is not None :]
+        takes_all, routes = Routes(speaker).said(body)
+        if not routes:
+            raise Refused(function, SHAPE)
+        if takes_all:
+            data["all"] = True
+        data["routes"] = routes
+        return made
+
+    def _triggered(
+        self, function: Function, options: ast.Call, known: Known
+    ) -> tuple[dict[str, Any], FlowSteps, Made]:
+        """What flows and pre-process flows have, and who says the rest."""
         arguments = [each.arg for each in function.args.args]
         if len(arguments) != 2:
             raise Refused(function, "a flow takes ctx and its event")
@@ -222,8 +260,10 @@ class _Converter:
             raise Refused(name, "the name is written out in YAML")
         if (title := given.pop("title", None)) is not None:
             data["title"] = constant_text(title)
-        if (told := first_sentence(ast.get_docstring(function))) != "":
-            data["description"] = told
+        told, *more = (ast.get_docstring(function) or "").split("\n\n", 1)
+        if (description := " ".join(told.split())) != "":
+            data["description"] = description
+        comments += [each for part in more for each in part.splitlines() if each.strip()]
         kind = self._trigger(given.pop("trigger", None), function, data, known)
         speaker = FlowSteps(
             arguments[1],
@@ -235,16 +275,7 @@ class _Converter:
             refusals=self._refusals,
         )
         self._options(given, data, speaker)
-        body = function.body[ast.get_docstring(function) is not None :]
-        steps = speaker.flow(body) if body else []
-        for name, made in speaker.given:
-            if name not in speaker.reads:
-                made.data.pop("id", None)
-                made.data.pop("collect", None)
-        if not steps:
-            steps = [Made({"stop": True})]
-        data["steps"] = steps
-        return Made(data, comments)
+        return data, speaker, Made(data, comments)
 
     def _trigger(
         self, node: ast.expr | None, function: Function, data: dict[str, Any], known: Known
@@ -296,17 +327,32 @@ class _Converter:
                 return list(speaker.constant(node))
             case "order":
                 return self._order(node, speaker)
-            case "filter":
-                match node:
-                    case ast.Call(
-                        func=ast.Attribute(value=owner, attr="filter"),
-                        args=[ast.Constant(value=str(text))],
-                    ) if self._meaning(owner) == "halflap.expr":
-                        return f"={text}"
-                    case _:
-                        raise Refused(node, 'write filter=expr.filter("…"), in JSONata')
+            case "shared":
+                return speaker.constant(node)
+            case "filter" | "sender":
+                return self._of_request(name, node)
             case _:
                 raise Refused(node, f"a flow in YAML has no {name}")
+
+    def _of_request(self, name: str, node: ast.expr) -> str:
+        """A function of the request."""
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=owner, attr=method),
+                args=[ast.Constant(value=str(text))],
+            ) if self._meaning(owner) == "halflap.expr" and method == name:
+                return f"={text}"
+            case ast.Call(func=picker, args=[ast.Constant(value=str(text))]) if name == "sender":
+                match self._meaning(picker):
+                    case "halflap.pointer" if re.fullmatch(r"(/[^/~]+)+", text):
+                        return f"=event.{'.'.join(map(name_of, text.split('/')[1:]))}"
+                    case "halflap.header":
+                        return f"=headers.{name_of(text.lower())}"
+                    case _:
+                        pass
+            case _:
+                pass
+        raise Refused(node, f'write {name}=expr.{name}("…"), in JSONata')
 
     def _order(self, node: ast.expr, speaker: FlowSteps) -> Any:
         rule = (

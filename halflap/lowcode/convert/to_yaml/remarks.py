@@ -52,7 +52,7 @@ class Remarks:
         """What stands before a statement, and beside it where it holds no others."""
         holds_others = hasattr(node, "body") or isinstance(node, ast.Match)
         last = node.lineno - 1 if holds_others else node.end_lineno or node.lineno
-        return [*self._taken(), *self.upto(last)]
+        return [*self.kept(), *self.upto(last)]
 
     def upto(self, last: int) -> list[str]:
         """All up to a line that nobody has taken."""
@@ -67,10 +67,11 @@ class Remarks:
         """Keep what was not used for the next part."""
         self._kept += comments
 
-    def _taken(self) -> list[str]:
+    def kept(self) -> list[str]:
+        """What was kept for the next part."""
         kept, self._kept = self._kept, []
         return kept
 
     def rest(self) -> list[str]:
         """What is left at the end."""
-        return [*self._taken(), *self.upto(10**9)]
+        return [*self.kept(), *self.upto(10**9)]
