@@ -37,6 +37,15 @@ class Order(Model):
     lines: list[Line] = []
 
 
+LOW = 2
+
+
+def label(id: str, count: int) -> str:
+    if count > LOW:
+        return f"{id}: {count}"
+    return id
+
+
 integration = Integration("drawn", config=Settings)
 
 
@@ -100,6 +109,9 @@ class Drawn:
                 f"({one} {self.chance.choice('+-*')} {two})",
                 f"len({self.of('text', env, depth - 1)})",
                 "len(order.lines)",
+                f"sum(x.quantity for x in order.lines if x.quantity != {one})",
+                f"{self.chance.choice(['min', 'max'])}({one}, {two})",
+                "LOW",
                 f"len([x.item for x in order.lines if x.quantity > {one}])",
                 f"({one} if {self.of('bool', env, depth - 1)} else {two})",
             ]
@@ -134,6 +146,11 @@ class Drawn:
                 f"(order.note or {two})",
                 f"({one} if {self.of('bool', env, depth - 1)} else {two})",
                 "order.id.upper()",
+                f'f"{{{self.of("dec", env, 0)}:{self.chance.choice([".2f", ",.1f", ",.0f"])}}}"'.replace(
+                    'Decimal("0.1")', "order.total"
+                ).replace('Decimal("3")', "order.total"),
+                f"f'{{{whole}:,}}'",
+                f"label({two}, {whole})",
             ]
         )
 
@@ -153,6 +170,8 @@ class Drawn:
                 f'({self.of("text", env, 0)} in ("a", "rope", ""))',
                 '(order.note is not None and order.note != "")',
                 "bool(order.lines)",
+                f"any(x.item == {self.of('text', env, 0)} for x in order.lines)",
+                f"all(x.quantity > {self.of('int', env, 0)} for x in order.lines if x.item)",
             ]
         )
 
@@ -166,7 +185,7 @@ class Drawn:
         return "\n".join(lines)
 
     def statement(self, env: dict[str, str], depth: int) -> str:
-        plain = [self.sets, self.adds, self.logs, self.stores, self.says]
+        plain = [self.sets, self.adds, self.again, self.logs, self.stores, self.says]
         nested = [self.branch, self.loop, self.switch, self.finds, self.catches, self.collects]
         made: list[Callable[[dict[str, str], int], str]] = [*plain, *(nested if depth > 0 else [])]
         return self.chance.choice(made)(env, depth)
@@ -189,6 +208,15 @@ class Drawn:
         env[f"{name}.item"], env[f"{name}.quantity"] = "text", "int"
         title = self.chance.choice(["", '.titled("Add it")'])
         return f"{name} = await acme.add_stock{title}({given})"
+
+    def again(self, env: dict[str, str], depth: int) -> str:
+        """A result that is given once more."""
+        known = [each.partition(".")[0] for each in env if each.startswith("r")]
+        known = [each for each in known if f"{each}.quantity" in env]
+        if not known:
+            return self.adds(env, depth)
+        name, title = self.chance.choice(known), self.chance.choice(["", '.titled("Once more")'])
+        return f"{name} = await acme.add_stock{title}(ctx.config.acme, {self.of('text', env)}, 1)"
 
     def logs(self, env: dict[str, str], depth: int) -> str:
         external = self.chance.choice(["", f", external_id={self.of('text', env, 1)}"])
@@ -230,8 +258,9 @@ class Drawn:
     def loop(self, env: dict[str, str], depth: int) -> str:
         name = self.name("x")
         inner = {**env, f"{name}.item": "text", f"{name}.quantity": "int"}
-        guard = self.chance.choice(["", f"if {self.of('bool', inner)}:\n    continue\n"])
-        body = guard + self.block(inner, depth - 1)
+        logged = f"    {self.says(dict(inner), 0)}\n" if self.chance.random() < 0.3 else ""
+        guard = f"if {self.of('bool', inner)}:\n{logged}    continue\n"
+        body = self.chance.choice(["", guard, guard]) + self.block(inner, depth - 1, ends=0)
         if self.chance.random() < 0.2:
             body += f"\nif {self.of('bool', inner)}:\n    break"
         return f"for {name} in order.lines:\n{indent(body, '    ')}"
@@ -248,7 +277,8 @@ class Drawn:
         name = self.name("e")
         inner = {**env, f"{name}.message": "text"}
         caught = indent(self.block(inner, depth - 1), "    ")
-        return f"try:\n{body}\nexcept (*FAILURES, ExpressionError) as {name}:\n{caught}"
+        every = self.chance.choice(["(*FAILURES, ExpressionError)", "FAILURES"])
+        return f"try:\n{body}\nexcept {every} as {name}:\n{caught}"
 
     def end(self, env: dict[str, str]) -> str:
         """How a flow ends."""

@@ -29,6 +29,7 @@ class Branches(Ends):
 
     def branch(self, node: ast.If) -> list[Made]:
         data = self._titled(node, node.test)
+        first, node.test = self._awaited(node.test)
         data["if"] = self.condition(node.test)
         before, ways = self.state(), list[State]()
         for key, body in (("then", node.body), ("else", node.orelse)):
@@ -44,7 +45,23 @@ class Branches(Ends):
             data["then"] = data.pop("else")
             data["if"] = self.condition(ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node))
         self.meet(ways)
-        return [Made(data)] if data["then"] else []
+        return [*first, Made(data)] if data["then"] else first
+
+    def _awaited(self, test: ast.expr) -> tuple[list[Made], ast.expr]:
+        """A step whose result a condition asks for first, and the condition of that."""
+        match test:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                first, asked = self._awaited(operand)
+                return first, ast.copy_location(ast.UnaryOp(ast.Not(), asked), test)
+            case ast.Compare(left=ast.Await() as left, ops=ops, comparators=others):
+                first, asked = self._awaited(left)
+                return first, ast.copy_location(ast.Compare(asked, ops, others), test)
+            case ast.Await(value=value):
+                name = self.fresh("found")
+                made = self.give(test, name, self.called(value))
+                return made, ast.copy_location(ast.Name(name, ast.Load()), test)
+            case _:
+                return [], test
 
     def _titled(self, node: ast.AST, head: ast.AST) -> dict[str, Any]:
         title = self.remarks.title(node, head)
@@ -144,7 +161,8 @@ class Branches(Ends):
         rest = [e for e in handler.body if not isinstance(e, ast.Pass)][verb is None :]
         cleared = {n for e in rest for n in self._cleared(e)}
         if len(rest) > 1 or len(cleared) != len(rest):
-            raise Refused(handler, f"write {CAUGHT}")
+            hint = "write name = None here, and ask afterwards whether it is None"
+            raise Refused(handler, hint if verb is not None else f"write {CAUGHT}")
         made = [step for each in node.body for step in self.statement(each)]
         given = made[0].data if made else {}
         name = _target(node.body[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ class Expressions(Functions):
             case ast.JoinedStr():
                 return self._joined(node)
             case ast.ListComp():
-                return self._listed(node)
+                return self.looped(node)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return self._list(items)
             case ast.Dict():
@@ -285,13 +286,16 @@ class Expressions(Functions):
                 parts.append(Term(written(each.value), TEXT))
                 continue
             assert isinstance(each, ast.FormattedValue)
-            if each.format_spec is not None or each.conversion != -1:
-                raise Refused(each.value, f"YAML has no formats; {EXPR}")
+            if each.conversion != -1:
+                raise Refused(each.value, f"YAML has no !r, !s and !a; {EXPR}")
             found = self.term(each.value).shown
+            if each.format_spec is not None:
+                found = self._formatted(each, found)
             if found.kind.base not in ("text", "integer") or found.kind.null:
                 raise Refused(
                     each.value,
-                    f"only a text or a whole number that is there is the same in YAML; {EXPR}",
+                    "only a text or a whole number that is there is the same in YAML; say how a Decimal "
+                    f"is shown, as in {{price:.2f}}, or {EXPR}",
                 )
             parts.append(found)
         if not parts:
@@ -301,6 +305,17 @@ class Expressions(Functions):
             return only if only.kind.base == "text" else Term(f"$string({only.text})", TEXT)
         shown = " & ".join(each.within(SUM + (at > 0)) for at, each in enumerate(parts))
         return Term(shown, TEXT, SUM)
+
+    def _formatted(self, node: ast.FormattedValue, found: Term) -> Term:
+        """A number as it is shown: `{price:.2f}`, `{price:,.2f}`, `{count:,}`."""
+        spec = ast.unparse(node.format_spec or node)[2:-1]
+        match = re.fullmatch(r"(,?)(?:\.(\d)f)?", spec)
+        kind = found.kind.base if not found.kind.null else ""
+        if match is None or kind != ("integer" if match[2] is None else "decimal"):
+            raise Refused(node.value, f"YAML has no such format of this; {EXPR}")
+        places = int(match[2] or 0)
+        picture = ("#,##0" if match[1] else "0") + ("." + "0" * places if places else "")
+        return Term(f'$formatNumber({found.text}, "{picture}")', TEXT)
 
     def _list(self, items: list[ast.expr]) -> Term:
         found = [self.term(each).shown for each in items]
@@ -322,7 +337,7 @@ class Expressions(Functions):
             members.append(f"{written(key.value)}: {self.term(value).shown.text}")
         return Term("{" + ", ".join(members) + "}", Kind("object"))
 
-    def _listed(self, node: ast.ListComp) -> Term:
+    def looped(self, node: ast.ListComp | ast.GeneratorExp) -> Term:
         """`[each.item for each in items if …]`."""
         (first, *more) = node.generators
         if more or first.is_async or not isinstance(first.target, ast.Name):

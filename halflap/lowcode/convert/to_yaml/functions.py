@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from halflap.errors import ExpressionError
-from halflap.lowcode.convert.to_yaml.names import Names
+from halflap.lowcode.convert.to_yaml.inline import Inline
 from halflap.lowcode.convert.to_yaml.refusal import Refused
-from halflap.lowcode.convert.to_yaml.terms import ATOM, CHOICE, PRODUCT, Term, name_of
+from halflap.lowcode.convert.to_yaml.terms import ATOM, CHOICE, COMPARISON, PRODUCT, Term, name_of
 from halflap.lowcode.convert.to_yaml.types import (
     BOOLEAN,
     DECIMAL,
@@ -30,11 +30,15 @@ EXPR = 'write it as expr("…"), in JSONata'
 ASKED = ("truth", "text", "items", "scalar", "duration", "status", "maybe")
 
 
-class Functions(Names):
+class Functions(Inline):
     """Says calls."""
 
     def truth(self, node: ast.expr) -> Term:
         """What Python takes for true, as true or false."""
+        raise NotImplementedError
+
+    def looped(self, node: ast.ListComp | ast.GeneratorExp) -> Term:
+        """`[each.item for each in items if …]`."""
         raise NotImplementedError
 
     def function(self, node: ast.Call) -> Term:
@@ -51,6 +55,8 @@ class Functions(Names):
             return _FUNCTIONS[name](self, node)
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func)
+        if (body := self.inlined(node)) is not None:
+            return self.term(body)
         raise Refused(node, f"YAML has no such function; {EXPR}, or put it in an action")
 
     def _decimal(self, node: ast.Call) -> Term:
@@ -98,6 +104,9 @@ class Functions(Names):
                 if owner.kind.null or owner.kind.promised or renamed or has_more(owner.kind.of):
                     raise Refused(node, "in YAML a model has the app's own names; name each field")
                 return Term(owner.text, Kind("object"))
+            case "get", [ast.Constant(value=str(name))] if owner.kind.base == "json":
+                path = f"at({ast.unparse(function.value)}, {name!r})"
+                raise Refused(node, f"this may be no object, and fail; write {path}, or {EXPR[6:]}")
             case _:
                 raise Refused(node, f"YAML has no method {function.attr} of this; {EXPR}")
 
@@ -128,6 +137,51 @@ class Functions(Names):
 
     def _boolean(self, node: ast.Call) -> Term:
         return self.truth(node.args[0])
+
+    def _any(self, node: ast.Call) -> Term:
+        return Term(f"true in {self._truths(node)}", BOOLEAN, COMPARISON)
+
+    def _all(self, node: ast.Call) -> Term:
+        return Term(f"$not(false in {self._truths(node)})", BOOLEAN)
+
+    def _truths(self, node: ast.Call) -> str:
+        """What is true or false of each item."""
+        match node.args:
+            case [ast.ListComp() | ast.GeneratorExp() as given]:
+                name = ast.copy_location(ast.Name("bool", ast.Load()), node)
+                asked = ast.copy_location(ast.Call(name, [given.elt], []), given.elt)
+                return self.looped(
+                    ast.copy_location(ast.ListComp(asked, given.generators), given)
+                ).text
+            case _:
+                raise Refused(node, f"write what is asked of each item: any(… for … in …); {EXPR}")
+
+    def _sum(self, node: ast.Call) -> Term:
+        match node.args:
+            case [ast.ListComp() | ast.GeneratorExp() as given]:
+                found = self.looped(given)
+            case [given]:
+                found = self.term(given).shown
+            case _:
+                raise Refused(node, f"sum is of one list; {EXPR}")
+        if found.kind.base != "list" or found.kind.null or not found.kind.of.is_number:
+            raise Refused(node, f"sum is of a list of numbers that are there; {EXPR}")
+        return Term(f"$sum({found.text})", found.kind.of)
+
+    def _least(self, node: ast.Call) -> Term:
+        return self._chosen(node, "<")
+
+    def _most(self, node: ast.Call) -> Term:
+        return self._chosen(node, ">")
+
+    def _chosen(self, node: ast.Call, sign: str) -> Term:
+        """One of two numbers; of two that are equal, the first."""
+        found = [self.term(each).shown for each in node.args]
+        if len(found) != 2 or not all(each.kind.is_number for each in found):
+            raise Refused(node, f"this is the same in YAML for two numbers that are there; {EXPR}")
+        one, other = (each.within(COMPARISON + 1) for each in found)
+        kind = INTEGER if all(each.kind.base == "integer" for each in found) else DECIMAL
+        return Term(f"{other} {sign} {one} ? {other} : {one}", kind, CHOICE)
 
     # Expressions that are written in JSONata ------------------------------------------------------
 
@@ -254,4 +308,9 @@ _FUNCTIONS: Mapping[str, Callable[[Functions, ast.Call], Term]] = {
     "len": Functions._length,
     "str": Functions._string,
     "bool": Functions._boolean,
+    "any": Functions._any,
+    "all": Functions._all,
+    "sum": Functions._sum,
+    "min": Functions._least,
+    "max": Functions._most,
 }

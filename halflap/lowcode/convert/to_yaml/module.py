@@ -11,8 +11,9 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.convert.about import about
 from halflap.lowcode.convert.to_yaml.config import config_of
 from halflap.lowcode.convert.to_yaml.flow import FlowSteps
+from halflap.lowcode.convert.to_yaml.inline import expression_of
 from halflap.lowcode.convert.to_yaml.made import Made
-from halflap.lowcode.convert.to_yaml.names import Field, Known
+from halflap.lowcode.convert.to_yaml.names import Field, Known, is_constant
 from halflap.lowcode.convert.to_yaml.refusal import NotYaml, Refusal, Refusals, Refused
 from halflap.lowcode.convert.to_yaml.remarks import Remarks
 from halflap.lowcode.convert.to_yaml.routes import SHAPE, Routes
@@ -48,6 +49,7 @@ class _Converter:
         self._flows: list[tuple[Function, ast.Call]] = []
         self._preprocess: list[tuple[Function, ast.Call]] = []
         self._models: list[ast.ClassDef] = []
+        self._functions: list[Function] = []
         self._head: dict[str, Any] = {}
 
     def document(self) -> Made:
@@ -88,6 +90,13 @@ class _Converter:
             with self._refusals.collected():
                 name = flow_name(function)
                 data["preprocess"][name] = self._routes(function, options, known)
+        for node in self._functions:
+            if expression_of(node) is None:
+                self._refusals.add(
+                    node,
+                    f"YAML has no functions of several steps: write what {node.name} does where it is "
+                    "called, or make it an action of a component, or a flow",
+                )
         comments = [*comments, *self._docstring(data)]
         if self._refusals.found:
             raise NotYaml(sorted(set(self._refusals.found)))
@@ -121,12 +130,10 @@ class _Converter:
                 self._decorated(node, made, call)
             case ast.FunctionDef() if node in self._module.steps:
                 self._remarks.leave(node)  # they are its code's
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name.startswith("test_"):
+                self._remarks.leave(node)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                raise Refused(
-                    node,
-                    f"YAML has no functions: write what {node.name} does where it is called, or make it "
-                    "an action of a component",
-                )
+                self._functions.append(node)
             case _:
                 raise Refused(node, "a YAML document has nothing of this kind; remove it")
 
@@ -142,7 +149,7 @@ class _Converter:
             and called == f"{self._module.name}.{self._integration}.pairs"
         ):
             self._pairs[name] = value
-        elif not (isinstance(value, ast.Constant) or called in ("decimal.Decimal", "halflap.code")):
+        elif called != "halflap.code" and not is_constant(value, self._meaning):
             raise Refused(node, f"what {name} is has no YAML; write its value where it is used")
 
     def _meaning(self, node: ast.expr) -> str:
@@ -159,7 +166,7 @@ class _Converter:
                 raise Refused(node, f"the {key} is written out in YAML")
             self._head[key] = text
         config = given.get("config")
-        if config is not None:
+        if config is not None and self._meaning(config) != "halflap.Config":
             name = config.id if isinstance(config, ast.Name) else ""
             found = [
                 each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from halflap.lowcode.convert.to_yaml.refusal import Refused
@@ -93,12 +93,13 @@ class Names(Variables):
             raise Refused(
                 node, f"{name} may have no value here; give it one in every case, before or in else"
             )
-        made = self.integration.meanings.variables(self.integration.module).get(name)
-        if isinstance(made, ast.Constant) or (
-            isinstance(made, ast.Call) and self.meaning(made.func) == "decimal.Decimal"
-        ):
+        if (made := self.constant_of(node)) is not node:
             return self.term(made)
         raise Refused(node, f"{name} is no event, result or variable of this flow")
+
+    def constant_of(self, node: ast.expr) -> ast.expr:
+        """The constant of the module that a name stands for; else the value itself."""
+        raise NotImplementedError
 
     def term(self, node: ast.expr) -> Term:
         """An expression in JSONata."""
@@ -216,3 +217,21 @@ class Names(Variables):
         """Whether a value is what YAML calls so; of one that was refused, it is said to be."""
         broken = isinstance(node, ast.Name) and node.id in self.broken
         return broken or self.named(node) == name
+
+
+def is_constant(node: ast.expr, meaning: Callable[[ast.expr], str]) -> bool:
+    """Whether a value is written out: texts, numbers, times, and lists and objects of them."""
+    match node:
+        case ast.Constant():
+            return True
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()):
+            return True
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return all(is_constant(each, meaning) for each in items)
+        case ast.Dict(keys=keys, values=values):
+            every = [*keys, *values]
+            return all(each is not None and is_constant(each, meaning) for each in every)
+        case ast.Call(func=function):
+            return meaning(function) in ("decimal.Decimal", "datetime.timedelta")
+        case _:
+            return False

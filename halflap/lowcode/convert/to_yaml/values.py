@@ -23,6 +23,7 @@ class Values(Expressions):
         """A value. Where it `omits`, an expression that gives nothing leaves its member or input out,
         as `expr.maybe` does; else that is null. maybe: `expr.maybe` may stand here all the same.
         """
+        node = self.constant_of(node)
         match node:
             case ast.Constant(value=None | bool() | int() as value):
                 return value
@@ -112,6 +113,7 @@ class Values(Expressions):
 
     def span(self, node: ast.expr) -> dt.timedelta | None:
         """A `timedelta` that is written out."""
+        node = self.constant_of(node)
         if not isinstance(node, ast.Call) or self.meaning(node.func) != "datetime.timedelta":
             return None
         given = dict(zip(_UNITS, node.args, strict=False))
@@ -123,6 +125,7 @@ class Values(Expressions):
 
     def constant(self, node: ast.expr) -> Any:
         """A value that is written out."""
+        node = self.constant_of(node)
         if (found := self.span(node)) is not None:
             return written_duration(found)
         if isinstance(node, ast.Call) and self.meaning(node.func) == "decimal.Decimal":
