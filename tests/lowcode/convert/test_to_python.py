@@ -100,6 +100,23 @@ async def test_what_only_the_loop_sets_is_null_before(run: Run) -> None:
         assert result.result == [2, 4], result.reason
 
 
+GIVEN_IN_A_BRANCH = """\
+- set: {n: 1}
+- if: =event.a = 2
+  then:
+    - set: {n: 2}
+- stop: {answer: =n}
+"""
+
+
+async def test_what_a_branch_gives_is_not_returned_for_all(run: Run) -> None:
+    text = HEAD + indent(GIVEN_IN_A_BRANCH, " " * 6)
+    for integration in (opened(text).integration, imported(python_of(text))):
+        for event, answer in (({"a": 1}, 1), ({"a": 2}, 2)):
+            result = await run(integration.flows["main"], event, integration=integration)
+            assert result.result == answer
+
+
 REMARKED = """\
 # Who gets what.
 name: remarked

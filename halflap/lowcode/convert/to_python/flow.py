@@ -51,7 +51,8 @@ class FlowWriter(Loops):
         """Lines with the next ones; what a variable is given only to be returned is returned."""
         if recent is None or made != [f"{' ' * indent}return {recent.name}"]:
             return [*before, *made]
-        if before[-len(recent.lines) :] != recent.lines:
+        stands_here = recent.lines[0][indent:] == recent.lines[0].lstrip()
+        if before[-len(recent.lines) :] != recent.lines or not stands_here:
             return [*before, *made]
         return [*before[: -len(recent.lines)], *lines(joined("return ", recent.piece), indent)]
 
