@@ -336,7 +336,10 @@ _TEACH = (
 
 
 def _unprintable(error: ReaderError, text: str, file: str) -> Unreadable:
-    at: int = cast(Any, error).position
+    before = text.encode("utf-8", "surrogatepass")[
+        : cast(Any, error).position
+    ]  # libyaml's, in bytes
+    at = len(before.decode("utf-8", "surrogatepass"))
     place = Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
     shown = f"U+{ord(text[at]):04X}"
     return Unreadable(f"YAML may not hold the character {shown}; remove it", file, place)

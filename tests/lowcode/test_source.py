@@ -67,6 +67,7 @@ WRONG = {
     "a tab": ("a:\n\t- b", "f:2:1", "spaces"),
     "a reserved character": ("a: @x", "f:1:4", "is quoted"),
     "a control character": ("a: b\nc\0d: e", "f:2:2", "the character U+0000; remove it"),
+    "one after others": ("a: ⇄ ’é\nc\x1fd: e", "f:2:2", "the character U+001F; remove it"),
     "too large": ("a" * (MOST_BYTES + 1), "f:1:1", "split the integration"),
 }
 
