@@ -313,7 +313,7 @@ class Compiler:
             if reply is None
             else (
                 self._asked(reply.status, place, "reply", "status"),
-                self._asked(reply.body, place, "reply", "body"),
+                self._asked(reply.body, place, "reply", "body") if reply.has_body else None,
                 self._named(reply.headers, place, "reply", "headers"),
             ),
         )

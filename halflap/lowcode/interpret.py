@@ -375,7 +375,7 @@ class DoStop:
 
     answer: Asked | None
     ignore: Asked | None
-    reply: tuple[Asked, Asked, tuple[tuple[str, Asked], ...]] | None
+    reply: tuple[Asked, Asked | None, tuple[tuple[str, Asked], ...]] | None
 
     async def run(self, frame: Frame) -> None:
         if self.ignore is not None:
@@ -384,7 +384,7 @@ class DoStop:
             status, body, headers = self.reply
             code = status.status(frame)
             named = {name: each.text(frame) for name, each in headers}
-            raise Stopped(Reply(code, body.value(frame), named))
+            raise Stopped(Reply(code, b"" if body is None else body.value(frame), named))
         raise Stopped(None if self.answer is None else self.answer.value(frame))
 
 

@@ -265,9 +265,14 @@ class ReplyPart(Part):
     status: Template = 200
     """The HTTP status, 200 to 599."""
     body: Template = None
-    """What is sent: a text as it is, anything else as JSON."""
+    """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
     headers: dict[str, Template] = Field(default_factory=dict[str, Any])
     """HTTP headers, by name."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it says what is sent, be it null."""
+        return "body" in self.model_fields_set
 
 
 class StopPart(Part):

@@ -283,6 +283,9 @@ async def test_a_flow_answers_ignores_and_replies(run: Run) -> None:
         {"a": 1},
         {"X-A": "201"},
     )
+    bare = answer(await tried(run, "- stop: {reply: {status: 204}}", {}))["$reply"]
+    null = answer(await tried(run, "- stop: {reply: {body: null}}", {}))["$reply"]
+    assert (bare["body"], null["body"]) == ("", None)
     wrong = await tried(run, steps, {"s": 99})
     assert "a status from 200 to 599" in wrong.reason
 

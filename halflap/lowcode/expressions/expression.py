@@ -44,10 +44,11 @@ class Expression:
     Raises `ExpressionError`, with the place in the text, where it cannot be read or evaluated.
     """
 
-    __slots__ = ("_bound", "_run", "text", "tree")
+    __slots__ = ("_bound", "_names", "_run", "text", "tree")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._names: tuple[Name, ...] | None = None
         try:
             self.tree: Node = parse(text)
             self._bound = frozenset(_bound(self.tree))
@@ -62,7 +63,9 @@ class Expression:
 
     def names(self) -> tuple[Name, ...]:
         """What it reads of its scope: `known.id` of `=known.id`, with the place."""
-        return names_read(self.tree, self.text, LIBRARY)
+        if self._names is None:
+            self._names = names_read(self.tree, self.text, LIBRARY)
+        return self._names
 
     def named(self) -> Self:
         """The same; `ExpressionError` where it reads its scope by no name, as `$` does."""

@@ -367,3 +367,21 @@ async def test_a_decimal_is_one_in_both_whole_or_not(run: Run, price: str) -> No
         told.append([str(each) for each in result.result])
     assert told[0] == told[1]
     assert told[0][0] == str(Decimal(price) * 3)
+
+
+@pytest.mark.parametrize(
+    ("reply", "python"),
+    [
+        ("{status: 204}", "Reply(204)"),
+        ("{body: null}", "Reply(200, None)"),
+        ("{headers: {X-A: a}}", 'Reply(200, headers={"X-A": "a"})'),
+    ],
+)
+async def test_a_reply_without_a_body_sends_none(run: Run, reply: str, python: str) -> None:
+    text = f"{HEAD}      - stop: {{reply: {reply}}}\n"
+    made = python_of(text)
+    assert made.splitlines()[-1] == f"    return {python}"
+    found: list[Any] = []
+    for integration in (opened(text).integration, imported(made)):
+        found.append((await run(integration.flows["main"], {}, integration=integration)).result)
+    assert found[0] == found[1]

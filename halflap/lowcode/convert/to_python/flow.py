@@ -300,7 +300,7 @@ class FlowWriter(Loops):
         return self.value(value, path)[0]
 
     def _reply(self, reply: doc.ReplyPart, path: Path) -> Piece:
-        status, body = reply.status, self.value(reply.body, (*path, "body"))[0]
+        status = reply.status
         known = isinstance(status, int) and not isinstance(status, bool) and 200 <= status <= 599
         shown: Piece = str(status) if known else self._asked(status, (*path, "status"), "status")
         headers = tuple(
@@ -308,11 +308,12 @@ class FlowWriter(Loops):
             for name, each in reply.headers.items()
         )
         args: list[Piece] = [shown]
-        if reply.body is not None or headers:
-            args.append(body)
+        if reply.has_body:
+            args.append(self.value(reply.body, (*path, "body"))[0])
+        named: list[tuple[str, Piece]] = []
         if headers:
-            args.append(Group("{", headers, "}", "display"))
-        return call(self.uses("Reply"), *args)
+            named.append(("headers", Group("{", headers, "}", "display")))
+        return call_with(self.uses("Reply"), args, named)
 
     def throw(self, step: doc.ThrowStep, path: Path, indent: int) -> Block:
         """`throw`."""
