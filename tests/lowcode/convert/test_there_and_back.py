@@ -28,15 +28,17 @@ MANY = 1000
 def back(seed: int, *, coded: bool = False) -> str:
     """Send a document through Python, and run both for some events; what came back."""
     chance = Random(seed)
-    made = drawn(chance, coded=coded, routed=False)
-    typed, text = made.typed, made.text
+    made = drawn(chance, coded=coded)
+    text = made.text
     python = python_of(text)
     yaml = to_yaml({"acme.py": ACME, "tried.py": python}, "tried.py")
     one, other = opened(text).integration, opened(yaml).integration
     with asyncio.Runner() as runner:
-        for _ in range(2):
-            event, stubbed = events(chance, typed), chance.randrange(10**6)
-            if runner.run(ran(one, event, stubbed)) != runner.run(ran(other, event, stubbed)):
+        for flow in (*made.flows, "main"):
+            event = events(chance, made.typed and flow == "main")
+            stubbed = chance.randrange(10**6)
+            seen = [runner.run(ran(each, event, stubbed, flow)) for each in (one, other)]
+            if seen[0] != seen[1]:
                 pytest.fail(f"{event!r}\n{text}\n{python}\n{yaml}")
     return yaml
 
