@@ -383,7 +383,7 @@ class Documents:
         return self.named(made)
 
     def assign(self, _: int) -> dict[str, Any]:
-        name = self.chance.choice(["v1", "v2", "v3", "def"])
+        name = self.chance.choice(["v1", "v2", "count", "def"])
         made = {
             "set": {name: "=" + self.number() if self.chance.random() < 0.4 else self.template()}
         }

@@ -246,8 +246,8 @@ def _condition(node: Node, scope: Scope) -> Term | None:
 
 def _call(node: Node, scope: Scope) -> Term | None:
     callee = cast(Node, node.left)
-    if callee.kind != "variable" or scope.root(cast(str, callee.value), ()) is not None:
-        return None  # a name of the scope hides the function
+    if callee.kind != "variable":
+        return None
     said = [_say(each, scope) for each in node.items]
     if any(each is None for each in said):
         return None
