@@ -6,6 +6,7 @@ server runs, `output` what the answer looks like, `errors` how a failure is told
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -83,6 +84,7 @@ class Lazy(click.Group):
         )
         if not standalone_mode:
             return run()
+        gc.set_threshold(20_000, 20, 50)  # what a command makes, it mostly keeps until its end
         sys.exit(told(run))
 
 
