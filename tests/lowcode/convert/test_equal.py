@@ -201,7 +201,7 @@ FAULTS = {
     misfits_unfitted: 6,
 }
 """Faults, each with a document that shows it; where the generator changes, look for others."""
-CODED = {code_unlike_python: 12, failures_unseen: 48}
+CODED = {code_unlike_python: 18, failures_unseen: 48}
 """The same, for documents of code."""
 
 

@@ -385,3 +385,44 @@ async def test_a_reply_without_a_body_sends_none(run: Run, reply: str, python: s
     for integration in (opened(text).integration, imported(made)):
         found.append((await run(integration.flows["main"], {}, integration=integration)).result)
     assert found[0] == found[1]
+
+
+NAMED = """\
+name: named
+config:
+  Connect:
+    acme: {connection: acme}
+    second: {connection: acme}
+pairs:
+  expr: {sides: {acme: account, second: contact}}
+flows:
+  code:
+    trigger: webhook.request
+    steps:
+      - {id: at, title: Step, code: return n + 1, with: {n: =event.n}}
+      - {id: step, title: At, code: "print(n)\\nreturn n", with: {n: =at}}
+      - {id: known, paired: expr, with: {acme: a}}
+      - stop: {answer: [=step, =event.deep.x, '="a" & event.n', =known]}
+"""
+
+
+async def test_what_is_called_as_halflap_names_it_is_called_otherwise(run: Run) -> None:
+    found: list[Any] = []
+    for integration in (opened(NAMED).integration, imported(python_of(NAMED))):
+        flow = integration.flows["code"]
+        given = {"n": 6, "deep": {"x": "y"}}
+        found.append((await run(flow, given, integration=integration)).result)
+    assert found == [[7, "y", "a6", None]] * 2
+
+
+async def test_code_is_not_given_a_member_that_is_left_out(run: Run) -> None:
+    step = (
+        "- {id: x, code: \"return given.get('a', 'none')\", with: {given: {a: =$string(event.n)}}}"
+    )
+    text = f"{HEAD}      {step}\n      - stop: {{answer: =x}}\n"
+    found: list[Any] = []
+    for integration in (opened(text).integration, imported(python_of(text))):
+        for event in ({}, {"n": 1}):
+            flow = integration.flows["main"]
+            found.append((await run(flow, event, integration=integration)).result)
+    assert found == ["none", "1"] * 2

@@ -242,6 +242,28 @@ async def test_a_fault_in_the_yaml_is_found_out(name: str) -> None:
 # What becomes of what ------------------------------------------------------------------------
 
 SAID = {
+    "a condition that may be nothing is not turned round": (
+        """
+        if expr.truth("order.note.a", order=order):
+            pass
+        elif not expr.truth("$contains(order.note, 'a')", order=order):
+            ctx.log.info("no")
+        elif not expr.truth("order.count = 1", order=order):
+            ctx.log.info("not one")
+        """,
+        """
+        - if: =event.note.a
+          then: []
+          else:
+            - if: "=$not(($contains(event.note, 'a')) = true)"
+              then:
+                - log: no
+              else:
+                - if: =$not(event.count = 1)
+                  then:
+                    - log: not one
+        """,
+    ),
     "names are those of YAML, and expressions read them": (
         """
         event = order.count
@@ -615,6 +637,7 @@ def test_a_reason_of_ones_own_for_a_dead_letter_is_refused() -> None:
 
 
 REFUSED = {
+    "if not expr.truth('order.note', order=order):\n    x = 1": "1:8: this may be neither true nor false",
     "x = 0.5": '1:5: a float is not exact; write Decimal("0.5")',
     "x = order.count / 3": "1:5: / is the same in YAML where a Decimal is divided",
     "x = order.count // 3": "1:5: this operator is not the same in YAML",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Callable
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,15 @@ from halflap.lowcode.code import Code, components_of
 from halflap.lowcode.code.literal import cleaned
 from halflap.lowcode.convert.plain import is_plain
 from halflap.lowcode.convert.to_python.kind import JSON
-from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, lines, text
+from halflap.lowcode.convert.to_python.layout import (
+    Group,
+    Piece,
+    call_with,
+    flat,
+    joined,
+    lines,
+    text,
+)
 from halflap.lowcode.convert.to_python.scope import all_within
 from halflap.lowcode.convert.to_python.writer import Block
 from halflap.lowcode.source import Path
@@ -30,9 +39,11 @@ def written_code(writer: FlowWriter, step: doc.CodeStep, path: Path, indent: int
     exact = writer.uses("code")
     name = _name(writer, step, path)
     made = None if _is_watched(writer, step, path) else _function(writer, step, name)
+    named = _inputs(step, writer.stored, path)
+    if made is None or any(".maybe(" in flat(each) for _, each in named):
+        # What is sandboxed makes its own numbers, and leaves out what is not there.
+        made, named = None, _inputs(step, writer.plain, path)
     writer.functions.append(made or _sandboxed(writer, step, name, exact))
-    given = writer.stored if made else writer.plain  # what is sandboxed makes its own numbers
-    named = [(each, given(v, (*path, "with", each))) for each, v in step.inputs.items()]
     args: list[Piece] = [] if made else ["ctx"]
     if any(not each.isidentifier() or iskeyword(each) for each in step.inputs):
         items = tuple(joined(f"{text(each)}: ", piece) for each, piece in named)
@@ -43,6 +54,12 @@ def written_code(writer: FlowWriter, step: doc.CodeStep, path: Path, indent: int
     )
 
 
+def _inputs(
+    step: doc.CodeStep, say: Callable[[Any, Path], Piece], path: Path
+) -> list[tuple[str, Piece]]:
+    return [(each, say(value, (*path, "with", each))) for each, value in step.inputs.items()]
+
+
 def _name(writer: FlowWriter, step: doc.CodeStep, path: Path) -> str:
     """What it is called in the module: by the step's title, else by its id."""
     module = writer.module
@@ -50,7 +67,7 @@ def _name(writer: FlowWriter, step: doc.CodeStep, path: Path) -> str:
     if found is None:
         said = "_".join(re.findall(r"[a-z0-9]+", (step.title or "").lower()))
         wanted = said if said.isidentifier() else f"{step.id or writer.flow}_code"
-        found = module.names.free(wanted, module.function_names.values())
+        found = module.names.own(wanted)
         module.function_names[path] = found
     return found
 

@@ -41,14 +41,14 @@ class Module:
         self.flows: dict[str, Flow[Any, Any, Any]] = integration.flows
         self.remarks = Remarks(source)
         self.names = Names(self.flows)
-        self.integration = self.names.free("integration")
-        self.settings = self.names.free("Settings") if document.config else self.names.use("Config")
+        self.integration = self.names.own("integration")
+        self.settings = self.names.own("Settings") if document.config else self.names.use("Config")
         self.pairs = {each: self._pairs(each) for each in document.pairs}
         self.function_names: dict[Path, str] = {}
         """What the functions of code steps are called, which stand before the flows."""
 
     def _pairs(self, name: str) -> str:
-        return self.names.free(f"{name}_pairs" if name in self.flows else name)
+        return self.names.own(f"{name}_pairs" if name in self.flows else name)
 
     def has_url(self, flow: str) -> bool:
         """Whether every instance has a URL for a flow."""

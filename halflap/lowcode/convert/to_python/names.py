@@ -6,6 +6,7 @@ import ast
 import builtins
 import keyword
 from collections.abc import Iterable
+from importlib import import_module
 
 STANDARD = {
     "Annotated": "typing",
@@ -32,21 +33,24 @@ RESERVED = frozenset(
 
 
 class Names:
-    """Which names a module uses of others, and what they are called in it."""
+    """Which names a module uses of others, and what they are called in it.
+
+    What it imports of Halflap and the standard library keeps its name; what it defines avoids these.
+    """
 
     def __init__(self, flows: Iterable[str]) -> None:
-        self._used: dict[str, str] = {}
+        self._used: set[str] = set()
         self._modules: dict[str, str] = {}
+        self._imported = {*PLACES, *import_module("halflap").__all__}
         self._flows: dict[str, str] = {each: each for each in flows}
-        self._own = frozenset(self._flows)
+        self._own = set(self._flows)
         """What the module defines itself."""
-        for each in sorted(self._own & RESERVED):
-            self._flows[each] = self.free(each)
-            self._own |= {self._flows[each]}
+        for each in sorted(self._own & (RESERVED | self._imported)):
+            self._flows[each] = self.own(each)
 
     def free(self, name: str, taken: Iterable[str] = ()) -> str:
         """A name like this one that nothing else has."""
-        avoided = {*taken, *self._own, *RESERVED, *self._used.values(), *self._modules.values()}
+        avoided = {*taken, *self._own, *RESERVED, *self._used, *self._modules.values()}
         made, number = name, 2
         if made in self._own or made in RESERVED or made in self._modules.values():
             made = f"{name}_"
@@ -54,11 +58,16 @@ class Names:
             made, number = f"{name}_{number}", number + 1
         return made
 
+    def own(self, name: str) -> str:
+        """A name like this one, for what the module defines outside of its flows."""
+        made = self.free(f"{name}_" if name in self._imported else name)
+        self._own.add(made)
+        return made
+
     def use(self, name: str) -> str:
-        """A name of Halflap, or of the standard library; what it is called here."""
-        if name not in self._used:
-            self._used[name] = f"{name}_" if name in self._own else name
-        return self._used[name]
+        """A name of Halflap, or of the standard library."""
+        self._used.add(name)
+        return name
 
     def flow(self, name: str) -> str:
         """The function of a flow."""
@@ -68,14 +77,14 @@ class Names:
         """A module of the project, or installed; what it is called here."""
         if name not in self._modules:
             short = name.rpartition(".")[2]
-            taken = short in self._own or short in self._modules.values()
-            self._modules[name] = self.free(f"{short}_app") if taken else short
+            taken = {*self._own, *self._imported, *self._modules.values()}
+            self._modules[name] = self.free(f"{short}_app") if short in taken else short
         return self._modules[name]
 
     def lines(self, body: str) -> list[str]:
         """The imports of what a module's body names, as they are sorted."""
         named = {each.id for each in ast.walk(ast.parse(body)) if isinstance(each, ast.Name)}
-        self._used = {name: called for name, called in self._used.items() if called in named}
+        self._used &= named
         self._modules = {path: called for path, called in self._modules.items() if called in named}
         by_module: dict[str, list[str]] = {}
         for name in sorted(self._used, key=_order):
@@ -94,11 +103,10 @@ class Names:
         return [line for block in blocks for line in (*block, "")]
 
     def _from(self, module: str, names: list[str]) -> str:
-        shown = [n if self._used[n] == n else f"{n} as {self._used[n]}" for n in names]
-        line = f"from {module} import {', '.join(shown)}"
+        line = f"from {module} import {', '.join(names)}"
         if len(line) <= 100:
             return line
-        return "\n".join([f"from {module} import (", *(f"    {each}," for each in shown), ")"])
+        return "\n".join([f"from {module} import (", *(f"    {each}," for each in names), ")"])
 
 
 def _sorted(of: dict[str, str], used: dict[str, list[str]]) -> list[str]:

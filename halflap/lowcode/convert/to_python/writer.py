@@ -88,8 +88,7 @@ class Writer(Speaker):
         kind = self.learned.kinds.get(key, NEVER)
         read = self.learned.read is None or key in self.learned.read
         outer = frame.parent.find(name) if frame.parent is not None else None
-        taken = [*frame.taken(), *self.module.function_names.values()]
-        called = self.names.free(name if read else f"_{name}", taken)
+        called = self.names.free(name if read else f"_{name}", frame.taken())
         made = Variable(key, called, kind, begins)
         if begins == "outer":
             assert outer is not None

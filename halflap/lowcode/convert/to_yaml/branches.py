@@ -41,11 +41,11 @@ class Branches(Ends):
         self.restore(before)
         if not data["else"]:
             del data["else"]
-        elif not data["then"]:
+        elif not data["then"] and self.asked(node.test) != "truth":
             data["then"] = data.pop("else")
             data["if"] = self.condition(ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node))
         self.meet(ways)
-        return [*first, Made(data)] if data["then"] else first
+        return [*first, Made(data)] if data["then"] or "else" in data else first
 
     def _awaited(self, test: ast.expr) -> tuple[list[Made], ast.expr]:
         """A step whose result a condition asks for first, and the condition of that."""

@@ -93,8 +93,8 @@ class Expressions(Functions):
 
     def truth(self, node: ast.expr) -> Term:
         """What Python takes for true, as true or false."""
-        if isinstance(node, ast.Call) and (asked := self.method_of(node)) and asked[0] == "truth":
-            return replace(self.evaluated(node), kind=BOOLEAN)
+        if isinstance(node, ast.Call) and self.asked(node) == "truth":
+            return self._within(node)
         if isinstance(node, ast.BoolOp):
             operator, level = ("and", AND) if isinstance(node.op, ast.And) else ("or", OR)
             with self.narrowing():
@@ -122,6 +122,19 @@ class Expressions(Functions):
             case _:
                 raise Refused(node, "what is true here is not clear; compare it with something")
         return Term(" and ".join(tests), BOOLEAN, COMPARISON if len(tests) == 1 else AND)
+
+    def _within(self, node: ast.Call) -> Term:
+        """`expr.truth("…")` within a condition, where JSONata takes other values for true or false."""
+        found = self.evaluated(node)
+        if found.kind.base != "boolean":
+            raise Refused(
+                node,
+                "this may be neither true nor false; ask it in an `if` of its own, or compare it",
+            )
+        tree = self.parsed(node, found.text).tree
+        if tree.kind == "binary" and tree.value in ("=", "!=", "and", "or", "in"):
+            return found
+        return Term(f"{found.within(COMPARISON + 1)} = true", BOOLEAN, COMPARISON)
 
     # Names ------------------------------------------------------------------------------------
 

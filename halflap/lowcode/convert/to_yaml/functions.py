@@ -208,7 +208,7 @@ class Functions(Inline):
         found = self.method_of(node)
         assert found is not None
         method, text = found
-        expression = self._parsed(node, text)
+        expression = self.parsed(node, text)
         given = self._named_values(node)
         for name in {str(each.path[0]) for each in expression.names()} - given.keys():
             if name in (*SCOPE, "error"):
@@ -219,11 +219,11 @@ class Functions(Inline):
         if others:
             for each in expression.names():
                 said = others.get(str(each.path[0]), "")
-                reads = said and _NAME.fullmatch(said) is None and self._parsed(node, said).names()
+                reads = said and _NAME.fullmatch(said) is None and self.parsed(node, said).names()
                 if reads and text.startswith("$", each.offset):
                     raise Refused(node, f"write {each} without $, or give it a variable")
             text = replaced(expression, others)
-            expression = self._parsed(node, text)
+            expression = self.parsed(node, text)
         kinds: Mapping[str, Kind] = {"string": TEXT, "boolean": BOOLEAN}
         kind = kinds.get(expression.kind() or "", JSON)
         if method == "text":
@@ -250,7 +250,8 @@ class Functions(Inline):
                 raise Refused(node, "give each value a name of its own")
         return given
 
-    def _parsed(self, node: ast.Call, text: str) -> Expression:
+    def parsed(self, node: ast.Call, text: str) -> Expression:
+        """An expression; `Refused` where it is none."""
         try:
             return Expression.parse(text).named()
         except ExpressionError as error:

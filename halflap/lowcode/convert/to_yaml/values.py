@@ -63,7 +63,7 @@ class Values(Expressions):
 
     def condition(self, node: ast.expr) -> str:
         """A condition."""
-        return self.said(self.truth(node))
+        return self.said(self.term(node) if self.asked(node) == "truth" else self.truth(node))
 
     def text(self, node: ast.expr) -> Any:
         """A text, or a whole number as one."""
