@@ -255,7 +255,7 @@ SAID = {
         - if: =event.note.a
           then: []
           else:
-            - if: "=$not(($contains(event.note, 'a')) = true)"
+            - if: =$not(($contains(event.note, 'a')) = true)
               then:
                 - log: no
               else:
