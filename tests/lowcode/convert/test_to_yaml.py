@@ -242,6 +242,22 @@ async def test_a_fault_in_the_yaml_is_found_out(name: str) -> None:
 # What becomes of what ------------------------------------------------------------------------
 
 SAID = {
+    "items side by side, and their results are the answer": (
+        """
+        async def do(line: Line) -> str:
+            return line.item
+        return await ctx.gather(order.lines, do, limit=2)
+        """,
+        """
+        - id: answer
+          for: line
+          in: =event.lines
+          parallel: 2
+          do: []
+          collect: =line.item
+        - stop: {answer: =answer}
+        """,
+    ),
     "a condition that may be nothing is not turned round": (
         """
         if expr.truth("order.note.a", order=order):

@@ -21,7 +21,11 @@ class Ends(SideBySide):
             raise Refused(node, "items side by side cannot end the flow; return at the end of each")
         match value:
             case ast.Await():
-                made = self.give(node, name := self.fresh("answer"), self.called_in(value))
+                name = self.fresh("answer")
+                if self.is_gather(value.value):
+                    made = self.gathered(value.value, name)
+                else:
+                    made = self.give(node, name, self.called_in(value))
                 self.reads.add(name)
                 return [*made, Made({"stop": {"answer": f"={name}"}})]
             case ast.IfExp(test=test, body=body, orelse=other) if self._ends(body) or self._ends(

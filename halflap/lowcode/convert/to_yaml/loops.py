@@ -217,10 +217,11 @@ class Loops(Calls):
             data = self.headed(target, body.told, title, called)
             data |= {"for": called, "in": items}
             first = self.changing(item, target.id, body.begins + body.inner)
+            begun = {*stored(body.begins), *([target.id] if first else [])}
             first += self.block(body.begins)
             if first and body.result is not None and body.where is not None:
                 read = {each.id for each in ast.walk(body.where) if isinstance(each, ast.Name)}
-                if read & {target.id, *stored(body.begins)}:
+                if read & begun:
                     raise Refused(body.where, "ask this before the loop's variables are set")
             if first and body.where is not None and body.result is None:
                 inside = ast.If(body.where, body.inner, [])
