@@ -8,11 +8,16 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
 from halflap.lowcode import document_of, read
 from halflap.lowcode.scoping import scoping_of
 from halflap.sdk import codec
 from tests.lowcode.convert.codes import Codes
 
+MANY = 1000
+"""From how many documents on they are others every time."""
 CONFIG = {
     "Connect": {"acme": {"connection": "acme"}, "second": {"connection": "acme"}},
     "Options": {
@@ -526,3 +531,20 @@ def written(value: Any) -> str:
             return f"[{', '.join(map(written, value))}]"
         case _:
             return codec.encode(value).decode()
+
+
+def hunt(examples: int, check: Callable[[int], object]) -> None:
+    """Check as many documents as are asked for, each by its seed; in the soak, others every time."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=examples < MANY,
+        phases=[Phase.generate],
+    )
+    @given(st.integers(0, 2**64))
+    def each(seed: int) -> None:
+        check(seed)
+
+    each()

@@ -11,8 +11,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from halflap import UpstreamError
 from halflap.lowcode.convert.to_python import code
@@ -21,12 +19,11 @@ from halflap.lowcode.convert.to_python.speaker import Speaker
 from halflap.lowcode.convert.to_python.writer import Writer
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
-from tests.lowcode.convert.generated import drawn, events
+from tests.lowcode.convert.generated import MANY, drawn, events, hunt
 from tests.lowcode.convert.twins import ID, alike, imported, opened, python_of, seen, steps_in
 from tests.lowcode.documents import acme
 
 Of = Callable[..., Any]
-MANY = 1000
 
 
 def stubs(seed: int) -> dict[Any, Callable[..., Any]]:
@@ -116,39 +113,22 @@ def declared(integration: Integration[Any]) -> Any:
     ]
 
 
-def hunt(examples: int, *, coded: bool = False) -> None:
-    """Compare as many documents as are asked for."""
-
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=examples < MANY,
-        phases=[Phase.generate],
-    )
-    @given(st.integers(0, 2**64))
-    def check(seed: int) -> None:
-        compare(Random(seed), coded=coded)
-
-    check()
-
-
 def test_a_document_and_its_python_do_the_same() -> None:
-    hunt(40)
+    hunt(40, lambda seed: compare(Random(seed)))
 
 
 @pytest.mark.soak
 def test_many_documents_and_their_python_do_the_same() -> None:
-    hunt(MANY * 5)
+    hunt(MANY * 5, lambda seed: compare(Random(seed)))
 
 
 def test_a_document_of_code_and_its_python_do_the_same() -> None:
-    hunt(25, coded=True)
+    hunt(25, lambda seed: compare(Random(seed), coded=True))
 
 
 @pytest.mark.soak
 def test_many_documents_of_code_and_their_python_do_the_same() -> None:
-    hunt(MANY, coded=True)
+    hunt(MANY, lambda seed: compare(Random(seed), coded=True))
 
 
 def null_for_left_out(patch: pytest.MonkeyPatch) -> None:

@@ -8,21 +8,18 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from halflap.lowcode.convert import to_yaml
 from halflap.lowcode.convert.to_yaml import loops
 from halflap.lowcode.convert.to_yaml.branches import Branches
 from halflap.lowcode.convert.to_yaml.functions import Functions
 from halflap.lowcode.convert.to_yaml.shapes import Body
-from tests.lowcode.convert.generated import drawn, events
+from tests.lowcode.convert.generated import MANY, drawn, events, hunt
 from tests.lowcode.convert.test_equal import ran
 from tests.lowcode.convert.twins import opened, python_of
 from tests.lowcode.documents import EXAMPLES
 
 ACME = (EXAMPLES / "acme.py").read_text("utf-8")
-MANY = 1000
 
 
 def back(seed: int, *, coded: bool = False) -> str:
@@ -43,35 +40,18 @@ def back(seed: int, *, coded: bool = False) -> str:
     return yaml
 
 
-def hunt(examples: int, *, coded: bool = False) -> None:
-    """Send as many documents as are asked for."""
-
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=examples < MANY,
-        phases=[Phase.generate],
-    )
-    @given(st.integers(0, 2**64))
-    def check(seed: int) -> None:
-        back(seed, coded=coded)
-
-    check()
-
-
 def test_documents_do_the_same_after_a_way_through_python() -> None:
-    hunt(25)
+    hunt(25, back)
 
 
 def test_documents_of_code_do_the_same_after_a_way_through_python() -> None:
-    hunt(15, coded=True)
+    hunt(15, lambda seed: back(seed, coded=True))
 
 
 @pytest.mark.soak
 def test_many_documents_do_the_same_after_a_way_through_python() -> None:
-    hunt(MANY * 3)
-    hunt(MANY, coded=True)
+    hunt(MANY * 3, back)
+    hunt(MANY, lambda seed: back(seed, coded=True))
 
 
 def every_item(patch: pytest.MonkeyPatch) -> None:
