@@ -118,20 +118,22 @@ def python_of(file: Path, output: Path | None = None, tests: Path | None = None)
 
 def place_of(output: Path) -> Path:
     """Where the tests of a module go: with the project's others, or beside it where it is not on top."""
-    name, top = f"test_{output.stem}.py", output.resolve().parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
+    name, top = f"test_{output.stem}.py", top_of(output)
     root = find_root(top)
     return Path(os.path.relpath(root / "tests" / name)) if root == top else output.with_name(name)
 
 
 def module_of(output: Path) -> str:
     """What a module is called by those that import it: with the packages that it is in."""
-    names, folder = [output.stem], output.resolve().parent
+    return ".".join(output.resolve().with_name(output.stem).relative_to(top_of(output)).parts)
+
+
+def top_of(output: Path) -> Path:
+    """The folder that a module is imported from: above the packages that it is in."""
+    folder = output.resolve().parent
     while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
         folder = folder.parent
-    return ".".join(names)
+    return folder
 
 
 def yaml_of(file: Path) -> str:

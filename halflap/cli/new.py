@@ -20,6 +20,12 @@ from halflap.sdk import registry
 INTEGRATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 COMPONENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SUFFIX = ".tmpl"
+FOLDERS = {
+    "integration": ("project", "integration"),
+    "document": ("project", "document"),
+    "component": ("component",),
+}
+"""The folders of templates that each kind is made of."""
 
 directory_option = click.option(
     "--dir",
@@ -109,7 +115,8 @@ def checked_module(module: str) -> str:
 def write(kind: str, folder: Path, module: str, values: dict[str, str]) -> list[str]:
     """Fill in the templates of a kind; where a file is there already, nothing is written."""
     made: dict[str, str] = {}
-    for path, template in templates(files("halflap") / "cli" / "templates" / kind):
+    top = files("halflap") / "cli" / "templates"
+    for path, template in (each for folder in FOLDERS[kind] for each in templates(top / folder)):
         name = path.removesuffix(SUFFIX).replace("NAME", module).replace("dot-", ".")
         text = template.read_text(encoding="utf-8")
         made[name] = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)

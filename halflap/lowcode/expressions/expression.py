@@ -78,6 +78,15 @@ class Expression:
         """The JSON type of its result (`number` of `a * 2`), where the text alone says it."""
         return kind_of_result(self.tree, self._bound)
 
+    def always(self) -> bool:
+        """Whether there is always a value: of what joins or compares, or is written out."""
+        node = self.tree
+        if node.predicates or node.stages:
+            return False
+        return node.kind in ("array", "object", "literal") or (
+            node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
+        )
+
     def evaluate(self, scope: Scope, budget: Budget = DEFAULT) -> Any | Unset:
         """The value: JSON, with `int` and `Decimal` for numbers; `UNSET` where there is none.
 

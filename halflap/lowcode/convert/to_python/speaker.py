@@ -26,7 +26,6 @@ from halflap.lowcode.convert.to_python.kind import (
 from halflap.lowcode.convert.to_python.layout import Group, Piece, call_with, joined, text
 from halflap.lowcode.convert.to_python.say import COMPARISON, NOT, Term, literal, say
 from halflap.lowcode.convert.to_python.scope import Frame, State, Variable
-from halflap.lowcode.expressions import Expression
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression
 from halflap.sdk.fit import fit_input
@@ -183,9 +182,7 @@ class Speaker:
         if found is None or (found.kind.base == "closed" and found.kind.of is not SecretStr):
             tree = expression_at(value, self.module.source, path).expression
             known = tree.kind() in ("string", "boolean", "array", "object")
-            return self.evaluated(
-                value, path, "" if known and _never_nothing(tree) else "maybe"
-            ), MAYBE
+            return self.evaluated(value, path, "" if known and tree.always() else "maybe"), MAYBE
         if found.kind.missing or self._kept_apart(found.kind):
             return self.evaluated(value, path, "maybe"), MAYBE
         return found.text, found.kind
@@ -350,13 +347,3 @@ def _holds_model(kind: Kind) -> bool:
     if kind.base == "list":
         return kind.of is not None and _holds_model(kind.of)
     return kind.base in ("model", "closed") and kind.of is not SecretStr
-
-
-def _never_nothing(expression: Expression) -> bool:
-    """Whether there is always a value: of what joins or compares, or is written out."""
-    node = expression.tree
-    if node.predicates or node.stages:
-        return False
-    return node.kind in ("array", "object", "literal") or (
-        node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
-    )

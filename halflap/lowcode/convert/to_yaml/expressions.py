@@ -131,8 +131,7 @@ class Expressions(Functions):
                 node,
                 "this may be neither true nor false; ask it in an `if` of its own, or compare it",
             )
-        tree = self.parsed(node, found.text).tree
-        if tree.kind == "binary" and tree.value in ("=", "!=", "and", "or", "in"):
+        if self.parsed(node, found.text).always():
             return found
         return Term(f"{found.within(COMPARISON + 1)} = true", BOOLEAN, COMPARISON)
 

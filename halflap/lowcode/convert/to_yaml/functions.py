@@ -230,7 +230,7 @@ class Functions(Inline):
             kind = TEXT
         elif method == "items":
             kind = Kind("list", of=JSON)
-        if kind.null and not _never_nothing(expression):
+        if kind.null and not expression.always():
             kind = replace(kind, missing=True)
         return Term(text, kind, 0)
 
@@ -286,16 +286,6 @@ def replaced(expression: Expression, others: Mapping[str, str]) -> str:
             bare = _NAME.fullmatch(said) or not re.match(r"\s*[.\[{(@#^]", text[end.end() :])
             text = text[: each.offset] + (said if bare else f"({said})") + text[end.end() :]
     return text
-
-
-def _never_nothing(expression: Expression) -> bool:
-    """Whether there is always a value: of what joins or compares, or is written out."""
-    node = expression.tree
-    if node.predicates or node.stages:
-        return False
-    return node.kind in ("array", "object", "literal") or (
-        node.kind == "binary" and node.value in ("&", "=", "!=", "and", "or", "in")
-    )
 
 
 def has_more(model: Any) -> bool:
