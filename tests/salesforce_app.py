@@ -14,9 +14,9 @@ import aiohttp
 from halflap import Connection
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
-from halflap.sandbox import salesforce as sandbox
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
+from halflap_sandbox import salesforce as sandbox
 
 
 class SalesforceApp:

@@ -16,8 +16,8 @@ from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import InDoubt
 from halflap.model import Customer, Instance, Version
-from halflap.sandbox import acme
 from halflap.store.store import Store
+from halflap_sandbox import acme
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

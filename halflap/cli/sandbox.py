@@ -14,8 +14,8 @@ import click
 
 from halflap.cli.group import Group
 from halflap.errors import ConfigError, HalflapError
-from halflap.sandbox import acme, salesforce
-from halflap.sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
+from halflap_sandbox import acme, salesforce
+from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 
 PORT = 8500
 SALESFORCE_PORT = 8600

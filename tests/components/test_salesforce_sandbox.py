@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from halflap import Response, Unauthorized, UpstreamError
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
-from halflap.sandbox.salesforce import syntax
 from halflap.sdk.egress import Egress
+from halflap_sandbox.salesforce import syntax
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 
 HOOK = "https://halflap.example/hooks/hk_1"

@@ -12,13 +12,13 @@ from typing import Any
 
 import aiohttp
 
-from halflap.sandbox import acme, salesforce
-from halflap.sandbox.acme.app import create_app as create_acme
-from halflap.sandbox.acme.model import Table, Workspace
-from halflap.sandbox.salesforce import automation
-from halflap.sandbox.salesforce.app import create_app as create_salesforce
-from halflap.sandbox.salesforce.model import Change, Org
-from halflap.sandbox.server import run
+from halflap_sandbox import acme, salesforce
+from halflap_sandbox.acme.app import create_app as create_acme
+from halflap_sandbox.acme.model import Table, Workspace
+from halflap_sandbox.salesforce import automation
+from halflap_sandbox.salesforce.app import create_app as create_salesforce
+from halflap_sandbox.salesforce.model import Change, Org
+from halflap_sandbox.server import run
 
 KEEP = 1_000_000
 BACKOFF = (0.1, 0.2, 0.5, 1.0)

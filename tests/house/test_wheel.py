@@ -51,6 +51,11 @@ def bare(folder: Path) -> dict[str, str]:
     return {"PATH": "/nowhere", "HOME": str(folder), "LANG": "C.UTF-8"}
 
 
+def test_type_checkers_find_the_annotations_of_the_installed_package(halflap: Path) -> None:
+    (package,) = halflap.parents[1].glob("lib/python3*/site-packages/halflap")
+    assert (package / "py.typed").is_file()
+
+
 def test_the_demo_passes_every_check(halflap: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(halflap), "demo"],

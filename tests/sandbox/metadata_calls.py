@@ -16,11 +16,11 @@ import aiohttp
 import trustme
 from starlette.applications import Starlette
 
-from halflap.sandbox.salesforce import Settings, automation, create_app
-from halflap.sandbox.salesforce.entities import new_org
-from halflap.sandbox.salesforce.markup import Element, parse
-from halflap.sandbox.salesforce.model import Org, World
-from halflap.sandbox.server import run
+from halflap_sandbox.salesforce import Settings, automation, create_app
+from halflap_sandbox.salesforce.entities import new_org
+from halflap_sandbox.salesforce.markup import Element, parse
+from halflap_sandbox.salesforce.model import Org, World
+from halflap_sandbox.server import run
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 DEADLINE = 10.0

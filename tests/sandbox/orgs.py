@@ -15,9 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from halflap.sandbox.salesforce import Settings, create_app
-from halflap.sandbox.salesforce.model import Org, User, World
-from halflap.sandbox.server import run
+from halflap_sandbox.salesforce import Settings, create_app
+from halflap_sandbox.salesforce.model import Org, User, World
+from halflap_sandbox.server import run
 
 DATA = "/services/data/v63.0"
 STRANGERS = Path(__file__).parent / "strangers"

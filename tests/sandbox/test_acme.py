@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from halflap.sandbox.acme import Settings, create_app, serve
+from halflap_sandbox.acme import Settings, create_app, serve
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 # One server for all of them: each test has a workspace of its own.

@@ -2,9 +2,9 @@ from decimal import Decimal
 
 import pytest
 
-from halflap.sandbox.salesforce import automation, entities, records
-from halflap.sandbox.salesforce.formula import WrongFormula, parse
-from halflap.sandbox.salesforce.model import (
+from halflap_sandbox.salesforce import automation, entities, records
+from halflap_sandbox.salesforce.formula import WrongFormula, parse
+from halflap_sandbox.salesforce.model import (
     FlowDefinition,
     FlowTrigger,
     FlowVersion,

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from halflap.sandbox.salesforce import Settings, serve
+from halflap_sandbox.salesforce import Settings, serve
 
 ACK = (
     '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><notificationsResponse '

@@ -19,7 +19,7 @@ from simple_salesforce.exceptions import (
 from simple_salesforce.format import format_soql
 from simple_salesforce.login import SalesforceLogin
 
-from halflap.sandbox.salesforce import Settings
+from halflap_sandbox.salesforce import Settings
 from tests.sandbox.orgs import run_node, salesforce
 
 

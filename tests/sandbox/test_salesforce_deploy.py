@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from halflap.sandbox.salesforce import automation, records
-from halflap.sandbox.salesforce.markup import Element, parse, write
+from halflap_sandbox.salesforce import automation, records
+from halflap_sandbox.salesforce.markup import Element, parse, write
 from tests.sandbox.metadata_calls import (
     Caller,
     Fault,

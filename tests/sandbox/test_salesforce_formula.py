@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from halflap.sandbox.salesforce.formula import WrongFormula, parse
-from halflap.sandbox.salesforce.model import Values
+from halflap_sandbox.salesforce.formula import WrongFormula, parse
+from halflap_sandbox.salesforce.model import Values
 
 OLD: Values = {"Amount": 1, "Name": "Oak"}
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-from halflap.sandbox.salesforce import Settings
+from halflap_sandbox.salesforce import Settings
 from tests.sandbox.orgs import DATA, Salesforce, salesforce
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

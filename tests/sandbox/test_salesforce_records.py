@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halflap.sandbox.salesforce import records
-from halflap.sandbox.salesforce.call import Refused, dump, parse
-from halflap.sandbox.salesforce.entities import new_org
-from halflap.sandbox.salesforce.model import Change, Field, Org, User, World, full_id
-from halflap.sandbox.salesforce.normal import normal
+from halflap_sandbox.salesforce import records
+from halflap_sandbox.salesforce.call import Refused, dump, parse
+from halflap_sandbox.salesforce.entities import new_org
+from halflap_sandbox.salesforce.model import Change, Field, Org, User, World, full_id
+from halflap_sandbox.salesforce.normal import normal
 
 DEAL = {"Name": "Deal", "StageName": "Prospecting", "CloseDate": "2026-01-31"}
 

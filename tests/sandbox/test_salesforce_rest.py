@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from halflap.sandbox.salesforce import Settings
-from halflap.sandbox.salesforce.model import Change
+from halflap_sandbox.salesforce import Settings
+from halflap_sandbox.salesforce.model import Change
 from tests.sandbox.orgs import DATA, Salesforce, salesforce
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

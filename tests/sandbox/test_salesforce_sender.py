@@ -13,10 +13,10 @@ import pytest_asyncio
 from aiohttp import web
 from lxml import etree
 
-from halflap.sandbox.faults import FaultBoard
-from halflap.sandbox.salesforce import automation, entities, records
-from halflap.sandbox.salesforce.faults import Faults
-from halflap.sandbox.salesforce.model import (
+from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.salesforce import automation, entities, records
+from halflap_sandbox.salesforce.faults import Faults
+from halflap_sandbox.salesforce.model import (
     FlowDefinition,
     FlowTrigger,
     FlowVersion,
@@ -24,8 +24,8 @@ from halflap.sandbox.salesforce.model import (
     OutboundMessage,
     World,
 )
-from halflap.sandbox.salesforce.sender import Sender
-from halflap.sandbox.salesforce.settings import Settings
+from halflap_sandbox.salesforce.sender import Sender
+from halflap_sandbox.salesforce.settings import Settings
 
 NS = {
     "s": "http://schemas.xmlsoap.org/soap/envelope/",

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simple_salesforce.format import format_soql
 
-from halflap.sandbox.salesforce import records
-from halflap.sandbox.salesforce.call import Refused
-from halflap.sandbox.salesforce.entities import new_org
-from halflap.sandbox.salesforce.model import Org, User, World
-from halflap.sandbox.salesforce.query import find
-from halflap.sandbox.salesforce.soql import period
+from halflap_sandbox.salesforce import records
+from halflap_sandbox.salesforce.call import Refused
+from halflap_sandbox.salesforce.entities import new_org
+from halflap_sandbox.salesforce.model import Org, User, World
+from halflap_sandbox.salesforce.query import find
+from halflap_sandbox.salesforce.soql import period
 
 NOW = 1_769_853_600.0  # 2026-01-31T10:00:00Z, a Saturday
 

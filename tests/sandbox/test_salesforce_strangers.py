@@ -13,8 +13,8 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
-from halflap.sandbox.salesforce import create_app
-from halflap.sandbox.salesforce.model import Org
+from halflap_sandbox.salesforce import create_app
+from halflap_sandbox.salesforce.model import Org
 from tests.sandbox.metadata_calls import package, serving, zipped
 from tests.sandbox.orgs import run_node
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halflap.sandbox.server import Cut, run
+from halflap_sandbox.server import Cut, run
 
 
 def certificate(folder):

@@ -20,8 +20,8 @@ from aiohttp import web
 from halflap.cli.demo.org import Salesforce
 from halflap.cli.host import address_file
 from halflap.errors import HalflapError
-from halflap.sandbox import acme, salesforce
 from halflap.sdk import codec
+from halflap_sandbox import acme, salesforce
 
 HOST = "127.0.0.1"
 
