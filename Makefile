@@ -21,6 +21,7 @@ check: .venv/ready node_modules/ready  ## format, lint, types, walls
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	node node_modules/pyright/index.js
+	$(BIN)/python -m tests.house.prose
 
 system:
 	@bash requirements/system.sh

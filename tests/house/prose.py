@@ -1,0 +1,131 @@
+"""Check what a machine can check of the conventions for words and prose: `python -m tests.house.prose`.
+
+Four rules: a docstring opens with a verb or a noun phrase; a class name is unique in the package; a
+room imports no private name of another room; a commit subject has at most 60 characters. Where old
+code still breaks a rule, `LIMITS` has the number of places that are left. It may only fall.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("halflap", "halflap_sandbox")
+OPENERS = re.compile(r"(What|Whether|How|Whoever|Those|Who|Whose|Which)\b")
+SUBJECT = 60
+SUBJECTS_SINCE = "2026-11-28T00:00:00"
+LIMITS = {
+    "docstring opener": 1394,
+    "class name": 181,
+    "private import": 21,
+    "commit subject": 0,
+}
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """One place that breaks a rule."""
+
+    rule: str
+    place: str
+    message: str
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Yield the path (relative to the repository) and the syntax tree of each module."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+
+
+def room_of(module: str) -> str:
+    """Return the room of a dotted module: `halflap.store.postgres.jobs` is in `halflap.store`."""
+    return ".".join(module.split(".")[:2])
+
+
+def check_docstrings(path: str, tree: ast.Module) -> Iterator[Offence]:
+    """Find docstrings that open with a question word, those below assignments included."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        for each in body:
+            value = each.value if isinstance(each, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found = OPENERS.match(value.value)
+                if found is not None:
+                    message = (
+                        f"a docstring opens with {found[0]!r}; open it with a verb or the noun"
+                    )
+                    yield Offence("docstring opener", f"{path}:{each.lineno}", message)
+
+
+def check_private_imports(path: str, tree: ast.Module) -> Iterator[Offence]:
+    """Find imports of `_private` modules and names across rooms."""
+    here = room_of(path.removesuffix(".py").replace("/", "."))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.module or node.level:
+            continue
+        parts = [*node.module.split("."), *(each.name for each in node.names)]
+        private = [each for each in parts if each.startswith("_") and not each.startswith("__")]
+        if private and node.module.startswith(PACKAGES) and room_of(node.module) != here:
+            message = f"imports {private[0]}, which is private to {room_of(node.module)}"
+            yield Offence("private import", f"{path}:{node.lineno}", message)
+
+
+def check_class_names(trees: list[tuple[str, ast.Module]]) -> Iterator[Offence]:
+    """Find top-level classes of `halflap` that share their name with an earlier one."""
+    seen: dict[str, str] = {}
+    for path, tree in trees:
+        for node in tree.body:
+            if not path.startswith("halflap/") or not isinstance(node, ast.ClassDef):
+                continue
+            place = f"{path}:{node.lineno}"
+            if node.name in seen:
+                message = f"the class name {node.name} is taken by {seen[node.name]}"
+                yield Offence("class name", place, message)
+            else:
+                seen[node.name] = place
+
+
+def check_subjects() -> Iterator[Offence]:
+    """Find commit subjects that are too long. Without a git repository there are none."""
+    command = ["git", "log", f"--since={SUBJECTS_SINCE}", "--no-merges", "--format=%h %s"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    for line in found.stdout.splitlines():
+        commit, _, subject = line.partition(" ")
+        if len(subject) > SUBJECT:
+            message = f"the subject has {len(subject)} characters, at most {SUBJECT}: {subject}"
+            yield Offence("commit subject", commit, message)
+
+
+def offences() -> list[Offence]:
+    """Return all offences against the four rules, by place."""
+    trees = list(sources())
+    found = [each for path, tree in trees for each in check_docstrings(path, tree)]
+    found += [each for path, tree in trees for each in check_private_imports(path, tree)]
+    return [*found, *check_class_names(trees), *check_subjects()]
+
+
+def main() -> int:
+    """Print the offences of each rule that has more than its limit, and a line of counts."""
+    found = offences()
+    counts = Counter(each.rule for each in found)
+    over = {rule for rule, limit in LIMITS.items() if counts[rule] > limit}
+    shown = found if "--all" in sys.argv else [each for each in found if each.rule in over]
+    for each in shown:
+        print(f"{each.place}: {each.message}")
+    print("prose:", ", ".join(f"{rule} {counts[rule]} (limit {LIMITS[rule]})" for rule in LIMITS))
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""The check of words and prose finds what it is made to find."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.house import prose
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('"""What a lease is."""', 1),
+        ('def lease() -> None:\n    """Whether it is held."""', 1),
+        ('LEASE = 1\n"""How long."""', 1),
+        ('class Lease:\n    """A lease on one execution."""', 0),
+        ('def lease() -> str:\n    return "What"', 0),
+    ],
+)
+def test_docstrings_that_open_with_a_question_word_are_found(source: str, found: int) -> None:
+    assert len(list(prose.check_docstrings("halflap/x.py", ast.parse(source)))) == found
+
+
+def test_private_names_of_another_room_are_found() -> None:
+    tree = ast.parse("from halflap.sdk._survey import Survey\nfrom halflap.store._file import File")
+    found = [each.place for each in prose.check_private_imports("halflap/store/x.py", tree)]
+    assert found == ["halflap/store/x.py:1"]
+
+
+def test_a_class_name_that_is_taken_is_found() -> None:
+    trees = [(path, ast.parse("class Answer: ...")) for path in ("halflap/a.py", "halflap/b.py")]
+    found = list(prose.check_class_names(trees))
+    assert [each.place for each in found] == ["halflap/b.py:1"]
+    assert "halflap/a.py:1" in found[0].message
