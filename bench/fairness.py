@@ -26,11 +26,11 @@ from bench.process import REPOSITORY, Others, started
 from bench.stores import keeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate, order
-from halflap.cli.host import Host
 from halflap.cli.load import Client
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 
 RATE, FLOOD = 5, 500
 MOST_UNDER_WAY = 200

@@ -26,11 +26,11 @@ from bench.server import keys_of
 from bench.stores import Store, keeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate
-from halflap.cli.host import Host
-from halflap.cli.role import GATEWAY, SERVE, Role
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.model import Event, FlowKey, Start, new_id
+from halflap.server.host import Host
+from halflap.server.role import GATEWAY, SERVE, Role
+from halflap.server.settings import Settings
 
 LOOK_SECONDS = 0.05
 NOWHERE = "http://127.0.0.1:9"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 
 
 async def main(directory: Path, module: str, destination: str, store: str, hook: str) -> None:

@@ -20,10 +20,10 @@ import halflap
 from bench.report import is_kept
 from halflap import Component, HalflapError
 from halflap.cli import main
-from halflap.cli.settings import PREFIX, Settings
 from halflap.components import salesforce
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
 from halflap.sdk.lint import RULES as SOURCE_RULES
+from halflap.server.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; change the code, then run it again. -->\n\n"

@@ -24,7 +24,7 @@ from halflap.model import Dedupe, new_id
 
 
 def early() -> None:
-    from halflap.cli.host import Host
+    from halflap.server.host import Host
     from tests.faults.server import EarlyIntake
 
     whole = Host.__init__

@@ -19,9 +19,9 @@ from typing import Any
 
 import aiohttp
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
-from halflap.cli.supervisor import exit_code, supervise
+from halflap.server.host import Host
+from halflap.server.settings import Settings
+from halflap.server.supervisor import exit_code, supervise
 
 TOKEN = "the-token-of-these-tests"
 DEADLINE = 60.0

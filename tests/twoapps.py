@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halflap.cli.host import Host
 from halflap.components import salesforce
 from halflap.components.salesforce import outbound
 from halflap.model import Customer, Instance, Version
+from halflap.server.host import Host
 from tests.salesforce_app import SalesforceApp, salesforce_app
 from tests.world import EXAMPLES, AcmeApp, acme_app, publish
 

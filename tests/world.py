@@ -11,11 +11,11 @@ from typing import Any
 
 import aiohttp
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import InDoubt
 from halflap.model import Customer, Instance, Version
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.store import Store
 from halflap_sandbox import acme
 

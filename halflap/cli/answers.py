@@ -17,11 +17,11 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from halflap.cli.settings import PREFIX
 from halflap.errors import ConfigError
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
 from halflap.sdk.trigger import first_line
+from halflap.server.settings import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

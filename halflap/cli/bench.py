@@ -20,12 +20,12 @@ from typing import Any
 
 import click
 
-from halflap.cli.host import Host
 from halflap.cli.load import Client, Deliveries, serve_destination
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import Bundle, seal
 from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 
 CONNECTIONS = 32
 FORWARD = '''\

@@ -20,9 +20,9 @@ import aiohttp
 from yarl import URL
 
 from halflap.cli.errors import from_problem
-from halflap.cli.settings import Settings
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
 from halflap.sdk import codec
+from halflap.server.settings import Settings
 
 ANSWERS_WITHIN = 3.0
 """How long a server may take to say that it is there."""

@@ -22,9 +22,9 @@ from halflap.cli.moves import BETWEEN
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Entry, Project
 from halflap.cli.reach import speaks, sure
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import Conflict, HalflapError, NotFound
+from halflap.server.settings import Settings
 
 OWN = "dev"
 """The target that `halflap dev` moves as well, in the project's own store."""

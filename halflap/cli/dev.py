@@ -18,11 +18,9 @@ import structlog
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
 
 from halflap.cli.feed import Feed
-from halflap.cli.host import Host, address_file
 from halflap.cli.project import ENVIRONMENT, SKIPPED, Project
 from halflap.cli.reach import settings_here
 from halflap.cli.screen import Screen
-from halflap.cli.settings import Settings
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
 from halflap.engine.protocol import Engine
@@ -30,6 +28,8 @@ from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
 from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
+from halflap.server.host import Host, address_file
+from halflap.server.settings import Settings
 from halflap.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -27,10 +27,10 @@ import halflap
 from halflap.cli.client import Client, Http, has_store, local, path
 from halflap.cli.output import Output, state
 from halflap.cli.reach import settings_here
-from halflap.cli.settings import Settings
 from halflap.cli.tunnel import PROGRAMS
 from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
 from halflap.sdk import codec, registry
+from halflap.server.settings import Settings
 from halflap.store import canary
 from halflap.store.blobs import SCHEMES
 from halflap.store.store import FILE, KEY, refuse_moved

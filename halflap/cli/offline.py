@@ -16,10 +16,10 @@ from urllib.parse import unquote
 import structlog
 
 from halflap.cli.client import Answer
-from halflap.cli.host import Host, token_of
-from halflap.cli.role import COMMAND
-from halflap.cli.settings import Settings
 from halflap.errors import HalflapError
+from halflap.server.host import Host, token_of
+from halflap.server.role import COMMAND
+from halflap.server.settings import Settings
 
 NEEDS_ENGINE = re.compile(
     r"/api/(instances/[^/]+/(activate|redeploy|upgrade|disable)|integrations/[^/]+/upgrade)"

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from halflap.cli.project import ENVIRONMENT, STORE, find_root
-from halflap.cli.settings import PREFIX, Settings
+from halflap.server.settings import PREFIX, Settings
 
 Call = Callable[..., Coroutine[Any, Any, None]]
 

@@ -20,12 +20,12 @@ import halflap
 from halflap.cli import errors
 from halflap.cli.output import Output
 from halflap.cli.reach import settings_here
-from halflap.cli.role import GATEWAY, SERVE, WORKER, Role
-from halflap.cli.settings import Settings
 from halflap.errors import HalflapError
+from halflap.server.role import GATEWAY, SERVE, WORKER, Role
+from halflap.server.settings import Settings
 
 if TYPE_CHECKING:
-    from halflap.cli.host import Host
+    from halflap.server.host import Host
 
 
 Call = Callable[..., None]
@@ -124,7 +124,7 @@ def start(
     if no_supervisor:
         run(role, settings, Output(json=as_json))
         return
-    from halflap.cli.supervisor import CANNOT_START, supervise
+    from halflap.server.supervisor import CANNOT_START, supervise
 
     told = {"--dir": settings.dir} | {f"--{n.replace('_', '-')}": each for n, each in given.items()}
     command = [sys.executable, "-m", "halflap", role.name, "--no-supervisor"]
@@ -136,12 +136,12 @@ def start(
 def run(role: Role, settings: Settings, output: Output) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
-    from halflap.cli import host as _
+    from halflap.server import host as _
 
     if role.answers:
         from halflap.api import app as _  # noqa: F401
-    from halflap.cli.supervisor import exit_code
     from halflap.gateway.server import run_loop
+    from halflap.server.supervisor import exit_code
 
     server = Running(role, settings, output)
     try:
@@ -173,7 +173,7 @@ class Running:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self._asked, each)
-        from halflap.cli.host import Host
+        from halflap.server.host import Host
 
         if self._stop.is_set():
             return
@@ -226,7 +226,7 @@ class Running:
 
     def _leave(self, about: dict[str, Any]) -> None:
         """Leave the address for other commands."""
-        from halflap.cli.host import address_file
+        from halflap.server.host import address_file
 
         address = self._address = address_file(self._settings.dir)
         draft = address.with_suffix(f".{os.getpid()}")

@@ -10,8 +10,8 @@ import click
 from halflap.cli.group import Group
 from halflap.cli.output import Output
 from halflap.cli.reach import speaks
-from halflap.cli.settings import Settings
 from halflap.errors import ConfigError
+from halflap.server.settings import Settings
 
 EVERY_SECONDS = 1.0
 

@@ -13,10 +13,8 @@ import msgspec
 from halflap.api.operations.kinds import name_of
 from halflap.cli.answers import Answers, answered, expected, read_environment, stray
 from halflap.cli.feed import Feed
-from halflap.cli.host import Host
 from halflap.cli.project import Entry, Project
 from halflap.cli.screen import Screen
-from halflap.cli.settings import PREFIX, Settings
 from halflap.engine.bundle import pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
 from halflap.model import Instance, Version, owner_of
@@ -24,6 +22,8 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.secret import put_together, take_apart
 from halflap.sdk.signature import Unsigned
+from halflap.server.host import Host
+from halflap.server.settings import PREFIX, Settings
 
 CUSTOMER = "dev"
 TARGET = "dev"

@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import StoreError
 from halflap.sdk import codec
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from tests.cluster import ordinary_url
 
 TOKEN = "the-token-of-these-tests"

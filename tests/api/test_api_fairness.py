@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from tests.api.conftest import TOKEN, Client, Shop, World
 
 ROOM = 20

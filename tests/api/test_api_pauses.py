@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
+from halflap.server.host import Host
 from tests.served import until
 
 

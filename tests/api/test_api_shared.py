@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from halflap import StandardWebhooks
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import StoreError
 from halflap.sdk import codec
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from tests.api.conftest import DEADLINE, TOKEN, Answer, Client
 from tests.cluster import fresh_url
 

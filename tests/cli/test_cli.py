@@ -71,9 +71,9 @@ def test_help_lists_every_command_and_loads_none():
 
 def test_a_supervisor_loads_no_documents_and_a_worker_no_routes():
     said = (
-        "import sys, halflap.cli.serve, halflap.cli.supervisor\n"
+        "import sys, halflap.cli.serve, halflap.server.supervisor\n"
         "print([each for each in ('halflap.lowcode', 'aiohttp') if each in sys.modules])\n"
-        "import halflap.cli.host\n"
+        "import halflap.server.host\n"
         "unused = ('fastapi', 'halflap.components.salesforce')\n"
         "print([each for each in (*unused, 'aiohttp') if each in sys.modules])"
     )

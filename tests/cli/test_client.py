@@ -8,8 +8,8 @@ from aiohttp import web
 
 from halflap.cli.client import Client, Http, path
 from halflap.cli.offline import Offline
-from halflap.cli.settings import Remote, Settings
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+from halflap.server.settings import Remote, Settings
 
 
 async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Start, new_id
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.classes import DAY
 from halflap.store.protocol import Filter
 from tests.cli.test_commands import ok, plain, run

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
 from halflap.components import salesforce
 from halflap.model import Execution, Instance
 from halflap.sdk import codec
+from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish

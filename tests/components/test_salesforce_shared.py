@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from halflap.cli.host import Host
 from halflap.components import salesforce
 from halflap.model import Execution, Instance, owner_of
 from halflap.sdk import codec
+from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from tests.salesforce_app import SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish

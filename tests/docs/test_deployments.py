@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from halflap.cli.settings import Settings
+from halflap.server.settings import Settings
 from tests.cluster import fresh_url
 from tests.docs.test_docs import blocks
 

@@ -280,7 +280,7 @@ def test_every_command_is_documented() -> None:
 def test_every_setting_is_documented() -> None:
     from dataclasses import fields
 
-    from halflap.cli.settings import PREFIX, Settings
+    from halflap.server.settings import PREFIX, Settings
 
     page = (DOCS / "reference" / "settings.md").read_text("utf-8")
     plain = [each.name for each in fields(Settings) if each.name != "remotes"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
 from halflap.engine.deployer import Deployer
 from halflap.errors import ConfigError, StoreFull
 from halflap.model import Instance
+from halflap.server.host import Host
 from tests.world import EXAMPLES, AcmeApp, Mortal, acme_app, configured, host_on, publish
 
 FIRST = """

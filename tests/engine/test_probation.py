@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Start, new_id
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from tests.served import Served, served, until
 from tests.world import publish
 

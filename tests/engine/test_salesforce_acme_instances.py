@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from halflap.cli.host import Host, token_of
 from halflap.components import salesforce
 from halflap.model import Execution, Instance, Version
+from halflap.server.host import Host, token_of
 from halflap.store.protocol import Filter
 from tests.twoapps import (
     INTEGRATION,

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 from halflap.api.operations import erasure
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 AT_ONCE = 3

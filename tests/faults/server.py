@@ -18,12 +18,12 @@ from typing import Any
 
 import structlog
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import HalflapError
 from halflap.gateway.server import run_loop
 from halflap.model import Instance, Start, Started
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.identity import named
 from halflap.store.store import Store
 from halflap.store.vault import Vault

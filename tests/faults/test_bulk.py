@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.model import Event, FlowKey, Outcome, Start, new_id
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from tests import served
 from tests.conftest import Note

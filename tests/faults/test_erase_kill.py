@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
 from halflap.errors import NotFound
 from halflap.model import (
     CustomerLimits,
@@ -30,6 +29,7 @@ from halflap.model import (
     StateWrite,
     new_id,
 )
+from halflap.server.host import Host
 from halflap.store.erasing import erased
 from halflap.store.job import Connection
 from halflap.store.protocol import Filter

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from halflap.cli.host import Host
 from halflap.model import Instance, Version
+from halflap.server.host import Host
 from tests.conftest import Note
 from tests.twoapps import (
     NOTHING,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from halflap.cli.host import Host
 from halflap.model import Version
+from halflap.server.host import Host
 from tests.conftest import Note
 from tests.twoapps import (
     INTEGRATION,

@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 
-from halflap.cli.host import Host
 from halflap.components.salesforce import Salesforce
 from halflap.engine.bundle import pack
 from halflap.engine.echo import Echo, Known
@@ -22,6 +21,7 @@ from halflap.gateway.server import run_loop
 from halflap.model import Customer
 from halflap.sdk.pairs import RecordState
 from halflap.sdk.secret import take_apart
+from halflap.server.host import Host
 from tests.faults.server import active, main, parser
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 
 from halflap import StandardWebhooks
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from tests import served
 from tests.served import TOKEN, Served, until
 from tests.world import publish

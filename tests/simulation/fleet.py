@@ -190,7 +190,7 @@ class Fleet:
         self._loop.call_later(wait, lambda: self._boot(host.kind), context=self._world.context)
 
     async def _live(self, host: Host) -> None:
-        """A process from its start to its end, as halflap/cli/host.py puts it together."""
+        """A process from its start to its end, as halflap/server/host.py puts it together."""
         process, plan, world = host.process, self._plan, self._world
         clock: Callable[[], Micros]
         hints: Telling | None = None

@@ -18,9 +18,9 @@ import aiohttp
 from aiohttp import web
 
 from halflap.cli.demo.org import Salesforce
-from halflap.cli.host import address_file
 from halflap.errors import HalflapError
 from halflap.sdk import codec
+from halflap.server.host import address_file
 from halflap_sandbox import acme, salesforce
 
 HOST = "127.0.0.1"

@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 
 from halflap.cli.client import Client
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
 from halflap.engine.bundle import pack
 from halflap.errors import ConfigError
 from halflap.model import Instance
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.cluster import fresh_url
 from tests.served import until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halflap.cli.settings import Settings
 from halflap.errors import ConfigError
+from halflap.server.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

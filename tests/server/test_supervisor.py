@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from halflap.cli.supervisor import AGAIN, CANNOT_START, exit_code
 from halflap.engine.watchdog import FILE
 from halflap.errors import ConfigError, InDoubt, StoreLocked
+from halflap.server.supervisor import AGAIN, CANNOT_START, exit_code
 from halflap.store.store import Store
 from tests.served import served, until
 
 SUPERVISED = """
 import sys
-from halflap.cli.settings import Settings
-from halflap.cli.supervisor import supervise
+from halflap.server.settings import Settings
+from halflap.server.supervisor import supervise
 sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1.0)))
 """
 

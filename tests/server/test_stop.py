@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from halflap.cli.host import Host
-from halflap.cli.settings import Settings
+from halflap.server.host import Host
+from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.served import until
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from halflap.cli.settings import Settings
 from halflap.engine.process import die_with, spelled
 from halflap.errors import InDoubt
+from halflap.server.settings import Settings
 
 log = structlog.get_logger("halflap.supervisor")
 

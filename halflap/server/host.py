@@ -15,10 +15,6 @@ import structlog
 from halflap import lowcode
 from halflap.api import Operations
 from halflap.api.driving import BulkDriver
-from halflap.cli.crew import Crew
-from halflap.cli.role import SERVE, Role
-from halflap.cli.routes import Routes
-from halflap.cli.settings import Settings
 from halflap.engine.backlog import Backlog
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle
@@ -43,6 +39,10 @@ from halflap.gateway.server import Server
 from halflap.model import CustomerLimits
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.link import PREFIX as SIGNALS
+from halflap.server.crew import Crew
+from halflap.server.role import SERVE, Role
+from halflap.server.routes import Routes
+from halflap.server.settings import Settings
 from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
 from halflap.store.store import KEY, Store

@@ -5,8 +5,8 @@ from dataclasses import fields
 
 import pytest
 
-from halflap.cli.settings import PREFIX, Settings
 from halflap.errors import ConfigError
+from halflap.server.settings import PREFIX, Settings
 
 KEY = base64.b64encode(bytes(32)).decode()
 
