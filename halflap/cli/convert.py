@@ -1,4 +1,4 @@
-"""`halflap convert`: a YAML integration as Python that does the same, and Python as YAML."""
+"""`halflap convert`: a YAML integration as Python that does the same."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from halflap.cli.project import find_root, sources
+from halflap.cli.project import find_root
 from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode import Components, read
-from halflap.lowcode.convert import NotYaml, to_pytest, to_python, to_yaml
+from halflap.lowcode.convert import to_pytest, to_python
 from halflap.testing.document import beside
 
 
@@ -25,47 +25,31 @@ from halflap.testing.document import beside
 )
 @click.option("--no-tests", "untested", is_flag=True, help="Write no tests.")
 @click.option("--force", is_flag=True, help="Replace the file where there is one, but never tests.")
-@click.pass_context
 def convert(
-    ctx: click.Context,
-    file: Path,
-    output: Path | None,
-    tests: Path | None,
-    untested: bool,
-    force: bool,
+    file: Path, output: Path | None, tests: Path | None, untested: bool, force: bool
 ) -> None:
-    """Write a YAML integration as Python that does the same, or Python as YAML.
+    """Write a YAML integration as Python that does the same.
 
-    The same calls, in the same order, with the same inputs, for the same events. From YAML: an
-    expression that Python does not say exactly stays one, expr("…"), and components of the project
-    (FILE's folder) are imported; its tests become tests of pytest, in a file of their own that is
-    never replaced. From Python: the source is read, and nothing of the project is run. What has no
-    counterpart is refused, with its place. FILE stays as it is; a project has one integration of a name,
-    so move it away before the other is deployed.
+    The same calls, in the same order, with the same inputs, for the same events. An expression that
+    Python does not say exactly stays one, expr("…"). Components of the project (FILE's folder) are
+    imported; its tests become tests of pytest, in a file of their own that is never replaced. FILE
+    stays as it is; a project has one integration of a name, so move it away before the Python is
+    deployed.
     """
-    if file.suffix not in (".yaml", ".yml", ".py"):
-        raise ConfigError(f"{file} is neither YAML nor Python; give one that ends in .yaml or .py")
-    if tests is not None and (output is None or untested or file.suffix == ".py"):
-        raise ConfigError("--tests goes with -o, from YAML to Python, and without --no-tests")
-    suite = None
-    try:
-        if file.suffix == ".py":
-            written = yaml_of(file)
-        else:
-            made = python_of(file, output, tests)
-            written, suite = made.module, None if untested else made.tests
-    except NotYaml as error:
-        for each in error.refusals:
-            click.echo(str(each), err=True)
-        ctx.exit(1)
+    if file.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{file} is not YAML; give a file that ends in .yaml or .yml")
+    if tests is not None and (output is None or untested):
+        raise ConfigError("--tests goes with -o, and without --no-tests")
+    made = python_of(file, output, tests)
     if output is None:
-        click.echo(written, nl=False)
+        click.echo(made.module, nl=False)
         return
     if output.exists() and not force:
         raise ConfigError(f"{output} is there already; give another -o, or replace it by --force")
     if tests is not None and tests.exists():
         raise ConfigError(f"{tests} is there already, and tests are never replaced; give another")
-    save(output, written)
+    save(output, made.module)
+    suite = None if untested else made.tests
     if suite is None:
         return
     if suite.path.exists():
@@ -134,13 +118,3 @@ def top_of(output: Path) -> Path:
     while (folder / "__init__.py").is_file():
         folder = folder.parent
     return folder
-
-
-def yaml_of(file: Path) -> str:
-    """The document of a Python module, by its text and those of the project's other sources."""
-    root = find_root(file)
-    files = {
-        each.relative_to(root).as_posix(): each.read_bytes().decode("utf-8", errors="replace")
-        for each in (*sources(root), file.resolve())
-    }
-    return to_yaml(files, file.resolve().relative_to(root).as_posix())

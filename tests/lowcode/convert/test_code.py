@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from textwrap import dedent, indent
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -12,11 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halflap.lowcode.code.literal import cleaned
-from halflap.lowcode.convert import NotYaml
 from halflap.lowcode.convert.to_python.code import literal
 from halflap.testing import Run
-from tests.lowcode.convert.test_to_yaml import HEAD as PYTHON
-from tests.lowcode.convert.test_to_yaml import yaml_of
 from tests.lowcode.convert.twins import imported, opened, python_of, seen
 from tests.lowcode.documents import HEAD, acme
 
@@ -170,127 +167,3 @@ def test_and_code_where_a_flow_has_the_name_of_what_it_calls() -> None:
     text = coded("return sum(order)")
     assert "\n@step(" in python_of(text)
     assert "\nmain_code = code(" in python_of(text + more)
-
-
-TAKE = '''
-take = code(
-    """
-    # All of it.
-    total = 0
-    for each in await acme.list_stock():
-        total += each["quantity"] * factor
-    return total
-    """,
-    title="Take stock",
-    inputs=["factor"],
-    actions=[acme.list_stock],
-)
-
-
-@step(title="Add up", pure=True)
-def add_up(lines: Json, first: Json) -> Json:
-    # From the first on.
-    total = first
-    for line in lines:
-        total = total + line["n"]  # exactly
-    return total
-
-
-@step
-def now(text: Json) -> Json:
-    return text
-
-
-@step(pure=True)
-def half(number: Json) -> Json:
-    return number / 2
-
-
-'''
-
-
-def yaml_with(body: str) -> str:
-    """The steps of a flow with this body, which may call what stands above."""
-    before, _, after = PYTHON.rpartition("@integration.flow(")
-    text = yaml_of(f"{before}{TAKE}@integration.flow({after}{indent(body, '    ')}\n")
-    return dedent(text.partition("  main:\n")[2].partition("    steps:\n")[2]).strip()
-
-
-BACK = {
-    "n = await take(ctx, factor=order.count)\nreturn n": """
-        - id: n
-          title: Take stock
-          code: |
-            # All of it.
-            total = 0
-            for each in await acme.list_stock():
-                total += each["quantity"] * factor
-            return total
-          with: {factor: =event.count}
-        - stop: {answer: =n}
-        """,
-    'await take(ctx, **{"factor": expr("event.b", event=order)})': """
-        - title: Take stock
-          code: |
-            # All of it.
-            total = 0
-            for each in await acme.list_stock():
-                total += each["quantity"] * factor
-            return total
-          with: {factor: =event.b}
-        """,
-    'label = code("return 1", title="One")\nawait label(ctx)\nawait code("return 2")(ctx)': """
-        - title: One
-          code: return 1
-        - code: return 2
-        """,
-    'n = await add_up([{"n": 2}], first=order.count)': """
-        - title: Add up
-          code: |
-            # From the first on.
-            total = first
-            for line in lines:
-                total = total + line["n"]  # exactly
-            return total
-          with:
-            lines:
-              - n: 2
-            first: =event.count
-        """,
-    (
-        'try:\n    await code("return 1 / x", inputs=["x"])(ctx, x=0)\n'
-        'except FAILURES as failure:\n    ctx.log.warning(f"Code failed, and is ignored: {failure}")'
-    ): """
-        - code: return 1 / x
-          with: {x: 0}
-          on_failure: ignore
-        """,
-}
-
-
-@pytest.mark.parametrize("body", BACK)
-def test_python_with_code_becomes_these_steps(body: str) -> None:
-    assert yaml_with(body) == dedent(BACK[body]).strip()
-
-
-REFUSED = {
-    "await code(order.id)(ctx)": "the text of code is written out",
-    "await code('return 1', title=order.id)(ctx)": "a title is written out",
-    "await take(ctx)": "Take stock is given its inputs: factor",
-    "await take(order, factor=1)": "a code step is given ctx",
-    "await code('return 1', actions=[acme.list_stock.titled('x')])(ctx)": "its own title",
-    "await now('a')": "of functions under @step, YAML has those with pure=True",
-    "await half(1)": "of functions under @step",
-    "await add_up([])": "add_up is given lines, first",
-    "await add_up([], order.total)": "code sees JSON, and this is a decimal",
-    "await add_up([order.lines], 1)": "code sees JSON, and this is a model",
-    "await add_up.titled('x')([], 1)": "give the function its title where it is made",
-}
-
-
-@pytest.mark.parametrize("body", REFUSED)
-def test_code_that_yaml_does_not_say_is_refused(body: str) -> None:
-    with pytest.raises(NotYaml) as told:
-        yaml_with(body)
-    (refusal,) = told.value.refusals
-    assert REFUSED[body] in refusal.message
