@@ -38,10 +38,10 @@ class Acme(Connection):
     async def test(self) -> None:
         await self.get("/me")
 
-    async def record(self, model: type[ModelT], path: str) -> ModelT | None:
+    async def record(self, model: type[ModelT], path: str, id: str) -> ModelT | None:
         """Get a record; None where it is gone."""
         try:
-            return model.model_validate(await self.get(path))
+            return model.model_validate(await self.get(path + "/{id}", values={"id": id}))
         except UpstreamError as error:
             if error.status == 404:
                 return None
@@ -51,7 +51,7 @@ class Acme(Connection):
         if kind not in KINDS:
             raise NotImplementedError
         path, model = KINDS[kind]
-        record = await self.record(model, f"{path}/{id}")
+        record = await self.record(model, path, id)
         return record.model_dump() if record else None
 
 
@@ -126,7 +126,7 @@ component = Component("acme", title="Acme", connection=Acme)
 @component.action
 async def get_account(acme: Acme, id: str) -> Account | None:
     """Get an account; None where it is gone."""
-    return await acme.record(Account, f"/accounts/{id}")
+    return await acme.record(Account, "/accounts", id)
 
 
 @component.action
@@ -150,13 +150,14 @@ async def create_account(
 @component.action(writes=Writes("account", fields=("name",)))
 async def update_account(acme: Acme, id: str, name: str) -> Account:
     """Change an account's name."""
-    return Account.model_validate(await acme.patch(f"/accounts/{id}", json={"name": name}))
+    made = await acme.patch("/accounts/{id}", values={"id": id}, json={"name": name})
+    return Account.model_validate(made)
 
 
 @component.action
 async def get_contact(acme: Acme, id: str) -> Contact | None:
     """Get a contact; None where it is gone."""
-    return await acme.record(Contact, f"/contacts/{id}")
+    return await acme.record(Contact, "/contacts", id)
 
 
 @component.action
@@ -189,13 +190,14 @@ async def update_contact(
 ) -> Contact:
     """Change a contact; what is left alone stays as it is."""
     body = given(name=name, email=email, account_id=account_id)
-    return Contact.model_validate(await acme.patch(f"/contacts/{id}", json=body))
+    made = await acme.patch("/contacts/{id}", values={"id": id}, json=body)
+    return Contact.model_validate(made)
 
 
 @component.action
 async def get_opportunity(acme: Acme, id: str) -> Opportunity | None:
     """Get an opportunity; None where it is gone."""
-    return await acme.record(Opportunity, f"/opportunities/{id}")
+    return await acme.record(Opportunity, "/opportunities", id)
 
 
 @component.action
@@ -223,20 +225,24 @@ async def update_opportunity(
 ) -> Opportunity:
     """Change an opportunity; what is left alone stays as it is."""
     body = given(name=name, stage=stage, seats=seats, price=price)
-    return Opportunity.model_validate(await acme.patch(f"/opportunities/{id}", json=body))
+    made = await acme.patch("/opportunities/{id}", values={"id": id}, json=body)
+    return Opportunity.model_validate(made)
 
 
 @component.action
 async def add_stock(acme: Acme, item: str, quantity: Annotated[int, Field(gt=0)]) -> Stock:
     """Add a quantity of an item to the stock."""
-    return Stock.model_validate(await acme.post(f"/stock/{item}/add", json={"quantity": quantity}))
+    body = {"quantity": quantity}
+    return Stock.model_validate(
+        await acme.post("/stock/{item}/add", values={"item": item}, json=body)
+    )
 
 
 @component.action
 async def remove_stock(acme: Acme, item: str, quantity: Annotated[int, Field(gt=0)]) -> Stock:
     """Remove a quantity of an item from the stock."""
     return Stock.model_validate(
-        await acme.post(f"/stock/{item}/remove", json={"quantity": quantity})
+        await acme.post("/stock/{item}/remove", values={"item": item}, json={"quantity": quantity})
     )
 
 
@@ -281,7 +287,7 @@ async def ensure_webhook(acme: Acme, event: EventName, url: str, secret: SecretS
 async def delete_webhook(acme: Acme, id: str) -> None:
     """Stop Acme from calling a URL; one that is gone already is fine."""
     try:
-        await acme.delete(f"/webhooks/{id}")
+        await acme.delete("/webhooks/{id}", values={"id": id})
     except UpstreamError as error:
         if error.status != 404:  # an answer may have been lost, and this be the second try
             raise

@@ -90,7 +90,7 @@ async def _(github: GitHub, endpoint: Endpoint, events: list[str]) -> Subscripti
 @webhook.unsubscribe
 async def _(github: GitHub, subscription: Subscription) -> None:
     try:
-        await github.delete(f"{github.hooks}/{subscription.id}")
+        await github.delete(github.hooks + "/{id}", values={"id": subscription.id})
     except UpstreamError as error:
         if error.status != 404:  # gone already
             raise

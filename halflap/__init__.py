@@ -83,6 +83,7 @@ from halflap.sdk.trigger import (
     Subscription,
     Trigger,
 )
+from halflap.sdk.urlpath import encode_segment
 
 __version__ = "0.1.0"
 
@@ -192,6 +193,7 @@ __all__ = [
     "ZendeskSignature",
     "at",
     "code",
+    "encode_segment",
     "expr",
     "fifo",
     "header",

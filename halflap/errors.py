@@ -139,7 +139,7 @@ class Unauthorized(UpstreamError):
 
 
 class EgressRefused(UpstreamError):
-    """The address is one that integrations may not call (a private, loopback or link-local one)."""
+    """The address may not be called: not a public one, or outside of the connection's `base_url`."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, retryable=False)

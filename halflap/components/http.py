@@ -57,6 +57,9 @@ class Answer(Model):
     body: Any
 
 
+Values = dict[str, str | int]
+"""Data for the places of a path: `/customers/{id}` takes `{"id": …}`, as one encoded segment."""
+
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 
 component = Component("http", title="HTTP", connection=Http)
@@ -73,11 +76,13 @@ async def request(
     body: str | None = None,
     payload: Payload | None = None,
     fail: bool = True,
+    values: Values | None = None,
 ) -> Answer:
     """Send a request and return the whole answer.
 
-    A `payload` (`event.payload` of a large request) is sent as it is read. With `fail=False`,
-    an answer of 400 or more is a result too.
+    `values` fills the places of the path: `/customers/{id}` takes `{"id": …}`, each value as one
+    encoded segment. A `payload` (`event.payload` of a large request) is sent as it is read. With
+    `fail=False`, an answer of 400 or more is a result too.
     """
     content: dict[str, Any] = {}
     if payload is not None:
@@ -87,7 +92,7 @@ async def request(
     elif json is not None:
         content = {"json": json}
     response = await api.request(
-        method, path, params=params, headers=headers, check=fail, **content
+        method, path, values=values, params=params, headers=headers, check=fail, **content
     )
     try:
         parsed: Any = response.json() if response.body else None
@@ -97,35 +102,41 @@ async def request(
 
 
 @component.action
-async def get(api: Http, path: str, params: dict[str, str] | None = None) -> Any:
+async def get(
+    api: Http, path: str, params: dict[str, str] | None = None, values: Values | None = None
+) -> Any:
     """Read from an API: GET, as the parsed body."""
-    return await api.get(path, params=params)
+    return await api.get(path, values=values, params=params)
 
 
 @component.action
 async def post(
-    api: Http, path: str, json: Any = None, headers: dict[str, str] | None = None
+    api: Http,
+    path: str,
+    json: Any = None,
+    headers: dict[str, str] | None = None,
+    values: Values | None = None,
 ) -> Any:
     """Send JSON to an API: POST, as the parsed answer."""
-    return await api.post(path, json=json, headers=headers)
+    return await api.post(path, values=values, json=json, headers=headers)
 
 
 @component.action
-async def put(api: Http, path: str, json: Any = None) -> Any:
+async def put(api: Http, path: str, json: Any = None, values: Values | None = None) -> Any:
     """Replace at an API: PUT, as the parsed answer."""
-    return await api.put(path, json=json)
+    return await api.put(path, values=values, json=json)
 
 
 @component.action
-async def patch(api: Http, path: str, json: Any = None) -> Any:
+async def patch(api: Http, path: str, json: Any = None, values: Values | None = None) -> Any:
     """Change at an API: PATCH, as the parsed answer."""
-    return await api.patch(path, json=json)
+    return await api.patch(path, values=values, json=json)
 
 
 @component.action
-async def delete(api: Http, path: str) -> Any:
+async def delete(api: Http, path: str, values: Values | None = None) -> Any:
     """Remove at an API: DELETE, as the parsed answer."""
-    return await api.delete(path)
+    return await api.delete(path, values=values)
 
 
 @component.action
@@ -135,6 +146,9 @@ async def pages(
     params: dict[str, str] | None = None,
     items: str | None = None,
     most: int = 100,
+    values: Values | None = None,
 ) -> list[Any]:
     """Read a list that comes in pages, at most `most` of them; `items` names the list's field."""
-    return [each async for each in api.pages(path, params=params, items=items, most=most)]
+    return [
+        each async for each in api.pages(path, values=values, params=params, items=items, most=most)
+    ]

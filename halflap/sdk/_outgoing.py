@@ -128,13 +128,13 @@ def pairs(values: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, list | tuple | set | frozenset):
             many = cast(Iterable[Any], value)
-            found.extend((name, _text(each, f"{where}.{name}")) for each in many)
+            found.extend((name, text_of(each, f"{where}.{name}")) for each in many)
         elif value is not None and value is not UNSET:
-            found.append((name, _text(value, f"{where}.{name}")))
+            found.append((name, text_of(value, f"{where}.{name}")))
     return found
 
 
-def _text(value: Any, where: str) -> str:
+def text_of(value: Any, where: str) -> str:
     if isinstance(value, Enum):
         value = value.value
     match value:
@@ -165,7 +165,7 @@ def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
             raise DefinitionError(
                 "this header is written by Halflap; leave it out", where=f"headers.{name}"
             )
-        text = value if type(value) is str else _text(value, f"headers.{name}")
+        text = value if type(value) is str else text_of(value, f"headers.{name}")
         if not _HEADER_VALUE.match(text):
             raise DefinitionError(
                 "the value has line breaks or control characters; strip them",

@@ -17,6 +17,7 @@ from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
+from halflap.sdk.urlpath import fill_path, join_path
 
 METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -75,6 +76,7 @@ class Connection(BaseModel):
         method: str,
         path: str,
         *,
+        values: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         json: Any = ...,
@@ -85,12 +87,17 @@ class Connection(BaseModel):
     ) -> Response:
         """Send a request to the app and return the whole response.
 
-        `path` is joined to `base_url` (an absolute URL must have its origin, so that credentials
-        stay at home). Requests with an effect carry an `Idempotency-Key` that is the same on every
-        try of the step. A `Payload` is sent as it is read, and never held.
-        Raises `UpstreamError`, `RateLimited` or `Unauthorized`, unless `check` is
-        False. Credentials that were refused are refreshed once, where the connection can.
+        `path` is joined to `base_url`; an absolute URL must be below it, so that credentials stay
+        at home. Data goes into a path by `values`, each as one encoded segment:
+        `request("GET", "/customers/{id}", values={"id": id})`. Requests with an effect carry an
+        `Idempotency-Key` that is the same on every try of the step. A `Payload` is sent as it is
+        read, and never held.
+        Raises `EgressRefused` where the path leads out of `base_url`, and `UpstreamError`,
+        `RateLimited` or `Unauthorized`, unless `check` is False. Credentials that were refused are
+        refreshed once, where the connection can.
         """
+        if values is not None:
+            path = fill_path(path, values)
         link = self._linked()
         method = method.upper()
         current = running.step.get()
@@ -197,6 +204,7 @@ class Connection(BaseModel):
         self,
         path: str,
         *,
+        values: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         items: str | None = None,
         next: Callable[[Response], str | None] | None = None,
@@ -209,7 +217,7 @@ class Connection(BaseModel):
         pages are read; a page that repeats an earlier address ends the iteration.
         """
         seen: set[str] = set()
-        address: str | None = path
+        address: str | None = path if values is None else fill_path(path, values)
         while address is not None and address not in seen and len(seen) < most:
             seen.add(address)
             response = await self.request("GET", address, params=params)
@@ -220,9 +228,15 @@ class Connection(BaseModel):
                 yield item
             address = next(response) if next is not None else linked_next(response)
 
-    async def file(self, path: str, *, params: Mapping[str, Any] | None = None) -> File:
+    async def file(
+        self,
+        path: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> File:
         """Download a file."""
-        response = await self.request("GET", path, params=params)
+        response = await self.request("GET", path, values=values, params=params)
         disposition = response.headers.get("content-disposition", "")
         name = disposition.partition('filename="')[2].partition('"')[0] or urlsplit(path).path
         return File(
@@ -232,17 +246,8 @@ class Connection(BaseModel):
         )
 
     def url(self, path: str) -> str:
-        """The absolute URL of a path below `base_url`."""
-        base: str = getattr(self, "base_url", "")
-        if "://" in path:
-            if base and urlsplit(path)[:2] != urlsplit(base)[:2]:
-                raise Unauthorized(
-                    f"{urlsplit(path).hostname} is not the app of this connection "
-                    f"({urlsplit(base).hostname}); its credentials are not sent there",
-                    status=None,
-                )
-            return path
-        return f"{base.rstrip('/')}/{path.lstrip('/')}" if base else path
+        """Return the absolute URL of a path below `base_url`; refuse one that leads elsewhere."""
+        return join_path(getattr(self, "base_url", ""), path)
 
     def _auth(self) -> Any:
         return self.__dict__.get("auth")  # Pydantic is slow to say that there is none

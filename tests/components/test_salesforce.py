@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from halflap import (
     ConfigError,
     DefinitionError,
+    EgressRefused,
     RateLimited,
     Reply,
     Unauthorized,
@@ -176,8 +177,14 @@ async def test_decimals_are_sent_and_read_with_every_digit(fake: Fake) -> None:
 
 async def test_ids_and_names_cannot_leave_their_place_in_a_path(fake: Fake) -> None:
     sent = fake.delete(f"{DATA}/sobjects/{{object}}/{{id}}")
-    await salesforce.delete_record(connection(fake), "Account", "../Contact?x=1#")
-    assert sent.requests[0].url.endswith("/sobjects/Account/..%2FContact%3Fx=1%23")
+    await salesforce.delete_record(connection(fake), "Account", "a/Contact?x=1#")
+    assert sent.requests[0].url.endswith("/sobjects/Account/a%2FContact%3Fx=1%23")
+    for climbs in ("../Contact?x=1#", "..", ".", "", "%2e%2e", "a/../../Contact"):
+        with pytest.raises(EgressRefused):
+            await salesforce.delete_record(connection(fake), "Account", climbs)
+        with pytest.raises(EgressRefused):
+            await salesforce.update_record(connection(fake), "Account", climbs, {"Name": "x"})
+    assert len(fake.requests) == 1
 
 
 async def test_a_gone_record_is_none_and_deleting_it_is_fine(fake: Fake) -> None:

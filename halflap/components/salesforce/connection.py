@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -20,6 +20,7 @@ from halflap import (
     OAuth2Code,
     Response,
     UpstreamError,
+    encode_segment,
 )
 from halflap.components.salesforce._answer import (
     ApiUsage,
@@ -173,9 +174,9 @@ class Salesforce(Connection):
         return self.headers().get("Authorization", "").removeprefix("Bearer ")
 
     def data(self, *parts: str) -> str:
-        """The path of a REST resource, its parts quoted: `sf.data("sobjects", "Account")`."""
-        quoted = "/".join(quote(each, safe="") for each in parts)
-        return f"/services/data/v{self.api_version}/{quoted}"
+        """Return the path of a REST resource, its parts encoded: `sf.data("sobjects", "Account")`."""
+        encoded = "/".join(encode_segment(each, "part") for each in parts)
+        return f"/services/data/v{self.api_version}/{encoded}"
 
     async def request(self, method: str, path: str, *, check: bool = True, **more: Any) -> Response:
         """Send a request; a refusal is raised with Salesforce's own error code and words."""
