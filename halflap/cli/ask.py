@@ -21,9 +21,6 @@ from halflap.sdk import codec
 
 Schema = Mapping[str, Any]
 
-BY_SIGNING_IN = frozenset({"access_token", "refresh_token", "expires_at"})
-"""What a sign-in fills in, where the way in is to sign in."""
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -103,8 +100,6 @@ class Form:
         properties = cast(Mapping[str, Schema], schema.get("properties") or {})
         for name, each in properties.items():
             whole = self._resolved(each)
-            if name in BY_SIGNING_IN and "authorize_url" in properties:
-                continue
             yield Field(prefix + name, str(each.get("title") or name), whole, name in required)
 
     def _object(

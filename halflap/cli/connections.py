@@ -11,7 +11,7 @@ from halflap.cli import ask
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.limit import NUMBER, RATE, changed
-from halflap.cli.output import Output, ago, quoted, state
+from halflap.cli.output import Output, Part, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.errors import NotFound
 
@@ -65,7 +65,7 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
                 each["name"],
                 names.get(each["customer"], "(all)"),
                 each["component"],
-                ("sign in", "yellow") if each["needs_sign_in"] else state(each["status"]),
+                ("sign in", "yellow") if each["needs_sign_in"] else shown_status(each["status"]),
                 each["id"],
                 (ago(each["created_at"]), "dim"),
             )
@@ -292,12 +292,17 @@ def told(output: Output, connection: Mapping[str, Any], done: str) -> None:
         f"{done} ",
         (str(connection["name"]), "bold"),
         f" to {connection['component']}: ",
-        state(connection["status"]),
+        shown_status(connection["status"]),
         (f"  {connection['id']}", "dim"),
     )
     if connection["needs_sign_in"]:
         output.note("Somebody has to sign in at the app before it can be used.")
         output.next(f"halflap connections authorize {quoted(connection['id'])}")
+
+
+def shown_status(status: str) -> Part:
+    """Return a status in words and its colour."""
+    return ("not tested", "dim") if status == "untested" else state(status)
 
 
 def shown(output: Output, found: Mapping[str, Any]) -> None:
@@ -308,7 +313,7 @@ def shown(output: Output, found: Mapping[str, Any]) -> None:
     output.line(
         (str(found["name"]), "bold"),
         f" to {found['component']}: ",
-        state(found["status"]),
+        shown_status(found["status"]),
         (f"  {found['id']}", "dim"),
     )
     output.line(f"parked executions {found['parked']}")

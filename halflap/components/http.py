@@ -30,7 +30,8 @@ class Http(Connection):
     """The key that the header carries."""
 
     probe: str | None = None
-    """A path that answers 2xx where the connection works; asked before the connection is saved."""
+    """A path that answers 2xx where the connection works; asked before the connection is saved.
+    Without one, the connection is not tested."""
 
     def headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -45,8 +46,9 @@ class Http(Connection):
         return headers
 
     async def test(self) -> None:
-        if self.probe is not None:
-            await self.get(self.probe)
+        if self.probe is None:
+            raise NotImplementedError
+        await self.get(self.probe)
 
 
 class Answer(Model):

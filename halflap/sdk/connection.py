@@ -59,7 +59,12 @@ class Connection(BaseModel):
         return headers() if headers is not None else {}
 
     async def test(self) -> None:
-        """Check that the account can be reached; raise what is wrong. Called before it is saved."""
+        """Check that the account can be reached; raise what is wrong. Called before it is saved.
+
+        Raises `NotImplementedError` where there is nothing to check it by: then the connection is
+        shown as not tested.
+        """
+        raise NotImplementedError
 
     async def current(self, kind: str, id: str, fields: Sequence[str]) -> Mapping[str, Any] | None:
         """A record as it is at the app now, by the app's names; None where it is gone.

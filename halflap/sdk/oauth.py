@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic.json_schema import SkipJsonSchema
 
 from halflap.errors import ConfigError, Unauthorized, UpstreamError
 from halflap.sdk import codec
@@ -49,10 +50,14 @@ class ApiKey(Auth):
 class Tokens(Auth):
     """Tokens of OAuth 2, however they were got. `expires_at` is None where the app does not say."""
 
+    granted: ClassVar[frozenset[str]] = frozenset({"access_token", "refresh_token", "expires_at"})
+    """The fields that the app fills in; no form asks for them, and a way in that is changed to
+    another account or address loses them. A subclass whose `keep` sets more adds their names."""
+
     token_url: str
-    access_token: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-    expires_at: datetime | None = None
+    access_token: SkipJsonSchema[SecretStr | None] = None
+    refresh_token: SkipJsonSchema[SecretStr | None] = None
+    expires_at: SkipJsonSchema[datetime | None] = None
 
     def headers(self) -> dict[str, str]:
         if self.access_token is None:

@@ -323,6 +323,8 @@ class Shop:
     orders: list[str] = field(default_factory=list)
     hooks: dict[str, str] = field(default_factory=dict)
     codes: list[dict[str, str]] = field(default_factory=list)
+    seen: list[dict[str, str]] = field(default_factory=list)
+    """The headers of each request to `/me`."""
     broken: bool = False
     order_answer: Any = None
     hold: asyncio.Event = field(default_factory=asyncio.Event)
@@ -337,6 +339,7 @@ class Shop:
         return web.Response(status=401, text=f"the key {key} is not known here")
 
     async def me(self, request: web.Request) -> web.Response:
+        self.seen.append(dict(request.headers))
         return self.refuses(request) or web.Response(text='{"name": "me"}')
 
     async def order(self, request: web.Request) -> web.Response:

@@ -137,6 +137,48 @@ async def test_a_customer_may_use_its_own_connections_and_the_teams(ready: Any) 
     assert (await ready.api("GET", "/api/connections/theirs", customer="Initech")).status == 404
 
 
+async def test_a_secret_is_sent_only_to_the_address_that_it_was_given_for(ready: Any) -> None:
+    made = (await ready.api("POST", "/api/connections", draft(ready))).json
+    path = f"/api/connections/{made['id']}"
+    elsewhere = ready.shop.url.replace("127.0.0.1", "localhost")
+    assert elsewhere != ready.shop.url
+    seen = len(ready.shop.seen)
+    minted = await ready.api("POST", "/api/tokens", {"customer": "Initech"})
+
+    for token in (minted.json["token"], ready.api.token):
+        for base_url in (elsewhere, f"{ready.shop.url}@localhost", ""):
+            for test in (True, False):
+                change = {"values": {"base_url": base_url, "region": "us"}, "test": test}
+                refused = await ready.api("PATCH", path, change, token=token)
+                assert (refused.status, refused.kind) == (422, "ConfigError")
+                assert set(refused.json["fields"]) == {"api_key"}
+                assert "base_url" in refused.json["fields"]["api_key"]
+    assert len(ready.shop.seen) == seen
+    stored = (await ready.api("GET", path)).json
+    assert stored["fields"] == made["fields"]
+
+    # The control: given again, they are sent there.
+    change = {"values": {"base_url": elsewhere, "api_key": "good-key"}}
+    moved = await ready.api("PATCH", path, change, token=minted.json["token"])
+    assert (moved.status, moved.json["status"]) == (200, "working"), moved.body
+    assert ready.shop.seen[-1]["Authorization"] == "Bearer good-key"
+    assert ready.shop.seen[-1]["Host"].startswith("localhost")
+
+
+async def test_what_cannot_be_tested_is_not_called_working(ready: Any) -> None:
+    values = {"base_url": ready.shop.url, "token": "whatever-it-is"}
+    asked = {"name": "web", "component": "http", "values": values}
+
+    made = await ready.api("POST", "/api/connections", asked)
+    tested = await ready.api("POST", f"/api/connections/{made.json['id']}/test")
+    path = f"/api/connections/{made.json['id']}"
+    probed = await ready.api("PATCH", path, {"values": {"probe": "/me"}})
+
+    assert (made.status, made.json["status"]) == (201, "untested")
+    assert (tested.status, tested.json["status"]) == (200, "untested")
+    assert probed.status == 502
+
+
 # Signing in -----------------------------------------------------------------------------------
 
 CALLBACK = "http://127.0.0.1:5555/callback"
@@ -216,6 +258,57 @@ async def test_a_clients_own_credentials_get_a_token_before_they_are_tested(
     assert (changed.status, changed.json["status"]) == (200, "working")
     assert "auth.access_token" in changed.json["secrets"]
     assert changed.json["needs_sign_in"] is False
+
+
+@pytest.mark.parametrize("field", ["token_url", "authorize_url"])
+async def test_no_client_secret_is_sent_to_another_token_endpoint(
+    world: Any, cloud: str, field: str
+) -> None:
+    begun = await world.api("POST", f"{cloud}/authorize", {"redirect_uri": CALLBACK})
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    assert (await world.api("POST", "/api/connections/authorized", answer)).status == 200
+    asked = len(world.shop.codes)
+    elsewhere = f"{world.shop.url.replace('127.0.0.1', 'localhost')}/token"
+
+    for test in (True, False):
+        change = {"values": {"auth": {field: elsewhere}}, "test": test}
+        refused = await world.api("PATCH", cloud, change)
+        assert (refused.status, set(refused.json["fields"])) == (422, {"auth.client_secret"})
+    assert len(world.shop.codes) == asked
+
+    # The control: with its secret it is changed, and has to be signed in to again.
+    change = {"values": {"auth": {field: elsewhere, "client_secret": "our-secret"}}}
+    moved = await world.api("PATCH", cloud, change)
+    assert (moved.status, moved.json["needs_sign_in"]) == (200, True), moved.body
+    assert moved.json["secrets"] == ["auth.client_secret"]
+    assert len(world.shop.codes) == asked
+
+
+async def test_a_change_is_tested_with_the_new_credentials(world: Any, cloud: str) -> None:
+    auth = {
+        "kind": "client_credentials",
+        "token_url": f"{world.shop.url}/token",
+        "client_id": "us",
+        "client_secret": "our-secret",
+    }
+    assert (await world.api("PATCH", cloud, {"values": {"auth": auth}})).status == 200
+    asked = len(world.shop.codes)
+
+    for values in ({"client_secret": "other"}, {"client_id": "them"}):
+        changed = await world.api("PATCH", cloud, {"values": {"auth": values}})
+        assert changed.json["status"] == "working"
+        [(name, value)] = values.items()
+        asked += 1
+        assert len(world.shop.codes) == asked
+        assert world.shop.codes[-1][name] == value
+
+    # What is saved untested holds no token of the former account.
+    change = {"values": {"auth": {"client_id": "third"}}, "test": False}
+    untested = await world.api("PATCH", cloud, change)
+    assert (untested.json["status"], untested.json["secrets"]) == (
+        "untested",
+        ["auth.client_secret"],
+    )
 
 
 async def test_a_sign_in_is_good_for_ten_minutes(world: Any, cloud: str) -> None:

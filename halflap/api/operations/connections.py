@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
+from pydantic import SecretStr
+
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kind, Kinds
 from halflap.api.operations.needs import Resolver
@@ -24,10 +26,11 @@ from halflap.errors import (
 from halflap.model import Clock, Micros, StoredConnection
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens
+from halflap.sdk.origin import changed_origins, origins
 from halflap.sdk.secret import deep_copy, put_together, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.connections import missing
+from halflap.store.catalogue.connections import Status, missing
 
 TEST_SECONDS = 30.0
 SIGN_IN: Micros = 600_000_000
@@ -148,11 +151,20 @@ class Connections:
     async def change(
         self, stored: StoredConnection, name: str | None, values: Mapping[str, Any], *, test: bool
     ) -> StoredConnection:
-        """Change a connection: what is left out stays, secrets too; null clears a field."""
+        """Change a connection: what is left out stays, secrets too; null clears a field.
+
+        Credentials that the app granted for the former account are dropped, so that the test uses
+        the new ones. `ConfigError` where an address changes and a secret is not given again.
+        """
         kind = await self.kinds.of(stored)
         known = await self.catalogue.connections.open_secrets(stored.id)
         whole = nested(stored.fields, known)
         connection = put_together(kind, merged(whole, values), {})
+        try:
+            before = put_together(kind, stored.fields, known)
+        except ConfigError:  # its type was changed since
+            before = None
+        connection = transferred(before, connection, values, stored.name)
         connection, tested = await self._tried(connection, name or stored.name, test)
         fields, secrets = take_apart(connection)
         return await self.catalogue.connections.save(
@@ -176,13 +188,17 @@ class Connections:
             )
         connection = await self.resolver.connection(kind, stored, stored.name)
         secrets = await self.catalogue.connections.open_secrets(stored.id)
+        status: Status = "working"
         try:
             async with explained(connection, secrets.values()):
-                await connection.test()
+                try:
+                    await connection.test()
+                except NotImplementedError:
+                    status = "untested" if stored.status == "working" else stored.status
         except Unauthorized:
             await self.catalogue.connections.set_status(stored.id, "unauthorized")
             raise
-        await self.catalogue.connections.set_status(stored.id, "working")
+        await self.catalogue.connections.set_status(stored.id, status)
         return await self.catalogue.connections.get(stored.id)
 
     async def authorize(self, stored: StoredConnection, redirect_uri: str) -> Authorization:
@@ -239,18 +255,19 @@ class Connections:
     async def _tried(
         self, connection: Connection, name: str, test: bool
     ) -> tuple[Connection, bool]:
-        """The connection as it is to be saved, and whether the app took it."""
+        """Return the connection as it is to be saved, and whether the app accepted it."""
         auth: Any = getattr(connection, "auth", None)
         waits = isinstance(auth, OAuth2Code) and auth.refresh_token is None and auth.is_stale()
         if not test or waits:
             return connection, False
         egress = self.resolver.egress
-        newest = connection
+        newest, granted = connection, False
 
         async def refresh(current: Connection) -> Connection:
-            nonlocal newest
+            nonlocal newest, granted
             held: Any = current
             newest = current.model_copy(update={"auth": await held.auth.refresh(egress)})
+            granted = True
             return newest
 
         can_refresh = isinstance(auth, Tokens)
@@ -258,8 +275,69 @@ class Connections:
         async with explained(connection, take_apart(connection)[1].values()):
             if isinstance(auth, Tokens) and auth.is_stale():
                 connection = await refresh(connection)
-            await connection.test()
+            try:
+                await connection.test()
+            except NotImplementedError:
+                return newest, granted
         return newest, True
+
+
+def transferred(
+    before: Connection | None, after: Connection, values: Mapping[str, Any], name: str
+) -> Connection:
+    """Return a changed connection without the credentials that were not meant for what it is now.
+
+    A secret belongs to the addresses that it was given for: `ConfigError` names those that have to
+    be given again. What the app granted is dropped: all of it where an address or another plain
+    field of the way in changed, else, where only its secrets did, the access token.
+    """
+    known = {} if before is None else origins(before)
+    moved = changed_origins(known, origins(after))
+    auth: Any = getattr(after, "auth", None)
+    if isinstance(auth, Tokens):
+        dropped = outdated(getattr(before, "auth", None), auth, all=bool(moved))
+        cleared = {
+            each: type(auth).model_fields[each].get_default(call_default_factory=True)
+            for each in dropped
+            if not is_given(values, f"auth.{each}")
+        }
+        after = after.model_copy(update={"auth": auth.model_copy(update=cleared)})
+    if not moved:
+        return after
+    kept = [each for each in take_apart(after)[1] if not is_given(values, each)]
+    if kept:
+        fields = ", ".join(moved)
+        raise ConfigError(
+            f"the address of connection {name!r} changes ({fields}), and its secrets are sent only "
+            f"to the address that they were given for; give them again in the same change: "
+            f"{', '.join(kept)}",
+            fields=dict.fromkeys(kept, f"give it again, since the address changes: {fields}"),
+        )
+    return after
+
+
+def outdated(before: Any, after: Tokens, *, all: bool) -> frozenset[str]:
+    """Return the granted fields of a way in that no longer belong to it."""
+    if all or type(before) is not type(after):
+        return after.granted
+    differing = {
+        name
+        for name in type(after).model_fields
+        if name not in after.granted and getattr(before, name) != getattr(after, name)
+    }
+    if any(not isinstance(getattr(after, name), SecretStr) for name in differing):
+        return after.granted
+    return after.granted & {"access_token", "expires_at"} if differing else frozenset()
+
+
+def is_given(values: Mapping[str, Any], path: str) -> bool:
+    """Whether a change gives a value of its own for a dotted path."""
+    place: Any = values
+    for name in path.split("."):
+        if not isinstance(place, Mapping):
+            return False
+        place = cast(Mapping[str, Any], place).get(name)
+    return place is not None
 
 
 @asynccontextmanager

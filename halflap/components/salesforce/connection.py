@@ -34,6 +34,8 @@ from halflap.components.salesforce._answer import (
 class Granted(BaseModel):
     """What Salesforce tells to whoever it lets in; none of it is asked of a customer."""
 
+    granted: ClassVar[frozenset[str]] = OAuth2Code.granted | {"instance_url", "organization_id"}
+
     token_url: SkipJsonSchema[str] = ""
     access_token: SkipJsonSchema[SecretStr | None] = None
     refresh_token: SkipJsonSchema[SecretStr | None] = None
