@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import signal
 import sys
@@ -39,7 +40,7 @@ async def serve(settings: Settings, *, probation: bool, blocks: bool) -> int:
     def ready(port: int) -> None:
         nonlocal started
         started = True
-        print(f"ready {port}", flush=True)
+        print(f"ready {port} {os.getpid()}", flush=True)
         if blocks and not (settings.dir / "blocked").exists():
             (settings.dir / "blocked").touch()
             loop.call_soon(block)
@@ -49,6 +50,7 @@ async def serve(settings: Settings, *, probation: bool, blocks: bool) -> int:
         host = await Host.open(settings, probation=probation)
     except Exception as error:
         print(repr(error), file=sys.stderr)
+        print("failed", flush=True)
         return exit_code(error, started=False)
     stopping: list[asyncio.Task[None]] = []
     loop.add_signal_handler(signal.SIGTERM, lambda: stopping.append(loop.create_task(host.stop())))
@@ -78,11 +80,16 @@ def main(arguments: list[str]) -> int:
 
 @dataclass
 class Served:
-    """A running supervisor: where its server listens now, and how often it was started."""
+    """A running supervisor: where its server listens now, and how often it was started.
+
+    `pids` are those of the servers that started, `failures` counts starts that could not succeed.
+    """
 
     process: asyncio.subprocess.Process
     http: aiohttp.ClientSession
     ports: list[int] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
+    failures: int = 0
 
     async def get(self, path: str) -> Any:
         """Read from the management API, waiting where the server is being started again."""
@@ -103,12 +110,20 @@ class Served:
 
     async def post(self, path: str, body: Any) -> str:
         """Post to the server; returns the execution that it names."""
+        found, answer = await self._post(path, body)
+        return found or answer["execution"]
+
+    async def post_json(self, path: str, body: Any) -> Any:
+        """Post to the server; returns its JSON answer."""
+        return (await self._post(path, body))[1]
+
+    async def _post(self, path: str, body: Any) -> tuple[str | None, Any]:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         url = f"http://127.0.0.1:{self.ports[-1]}{path}"
         async with self.http.post(url, json=body, headers=headers) as response:
-            assert response.status < 300, await response.text()
-            found = response.headers.get("halflap-execution")
-            return found or (await response.json())["execution"]
+            text = await response.text()
+            assert response.status < 300, text
+            return response.headers.get("halflap-execution"), json.loads(text or "null")
 
     async def started(self, times: int) -> None:
         """Wait until the server was started so often."""
@@ -145,7 +160,7 @@ async def served(directory: Path, **given: Any) -> AsyncIterator[Served]:
     )
     async with aiohttp.ClientSession() as http:
         server = Served(process, http)
-        reading = asyncio.create_task(_read(process.stdout, server.ports))
+        reading = asyncio.create_task(_read(process.stdout, server))
         try:
             yield server
         finally:
@@ -156,11 +171,17 @@ async def served(directory: Path, **given: Any) -> AsyncIterator[Served]:
             await reading
 
 
-async def _read(lines: asyncio.StreamReader | None, ports: list[int]) -> None:
+async def _read(lines: asyncio.StreamReader | None, server: Served) -> None:
     assert lines is not None
     async for line in lines:
-        if line.startswith(b"ready "):
-            ports.append(int(line.split()[1]))
+        match line.split():
+            case [b"ready", port, pid]:
+                server.ports.append(int(port))
+                server.pids.append(int(pid))
+            case [b"failed"]:
+                server.failures += 1
+            case _:
+                pass
 
 
 if __name__ == "__main__":

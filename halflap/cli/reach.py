@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from halflap.cli.project import ENVIRONMENT, STORE, find_root
+from halflap.errors import ConfigError
 from halflap.server.settings import PREFIX, Settings
 
 Call = Callable[..., Coroutine[Any, Any, None]]
@@ -79,18 +80,26 @@ def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Cal
     return decorate
 
 
-def settings_here(start: Path | None = None, **given: Any) -> Settings:
+def settings_here(start: Path | None = None, *, own: bool = False, **given: Any) -> Settings:
     """The settings of the project that `start` lies in: its `.env`, then the environment above it.
 
-    The server's directory is the project's own `.halflap`, unless another is named.
+    The server's directory is the project's own `.halflap`, unless another is named. With `own`, it has
+    to be named where `start` is not the project's top, so that no parent folder's store is taken.
     """
     from halflap.cli.answers import read_environment
 
-    root = find_root(start or Path.cwd())
+    start = start or Path.cwd()
+    root = find_root(start)
     named = {**read_environment(root / ENVIRONMENT), **os.environ}
     environment = {name: value for name, value in named.items() if name.startswith(PREFIX)}
     if given.get("dir") is None and f"{PREFIX}DIR" not in environment:
         given["dir"] = root / STORE
+        if own and root != start.resolve():
+            raise ConfigError(
+                f"{start} lies in the project {root}, so two stores may be meant: name the project's "
+                f"with --dir {root / STORE}, one of this folder's own with --dir {STORE} (or set "
+                "HALFLAP_DIR)"
+            )
     return Settings.read(environment, **given)
 
 

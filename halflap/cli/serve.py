@@ -118,7 +118,7 @@ def start(
     """Run a process of a role, under a supervisor unless it is told otherwise."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, stopped_early)
-    settings = settings_here(dir=directory, **given)
+    settings = settings_here(dir=directory, own=True, **given)
     role.check(settings)
     configure_log(settings)
     if no_supervisor:

@@ -28,9 +28,9 @@ USAGE = 2
 AGAIN = 75
 """The server ended although it had started: start it again (EX_TEMPFAIL)."""
 CANNOT_START = 78
-"""The server cannot start as it is set up: another try would end the same (EX_CONFIG)."""
+"""The server cannot start (EX_CONFIG): its settings are wrong, or its store is not there."""
 
-FINAL = frozenset({STOPPED, USAGE, CANNOT_START})
+FINAL = frozenset({STOPPED, USAGE})
 SHORTEST_REST = 0.1
 LONGEST_REST = 5.0
 HEALTHY_SECONDS = 60.0
@@ -41,8 +41,8 @@ PATIENCE = 10.0
 def exit_code(error: BaseException, *, started: bool) -> int:
     """The exit code of a server that ends with an error; `started` says that it had listened.
 
-    What it meets before it listens (settings, a locked store, an address in use) it would meet
-    again; a commit in doubt is always mended by starting again.
+    What it meets before it listens (settings, a locked store, an address in use) a first start would
+    meet again; a commit in doubt is always mended by starting again.
     """
     return AGAIN if started or isinstance(error, InDoubt) else CANNOT_START
 
@@ -57,7 +57,12 @@ def supervise(argv: Sequence[str], settings: Settings) -> int:
 
 
 class Supervisor:
-    """Keeps one server running."""
+    """Keeps one server running.
+
+    A first start that cannot succeed is final, so that a wrong setting is told at once. Once a server
+    has run, its settings were right: whatever keeps the next one from starting (a database that is
+    down, a full disk, a store that a command has open) passes, so it is tried again until it does.
+    """
 
     def __init__(self, argv: Sequence[str], settings: Settings) -> None:
         self._argv = argv
@@ -71,13 +76,15 @@ class Supervisor:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._ask)
         rest = SHORTEST_REST
+        has_run = False
         try:
             while True:
                 started_at = loop.time()
                 code = await self._serve()
                 if self._asked.is_set() and code == -signal.SIGTERM:
                     return STOPPED  # it was asked before it could listen to anybody
-                if code in FINAL or self._asked.is_set():
+                has_run = has_run or code != CANNOT_START
+                if code in FINAL or self._asked.is_set() or not has_run:
                     return code if code >= 0 else 128 - code
                 if loop.time() - started_at >= HEALTHY_SECONDS:
                     rest = SHORTEST_REST

@@ -124,7 +124,9 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gateway", "worker"])
 async def test_a_container_starts_and_is_given_time_to_end(tmp_path: Path, name: str) -> None:
     service = services()[name]
-    assert service.keys() == {"image", "command", "env_file", "stop_grace_period", "deploy"}
+    told = {"image", "command", "env_file", "restart", "stop_grace_period", "deploy"}
+    assert service.keys() == told
+    assert service["restart"] == "unless-stopped"  # a first start before the database is up ends
     stop = seconds(service["stop_grace_period"])
     assert stop > Settings().drain_seconds
     command = shlex.split(service["command"])

@@ -151,7 +151,7 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     )
     async with aiohttp.ClientSession() as http:
         server = Served(process, http)
-        reading = asyncio.create_task(served._read(process.stdout, server.ports))
+        reading = asyncio.create_task(served._read(process.stdout, server))
         await server.started(1)
         hooks = {name: f"/hooks/{each.id}" for name, each in endpoints.items()}
         try:

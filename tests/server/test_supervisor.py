@@ -67,6 +67,21 @@ async def test_a_server_that_cannot_start_is_not_started_again(tmp_path: Path) -
     assert notes.read_text() == "x"
 
 
+async def test_a_server_that_has_run_is_started_until_it_can_start_again(tmp_path: Path) -> None:
+    codes = tmp_path / "codes"
+    codes.write_text(f"{AGAIN} {CANNOT_START} {CANNOT_START} 0")
+    program = f"""
+import os, pathlib
+codes = pathlib.Path({str(codes)!r})
+first, _, rest = codes.read_text().partition(" ")
+codes.write_text(rest)
+os._exit(int(first))
+"""
+    process = await supervised(program)
+    assert await process.wait() == 0
+    assert codes.read_text() == ""
+
+
 async def test_a_locked_store_ends_the_supervisor(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "store")
     try:
