@@ -16,10 +16,11 @@ from starlette.routing import Route as Path
 
 from halflap_sandbox.salesforce import collection, query, rest
 from halflap_sandbox.salesforce.call import Call, Handler, Refused, Route, answer, dump, parse
-from halflap_sandbox.salesforce.model import Json
-from halflap_sandbox.salesforce.records import transaction
+from halflap_sandbox.salesforce.model import Entity, Json
+from halflap_sandbox.salesforce.records import Transaction, entity, transaction
 
 MOST = 25
+MOST_OF_A_TREE = 200
 _NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
 _UNTOLD = frozenset({"content-length", "content-type"})
 _REFERENCE = re.compile(r"@\{(\w+)\.([\w.\[\]]+)\}")
@@ -53,6 +54,89 @@ async def composite(call: Call) -> Response:
             for each in cast("list[Json]", asked)
         ]
     return answer({"compositeResponse": results})
+
+
+async def batch(call: Call) -> Response:
+    """Answer several requests that know nothing of each other; each stands alone."""
+    body = call.json_object()
+    given = body.get("batchRequests")
+    if not isinstance(given, list) or not 1 <= len(cast("list[Any]", given)) <= MOST:
+        raise Refused(400, "INVALID_INPUT", f"A batch has 1 to {MOST} requests.")
+    results: list[Json] = []
+    for each in cast("list[Json]", given):
+        if body.get("haltOnError") is True and any(r["statusCode"] >= 400 for r in results):
+            error = {
+                "errorCode": "BATCH_PROCESSING_HALTED",
+                "message": "An earlier request failed.",
+            }
+            results.append({"statusCode": 412, "result": [error]})
+            continue
+        url = (
+            f"/services/data/{str(each.get('url', '')).removeprefix('/services/data/').lstrip('/')}"
+        )
+        method = str(each.get("method", "GET")).upper()
+        try:
+            response = await _answered(call, method, url, each.get("richInput"))
+        except Refused as refused:
+            response = refused.response()
+        result = parse(bytes(response.body)) if response.body else None
+        results.append({"statusCode": response.status_code, "result": result})
+    return answer({"hasErrors": any(r["statusCode"] >= 400 for r in results), "results": results})
+
+
+async def tree(call: Call) -> Response:
+    """Save records with their children, all or none."""
+    given = call.json_object().get("records")
+    if not isinstance(given, list) or not given:
+        raise Refused(400, "INVALID_INPUT", "A tree has a list of records.")
+    saved: list[Json] = []
+    try:
+        with transaction(call.org, call.user) as saving:
+            of = entity(call.org, call.path["object"])
+            for each in cast("list[Json]", given):
+                _save_tree(call, saving, of, each, {}, saved)
+    except _TreeRefused as error:
+        refused = error.refused
+        told = {
+            "statusCode": refused.code,
+            "message": refused.message,
+            "fields": list(refused.fields or ()),
+        }
+        result = {"referenceId": error.reference, "errors": [told]}
+        return answer({"hasErrors": True, "results": [result]}, 400)
+    return answer({"hasErrors": False, "results": saved}, 201)
+
+
+class _TreeRefused(Exception):
+    """One record of a tree was refused."""
+
+    def __init__(self, reference: str, refused: Refused) -> None:
+        super().__init__(reference)
+        self.reference = reference
+        self.refused = refused
+
+
+def _save_tree(
+    call: Call, saving: Transaction, of: Entity, given: Json, parent: Json, saved: list[Json]
+) -> None:
+    reference = str(given.get("attributes", {}).get("referenceId", ""))
+    relationships = query.tables(call.org)[of.name].children
+    branches = {name: each for name, each in given.items() if name in relationships}
+    values = {name: each for name, each in given.items() if name not in branches}
+    try:
+        if not _NAME.fullmatch(reference) or any(r["referenceId"] == reference for r in saved):
+            message = f"A record needs a referenceId of its own, not {reference!r}."
+            raise Refused(400, "INVALID_INPUT", message)
+        if len(saved) == MOST_OF_A_TREE:
+            raise Refused(400, "LIMIT_EXCEEDED", f"A tree has at most {MOST_OF_A_TREE} records.")
+        id = saving.create(of, {**values, **parent})
+    except Refused as refused:
+        raise _TreeRefused(reference, refused) from refused
+    saved.append({"referenceId": reference, "id": id})
+    for name, branch in branches.items():
+        table, field = relationships[name]
+        for each in cast("list[Json]", cast(Json, branch).get("records", [])):
+            _save_tree(call, saving, entity(call.org, table), each, {field: id}, saved)
 
 
 def _check_names(asked: Sequence[Json]) -> None:
@@ -166,4 +250,9 @@ _PATHS: tuple[tuple[Path, Handler], ...] = tuple(
     (Path(path, handler, methods=[method]), handler)
     for method, path, handler in (*query.ROUTES, *collection.ROUTES, *rest.ROUTES)
 )
-ROUTES: tuple[Route, ...] = (("POST", "/services/data/v{version}/composite", composite),)
+_COMPOSITE = "/services/data/v{version}/composite"
+ROUTES: tuple[Route, ...] = (
+    ("POST", _COMPOSITE, composite),
+    ("POST", f"{_COMPOSITE}/batch", batch),
+    ("POST", f"{_COMPOSITE}/tree/{{object}}", tree),
+)

@@ -144,7 +144,7 @@ def _field(of: Entity, field: Field) -> Json:
         "precision": 0 if field.type == "int" else field.precision,
         "referenceTo": list(field.reference_to),
         "relationshipName": relationship(field),
-        "restrictedPicklist": field.type == "picklist",
+        "restrictedPicklist": field.restricted,
         "scale": field.scale,
         "soapType": _SOAP_TYPES.get(field.type, "xsd:string"),
         "sortable": not long_text,

@@ -68,7 +68,10 @@ FieldType = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A field of an object, with what `describe` tells of it."""
+    """A field of an object, with what `describe` reports of it.
+
+    A picklist that is not `restricted` takes any text, as a new one does in a real org.
+    """
 
     name: str
     label: str
@@ -82,6 +85,7 @@ class Field:
     createable: bool = True
     updateable: bool = True
     picklist: tuple[str, ...] = ()
+    restricted: bool = False
     reference_to: tuple[str, ...] = ()
     default: Value = None
 

@@ -1,10 +1,10 @@
-"""How a value is stored: what Salesforce makes of what it is given, or why it refuses it."""
+"""Normalise a value as Salesforce stores it, or refuse it with Salesforce's error code."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Context, Decimal
 
 from halflap_sandbox.salesforce.call import Refused
 from halflap_sandbox.salesforce.model import Field, FieldType, Value, full_id
@@ -18,11 +18,13 @@ _DATETIME = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _INT_LIMIT = 2**31
+_STORED = Context(prec=18)
+"""Digits that a number keeps. The scale of a field bounds what pages show, not what the API stores."""
 _NUMBERS: tuple[FieldType, ...] = ("int", "double", "currency", "percent")
 
 
 def normal(field: Field, value: object) -> Value:
-    """Give the value that is stored: text trimmed, none for empty, numbers rounded half up.
+    """Return the value that is stored: text trimmed, None for empty, numbers to 18 digits.
 
     Raises `Refused` with Salesforce's code where the value does not fit the field.
     """
@@ -97,12 +99,12 @@ def _number(field: Field, value: object) -> Value:
     digits = (field.precision or 18) - field.scale
     if exact.adjusted() >= digits:
         raise _too_large(field, value)
-    if exact.adjusted() < -field.scale - 2:
-        return Decimal(0).scaleb(-field.scale)
-    rounded = exact.quantize(Decimal(1).scaleb(-field.scale), ROUND_HALF_UP)
-    if rounded.adjusted() >= digits:
+    stored = _STORED.create_decimal(exact)
+    if stored.adjusted() >= digits:
         raise _too_large(field, value)
-    return abs(rounded) if rounded == 0 else rounded
+    if stored.as_tuple().exponent > -field.scale:  # type: ignore[operator]  # finite, so a number
+        stored = stored.quantize(Decimal(1).scaleb(-field.scale))
+    return abs(stored) if stored == 0 else stored
 
 
 def _text(field: Field, value: str) -> str:
@@ -117,6 +119,8 @@ def _text(field: Field, value: str) -> str:
     if field.type == "picklist":
         folded = value.casefold()
         found = next((p for p in field.picklist if p.casefold() == folded), None)
+        if found is None and not field.restricted:
+            return value
         if found is None:
             message = f"{field.label}: bad value for restricted picklist field: {value}"
             code = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"

@@ -24,12 +24,15 @@ HEADERS = {
 def envelope(
     org: Org,
     message: OutboundMessage,
-    records: Sequence[tuple[str, Values]],
+    records: Sequence[tuple[str, Values | None]],
     *,
     address: str,
     session: str | None,
 ) -> bytes:
-    """Write a message about records, each with the id of its notification."""
+    """Write a message about records, each with the id of its notification.
+
+    A record that was deleted meanwhile has no values: its notification goes out without data.
+    """
     entity = org.entities.get(message.object)
     notifications = "".join(
         f"   <Notification>\n    <Id>{id}</Id>\n{_record(message, entity, values)}   </Notification>\n"
@@ -56,7 +59,9 @@ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 </soapenv:Envelope>""".encode()
 
 
-def _record(message: OutboundMessage, entity: Entity | None, values: Values) -> str:
+def _record(message: OutboundMessage, entity: Entity | None, values: Values | None) -> str:
+    if values is None:
+        return '    <sObject xsi:nil="true"/>\n'
     lines = [
         f'    <sObject xsi:type="sf:{message.object}" '
         'xmlns:sf="urn:sobject.enterprise.soap.sforce.com">'

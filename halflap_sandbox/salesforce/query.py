@@ -7,8 +7,8 @@ import re
 from starlette.responses import Response
 
 from halflap_sandbox.salesforce.call import Call, Refused, Route, answer
-from halflap_sandbox.salesforce.model import Json, Org
-from halflap_sandbox.salesforce.records import relationship
+from halflap_sandbox.salesforce.model import Entity, Json, Org
+from halflap_sandbox.salesforce.records import children, relationship
 from halflap_sandbox.salesforce.soql import Found, Parents, TableView, run
 
 MOST_CURSORS = 10
@@ -27,9 +27,20 @@ def tables(org: Org) -> dict[str, TableView]:
                 for field in entity.fields.values()
                 if (name := relationship(field)) is not None
             },
+            children={
+                child_relationship(child, name, entity): (child.name, name)
+                for child, name in children(org, entity.name)
+            },
         )
         for entity in org.entities.values()
     }
+
+
+def child_relationship(child: Entity, field: str, parent: Entity) -> str:
+    """Return the name by which a parent's query reads its children: `Contacts`, `ChildAccounts`."""
+    if field.endswith("__c"):
+        return child.plural.replace(" ", "_") + "__r"
+    return f"Child{child.plural}" if child.name == parent.name else child.plural
 
 
 def find(org: Org, text: str, *, include_deleted: bool = False) -> Found:

@@ -24,6 +24,16 @@ from halflap_sandbox.salesforce.model import (
 )
 from halflap_sandbox.salesforce.normal import normal
 
+CASCADES = frozenset(
+    {
+        ("Contact", "AccountId"),
+        ("Opportunity", "AccountId"),
+        ("Task", "WhatId"),
+        ("Task", "WhoId"),
+    }
+)
+"""References by which a record is deleted with its parent. By all others it loses the reference."""
+
 _MISSPELT = (
     "If you are attempting to use a custom field, be sure to append the '__c' after the custom field"
     " name. Please reference your WSDL or the describe call for the appropriate names."
@@ -54,6 +64,16 @@ def relationship(reference: Field) -> str | None:
         return None
     name = reference.name
     return name[:-1] + "r" if name.endswith("__c") else name.removesuffix("Id")
+
+
+def children(org: Org, parent: str) -> list[tuple[Entity, str]]:
+    """Return the objects that refer to an object, each with the name of its reference field."""
+    return [
+        (entity, field.name)
+        for entity in org.entities.values()
+        for field in entity.fields.values()
+        if field.type == "reference" and field.updateable and parent in field.reference_to
+    ]
 
 
 def find(org: Org, of: Entity, id: str) -> Values:
@@ -172,7 +192,10 @@ class Transaction:
         return id, False
 
     def delete(self, of: Entity, id: str) -> None:
-        """Put a record into the recycle bin."""
+        """Put a record and those that belong to it into the recycle bin.
+
+        References that do not cascade, such as an account's parent, lose their value.
+        """
         before = find(self.org, of, id)
         if not any(each.updateable for each in of.fields.values()):
             message = f"entity type {of.name} does not support delete"
@@ -183,6 +206,16 @@ class Transaction:
         self._changes.append(
             Change(self.org, of.name, str(record["Id"]), dict(before), None, self.user)
         )
+        self._delete_children(of, str(record["Id"]))
+
+    def _delete_children(self, of: Entity, id: str) -> None:
+        for child, name in children(self.org, of.name):
+            rows = list(self.org.tables[child.name].values())
+            for row in [each for each in rows if each.get(name) == id and not each["IsDeleted"]]:
+                if (child.name, name) in CASCADES:
+                    self.delete(child, str(row["Id"]))
+                else:
+                    self._save(child, row, row | {name: None}, {name: None})
 
     def _given(self, of: Entity, values: Mapping[str, Any], *, new: bool) -> Values:
         given: Values = {}

@@ -49,7 +49,7 @@ class Delivery:
     """One try to deliver one message, with its notifications.
 
     `outcome` is `delivered`, `failed` (to be tried again), `expired` (a day old), `stopped` (the
-    message was removed meanwhile), `deleted` (the record was) or `dropped` (a fault).
+    message was removed meanwhile) or `dropped` (a fault).
     """
 
     message: str
@@ -249,22 +249,23 @@ class _Queue:
         known = self._org.outbound_messages.values()
         return self._stopped or all(each.id != self.message.id for each in known)
 
-    def _gather(self) -> list[tuple[Notification, Values]]:
-        """Take what is due, up to a whole message of it, with the records as they are now."""
+    def _gather(self) -> list[tuple[Notification, Values | None]]:
+        """Return what is due, up to a whole message, with the records as they are now.
+
+        A record that was deleted meanwhile has no values.
+        """
         now, oldest = asyncio.get_running_loop().time(), self._org.clock()
         oldest -= self._sender.settings.message_lasts
         self._expire(oldest)
-        taken = list[tuple[Notification, Values]]()
+        taken = list[tuple[Notification, Values | None]]()
         table = self._org.tables.get(self.message.object, {})
         while self._pending and self._pending[0].due <= now:
             if len(taken) == self._sender.settings.batch:
                 break
             notification = heappop(self._pending)
             record = table.get(notification.record_id)
-            if record is None or record.get("IsDeleted"):
-                self.note([notification], "deleted")
-            else:
-                taken.append((notification, record))
+            deleted = record is None or record.get("IsDeleted")
+            taken.append((notification, None if deleted else record))
         return taken
 
     def _expire(self, oldest: float) -> None:
@@ -277,7 +278,7 @@ class _Queue:
         if self.message.use_dead_letter_queue:
             self._sender.dead_letters(self._org).append(delivery)
 
-    async def _deliver(self, batch: list[tuple[Notification, Values]]) -> None:
+    async def _deliver(self, batch: list[tuple[Notification, Values | None]]) -> None:
         if not batch:
             return
         notifications = [each for each, _ in batch]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from halflap_sandbox.salesforce.model import Field, Json, full_id
 from halflap_sandbox.salesforce.syntax import (
+    Aggregate,
     Comparison,
     Condition,
     Constant,
@@ -26,7 +29,17 @@ from halflap_sandbox.salesforce.syntax import (
 )
 
 Row = Mapping[str, Any]
-Test = Callable[[Row], bool]
+Test = Callable[[Any], bool]
+Getter = Callable[[Path | Aggregate], Callable[[Any], Any]]
+AGGREGATES: Mapping[str, Callable[[list[Any]], Any]] = {
+    "COUNT": len,
+    "COUNT_DISTINCT": lambda values: len({_folded(each) for each in values}),
+    "SUM": lambda values: sum(values) if values else None,
+    "AVG": lambda values: Decimal(sum(values)) / len(values) if values else None,
+    "MIN": lambda values: min(values, key=_folded, default=None),
+    "MAX": lambda values: max(values, key=_folded, default=None),
+}
+"""Functions over the values of a group, without its nulls."""
 LARGEST_OFFSET, MOST_OF_ALL = 2000, 200
 
 _APPEND = (
@@ -45,12 +58,16 @@ class Parents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableView:
-    """A table as a query sees it: its fields by name, its rows by id, its parents by relationship."""
+    """A table as a query sees it: fields by name, rows by id, parents and children by relationship.
+
+    `children` gives for `Contacts` the table and its reference field: `("Contact", "AccountId")`.
+    """
 
     name: str
     fields: Mapping[str, Field]
     rows: Mapping[str, Row]
     parents: Mapping[str, Parents] = field(default_factory=dict[str, Parents])
+    children: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,11 @@ class _Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a query found. `counts`: only `total` was asked for."""
+    """The rows of a query. `counts`: only `total` was asked for.
+
+    `grouped` names the columns of a query with aggregates, whose rows have no id. `subqueries` has
+    by relationship a function from the id of a row to what its query of children found.
+    """
 
     total: int
     counts: bool
@@ -79,13 +100,22 @@ class Found:
     rows: Sequence[Row]
     columns: tuple[_Column, ...]
     tables: Mapping[str, TableView]
+    grouped: tuple[str, ...] | None = None
+    subqueries: Mapping[str, Callable[[str], Found]] = field(
+        default_factory=dict[str, "Callable[[str], Found]"]
+    )
 
     def records(self, url: Callable[[str, str], str]) -> list[Json]:
-        """Give the rows as REST does, parents inside; `url` makes an address of table and id."""
+        """Return the rows as REST shows them, parents inside; `url` makes an address of table and id."""
+        if self.grouped is not None:
+            attributes = {"attributes": {"type": "AggregateResult"}}
+            return [{**attributes, **{n: row.get(n) for n in self.grouped}} for row in self.rows]
         return [] if self.counts else [self._record(row, url) for row in self.rows]
 
     def header(self) -> list[str]:
-        """Name the fields that were asked for, a parent's as `Account.Name`."""
+        """Return the names of the columns, a parent's as `Account.Name`."""
+        if self.grouped is not None:
+            return list(self.grouped)
         return [
             ".".join((*(name for name, _ in column.steps), column.field.name))
             for column in self.columns
@@ -106,6 +136,10 @@ class Found:
                 into = into[name]
             else:
                 into[column.field.name] = at.get(column.field.name)
+        for name, find in self.subqueries.items():
+            children = find(str(row["Id"])).records(url)
+            page = {"totalSize": len(children), "done": True, "records": children}
+            record[name] = page if children else None
         return record
 
 
@@ -121,12 +155,15 @@ def run(
     Raises `Refused` with MALFORMED_QUERY, INVALID_FIELD, INVALID_TYPE and others of SOQL's codes.
     """
     query = read(text)
-    return _Run(query, tables, now).found(include_deleted=include_deleted or query.all_rows)
+    return _Run(query, tables, now, include_deleted or query.all_rows).found()
 
 
 class _Run:
-    def __init__(self, query: Query, tables: Mapping[str, TableView], now: float) -> None:
+    def __init__(
+        self, query: Query, tables: Mapping[str, TableView], now: float, include_deleted: bool
+    ) -> None:
         self._query = query
+        self._include_deleted = include_deleted
         self._tables = tables
         self._now = now
         name = query.table.text
@@ -137,17 +174,17 @@ class _Run:
             raise refuse(query.text, query.table.at, "INVALID_TYPE", message)
         self._table = table
 
-    def found(self, *, include_deleted: bool) -> Found:
+    def found(self) -> Found:
         query = self._query
-        columns = self._columns()
-        test = self._test(query.where) if query.where else None
-        rows = [
-            row
-            for row in self._table.rows.values()
-            if (include_deleted or not row.get("IsDeleted")) and (test is None or test(row))
-        ]
-        for order in reversed(query.order):
-            self._sort(rows, order)
+        grouped = bool(query.group) or any(isinstance(each, Aggregate) for each in query.select)
+        names = None
+        columns: tuple[_Column, ...] = ()
+        if grouped:
+            names, rows = self._grouped(self._rows())
+        else:
+            columns, rows = self._columns(), self._rows()
+            for order in reversed(query.order):
+                self._sort(rows, order, self._get_operand(order.path))
         if query.offset > LARGEST_OFFSET:
             message = "Maximum SOQL offset allowed is 2000"
             raise refuse(query.text, 0, "NUMBER_OUTSIDE_VALID_RANGE", message)
@@ -160,11 +197,103 @@ class _Run:
             rows=rows,
             columns=columns,
             tables=self._tables,
+            grouped=names,
+            subqueries={
+                self._relationship(each): partial(self._children, each)
+                for each in query.select
+                if isinstance(each, Query)
+            },
         )
+
+    def _rows(self) -> list[Row]:
+        test = self._test(self._query.where, self._get_operand) if self._query.where else None
+        return [
+            row
+            for row in self._table.rows.values()
+            if (self._include_deleted or not row.get("IsDeleted")) and (test is None or test(row))
+        ]
+
+    def _grouped(self, rows: list[Row]) -> tuple[tuple[str, ...], list[Row]]:
+        """Return the names of the columns and a row for each group, in the query's order."""
+        query = self._query
+        keys = [self._column(each) for each in query.group]
+        columns: dict[str, Callable[[Sequence[Row]], Any]] = {}
+        for item in query.select:
+            if isinstance(item, Aggregate):
+                unnamed = sum(name.startswith("expr") for name in columns)
+                columns[item.alias or f"expr{unnamed}"] = self._aggregate(item)
+                continue
+            if not isinstance(item, Path) or (column := self._column(item)) not in keys:
+                name = ".".join(item.names) if isinstance(item, Path) else "a query"
+                message = f"Field must be grouped or aggregated: {name}"
+                raise self._error(item.at, "MALFORMED_QUERY", message)
+            columns[column.field.name] = self._of_group(item)
+        getters = [self._get(each) for each in keys]
+        groups: dict[tuple[Any, ...], list[Row]] = {} if keys else {(): []}
+        for row in rows:
+            groups.setdefault(tuple(_folded(get(row)) for get in getters), []).append(row)
+        # A group stands in for its rows: conditions and order are worked out of their list.
+        found: list[Row] = [{"rows": each} for each in groups.values()]
+        if query.having is not None:
+            test = self._test(query.having, self._of_group)
+            found = [each for each in found if test(each["rows"])]
+        for order in reversed(query.order):
+            get = self._of_group(order.path)
+            self._sort(found, order, lambda row, get=get: get(row["rows"]))
+        return tuple(columns), [
+            {name: get(each["rows"]) for name, get in columns.items()} for each in found
+        ]
+
+    def _of_group(self, operand: Path | Aggregate) -> Callable[[Any], Any]:
+        """Return a function from the rows of a group to the value of a grouped field or aggregate."""
+        if isinstance(operand, Aggregate):
+            return self._aggregate(operand)
+        for item in self._query.select:
+            if isinstance(item, Aggregate) and operand.names == (item.alias,):
+                return self._aggregate(item)
+        get = self._get(self._column(operand))
+        return lambda rows: get(rows[0]) if rows else None
+
+    def _aggregate(self, item: Aggregate) -> Callable[[Sequence[Row]], Any]:
+        if item.path is None:
+            return len
+        column = self._column(item.path)
+        kind = column.field.type
+        numeric = kind in ("int", "double", "currency", "percent")
+        if (item.function in ("SUM", "AVG") and not numeric) or kind == "boolean":
+            message = (
+                f"field {column.field.name} does not support aggregate operator {item.function}"
+            )
+            raise self._error(item.at, "MALFORMED_QUERY", message)
+        get, function = self._get(column), AGGREGATES[item.function]
+        return lambda rows: function([v for row in rows if (v := get(row)) is not None])
+
+    def _relationship(self, query: Query) -> str:
+        found = _by_name({name: name for name in self._table.children}, query.table.text)
+        if found is None:
+            message = (
+                f"Didn't understand relationship '{query.table.text}' in FROM part of query call. "
+            )
+            message += _APPEND.format("relationship", "custom relationship")
+            raise self._error(query.table.at, "INVALID_TYPE", message.replace("__c", "__r"))
+        return found
+
+    def _children(self, query: Query, id: str) -> Found:
+        """Run a query in SELECT over the children of one row."""
+        table, reference = self._table.children[self._relationship(query)]
+        view = self._tables[table]
+        rows = {key: row for key, row in view.rows.items() if row.get(reference) == id}
+        tables = {**self._tables, table: replace(view, rows=rows)}
+        own = replace(query, table=replace(query.table, text=table))
+        return _Run(own, tables, self._now, self._include_deleted).found()
 
     def _columns(self) -> tuple[_Column, ...]:
         columns: dict[tuple[str, ...], _Column] = {}
         for item in self._query.select:
+            if isinstance(item, Query):
+                self._children(item, "")  # so that a query of no rows is checked, too
+                continue
+            assert not isinstance(item, Aggregate)
             expanded = self._all(item) if isinstance(item, Fields) else [self._column(item)]
             for column in expanded:
                 key = (*(name for name, _ in column.steps), column.field.name)
@@ -220,8 +349,15 @@ class _Run:
 
         return get
 
-    def _sort(self, rows: list[Row], order: Order) -> None:
-        get = self._get(self._column(order.path))
+    def _get_operand(self, operand: Path | Aggregate) -> Callable[[Row], Any]:
+        if isinstance(operand, Aggregate):
+            message = (
+                "Grouped expressions are allowed in SELECT, HAVING and ORDER BY of groups only"
+            )
+            raise self._error(operand.at, "MALFORMED_QUERY", message)
+        return self._get(self._column(operand))
+
+    def _sort(self, rows: list[Row], order: Order, get: Callable[[Row], Any]) -> None:
         # NULLS FIRST and LAST hold whichever way the values go.
         none_is = order.nulls_last != order.descending
 
@@ -231,10 +367,10 @@ class _Run:
 
         rows.sort(key=key, reverse=order.descending)
 
-    def _test(self, condition: Condition) -> Test:
+    def _test(self, condition: Condition, getter: Getter) -> Test:
         if isinstance(condition, Comparison):
-            return self._comparison(condition)
-        tests = [self._test(part) for part in condition.parts]
+            return self._comparison(condition, getter)
+        tests = [self._test(part, getter) for part in condition.parts]
         match condition.operator:
             case "AND":
                 return lambda row: all(test(row) for test in tests)
@@ -243,17 +379,20 @@ class _Run:
             case "NOT":
                 return lambda row: not tests[0](row)
 
-    def _comparison(self, comparison: Comparison) -> Test:
-        column = self._column(comparison.path)
-        self._filterable(column.field, comparison)
-        get, sign = self._get(column), comparison.operator
+    def _comparison(self, comparison: Comparison, getter: Getter) -> Test:
+        get, sign = getter(comparison.path), comparison.operator
+        of = self._field_of(comparison.path)
+        self._filterable(of, comparison)
+        if comparison.query is not None:
+            wanted = self._joined(comparison.query)
+            return lambda row: (get(row) in wanted) is (sign == "IN")
         if sign == "LIKE":
             pattern = comparison.literals[0].pattern
             assert pattern is not None
             return lambda row: (
                 isinstance(v := get(row), str) and bool(pattern.fullmatch(_folded(v)))
             )
-        values = [self._value(column.field, each) for each in comparison.literals]
+        values = [self._value(of, each) for each in comparison.literals]
         if sign in ("IN", "NOT IN"):
             tests = [_compare("=", each) for each in values]
             wanted = sign == "IN"
@@ -265,6 +404,32 @@ class _Run:
             return listed
         test = _compare(sign, values[0])
         return lambda row: test(get(row))
+
+    def _field_of(self, operand: Path | Aggregate) -> Field:
+        """Return the field that a condition compares: of a count, a number."""
+        aggregate = operand if isinstance(operand, Aggregate) else None
+        path = operand if isinstance(operand, Path) else operand.path
+        for item in self._query.select:
+            if isinstance(item, Aggregate) and path and path.names == (item.alias,):
+                aggregate, path = item, item.path
+        if path is None or (aggregate and aggregate.function.startswith("COUNT")):
+            return Field(name="COUNT", label="COUNT", type="int")
+        return self._column(path).field
+
+    def _joined(self, query: Query) -> frozenset[Any]:
+        """Return the ids that a query inside IN finds."""
+        match query.select:
+            case (Path(),) if not query.group:
+                run = _Run(query, self._tables, self._now, include_deleted=False)
+                (column,) = run._columns()
+                get = run._get(column)
+                ids = column.field.type in ("id", "reference")
+            case _:
+                ids, get, run = False, None, None
+        if not ids or get is None or run is None:
+            message = "A query inside IN must select one field that is an id or a reference"
+            raise self._error(query.at, "MALFORMED_QUERY", message)
+        return frozenset(get(row) for row in run.found().rows) - {None}
 
     def _filterable(self, of: Field, comparison: Comparison) -> None:
         if of.type == "textarea" and of.length > 255:

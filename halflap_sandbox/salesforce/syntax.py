@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, NoReturn
 
@@ -53,12 +53,29 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """A field compared with a literal, or with a list of them (IN, NOT IN)."""
+class Aggregate:
+    """`SUM(Amount)`: a function over the rows of a group; `COUNT(Id)` and `COUNT()` too.
 
-    path: Path
+    `alias` is the name of its column; without one it is `expr0`, `expr1` and so on.
+    """
+
+    function: str
+    path: Path | None
+    at: int
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A field or an aggregate compared with a literal, with a list of them, or with a query's rows.
+
+    `query` is what stands in parentheses after IN and NOT IN (a semi-join).
+    """
+
+    path: Path | Aggregate
     operator: str
     literals: tuple[Constant, ...]
+    query: Query | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +93,27 @@ Condition = Comparison | Junction
 class Order:
     """One field of ORDER BY."""
 
-    path: Path
+    path: Path | Aggregate
     descending: bool
     nulls_last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A query as it was read. `counts`: it asks for COUNT() only."""
+    """A query as it was read. `counts`: it asks for COUNT() only. `at` is where it begins.
+
+    A query in `select` reads the rows of a child relationship.
+    """
 
     text: str
-    select: tuple[Path | Fields, ...]
+    at: int
+    select: tuple[Path | Fields | Aggregate | Query, ...]
     counts: bool
     table: Token
     alias: str | None
     where: Condition | None
+    group: tuple[Path, ...]
+    having: Condition | None
     order: tuple[Order, ...]
     limit: int | None
     offset: int
@@ -131,6 +154,7 @@ _PERIODS = re.compile(
     r"TODAY|YESTERDAY|TOMORROW|(THIS|LAST|NEXT)_(WEEK|MONTH|YEAR)|(LAST|NEXT)_N_DAYS"
 )
 _RESERVED = {"FROM", "WHERE", "ORDER", "LIMIT", "OFFSET", "AND", "OR", "NOT", "IN", "LIKE"}
+_AGGREGATES = {"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"}
 
 
 class _Parser:
@@ -140,8 +164,17 @@ class _Parser:
         self._next = 0
 
     def query(self) -> Query:
+        query = self._query()
+        if self._now.kind != "end":
+            self._fail()
+        return query
+
+    def _query(self, depth: int = 0) -> Query:
+        if depth > 2:
+            self._fail("the query is nested too deeply")
+        at = self._now.at
         self._word("SELECT")
-        select, counts = self._select()
+        select, counts = self._select(depth)
         self._word("FROM")
         table = self._name("an object")
         alias = None
@@ -150,8 +183,15 @@ class _Parser:
             *("USING", "WITH", "GROUP", "HAVING", "FOR", "ALL"),
         ):
             alias = self._take().text
-        where = self._condition() if self._accept("WHERE") else None
-        if self._now.text.upper() in ("USING", "WITH", "GROUP", "HAVING"):
+        where = self._condition(depth) if self._accept("WHERE") else None
+        group: list[Path] = []
+        if self._accept("GROUP"):
+            self._word("BY")
+            group.append(self._path())
+            while self._accept(","):
+                group.append(self._path())
+        having = self._condition(depth) if self._accept("HAVING") else None
+        if self._now.text.upper() in ("USING", "WITH"):
             self._fail(f"{self._now.text.upper()} is not supported by this sandbox")
         order: list[Order] = []
         if self._accept("ORDER"):
@@ -166,37 +206,42 @@ class _Parser:
         ):
             self._fail()
         all_rows = self._accept("ALL") and self._word("ROWS")
-        if self._now.kind != "end":
-            self._fail()
         return Query(
             text=self._text,
+            at=at,
             select=select,
             counts=counts,
             table=table,
             alias=alias,
             where=where,
+            group=tuple(group),
+            having=having,
             order=tuple(order),
             limit=limit,
             offset=offset,
             all_rows=all_rows,
         )
 
-    def _select(self) -> tuple[tuple[Path | Fields, ...], bool]:
-        if self._now.text.upper() == "COUNT" and self._tokens[self._next + 1].text == "(":
-            self._next += 2
-            if not self._accept(")"):
-                self._fail("only COUNT() is supported by this sandbox")
-            return (), True
-        items = [self._item()]
+    def _select(self, depth: int) -> tuple[tuple[Path | Fields | Aggregate | Query, ...], bool]:
+        items = [self._item(depth)]
         while self._accept(","):
-            items.append(self._item())
-        return tuple(items), False
+            items.append(self._item(depth))
+        match items:
+            case [Aggregate(function="COUNT", path=None, alias=None)]:
+                return (), True
+            case _:
+                return tuple(items), False
 
-    def _item(self) -> Path | Fields:
+    def _item(self, depth: int) -> Path | Fields | Aggregate | Query:
         at = self._now.at
-        if self._now.text == "(":
-            self._fail("a query in SELECT is not supported by this sandbox")
-        path = self._path()
+        if self._accept("("):
+            query = self._query(depth + 1)
+            self._word(")")
+            return query
+        path = self._operand()
+        if isinstance(path, Aggregate):
+            named = self._now.kind == "name" and self._now.text.upper() != "FROM"
+            return replace(path, alias=self._take().text) if named else path
         if self._now.text != "(":
             return path
         if path.names[0].upper() != "FIELDS":
@@ -207,6 +252,15 @@ class _Parser:
             self._fail()
         self._word(")")
         return Fields(which, at)
+
+    def _operand(self) -> Path | Aggregate:
+        token = self._now
+        path = self._path()
+        if token.text.upper() not in _AGGREGATES or not self._accept("("):
+            return path
+        of = None if token.text.upper() == "COUNT" and self._now.text == ")" else self._path()
+        self._word(")")
+        return Aggregate(token.text.upper(), of, token.at)
 
     def _condition(self, depth: int = 0) -> Condition:
         parts = [self._one(depth)]
@@ -229,14 +283,19 @@ class _Parser:
             inner = self._condition(depth + 1)
             self._word(")")
             return inner
-        path = self._path()
+        path = self._operand()
         token = self._take()
         operator = token.text.upper()
         if operator == "NOT":
             self._word("IN")
-            return Comparison(path, "NOT IN", self._list())
-        if operator == "IN":
-            return Comparison(path, "IN", self._list())
+            operator = "NOT IN"
+        if operator in ("IN", "NOT IN"):
+            self._word("(")
+            if self._now.text.upper() != "SELECT":
+                return Comparison(path, operator, self._list())
+            query = self._query(depth + 1)
+            self._word(")")
+            return Comparison(path, operator, (), query)
         if operator == "LIKE":
             literal = self._literal()
             if literal.kind != "string":
@@ -248,9 +307,6 @@ class _Parser:
         return Comparison(path, "!=" if operator == "<>" else operator, (self._literal(),))
 
     def _list(self) -> tuple[Constant, ...]:
-        self._word("(")
-        if self._now.text.upper() == "SELECT":
-            self._fail("a query inside IN is not supported by this sandbox")
         literals = [self._literal()]
         while self._accept(","):
             literals.append(self._literal())
@@ -316,7 +372,7 @@ class _Parser:
         return Constant("string", plain, token.at, pattern=like)
 
     def _order(self) -> Order:
-        path = self._path()
+        path = self._operand()
         descending = False
         if self._accept("DESC"):
             descending = True

@@ -100,7 +100,7 @@ async def test_jsforce_signs_in_with_pkce_and_works_with_records() -> None:
         "afterRefresh": 0,
         "refreshed": [1, True],
         "created": [True, 18],
-        "read": ["Oak & Söhne", 13, "a/1", False],
+        "read": ["Oak & Söhne", 12.5, "a/1", False],
         "updated": True,
         "upserted": [[True, False], [True, True]],
         "errors": [

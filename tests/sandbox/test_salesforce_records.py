@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -62,12 +63,13 @@ def test_a_new_record_has_its_defaults_its_owner_and_its_times(org: Org, user: U
         ("Account", "Phone", "", None),
         ("Account", "Phone", " \n ", None),
         ("Account", "Name", "a\x00b", "ab"),
-        ("Account", "AnnualRevenue", "12.5", Decimal(13)),
+        ("Account", "AnnualRevenue", "12.5", Decimal("12.5")),
         ("Account", "NumberOfEmployees", "7", 7),
         ("Account", "Industry", "energy", "Energy"),
-        ("Opportunity", "Amount", Decimal("10.125"), Decimal("10.13")),
-        ("Opportunity", "Amount", Decimal("-10.125"), Decimal("-10.13")),
-        ("Opportunity", "Amount", Decimal("-0.001"), Decimal("0.00")),
+        ("Opportunity", "Amount", Decimal("10.125"), Decimal("10.125")),
+        ("Opportunity", "Amount", Decimal("-10.125"), Decimal("-10.125")),
+        ("Opportunity", "Amount", Decimal("-0.001"), Decimal("-0.001")),
+        ("Opportunity", "Amount", Decimal("-0.00"), Decimal("0.00")),
         ("Opportunity", "Amount", Decimal("9999999999999999.99"), Decimal("9999999999999999.99")),
         ("Opportunity", "Amount", 7, Decimal("7.00")),
         ("Opportunity", "IsPrivate", None, False),
@@ -113,12 +115,6 @@ def test_a_value_is_stored_as_salesforce_stores_it(
             "FIELD_INTEGRITY_EXCEPTION",
             ("ParentId",),
         ),
-        (
-            "Account",
-            {"Name": "x", "Industry": "Nope"},
-            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
-            ("Industry",),
-        ),
         ("Contact", {"LastName": "x", "Email": "no"}, "INVALID_EMAIL_ADDRESS", ("Email",)),
         ("Opportunity", {**DEAL, "Amount": "1e16"}, "NUMBER_OUTSIDE_VALID_RANGE", ("Amount",)),
         ("Opportunity", {**DEAL, "Amount": "a lot"}, "JSON_PARSER_ERROR", ()),
@@ -135,6 +131,32 @@ def test_a_value_that_does_not_fit_is_refused_and_nothing_is_saved(
     assert (refused.value.code, refused.value.fields) == (code, fields)
     assert not org.tables["Account"]
     assert not org.tables["Opportunity"]
+
+
+def test_a_picklist_takes_any_text_where_it_is_not_restricted() -> None:
+    rating = Field(name="Rating", label="Rating", type="picklist", picklist=("Hot", "Cold"))
+    assert (normal(rating, "hot"), normal(rating, "Tepid")) == ("Hot", "Tepid")
+    with pytest.raises(Refused) as refused:
+        normal(replace(rating, restricted=True), "Tepid")
+    assert refused.value.code == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+
+
+def test_what_belongs_to_a_deleted_record_is_deleted_with_it(org: Org, user: User) -> None:
+    parent = records.create(org, user, "Account", {"Name": "Parent"})
+    account = records.create(org, user, "Account", {"Name": "x", "ParentId": parent})
+    contact = records.create(org, user, "Contact", {"LastName": "x", "AccountId": account})
+    deal = records.create(org, user, "Opportunity", {**DEAL, "AccountId": account})
+    task = records.create(org, user, "Task", {"WhatId": deal})
+    changes: list[Change] = []
+    org.saved.append(changes.extend)
+    records.delete(org, user, "Account", parent)
+    assert saved(org, "Account", account)["ParentId"] is None
+    assert not saved(org, "Account", account)["IsDeleted"]
+    changes.clear()
+    records.delete(org, user, "Account", account)
+    for object, id in (("Contact", contact), ("Opportunity", deal), ("Task", task)):
+        assert saved(org, object, id)["IsDeleted"], object
+    assert {each.id for each in changes if each.after is None} == {account, contact, deal, task}
 
 
 def test_a_save_without_a_change_still_is_a_save(org: Org, user: User, clock: Clock) -> None:

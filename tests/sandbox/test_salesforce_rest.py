@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncGenerator
 from decimal import Decimal
@@ -55,23 +56,26 @@ class Client:
         assert status == 200, said
 
 
+NUMBERS = itertools.count()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(running: Salesforce, request: pytest.FixtureRequest) -> Client:
-    name = f"org {len(running.world.orgs)}"
+    name = f"org {next(NUMBERS)}"
     status, said, _ = await running.ask("POST", "/sandbox/orgs", {"name": name})
     assert status == 201, said
     return Client(running, name)
 
 
 async def test_a_record_lives_from_creation_to_the_bin(client: Client) -> None:
-    body = json.dumps(DEAL).encode()[:-1] + b',"Amount":12345678901234.565}'
+    body = json.dumps(DEAL).encode()[:-1] + b',"Amount":12345678901234.5654}'
     status, made, headers = await client.ask("POST", "/sobjects/Opportunity", body)
     assert (status, made["success"], made["errors"]) == (201, True, [])
     path = f"{DATA}/sobjects/Opportunity/{made['id']}"
     assert headers["Location"] == path
     seen = await client.see(path)
     assert seen["attributes"] == {"type": "Opportunity", "url": path}
-    assert seen["Amount"] == Decimal("12345678901234.57")
+    assert seen["Amount"] == Decimal("12345678901234.5654")
     few = await client.see(f"{path}?fields=name,Amount")
     assert set(few) == {"attributes", "Id", "Name", "Amount"}
     assert (await client.ask("PATCH", path, {"Amount": None}))[0] == 204
@@ -175,6 +179,41 @@ async def test_of_all_or_none_one_wrong_record_leaves_none(client: Client) -> No
     assert not client.sandbox.org(client.name).tables["Account"]
     many = {"records": [{**kind, "Name": "a"}] * 201}
     assert (await client.ask("POST", "/composite/sobjects", many))[0] == 400
+
+
+async def test_the_requests_of_a_batch_stand_alone(client: Client) -> None:
+    batch = [
+        {"method": "POST", "url": "v63.0/sobjects/Account", "richInput": {"Name": "Oak"}},
+        {"method": "POST", "url": "v63.0/sobjects/Account", "richInput": {}},
+        {"method": "GET", "url": "v63.0/query?q=SELECT+Name+FROM+Account"},
+    ]
+    status, done, _ = await client.ask("POST", "/composite/batch", {"batchRequests": batch})
+    assert (status, done["hasErrors"]) == (200, True)
+    assert [each["statusCode"] for each in done["results"]] == [201, 400, 200]
+    assert done["results"][1]["result"][0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    assert [each["Name"] for each in done["results"][2]["result"]["records"]] == ["Oak"]
+    halting = {"batchRequests": batch, "haltOnError": True}
+    _, done, _ = await client.ask("POST", "/composite/batch", halting)
+    assert [each["statusCode"] for each in done["results"]] == [201, 400, 412]
+
+
+async def test_a_tree_is_saved_with_its_children_or_not_at_all(client: Client) -> None:
+    def record(object: str, reference: str, **fields: Any) -> dict[str, Any]:
+        return {"attributes": {"type": object, "referenceId": reference}, **fields}
+
+    person = record("Contact", "person", LastName="Doe")
+    oak = record("Account", "oak", Name="Oak", Contacts={"records": [person]})
+    status, done, _ = await client.ask("POST", "/composite/tree/Account", {"records": [oak]})
+    assert (status, done["hasErrors"]) == (201, False)
+    ids = {each["referenceId"]: each["id"] for each in done["results"]}
+    assert (await client.see(f"/sobjects/Contact/{ids['person']}"))["AccountId"] == ids["oak"]
+    del person["LastName"]
+    status, done, _ = await client.ask("POST", "/composite/tree/Account", {"records": [oak]})
+    assert (status, done["hasErrors"]) == (400, True)
+    (refused,) = done["results"]
+    assert refused["referenceId"] == "person"
+    assert refused["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    assert (await client.see("/query?q=SELECT+COUNT()+FROM+Account"))["totalSize"] == 1
 
 
 def composite(*asked: tuple[str, str, Any], all_or_none: bool = False) -> dict[str, Any]:

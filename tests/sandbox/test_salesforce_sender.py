@@ -322,7 +322,7 @@ async def test_after_a_day_a_notification_is_dropped(scene, keeps):
     assert dead == ([id] if keeps else [])
 
 
-async def test_a_deleted_record_is_not_told_of(scene):
+async def test_the_notification_of_a_deleted_record_has_no_data(scene):
     scene.message()
     scene.flow("Opportunity.Tell")
     scene.receiver.open.clear()
@@ -332,8 +332,11 @@ async def test_a_deleted_record_is_not_told_of(scene):
     records.delete(scene.org, scene.user, "Opportunity", gone)
     scene.receiver.open.set()
     await scene.quiet()
-    assert len(scene.receiver.got) == 1
-    assert scene.outcomes() == ["delivered", "deleted"]
+    assert scene.outcomes() == ["delivered", "delivered"]
+    body = scene.receiver.got[1].body
+    assert b'<sObject xsi:nil="true"/>' in body
+    assert b"sf:Name" not in body
+    assert gone.encode() not in body
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import example, given
@@ -252,3 +253,90 @@ def test_a_text_put_in_by_format_soql_matches_its_record_alone(
 def test_a_date_literal_means_days(word: str, days: int, first: str, end: str) -> None:
     wanted = (date.fromisoformat(first), date.fromisoformat(end))
     assert period(word, days, date(2026, 1, 31)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("SELECT COUNT(Id) FROM Account", [{"expr0": 3}]),
+        ("SELECT COUNT(Amount) n, MAX(Amount) FROM Opportunity WHERE Amount < 100", [(2, "10.10")]),
+        (
+            "SELECT SUM(Amount) s, AVG(Amount) a, MIN(Name) m FROM Opportunity WHERE Name = 'x'",
+            None,
+        ),
+        (
+            "SELECT StageName, COUNT(Id) n FROM Opportunity GROUP BY StageName ORDER BY StageName",
+            [{"StageName": "Closed Won", "n": 2}, {"StageName": "Prospecting", "n": 2}],
+        ),
+        (
+            "SELECT Account.Name, COUNT(Id) FROM Opportunity GROUP BY Account.Name"
+            " HAVING COUNT(Id) > 1",
+            [{"Name": "Oak", "expr0": 2}],
+        ),
+        (
+            "SELECT AccountId, COUNT_DISTINCT(StageName) n FROM Opportunity WHERE AccountId != null"
+            " GROUP BY AccountId ORDER BY COUNT_DISTINCT(StageName) DESC LIMIT 1",
+            [2],
+        ),
+    ],
+)
+def test_aggregates_are_worked_out_for_each_group(org: Org, query: str, rows: object) -> None:
+    found = find(org, query).records(lambda of, row: "")
+    assert all(each.pop("attributes") == {"type": "AggregateResult"} for each in found)
+    match rows:
+        case None:
+            assert found == [{"s": None, "a": None, "m": None}]
+        case [(count, largest)]:
+            assert found == [{"n": count, "expr0": Decimal(str(largest))}]
+        case [int() as number]:
+            assert [each["n"] for each in found] == [number]
+        case _:
+            assert found == rows
+
+
+def test_children_come_inside_their_parents(org: Org) -> None:
+    query = (
+        "SELECT Name, (SELECT Name FROM Opportunities WHERE Amount != null ORDER BY Name),"
+        " (SELECT Name FROM ChildAccounts) FROM Account ORDER BY Name"
+    )
+    shown = {
+        each["Name"]: [
+            children and [child["Name"] for child in children["records"]]
+            for children in (each["Opportunities"], each["ChildAccounts"])
+        ]
+        for each in find(org, query).records(lambda of, row: "")
+    }
+    assert shown == {
+        "100%_\\ sure": [None, None],
+        "elm": [["today"], ["100%_\\ sure"]],
+        "Oak": [["past"], None],
+    }
+
+
+def test_ids_can_be_those_that_another_query_finds(org: Org) -> None:
+    rich = "(SELECT AccountId FROM Opportunity WHERE Amount > 1)"
+    assert names(org, f"WHERE Id IN {rich}", "Account") == ["Oak"]
+    assert names(org, f"WHERE Id NOT IN {rich}", "Account") == ["elm", "100%_\\ sure"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT Name, COUNT(Id) FROM Account", "must be grouped or aggregated: Name"),
+        ("SELECT SUM(Name) FROM Account", "does not support aggregate operator SUM"),
+        ("SELECT Id FROM Account WHERE COUNT(Id) > 1", "groups only"),
+        ("SELECT SUM() FROM Account", "a field"),
+        ("SELECT (SELECT Id FROM Nope) FROM Account", "understand relationship 'Nope'"),
+        ("SELECT (SELECT Nope FROM Contacts) FROM Account", "No such column 'Nope'"),
+        (
+            "SELECT Id FROM Account WHERE Id IN (SELECT Name FROM Account)",
+            "is an id or a reference",
+        ),
+    ],
+)
+def test_a_group_or_a_nested_query_that_makes_no_sense_is_refused(
+    org: Org, query: str, message: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        find(org, query)
+    assert message in refused.value.message

@@ -153,7 +153,7 @@ class User(Model):
 class Saved(Fielded):
     """A record that was written, whether it was new, and the written fields as they were saved.
 
-    `saved["Amount"]` is what Salesforce made of the amount: rounded, trimmed, changed by a flow. There
+    `saved["Amount"]` is what Salesforce made of the amount: trimmed, changed by a flow. There
     are no fields where they could not be read back, and none of a bulk job.
     """
 
