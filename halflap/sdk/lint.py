@@ -97,7 +97,7 @@ RULES: tuple[Rule, ...] = (
         "HF010",
         "a secret in plain text",
         "sources are published, shown and kept",
-        "a `SecretStr` field of a connection or of the config",
+        "a `SecretStr` field of a connection",
     ),
     Rule(
         "HF011",
@@ -335,7 +335,7 @@ def _is_empty(node: ast.expr | None) -> bool:
 
 
 def _secrets(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
-    instead = "make it a SecretStr field of a connection or of the config, filled in per customer"
+    instead = "make it a SecretStr field of a connection, which each customer fills in"
     for node in ast.walk(module.tree):
         match node:
             case ast.Constant(value=str(text)) if looks_secret(text):
