@@ -115,8 +115,6 @@ def open_file(path: Path, synchronous: str) -> File:
         )
     with contextlib.ExitStack() as undo:
         try:
-            if str(path) == ":memory:":
-                return File(path, None, _connect(":memory:", _PRAGMAS), [])
             path = path.resolve()
             lock = Lock(path)
             undo.callback(lock.release)
@@ -151,6 +149,14 @@ def open_file(path: Path, synchronous: str) -> File:
             ) from error
         undo.pop_all()
         return File(path, lock, writer, readers, log)
+
+
+def open_memory(template: sqlite3.Connection | None) -> File:
+    """Open a store in memory, empty or as a copy of a template."""
+    connection = _connect(":memory:", _PRAGMAS)
+    if template is not None:
+        template.backup(connection)
+    return File(Path(":memory:"), None, connection, [])
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,8 @@ then answers their callers. While it commits, the next batch gathers: nothing wa
 and an idle store commits a lone job at once. Hence an fsync is paid once for everybody who was
 ready, and still nothing is acknowledged before it is on disk.
 
+A store in memory has no thread: its jobs gather while the loop is busy, and run in the loop.
+
 What can go wrong, and who is told:
 
 - a job raises: the batch is rolled back and its jobs run again one by one; only that one fails;
@@ -29,7 +31,15 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from halflap.errors import InDoubt, NotFound, StoreError
-from halflap.store._file import READERS, File, code_of, explain, open_file, open_reader
+from halflap.store._file import (
+    READERS,
+    File,
+    code_of,
+    explain,
+    open_file,
+    open_memory,
+    open_reader,
+)
 from halflap.store.guarding import REFUSED, Guard
 from halflap.store.scope import Scope
 
@@ -95,8 +105,11 @@ class Database:
         self._failed: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._live, name="halflap-store", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._is_scheduled = False
+        if file.log is not None:
+            self._thread = threading.Thread(target=self._live, name="halflap-store", daemon=True)
+            self._thread.start()
 
     @classmethod
     async def open(
@@ -105,12 +118,19 @@ class Database:
         """Open the store at `path`, creating the file (not its directory) where it is missing.
 
         `clock` gives the time of everything the store dates, in microseconds since 1970.
-        `":memory:"` opens a store that ends with its process. Raises `StoreLocked` while another
-        process has it open, `StoreFull` and `StoreError` where it cannot be opened.
+        Raises `StoreLocked` while another process has it open, `StoreFull` and `StoreError` where
+        it cannot be opened.
         """
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(None, open_file, path, synchronous)
         return cls(file, clock or _microseconds)
+
+    @classmethod
+    def in_memory(
+        cls, *, clock: Callable[[], int] | None = None, template: sqlite3.Connection | None = None
+    ) -> Database:
+        """Open a store without a file or a thread; with a copy of a template's tables and rows."""
+        return cls(open_memory(template), clock or _microseconds)
 
     @property
     def where(self) -> str:
@@ -160,7 +180,13 @@ class Database:
         """Commit what is queued, move the log into the file and release the lock."""
         if self._closing is None:
             self._queue.put(None)
-            self._closing = self._loop.run_in_executor(None, self._end)
+            if self._thread is None:
+                self._closing = self._loop.create_future()
+                self._closing.set_result(None)
+                self._work_here()
+                self._file.close()
+            else:
+                self._closing = self._loop.run_in_executor(None, self._end, self._thread)
         await asyncio.shield(self._closing)
 
     # -- the loop's side ------------------------------------------------------------------------
@@ -172,8 +198,21 @@ class Database:
         elif self._failed is not None:
             future.set_exception(self._doubt())
         else:
-            self._queue.put((job, future))
+            self._enqueue((job, future))
         return future
+
+    def _enqueue(self, item: _Item) -> None:
+        self._queue.put(item)
+        if self._thread is None and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._work_here)
+
+    def _work_here(self) -> None:
+        """Work off what has gathered, in the loop: a store in memory waits for no disk."""
+        self._is_scheduled = False
+        while not self._queue.empty():
+            if (item := self._queue.get_nowait()) is not None:
+                self._work(item)
 
     def _closed(self) -> StoreError:
         return StoreError(f"{self.path}: the store is closed; open it again to use it.")
@@ -322,6 +361,9 @@ class Database:
         self._in_loop(_resolve, batch, results, errors)
 
     def _in_loop(self, call: Callable[..., object], *arguments: Any) -> None:
+        if self._thread is None:
+            call(*arguments)
+            return
         # A loop that is closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
@@ -383,8 +425,8 @@ class Database:
 
         return guarded
 
-    def _end(self) -> None:
-        self._thread.join()
+    def _end(self, thread: threading.Thread) -> None:
+        thread.join()
         if self._pool is not None:
             self._pool.shutdown()
         while not self._guarded.empty():

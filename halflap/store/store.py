@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import secrets
 import sqlite3
 import sys
@@ -154,8 +155,7 @@ class Store:
     @classmethod
     async def memory(cls, *, clock: Clock = wall_clock, vault: Vault | None = None) -> Store:
         """A store that ends with its process, for tests."""
-        file = await File.open(Path(":memory:"), clock=clock)
-        return await cls._in_file(file, vault or _fresh_vault(), clock)
+        return await cls._in_file(memory_file(clock), vault or _fresh_vault(), clock)
 
     @classmethod
     async def _in_file(
@@ -251,6 +251,18 @@ class Store:
             await each.close()
         if self.blobs is not None:
             await self.blobs.close()
+
+
+def memory_file(clock: Clock) -> File:
+    """Open a file in memory that has the tables of a store: a copy, which takes under 1 ms."""
+    return File.in_memory(clock=clock, template=_template())
+
+
+@functools.cache
+def _template() -> sqlite3.Connection:
+    made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    migrate(made, MIGRATIONS, clock=lambda: 0)
+    return made
 
 
 def _prepare(directory: Path) -> Vault:

@@ -168,11 +168,13 @@ class InlineDatabase(Database):
         note = NOTE.get()
         if note is not None:
             job = note.of(job, lambda note, heard: self._disk.noted.append((note, heard)))
-        future = super()._post(job)
-        if not self._busy and not self._queue.empty():
+        return super()._post(job)
+
+    def _enqueue(self, item: Any) -> None:
+        self._queue.put(item)
+        if not self._busy:
             self._busy = True
             self._loop.call_soon(self._write_batch)
-        return future
 
     def _write_batch(self) -> None:
         self._answers_at = self._loop.time() + self._delay()

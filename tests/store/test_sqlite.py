@@ -214,12 +214,41 @@ async def test_a_reader_cannot_write(database: Database):
 
 
 async def test_a_store_in_memory_reads_what_it_wrote():
-    database = await Database.open(Path(":memory:"), clock=lambda: 7)
+    database = Database.in_memory(clock=lambda: 7)
     await database.write(create)
     await database.write(insert(3))
     assert await database.read(ids) == [3]
     assert database.clock() == 7
     await database.close()
+
+
+async def test_a_store_in_memory_starts_no_thread_and_shares_commits():
+    before = threading.active_count()
+    database = Database.in_memory()
+    await database.write(create)
+    futures = [database.post(insert(number)) for number in (1, 2, 2, 3)]
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert [isinstance(each, Exception) for each in results] == [False, False, True, False]
+    commits = database.stats.commits
+    await asyncio.gather(*[database.write(insert(number)) for number in range(10, 20)])
+    assert (database.stats.commits - commits, database.stats.largest_batch) == (1, 10)
+    assert threading.active_count() == before
+    posted = database.post(insert(20))
+    await database.close()
+    assert posted.done()
+    with pytest.raises(StoreError, match="the store is closed"):
+        await database.read(ids)
+    await database.close()
+
+
+async def test_a_store_in_memory_is_a_copy_of_its_template():
+    template = sqlite3.connect(":memory:", isolation_level=None)
+    create(template)
+    copies = [Database.in_memory(template=template) for _ in range(2)]
+    await copies[0].write(insert(1))
+    assert [await each.read(ids) for each in copies] == [[1], []]
+    for each in copies:
+        await each.close()
 
 
 # -- opening and closing ----------------------------------------------------------------------
