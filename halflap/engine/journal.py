@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from halflap.engine.audience import Audience
-from halflap.engine.clock import Timers
+from halflap.engine.clock import ManualClock, Timers
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
 from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
@@ -92,6 +92,8 @@ class JournalEngine:
         self._reserved = 0
         self._full = False
         self._settled = asyncio.Event()
+        self._is_resting = False
+        self._due: Micros | None = None
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -99,6 +101,8 @@ class JournalEngine:
         self._audience = Audience(clock)
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
         self._looking: set[asyncio.Task[None]] = set()
+        if isinstance(clock, ManualClock):
+            clock.watch(self.nudge)
         if hints is not None:
             self._audience.relay = Relay(
                 hints,
@@ -175,7 +179,12 @@ class JournalEngine:
                     await asyncio.sleep(GIVE_BACK_SECONDS)
                     continue
                 if not self._wake.is_set():
-                    await self._rest(due)
+                    self._due, self._is_resting = due, True
+                    self._settled.set()
+                    try:
+                        await self._rest(due)
+                    finally:
+                        self._is_resting = False
         finally:
             renewals.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -196,6 +205,16 @@ class JournalEngine:
         await self._drained()
         if self._audience.relay is not None:
             self._audience.relay.close()
+
+    async def idle(self) -> Micros | None:
+        """Return once nothing runs and nothing can before time passes: when the next one is due.
+
+        None where time alone makes nothing due. For a clock that a test moves.
+        """
+        while self._running or self._reserved or self._wake.is_set() or not self._is_resting:
+            self._settled.clear()
+            await self._settled.wait()
+        return self._due
 
     def _look(self, execution: str) -> None:
         """Another process may have asked to cancel one that runs here."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halflap.engine.memory import MemoryEngine
 from halflap.errors import DefinitionError
 from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.pairs import Pairs, pairs_scope
 from halflap.sdk.record import Seal, encode_value
+from halflap.store.protocol import Journal
 from halflap.testing.instance import CUSTOMER, INSTANCE
 
 Held = Mapping[tuple[str, str], bytes]
@@ -54,26 +54,26 @@ def held(
     }
 
 
-async def keep(engine: MemoryEngine, values: Held) -> None:
-    """Have an engine hold what is kept."""
-    for (scope, key), value in values.items():
-        await engine.memory.state.ask(StateWrite(scope, key, value))
+async def keep(journal: Journal, values: Held) -> None:
+    """Write what is kept into the state."""
+    if values:
+        await journal.write_state([StateWrite(*where, value) for where, value in values.items()])
 
 
-async def state_in(engine: MemoryEngine, scope: str) -> dict[str, Any]:
+async def state_in(journal: Journal, scope: str) -> dict[str, Any]:
     """The state of a scope."""
-    return {key: codec.decode(each) for key, each in (await engine.list_state(scope)).items()}
+    return {key: codec.decode(each) for key, each in (await journal.list_state(scope)).items()}
 
 
 async def pairs_in(
-    engine: MemoryEngine, integration: Integration[Any]
+    journal: Journal, integration: Integration[Any]
 ) -> dict[str, list[dict[str, str]]]:
     """The pairs by their name, each once, in the order of their ids."""
     return {
         name: sorted(
             map(
                 codec.decode,
-                set((await engine.list_state(pairs_scope(INSTANCE, pairs))).values()),
+                set((await journal.list_state(pairs_scope(INSTANCE, pairs))).values()),
             ),
             key=lambda ids: list(ids.values()),
         )

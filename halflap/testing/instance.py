@@ -18,7 +18,7 @@ from halflap.engine.resolver import partner_of, validated
 from halflap.engine.routing import Target
 from halflap.errors import DefinitionError, Unrouted
 from halflap.lowcode.document import CustomerPart, InstancePart
-from halflap.model import FlowKey
+from halflap.model import SYSTEM, FlowKey
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Flow, Integration
@@ -92,7 +92,8 @@ class TestInstance:
         async def find(key: FlowKey) -> Work:
             if key.instance == ROUTED:
                 return self._work(passed_on(siblings[key.flow]))
-            return self._work(flow if key.flow == flow.name else called(siblings[key.flow]))
+            is_own = key.flow == flow.name or key.flow.startswith(SYSTEM)
+            return self._work(flow if is_own else called(siblings[key.flow]))
 
         return find
 

@@ -1,4 +1,4 @@
-"""`run`: an author's flow on the real executor, over the engine in memory."""
+"""`run`: an author's flow on the real engine, over a store in memory and a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import random
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +16,16 @@ from pydantic import BaseModel
 
 from halflap.engine.clock import MADE_AT, ManualClock
 from halflap.engine.executor import Executor
-from halflap.engine.memory import MemoryEngine
+from halflap.engine.journal import JournalEngine
+from halflap.engine.protocol import Turn, Verdict
+from halflap.engine.turn import JournalTurn
 from halflap.errors import DefinitionError
 from halflap.model import (
+    SYSTEM,
     Event,
     FlowKey,
     Micros,
+    Outcome,
     Record,
     Start,
     new_id,
@@ -37,6 +41,9 @@ from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Ignore
+from halflap.store.journal import SqliteJournal
+from halflap.store.protocol import Claim
+from halflap.store.store import memory_file
 from halflap.testing import large
 from halflap.testing.calls import calls_in
 from halflap.testing.fake import Fake
@@ -68,8 +75,8 @@ class Given(BoundTrigger[Any]):
 class Run:
     """Runs flows in a test: `result = await run(warehouse.stock, {...}, stubs={...})`.
 
-    What runs is what runs in production: the same executor, journal semantics, retries and
-    validation; only time is a clock that the test moves, and actions are stubbed or faked.
+    What runs is what runs in production: the same engine, journal, retries and validation, on a
+    store in memory; time is a clock that the test moves, and actions are stubbed or faked.
     """
 
     async def __call__(
@@ -177,32 +184,44 @@ async def execute(
     clock: ManualClock,
     signals: Sequence[tuple[str, bytes, Micros]] = (),
 ) -> Result:
-    """Run one execution on an engine of its own, whose state holds what is `kept` already.
+    """Run one execution on a store of its own, whose state holds what is `kept` already.
 
     signals: what is sent while it waits, oldest first, and when.
     """
-    engine = MemoryEngine(clock=clock)
-    await keep(engine, kept)
+    database = memory_file(clock)
+    journal = SqliteJournal(database, clock)
+    engine = JournalEngine(journal, clock=clock)
+    await keep(journal, kept)
     chance = random.Random(0)  # noqa: S311 (repeatable on purpose)
-    resolve = instance.resolve(flow, work.flow)
-    executor = Executor(resolve, chance, work.perform, reader=large.kept)
-    running = asyncio.create_task(engine.run(executor))
-    try:
-        await engine.start([start])
-        for name, payload, at in signals:
-            await until(engine, at)
+    executor = Executor(instance.resolve(flow, work.flow), chance, work.perform, reader=large.kept)
+
+    async def handle(turn: Turn) -> Verdict:
+        if start.event.large is not None and isinstance(turn, JournalTurn):
+            turn.claim = with_large(turn.claim, start)
+        return await executor(turn)
+
+    await engine.start([start])
+    later = [each for each in signals if each[2] > clock()]
+    for name, payload, at in signals:
+        if at <= clock():  # before the flow begins
             await engine.signal(start.execution, name, payload)
-        outcome = await engine.finish(start.execution)
+    running = asyncio.create_task(engine.run(handle))
+    try:
+        for name, payload, at in later:
+            await advance_to(engine, clock, at)
+            await engine.signal(start.execution, name, payload)
+        outcome = await finish(engine, clock, start.execution)
     finally:
         await engine.stop(0)
         await running
     for mistake in (*work.mistakes, *instance.mistakes):
         raise mistake
-    execution = await engine.execution(start.execution)
-    records = await engine.history(start.execution)
+    execution = await journal.execution(start.execution)
+    assert execution is not None
+    records = await journal.steps(start.execution)
     scopes = scopes_of(flow, instance.integration)
     steps = [step_of(each, work, start.root) for each in records if each.kind in ("action", "step")]
-    return Result(
+    result = Result(
         execution=start.execution,
         outcome=outcome,
         state=execution.state,
@@ -210,24 +229,45 @@ async def execute(
         steps=steps,
         calls=calls_in(records, {each.path: each.inputs for each in steps}),
         records=records,
-        logs=[logged(each) for each in await engine.logs(start.execution)],
-        stored=await state_in(engine, scopes["flow"]),
-        shared={each: await state_in(engine, scopes[each]) for each in SHARED},
-        paired=await pairs_in(engine, instance.integration),
+        logs=[logged(each) for _, each in await journal.logs(start.execution)],
+        stored=await state_in(journal, scopes["flow"]),
+        shared={each: await state_in(journal, scopes[each]) for each in SHARED},
+        paired=await pairs_in(journal, instance.integration),
         runs={
             name: work.times(name)
             for name in {each.action.name for tries in work.done.values() for each in tries}
         },
     )
+    await database.close()
+    return result
 
 
-async def until(engine: MemoryEngine, at: Micros) -> None:
+async def finish(engine: JournalEngine, clock: ManualClock, execution: str) -> Outcome | None:
+    """Run an execution to its end, letting time pass wherever nothing else can happen.
+
+    None where it waits for what time does not bring, such as a signal.
+    """
+    while True:
+        due = await engine.idle()
+        if (found := await engine.outcome(execution, 0)) is not None:
+            return found
+        if due is None or due <= clock():
+            return None
+        clock.advance((due - clock()) / 1e6)
+
+
+async def advance_to(engine: JournalEngine, clock: ManualClock, at: Micros) -> None:
     """Let time pass up to a moment, with all that becomes due meanwhile."""
-    clock, timers = engine.memory.clock, engine.memory.timers
     while clock() < at:
-        await engine.idle()
-        due = timers.next()
-        engine.advance((min(at, max(due or at, clock() + 1)) - clock()) / 1e6)
+        due = await engine.idle()
+        clock.advance((min(at, max(due or at, clock() + 1)) - clock()) / 1e6)
+
+
+def with_large(claim: Claim, start: Start) -> Claim:
+    """A claim whose event has the large body that it was started with."""
+    if claim.start.execution != start.execution:
+        return claim
+    return replace(claim, start=replace(claim.start, event=start.event))
 
 
 def start_of(
@@ -235,10 +275,12 @@ def start_of(
 ) -> Start:
     """The start of an execution for a request, with no more of its body than the flow keeps."""
     body = b"" if request.payload is not None else request.body
-    execution = new_id("exe")
+    execution, lifecycle = new_id("exe"), flow.trigger.declaration.lifecycle
+    # As in production, where the author's flow is a part of ours: what ours may not, it may not.
+    name = flow.name if lifecycle is None else f"{SYSTEM}{lifecycle}"
     return Start(
         execution=execution,
-        flow=FlowKey(CUSTOMER.id, INSTANCE, integration.name, flow.name, "test", 1),
+        flow=FlowKey(CUSTOMER.id, INSTANCE, integration.name, name, "test", 1),
         event=Event(
             method=request.method,
             path=request.path,

@@ -376,6 +376,27 @@ async def test_a_whole_config_is_taken_as_it_is(run: Run, fake: Fake) -> None:
     assert fake.requests[0].path == "/things"
 
 
+@pytest.mark.parametrize("lifecycle", ["deploy", "teardown"])
+@pytest.mark.parametrize("verb", ["start", "call"])
+async def test_a_life_cycle_flow_may_do_no_more_than_in_production(
+    run: Run, lifecycle: str, verb: str
+) -> None:
+    local = Integration("local", config=Config)
+
+    @local.flow(trigger=webhook.request())
+    async def sibling(ctx: Context[Config], event: Any) -> None:
+        """It is started by nobody."""
+
+    @local.flow(trigger=getattr(instance, lifecycle))
+    async def starting(ctx: Context[Config], deployment: Deployment) -> str:
+        await getattr(ctx, verb)(sibling, {})
+        return "started"
+
+    result = await run(starting, integration=local)
+    assert (result.state, result.result) == ("failed", None)
+    assert "a deploy or teardown flow can start no other" in result.reason
+
+
 async def test_cancelled_and_late_flows_end_as_they_would(run: Run) -> None:
     cancelled = await run(anything, {"do": "cancel"})
     assert (cancelled.state, cancelled.reason) == ("cancelled", "no need")
