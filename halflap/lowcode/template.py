@@ -123,12 +123,18 @@ def template(value: Any, source: Source, path: Path, used: set[str]) -> Fill:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A template that holds no expression."""
+    """A template that holds no expression. Gives a copy: it serves all executions of a version."""
 
     value: Any
 
     def __call__(self, names: Names, host: Host) -> Any:
-        return self.value
+        return _copied(self.value)
+
+
+def _copied(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _copied(each) for name, each in cast("dict[str, Any]", value).items()}
+    return [_copied(each) for each in cast("list[Any]", value)] if type(value) is list else value
 
 
 def _members(value: dict[Any, Any], source: Source, path: Path, used: set[str]) -> Fill:

@@ -198,7 +198,11 @@ def _chained(first: Function, second: Function) -> Native:
 
 
 def transform(compiler: Compiler, node: Node, _: bool) -> Run:
-    """`| what | changes, names to delete |`: a function that changes a copy of what it is given."""
+    """Compile `| location | changes, names to delete |`: a function that changes a copy of its input.
+
+    Only objects of that copy are changed, whatever the location finds: values in scope are shared by
+    all evaluations, of a document's constants even by all executions of a version.
+    """
     pattern = compiler.run(cast(Node, node.left))
     update = compiler.run(cast(Node, node.right))
     delete = compiler.run(node.other) if node.other else None
@@ -209,13 +213,15 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
                 return value
             if kind_of(value) not in "oa":
                 fail("T0410", node.at, value=value, index=1, token="a transformation")  # noqa: S106
-            copied = copy(value, frame)
+            objects: dict[int, Any] = {}
+            copied = copy(value, frame, objects)
             found = pattern(copied, frame)
             if found is not UNDEFINED:
                 for each in cast(list[Any], found) if isinstance(found, list) else [found]:
-                    _change(each, update(each, frame), node)
+                    target: dict[str, Any] = objects.get(id(each), {})
+                    _change(target, update(each, frame), node)
                     if delete:
-                        _delete(each, delete(each, frame), node)
+                        _delete(target, delete(each, frame), node)
             return copied
 
         return Native("transform", changed, 1)
@@ -223,35 +229,35 @@ def transform(compiler: Compiler, node: Node, _: bool) -> Run:
     return run
 
 
-def _change(target: Any, changes: Any, node: Node) -> None:
+def _change(target: dict[str, Any], changes: Any, node: Node) -> None:
     if changes is UNDEFINED:
         return
     if not isinstance(changes, dict):
         fail("T2011", cast(Node, node.right).at, value=changes)
-    if isinstance(target, dict):
-        target.update(changes)  # pyright: ignore[reportUnknownMemberType]
+    target.update(cast(dict[str, Any], changes))
 
 
-def _delete(target: Any, names: Any, node: Node) -> None:
+def _delete(target: dict[str, Any], names: Any, node: Node) -> None:
     if names is UNDEFINED:
         return
     many = cast(list[Any], names) if isinstance(names, list) else [names]
     if not all(type(name) is str for name in many):
         fail("T2012", cast(Node, node.other).at, value=names)
-    if isinstance(target, dict):
-        for name in many:
-            target.pop(name, None)  # pyright: ignore[reportUnknownMemberType]
+    for name in many:
+        target.pop(name, None)
 
 
-def copy(value: Any, frame: Frame) -> Any:
-    """A value that can be changed without changing the one it was made of."""
+def copy(value: Any, frame: Frame, objects: dict[int, Any]) -> Any:
+    """Return a deep copy; `objects` holds its objects by `id`, and keeps them alive."""
     if isinstance(value, dict):
         fields = cast(dict[str, Any], value)
         frame.evaluation.meter.bytes(64 + 100 * len(fields))
         frame.evaluation.meter.take(1 + len(fields))
-        return {name: copy(each, frame) for name, each in fields.items()}
+        copied = {name: copy(each, frame, objects) for name, each in fields.items()}
+        objects[id(copied)] = copied
+        return copied
     if isinstance(value, list):
         values = cast(list[Any], value)
         frame.evaluation.meter.values(len(values))
-        return [copy(each, frame) for each in values]
+        return [copy(each, frame, objects) for each in values]
     return "" if isinstance(value, Function) else value

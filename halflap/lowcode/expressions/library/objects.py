@@ -118,7 +118,7 @@ def sift(frame: Frame, fields: Any, by: Any = UNDEFINED) -> Any:
 @function("clone", "<(oa)-:o>")
 def clone(frame: Frame, value: Any = UNDEFINED) -> Any:
     """A copy."""
-    return call.copy(value, frame)
+    return call.copy(value, frame, {})
 
 
 @of_value("type", "<x:s>")
