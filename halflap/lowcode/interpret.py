@@ -357,8 +357,9 @@ class DoLog:
     fields: tuple[tuple[str, Asked], ...]
 
     async def run(self, frame: Frame) -> None:
+        message = self.message.text(frame)  # first, as in the Python call that a document becomes
         fields = {name: each.value(frame) for name, each in self.fields}
-        getattr(frame.ctx.log, self.level)(self.message.text(frame), **fields)
+        getattr(frame.ctx.log, self.level)(message, **fields)
 
 
 @dataclass(frozen=True, slots=True)

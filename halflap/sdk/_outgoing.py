@@ -135,7 +135,8 @@ def pairs(values: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
 
 
 def text_of(value: Any, where: str) -> str:
-    if isinstance(value, Enum):
+    """Return a value as the text that is sent; `DefinitionError` where it has none."""
+    if isinstance(value, Enum) and value is not UNSET:
         value = value.value
     match value:
         case str():
@@ -159,6 +160,8 @@ def text_of(value: Any, where: str) -> str:
 def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
     checked = CIMultiDict[str]()
     for name, value in headers.items():
+        if value is UNSET:
+            continue
         if not _HEADER_NAME.match(name):
             raise DefinitionError(f"{name!r} is not the name of a header", where="headers")
         if name.lower() in _OURS:

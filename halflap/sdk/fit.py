@@ -50,11 +50,23 @@ _lists: WeakKeyDictionary[TypeAdapter[Any], Schema | None] = WeakKeyDictionary()
 def fit_input(given: Input, value: Any) -> Any:
     """A value as an input of an action takes it; `ValidationError` where it does not fit."""
     adapter = given.adapter
+    value = without_unset(value)
     if adapter not in _lists:
         schema = adapter.json_schema()
         _lists[adapter] = schema if "'array'" in repr(schema) else None
     lists = _lists[adapter]
     return adapter.validate_python(value if lists is None else fit(value, lists))
+
+
+def without_unset(value: Any) -> Any:
+    """Return the value without members that are `UNSET`; an item of a list that is becomes null."""
+    if isinstance(value, dict):
+        members = cast(dict[Any, Any], value).items()
+        return {name: without_unset(each) for name, each in members if each is not UNSET}
+    if type(value) is list:
+        values = cast(list[Any], value)
+        return [None if each is UNSET else without_unset(each) for each in values]
+    return value
 
 
 def misfit(error: ValidationError, value: Any) -> str:

@@ -155,6 +155,10 @@ class Fix:
         return made
 
 
+MAX_MESSAGE = 1_000
+"""Characters of a finding's message; of a longer one, the middle is left out."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """One finding: where it is, which rule it breaks, what is wrong and what to write instead."""
@@ -166,6 +170,12 @@ class Finding:
     message: str
     severity: Severity = "error"
     fix: Fix | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.message) > MAX_MESSAGE:
+            half = MAX_MESSAGE // 2 - 2
+            short = f"{self.message[:half]} … {self.message[-half:]}"
+            object.__setattr__(self, "message", short)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"

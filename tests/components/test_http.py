@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
-from halflap import Unauthorized, UpstreamError, http
+from halflap import EgressRefused, Unauthorized, UpstreamError, expr, http
 from halflap.testing import Fake
 
 
@@ -57,3 +57,24 @@ async def test_credentials_are_not_sent_to_another_host(fake: Fake) -> None:
     with pytest.raises(Unauthorized, match="not the app of this connection"):
         await http.get(fake.connection(http.Http, token=SecretStr("t")), "https://evil.example/x")
     assert fake.requests == []
+
+
+async def test_what_an_expression_does_not_find_is_not_sent(fake: Fake) -> None:
+    """A member that is `UNSET` is left out; as a text, `UNSET` would be sent."""
+    fake.get("/x", answers={})
+    fake.post("/x", answers={})
+    api = fake.connection(http.Http)
+    nothing = expr.maybe("event.name", event={})
+    some = {"a": "1", "b": nothing}
+    await http.get.fitted()(api, "/x", params=some)
+    assert fake.requests[-1].params == {"a": "1"}
+    deep = {"a": {"b": nothing, "c": [1, nothing]}}
+    await http.post.fitted()(api, "/x", json=deep, headers={"X-A": "1", "X-B": nothing})
+    assert fake.requests[-1].json == {"a": {"c": [1, None]}}
+    assert "X-B" not in fake.requests[-1].headers
+    await http.request.fitted()(api, "GET", "/x", params=some, headers={"X-B": nothing})
+    assert (fake.requests[-1].params, "X-B" in fake.requests[-1].headers) == ({"a": "1"}, False)
+    with pytest.raises(EgressRefused, match="value id is empty"):
+        await http.get.fitted()(api, "/x/{id}", values={"id": nothing})
+    await api.get("/x", headers={"X-B": nothing}, params={"b": nothing})
+    assert (fake.requests[-1].params, "X-B" in fake.requests[-1].headers) == ({}, False)

@@ -566,3 +566,16 @@ def test_what_would_mend_a_finding_does(wrong: str, mended: str) -> None:
 )
 def test_what_no_one_word_mends_has_no_fix(wrong: str) -> None:
     assert [each.fix for each in linted(wrong) if each.fix is not None] == []
+
+
+def test_a_finding_is_bounded() -> None:
+    wrong = "x" * 200_000
+    for steps in (
+        f"- action: acme.{wrong}",
+        f"- {{log: a, {wrong}: 1}}",
+        f"- log: ={wrong}",
+        f"- log: =event.{wrong}.a[",
+        f"- {{log: a, level: {wrong}}}",
+    ):
+        for each in linted(steps):
+            assert len(str(each)) < 1_200, each.code

@@ -393,3 +393,9 @@ async def test_inputs_are_all_filled_before_any_has_to_fit(run: Run) -> None:
     steps = "- action: acme.add_stock\n  with: {item: [], quantity: =$number(event.x)}"
     result = await tried(run, steps, {"x": "no"})
     assert "is not a number" in str(result.reason)
+
+
+async def test_a_log_evaluates_its_message_before_its_fields(run: Run) -> None:
+    result = await tried(run, "- {log: =$error('message'), fields: {a: =$error('field')}}")
+    with pytest.raises(AssertionError, match="message"):
+        result.raise_for_failure()

@@ -42,7 +42,11 @@ def apply(function: Any, arguments: list[Any], context: Any, frame: Frame) -> An
             seen = UNDEFINED if context is frame.evaluation.hidden else context
             arguments = function.signature.arguments(arguments, seen)
         if type(function) is not Lambda:
-            return cast(Native, function).run(frame, *arguments)
+            try:
+                return cast(Native, function).run(frame, *arguments)
+            except (ArithmeticError, ValueError):
+                # Of Python's own: a value that no rule of the function has foreseen.
+                fail("H0116")
         meter.take(3)
         meter.bytes(300 + 8 * len(arguments))
         names: dict[str, Any] = dict.fromkeys(function.parameters, UNDEFINED)

@@ -279,7 +279,7 @@ def _concatenation(_: str, left: Any, right: Any, frame: Frame) -> str:
     meter = frame.evaluation.meter
     one = "" if left is UNDEFINED else written(left, meter)
     two = "" if right is UNDEFINED else written(right, meter)
-    meter.text(len(one) + len(two))
+    meter.text(len(one) + len(two), one, two)
     return one + two
 
 

@@ -154,8 +154,18 @@ _FLAT = frozenset((str, int, Decimal, bool, type(None), type(UNDEFINED)))
 def _result(value: Any, budget: Budget) -> Any:
     """The value as JSON has it, made of plain lists and objects; refuses what is too much."""
     if type(value) in _FLAT:
-        return value
+        return _whole(value)
     return _Copy(budget).of(value, 0)
+
+
+def _whole(value: Any) -> Any:
+    """The value; a text that no UTF-8 can say is refused."""
+    if type(value) is str and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            fail("H0006")
+    return value
 
 
 class _Copy:
@@ -178,10 +188,10 @@ class _Copy:
             fields: dict[str, Any] = {}
             for name, each in cast(dict[str, Any], value).items():
                 self._left -= 100 + len(name)
-                fields[name] = self.of(each, depth + 1)
+                fields[_whole(name)] = self.of(each, depth + 1)
             return fields
         if isinstance(value, Function):
             fail("H0004")
         if type(value) not in _FLAT and not is_secret(value):
             fail("H0005", type=type(value).__name__)
-        return value
+        return _whole(value)

@@ -61,11 +61,15 @@ class Meter:
         if time.thread_time() > self._ends:
             fail("H0103", limit=self.budget.seconds)
 
-    def text(self, characters: int) -> None:
-        """Count a text that is about to be made."""
+    def text(self, characters: int, *sources: str) -> None:
+        """Count a text that is about to be made of the sources.
+
+        A character beyond ASCII makes each one of its text take up to four bytes.
+        """
         if characters > self.budget.text:
             fail("H0105", limit=f"{self.budget.text:,}")
-        self.bytes(characters + 56)
+        wide = not all(map(str.isascii, sources))
+        self.bytes((4 * characters if wide else characters) + 56)
         self.take(1 + characters // 512)
 
     def values(self, count: int) -> None:

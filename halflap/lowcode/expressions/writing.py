@@ -20,7 +20,7 @@ def written(value: Any, meter: Meter, indent: int = 0) -> str:
     writer = _Writer(meter, indent)
     writer.write(value, "\n")
     text = "".join(writer.parts)
-    meter.text(len(text))
+    meter.text(len(text), text)
     return text
 
 
@@ -74,5 +74,5 @@ class _Writer:
         self._add((line if self._indent and items else "") + brackets[1])
 
     def _add(self, text: str) -> None:
-        self._meter.bytes(60 + len(text))
+        self._meter.bytes(60 + (len(text) if text.isascii() else 4 * len(text)))
         self.parts.append(text)

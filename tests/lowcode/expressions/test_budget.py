@@ -126,3 +126,28 @@ def test_a_deep_caller_leaves_as_much_depth_as_a_shallow_one() -> None:
         return deep(levels - 1) if levels else Expression.parse(text).evaluate(Scope())
 
     assert deep(0) == deep(800) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("event & event", 2_000),
+        ("$uppercase(event)", 1_000),
+        ("$pad('', 1000, event)", 1_000),
+        ("$replace('xx', 'x', event)", 2_000),
+        ("$replace('xx', /x/, event)", 2_000),
+        ("$join([event, event])", 2_000),
+        ("$string([event])", 1_000),
+        ("$trim(event)", 1_000),
+    ],
+)
+def test_memory_is_counted_in_bytes_and_not_in_characters(text: str, made: int) -> None:
+    for character, fits in (("a", True), ("é", False), ("€", False), ("😀", False)):
+        scope = Scope({"event": character * 1_000})
+        expression = Expression.parse(text)
+        if fits:
+            assert expression.evaluate(scope, Budget(memory=3 * made + 1_000))
+        else:
+            with pytest.raises(ExpressionError, match="needs more than"):
+                expression.evaluate(scope, Budget(memory=3 * made + 1_000))
+        assert expression.evaluate(scope, Budget(memory=20 * made + 1_000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from halflap import expr
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
+from halflap.lowcode.expressions.value import Native
 from halflap.sdk.schema import UNSET
 
 SCOPE: dict[str, Any] = {
@@ -291,3 +292,48 @@ def test_a_name_has_its_place() -> None:
 )
 def test_the_kind_of_a_result(text: str, kind: str | None) -> None:
     assert Expression.parse(text).kind() == kind
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('$fromMillis(253402300799000, "[x] [w]")', "12 5"),
+        ('$fromMillis(-62135596800000, "[x] [w]")', "1 1"),
+        ('$number("0e0")', 0),
+        ('$number("-0e5")', 0),
+        ('$number("0012.50")', Decimal("12.50")),
+        ('$replace("abcb", "b", "x", 1e30)', "axcx"),
+        ('$replace("abcb", "b", "x", 1)', "axcb"),
+        ('$replace("abcb", "b", "x", 0)', "abcb"),
+        ("$length(half)", 1),
+        ('$toMillis("2020", half)', "H0116"),
+        ("half", "H0006"),
+        ("[half]", "H0006"),
+        ("fields", "H0006"),
+        ('"a" & half', "H0006"),
+        ("$base64encode(half)", "D3140"),
+        ("$encodeUrl(half)", "D3140"),
+        ("$encodeUrlComponent(half)", "D3140"),
+    ],
+)
+def test_what_is_large_or_unusual_is_a_value_or_an_expression_error(text: str, found: Any) -> None:
+    scope = Scope({"half": HALF, "fields": {HALF: 1}})
+    try:
+        ended = Expression.parse(text).evaluate(scope)
+    except ExpressionError as error:
+        ended = error.code
+    assert ended == found
+
+
+def test_an_error_of_python_in_a_function_is_an_expression_error() -> None:
+    def failing(_: Any, value: Any) -> Any:
+        raise value("beyond")
+
+    for kind in (OverflowError, ZeroDivisionError, InvalidOperation, ValueError, UnicodeError):
+        native = Native("failing", lambda frame, _, kind=kind: failing(frame, kind), 1)
+        with pytest.raises(ExpressionError, match="failing cannot work on") as caught:
+            Expression.parse("1 + $failing(1)").evaluate_on({}, {"failing": native}, Scope())
+        assert (caught.value.code, caught.value.offset) == ("H0116", 12)

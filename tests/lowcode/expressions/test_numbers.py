@@ -87,3 +87,26 @@ def test_any_number_of_the_codec_can_be_worked_with() -> None:
     assert Expression.parse("$formatNumber(long, '0.00')").evaluate(scope) == "1.33"
     with pytest.raises(ExpressionError, match="out of range"):
         Expression.parse("great + 1").evaluate(scope)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('$formatNumber(9007199254740993, "0")', "9007199254740993"),
+        ('$formatNumber(9007199254740993, "#,##0")', "9,007,199,254,740,993"),
+        ('$formatNumber(-9007199254740993, "0;(0)")', "(9007199254740993)"),
+        ('$formatNumber(9007199254740993, "0%")', "900719925474099300%"),
+        (f'$formatNumber({"123456789" * 5}, "0")', "123456789" * 5),
+        (f'$formatNumber({"123456789" * 5}.25, "0.00")', "123456789" * 5 + ".25"),
+        ('$formatNumber(1234567, "#,##,##0")', "12,34,567"),
+        ('$formatNumber(123456789, "#,##,##0")', "1234,56,789"),
+        ('$formatNumber(1234, "#,##,##0")', "1,234"),
+        ('$formatNumber(12, "#,##,##0")', "12"),
+        ('$formatNumber(123, "#,##,##0.00")', "123.00"),
+        ('$formatNumber(12, "0,00,000")', "0,00,012"),
+        ('$formatInteger(12, "#,##,##0")', "12"),
+        ('$formatInteger(123456, "#,##,##0")', "1,23,456"),
+    ],
+)
+def test_a_picture_keeps_every_digit_and_separates_only_digits(text: str, written: str) -> None:
+    assert Expression.parse(text).evaluate(Scope()) == written

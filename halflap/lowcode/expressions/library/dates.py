@@ -122,24 +122,10 @@ def _width(text: str) -> int | None:
 # The components of a time -------------------------------------------------------------------
 
 
-def _first_week(first: dt.date) -> dt.date:
-    """The Monday of the week that holds the first Thursday from that day on."""
-    return first + dt.timedelta(days=(3 - first.weekday()) % 7 - 3)
-
-
-def _month_after(first: dt.date) -> dt.date:
-    return (first + dt.timedelta(days=32)).replace(day=1)
-
-
 def _week_of_month(day: dt.date) -> tuple[int, int]:
-    """The month that the day's week belongs to, and the week's number in it."""
-    first = day.replace(day=1)
-    if day >= (following := _first_week(after := _month_after(first))):
-        first, start = after, following
-    elif day < (start := _first_week(first)):
-        first = (first - dt.timedelta(days=1)).replace(day=1)
-        start = _first_week(first)
-    return first.month, (day - start).days // 7 + 1
+    """Return the month that the day's week belongs to (its Thursday's), and its number in it."""
+    thursday = day + dt.timedelta(days=3 - day.weekday())
+    return thursday.month, (thursday.day - 1) // 7 + 1
 
 
 def _component(time: dt.datetime, component: str) -> int:

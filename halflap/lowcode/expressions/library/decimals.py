@@ -195,7 +195,7 @@ def _mantissa(number: Decimal, form: _Form) -> tuple[Decimal, int | None]:
 
 
 def _digits(number: Number, places: int, symbols: _Symbols) -> str:
-    text = f"{abs(number):.{places}f}"
+    text = f"{Decimal(number).copy_abs():.{places}f}"
     return "".join(symbols.digits[int(each)] if each.isdigit() else each for each in text)
 
 
@@ -238,8 +238,8 @@ def _grouped(number: Number, form: _Form, symbols: _Symbols) -> str:
         places = [each * form.every for each in range(1, (size - 1) // form.every + 1)]
     else:
         places = sorted(form.places)
-    for done, place in enumerate(places):
-        cut = max(0, len(whole) - done - place)
+    for done, place in enumerate(each for each in places if each < size):
+        cut = len(whole) - done - place
         whole = whole[:cut] + symbols.comma + whole[cut:]
     for place in form.fraction_places:
         if place <= len(fraction):

@@ -131,7 +131,9 @@ def _decimal(number: int, picture: Picture) -> str:
             text = text[:cut] + character + text[cut:]
     else:
         for place, character in reversed(picture.separators):
-            cut = max(0, len(text) - place)
+            if place >= len(text):
+                continue
+            cut = len(text) - place
             text = text[:cut] + character + text[cut:]
     return text + _suffix(text) if picture.ordinal else text
 

@@ -16,6 +16,7 @@ from halflap.lowcode.expressions.value import UNDEFINED, truth
 
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][-+]?[0-9]+)?")
 _BASED = re.compile(r"0[xX][0-9A-Fa-f]+|0[oO][0-7]+|0[bB][01]+")
+_LEADING_ZEROS = re.compile(r"^(-?)0+(?=[0-9])")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -27,10 +28,8 @@ def number(_: Frame, value: Any) -> Number:
     if not isinstance(value, str):
         return value
     if _DECIMAL.fullmatch(value):
-        sign, digits = ("-", value[1:]) if value.startswith("-") else ("", value)
-        whole, point, rest = digits.partition(".")
         try:
-            return number_of(sign + (whole.lstrip("0") or "0") + point + rest)
+            return number_of(_LEADING_ZEROS.sub(r"\1", value))
         except Fault:
             fail("D3030", value=value)
     if _BASED.fullmatch(value) and len(value) < 300:

@@ -34,35 +34,35 @@ def substring(frame: Frame, text: str, start: Any, length: Any = UNDEFINED) -> s
     first = 0 if start is UNDEFINED else int(start)
     first = max(0, first + len(text)) if first < 0 else first
     last = len(text) if length is UNDEFINED else first + int(length)
-    frame.evaluation.meter.text(max(0, last - first) if last < len(text) else len(text))
+    frame.evaluation.meter.text(max(0, last - first) if last < len(text) else len(text), text)
     return text[first : max(first, last)] if length is UNDEFINED or length > 0 else ""
 
 
 @of_value("substringBefore", "<s-s:s>")
 def substring_before(frame: Frame, text: str, part: Any) -> str:
     """What stands before a part; all of it, where there is no such part."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[: text.index(part)]
 
 
 @of_value("substringAfter", "<s-s:s>")
 def substring_after(frame: Frame, text: str, part: Any) -> str:
     """What stands after a part; all of it, where there is no such part."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[text.index(part) + len(part) :]
 
 
 @of_value("lowercase", "<s-:s>")
 def lowercase(frame: Frame, text: str) -> str:
     """In small letters."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     return text.lower()
 
 
 @of_value("uppercase", "<s-:s>")
 def uppercase(frame: Frame, text: str) -> str:
     """In capitals."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     return text.upper()
 
 
@@ -75,7 +75,7 @@ def length(_: Frame, text: str) -> int:
 @of_value("trim", "<s-:s>")
 def trim(frame: Frame, text: str) -> str:
     """Without space around it, and with single spaces in it."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     return _SPACE.sub(" ", text).strip(" ")
 
 
@@ -86,8 +86,8 @@ def pad(frame: Frame, text: str, width: Any, character: Any = UNDEFINED) -> str:
     missing = abs(wanted) - len(text)
     if missing <= 0:
         return text
-    frame.evaluation.meter.text(abs(wanted))
     with_what = character if character is not UNDEFINED and character else " "
+    frame.evaluation.meter.text(abs(wanted), text, with_what)
     padding = (with_what * (missing // len(with_what) + 1))[:missing]
     return text + padding if wanted > 0 else padding + text
 
@@ -125,18 +125,19 @@ def replace(
         return UNDEFINED
     meter = frame.evaluation.meter
     if isinstance(pattern, str):
-        times = -1 if limit is UNDEFINED else int(limit)
         if limit is not UNDEFINED and limit < 0:
             fail("D3011")
         if not isinstance(replacement, str):
             fail("D3012", value=replacement)
         meter.take(len(text) // 256)
-        count = text.count(pattern) if times < 0 else min(times, text.count(pattern))
-        meter.text(len(text) + count * (len(replacement) - len(pattern)))
-        return text.replace(pattern, replacement, times)
+        count = text.count(pattern)
+        count = count if limit is UNDEFINED else min(int(limit), count)
+        meter.text(len(text) + count * (len(replacement) - len(pattern)), text, replacement)
+        return text.replace(pattern, replacement, count)
     parts: list[str] = []
     at = 0
     size = 0
+    wide = not text.isascii()
     for each in _limited(_matches(pattern, text, frame), limit, "D3011"):
         if isinstance(replacement, str):
             new = _substituted(replacement, each)
@@ -145,12 +146,13 @@ def replace(
             if not isinstance(new, str):
                 fail("D3012", value=new)
         parts += (text[at : each.start], new)
+        wide = wide or not new.isascii()
         size += each.start - at + len(new)
-        meter.text(len(new))
+        meter.text(len(new), new)
         if size > meter.budget.text:
             meter.text(size)
         at = each.start + len(each.text)
-    meter.text(size + len(text) - at)
+    meter.text(size + len(text) - at, "…" if wide else "")
     return "".join(parts) + text[at:]
 
 
@@ -185,7 +187,9 @@ def join(frame: Frame, texts: list[str], separator: Any = UNDEFINED) -> str:
     """All of them, one after another."""
     between = "" if separator is UNDEFINED else separator
     frame.evaluation.meter.take(len(texts) // 8)
-    frame.evaluation.meter.text(sum(map(len, texts)) + len(between) * max(0, len(texts) - 1))
+    frame.evaluation.meter.text(
+        sum(map(len, texts)) + len(between) * max(0, len(texts) - 1), between, *texts
+    )
     return between.join(texts)
 
 
@@ -253,7 +257,7 @@ def base64encode(frame: Frame, text: str) -> str:
 @of_value("base64decode", "<s-:s>")
 def base64decode(frame: Frame, text: str) -> str:
     """From base64, as UTF-8."""
-    frame.evaluation.meter.text(len(text))
+    frame.evaluation.meter.text(len(text), text)
     try:
         return base64s.b64decode(text + "=" * (-len(text) % 4)).decode()
     except (binascii.Error, ValueError):
