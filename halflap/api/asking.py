@@ -15,17 +15,20 @@ from halflap.api.door import ACCESS, SCOPE
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
 from halflap.sdk import codec
+from halflap.sdk.decoding import decode_json
 
 LARGEST_NUMBER = 2**63 - 1
+
+LARGEST_JSON = 32 * 1024 * 1024
+"""How many bytes of JSON a request may have; bundles and recordings have limits of their own."""
 
 
 class ExactRequest(Request):
     """A request whose JSON keeps every digit: fractions are `Decimal`."""
 
     async def json(self) -> Any:
-        body = await self.body()
         try:
-            return codec.decode(body)
+            return await decode_json(await body_of(self, LARGEST_JSON))
         except codec.NotJson as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 

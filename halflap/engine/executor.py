@@ -50,6 +50,7 @@ from halflap.model import (
 from halflap.sdk import connection, payload, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
+from halflap.sdk.decoding import predecode
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
@@ -184,6 +185,8 @@ class Executor:
     ) -> Outcome:
         flow, start = work.flow, turn.start
         request = request_of(turn, work.unseal)
+        if request.method != CALL:
+            await predecode(request)
         trigger = flow.trigger
         found = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
         if isinstance(found, Ignore):

@@ -66,7 +66,7 @@ def routed(
         if not wanted(flow.filter, request):
             return None
         if flow.keep is not None:
-            event = replace(event, body=kept(event.body, flow.keep))
+            event = replace(event, body=kept(request, flow.keep))
     return _child(parent, path, at, key, flow, event, request, False)
 
 

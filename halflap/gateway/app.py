@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -42,7 +43,9 @@ from halflap.model import (
 )
 from halflap.sdk._proof import begin
 from halflap.sdk.declared import kept, pick, said, wanted
-from halflap.sdk.request import Headers, Request, decompress
+from halflap.sdk.decoding import INLINE, apart, predecode
+from halflap.sdk.request import Headers, Request, constant, decompress, header, query
+from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
 
 log = structlog.get_logger("halflap.gateway")
@@ -152,14 +155,16 @@ class Gateway:
         if len(request.body) > limit:
             raise Rejected("the body is larger than the trigger allows", status=413)
         if declared.verify is not None:
-            declared.verify.verify(request, route.secrets, request.received_at)
-        request = plain(request, declared.decompress, limit)
+            await verify(declared.verify, request, route.secrets)
+        request = await plain(request, declared.decompress, limit)
+        if reads_body(route):
+            await predecode(request)
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
                 self._count(route.flow.instance, route.flow.flow, "handshake")
                 return encode_reply(reply)
-        starts = self._starts(route, request)
+        starts = await self._starts(route, request)
         if not starts:
             return unwanted(declared, request)
         if isinstance(declared.answer, FlowResult) and not route.settled:
@@ -189,7 +194,7 @@ class Gateway:
         try:
             proof.check()
             request = large_request(head, blob)
-            starts = self._starts(route, request, execution)
+            starts = await self._starts(route, request, execution)
             if not any(each.event.large for each in starts):
                 await self._large.discard(blob)
         except BaseException:
@@ -223,11 +228,15 @@ class Gateway:
             )
         return answer_for(declared.answer, request, started)
 
-    def _starts(self, route: Route, request: Request, execution: str | None = None) -> list[Start]:
+    async def _starts(
+        self, route: Route, request: Request, execution: str | None = None
+    ) -> list[Start]:
         declared = route.declaration
         now = self._clock()
         starts: list[Start] = []
-        for part in cut(declared.split, request):
+        for number, part in enumerate(cut(declared.split, request)):
+            if number % 100 == 99:
+                await asyncio.sleep(0)
             if not wanted(route.definition.filter, part):
                 self._count(route.flow.instance, route.flow.flow, "filtered")
                 continue
@@ -281,7 +290,31 @@ def unwanted(declared: Declaration, request: Request) -> Answer:
     return answer_for(declared.answer, request, ())
 
 
-def plain(request: Request, allowed: bool, cap: int) -> Request:
+async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -> None:
+    """Raise `Rejected` unless the request is genuine; what a large body takes stops no other."""
+    arguments = (request, secrets, request.received_at)
+    if len(request.body) <= INLINE:
+        verifier.verify(*arguments)
+    elif isinstance(verifier, Signature):
+        await apart(partial(verifier.verify, *arguments))
+    else:  # it may read the body
+        await predecode(request)
+        verifier.verify(*arguments)
+
+
+def reads_body(route: Route) -> bool:
+    """Whether a function that the trigger or the flow declares may read the body."""
+    declared, flow = route.declaration, route.definition
+    order = None if flow.order is None else flow.order.by_key
+    sender = None if flow.preprocess is None else flow.preprocess.sender
+    functions = (declared.handshake, declared.split, declared.dedupe, declared.key, flow.filter)
+    return flow.keep is not None or any(
+        callable(each) and not isinstance(each, header | query | constant)
+        for each in (*functions, order, sender)
+    )
+
+
+async def plain(request: Request, allowed: bool, cap: int) -> Request:
     """The request with its content encoding undone, where the trigger allows that."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
@@ -290,7 +323,9 @@ def plain(request: Request, allowed: bool, cap: int) -> Request:
         raise Rejected(
             f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415
         )
-    return with_body(request, decompress(request.body, encoding, cap))
+    if len(request.body) <= 1024:
+        return with_body(request, decompress(request.body, encoding, cap))
+    return with_body(request, await apart(decompress, request.body, encoding, cap))
 
 
 def event_of(request: Request, route: Route, now: Micros) -> Event:
@@ -305,7 +340,7 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
     if payload is not None:
         body = b""
     else:
-        body = request.body if keep is None else kept(request.body, keep)
+        body = request.body if keep is None else kept(request, keep)
     return Event(
         method=request.method,
         path=request.path,

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from halflap.errors import HalflapError
+from halflap.errors import HalflapError, Rejected
 from halflap.model import Dedupe
 from halflap.sdk import codec
 from halflap.sdk.declared import pick, said
@@ -20,11 +20,17 @@ from halflap.sdk.trigger import Declaration
 log = structlog.get_logger("halflap.gateway")
 
 
+MAX_PARTS = 10_000
+"""How many events one request may hold; they are accepted in one transaction."""
+
+
 def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> list[Request]:
     """The request's events, each as a request with its part of the body."""
     parts = pick(split, request) if split is not None else None
     if parts is None:
         return [request]
+    if len(parts) > MAX_PARTS:
+        raise Rejected(f"the request holds {len(parts):,} events, more than {MAX_PARTS:,}", status=413)
     try:
         bodies = [each if isinstance(each, bytes) else codec.encode(each) for each in parts]
     except (TypeError, ValueError, HalflapError):

@@ -13,8 +13,9 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
-from halflap.model import frozen
+from halflap.model import a_dict, frozen
 from halflap.sdk import codec
+from halflap.sdk.decoding import INLINE, decode_json
 
 MOST_WAIT = timedelta(hours=1)
 """The longest that an app's `Retry-After` is obeyed for."""
@@ -53,11 +54,30 @@ class Response:
     url: str = field(repr=False)
     method: str = "GET"
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _read: dict[str, Any] = field(default_factory=a_dict, init=False, repr=False, compare=False)
+
+    async def predecoded(self) -> Response:
+        """Decode a large body of JSON without stopping the event loop; returns this answer.
+
+        What cannot be decoded is raised by `json()`.
+        """
+        kind = self.headers.get("Content-Type", "json").partition(";")[0].strip().lower()
+        if len(self.body) > INLINE and kind.endswith(("json", "javascript")):
+            try:
+                self._read["json"] = await decode_json(self.body)
+            except codec.NotJson as error:
+                self._read["json"] = error
+        return self
 
     def json(self) -> Any:
         """The body as JSON, with exact numbers; `UpstreamError` where it is none."""
         try:
-            return codec.decode(self.body)
+            if "json" not in self._read:
+                self._read["json"] = codec.decode(self.body, bounded=True)
+            found = self._read["json"]
+            if isinstance(found, codec.NotJson):
+                raise found
+            return found
         except codec.NotJson as error:
             failure = UpstreamError(
                 f"{self.method} {shown(self.url)} answered {self.status} with a body that is not "

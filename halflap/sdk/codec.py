@@ -13,56 +13,44 @@ import enum
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence, Set
+from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from halflap.sdk._json import (
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_VALUES,
+    TOO_DEEP,
+    TOO_LONG,
+    NotJson,
+    decode_json,
+    fits,
+    with_fresh_stack,
+)
 from halflap.sdk.schema import UNSET, File
 
-MAX_DEPTH = 256
-"""How deep arrays and objects may be nested: enough for any app, and safe to walk and to copy."""
-
-MAX_DIGITS = 4_300
-"""How long a number may be; more is an attack on whoever converts it."""
-
-T = TypeVar("T")
+__all__ = ["MAX_CONTAINERS", "MAX_DEPTH", "MAX_DIGITS", "MAX_VALUES", "NotJson", "decode", "encode"]
 
 
-class NotJson(ValueError):
-    """The text is not JSON, or the value cannot be written as JSON; the message says where."""
-
-
-def decode(data: bytes | str) -> Any:
+def decode(data: bytes | str, *, bounded: bool = False) -> Any:
     """Read JSON, with exact numbers.
 
     Raises `NotJson`, naming the byte or the path, for anything that RFC 8259 does not allow and for
-    what is nested deeper than `MAX_DEPTH`. A byte order mark at the beginning is skipped.
+    what is nested deeper than `MAX_DEPTH`. With `bounded`, which is for what comes from outside, a
+    text of more than `MAX_VALUES` values or `MAX_CONTAINERS` arrays and objects is refused too,
+    before anything is built. A byte order mark at the beginning is skipped.
     """
     try:
         raw = data if isinstance(data, bytes) else data.encode()
     except UnicodeEncodeError as error:
         raise NotJson(f"half a surrogate pair at character {error.start}") from error
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    try:
-        try:
-            value = _DECODER.decode(raw)
-        except RecursionError:
-            value = _with_room(_DECODER.decode, raw)
-    except RecursionError as error:
-        raise NotJson(_TOO_DEEP) from error
-    except UnicodeDecodeError as error:
-        raise NotJson(_not_utf8(raw, error)) from error
-    except msgspec.MsgspecError as error:
-        raise NotJson(_explained(str(error), len(raw))) from error
-    # A document with few brackets cannot be deep; most are not walked.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
-        _is_plain(value)
-    return value
+    return decode_json(raw, bounded=bounded)
 
 
 def encode(value: Any, *, sort: bool = False) -> bytes:
@@ -75,10 +63,10 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
     secrets, NaN, infinity and types that have no JSON.
     """
     try:
-        plain = value if _is_plain(value) else _with_room(_plain, value, "$", 0)
-        return _with_room(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
+        plain = value if _is_plain(value) else with_fresh_stack(_plain, value, "$", 0)
+        return with_fresh_stack(_SORTING_ENCODER.encode if sort else _ENCODER.encode, plain)
     except RecursionError as error:
-        raise NotJson(_TOO_DEEP) from error
+        raise NotJson(TOO_DEEP) from error
     except UnicodeEncodeError as error:
         raise NotJson(
             f"a text holds half a surrogate pair (U+{ord(error.object[error.start]):X})"
@@ -87,64 +75,15 @@ def encode(value: Any, *, sort: bool = False) -> bytes:
         if isinstance(error, NotJson):
             raise
         long = "int_max_str_digits" in str(error)
-        raise NotJson(_TOO_LONG if long else str(error)) from error
+        raise NotJson(TOO_LONG if long else str(error)) from error
 
 
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-_TOO_LONG = f"a number is longer than {MAX_DIGITS} digits"
 _LEAVES = frozenset({str, int, bool, type(None)})
 
 
-def _fraction(text: str) -> Decimal:
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"a number is beyond 1e±{MAX_DIGITS}") from error
-    if not _fits(number):
-        raise ValueError(f"{_TOO_LONG} or beyond 1e±{MAX_DIGITS}")
-    return number
-
-
-def _fits(number: Decimal) -> bool:
-    return (
-        number.is_finite()
-        and -MAX_DIGITS < number.adjusted() < MAX_DIGITS
-        and len(str(number)) <= MAX_DIGITS + 16  # sign, point and exponent
-    )
-
-
 _FILES = TypeAdapter(File)
-_DECODER = msgspec.json.Decoder(float_hook=_fraction)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _SORTING_ENCODER = msgspec.json.Encoder(decimal_format="number", order="deterministic")
-
-
-def _with_room(function: Callable[..., T], *args: Any) -> T:
-    """Call it; where the caller's own stack left too little room, on a fresh one.
-
-    So that what is read and written does not depend on how deep the reader already is.
-    """
-    try:
-        return function(*args)
-    except RecursionError:
-        with ThreadPoolExecutor(1) as fresh:
-            return fresh.submit(function, *args).result()
-
-
-def _explained(message: str, size: int) -> str:
-    if message.startswith("Integer value out of range"):
-        return _TOO_LONG + message[26:]
-    if message == "Input data was truncated":
-        return f"it ends too early (byte {size})" if size else "it is empty (byte 0)"
-    return message.removeprefix("JSON is malformed: ")
-
-
-def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
-    try:
-        raw.decode()
-    except UnicodeDecodeError as absolute:
-        error = absolute
-    return f"not UTF-8: {error.reason} (byte {error.start})"
 
 
 def _is_plain(value: Any) -> bool:
@@ -161,7 +100,7 @@ def _is_plain(value: Any) -> bool:
         elif kind is list:
             children = cast(list[Any], item)
         elif kind is Decimal:
-            if not _fits(item):
+            if not fits(item):
                 return False
             continue
         elif kind is float:
@@ -173,7 +112,7 @@ def _is_plain(value: Any) -> bool:
         else:
             return False
         if depth == MAX_DEPTH:
-            raise NotJson(_TOO_DEEP)
+            raise NotJson(TOO_DEEP)
         if not set(map(type, children)) <= _LEAVES:
             stack.extend((child, depth + 1) for child in children)
     return True
@@ -183,7 +122,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     """The same value, made of what the encoder writes faithfully."""
     # Loops, not comprehensions: in Python 3.11 each of those costs a second frame a level.
     if depth > MAX_DEPTH:
-        raise NotJson(_TOO_DEEP)
+        raise NotJson(TOO_DEEP)
     if not isinstance(value, Mapping | Sequence | Set) or isinstance(
         value, str | bytes | bytearray
     ):
@@ -229,7 +168,7 @@ def _scalar(value: Any, path: str) -> tuple[bool, Any]:
                 raise NotJson(f"{path}: {float(value)} has no JSON; send None or text")
             return True, float(value)
         case Decimal():
-            if not _fits(value):
+            if not fits(value):
                 raise NotJson(
                     f"{path}: NaN, infinity and numbers beyond 1e±{MAX_DIGITS} have no JSON"
                 )

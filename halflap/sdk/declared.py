@@ -47,12 +47,12 @@ def wanted(filter: Callable[[Request], Any] | None, request: Request) -> bool:
     return found is None or found
 
 
-def kept(body: bytes, pointers: Sequence[str]) -> bytes:
-    """The body cut down to some of its fields; one that is no JSON is kept as it came."""
+def kept(request: Request, pointers: Sequence[str]) -> bytes:
+    """Return the body cut down to some of its fields; one that is no JSON stays as it came."""
     try:
-        whole = codec.decode(body)
-    except ValueError:
-        return body
+        whole = request.json()
+    except InvalidEvent:
+        return request.body
     result: dict[str, Any] = {}
     for pointer in pointers:
         copy_field(whole, pointer.split("/")[1:], result)

@@ -131,7 +131,7 @@ class Egress:
         except _FAILURES as error:
             broken = failure(outgoing.method, destination, limits, error)
         else:
-            return self._response(answer, whole)
+            return await self._response(answer, whole).predecoded()
         # Outside the handler: the library's own error quotes the whole URL, with its secrets.
         raise broken
 
@@ -189,7 +189,7 @@ class Egress:
         except TooLarge as error:
             broken = too_large(method, to, error.status, limits)
         else:
-            return Response(*answer, str(to), method, self._clock())
+            return await Response(*answer, str(to), method, self._clock()).predecoded()
         raise broken
 
     async def _send(

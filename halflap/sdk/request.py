@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
@@ -125,18 +125,23 @@ class Request:
         return _body.text(self.body, self._full_content_type)
 
     def json(self) -> Any:
-        """The body as JSON, with exact numbers; `InvalidEvent` where it is none."""
-        if "json" not in self._read:
-            kind = self._full_content_type
-            charset = (
-                _body.parameters(kind).get("charset", "utf-8").lower() if ";" in kind else "utf-8"
-            )
-            source = self.body if charset in ("utf-8", "utf8", "us-ascii") else self.text
-            try:
-                self._read["json"] = codec.decode(source)
-            except codec.NotJson as error:
-                raise InvalidEvent(f"The body is not JSON: {error}.") from error
-        return self._read["json"]
+        """The body as JSON, with exact numbers; `InvalidEvent` where it is none.
+
+        More than 256 levels, 1,048,576 values or 250,000 arrays and objects are refused.
+        """
+        return self._once("json", self._json)
+
+    def json_text(self) -> bytes:
+        """Return the body in UTF-8, in which JSON is read."""
+        kind = self._full_content_type
+        charset = _body.parameters(kind).get("charset", "utf-8").lower() if ";" in kind else "utf-8"
+        return self.body if charset in ("utf-8", "utf8", "us-ascii") else self.text.encode()
+
+    def _json(self) -> Any:
+        try:
+            return codec.decode(self.json_text(), bounded=True)
+        except codec.NotJson as error:
+            raise InvalidEvent(f"The body is not JSON: {error}.") from error
 
     def xml(self) -> Any:
         """The root of the body's XML, as an `lxml` element; `InvalidEvent` where it is none.
@@ -144,7 +149,23 @@ class Request:
         Document types, entities, more than 64 levels or 100,000 elements are refused, and nothing
         is fetched.
         """
-        return _body.xml(self.body)
+        return self._once("xml", lambda: _body.xml(self.body))
+
+    def is_read(self, kind: str) -> bool:
+        """Whether the body was read as `json`, `form` or `xml` before."""
+        return kind in self._read
+
+    def have_read(self, kind: str, found: Any) -> None:
+        """Keep what the body is as `json`, `form` or `xml`: a value, or the `InvalidEvent`."""
+        self._read[kind] = found
+
+    def _once(self, kind: str, read: Callable[[], T]) -> T:
+        if kind not in self._read:
+            self._read[kind] = read()
+        found = self._read[kind]
+        if isinstance(found, InvalidEvent):
+            raise InvalidEvent(found.message)
+        return found
 
     def form(self) -> dict[str, list[str]]:
         """The text fields of a urlencoded or multipart form; `InvalidEvent` where it is none."""
@@ -155,9 +176,7 @@ class Request:
         return self._form().files
 
     def _form(self) -> _body.Form:
-        if "form" not in self._read:
-            self._read["form"] = _body.form(self.body, self._full_content_type)
-        return self._read["form"]
+        return self._once("form", lambda: _body.form(self.body, self._full_content_type))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:

@@ -286,7 +286,7 @@ def start_of(
             path=request.path,
             query=request.query,
             headers=request.headers.raw,
-            body=body if flow.keep is None else cut_to(body, flow.keep),
+            body=body if flow.keep is None else cut_to(request, flow.keep),
             large=None if request.payload is None else request.payload.blob,
             received_at=to_micros(request.received_at),
             url=request.url,

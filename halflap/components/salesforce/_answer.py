@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -63,7 +62,7 @@ def raise_for_status(response: Response) -> None:
 
 def refusal(response: Response) -> UpstreamError:
     """The error that a refusal means, with Salesforce's code, words and fields."""
-    said = listed(response.body)
+    said = listed(response)
     status = response.status
     if status == 300:
         return UpstreamError(
@@ -103,11 +102,11 @@ def refusal(response: Response) -> UpstreamError:
     )
 
 
-def listed(body: bytes) -> Sequence[Mapping[str, Any]]:
+def listed(response: Response) -> Sequence[Mapping[str, Any]]:
     """The errors of an answer: an array of codes, messages and fields."""
     try:
-        whole: Any = json.loads(body)
-    except ValueError:
+        whole: Any = response.json()
+    except UpstreamError:
         return ()
     found: list[Any] = cast("list[Any]", whole) if isinstance(whole, list) else [whole]
     return [

@@ -1,0 +1,285 @@
+"""JSON text to values: exact numbers, and bounds that are checked before anything is built.
+
+Imports nothing of Halflap, so that a process which only decodes (`sdk/decoding.py`) starts fast
+and stays small: it runs this file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, InvalidOperation
+from typing import Any, BinaryIO, TypeVar, cast
+
+import msgspec
+
+MAX_DEPTH = 256
+"""How deep arrays and objects may be nested: enough for any app, and safe to walk and to copy."""
+
+MAX_DIGITS = 4_300
+"""How long a number may be; more is an attack on whoever converts it."""
+
+MAX_VALUES = 1 << 20
+"""How many values a JSON text from outside may hold."""
+
+MAX_CONTAINERS = 250_000
+"""How many arrays and objects a JSON text from outside may hold: they cost the most to build."""
+
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+TOO_LONG = f"a number is longer than {MAX_DIGITS} digits"
+TOO_MANY_VALUES = f"more than {MAX_VALUES:,} values; send fewer in one body"
+TOO_MANY_CONTAINERS = f"more than {MAX_CONTAINERS:,} arrays and objects; send fewer in one body"
+
+T = TypeVar("T")
+
+
+class NotJson(ValueError):
+    """The text is not JSON, or the value cannot be written as JSON; the message says where."""
+
+
+def decode_json(raw: bytes, *, bounded: bool) -> Any:
+    """Return the value of a JSON text. Raise `NotJson` for what RFC 8259 does not allow.
+
+    Depth is always bounded by `MAX_DEPTH`; with `bounded`, so are the numbers of values and of
+    arrays and objects, as they are where the text comes from outside.
+    """
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    check_size(raw, bounded=bounded)
+    try:
+        return with_fresh_stack(_DECODER.decode, raw)
+    except RecursionError as error:
+        raise NotJson(TOO_DEEP) from error
+    except UnicodeDecodeError as error:
+        raise NotJson(_not_utf8(raw, error)) from error
+    except msgspec.MsgspecError as error:
+        raise NotJson(_explained(str(error), len(raw))) from error
+
+
+def check_size(raw: bytes, *, bounded: bool) -> None:
+    """Raise `NotJson` where a JSON text is nested too deep or, with `bounded`, holds too much.
+
+    Nothing is built, and each pass runs in C. The counts are exact up to the first byte that is
+    malformed, which is as far as a decoder gets.
+    """
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened <= MAX_DEPTH and (not bounded or raw.count(b",") < MAX_VALUES - opened):
+        return  # whatever stands in texts can only make it fewer
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Of texts without brackets and commas only the quotes are left, as pairs; then of the others,
+    # what lies between their quotes goes.
+    signs = raw.translate(None, _NO_SIGNS).replace(b'""', b"")
+    if b'"' in signs:
+        signs = b"".join(signs.split(b'"')[::2])
+    opened = signs.count(b"[") + signs.count(b"{")
+    if bounded and opened > MAX_CONTAINERS:
+        raise NotJson(TOO_MANY_CONTAINERS)
+    if bounded and opened + signs.count(b",") > MAX_VALUES:
+        raise NotJson(TOO_MANY_VALUES)
+    if opened > MAX_DEPTH:
+        steps = memoryview(signs.translate(_STEPS, b",")).cast("b")
+        if max(itertools.accumulate(steps)) > MAX_DEPTH:
+            raise NotJson(TOO_DEEP)
+
+
+_SIGNS = b'"[]{},'
+_NO_SIGNS = bytes(each for each in range(256) if each not in _SIGNS)
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+
+
+def fits(number: Decimal) -> bool:
+    """Whether a number is finite and within the digits that JSON may carry here."""
+    return (
+        number.is_finite()
+        and -MAX_DIGITS < number.adjusted() < MAX_DIGITS
+        and len(str(number)) <= MAX_DIGITS + 16  # sign, point and exponent
+    )
+
+
+def with_fresh_stack(function: Callable[..., T], *args: Any) -> T:
+    """Call it; where the caller's own stack left too little room, on a fresh one.
+
+    So that what is read and written does not depend on how deep the reader already is.
+    """
+    try:
+        return function(*args)
+    except RecursionError:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(function, *args).result()
+
+
+def _fraction(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"a number is beyond 1e±{MAX_DIGITS}") from error
+    if not fits(number):
+        raise ValueError(f"{TOO_LONG} or beyond 1e±{MAX_DIGITS}")
+    return number
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_fraction)
+
+
+def _explained(message: str, size: int) -> str:
+    if message.startswith("Integer value out of range"):
+        return TOO_LONG + message[26:]
+    if message == "Input data was truncated":
+        return f"it ends too early (byte {size})" if size else "it is empty (byte 0)"
+    return message.removeprefix("JSON is malformed: ")
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as absolute:
+        error = absolute
+    return f"not UTF-8: {error.reason} (byte {error.start})"
+
+
+# --- A large value in pieces, so that whoever takes it over never stops for long.
+
+PIECE = 1_000
+"""How many values a piece holds."""
+
+
+def pieces(value: Any) -> Iterator[tuple[Any, ...]]:
+    """Cut a value into pieces that `Assembly` makes it of again."""
+    large: set[int] = set()
+    _weigh(value, large)
+    if id(value) not in large:
+        yield ("add", value)
+    else:
+        yield from _cut(None, value, large)
+
+
+def _weigh(value: Any, large: set[int]) -> int:
+    if type(value) is dict:  # pyright: ignore[reportUnknownArgumentType]
+        children = list(cast(dict[str, Any], value).values())
+    elif type(value) is list:
+        children = cast(list[Any], value)
+    else:
+        return 1
+    weight = 1
+    for each in children:
+        weight += _weigh(each, large)
+    if weight > PIECE:
+        large.add(id(value))
+    return weight
+
+
+def _cut(name: str | None, value: Any, large: set[int]) -> Iterator[tuple[Any, ...]]:
+    is_object = type(value) is dict
+    pairs: Any = cast(dict[str, Any], value).items() if is_object else enumerate(value)
+    yield ("open", name, {} if is_object else [])
+    run: list[Any] = []
+    weight = 0
+    for key, each in pairs:
+        if id(each) in large:
+            yield ("add", dict(run) if is_object else run)
+            run, weight = [], 0
+            yield from _cut(key if is_object else None, each, large)
+            continue
+        run.append((key, each) if is_object else each)
+        weight += _weigh(each, large)
+        if weight > PIECE:
+            yield ("add", dict(run) if is_object else run)
+            run, weight = [], 0
+    yield ("add", dict(run) if is_object else run)
+    yield ("close",)
+
+
+class Assembly:
+    """Makes a value of its pieces."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self._open: list[Any] = []
+
+    def take(self, piece: tuple[Any, ...]) -> None:
+        """Take the next piece."""
+        match piece:
+            case ("open", name, made):
+                if not self._open:
+                    self.value = made
+                elif name is None:
+                    self._open[-1].append(made)
+                else:
+                    self._open[-1][name] = made
+                self._open.append(made)
+            case ("close",):
+                self._open.pop()
+            case (_, value):
+                if not self._open:
+                    self.value = value
+                elif isinstance(value, dict):
+                    self._open[-1].update(value)
+                else:
+                    self._open[-1].extend(value)
+            case _:
+                raise ValueError("no piece of a value")
+
+
+# --- The process that decodes.
+
+HEAD = struct.Struct(">HIQ")
+"""What precedes a body: the lengths of its kind, of its content type and of itself."""
+LENGTH = struct.Struct(">Q")
+REFUSED, PART, DONE = b"!", b"+", b"."
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Decode bodies until there are no more: each answer is parts, and then its end."""
+    while head := requests.read(HEAD.size):
+        kind, content_type, body = (requests.read(size) for size in HEAD.unpack(head))
+        try:
+            for part in _decoded(kind.decode(), body, content_type.decode()):
+                data = pickle.dumps(part, 5)
+                answers.write(PART + LENGTH.pack(len(data)) + data)
+            mark, last = DONE, b""
+        except (ValueError, MemoryError) as error:
+            mark, last = REFUSED, (str(error) or "it needs too much memory").encode()
+        answers.write(mark + LENGTH.pack(len(last)) + last)
+        answers.flush()
+
+
+def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[tuple[Any, ...]]:
+    if kind == "json":
+        yield from pieces(decode_json(body, bounded=True))
+        return
+    from halflap.errors import InvalidEvent
+    from halflap.sdk import _body
+
+    try:
+        if kind == "form":
+            yield ("add", _body.form(body, content_type))
+        else:
+            _body.xml(body)  # an element cannot cross; that the body keeps its bounds is enough
+    except InvalidEvent as error:
+        raise ValueError(error.message) from error
+
+
+def main() -> None:
+    """Serve on standard input and output, with little priority and bounded memory.
+
+    The argument is the folder that Halflap is imported from, which forms and XML need.
+    """
+    import contextlib
+    import gc
+    import os
+    import resource
+
+    sys.path.append(sys.argv[1])
+    gc.disable()  # what is decoded has no cycles
+    with contextlib.suppress(OSError, ValueError):
+        os.nice(5)
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Bodies from outside, decoded without stopping the event loop.
+
+A decoder in C holds the interpreter's lock for as long as it works, in whatever thread: a second
+for a hostile body of 6 MB. So what is larger than `INLINE` is decoded in a process of its own,
+within bounds and a time, and handed over in pieces between which the loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from halflap.errors import InvalidEvent
+from halflap.sdk import _body, _json, codec
+from halflap.sdk.request import Request
+
+INLINE = 64 * 1024
+"""Bodies up to this many bytes are decoded where they are: none takes longer than some milliseconds."""
+
+PROCESSES = 2
+"""How many processes decode, each started when it is first needed."""
+
+SECONDS = 30.0
+"""How long decoding one body may take before its process is ended."""
+
+T = TypeVar("T")
+
+
+class Ended(Exception):
+    """The process that decodes ended."""
+
+
+class Decoder:
+    """A process that decodes one body at a time; started when first used, again where it ended."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def parts(self, kind: str, body: bytes, content_type: str = "") -> list[bytes]:
+        """Return the pickled pieces of a body's value. Raise `NotJson` where it is refused.
+
+        Blocks, so that it belongs into a thread; the interpreter's lock is free meanwhile.
+        """
+        for _ in range(2):
+            try:
+                return self._exchange(
+                    kind.encode(), content_type.encode("latin-1", "replace"), body
+                )
+            except Ended:
+                continue
+        raise codec.NotJson("the process that decodes it ended, as it needs too much memory")
+
+    def close(self) -> None:
+        """End the process; another is started where it is used again."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _exchange(self, kind: bytes, content_type: bytes, body: bytes) -> list[bytes]:
+        process = self._process = self._process or _start()
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            head = _json.HEAD.pack(len(kind), len(content_type), len(body))
+            process.stdin.write(head + kind + content_type)
+            process.stdin.write(body)
+            process.stdin.flush()
+            return _parts(process.stdout.read)
+        except (OSError, Ended) as error:
+            self.close()
+            if late.is_set():
+                raise codec.NotJson(f"not decoded within {self._seconds:g} s") from error
+            raise Ended from error
+        finally:
+            timer.cancel()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own file
+        [sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={},
+        process_group=0,  # a signal for the terminal is not for it: it ends with its input
+    )
+
+
+def _parts(read: Callable[[int], bytes]) -> list[bytes]:
+    parts: list[bytes] = []
+    while True:
+        head = read(1 + _json.LENGTH.size)
+        if len(head) < 1 + _json.LENGTH.size:
+            raise Ended
+        (size,) = _json.LENGTH.unpack(head[1:])
+        data = read(size)
+        if len(data) < size:
+            raise Ended
+        match head[:1]:
+            case _json.PART:
+                parts.append(data)
+            case _json.DONE:
+                return parts
+            case _:
+                raise codec.NotJson(data.decode())
+
+
+_threads = ThreadPoolExecutor(PROCESSES, thread_name_prefix="halflap-decoding")
+_own = threading.local()
+
+
+def _in_process(kind: str, body: bytes, content_type: str) -> list[bytes]:
+    if not hasattr(_own, "decoder"):
+        _own.decoder = Decoder()
+    return _own.decoder.parts(kind, body, content_type)
+
+
+async def apart(function: Callable[..., T], *args: Any) -> T:
+    """Call in a thread of those that wait for decoding: for C that frees the interpreter's lock."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, function, *args)
+
+
+async def decode_json(body: bytes) -> Any:
+    """Return the value of a JSON text from outside. Raise `NotJson` where it is none."""
+    if len(body) <= INLINE:
+        return codec.decode(body, bounded=True)
+    return await _assembled(await apart(_in_process, "json", body, ""))
+
+
+async def _assembled(parts: list[bytes]) -> Any:
+    assembly = _json.Assembly()
+    for part in parts:
+        assembly.take(pickle.loads(part))  # noqa: S301 - our own process wrote it
+        await asyncio.sleep(0)
+    return assembly.value
+
+
+async def predecode(request: Request) -> Request:
+    """Decode a large body, so that the request's `json()`, `form()` or `xml()` have it at hand.
+
+    Returns the request. What cannot be decoded is raised there, as with a small one.
+    """
+    if request.payload is not None or len(request.body) <= INLINE:
+        return request
+    kind = _kind(request)
+    if kind == "" or request.is_read(kind):
+        return request
+    try:
+        request.have_read(kind, await _read(kind, request))
+    except InvalidEvent as error:
+        request.have_read(kind, error)
+    except codec.NotJson as error:
+        name = {"json": "JSON", "xml": "XML", "form": "a form"}[kind]
+        told = f"The body is not {name}: {error}." if kind == "json" else str(error)
+        request.have_read(kind, InvalidEvent(told))
+    return request
+
+
+async def _read(kind: str, request: Request) -> Any:
+    match kind:
+        case "json":
+            return await decode_json(request.json_text())
+        case "xml":
+            await apart(_in_process, "xml", request.body, "")
+            return await apart(_body.parse_xml, request.body)
+        case _:
+            content_type = request.headers.get("content-type", "")
+            return await _assembled(await apart(_in_process, kind, request.body, content_type))
+
+
+def _kind(request: Request) -> str:
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return "form"
+    start = request.body[:256].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
+    return {b"<": "xml", b"{": "json", b"[": "json"}.get(start, "")
