@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, dataclass_transform
@@ -499,6 +499,16 @@ class Start:
     parent: str | None = None
     bound: bool = True
     replay: Replay | None = None
+
+    def found_by(self) -> Mapping[str, str]:
+        """Return by what the execution is found."""
+        flow = self.flow
+        return {
+            "execution": self.execution,
+            "flow": flow.flow,
+            "integration": flow.integration,
+            "instance": flow.instance,
+        }
 
 
 def child_signal(execution: str) -> str:

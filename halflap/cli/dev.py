@@ -34,6 +34,7 @@ from halflap.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAIN_SECONDS = 5.0
+BLOCKED = 0.2
 WATCHED = (".py", ".yaml", ".yml", ".json", ".svg")
 
 
@@ -65,7 +66,8 @@ def settings_of(project: Project, **given: Any) -> Settings:
     if settings.drain_seconds == Settings().drain_seconds:
         settings = replace(settings, drain_seconds=DRAIN_SECONDS)
     allowed = (*settings.egress_allow, *LOOPBACK)
-    return replace(settings, egress_allow=allowed, watchdog_seconds=0)  # a breakpoint may block
+    # A breakpoint may block, and is not to end the server.
+    return replace(settings, egress_allow=allowed, watchdog_seconds=0, blocked_seconds=BLOCKED)
 
 
 class Doorway:

@@ -30,7 +30,9 @@ def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> l
     if parts is None:
         return [request]
     if len(parts) > MAX_PARTS:
-        raise Rejected(f"the request holds {len(parts):,} events, more than {MAX_PARTS:,}", status=413)
+        raise Rejected(
+            f"the request holds {len(parts):,} events, more than {MAX_PARTS:,}", status=413
+        )
     try:
         bodies = [each if isinstance(each, bytes) else codec.encode(each) for each in parts]
     except (TypeError, ValueError, HalflapError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,16 @@ class Route:
     secrets: tuple[str, ...]
     seal: Callable[[str], str]
     settled: bool = True
+
+    def found_by(self) -> Mapping[str, str]:
+        """Return by what the endpoint is found."""
+        return {
+            "endpoint": self.endpoint,
+            "trigger": self.definition.trigger.name,
+            "flow": self.flow.flow,
+            "integration": self.flow.integration,
+            "instance": self.flow.instance,
+        }
 
     @property
     def declaration(self) -> Declaration:

@@ -158,17 +158,16 @@ def pieces(value: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _weigh(value: Any, large: set[int]) -> int:
-    if type(value) is dict:  # pyright: ignore[reportUnknownArgumentType]
-        children = list(cast(dict[str, Any], value).values())
-    elif type(value) is list:
-        children = cast(list[Any], value)
-    else:
-        return 1
-    weight = 1
-    for each in children:
-        weight += _weigh(each, large)
+    match value:
+        case dict():
+            children = list(cast(dict[str, Any], value).values())
+        case list():
+            children = cast(list[Any], value)
+        case _:
+            return 1
+    weight = 1 + sum(_weigh(each, large) for each in children)
     if weight > PIECE:
-        large.add(id(value))
+        large.add(id(cast(object, value)))
     return weight
 
 

@@ -56,19 +56,6 @@ class Response:
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _read: dict[str, Any] = field(default_factory=a_dict, init=False, repr=False, compare=False)
 
-    async def predecoded(self) -> Response:
-        """Decode a large body of JSON without stopping the event loop; returns this answer.
-
-        What cannot be decoded is raised by `json()`.
-        """
-        kind = self.headers.get("Content-Type", "json").partition(";")[0].strip().lower()
-        if len(self.body) > INLINE and kind.endswith(("json", "javascript")):
-            try:
-                self._read["json"] = await decode_json(self.body)
-            except codec.NotJson as error:
-                self._read["json"] = error
-        return self
-
     def json(self) -> Any:
         """The body as JSON, with exact numbers; `UpstreamError` where it is none."""
         try:
@@ -135,6 +122,20 @@ class Response:
             )
         said = f": {line}" if (line := one_line(body)) else ""
         return UpstreamError(f"{what}{said}", status=status, body=body)
+
+
+async def predecoded(response: Response) -> Response:
+    """Return the answer, a large body of JSON decoded without stopping the event loop.
+
+    What cannot be decoded is raised by `json()`.
+    """
+    kind = response.headers.get("Content-Type", "json").partition(";")[0].strip().lower()
+    if len(response.body) > INLINE and kind.endswith(("json", "javascript")):
+        try:
+            response._read["json"] = await decode_json(response.body)
+        except codec.NotJson as error:
+            response._read["json"] = error
+    return response
 
 
 def one_line(text: str) -> str:

@@ -12,14 +12,14 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from halflap.errors import InvalidEvent
 from halflap.sdk import _body, _json, codec
-from halflap.sdk.request import Request
+from halflap.sdk.request import Request, json_text, readings
 
 INLINE = 64 * 1024
 """Bodies up to this many bytes are decoded where they are: none takes longer than some milliseconds."""
@@ -29,6 +29,8 @@ PROCESSES = 2
 
 SECONDS = 30.0
 """How long decoding one body may take before its process is ended."""
+
+COMMAND = (sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parents[2]))
 
 T = TypeVar("T")
 
@@ -40,8 +42,9 @@ class Ended(Exception):
 class Decoder:
     """A process that decodes one body at a time; started when first used, again where it ended."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, command: Sequence[str] = COMMAND) -> None:
         self._seconds = seconds
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     def parts(self, kind: str, body: bytes, content_type: str = "") -> list[bytes]:
@@ -66,7 +69,13 @@ class Decoder:
             process.communicate()
 
     def _exchange(self, kind: bytes, content_type: bytes, body: bytes) -> list[bytes]:
-        process = self._process = self._process or _start()
+        process = self._process = self._process or subprocess.Popen(  # noqa: S603 - our own file
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={},
+            process_group=0,  # a signal for the terminal is not for it: it ends with its input
+        )
         late = threading.Event()
 
         def end() -> None:
@@ -91,16 +100,6 @@ class Decoder:
             raise Ended from error
         finally:
             timer.cancel()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parents[2])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={},
-        process_group=0,  # a signal for the terminal is not for it: it ends with its input
-    )
 
 
 def _parts(read: Callable[[int], bytes]) -> list[bytes]:
@@ -160,23 +159,23 @@ async def predecode(request: Request) -> Request:
     if request.payload is not None or len(request.body) <= INLINE:
         return request
     kind = _kind(request)
-    if kind == "" or request.is_read(kind):
+    if kind == "" or kind in readings(request):
         return request
     try:
-        request.have_read(kind, await _read(kind, request))
+        readings(request)[kind] = await _read(kind, request)
     except InvalidEvent as error:
-        request.have_read(kind, error)
+        readings(request)[kind] = error
     except codec.NotJson as error:
         name = {"json": "JSON", "xml": "XML", "form": "a form"}[kind]
         told = f"The body is not {name}: {error}." if kind == "json" else str(error)
-        request.have_read(kind, InvalidEvent(told))
+        readings(request)[kind] = InvalidEvent(told)
     return request
 
 
 async def _read(kind: str, request: Request) -> Any:
     match kind:
         case "json":
-            return await decode_json(request.json_text())
+            return await decode_json(json_text(request))
         case "xml":
             await apart(_in_process, "xml", request.body, "")
             return await apart(_body.parse_xml, request.body)

@@ -29,6 +29,7 @@ from halflap.sdk._response import (
     Response,
     failure,
     location,
+    predecoded,
     shown,
     too_large,
 )
@@ -131,7 +132,7 @@ class Egress:
         except _FAILURES as error:
             broken = failure(outgoing.method, destination, limits, error)
         else:
-            return await self._response(answer, whole).predecoded()
+            return await predecoded(self._response(answer, whole))
         # Outside the handler: the library's own error quotes the whole URL, with its secrets.
         raise broken
 
@@ -189,7 +190,7 @@ class Egress:
         except TooLarge as error:
             broken = too_large(method, to, error.status, limits)
         else:
-            return await Response(*answer, str(to), method, self._clock()).predecoded()
+            return await predecoded(Response(*answer, str(to), method, self._clock()))
         raise broken
 
     async def _send(

@@ -131,15 +131,9 @@ class Request:
         """
         return self._once("json", self._json)
 
-    def json_text(self) -> bytes:
-        """Return the body in UTF-8, in which JSON is read."""
-        kind = self._full_content_type
-        charset = _body.parameters(kind).get("charset", "utf-8").lower() if ";" in kind else "utf-8"
-        return self.body if charset in ("utf-8", "utf8", "us-ascii") else self.text.encode()
-
     def _json(self) -> Any:
         try:
-            return codec.decode(self.json_text(), bounded=True)
+            return codec.decode(json_text(self), bounded=True)
         except codec.NotJson as error:
             raise InvalidEvent(f"The body is not JSON: {error}.") from error
 
@@ -150,14 +144,6 @@ class Request:
         is fetched.
         """
         return self._once("xml", lambda: _body.xml(self.body))
-
-    def is_read(self, kind: str) -> bool:
-        """Whether the body was read as `json`, `form` or `xml` before."""
-        return kind in self._read
-
-    def have_read(self, kind: str, found: Any) -> None:
-        """Keep what the body is as `json`, `form` or `xml`: a value, or the `InvalidEvent`."""
-        self._read[kind] = found
 
     def _once(self, kind: str, read: Callable[[], T]) -> T:
         if kind not in self._read:
@@ -228,6 +214,18 @@ class LargeRequest(Request):
         """The body in chunks."""
         async for chunk in self.payload.stream():
             yield chunk
+
+
+def json_text(request: Request) -> bytes:
+    """Return the body in UTF-8, in which JSON is read."""
+    kind = request.headers.get("content-type", "")
+    charset = _body.parameters(kind).get("charset", "utf-8").lower() if ";" in kind else "utf-8"
+    return request.body if charset in ("utf-8", "utf8", "us-ascii") else request.text.encode()
+
+
+def readings(request: Request) -> dict[str, Any]:
+    """Return what the body was read as so far, by kind (`json`, `form`, `xml`); errors are values."""
+    return request._read
 
 
 def as_record(request: Request) -> dict[str, Any]:

@@ -202,7 +202,10 @@ class Host:
         the watchdog ends the process.
         """
         watched = Watchdog(
-            self.settings.watchdog_seconds, self.engine.running_ids, self.settings.dir
+            self.settings.watchdog_seconds,
+            self.engine.running_ids,
+            self.settings.dir,
+            log_after=self.settings.blocked_seconds,
         )
         with watched:
             await self._serve(ready)

@@ -204,6 +204,13 @@ class Settings:
         least=0,
         most=86_400,
     )
+    blocked_seconds: float = setting(
+        2.0,
+        "After how many seconds a blocked event loop is logged, with the flow or endpoint that blocks "
+        "it; `halflap dev` logs it after 0.2. `0` logs none.",
+        least=0,
+        most=86_400,
+    )
     server: str = setting(
         "",
         "The server that commands speak to, where it is not the one on this machine: its URL, or "

@@ -3,10 +3,19 @@
 import asyncio
 import re
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
 
 from halflap.engine.process import BLOCKED, spelled
 from halflap.engine.watchdog import FILE, Watchdog
+from halflap.sdk.context import Context
+from halflap.sdk.request import Request
+from tests.engine.flows import runner_on
+from tests.gateway.test_app import desk
 
 PROGRAM = """
 import asyncio, re, sys, time
@@ -72,3 +81,54 @@ def test_how_a_process_ended_is_said_in_words() -> None:
     assert spelled(-9) == "SIGKILL"
     assert spelled(3) == "exit code 3"
     assert "blocked" in spelled(BLOCKED)
+
+
+def block_until_logged(logs: list[Any]) -> None:
+    """Block the loop until that was logged."""
+    until = time.monotonic() + 30
+    while not logs and time.monotonic() < until:
+        pass
+
+
+@pytest.mark.parametrize("where", ["flow", "branch"])
+async def test_what_blocks_the_loop_is_logged_with_its_execution_and_line(
+    tmp_path: Path, where: str
+) -> None:
+    with capture_logs() as logs:
+
+        async def branch(item: int) -> None:
+            block_until_logged(logs)
+
+        async def flow(ctx: Context[Any], event: Any) -> None:
+            if where == "flow":
+                block_until_logged(logs)
+            else:
+                await ctx.gather([1], branch)
+
+        async with runner_on("journal", tmp_path) as runner:
+            with Watchdog(0, list, tmp_path, log_after=0.2):
+                outcome = await runner.run(flow)
+            execution = runner.changes[-1].execution
+    assert outcome.state == "succeeded"
+    assert len(logs) == 1  # once each time
+    told = logs[0]
+    assert told["log_level"] == "error"
+    assert told["execution"] == execution
+    assert (told["integration"], told["instance"]) == ("shop", "ins_1")
+    assert re.fullmatch(r".*test_watchdog\.py:\d+", told["at"])
+
+
+async def test_a_request_that_blocks_the_loop_is_logged_with_its_endpoint(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+
+        def delivery(request: Request) -> str:
+            block_until_logged(logs)
+            return "1"
+
+        with Watchdog(0, list, tmp_path, log_after=0.2):
+            status, _, _ = await desk(dedupe=delivery).send(b"{}")
+    assert status == 200
+    told = logs[0]
+    assert told["endpoint"] == "hk_open"
+    assert (told["trigger"], told["flow"]) == ("shop.order", "orders")
+    assert re.fullmatch(r".*test_watchdog\.py:\d+", told["at"])
