@@ -80,6 +80,15 @@ def new_id(prefix: str, *, now: Micros | None = None, chance: int | None = None)
     return f"{prefix}_{digits}"
 
 
+def timeless(id: str) -> str:
+    """Return an id without its time, as the roots of children are: `exe_0000000000…`."""
+    prefix, _, rest = id.partition("_")
+    return f"{prefix}_{'0' * TIME_DIGITS}{rest[TIME_DIGITS:]}"
+
+
+TIME_DIGITS = 10
+"""How many digits of an id are its time."""
+
 _pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
 _drawn: list[int] = []
 os.register_at_fork(after_in_child=_drawn.clear)
@@ -467,13 +476,17 @@ class Replay:
     """How an execution runs another one again; kept with it, so that its lineage says so.
 
     `start`: all of it, or from the step that failed. `version`: `same`, `current`, or as it was
-    named. `edited`: with another event. `bulk`: the bulk that it is part of.
+    named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
+    the scope of the root began, where the root is kept. `roots`: the roots of children that version
+    0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
     """
 
     start: Literal["start", "failed"] = "start"
     version: str = "current"
     edited: bool = False
     bulk: str | None = None
+    at: Micros = 0
+    roots: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
 @frozen
@@ -509,6 +522,18 @@ class Start:
             "integration": flow.integration,
             "instance": flow.instance,
         }
+
+
+def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micros) -> Micros:
+    """Return the time at which an execution's scope begins: the same for all with its root.
+
+    That of a child is when its parent came to the step that started it.
+    """
+    if replay is not None and replay.at:
+        return replay.at
+    if event.method == CALL and root == timeless(root):
+        return event.received_at
+    return accepted_at
 
 
 def child_signal(execution: str) -> str:

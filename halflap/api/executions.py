@@ -8,7 +8,7 @@ from fastapi import Body, Header, Query, Response
 
 from halflap.api.asking import LARGEST_NUMBER, Ops, Whose, exact, for_customers, router_of
 from halflap.api.operations import Operations
-from halflap.api.operations.executions import Again
+from halflap.api.operations.replay import ReplayRequest
 from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
@@ -203,9 +203,11 @@ async def replay_execution(
     """Run it again: whole or from the failed step; on this version or another; with its event edited."""
     found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
-    again = Again(draft.from_, draft.version, None if draft.event is None else edit_of(draft.event))
-    new = await operations.executions.replay(found, again)
-    return Replayed(execution=new)
+    edit = None if draft.event is None else edit_of(draft.event)
+    request = ReplayRequest(draft.from_, draft.version, edit)
+    start = await operations.executions.replay(found, request)
+    how = "start" if start.replay is None else start.replay.start
+    return Replayed.model_validate({"execution": start.execution, "from": how, "root": start.root})
 
 
 @router.post("/executions/{execution}/dismiss", status_code=204)

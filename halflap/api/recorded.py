@@ -11,8 +11,8 @@ from pydantic import Field
 
 from halflap.api import payload
 from halflap.api.operations import Operations, finding
-from halflap.api.operations.executions import Edit
 from halflap.api.operations.order import rule
+from halflap.api.operations.replay import Edit
 from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import ConfigError, NotFound
 from halflap.model import (
@@ -229,8 +229,8 @@ class EventDraft(Input):
 class ReplayDraft(Input):
     """What to run again, and how."""
 
-    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = "start"
-    """All of it, or from the step that failed; null: from that where one did."""
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
+    """All of it, or from the step that failed; left out: from that where one failed."""
     version: str | None = None
     """`current`: the one that its instance has now; `same`: its own, with its config; or another."""
     event: EventDraft | None = None
@@ -241,6 +241,10 @@ class Replayed(View):
     """The new execution."""
 
     execution: str
+    from_: Annotated[Literal["start", "failed"], Field(alias="from")]
+    """All of it is run again, or from the step that failed."""
+    root: str
+    """That of the execution it runs again, with the same idempotency keys; or its own, with new ones."""
 
 
 class ChangeView(View):

@@ -20,7 +20,7 @@ from halflap.api.operations import Operations
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
 from halflap.errors import BlobLost, NotFound, Removed
-from halflap.model import Execution, Record
+from halflap.model import Execution, Record, scope_time
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
@@ -144,7 +144,7 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
         reason=execution.reason,
         failure=None if execution.failure is None else asdict(execution.failure),
         result=text(whole.result),
-        accepted_at=execution.accepted_at,
+        accepted_at=scope_time(execution.root, execution.replay, event, execution.accepted_at),
         event={
             **asdict(replace(event, headers=tuple(headers), body=b"")),
             "body": text(event.body),

@@ -11,6 +11,7 @@ from halflap.api.asking import Ops, exact, router_of
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import Plan
+from halflap.api.operations.replay import ReplayRequest
 from halflap.api.recorded import ExecutionSummary, moment, summaries
 from halflap.api.view import Input, JsonObject, Text, Time, View, maybe, rfc3339
 from halflap.model import Bulk, BulkState, BulkVerb
@@ -66,6 +67,14 @@ class GroupView(View):
     count: int
 
 
+class LeftOutView(View):
+    """How many executions would be left out for one reason, and the first of them."""
+
+    why: str
+    count: int
+    execution: str
+
+
 class PlanView(View):
     """What would be done: the largest groups, and a few of the executions."""
 
@@ -73,6 +82,10 @@ class PlanView(View):
     total: int
     groups: list[GroupView]
     samples: list[ExecutionSummary]
+    examined: int
+    """How many, from the oldest on, a replay was decided for one by one."""
+    left_out: list[LeftOutView]
+    """Those of these that would not be replayed, by the reason."""
 
 
 class RefusalView(View):
@@ -109,7 +122,9 @@ async def begin_replay(draft: BulkDraft, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
     if draft.dry_run:
-        return exact(await plan_view(operations, await operations.bulks.plan(draft.do, where)))
+        request = ReplayRequest(draft.from_, draft.version)
+        plan = await operations.bulks.plan(draft.do, where, request)
+        return exact(await plan_view(operations, plan))
     options: dict[str, Any] = {"rate": draft.rate}
     if draft.do == "replay":
         options |= {"from": draft.from_, "version": draft.version}
@@ -174,6 +189,11 @@ async def plan_view(operations: Operations, plan: Plan) -> PlanView:
             for each in plan.groups
         ],
         samples=await summaries(operations, plan.samples),
+        examined=plan.examined,
+        left_out=[
+            LeftOutView(why=each.why, count=each.count, execution=each.execution)
+            for each in plan.left_out
+        ],
     )
 
 

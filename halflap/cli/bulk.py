@@ -178,11 +178,23 @@ def plan_lines(output: Output, plan: Row) -> None:
     left = plan["total"] - sum(each["count"] for each in plan["groups"])
     if left:
         output.line((f"and {left:,} more, of other reasons", "dim"))
+    left_out(output, plan)
     output.line(("\nthe newest of them", "dim"))
     for each in plan["samples"]:
         output.line(
             f"  {each['id']}  {name_of(each)} {each['flow']}  ", (ago(each["accepted_at"]), "dim")
         )
+
+
+def left_out(output: Output, plan: Row) -> None:
+    """Show how many are left out, and why."""
+    if not plan["left_out"]:
+        return
+    of = f" of the {plan['examined']:,} oldest" if plan["examined"] < plan["total"] else ""
+    count = sum(each["count"] for each in plan["left_out"])
+    output.line(f"\n{count:,}{of} would be left out:")
+    for each in plan["left_out"]:
+        output.line(f"  {each['count']:,}  {each['execution']}  ", (each["why"], "yellow"))
 
 
 def bulk_lines(output: Output, bulk: Row) -> None:

@@ -15,7 +15,7 @@ from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
 from halflap.cli.reach import customer_option, speaks
-from halflap.cli.record import event_lines, execution_lines, has_steps, log_line, name_of
+from halflap.cli.record import event_lines, execution_lines, log_line, name_of
 from halflap.errors import ConfigError, HalflapError
 from halflap.model import ENDED, ExecutionState
 from halflap.sdk import codec
@@ -321,16 +321,17 @@ async def replay_execution(
         )
     for execution in executions_:
         found = await api.get(path("executions", execution))
-        again = start or ("failed" if found["state"] == "failed" and has_steps(found) else "start")
-        draft = {"from": again, "version": number, **({"event": edit} if edit else {})}
+        draft = {"from": start, "version": number, **({"event": edit} if edit else {})}
         made = await api.post(path("executions", found["id"], "replay"), draft)
         if wait:
             await ended(api, output, made["execution"])
         elif output.json:
             output.emit(made)
         else:
-            how = "from the failed step" if again == "failed" else "from the start"
+            how = "from the failed step" if made["from"] == "failed" else "from the start"
+            keys = "new" if made["root"] == made["execution"] else "the same"
             output.line(f"{found['id']} is run again {how}: ", (made["execution"], "bold"))
+            output.line((f"with {keys} idempotency keys", "dim"))
             if not api.runs:
                 output.note(("It runs once a server does: halflap serve", "yellow"))
 

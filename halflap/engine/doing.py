@@ -27,7 +27,17 @@ from halflap.errors import (
     StoreError,
     Unauthorized,
 )
-from halflap.model import SYSTEM, Failure, LogLine, Micros, Record, StateWrite, StepKind, frozen
+from halflap.model import (
+    SYSTEM,
+    Failure,
+    LogLine,
+    Micros,
+    Record,
+    StateWrite,
+    StepKind,
+    frozen,
+    scope_time,
+)
 from halflap.sdk.action import Retry
 from halflap.sdk.gate import Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
@@ -122,7 +132,9 @@ class Steps:
 
     def open(self) -> Scope:
         """Open the flow's scope in the current task."""
-        scope = self._past.whole(self._turn.accepted_at, asyncio.current_task())
+        start = self._turn.start
+        began = scope_time(start.root, start.replay, start.event, self._turn.accepted_at)
+        scope = self._past.whole(began, asyncio.current_task())
         current.set(scope)
         return scope
 

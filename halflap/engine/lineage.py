@@ -1,8 +1,8 @@
 """Children: executions that a step of another one starts, each once, whatever crashes.
 
-Who a child is, the step that starts it says: its id derives from its parent's and the step's path,
-its root from its parent's root, so that a parent which is replayed from its failed step starts
-children with the same idempotency keys.
+A child's id derives from its parent's id, the step's path and its time; its root from its parent's
+root and the step's path alone. So a parent that is replayed with its root starts children with the
+same idempotency keys, whenever that is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from hashlib import blake2b
 from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.model import CALL, SYSTEM, Event, FlowKey, Micros, Start, new_id, to_datetime
+from halflap.model import (
+    CALL,
+    SYSTEM,
+    Event,
+    FlowKey,
+    Micros,
+    Replay,
+    Start,
+    new_id,
+    timeless,
+    to_datetime,
+)
 from halflap.sdk.declared import kept, wanted
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
@@ -85,16 +96,33 @@ def _child(
         execution=derived(parent.execution, path, at),
         flow=target,
         event=event,
-        root=derived(parent.root, path, at),
+        root=child_root(parent, path),
         key=key,
         order=flow.order_of(target.instance, key, partial(said, request=request)),
         parent=parent.execution,
         bound=bound,
+        replay=inherited(parent.replay),
     )
 
 
+def child_root(parent: Start, path: str) -> str:
+    """Return the root of the child of a step; version 0.1.0 put the step's time into it."""
+    root = derived(parent.root, path, 0)
+    return root if parent.replay is None else parent.replay.roots.get(root, root)
+
+
+def is_child(child: str, execution: str, path: str) -> bool:
+    """Return whether a step of an execution started a child, and not the execution it replays."""
+    return timeless(child) == derived(execution, path, 0)
+
+
+def inherited(replay: Replay | None) -> Replay | None:
+    """Return what the children of a replay inherit: the roots that theirs had in version 0.1.0."""
+    return Replay(roots=replay.roots) if replay is not None and replay.roots else None
+
+
 def derived(execution: str, path: str, at: Micros) -> str:
-    """The id of a child: the same for the same step of the same execution."""
+    """Return an id that derives from another one: the same for the same step at the same time."""
     digest = blake2b(f"{execution}\0{path}".encode("utf-8", "surrogatepass"), digest_size=10)
     return new_id("exe", now=at, chance=int.from_bytes(digest.digest(), "big") >> 6)
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from halflap.engine.lineage import call_event, derived, routed
+from halflap.engine.lineage import call_event, derived, is_child, routed
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, NotFound, Unrouted
@@ -101,7 +101,7 @@ class Routes(Waits):
         else:
             self._past.pass_by(scope, known)
         child = decode_value(known.result or b"null", None, self._unseal)
-        if child is not None and known.seq >= 0:
+        if child is not None and is_child(child, self._turn.start.execution, path):
             self._own.add(child)
         return child
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from halflap.engine.branches import Branches
 from halflap.engine.doing import Pause
-from halflap.engine.lineage import Siblings, child_of
+from halflap.engine.lineage import Siblings, child_of, is_child
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.errors import InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, child_signal
@@ -30,17 +30,18 @@ class Waits(Branches):
         scope = current_scope()
         path = scope.next_path(f"start({escaped(flow)})")
         known = self._past.recall(scope, path, event)
-        if known is None:
+        if known is None or known.status == "retrying":  # a replay starts a failed child again
             started = self._turn.now()
             child = await self._begin(scope, path, flow, event, bound=bound)
             title = f"Start {self.siblings[flow].title}"
+            seq = self._past.next_seq() if known is None else known.seq  # it stays in its place
             known = self._record(path, "start", title, started, inputs=event, result=encode(child))
-            known = replace(known, name=flow)
+            known = replace(known, seq=seq, name=flow)
             self._keep(scope, known)
         else:
             self._past.pass_by(scope, known)
         child = str(decode_value(known.result or b'""', None, self._unseal))
-        if known.seq >= 0:
+        if is_child(child, self._turn.start.execution, path):
             self._own.add(child)
         return child
 

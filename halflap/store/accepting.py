@@ -30,6 +30,11 @@ UPDATE executions SET dismissed = 1, retention = {CLASS}
 WHERE id = ? AND state = 'failed' AND dismissed = 0
 """  # noqa: S608
 
+LIVE_REPLAY = """
+SELECT id FROM executions
+WHERE replay_of = ? AND id <> ? AND state IN ('queued', 'running', 'waiting') LIMIT 1
+"""
+
 HELD = """
 SELECT DISTINCT bit FROM gates WHERE name IN (?, ?, ?)
 UNION ALL SELECT 0 FROM limits WHERE customer = ?
@@ -120,7 +125,7 @@ def accept(
     until: Micros,
     all_limited: bool = False,
 ) -> list[Accepted]:
-    """Insert events and executions; a duplicate gets the first one's id.
+    """Insert events and executions; a duplicate, or a second live replay, gets the first one's id.
 
     What is limited is claimed later, where its limits are looked at; `all_limited` says that all are.
     """
@@ -131,6 +136,11 @@ def accept(
             first = first_of(connection, each.dedupe, start.execution, now)
             if first is not None:
                 answers.append(Accepted(start.execution, duplicate_of=first))
+                continue
+        if start.replay_of is not None:
+            live = connection.execute(LIVE_REPLAY, (start.replay_of, start.execution)).fetchone()
+            if live is not None:
+                answers.append(Accepted(start.execution, duplicate_of=live[0]))
                 continue
         held, limited = held_by(connection, start.flow, all_limited)
         suspect = was_set_aside(connection, start.replay_of)

@@ -149,7 +149,11 @@ async def test_an_execution_names_its_replays_newest_first(world: Any, instance:
     await world.ended(unkeyed)
 
     for id in (keyed, unkeyed):
-        made = [await world.api("POST", f"/api/executions/{id}/replay") for _ in range(2)]
+        made: list[Any] = []
+        for _ in range(2):
+            made.append(await world.api("POST", f"/api/executions/{id}/replay"))
+            await world.api("POST", f"/api/executions/{made[-1].json['execution']}/cancel")
+            await world.ended(made[-1].json["execution"])
         shown = (await world.api("GET", f"/api/executions/{id}")).json
         assert shown["replays"] == [each.json["execution"] for each in reversed(made)]
         assert not shown["dismissed"]
@@ -212,9 +216,9 @@ async def test_a_whole_replay_has_a_new_root_and_runs_on_the_version_of_now(
     await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
 
     now = await world.api("POST", f"/api/executions/{id}/replay")
+    shown = await world.ended(now.json["execution"])
     then = await world.api("POST", f"/api/executions/{id}/replay", {"version": "1"})
 
-    shown = await world.ended(now.json["execution"])
     assert (shown["state"], shown["version"]["number"], shown["root"]) == (
         "succeeded",
         2,

@@ -2,16 +2,20 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import bulks
+from halflap.api.operations.replay import LEFT_TO_PARENT
 from halflap.errors import StoreError
 from halflap.model import new_id
 from halflap.store.protocol import Filter
+from tests.api.conftest import ORDERS
 from tests.served import until
 
 
@@ -126,7 +130,7 @@ async def test_lineage_links_ancestors_and_descendants_and_says_how(
     await world.ended(second.json["execution"])
     world.shop.broken = False
     path = f"/api/executions/{second.json['execution']}/replay"
-    edit = {"version": "same", "event": {"headers": {"x-a": "1"}}}
+    edit = {"from": "start", "version": "same", "event": {"headers": {"x-a": "1"}}}
     third = await world.api("POST", path, edit)
     await world.ended(third.json["execution"])
     ids = [first, second.json["execution"], third.json["execution"]]
@@ -277,3 +281,147 @@ async def test_what_a_bulk_did_before_it_died_is_not_done_again(
         assert (ended["state"], ended["done"]) == ("succeeded", 4)
     elif state == "succeeded":
         assert counts == [2] * 4
+
+
+# Keys, and families ----------------------------------------------------------------------------
+
+FAMILY = (
+    ORDERS
+    + '''
+
+@integration.flow(trigger=webhook.request())
+async def place(ctx: Context[Settings], event: Any) -> Any:
+    """Place one order: its first effect is the order."""
+    shop_ = ctx.config.shop
+    return await shop.create_order(shop_, event["id"], event["amount"], SecretStr("no"))
+
+
+@integration.flow(trigger=webhook.request())
+async def together(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by another flow."""
+    return await ctx.call("place", event)
+
+
+@integration.flow(trigger=webhook.request())
+async def above(ctx: Context[Settings], event: Any) -> Any:
+    """Place an order by another flow's other flow."""
+    return await ctx.call("together", event)
+'''
+)
+
+
+class Lossy:
+    """A shop that takes orders, and whose answers cannot be read until it is mended."""
+
+    def __init__(self, world: Any) -> None:
+        self.keys: dict[str, set[str]] = {}
+        self.calls = 0
+        self.mended = False
+        world.shop.order_answer = self.answer
+
+    async def answer(self, request: Any) -> Any:
+        self.calls += 1
+        text = await request.text()
+        order = json.loads(text)["id"]
+        self.keys.setdefault(order, set()).add(request.headers["idempotency-key"])
+        return web.Response(text=text if self.mended else "<html>", content_type="application/json")
+
+
+async def replayed(world: Any, way: str, ids: list[str], flow: str) -> None:
+    """Replay executions one by one, or by a bulk; until what they started has ended too."""
+    if way == "single":
+        for each in ids:
+            made = await world.api("POST", f"/api/executions/{each}/replay")
+            assert made.status == 201, made.body
+            assert (made.json["from"], made.json["root"]) == ("failed", each)
+            await world.ended(made.json["execution"])
+        return
+    begun = await world.api("POST", "/api/replays", {"where": {"state": "failed", "flow": flow}})
+    assert (await done(world, begun.json["id"]))["done"] == len(ids)
+    for each in ids:
+        [new] = await replays_of(world, each)
+        await world.ended(new.id)
+
+
+@pytest.mark.usefixtures("driving")
+@pytest.mark.parametrize("way", ["single", "many"])
+async def test_a_first_effect_that_may_have_happened_is_repeated_with_its_key(
+    world: Any, way: str
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Lossy(world)
+    ids = [await world.send(instance, {"id": f"o{n}", "amount": n}, flow="place") for n in range(3)]
+    for each in ids:
+        assert (await world.ended(each))["state"] == "failed"
+    shop.mended = True
+    await replayed(world, way, ids, "place")
+    assert shop.calls == 6
+    assert {order: len(keys) for order, keys in shop.keys.items()} == {"o0": 1, "o1": 1, "o2": 1}
+    [whole] = await replays_of(world, ids[0])
+    again = await world.api("POST", f"/api/executions/{whole.id}/replay", {"from": "start"})
+    await world.ended(again.json["execution"])
+    assert (again.json["root"], len(shop.keys["o0"])) == (again.json["execution"], 2)
+
+
+@pytest.mark.usefixtures("driving")
+@pytest.mark.parametrize("flow", ["together", "above"])
+@pytest.mark.parametrize("start", [None, "start"])
+async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
+    world: Any, flow: str, start: str | None
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Lossy(world)
+    ids = [await world.send(instance, {"id": f"o{n}", "amount": n}, flow=flow) for n in range(3)]
+    for each in ids:
+        assert (await world.ended(each))["state"] == "failed"
+    deep = {"together": 2, "above": 3}[flow]
+    where = {"where": {"state": "failed"}, "from": start}
+    plan = (await world.api("POST", "/api/replays", {**where, "dry_run": True})).json
+    assert (plan["total"], plan["examined"]) == (3 * deep, 3 * deep)
+    [left] = plan["left_out"]
+    assert (left["count"], left["why"]) == (3 * (deep - 1), LEFT_TO_PARENT)
+    shop.mended = True
+    bulk = await done(world, (await world.api("POST", "/api/replays", where)).json["id"])
+    assert (bulk["done"], bulk["refused"]) == (3, 3 * (deep - 1))
+    assert {each["why"] for each in bulk["refusals"]} == {LEFT_TO_PARENT}
+    for each in ids:
+        [new] = await replays_of(world, each)
+        assert (await world.ended(new.id))["state"] == "succeeded"
+    assert shop.calls == 6
+    assert {order: len(keys) for order, keys in shop.keys.items()} == {"o0": 1, "o1": 1, "o2": 1}
+
+
+@pytest.mark.usefixtures("driving")
+async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
+    await world.publish(world.bundle(orders=FAMILY))
+    instance, shop = await world.instance(), Lossy(world)
+    parent = await world.send(instance, {"id": "o0", "amount": 0}, flow="together")
+    await world.ended(parent)
+    shop.mended = True
+    where = {"where": {"state": "failed", "flow": "place"}}
+    assert (await world.api("POST", "/api/replays", {**where, "dry_run": True})).json[
+        "left_out"
+    ] == []
+    assert (await done(world, (await world.api("POST", "/api/replays", where)).json["id"]))[
+        "done"
+    ] == 1
+    again = await world.api("POST", f"/api/executions/{parent}/replay")
+    assert (await world.ended(again.json["execution"]))["state"] == "succeeded"
+    assert [len(keys) for keys in shop.keys.values()] == [1]
+
+
+async def test_a_second_replay_is_refused_while_the_first_is_live(
+    world: Any, instance: Any
+) -> None:
+    id = await world.send(instance, {}, flow="waiting")
+    await world.api("POST", f"/api/executions/{id}/cancel")
+    path = f"/api/executions/{id}/replay"
+    first = (await world.api("POST", path)).json["execution"]
+    refused = await world.api("POST", path)
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    assert first in refused.json["detail"]
+    where = {"where": {"state": "cancelled", "flow": "waiting"}, "dry_run": True}
+    [left] = (await world.api("POST", "/api/replays", where)).json["left_out"]
+    assert (left["execution"], first in left["why"]) == (id, True)
+    await world.api("POST", f"/api/executions/{first}/cancel")
+    assert (await world.api("POST", path)).status == 201

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from halflap.api.operations.replay import ReplayRequest
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.server.host import Host
 from halflap.server.settings import Settings
@@ -291,12 +292,10 @@ async def replayed(directory: Path) -> None:
     host = await Host.open(Settings(dir=directory, egress_allow=("127.0.0.1",)))
     running = asyncio.create_task(host.engine.run(host.executor))
     [newest] = await host.store.journal.executions(Filter(key="a"))
-    from halflap.api.operations.executions import Again
-
-    new = await host.operations.executions.replay(newest, Again("start"))
+    start = await host.operations.executions.replay(newest, ReplayRequest("start"))
 
     async def tried() -> bool:
-        found = await host.store.journal.execution(new)
+        found = await host.store.journal.execution(start.execution)
         return found is not None and found.attempt > 0 and bool(found.waiting_for or found.ended_at)
 
     await until(tried)

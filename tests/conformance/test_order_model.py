@@ -55,6 +55,8 @@ class Modelled:
     blocks: bool = False
     cancelling: bool = False
 
+    replay_of: str | None = None
+
     @property
     def lives(self) -> bool:
         return self.state in LIVE
@@ -169,8 +171,14 @@ class OrderMachine(RuleBasedStateMachine):
         claims: list[Claim] = []
         for start, answer in zip(starts, answers, strict=True):
             assert start.order is not None
+            live = [e for e in self.known.values() if e.replay_of and e.lives]
+            first = next((e.id for e in live if e.replay_of == start.replay_of), None)
+            assert answer.duplicate_of == first  # one live replay of each
+            if first is not None:
+                continue
             self.places += 1
             each = Modelled(start.execution, start.order, self.places, due=self.now)
+            each.replay_of = start.replay_of
             line = self.line(start.order.key)
             waiting = [e for e in line if e.lives and not e.begun]
             replayed = self.known.get(start.replay_of or "")

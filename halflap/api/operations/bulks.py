@@ -1,8 +1,9 @@
 """What people do with many executions at once: replay, cancel, dismiss, by a filter.
 
-A plan says first what it would be. A bulk is kept in the catalogue, and driven by whoever serves
-(`api/driving.py`): it survives any crash, and does each execution once at most, since a replay's
-id follows from the bulk's and the execution's.
+A plan says first what it would be, and what it leaves out. A bulk is kept in the catalogue, and driven
+by whoever serves (`api/driving.py`): it survives any crash, and does each execution once at most, since
+a replay's id follows from the bulk's and the execution's. A child that is chosen together with its
+parent is left to the parent's replay, where that runs it again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from halflap.api.operations.executions import Again, Executions
+from halflap.api.operations.executions import Executions
+from halflap.api.operations.replay import LEFT_TO_PARENT, LeftOut, ReplayPlan, ReplayRequest
 from halflap.errors import BlobLost, ConfigError, HalflapError, StoreError
 from halflap.model import (
     ENDED,
@@ -25,6 +27,7 @@ from halflap.model import (
     Clock,
     Execution,
     ExecutionState,
+    FlowKey,
     Refusal,
     Start,
     Tally,
@@ -35,6 +38,8 @@ from halflap.store.protocol import Filter, Journal
 
 SAMPLES = 5
 MOST_GROUPS = 50
+MOST_EXAMINED = 2_000
+"""How many executions a plan looks at one by one, to say which a bulk leaves out."""
 MS = 1_000
 ALLOWED: Mapping[BulkVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState, ...]]] = {
     "replay": (ENDED, ("failed",)),
@@ -46,12 +51,26 @@ ALLOWED: Mapping[BulkVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a bulk would do: to how many, group by group, and a few of them."""
+    """What a bulk would do: to how many, group by group, and a few of them.
+
+    `left_out` are the reasons why some would not be done, of the `examined` oldest.
+    """
 
     verb: BulkVerb
     total: int
     groups: Sequence[Tally]
     samples: Sequence[Execution]
+    examined: int = 0
+    left_out: Sequence[LeftOutGroup] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutGroup:
+    """How many executions a bulk would leave out for one reason, and the first of them."""
+
+    why: str
+    count: int
+    execution: str
 
 
 @dataclass(slots=True)
@@ -64,16 +83,31 @@ class Bulks:
     clock: Clock
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def plan(self, verb: BulkVerb, where: Filter) -> Plan:
-        """What would be done now."""
+    async def plan(
+        self, verb: BulkVerb, where: Filter, request: ReplayRequest | None = None
+    ) -> Plan:
+        """Return what would be done now."""
         which = prepared(verb, where)
         counts = await self.journal.count(which)
-        return Plan(
+        plan = Plan(
             verb,
             sum(counts.values()),
             await self.journal.tally(replace(which, limit=MOST_GROUPS)),
             await self.journal.executions(replace(which, limit=SAMPLES)),
         )
+        if verb != "replay":
+            return plan
+        oldest = new_id("exe", now=0, chance=0)
+        page = await self.journal.executions(replace(which, after=oldest, limit=MOST_EXAMINED))
+        choice = _Choice(self.executions, which, request or ReplayRequest())
+        groups: dict[str, LeftOutGroup] = {}
+        for each in page:
+            why = await choice.why_not(each)
+            if why is not None:
+                before = groups.get(why, LeftOutGroup(why, 0, each.id))
+                groups[why] = replace(before, count=before.count + 1)
+        by_count = sorted(groups.values(), key=lambda each: -each.count)
+        return replace(plan, examined=len(page), left_out=by_count[:MOST_GROUPS])
 
     async def begin(self, verb: BulkVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:
         """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
@@ -140,23 +174,126 @@ class Bulks:
         return len(page) - len(refusals), refusals
 
     async def _replay(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
-        again = Again(bulk.wanted.get("from"), bulk.wanted.get("version"), bulk=bulk.id)
+        request = ReplayRequest(bulk.wanted.get("from"), bulk.wanted.get("version"), bulk=bulk.id)
+        choice = _Choice(self.executions, where_of(bulk), request, bulk)
         starts: list[Start] = []
         refusals: list[Refusal] = []
-        known: dict[Any, Any] = {}
         for each in page:
+            found = await choice.start_of(bulk, each)
+            if isinstance(found, LeftOut):
+                refusals.append(Refusal(each.id, found.why))
+            else:
+                starts.append(found)
+        done = await self.executions.engine.start(starts) if starts else []
+        for start, started in zip(starts, done, strict=True):
+            if started.duplicate_of is not None:
+                why = f"{started.duplicate_of} replays it already"
+                refusals.append(Refusal(str(start.replay_of), why))
+        return len(page) - len(refusals), refusals
+
+
+@dataclass(slots=True)
+class _Choice:
+    """Decides for each execution that is chosen whether a bulk replays it.
+
+    `bulk` is None for a plan, in which nothing is done.
+    """
+
+    executions: Executions
+    which: Filter
+    request: ReplayRequest
+    bulk: Bulk | None = None
+    _flows: dict[FlowKey, FlowKey | LeftOut] = field(
+        default_factory=dict[FlowKey, "FlowKey | LeftOut"]
+    )
+    _decided: dict[str, ReplayPlan | LeftOut] = field(
+        default_factory=dict[str, "ReplayPlan | LeftOut"]
+    )
+
+    async def why_not(self, execution: Execution) -> str | None:
+        """Return why an execution is left out; None where it is replayed."""
+        plan = await self._decide(execution)
+        if isinstance(plan, LeftOut):
+            return plan.why
+        flow = await self._flow_again(execution)
+        return flow.why if isinstance(flow, LeftOut) else None
+
+    async def start_of(self, bulk: Bulk, execution: Execution) -> Start | LeftOut:
+        """Return what replays an execution, or why it is left out."""
+        plan = await self._decide(execution)
+        if isinstance(plan, LeftOut):
+            return plan
+        flow = await self._flow_again(execution)
+        if isinstance(flow, LeftOut):
+            return flow
+        id = replay_id(bulk, execution.id)
+        try:
+            return await self.executions.start_of(execution, self.request, plan, id, flow)
+        except BlobLost as error:
+            return LeftOut(error.message)
+        except StoreError:
+            raise
+        except HalflapError as error:
+            return LeftOut(error.message)
+
+    async def _flow_again(self, execution: Execution) -> FlowKey | LeftOut:
+        found = self._flows.get(execution.flow)
+        if found is None:
             try:
-                id = replay_id(bulk, each.id)
-                starts.append(await self.executions.start_of(each, again, id, known))
-            except BlobLost as error:
-                refusals.append(Refusal(each.id, error.message))
+                found = await self.executions.flow_again(execution, self.request.version)
             except StoreError:
                 raise
             except HalflapError as error:
-                refusals.append(Refusal(each.id, error.message))
-        if starts:
-            await self.executions.engine.start(starts)
-        return len(starts), refusals
+                found = LeftOut(error.message)
+            self._flows[execution.flow] = found
+        return found
+
+    async def _decide(self, execution: Execution) -> ReplayPlan | LeftOut:
+        found = self._decided.get(execution.id)
+        if found is None:
+            left = await self._is_left_to_parent(execution)
+            found = (
+                LeftOut(LEFT_TO_PARENT)
+                if left
+                else await self.executions.plan_replay(execution, self.request)
+            )
+            self._decided[execution.id] = found
+        return found
+
+    async def _is_left_to_parent(self, execution: Execution) -> bool:
+        """Return whether the replay of its parent, which is chosen too, runs an execution again."""
+        if execution.parent is None or execution.replay_of is not None:
+            return False
+        journal = self.executions.journal
+        parent = await journal.execution(execution.parent)
+        if parent is None:
+            return False
+        if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
+            plan = await self.executions.plan_of(parent, self.request)
+        elif matches(self.which, parent):
+            plan = await self._decide(parent)
+        else:
+            return False
+        if isinstance(plan, LeftOut):
+            return plan.why == LEFT_TO_PARENT
+        return execution.id in plan.reruns
+
+
+def matches(which: Filter, execution: Execution) -> bool:
+    """Return whether a bulk's filter chooses an execution."""
+    dead_letter = execution.state == "failed" and not execution.dismissed
+    return (
+        which.customer in (None, execution.flow.customer)
+        and which.instance in (None, execution.flow.instance)
+        and which.flow in (None, execution.flow.flow)
+        and (not which.states or execution.state in which.states)
+        and (not which.dead_letters or dead_letter)
+        and which.key in (None, execution.key)
+        and (which.reason is None or execution.reason.startswith(which.reason))
+        and (which.since is None or execution.accepted_at >= which.since)
+        and (which.until is None or execution.accepted_at < which.until)
+        and (which.before is None or execution.id < which.before)
+    )
 
 
 def prepared(verb: BulkVerb, where: Filter) -> Filter:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Engine, Library
 from halflap.api.operations.order import because
+from halflap.api.operations.replay import (
+    CURRENT,
+    Edit,
+    LeftOut,
+    ReplayMaterial,
+    ReplayPlan,
+    ReplayRequest,
+    decide_replay,
+    verb_of,
+)
 from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
@@ -24,7 +34,6 @@ from halflap.model import (
     LogLine,
     Part,
     Record,
-    Replay,
     Start,
     new_id,
 )
@@ -38,7 +47,7 @@ from halflap.store.protocol import Attempt, Filter, Journal
 LAST = "last"
 PAGE = 50
 MOST_CHILDREN = 100
-SAME, CURRENT = "same", "current"
+SAME = "same"
 MOST_RELATED = 200
 """How many executions of a lineage are shown."""
 
@@ -60,28 +69,6 @@ class ExecutionDetail:
     waits_because: str
     removed: Mapping[Part, str]
     """The parts that were kept for a while, with what became of each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """What is different about an event: its body, headers by name (None removes one)."""
-
-    body: bytes | None = None
-    headers: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """How an execution is to be run again.
-
-    `start`: all of it, or from the step that failed; None: from that where one did. `version`:
-    `same`, `current` (None) or another one's name.
-    """
-
-    start: Literal["start", "failed"] | None = None
-    version: str | None = None
-    edit: Edit | None = None
-    bulk: str | None = None
 
 
 @dataclass(slots=True)
@@ -195,7 +182,7 @@ class Executions:
         """
         if not await self.engine.cancel(execution.id, reason, grace):
             now = await self.find(execution.id)
-            raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
+            raise Conflict(f"{now.id} has ended already: it {verb_of(now)}", key=now.id)
         return await self.find(execution.id)
 
     async def signal(
@@ -210,7 +197,7 @@ class Executions:
         sent = await self.engine.signal(execution.id, name, codec.encode(payload), once)
         now = await self.find(execution.id)
         if sent == "over":
-            raise Conflict(f"{now.id} has ended already: it {verb(now)}", key=now.id)
+            raise Conflict(f"{now.id} has ended already: it {verb_of(now)}", key=now.id)
         return now
 
     async def dismiss(self, execution: Execution) -> None:
@@ -218,70 +205,113 @@ class Executions:
         if not await self.engine.dismiss(execution.id):
             now = await self.find(execution.id)
             raise Conflict(
-                f"{now.id} {verb(now)}; only one that failed can be dismissed", key=now.id
+                f"{now.id} {verb_of(now)}; only one that failed can be dismissed", key=now.id
             )
 
-    async def replay(self, execution: Execution, again: Again) -> str:
-        """Run an execution again, and return the new one's id.
+    async def replay(self, execution: Execution, request: ReplayRequest) -> Start:
+        """Run an execution again, and return how; see `decide_replay`."""
+        plan = await self.plan_replay(execution, request)
+        if isinstance(plan, LeftOut):
+            if plan.removed:
+                raise Removed(plan.why)
+            raise Conflict(f"{execution.id} is not replayed: {plan.why}", key=execution.id)
+        start = await self.start_of(execution, request, plan, new_id("exe", now=self.clock()))
+        [started] = await self.engine.start([start])
+        if started.duplicate_of is not None:
+            raise Conflict(
+                f"{started.duplicate_of} replays {execution.id} already; wait until that has ended, "
+                "or cancel it",
+                key=started.duplicate_of,
+            )
+        return start
 
-        Whole, or with an edited event, it has a new root, so new idempotency keys. From the failed
-        step, the steps that succeeded are copied, and the root stays.
-        """
-        id = new_id("exe", now=self.clock())
-        await self.engine.start([await self.start_of(execution, again, id)])
-        return id
+    async def plan_replay(
+        self, execution: Execution, request: ReplayRequest
+    ) -> ReplayPlan | LeftOut:
+        """Decide how an execution is run again."""
+        live = await self._live_replay(execution) if execution.state in ENDED else None
+        material = replace(await self._material(execution), live=live)
+        plan = decide_replay(execution, material, request)
+        if isinstance(plan, LeftOut) and plan.removed is not None:
+            then = (
+                "; replay it from the start"
+                if plan.removed == "steps"
+                else f", so {execution.id} cannot be replayed; have its sender send it again"
+            )
+            return replace(plan, why=(await self._gone(execution, plan.removed, then)).message)
+        return plan
+
+    async def plan_of(self, execution: Execution, request: ReplayRequest) -> ReplayPlan | LeftOut:
+        """Decide how an execution was run again by a replay that may be live."""
+        return decide_replay(execution, await self._material(execution), request)
+
+    async def _material(self, execution: Execution) -> ReplayMaterial:
+        if execution.state not in ENDED:
+            return ReplayMaterial(None, ())
+        gone = await self.removed(execution)
+        steps = None if "steps" in gone else await self.journal.steps(execution.id)
+        starts = steps is None or any(each.kind in ("start", "call") for each in steps)
+        seen = await self.viewing.event(execution.id)
+        return ReplayMaterial(
+            None if seen is None else seen.event,
+            steps,
+            await self._descendants(execution) if starts else (),
+        )
+
+    async def _descendants(self, execution: Execution) -> list[Execution]:
+        """Return what an execution started, and what that started."""
+        found: list[Execution] = []
+        above = [execution.id]
+        while above:
+            which = Filter(parent=above.pop(), limit=MOST_CHILDREN)
+            while page := await self.journal.executions(which):
+                found += page
+                above += [each.id for each in page if each.attempt]
+                if len(page) < MOST_CHILDREN:
+                    break
+                which = replace(which, before=page[-1].id)
+        return found
+
+    async def _live_replay(self, execution: Execution) -> Execution | None:
+        """Return what runs an execution again now, or one that it has a replay in common with."""
+        first = execution
+        while first.replay_of is not None:
+            before = await self.journal.execution(first.replay_of)
+            if before is None:  # it was pruned
+                break
+            first = before
+        below = [first]
+        while below:
+            each = below.pop()
+            if each.state not in ENDED and each.id != execution.id:
+                return each
+            below += await self.journal.executions(Filter(replay_of=each.id, limit=MOST_RELATED))
+        return None
 
     async def start_of(
         self,
         execution: Execution,
-        again: Again,
+        request: ReplayRequest,
+        plan: ReplayPlan,
         id: str,
-        known: dict[FlowKey, FlowKey] | None = None,
+        flow: FlowKey | None = None,
     ) -> Start:
-        """What runs an execution again; `known` keeps what was found out for others of its flow."""
-        if execution.state not in ENDED:
-            raise Conflict(
-                f"{execution.id} {verb(execution)}; wait until it has ended, or cancel it",
-                key=execution.id,
-            )
-        if again.start == "failed" and execution.state not in ("failed", "cancelled"):
-            raise Conflict(
-                f"{execution.id} {verb(execution)}, so no step of it failed; replay it from the start",
-                key=execution.id,
-            )
-        flow = None if known is None else known.get(execution.flow)
-        if flow is None:
-            flow = await self._again(execution, again.version)
-            if known is not None:
-                known[execution.flow] = flow
-        event = await self._replayed(execution)
-        copied: tuple[Record, ...] = ()
-        if again.start == "failed" or (again.start is None and execution.state == "failed"):
-            if "steps" in await self.removed(execution):
-                # Without them, each effect would be repeated: that has to be asked for.
-                raise await self._gone(execution, "steps", "; replay it from the start")
-            steps = await self.journal.steps(execution.id)
-            copied = tuple(each for each in steps if each.status == "succeeded")
-        from_failed = again.start == "failed" or any(e.kind != "trigger" for e in copied)
+        """Return what runs an execution again; `flow` is that of `flow_again`, where it is known."""
+        event = await self.event(execution)
         return Start(
             execution=id,
-            flow=flow,
-            event=event if again.edit is None else edited(event, again.edit),
-            root=execution.root if from_failed and again.edit is None else id,
+            flow=flow or await self.flow_again(execution, request.version),
+            event=event if request.edit is None else edited(event, request.edit),
+            root=plan.root or id,
             key=execution.key,
             replay_of=execution.id,
-            copied=copied if from_failed else (),
+            copied=plan.copied,
             order=execution.order,
-            replay=Replay(
-                start="failed" if from_failed else "start",
-                version=again.version or CURRENT,
-                edited=again.edit is not None,
-                bulk=again.bulk,
-            ),
+            replay=plan.how,
         )
 
-    async def _again(self, execution: Execution, version: str | None) -> FlowKey:
-        """The flow that runs an execution again."""
+    async def flow_again(self, execution: Execution, version: str | None) -> FlowKey:
+        """Return the flow that runs an execution again; raise where its instance does not."""
         if not execution.flow.is_shared:
             return await self._flow(execution, await self._instance(execution), version)
         key, shared = execution.flow, self.catalogue.shared
@@ -296,15 +326,6 @@ class Executions:
             hash = key.version if current is None else current.hash
         await self._check_flow(key, hash)
         return replace(key, version=hash)
-
-    async def _replayed(self, execution: Execution) -> Event:
-        """The event to run again; `Removed`, with what to do, where it is no longer kept."""
-        try:
-            return await self.event(execution)
-        except Removed as error:
-            raise Removed(
-                f"{error.message}, so {execution.id} cannot be replayed; have its sender send it again"
-            ) from error
 
     async def _children(self, execution: Execution) -> list[Execution]:
         if execution.attempt == 0:
@@ -388,14 +409,3 @@ def edited(event: Event, edit: Edit) -> Event:
     headers = [each for each in event.headers if each[0].lower() not in changed]
     headers += [(name, value) for name, value in changed.values() if value is not None]
     return replace(event, body=body, headers=tuple(headers), large=large)
-
-
-def verb(execution: Execution) -> str:
-    """How an execution is, as a verb: `is running`, `failed`, `was cancelled`."""
-    match execution.state:
-        case "succeeded" | "failed":
-            return execution.state
-        case "cancelled" | "ignored":
-            return f"was {execution.state}"
-        case _:
-            return f"is {execution.state}"

@@ -44,6 +44,7 @@ SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 """
+LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
 # `until` is set for those that are claimed at once.
 INSERT = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
@@ -138,7 +139,8 @@ class Acceptance:
     answers: list[Accepted] = field(default_factory=list[Accepted])
 
     def locks(self, locks: Locks) -> list[int]:
-        return [locks.order(*each.order) for each in self.entries if each.order is not None]
+        orders = [locks.order(*each.order) for each in self.entries if each.order is not None]
+        return orders + [locks.replay(each) for each in self.replayed]
 
     @property
     def replayed(self) -> set[str]:
@@ -179,6 +181,7 @@ class Accepting:
         self._firsts: Any = None
         self._held: Any = None
         self._crashed: Any = None
+        self._replays: Any = None
         self._orphans = set[str]()
         self._locks: Any = None
 
@@ -213,6 +216,7 @@ class Accepting:
         if replayed := self._replayed():
             ids = Texts(replayed)
             self._crashed = await connection.execute(CRASHES, (ids, MOST_CRASHES) * 3, binary=True)
+            self._replays = await connection.execute(LIVE_REPLAYS, (ids,), binary=True)
 
     async def firsts(self) -> dict[DedupeKey, str]:
         """Who has each dedupe key."""
@@ -227,6 +231,9 @@ class Accepting:
         crashed = set[str]()
         if self._crashed is not None:
             crashed = {row[0] for row in await self._crashed.fetchall()}
+        replays = dict[str, str]()
+        if self._replays is not None:
+            replays = {row[0]: row[1] for row in await self._replays.fetchall()}
         admission = await Admission.look(connection, [each.start for each in self._entries])
         inserts: dict[str, _Row] = {}
         duplicates: Counter[str] = Counter()
@@ -240,6 +247,11 @@ class Accepting:
                     duplicates[first] += 1
                     item.answers.append(Accepted(start.execution, duplicate_of=first))
                     continue
+                if start.replay_of is not None:
+                    live = replays.setdefault(start.replay_of, start.execution)
+                    if live != start.execution:
+                        item.answers.append(Accepted(start.execution, duplicate_of=live))
+                        continue
                 item.answers.append(Accepted(start.execution))
                 if start.execution in inserts:
                     continue

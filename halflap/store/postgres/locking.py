@@ -34,6 +34,10 @@ class Locks:
         """The lock of a key of the state, whether it has a value or not."""
         return self._number(b"state", scope, key)
 
+    def replay(self, execution: str) -> int:
+        """Return the lock of the replays of an execution, of which one may be live."""
+        return self._number(b"replay", execution.encode())
+
     def _number(self, *of: bytes) -> int:
         parts = b"".join(b"%d:%b" % (len(each), each) for each in (self._schema, *of))
         return int.from_bytes(blake2b(parts, digest_size=8).digest(), "big", signed=True)

@@ -83,7 +83,8 @@ Every table with rows of customers is under row-level security (guard.py); days 
 they are made. No view is read in a scope: it would show what its owner sees.
 
 Who locks what, in this order, so that nobody waits in a ring: the own row of `writers`; advisory
-locks (class 1: the gates, shared by accepts; class 2: orders, a key of the state; sorted by hash);
+locks (class 1: the gates, shared by accepts; class 2: orders, what is replayed, a key of the state;
+sorted by hash);
 keys of `dedupe`, sorted; rows of `limits`, sorted by customer; rows of `executions`, sorted by id;
 then what belongs to them.
 Whatever waits in a ring all the same is rolled back by PostgreSQL and done again.

@@ -1,0 +1,216 @@
+"""Decide how an execution is run again: one rule for one and for many, for the API and the CLI.
+
+A replay keeps the root, and so the idempotency keys, wherever an effect may have happened. Only a
+replay from the start of what surely has no effect in doubt, or one with an edited event, has a new
+root. The decision is a pure function of what was read; the operations beside it read and apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from halflap.model import (
+    ENDED,
+    Event,
+    Execution,
+    ExecutionState,
+    Micros,
+    Part,
+    Record,
+    Replay,
+    scope_time,
+    timeless,
+)
+
+CURRENT = "current"
+UNFINISHED = frozenset({408, 409, 425})
+"""The 4xx statuses after which an app may have carried out a request, or still does."""
+NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
+"""Failures that are raised before a request is sent."""
+LEFT_TO_PARENT = "its parent is replayed too, and runs it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is different about an event: its body, headers by name (None removes one)."""
+
+    body: bytes | None = None
+    headers: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """How an execution is to be run again.
+
+    `start`: all of it, or from the step that failed; None: from that where one failed. `version`:
+    `same`, `current` (None) or another one's name.
+    """
+
+    start: Literal["start", "failed"] | None = None
+    version: str | None = None
+    edit: Edit | None = None
+    bulk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayMaterial:
+    """What is read of an execution before its replay is decided.
+
+    `event` and `steps` are None where they were removed. `descendants` are the executions that it
+    started, and those that these started. `live` is a replay of it that has not ended.
+    """
+
+    event: Event | None
+    steps: Sequence[Record] | None
+    descendants: Sequence[Execution] = ()
+    live: Execution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """How an execution is run again: with which root (None: a new one) and which copies."""
+
+    start: Literal["start", "failed"]
+    root: str | None
+    copied: tuple[Record, ...]
+    how: Replay
+    doubts: tuple[str, ...] = ()
+    """The steps that may have been carried out, though they failed."""
+    reruns: frozenset[str] = frozenset()
+    """The executions that it starts again, as children of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why an execution is not run again. `removed` is the part of it that is no longer stored."""
+
+    why: str
+    removed: Part | None = None
+
+
+def decide_replay(
+    execution: Execution, material: ReplayMaterial, request: ReplayRequest
+) -> ReplayPlan | LeftOut:
+    """Return how an execution is run again, or why it is not."""
+    if execution.state not in ENDED:
+        return LeftOut(f"it {verb_of(execution)}; wait until it has ended, or cancel it")
+    if material.live is not None:
+        return LeftOut(
+            f"{material.live.id} replays it already, and {verb_of(material.live)}; wait until that "
+            "has ended, or cancel it"
+        )
+    start = request.start or ("failed" if execution.state == "failed" else "start")
+    if start == "failed" and execution.state not in ("failed", "cancelled"):
+        return LeftOut(
+            f"it {verb_of(execution)}, so no step of it failed; replay it from the start"
+        )
+    if start == "failed" and material.steps is None:
+        # Without them, each effect would be repeated: that has to be asked for.
+        return LeftOut("its steps are no longer stored; replay it from the start", "steps")
+    if material.event is None:
+        return LeftOut("its event is no longer stored; have its sender send it again", "event")
+    doubts = doubts_of(execution, material)
+    keeps_root = request.edit is None and (start == "failed" or bool(doubts))
+    copied = copied_steps(material.steps or ()) if start == "failed" else ()
+    at: Micros = 0
+    if keeps_root or copied:
+        at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
+    started = {e.id for e in material.descendants if e.parent == execution.id}
+    return ReplayPlan(
+        start,
+        execution.root if keeps_root else None,
+        copied,
+        Replay(
+            start=start,
+            version=request.version or CURRENT,
+            edited=request.edit is not None,
+            bulk=request.bulk,
+            at=at,
+            roots=inherited_roots(execution, material.descendants) if keeps_root else {},
+        ),
+        doubts,
+        frozenset(started - started_by(copied)),
+    )
+
+
+def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]:
+    """Return the steps that may have been carried out, though they are not known to have succeeded."""
+    if execution.attempt == 0:
+        return ()
+    if material.steps is None:
+        return ("its steps, which are no longer stored",)
+    doubts = [e.path for e in material.steps if not is_settled(e, execution.attempt)]
+    doubts += [e.id for e in material.descendants if e.state not in ("succeeded", "ignored")]
+    if ended_within_a_step(execution):
+        doubts.append("the step that it was in")
+    return tuple(doubts)
+
+
+def is_settled(record: Record, attempt: int) -> bool:
+    """Return whether it is known of a step what it did, or that it did nothing."""
+    if record.pure or record.status == "succeeded" or record.kind not in ("action", "step"):
+        return True
+    failure = record.failure
+    if failure is None or record.tries > 1 or attempt > 1:  # an earlier try may have done it
+        return False
+    status = failure.status or 0
+    return failure.kind in NOT_SENT or (400 <= status < 500 and status not in UNFINISHED)
+
+
+def ended_within_a_step(execution: Execution) -> bool:
+    """Return whether an execution may have been ended while a step of it was under way."""
+    if execution.state == "failed":
+        return execution.failure is None or execution.failure.kind in ("Timeout", "BlobLost")
+    return execution.state == "cancelled"
+
+
+def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the steps that a replay from the failed step takes over.
+
+    A child that was started, failed, and whose result the flow waited for, is started again.
+    """
+    failed = {
+        child
+        for each in steps
+        if each.kind == "call" and each.status == "failed" and each.failure is not None
+        for child in [each.failure.message.partition(" ")[0]]
+    }
+    found: list[Record] = []
+    for each in steps:
+        if each.status == "succeeded":
+            again = each.kind == "start" and child_of(each) in failed
+            found.append(replace(each, status="retrying") if again else each)
+    return tuple(found)
+
+
+def child_of(record: Record) -> str:
+    """Return the id of the child that a `start` step began; empty where it began none."""
+    return (record.result or b"").decode(errors="replace").strip('"')
+
+
+def started_by(copied: Collection[Record]) -> set[str]:
+    """Return the children that copied steps stand for, and that are not started again."""
+    return {child_of(e) for e in copied if e.kind == "start" and e.status == "succeeded"}
+
+
+def inherited_roots(execution: Execution, descendants: Sequence[Execution]) -> dict[str, str]:
+    """Return the roots of descendants that hold the time of a step, as version 0.1.0 made them."""
+    roots = {} if execution.replay is None else dict(execution.replay.roots)
+    for each in descendants:
+        if each.root != timeless(each.root) and each.replay_of is None:
+            roots[timeless(each.root)] = each.root
+    return roots
+
+
+def verb_of(execution: Execution) -> str:
+    """Return how an execution is, as a verb: `is running`, `failed`, `was cancelled`."""
+    state: ExecutionState = execution.state
+    match state:
+        case "succeeded" | "failed":
+            return state
+        case "cancelled" | "ignored":
+            return f"was {state}"
+        case _:
+            return f"is {state}"

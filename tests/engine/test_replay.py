@@ -1,0 +1,313 @@
+"""Replays on the real journals, with a clock that moves between a failure and its replay."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halflap.api.operations.replay import (
+    LeftOut,
+    ReplayMaterial,
+    ReplayPlan,
+    ReplayRequest,
+    decide_replay,
+)
+from halflap.engine import lineage
+from halflap.errors import StepFailed, UpstreamError
+from halflap.model import ENDED, Execution, Start, new_id, timeless
+from halflap.sdk.context import Context
+from halflap.store.protocol import Filter
+from tests.engine.flows import Runner, runner_on
+
+HOUR = 3_600.0
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
+    async with runner_on(request.param, tmp_path) as runner:
+        yield runner
+
+
+async def descendants(runner: Runner, execution: str) -> list[Execution]:
+    found: list[Execution] = []
+    above = [execution]
+    while above:
+        page = await runner.engine.journal.executions(Filter(parent=above.pop(), limit=1_000))
+        found += page
+        above += [each.id for each in page]
+    return found
+
+
+async def plan_of(
+    runner: Runner, execution: str, request: ReplayRequest | None = None
+) -> ReplayPlan | LeftOut:
+    """What is decided about a replay, from what the journal has."""
+    journal = runner.engine.journal
+    found = await journal.execution(execution)
+    assert found is not None
+    live = [
+        e for e in await journal.executions(Filter(replay_of=execution)) if e.state not in ENDED
+    ]
+    material = ReplayMaterial(
+        await journal.event(execution),
+        await journal.steps(execution),
+        await descendants(runner, execution),
+        live[0] if live else None,
+    )
+    return decide_replay(found, material, request or ReplayRequest())
+
+
+async def replay(
+    runner: Runner, execution: str, request: ReplayRequest | None = None, *, after: float = HOUR
+) -> str:
+    """Replay an execution as the API does, some time later on the clock."""
+    runner.clock.advance(after)
+    plan = await plan_of(runner, execution, request)
+    assert isinstance(plan, ReplayPlan), plan
+    found = await runner.execution(execution)
+    event = await runner.engine.journal.event(execution)
+    assert event is not None
+    id = new_id("exe", now=runner.clock())
+    [started] = await runner.engine.start(
+        [
+            Start(
+                id,
+                found.flow,
+                event,
+                plan.root or id,
+                replay_of=execution,
+                copied=plan.copied,
+                replay=plan.how,
+            )
+        ]
+    )
+    assert started.duplicate_of is None
+    return id
+
+
+def keys_of(runner: Runner) -> dict[str, set[str]]:
+    """The idempotency keys under which each thing was done."""
+    found: dict[str, set[str]] = {}
+    for each in runner.app.calls:
+        found.setdefault(each.name, set()).add(each.key)
+    return found
+
+
+async def test_a_replay_an_hour_later_keeps_the_time_of_what_it_copies(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        begun = ctx.now()
+        await runner.app.do("a")
+        return await runner.app.do(f"b at {begun:%H:%M} and {ctx.now():%H:%M}, {ctx.uuid()}")
+
+    async def fails_once(name: str) -> None:
+        if name.startswith("before b") and not runner.app.errors:
+            runner.app.errors[name.removeprefix("before ")] = [ValueError("no")]
+
+    runner.app.watch = fails_once
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    again = await replay(runner, first)
+    assert (await runner.finish(again)).state == "succeeded"
+    again = await replay(runner, again, ReplayRequest("start"))
+    assert (await runner.finish(again)).state == "succeeded"
+    b, later = [name for name in runner.app.names if name.startswith("b")][1:]
+    assert Counter(runner.app.names) == {"a": 2, b: 2, later: 1}  # from the start, all is new
+    keys = keys_of(runner)
+    assert (len(keys[b]), len(keys["a"])) == (1, 2)
+
+
+async def test_the_children_of_a_later_replay_have_the_same_keys_and_the_same_time(
+    runner: Runner,
+) -> None:
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do(f"ship at {ctx.now():%H:%M}")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("before")
+        return await ctx.call(handle, event)
+
+    broken = True
+
+    async def lose(name: str) -> None:
+        if broken and name.startswith("after ship"):
+            raise ValueError("the answer cannot be read")
+
+    runner.app.watch = lose
+    handle = runner.app.flow(ship)
+    parent = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(parent)).state == "failed"
+    [child] = await descendants(runner, parent)
+    again = await replay(runner, child.id)  # the child alone, then its parent: twice
+    assert (await runner.finish(again)).state == "failed"
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).state == "failed"
+    broken = False
+    again = await replay(runner, again)
+    assert (await runner.finish(again)).state == "succeeded"
+    shipped = {name for name in runner.app.names if name.startswith("ship")}
+    assert len(shipped) == 1
+    assert [len(each) for each in keys_of(runner).values()] == [1, 1]
+    assert Counter(runner.app.names)["before"] == 1
+
+
+async def test_a_child_behind_a_step_that_runs_afresh_keeps_its_keys(runner: Runner) -> None:
+    """Control: with the step's time in it, the root of the child is another one an hour later."""
+
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do("ship")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        try:
+            await runner.app.do("flaky")
+        except StepFailed:
+            ctx.log.info("goes on without it")
+        return await ctx.call(handle, event)
+
+    runner.app.errors["flaky"] = [ValueError("no")]
+    runner.app.errors["ship"] = [ValueError("the answer cannot be read")]
+    handle = runner.app.flow(ship)
+    parent = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(parent)).state == "failed"
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).state == "succeeded"
+    assert {name: len(keys) for name, keys in keys_of(runner).items()} == {"flaky": 1, "ship": 1}
+
+
+async def test_children_of_version_0_1_0_keep_the_roots_that_they_had(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It put the time of the step into the root, down to the last child."""
+
+    def timed(parent: Start, path: str) -> str:
+        return lineage.derived(parent.root, path, runner.clock())
+
+    async def last(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do("last")
+
+    async def middle(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("middle")
+        return await ctx.call("last", event)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("first")
+        return await ctx.call("middle", event)
+
+    runner.app.errors |= {"middle": [], "last": [ValueError("no") for _ in range(2)]}
+    runner.app.flow(last)
+    runner.app.flow(middle)
+    with monkeypatch.context() as old:
+        old.setattr(lineage, "child_root", timed)
+        parent = await runner.start(runner.app.flow(flow))
+        assert (await runner.finish(parent)).state == "failed"
+    found = await descendants(runner, parent)
+    assert all(each.root != timeless(each.root) for each in found)
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).state == "failed"
+    again = await replay(runner, again)
+    assert (await runner.finish(again)).state == "succeeded"
+    assert [len(each) for each in keys_of(runner).values()] == [1, 1, 1]
+    assert {e.root for e in await descendants(runner, again)} <= {e.root for e in found}
+
+
+async def test_an_execution_has_one_live_replay(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("a")
+        await ctx.wait_for("go")
+
+    runner.app.errors["a"] = [ValueError("no")]
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    plan = await plan_of(runner, first)  # two people look at the same time, and both decide
+    assert isinstance(plan, ReplayPlan)
+    event = await runner.engine.journal.event(first)
+    assert event is not None
+    found = await runner.execution(first)
+    starts = [
+        Start(
+            new_id("exe"),
+            found.flow,
+            event,
+            first,
+            replay_of=first,
+            copied=plan.copied,
+            replay=plan.how,
+        )
+        for _ in range(3)
+    ]
+    one, two = await runner.engine.start(starts[:2])
+    [three] = await runner.engine.start(starts[2:])
+    assert one.duplicate_of is None
+    assert two.duplicate_of == three.duplicate_of == one.execution
+    [same] = await runner.engine.start(starts[:1])  # whoever lost the answer asks again
+    assert same.duplicate_of is None
+    refused = await plan_of(runner, first)
+    assert isinstance(refused, LeftOut)
+    assert one.execution in refused.why
+    await runner.engine.cancel(one.execution, "enough")
+    [three] = await runner.engine.start([replace(starts[2], execution=new_id("exe"))])
+    assert three.duplicate_of is None
+
+
+# The decision --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "keeps"),
+    [
+        (UpstreamError("gone", status=422), 1, False),
+        (UpstreamError("wait", status=408, retryable=False), 1, True),
+        (UpstreamError("the answer got lost"), 3, True),
+        (ValueError("the answer cannot be read"), 1, True),
+    ],
+)
+async def test_only_what_surely_did_nothing_has_new_keys_from_the_start(
+    runner: Runner, error: Exception, tries: int, keeps: bool
+) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do("a")
+
+    runner.app.errors["a"] = [error] * tries
+    first = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(first)).state == "failed"
+    for request in (ReplayRequest(), ReplayRequest("failed")):
+        plan = await plan_of(runner, first, request)
+        assert isinstance(plan, ReplayPlan)
+        assert (plan.start, plan.root) == ("failed", first)  # though there is nothing to copy
+    plan = await plan_of(runner, first, ReplayRequest("start"))
+    assert isinstance(plan, ReplayPlan)
+    assert plan.root == (first if keeps else None)
+    again = await replay(runner, first, ReplayRequest("start"))
+    assert (await runner.finish(again)).state == "succeeded"
+    assert len(keys_of(runner)["a"]) == (1 if keeps else 2)
+
+
+async def test_a_child_that_was_started_and_failed_is_started_again_where_it_is_waited_for(
+    runner: Runner,
+) -> None:
+    async def ship(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do(f"ship {event}")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        waited = await ctx.start(handle, 1)
+        await ctx.start(handle, 2)
+        await ctx.start(handle, 3)
+        return await waited.result()
+
+    runner.app.errors |= {f"ship {n}": [ValueError("no")] for n in (1, 2)}
+    handle = runner.app.flow(ship)
+    parent = await runner.start(runner.app.flow(flow))
+    assert (await runner.finish(parent)).state == "failed"
+    [waited] = [e for e in await runner.history(parent) if e.path == "start(ship)"]
+    plan = await plan_of(runner, parent)
+    assert isinstance(plan, ReplayPlan)
+    assert plan.reruns == {json.loads(waited.result or b"")}
+    again = await replay(runner, parent)
+    assert (await runner.finish(again)).result == b'"ship 1!"'
+    assert Counter(runner.app.names) == {"ship 1": 2, "ship 2": 1, "ship 3": 1}
+    assert len(keys_of(runner)["ship 1"]) == 1
