@@ -2,9 +2,9 @@
 
 python -m bench.prune [--store sqlite|postgresql|all] [--rows 60000]
 
-Three ways to remove: whole executions, one part of each (their events), and, in PostgreSQL, either
-while somebody reads for long, so that the pruner cannot have the lock that it wants. What is removed
-ended on twelve days, in four retention classes; one day after another is to be kept no longer.
+Three ways to remove: whole executions, payloads of each, and, in PostgreSQL, executions while somebody
+reads for long, so that the pruner cannot have the lock that it wants. What is removed ended on twelve
+days, in four instances; one day after another is to be kept no longer.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bench.stores.store import KINDS
 from halflap.engine.pruner import AT_ONCE, BREATH_SECONDS
 from halflap.model import Event, FlowKey, Outcome, Record, Retention, Start, new_id
 from halflap.store.protocol import Journal
+from halflap.store.retention import RetentionRules
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 
@@ -60,7 +61,7 @@ def start(instance: str, now: int) -> Start:
 
 
 async def fill(journal: Journal, clock: Clock, rows: int) -> None:
-    """Executions that have ended, on each of the days, in each of the classes."""
+    """Executions that have ended, on each of the days, in each of the instances."""
     for day in range(DAYS):
         clock.days = day - DAYS
         for at in range(0, rows // DAYS, FILLED_AT_ONCE):
@@ -98,8 +99,8 @@ async def pruning(
         began, passed = time.perf_counter(), 0.0
         while passed < 1:
             passed = (time.perf_counter() - began) / seconds
-            journal.keep_by_default(kept[min(int(passed * len(kept)), len(kept) - 1)])
-            more = await journal.prune(AT_ONCE)
+            rules = RetentionRules(kept[min(int(passed * len(kept)), len(kept) - 1)])
+            more = await journal.prune(rules, AT_ONCE)
             await asyncio.sleep(BREATH_SECONDS if more else REST_SECONDS)
 
     task = asyncio.create_task(run())
@@ -117,11 +118,11 @@ async def reader(url: str) -> AsyncGenerator[None]:
 
 
 async def counted(store: Store, what: str) -> int:
-    """How many ended executions there are, or events of such."""
+    """Count the executions that have ended, or those of them that have their payload."""
     past = store.hints is not None  # PostgreSQL keeps them apart from what is live
     sql = {
         "executions": "history" if past else "executions WHERE ended_at IS NOT NULL",
-        "events": "parts WHERE kind = 1" if past else "events",
+        "payloads": "history WHERE body IS NOT NULL" if past else "events",
     }[what]
     return await store.database.read(
         lambda c: c.execute(f"SELECT count(*) FROM {sql}").fetchone()[0]
@@ -143,15 +144,12 @@ async def measure(place: Path | str, rows: int, seconds: float) -> None:
     vault = Vault.from_keys({"bench": os.urandom(32)}, "bench")
     store = await Store.open(place, vault=vault, clock=clock)
     journal = store.journal
-    for number, instance in enumerate(INSTANCES, 1):
-        await journal.retain({instance: Retention(logs=number)})
     await fill(journal, clock, rows)
-    journal.keep_by_default(Retention(KEPT))
     await accepting(journal, clock, 2)
     alone = await accepting(journal, clock, seconds)
     shorter = range(DAYS, 0, -1)
     for what, kept in (
-        ("events", [Retention(KEPT, event=each) for each in shorter]),
+        ("payloads", [Retention(KEPT, each) for each in shorter]),
         ("executions", [Retention(each) for each in shorter]),
     ):
         before = await counted(store, what)
@@ -162,8 +160,7 @@ async def measure(place: Path | str, rows: int, seconds: float) -> None:
         print(f"  {before - left:,} {what} were removed meanwhile", flush=True)
     if isinstance(place, str):
         clock.days = 3
-        journal.keep_by_default(Retention(KEPT))
-        await journal.prune(AT_ONCE)
+        await journal.prune(RetentionRules(Retention(KEPT)), AT_ONCE)
         # All of it is over then, and nothing of it can be had.
         async with reader(place), pruning(journal, [Retention(1)], seconds):
             beside = await accepting(journal, clock, seconds)

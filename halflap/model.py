@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, dataclass_transform
 
@@ -163,31 +163,35 @@ class CustomerLimits:
     backlog: int | None = None
 
 
-Part = Literal["event", "steps", "logs"]
-"""What is kept of an execution beside its row, each for a time of its own."""
-PARTS: tuple[Part, ...] = ("event", "steps", "logs")
 MOST_DAYS = 36_500
 
 
 @frozen
 class Retention:
-    """For how many days what is left of an ended execution is kept. None: as is said more generally.
+    """For how many days an ended execution is kept. `None`: as a more general level says.
 
-    event: what arrived. steps: the recorded steps, with their results. logs: the lines that its code
-    wrote. blobs: large payloads of any of these, at most as long as what they belong to. execution:
-    its row, with outcome, result and times; that is kept as long as any part.
+    payload: the event, inputs and results of steps, fields of log lines, large payloads. execution:
+    the rest, with outcome, result, times, steps and log lines; kept at least as long as the payload.
 
-    Raises `ConfigError` where a number is not one from 1 to 36,500, or a part would be kept longer
-    than its execution.
+    `event`, `steps` and `logs` are names of 0.1.0, read from bundles published with it: the payload
+    is kept for the least of them. `blobs` is ignored: large payloads go with what refers to them.
+
+    Raises `ConfigError` where a number is not one from 1 to 36,500, or the payload would be kept
+    longer than its execution.
     """
 
     execution: int | None = None
-    event: int | None = None
-    steps: int | None = None
-    logs: int | None = None
-    blobs: int | None = None
+    payload: int | None = None
+    event: InitVar[int | None] = None
+    steps: InitVar[int | None] = None
+    logs: InitVar[int | None] = None
+    blobs: InitVar[int | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self, event: int | None, steps: int | None, logs: int | None, blobs: int | None
+    ) -> None:
+        former = [days for days in (self.payload, event, steps, logs) if days is not None]
+        object.__setattr__(self, "payload", min(former, default=None))
         wrong: dict[str, str] = {}
         for each in fields(self):
             days: Any = getattr(self, each.name)
@@ -197,62 +201,29 @@ class Retention:
                 wrong[each.name] = f"is a number of days from 1 to {MOST_DAYS:,}, not {days!r}"
             elif self.execution is not None and not wrong and days > self.execution:
                 wrong[each.name] = (
-                    f"is kept for {days} days, and the execution that it is of for {self.execution}"
+                    f"is kept for {days} days, and its execution for {self.execution}"
                 )
         if wrong:
-            said = "; ".join(f"{name} {what}" for name, what in wrong.items())
-            raise ConfigError(f"retention: {said}", fields=wrong)
+            message = "; ".join(f"{name} {what}" for name, what in wrong.items())
+            raise ConfigError(f"retention: {message}", fields=wrong)
 
     def over(self, general: Retention) -> Retention:
-        """This above what is said more generally.
+        """Return this retention above a more general one.
 
-        A part that is only said generally is kept no longer than the execution that is said here;
-        an execution that is only said generally, as long as the parts that are said here.
+        A payload that only the general one sets is kept no longer than the execution that is set
+        here; an execution that only the general one sets, at least as long as the payload here.
         """
-        parts: dict[str, int | None] = {}
-        for name in (*PARTS, "blobs"):
-            own, other = getattr(self, name), getattr(general, name)
-            if own is None and other is not None and self.execution is not None:
-                own = min(other, self.execution)
-            parts[name] = other if own is None else own
-        execution = general.execution if self.execution is None else self.execution
-        if execution is not None:
-            execution = max(execution, *(days or 0 for days in parts.values()))
-        return Retention(execution, **parts)
-
-    def days(self, part: Part) -> int | None:
-        """For how many days a part is kept; None: it goes with its execution, whenever that does."""
-        own: int | None = getattr(self, part)
-        return self.execution if own is None else own
+        payload, execution = self.payload, self.execution
+        if payload is None and general.payload is not None:
+            payload = min(general.payload, execution or general.payload)
+        if execution is None and general.execution is not None:
+            execution = max(general.execution, payload or 0)
+        return Retention(execution, payload)
 
     @property
-    def is_apart(self) -> bool:
-        """Whether some part goes before the execution that it is of."""
-        return any(self.days(part) != self.execution for part in PARTS)
-
-    def blob_days(self, part: Part | None) -> int | None:
-        """For how many days large payloads of a part are kept; of None: of the result."""
-        most = self.execution if part is None else self.days(part)
-        return most if self.blobs is None else min(self.blobs, most or self.blobs)
-
-
-def removed_after(days: int | None) -> str:
-    """Says of something that it was kept for as long as it was to be."""
-    if days is None:
-        return "is removed"
-    return f"was removed after {days} day{'' if days == 1 else 's'}"
-
-
-@frozen
-class Kept:
-    """How long what is left of an execution is kept, and which parts of it are removed already."""
-
-    retention: Retention
-    removed: frozenset[Part] = frozenset()
-
-    def said(self, part: Part) -> str:
-        """What became of a part that is removed."""
-        return removed_after(self.retention.days(part))
+    def payload_days(self) -> int | None:
+        """For how many days the payload is kept; `None`: it goes with its execution."""
+        return self.execution if self.payload is None else self.payload
 
 
 @frozen
@@ -722,6 +693,8 @@ class Execution:
     order: Order | None = None
     parent: str | None = None
     replay: Replay | None = None
+    payload_removed: bool = False
+    """Its event, the inputs and results of its steps and its log fields were removed since it ended."""
 
 
 @frozen

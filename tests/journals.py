@@ -23,7 +23,7 @@ EMPTY = """
 DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM events;
 DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
 DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates;
-DELETE FROM limits; DELETE FROM parts; DELETE FROM retained; DELETE FROM retention_classes;
+DELETE FROM limits;
 DELETE FROM throttles; DELETE FROM callers
 """
 

@@ -32,10 +32,7 @@ from halflap.store.postgres.database import Database
 
 STARTS_WITHIN = 60.0
 ENDED = """(SELECT id, flow, state, accepted_at, ended_at, head, body, steps FROM letters
-UNION ALL SELECT id, flow, state, accepted_at, ended_at, coalesce(h.head, e.head),
-    coalesce(body, e.data), coalesce(steps, s.data, '\\x90')
-FROM history h LEFT JOIN parts e ON e.slot = h.slot AND e.kind = 1 AND e.execution = id
-LEFT JOIN parts s ON s.slot = h.slot AND s.kind = 2 AND s.execution = id)"""
+UNION ALL SELECT id, flow, state, accepted_at, ended_at, head, body, steps FROM history)"""
 TABLES = """
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
@@ -46,12 +43,6 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS n
 JOIN model ON model.number = n %% %(models)s + 1 JOIN history t ON t.id = model.id
 """
 NEW_ID = "'exe_0' || lpad(n::text, 25, '0')"
-COPIED_PARTS = f"""
-INSERT INTO parts (slot, execution, kind, data, head)
-SELECT slot, {NEW_ID}, kind, data, head
-FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS n
-JOIN model ON model.number = n %% %(models)s + 1 JOIN parts ON execution = model.id
-"""
 AT_ONCE = 50_000
 _raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
@@ -126,7 +117,6 @@ class PostgresStore:
                 last = min(first + AT_ONCE, executions - there)
                 values = {"first": first, "last": last, "models": models}
                 connection.execute(copy.encode(), values)
-                connection.execute(COPIED_PARTS.encode(), values)
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
             return _number(connection, count)

@@ -74,7 +74,7 @@ async def retain_customer(
 ) -> CustomerDetail:
     """Say for how long what ends of a customer is kept, in place of what it said before."""
     found = await operations.store.catalogue.customers.get(customer)
-    await operations.retaining.of_customer(found.id, Retention(**retention.model_dump()))
+    await operations.retaining.put(found.id, Retention(**retention.model_dump()))
     return await customer_detail(found, operations)
 
 
@@ -129,7 +129,7 @@ async def customer_detail(customer: Customer, operations: Operations) -> Custome
         limits=LimitsView(**asdict(await journal.limits(customer.id))),
         default_limits=LimitsView(**asdict(journal.default_limits)),
         retention=RetentionView(**asdict(await operations.retaining.of(customer.id))),
-        default_retention=RetentionView(**asdict(journal.default_retention)),
+        default_retention=RetentionView(**asdict(operations.retaining.default)),
         running=load.running,
         queued=load.queued,
     )

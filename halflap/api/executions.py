@@ -104,7 +104,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         order=order_view(found.order),
         waits_for=detail.waits_for,
         waits_because=detail.waits_because,
-        removed=dict(detail.removed),
+        payload_removed=found.payload_removed,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),
     )

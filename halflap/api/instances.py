@@ -135,7 +135,7 @@ async def retain_instance(
 ) -> Response:
     """Say for how long what ends of an instance is kept, in place of what it said before."""
     found = await operations.instances.find(instance, customer)
-    await operations.retaining.of_instance(found, Retention(**retention.model_dump()))
+    await operations.retaining.put(found.id, Retention(**retention.model_dump()))
     return await shown(operations, found)
 
 

@@ -24,7 +24,6 @@ from halflap.model import (
     LogLine,
     Micros,
     Order,
-    Part,
     Record,
     to_micros,
 )
@@ -177,8 +176,8 @@ class ExecutionView(ExecutionSummary):
     """Why it waits for that one."""
     paused: list[PauseView]
     """What it stands still with, where that is paused."""
-    removed: dict[Part, str]
-    """By part of it that is removed, what became of it: "was removed after 7 days"."""
+    payload_removed: bool
+    """As its retention says: its event, its steps' inputs and results, its log fields."""
 
 
 class RelatedView(View):

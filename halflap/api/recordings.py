@@ -6,7 +6,6 @@ Secrets stay here: credentials among headers and sealed values are `•••`.
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any, cast
@@ -17,6 +16,7 @@ from halflap.api import payload
 from halflap.api.asking import Ops, Whose, exact, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
+from halflap.api.operations.executions import removed as gone
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
 from halflap.errors import BlobLost, NotFound, Removed
@@ -58,13 +58,12 @@ class RecordingView(View):
 class RecordingPage(View):
     """Recordings, newest first; `next` is the `before` of the next page.
 
-    `removed`: how many executions were passed over, by what of them is removed ("event was removed
-    after 7 days").
+    `removed`: how many executions were passed over because their payload is not stored any more.
     """
 
     recordings: list[RecordingView]
     next: str | None
-    removed: dict[str, int]
+    removed: int
 
 
 @router.get("/recordings", response_model=RecordingPage)
@@ -92,28 +91,34 @@ async def list_recordings(
     )
     looked_at = await operations.journal.executions(which)
     found: list[RecordingView] = []
-    removed: Counter[str] = Counter()
+    removed = 0
     last: str | None = None
     for each in looked_at:
         last = each.id
         if each.flow.integration == integration:
-            recorded = await recording(operations, each)
-            if isinstance(recorded, str):
-                removed[recorded] += 1
-            elif recorded is not None:
-                found.append(recorded)
+            try:
+                recorded = await recording(operations, each)
+            except (Removed, BlobLost):
+                removed += 1
+            else:
+                found += [] if recorded is None else [recorded]
         if len(found) == limit:
             break
     else:
         last = last if len(looked_at) == LOOKED_AT else None
-    return exact(RecordingPage(recordings=found, next=last, removed=dict(removed)))
+    return exact(RecordingPage(recordings=found, next=last, removed=removed))
 
 
-async def recording(operations: Operations, execution: Execution) -> RecordingView | str | None:
-    """An execution with its records; what of it is removed; None where it is no example."""
+async def recording(operations: Operations, execution: Execution) -> RecordingView | None:
+    """Return an execution with its records; `None` where it is no example.
+
+    Raises `Removed` or `BlobLost` where its payload is not stored any more.
+    """
     store, flow = operations.store, execution.flow
     if execution.failure is not None and execution.failure.kind in UNREPEATABLE:
         return None
+    if execution.payload_removed:
+        raise gone(execution)
     try:
         instance = await store.catalogue.instances.get(flow.instance)
         customer = await store.catalogue.customers.get(flow.customer)
@@ -122,14 +127,9 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
         steps = await store.journal.steps(execution.id)
         whole = await store.journal.execution(execution.id)
     except Removed:
-        return "large payload was removed, as its retention says"
-    except BlobLost:
-        return "large payload is not in the blob store"
+        raise
     except NotFound:
         return None
-    gone = {} if event and steps else await operations.executions.removed(execution)
-    if said := [f"{part} {gone[part]}" for part in ("event", "steps") if part in gone]:
-        return said[0]
     if event is None or event.large is not None or whole is None:
         return None
     headers = payload.headers(event.headers)

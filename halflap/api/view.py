@@ -221,18 +221,12 @@ class LimitsView(Input):
 
 
 class RetentionView(Input):
-    """For how many days what is left of ended executions is kept; null: as is said more generally."""
+    """For how many days ended executions are kept; null: as a more general level says."""
 
     execution: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
-    """Their rows: outcome, result, times. At least as long as any part."""
-    event: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
-    """What arrived."""
-    steps: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
-    """Their steps, with inputs and results."""
-    logs: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
-    """The lines that their code wrote."""
-    blobs: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
-    """Large payloads of any of these, at most."""
+    """Their rows: outcome, result, times, steps, log lines. At least as long as the payload."""
+    payload: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    """Events, inputs and results of steps, fields of log lines, large payloads."""
 
 
 class CustomerDetail(CustomerView):

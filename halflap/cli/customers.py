@@ -140,7 +140,7 @@ async def retain_customer(api: Client, output: Output, customer: str, **given: A
 
     Each is a number of days, or `default` for what is said more generally. What is not named stays.
 
-    Example: halflap customers retention Initech --event 7 --steps 14
+    Example: halflap customers retention Initech --execution 90 --payload 7
     """
     found = await api.get(path("customers", customer))
     if (said := changed_days(found["retention"], given)) is not None:

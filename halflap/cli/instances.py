@@ -137,7 +137,7 @@ async def retain_instance(
     Each is a number of days, or `default` for what its customer, its integration or the server says.
     What is not named stays. It holds for what ends from then on.
 
-    Example: halflap instances retention Initech/warehouse --event 7 --steps 14
+    Example: halflap instances retention Initech/warehouse --execution 90 --payload 7
     """
     found = await find(api, instance, customer)
     if (said := changed(found["retention"], given)) is not None:

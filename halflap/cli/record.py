@@ -72,8 +72,8 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
     if steps:
         output.line(("\nSteps", "bold"))
         step_lines(output, steps, full=full)
-    for part, said in found["removed"].items():
-        output.line((f"\n{part.capitalize()}", "bold"), (f"  {said}", "dim"))
+    if found["payload_removed"]:
+        output.line(("\nPayload", "bold"), ("  was removed, as its retention says", "dim"))
     attempt_lines(output, found["attempts"])
     lineage_lines(output, found)
     if logs:

@@ -12,11 +12,8 @@ from halflap.model import MOST_DAYS
 
 DEFAULT = 0
 WHAT = {
-    "execution": "How long its row is kept: outcome, result, times.",
-    "event": "How long what arrived is kept.",
-    "steps": "How long its steps are kept, with inputs and results.",
-    "logs": "How long the lines that its code wrote are kept.",
-    "blobs": "How long large payloads are kept at most.",
+    "execution": "How long its outcome, result, times, steps and log lines are kept.",
+    "payload": "How long its event, inputs and results of steps, and log fields are kept.",
 }
 
 
@@ -62,7 +59,7 @@ def retention_table(
         [
             (
                 name,
-                spelled(holds[name], name),
+                spelled(holds[name]),
                 (whose, "") if own[name] is not None else ("what is more general", "dim"),
             )
             for name in WHAT
@@ -71,8 +68,8 @@ def retention_table(
     )
 
 
-def spelled(days: int | None, name: str) -> str:
-    """A time as it holds."""
+def spelled(days: int | None) -> str:
+    """Return a number of days in words; `None` is only of a payload."""
     if days is None:
-        return "as what they belong to" if name == "blobs" else "as the execution"
+        return "as the execution"
     return f"{days:,} day{'' if days == 1 else 's'}"

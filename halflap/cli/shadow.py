@@ -108,8 +108,7 @@ async def shadow_command(
     sys.addaudithook(hold_back)
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    removed: Counter[str] = Counter()
-    async for was in recordings(api, found.name, last, which, removed):
+    async for was in recordings(api, found.name, last, which, counts):
         done = await run(found, was, given)
         counts["differs" if not done.is_same else "same"] += 1
         counts["stopped"] += bool(done.stopped)
@@ -118,7 +117,7 @@ async def shadow_command(
             output.emit(told(done, was))
         elif not done.is_same:
             lines(output, done, was)
-    summarize(output, found.name, counts, kinds, removed)
+    summarize(output, found.name, counts, kinds)
     if FAILS_ON[fail_on] & kinds.keys():
         raise click.exceptions.Exit(1)
 
@@ -150,11 +149,11 @@ async def recordings(
     integration: str,
     last: int,
     which: Mapping[str, str | None],
-    removed: Counter[str],
+    counts: Counter[str],
 ) -> AsyncIterator[Row]:
     """The last executions that ended by themselves, newest first, page by page.
 
-    Counts in `removed` those that are passed over, by what of them is removed.
+    Counts as `removed` those that are passed over because their payload is not stored any more.
     """
     before: str | None = None
     left = last
@@ -166,7 +165,7 @@ async def recordings(
             limit=min(left, PAGE),
             **which,
         )
-        removed.update(page["removed"])
+        counts["removed"] += page["removed"]
         for each in page["recordings"]:
             yield each
         left -= len(page["recordings"])
@@ -307,19 +306,14 @@ def changed(difference: Difference) -> str:
 
 
 def summarize(
-    output: Output,
-    name: str,
-    counts: Mapping[str, int],
-    kinds: Mapping[str, int],
-    removed: Mapping[str, int],
+    output: Output, name: str, counts: Mapping[str, int], kinds: Mapping[str, int]
 ) -> None:
     """How many would be the same, of how many what would differ, and which could not be tried."""
     total = counts["same"] + counts["differs"]
     if output.json:
-        summary = {"executions": total, **counts, "by_kind": dict(kinds), "removed": dict(removed)}
-        output.emit({"summary": summary})
+        output.emit({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}})
         return
-    if not total and not removed:
+    if not total and not counts["removed"]:
         output.note((f"no execution of {name} has ended yet", "dim"))
         return
     output.line(
@@ -330,5 +324,5 @@ def summarize(
         output.line(f"  {count:,} with {SAID[kind]}")
     if counts["stopped"]:
         output.line(f"  {counts['stopped']:,} could not be run to their end")
-    for what, count in sorted(removed.items()):
-        output.line(f"  {count:,} left out, whose {what}")
+    if counts["removed"]:
+        output.line(f"  {counts['removed']:,} left out, whose payload is not stored any more")

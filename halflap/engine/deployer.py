@@ -24,7 +24,7 @@ from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcom
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
-from halflap.store.retaining import declare
+from halflap.store.retention import declared
 
 log = structlog.get_logger("halflap.deployer")
 
@@ -218,7 +218,7 @@ class Deployer:
     ) -> Instance:
         # One that does not load moves nothing.
         integration = await self._library.integration(version)
-        await declare(self._catalogue, self._journal, found, integration.retention)
+        await self._catalogue.retentions.put(declared(found.id), integration.retention)
         execution = new_id("exe", now=self._clock())
         moved = await self._catalogue.instances.move(
             found.id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from halflap.errors import ConfigError, NotFound
-from halflap.model import Retention, StateWrite
+from halflap.model import StateWrite
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
 
@@ -62,8 +62,6 @@ class Leftovers:
 
     async def _clear(self, id: str) -> None:
         await self._catalogue.retentions.forget(id)
-        if id.startswith("ins_"):
-            await self._journal.retain({id: Retention()})
         scopes = scopes_of(id)
         while await self._journal.clear_state(scopes, AT_ONCE) == AT_ONCE:
             pass

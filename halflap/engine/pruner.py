@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from halflap.errors import StoreError
+from halflap.store.catalogue.retentions import Retentions
 from halflap.store.protocol import Journal
 
 Alone = Callable[[str], AbstractAsyncContextManager[bool]]
@@ -23,13 +24,14 @@ BREATH_SECONDS = 0.05
 
 
 class Pruner:
-    """Removes what was kept for long enough: executions and parts of them, dedupe keys, blobs.
+    """Removes what was kept for long enough: executions and payloads, dedupe keys, blobs.
 
     Of many processes, one does at a time: the one that `alone("pruner")` says yes to.
     """
 
-    def __init__(self, journal: Journal, *, alone: Alone) -> None:
+    def __init__(self, journal: Journal, retentions: Retentions, *, alone: Alone) -> None:
         self._journal = journal
+        self._retentions = retentions
         self._alone = alone
         self._stopped = asyncio.Event()
 
@@ -39,8 +41,10 @@ class Pruner:
             rest = REST_SECONDS
             try:
                 async with self._alone("pruner") as mine:
-                    if mine and await self._journal.prune(AT_ONCE):
-                        rest = BREATH_SECONDS
+                    if mine:
+                        rules = await self._retentions.rules()
+                        more = await self._journal.prune(rules, AT_ONCE)
+                        rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)
             with contextlib.suppress(TimeoutError):

@@ -110,8 +110,8 @@ class Host:
             self.clock,
         )
         store.catalogue.on_change(self.scheduler.nudge)
-        store.journal.keep_by_default(settings.retention)
-        self.pruner = Pruner(store.journal, alone=store.catalogue.alone)
+        store.catalogue.retentions.default = settings.retention
+        self.pruner = Pruner(store.journal, store.catalogue.retentions, alone=store.catalogue.alone)
         self.parking = Parking(store.journal, store.catalogue.connections, self.engine)
         store.catalogue.on_change(self.parking.nudge)
         self.routes = Routes(store.catalogue, self.library, self.resolver)

@@ -117,26 +117,15 @@ class Settings:
     )
     retention_days: int = setting(
         30,
-        "How many days ended executions are kept, and what does not go before: with the rest of the "
-        "day on which they ended, in UTC. See [retention](../retention.md).",
+        "How many days ended executions are kept, with the rest of the day on which they ended, in "
+        "UTC. See [retention](../retention.md).",
         least=1,
         most=MOST_DAYS,
     )
-    retention_event_days: int = setting(
+    retention_payload_days: int = setting(
         0,
-        "How many days their events are kept; `0`, here and below: as long as the execution.",
-        least=0,
-        most=MOST_DAYS,
-    )
-    retention_steps_days: int = setting(
-        0, "How many days their steps are kept, with inputs and results.", least=0, most=MOST_DAYS
-    )
-    retention_logs_days: int = setting(
-        0, "How many days the log lines of their code are kept.", least=0, most=MOST_DAYS
-    )
-    retention_blobs_days: int = setting(
-        0,
-        "How many days their large payloads (see `HALFLAP_BLOB_BYTES`) are kept at most.",
+        "How many days their payloads are kept: events, inputs and results of steps, fields of log "
+        "lines, large payloads. `0`: as long as the execution.",
         least=0,
         most=MOST_DAYS,
     )
@@ -227,13 +216,7 @@ class Settings:
     @property
     def retention(self) -> Retention:
         """For how long things are kept where nobody says otherwise; `ConfigError` for nonsense."""
-        return Retention(
-            execution=self.retention_days,
-            event=self.retention_event_days or None,
-            steps=self.retention_steps_days or None,
-            logs=self.retention_logs_days or None,
-            blobs=self.retention_blobs_days or None,
-        )
+        return Retention(self.retention_days, self.retention_payload_days or None)
 
     @property
     def place(self) -> Path | str:
@@ -259,6 +242,11 @@ class Settings:
                 remotes[target] = replace(remotes.get(target, Remote()), **part)
                 continue
             name = variable.removeprefix(PREFIX).lower()
+            if re.fullmatch("retention_(event|steps|logs|blobs)_days", name):
+                raise ConfigError(
+                    f"{variable} was replaced: set HALFLAP_RETENTION_PAYLOAD_DAYS, which is for "
+                    "events, steps' inputs and results, log fields and large payloads together"
+                )
             if name not in known:
                 raise ConfigError(
                     f"{variable} is no setting of Halflap; there are: "
@@ -276,7 +264,7 @@ class Settings:
         except ConfigError as error:
             raise ConfigError(
                 f"HALFLAP_RETENTION_DAYS={made.retention_days}: {error.message}; raise it, or lower "
-                + ", ".join(f"HALFLAP_RETENTION_{each.upper()}_DAYS" for each in error.fields)
+                "HALFLAP_RETENTION_PAYLOAD_DAYS"
             ) from error
         return made
 

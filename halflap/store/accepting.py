@@ -14,7 +14,6 @@ from halflap.store.admission import admit
 from halflap.store.lineage import cancel_orphan
 from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
-from halflap.store.pruning import CLASS
 from halflap.store.recording import add, unheld
 
 INSERT_EXECUTION = """
@@ -25,10 +24,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
-DISMISS = f"""
-UPDATE executions SET dismissed = 1, retention = {CLASS}
+DISMISS = """
+UPDATE executions SET dismissed = 1
 WHERE id = ? AND state = 'failed' AND dismissed = 0
-"""  # noqa: S608
+"""
 
 LIVE_REPLAY = """
 SELECT id FROM executions

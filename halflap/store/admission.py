@@ -9,17 +9,16 @@ from halflap.model import Micros, Order, Outcome, Start
 from halflap.store import ordering
 from halflap.store.lineage import cancel_children, tell
 from halflap.store.place import rule_of, superseded, verdict
-from halflap.store.pruning import CLASS
 
 IS_THERE = "SELECT 1 FROM executions WHERE id = ?"
 NOTE_ORDER = """
 UPDATE executions SET order_scope = ?, order_key = ?, order_rule = ? WHERE id = ?
 """
-END = f"""
+END = """
 UPDATE executions SET state = ?, reason = ?, ended_at = ?, due_at = NULL, waiting_for = '',
-    probation = 0, held = 0, fence = fence + 1, retention = {CLASS}
+    probation = 0, held = 0, fence = fence + 1
 WHERE id = ? RETURNING parent
-"""  # noqa: S608
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,19 @@ from halflap.model import (
     Event,
     Execution,
     ExecutionState,
-    Kept,
     LogLine,
     Outcome,
     Paused,
     Record,
-    Retention,
     Tally,
 )
-from halflap.store import gates, ordering, pruning, reading
+from halflap.store import gates, ordering, reading
 from halflap.store.protocol import Attempt, Filter
 from halflap.store.sqlite import Ways
 
 
 class History:
     """The verbs of the journal that only read (see store/protocol.py)."""
-
-    default_retention: Retention
 
     def __init__(self, database: Ways) -> None:
         self._database = database
@@ -79,11 +75,6 @@ class History:
             (execution,),
         )
         return [Attempt(*row[:4], failure=reading.failure(row[4])) for row in rows]
-
-    async def kept(self, execution: str) -> Kept | None:
-        return await self._database.read(
-            lambda c: pruning.kept(c, execution, self.default_retention)
-        )
 
     async def waits_for(self, execution: str) -> str | None:
         rows = await self._rows(ordering.WAITS_FOR, (execution,))

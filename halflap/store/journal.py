@@ -19,7 +19,6 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
-    Retention,
     Sent,
     Signal,
     Start,
@@ -39,7 +38,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
-from halflap.store.pruning import BESIDE, CLASS, Pruning
+from halflap.store.pruning import BESIDE, Pruning
 from halflap.store.recording import (
     add,
     encode_failure,
@@ -54,11 +53,11 @@ from halflap.store.state import State
 from halflap.store.traffic import Traffic
 from halflap.store.turns import Share, Turns
 
-END_EXECUTION = f"""
+END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
-    failure = ?, result = ?, waiting_for = '', probation = 0, retention = {CLASS}
+    failure = ?, result = ?, waiting_for = '', probation = 0
 WHERE id = ? AND fence = ? AND state = 'running' AND (cancelling IS NULL OR ? = 'cancelled')
-"""  # noqa: S608
+"""
 # One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
 UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_until = NULL,
@@ -71,11 +70,11 @@ UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL, fence = 
     probation = 1, crashes = crashes + ?
 WHERE id = ?
 """
-CANCEL_WAITING = f"""
+CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
-    waiting_for = '', probation = 0, fence = fence + 1, retention = {CLASS}
+    waiting_for = '', probation = 0, fence = fence + 1
 WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope, parent
-"""  # noqa: S608
+"""
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
@@ -91,7 +90,6 @@ class SqliteJournal(History, Pruning, State, Traffic):
         self._clock = self._hindsight = Hindsight(clock)
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
-        self.default_retention = Retention()
 
     def within(self, scope: Scope) -> SqliteJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""

@@ -6,7 +6,7 @@ compare-and-set that failed. `StoreError`s mean that nothing was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Literal, Protocol
 
@@ -17,13 +17,11 @@ from halflap.model import (
     Execution,
     ExecutionState,
     Failure,
-    Kept,
     LogLine,
     Micros,
     Outcome,
     Paused,
     Record,
-    Retention,
     Sent,
     Signal,
     Start,
@@ -32,6 +30,7 @@ from halflap.model import (
     Throttled,
     frozen,
 )
+from halflap.store.retention import RetentionRules
 from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
@@ -392,37 +391,11 @@ class Journal(Protocol):
         """
         ...
 
-    @property
-    def default_retention(self) -> Retention:
-        """What holds where nobody says otherwise, and for all that a retention leaves open."""
-        ...
+    async def prune(self, rules: RetentionRules, limit: int) -> bool:
+        """Remove up to `limit` executions, or payloads of them, that were kept for long enough.
 
-    def keep_by_default(self, retention: Retention) -> None:
-        """Set what holds where nobody says otherwise, in this process."""
-        ...
-
-    async def retain(self, holds: Mapping[str, Retention]) -> None:
-        """Have what ends of instances from now on kept for as long as holds for each.
-
-        `ConfigError`, with all as it was, where that would be one retention class too many.
-        """
-        ...
-
-    async def classes(self) -> dict[int, Retention]:
-        """The retention classes that there are, by number, as they hold now; 0 is the default."""
-        ...
-
-    async def kept(self, execution: str) -> Kept | None:
-        """For how long an execution is kept, and what of it is removed; None where there is none.
-
-        Nothing is of one that is live, or a dead letter: those are kept whole.
-        """
-        ...
-
-    async def prune(self, limit: int) -> bool:
-        """Remove up to `limit` executions, or parts of them, that were kept for long enough.
-
-        Also expired dedupe keys. Returns whether there may be more to remove at once.
+        Live executions and dead letters are kept whole. Also removes expired dedupe keys. Returns
+        whether there may be more to remove at once.
         """
         ...
 

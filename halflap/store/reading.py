@@ -13,7 +13,7 @@ from halflap.store.protocol import Filter
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay
+    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -58,6 +58,7 @@ def execution(row: Any) -> Execution:
         order=order_of(row[22], row[23], row[24]),
         parent=row[25],
         replay=replay(row[26]),
+        payload_removed=bool(row[27]),
     )
 
 

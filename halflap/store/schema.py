@@ -38,8 +38,9 @@ The catalogue
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
-  retentions    for how many days a customer, an instance, or its integration, wants things kept
-                (JSON); `name` is the customer's or the instance's id, or `<instance>/integration`.
+  retentions    for how many days a customer, an instance, or its integration, wants executions and
+                payloads kept (JSON); `name` is the id of the customer or the instance, or
+                `<instance>/integration`.
   bulks         what is done with many executions at once: `wanted` (JSON) says with which and how,
                 `after` is the last one that it has come to. One `worker` drives it until
                 `lease_until`; every page moves `after` in one write, and what it did before it
@@ -69,9 +70,8 @@ The journal
                 its parent.
                 `replay_of` is what it runs again, `replay` says how (JSON). `root` is the first of
                 its lineage, NULL where it is that itself.
-                `retention` is the class in which it ended, `removed` has bits 1, 2 and 4 where its
-                event, its steps, its logs were removed since: what was not, is found by class and
-                end, however late it ended or was dismissed.
+                `removed` is 1 where its payload was removed since: its event, the inputs and results
+                of its steps, the fields of its log lines.
   events        what arrived, write-once, keyed by its execution.
   steps         the journal itself, keyed by (execution, path). A `retrying` row is overwritten by
                 the step's next try; a `succeeded` or `failed` one never changes. `kind` and
@@ -105,10 +105,6 @@ The journal
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until
                 when its app is not called and why, what of a quota is used. May be forgotten.
-  retention_classes
-                the different retentions that instances have (JSON), by number. What one leaves
-                open, and class 0, which has no row, is as the server says.
-  retained      in which class an instance's executions end, where that is not 0.
 
 `lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
 lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
@@ -510,4 +506,35 @@ CREATE VIEW known AS SELECT id, customer, instance, state, ended_at,
 FROM executions;
 """
 
-MIGRATIONS = [Migration(number=1, name="first", before=CATALOGUE + JOURNAL, after="")]
+PRUNED = "(SELECT id FROM executions WHERE removed <> 0)"
+# 0.1.0 removed an event, steps and logs each in its own time, by classes of instances.
+RETENTION = f"""
+CREATE INDEX executions_prunable ON executions (instance, removed, ended_at)
+    WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
+DELETE FROM events WHERE execution IN {PRUNED};
+DELETE FROM signals WHERE execution IN {PRUNED};
+UPDATE steps SET inputs = NULL, result = NULL WHERE execution IN {PRUNED};
+UPDATE logs SET fields = x'' WHERE execution IN {PRUNED};
+UPDATE executions SET removed = 1 WHERE removed <> 0;
+UPDATE retentions SET kept = json_patch('{{}}', json_object(
+    'execution', kept ->> 'execution',
+    'payload', (SELECT min(value) FROM json_each(kept)
+        WHERE json_each.key IN ('payload', 'event', 'steps', 'logs'))));
+DELETE FROM retentions WHERE kept = '{{}}';
+DROP VIEW known;
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, NULL AS retention, removed
+FROM executions;
+"""  # noqa: S608
+NO_CLASSES = """
+DROP VIEW known;
+DROP INDEX executions_ended;
+ALTER TABLE executions DROP COLUMN retention;
+DROP TABLE retained;
+DROP TABLE retention_classes;
+CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
+"""
+
+MIGRATIONS = [
+    Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
+    Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
+]

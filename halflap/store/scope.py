@@ -48,12 +48,8 @@ SEEN: Mapping[str, str] = MappingProxyType(
         "executions": "customer = {me}",
         "letters": "customer = {me}",
         "history": "customer = {me}",
-        "parts": "EXISTS (SELECT 1 FROM history"
-        " WHERE history.id = parts.execution AND history.slot = parts.slot)",
         "retentions": "(name = {me}"
         " OR EXISTS (SELECT 1 FROM instances WHERE instances.id = substr(retentions.name, 1, 30)))",
-        "retention_classes": "{me} <> ''",
-        "retained": _INSTANCE,
         "events": _EXECUTION,
         "steps": _EXECUTION,
         "logs": _EXECUTION,

@@ -139,16 +139,13 @@ def test_customers_are_added_listed_and_removed(project):
     assert shown[shown.index("rate") :][:4] == ["rate", "2.5", "its", "own"]
     assert shown[shown.index("backlog") :][:2] == ["backlog", "none"]
     assert "neither a number" in run("customers", "limits", "Initech", "--rate", "-1").stderr
-    kept = plain("customers", "retention", "Initech", "--event", "7", "--logs", "3d")
-    assert kept["retention"] == {
-        "execution": None, "event": 7, "steps": None, "logs": 3, "blobs": None
-    }  # fmt: skip
-    kept = plain("customers", "retention", "Initech", "--event", "default")
-    assert (kept["retention"]["event"], kept["retention"]["logs"]) == (None, 3)
-    shown = run("customers", "retention", "Initech").stdout
-    assert "3 days" in shown
-    assert "as the execution" in shown
-    assert "neither a number" in run("customers", "retention", "Initech", "--event", "0").stderr
+    kept = plain("customers", "retention", "Initech", "--execution", "40", "--payload", "3d")
+    assert kept["retention"] == {"execution": 40, "payload": 3}
+    assert "3 days" in run("customers", "retention", "Initech").stdout
+    kept = plain("customers", "retention", "Initech", "--payload", "default")
+    assert kept["retention"] == {"execution": 40, "payload": None}
+    assert "as the execution" in run("customers", "retention", "Initech").stdout
+    assert "neither a number" in run("customers", "retention", "Initech", "--payload", "0").stderr
     assert plain("customers", "remove", "Initech") == {"removed": made["id"]}
     assert "no customers yet" in run("customers", "list").stderr
     assert "Nobody" in refused("customers", "remove", "Nobody")

@@ -16,8 +16,8 @@ from halflap.api.operations.replay import ReplayRequest
 from halflap.model import Event, FlowKey, Start, new_id
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from halflap.store.classes import DAY
 from halflap.store.protocol import Filter
+from halflap.store.retention import DAY
 from tests.cli.test_commands import ok, plain, run
 from tests.served import until
 
@@ -258,13 +258,13 @@ def test_nothing_is_called_written_or_told(project: Path, ear: Ear) -> None:
 
 
 def test_what_is_removed_is_counted(project: Path) -> None:
-    ok("instances", "retention", "Initech/orders", "--event", "2")
+    ok("instances", "retention", "Initech/orders", "--payload", "2")
     asyncio.run(happened(project / ".halflap", EVENTS[:1]))
     asyncio.run(aged(project / ".halflap", 5))
     summary, found = shadowed()
-    assert (summary["executions"], len(found)) == (4, 4)
-    assert summary["removed"] == {"event was removed after 2 days": 1}
-    assert "1 left out, whose event was removed after 2 days" in ok("shadow")
+    assert (summary["executions"], len(found)) == (1, 1)  # a dead letter
+    assert summary["removed"] == 4
+    assert "4 left out, whose payload is not stored any more" in ok("shadow")
 
 
 async def aged(directory: Path, days: int) -> None:
@@ -272,7 +272,7 @@ async def aged(directory: Path, days: int) -> None:
     await host.store.database.write(
         lambda c: c.execute("UPDATE executions SET ended_at = ended_at - ?", (days * DAY,)).rowcount
     )
-    while await host.store.journal.prune(100):
+    while await host.store.journal.prune(await host.store.catalogue.retentions.rules(), 100):
         pass
     await host.stop(0)
 

@@ -1,4 +1,4 @@
-"""Retention against a model: random ends, classes and clocks; what is kept, and what is removed."""
+"""Retention against a model: random ends, levels and clocks; what is kept, and what is removed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halflap.model import PARTS, Outcome, Retention
-from halflap.store.classes import is_over
+from halflap.model import Outcome, Retention
 from halflap.store.protocol import Journal
-from tests.conformance.test_retention import ALL, DAY, Clock, ended, pruned, there
+from halflap.store.retention import RetentionRules
+from tests.conformance.test_retention import ALL, BARE, DAY, Clock, ended, pruned, there
 from tests.journals import opened
 
-CLASSES = [
+LEVELS = [
     Retention(),
-    Retention(event=1),
+    Retention(payload=1),
     Retention(execution=2),
-    Retention(steps=5, logs=1),
-    Retention(execution=9, event=3),
+    Retention(payload=5),
+    Retention(execution=9, payload=3),
 ]
 operations = st.lists(
     st.one_of(
-        st.tuples(st.just("end"), st.sampled_from(range(len(CLASSES)))),
-        st.tuples(st.just("fail"), st.sampled_from(range(len(CLASSES)))),
+        st.tuples(st.just("end"), st.sampled_from(range(len(LEVELS)))),
+        st.tuples(st.just("fail"), st.sampled_from(range(len(LEVELS)))),
         st.tuples(st.just("dismiss"), st.integers(0, 5)),
         st.tuples(st.just("move"), st.floats(-0.9, 3.5)),
         st.tuples(st.just("default"), st.integers(1, 8)),
@@ -43,27 +43,30 @@ class Known:
     """An execution as the model knows it."""
 
     ended_at: int
-    said: Retention
+    own: Retention
     letter: bool
     left: set[str] = field(default_factory=lambda: set(ALL))
 
     def prune(self, default: Retention, now: int) -> None:
         if self.letter:
             return
-        kept = self.said.over(default)
-        if is_over(kept.execution, self.ended_at, now):
+        kept = self.own.over(default)
+        if _is_over(kept.execution, self.ended_at, now):
             self.left.clear()
-        self.left -= {each for each in PARTS if is_over(kept.days(each), self.ended_at, now)}
+        elif _is_over(kept.payload_days, self.ended_at, now):
+            self.left &= BARE
+
+
+def _is_over(days: int | None, ended_at: int, now: int) -> bool:
+    return days is not None and now // DAY - ended_at // DAY > days
 
 
 async def follow(
     journal: Journal, clock: Clock, plan: list[tuple[str, Any]], late: int = 0
 ) -> None:
     """Do as planned, and compare after each step; `late` is how wrong the model's clock is."""
-    default = Retention(4, event=2)
-    journal.keep_by_default(default)
-    for number, each in enumerate(CLASSES):
-        await journal.retain({f"ins_{number}": each})
+    default = Retention(4, 2)
+    levels = {f"ins_{number}": each for number, each in enumerate(LEVELS)}
     known: dict[str, Known] = {}
     steps: list[tuple[str, Any]] = [*plan, ("move", 12.0), ("prune", None)]
     for what, how in steps:
@@ -71,7 +74,7 @@ async def follow(
             case "end" | "fail":
                 outcome = Outcome("succeeded" if what == "end" else "failed")
                 id = await ended(journal, clock, f"ins_{how}", outcome)
-                known[id] = Known(clock.now, CLASSES[how], what == "fail")
+                known[id] = Known(clock.now, LEVELS[how], what == "fail")
             case "dismiss":
                 letters = [id for id, each in known.items() if each.letter]
                 if how < len(letters):
@@ -80,10 +83,9 @@ async def follow(
             case "move":
                 clock.move(how)
             case "default":
-                default = Retention(how, event=min(how, 2))
-                journal.keep_by_default(default)
+                default = Retention(how, min(how, 2))
             case _:
-                await pruned(journal, limit=2)
+                await pruned(journal, RetentionRules(default, levels), limit=2)
                 for each in known.values():
                     each.prune(default, clock.now + late)
         for id, each in known.items():

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from halflap.engine.pruner import Pruner
 from halflap.model import Event, FlowKey, Micros, Outcome, Retention, Start, new_id
-from halflap.store.classes import DAY
+from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -28,7 +28,7 @@ async def test_nothing_is_pruned_while_another_process_prunes() -> None:
     one = await Store.open(url, clock=clock, vault=vault)
     two = await Store.open(url, clock=clock, vault=vault)
     for each in (one, two):
-        each.journal.keep_by_default(Retention(1))
+        each.catalogue.retentions.default = Retention(1)
     asked: list[str] = []
 
     def alone(name: str) -> AbstractAsyncContextManager[bool]:
@@ -37,7 +37,7 @@ async def test_nothing_is_pruned_while_another_process_prunes() -> None:
 
     async def pruned() -> None:
         """Let a pruner look once."""
-        pruner = Pruner(two.journal, alone=alone)
+        pruner = Pruner(two.journal, two.catalogue.retentions, alone=alone)
         task = asyncio.create_task(pruner.run())
         times = len(asked)
         await until(lambda: later(len(asked) > times), 10)

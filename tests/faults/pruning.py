@@ -11,12 +11,12 @@ from pathlib import Path
 
 from halflap.model import Micros, Retention
 from halflap.store.job import Connection
+from halflap.store.retention import RetentionRules
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-KEPT = Retention(20, event=5)
-OWN = Retention(execution=3)
+RULES = RetentionRules(Retention(20, 5), {"ins_own": Retention(execution=3)})
 AT_ONCE = 3
 APART_SECONDS = 5.0
 
@@ -24,22 +24,25 @@ APART_SECONDS = 5.0
 async def opened(place: str, now: Micros) -> Store:
     """The store in a directory, or at a URL, at a time."""
     where = place if "://" in place else Path(place)
-    store = await Store.open(where, clock=lambda: now, vault=Vault.from_text(KEYS))
-    store.journal.keep_by_default(KEPT)
-    return store
+    return await Store.open(where, clock=lambda: now, vault=Vault.from_text(KEYS))
 
 
 async def prune_apart(store: Store, before: Micros) -> bool:
-    """Remove old executions; then, later, what is left of them."""
-    rows = "executions" if store.hints is None else "history"
-    parts = ("events", "steps", "logs") if store.hints is None else ("parts",)
+    """Remove old executions; then, later, what is left of them.
+
+    In PostgreSQL, that is one row: there, an event goes, and its steps' values would later.
+    """
+    ended = (before,)
 
     def remove(connection: Connection) -> list[str]:
+        if store.hints is not None:
+            connection.execute("UPDATE history SET body = NULL WHERE ended_at >= ?", ended)
+            return []
         found = connection.execute(
-            f"SELECT id FROM {rows} WHERE ended_at < ? LIMIT {AT_ONCE}", (before,)
+            f"SELECT id FROM executions WHERE ended_at < ? LIMIT {AT_ONCE}", ended
         )
         ids = [row[0] for row in found.fetchall()]
-        connection.executemany(f"DELETE FROM {rows} WHERE id = ?", [(each,) for each in ids])
+        connection.executemany("DELETE FROM executions WHERE id = ?", [(each,) for each in ids])
         return ids
 
     ids = await store.database.write(remove)
@@ -47,7 +50,7 @@ async def prune_apart(store: Store, before: Micros) -> bool:
     await asyncio.sleep(APART_SECONDS)
 
     def tidy(connection: Connection) -> None:
-        for table in parts:
+        for table in ("events", "steps", "logs"):
             gone = [(each,) for each in ids]
             connection.executemany(f"DELETE FROM {table} WHERE execution = ?", gone)
 
@@ -64,7 +67,7 @@ async def main(place: str, now: Micros, apart: bool) -> None:
         if apart:
             more = await prune_apart(store, now - 25 * 86_400_000_000)
         else:
-            more = await store.journal.prune(AT_ONCE)
+            more = await store.journal.prune(RULES, AT_ONCE)
     print("done", flush=True)
     await store.close()
 

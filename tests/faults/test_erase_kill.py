@@ -86,8 +86,7 @@ async def fill(store: Store, name: str, said: str) -> tuple[str, list[str]]:
     instance = await catalogue.instances.add(customer.id, "sync", "sync", VERSION)
     await catalogue.instances.set_revision(instance.id, {"a": said}, {"app": connection.id})
     await catalogue.endpoints.ensure(instance.id, ["in"])
-    await catalogue.retentions.put(customer.id, Retention(event=7))
-    await journal.retain({instance.id: Retention(event=7)})
+    await catalogue.retentions.put(customer.id, Retention(payload=7))
     await journal.set_limits(customer.id, CustomerLimits(backlog=500))
     await journal.write_state([StateWrite(f"instance:{instance.id}", "k", said.encode())])
     flow = FlowKey(customer.id, instance.id, "sync", "in", VERSION, 1)
@@ -174,8 +173,7 @@ def orphans(connection: Connection, past: bool) -> int:
     rows = ("executions", "letters", "history") if past else ("executions",)
     ids = " UNION ".join(f"SELECT id FROM {each}" for each in rows)
     sql = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"
-    tables = (*PARTS, "parts") if past else PARTS
-    return sum(connection.execute(sql.format(each, ids)).fetchone()[0] for each in tables)
+    return sum(connection.execute(sql.format(each, ids)).fetchone()[0] for each in PARTS)
 
 
 class Killer:

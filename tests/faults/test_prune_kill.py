@@ -11,25 +11,26 @@ from pathlib import Path
 import pytest
 
 from halflap.model import Event, FlowKey, LogLine, Micros, Outcome, Record, Start, new_id
-from halflap.store.classes import DAY
 from halflap.store.job import Connection
 from halflap.store.protocol import Claim
+from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
-from tests.faults.pruning import KEPT, KEYS, OWN, opened
+from tests.faults.pruning import KEYS, opened
 
 NOW: Micros = 20_700 * DAY + DAY // 2
 LEASE = 600_000_000
-ALL = {"row", "event", "steps", "logs"}
+ALL = {"row", "event", "steps", "values", "logs", "fields"}
+PAYLOAD = {"event", "values", "fields"}
 DONE = Outcome("succeeded")
 COUNT = 12
 MOST_KILLS = 14
 
 # What is filled in: when it ended, in which instance, and what has to be left at last.
 OLD, AGED, OWNED, FRESH = (30, "ins_1"), (8, "ins_1"), (8, "ins_own"), (2, "ins_1")
-LEFT = {OLD: set[str](), AGED: ALL - {"event"}, OWNED: set[str](), FRESH: ALL}
-MAY_GO = {OLD: ALL, AGED: {"event"}, OWNED: ALL, FRESH: set[str]()}
+LEFT = {OLD: set[str](), AGED: ALL - PAYLOAD, OWNED: set[str](), FRESH: ALL}
+MAY_GO = {OLD: ALL, AGED: PAYLOAD, OWNED: ALL, FRESH: set[str]()}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,19 +53,17 @@ async def fill(place: str) -> dict[str, set[str]]:
     clock = [NOW]
     where = place if "://" in place else Path(place)
     store = await Store.open(where, clock=lambda: clock[0], vault=Vault.from_text(KEYS))
-    store.journal.keep_by_default(KEPT)
-    await store.journal.retain({"ins_own": OWN})
     step = Record(1, "s1", "action", "do", "", "succeeded", 1, 2, b"1", b"2")
     for kind, gone in MAY_GO.items():
         days, instance = kind
         clock[0] = NOW - days * DAY
         for _ in range(COUNT):
             claim = await begun(store, instance, clock[0])
-            await store.journal.end(claim.lease, [step], [LogLine(1, "info", "x")], DONE)
+            await store.journal.end(claim.lease, [step], [LogLine(1, "info", "x", b"{}")], DONE)
             may_go[claim.start.execution] = gone
     clock[0] = NOW - 40 * DAY
     letter, live = [await begun(store, "ins_own", clock[0]) for _ in range(2)]
-    lines = [LogLine(1, "info", "x")]
+    lines = [LogLine(1, "info", "x", b"{}")]
     await store.journal.end(letter.lease, [step], lines, Outcome("failed", "boom"))
     await store.journal.commit(live.lease, [step], lines)
     may_go |= {letter.start.execution: set(), live.start.execution: set()}
@@ -74,11 +73,14 @@ async def fill(place: str) -> dict[str, set[str]]:
 
 async def there(store: Store, execution: str) -> set[str]:
     journal = store.journal
+    steps, lines = await journal.steps(execution), await journal.logs(execution)
     found = {
         "row": await journal.execution(execution),
         "event": await journal.event(execution),
-        "steps": await journal.steps(execution),
-        "logs": await journal.logs(execution),
+        "steps": steps,
+        "values": [each for each in steps if each.inputs and each.result],
+        "logs": lines,
+        "fields": [line for _, line in lines if line.fields],
     }
     return {part for part, what in found.items() if what}
 
@@ -91,6 +93,8 @@ async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> l
         found = await there(store, execution)
         if found and "row" not in found:
             wrong.append(f"{execution} has {found} and no row")
+        if found & PAYLOAD and not found >= PAYLOAD:
+            wrong.append(f"{execution} has only {found} of its payload")
         if missing := ALL - found - gone:
             wrong.append(f"{execution} lost {missing}")
         if at_last and found & gone:
@@ -98,7 +102,7 @@ async def faults(place: str, may_go: dict[str, set[str]], *, at_last: bool) -> l
     rows = "SELECT id FROM executions"
     tables = ("events", "steps", "logs")
     if store.hints is not None:
-        rows, tables = "SELECT id FROM history", ("parts",)
+        rows, tables = f"{rows} UNION SELECT id FROM letters", (*tables, "attempts")
 
     def orphans(connection: Connection) -> int:
         count = "SELECT count(*) FROM {} WHERE execution NOT IN ({})"

@@ -16,6 +16,8 @@ KEY = base64.b64encode(bytes(32)).decode()
     [
         ("ROOM", "0", "HALFLAP_ROOM=0: it is a whole number from 1 to 100000"),
         ("ROOM", "many", "HALFLAP_ROOM='many': it is a whole number from 1"),
+        ("RETENTION_EVENT_DAYS", "7", "set HALFLAP_RETENTION_PAYLOAD_DAYS"),
+        ("RETENTION_PAYLOAD_DAYS", "31", "raise it, or lower HALFLAP_RETENTION_PAYLOAD_DAYS"),
         ("RETENTION_DAYS", "-1", "HALFLAP_RETENTION_DAYS=-1: .* from 1 to"),
         ("CONNECTIONS", "0", "HALFLAP_CONNECTIONS=0: .* from 1 to"),
         ("CONNECTIONS_PER_ADDRESS", "0", "from 1 to"),

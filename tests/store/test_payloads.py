@@ -12,7 +12,7 @@ from halflap.model import Event, FlowKey, LogLine, Outcome, Record, Retention, S
 from halflap.store.blobs import Nowhere
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.blobs.register import Register
-from halflap.store.classes import DAY
+from halflap.store.retention import DAY, RetentionRules
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -200,10 +200,12 @@ async def test_blobs_go_with_what_is_pruned(store: Store, tmp_path: Path, clock:
     assert accepted.claim is not None
     await store.journal.end(accepted.claim.lease, [step()], [], Outcome("succeeded"))
     assert len(files(tmp_path)) == 2
-    store.journal.keep_by_default(Retention(1))
     clock.now += 3 * DAY
-    await store.journal.prune(10)
+    await store.journal.prune(RetentionRules(Retention(3, 1)), 10)
     assert files(tmp_path) == []
+    found = await store.journal.execution(accepted.claim.start.execution)
+    assert found is not None
+    assert found.payload_removed
 
 
 async def test_a_replay_has_payloads_of_its_own(store: Store, tmp_path: Path):

@@ -32,9 +32,9 @@ from halflap.model import (
     new_id,
     wall_clock,
 )
-from halflap.store.classes import DAY
 from halflap.store.postgres.moving import Moved, move
 from halflap.store.protocol import Filter, Release
+from halflap.store.retention import DAY
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
 from tests.cluster import ordinary_url
@@ -306,52 +306,45 @@ async def test_a_file_that_went_on_after_its_move_is_not_taken_for_moved(
         await moved(tmp_path, url)
 
 
-async def test_retention_classes_move_with_what_is_in_them(tmp_path: Path):
+async def test_executions_without_payload_move_as_they_are(tmp_path: Path):
     past = wall_clock() - 4 * DAY
     store = await Store.open(tmp_path, clock=lambda: past)
-    journal, executions = store.journal, list[str]()
-    await store.catalogue.retentions.put("ins_1", Retention(event=2))
-    journal.keep_by_default(Retention(30))
-    for retention in (Retention(), Retention(event=2), Retention(steps=5)):
-        await journal.retain({"ins_1": retention})
+    executions = list[str]()
+    await store.catalogue.retentions.put("ins_1", Retention(payload=2))
+    for instance in ("ins_1", "ins_2"):
         begun = start("cus_1")
         id = new_id("exe", now=past)
-        begun = replace(begun, execution=id, root=id, flow=replace(begun.flow, instance="ins_1"))
-        (answer,) = await journal.accept([begun], claim=1, lease=LEASE)
+        begun = replace(begun, execution=id, root=id, flow=replace(begun.flow, instance=instance))
+        (answer,) = await store.journal.accept([begun], claim=1, lease=LEASE)
         assert answer.claim is not None
-        await journal.end(answer.claim.lease, [record("a#1")], [LINE], Outcome("succeeded"))
+        await store.journal.end(answer.claim.lease, [record("a#1")], [LINE], Outcome("succeeded"))
         executions.append(begun.execution)
-
     await store.close()
     store = await Store.open(tmp_path)
-    store.journal.keep_by_default(Retention(30))
-    journal = store.journal
-    while await journal.prune(10):
-        pass
-    kept = [await journal.kept(each) for each in executions]
-    assert [each and each.removed for each in kept] == [set(), {"event"}, set()]
+    await pruned(store)
     before = await told_parts(store, executions)
+    assert [each.payload_removed for each, *_ in before] == [True, False]
     await store.close()
     url = ordinary_url()
     await moved(tmp_path, url)
     async with opened(tmp_path, url) as store:
-        store.journal.keep_by_default(Retention(30))
         assert await told_parts(store, executions) == before
-        assert [await store.journal.kept(each) for each in executions] == kept
-        assert await store.catalogue.retentions.get("ins_1") == Retention(event=2)
+        assert await store.catalogue.retentions.get("ins_1") == Retention(payload=2)
         slots = "SELECT count(*) FROM history_other"
         found = await store.database.read(lambda c: c.execute(slots).fetchone())
         assert found == (0,)
-        store.journal.keep_by_default(Retention(30, logs=2))
-        while await store.journal.prune(10):
-            pass
-        assert [len(await store.journal.logs(each)) for each in executions] == [0, 0, 0]
-        assert [len(await store.journal.steps(each)) for each in executions] == [1, 1, 1]
-        assert list((await store.journal.classes()).values()) == [
-            Retention(30, logs=2),
-            Retention(30, event=2, logs=2),
-            Retention(30, steps=5, logs=2),
+        await store.catalogue.retentions.put("ins_2", Retention(payload=1))
+        await pruned(store)
+        assert [each.payload_removed for each, *_ in await told_parts(store, executions)] == [
+            True,
+            True,
         ]
+
+
+async def pruned(store: Store) -> None:
+    store.catalogue.retentions.default = Retention(30)
+    while await store.journal.prune(await store.catalogue.retentions.rules(), 10):
+        pass
 
 
 async def told_parts(store: Store, executions: list[str]) -> list[Any]:

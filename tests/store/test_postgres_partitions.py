@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from halflap.model import Event, FlowKey, Retention, Start, new_id
-from halflap.store.classes import DAY
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.examination import examine
 from halflap.store.postgres.history import ONE
@@ -18,7 +17,8 @@ from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.partitions import ATTACH, CREATE, Partitions
 from halflap.store.postgres.schema import MIGRATIONS
-from halflap.store.postgres.slots import CLASSES, Leaf
+from halflap.store.postgres.slots import OF_A_DAY, Leaf
+from halflap.store.retention import DAY
 from tests.cluster import started
 from tests.journals import in_postgres, postgres_url
 
@@ -29,10 +29,10 @@ async def test_nobody_goes_on_before_the_day_is_there():
     first = asyncio.create_task(partitions.make(day * DAY))
     await asyncio.sleep(0)
     await partitions.make(day * DAY)  # while the first one makes it
-    found = await database.fetch("SELECT to_regclass(%s)::text", (f"history_{day * CLASSES}",))
+    found = await database.fetch("SELECT to_regclass(%s)::text", (f"history_{day * OF_A_DAY}",))
     await first
     await database.close()
-    assert found == [(f"history_{day * CLASSES}",)]
+    assert found == [(f"history_{day * OF_A_DAY}",)]
 
 
 async def test_what_ended_into_a_table_that_was_made_meanwhile_is_looked_for_again() -> None:
@@ -77,7 +77,7 @@ def test_a_server_that_it_warns_of_is_too_small():
         assert locks(url, Retention(2))[0] == "ok"
         assert locks(url, Retention(days))[0] == "warn"
         for day in range(days):
-            leaf = Leaf(day * CLASSES, None)
+            leaf = Leaf(day * OF_A_DAY)
             connection.execute((CREATE + ATTACH).format(leaf=leaf).encode())
     with contextlib.ExitStack() as looking:
 

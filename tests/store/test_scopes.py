@@ -36,7 +36,7 @@ from tests.cluster import ordinary_url
 
 VAULT = Vault.from_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 LEASE = 60_000_000
-OF_THE_TEAM = {"versions", "targets", "retention_classes"}
+OF_THE_TEAM = {"versions", "targets"}
 
 
 @dataclass
@@ -107,13 +107,12 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     )
     for lease in leases:
         await journal.commit(lease, [record], [LogLine(1, "info", "x", b"{}", "")])
-    await journal.retain({instance.id: Retention(event=7)})  # so parts are apart as it ends
     assert await end(store, leases[0], Outcome("succeeded", "", b"1", None)) is Written.DONE
     assert await end(store, leases[1], Outcome("failed", "why", None, None)) is Written.DONE
     await journal.signal(ids[2], "go", b"1")
     await journal.pause(Paused(instance.id, 1, "me", "why"))
     await journal.set_limits(customer.id, CustomerLimits(backlog=5))
-    await catalogue.retentions.put(customer.id, Retention(event=7))
+    await catalogue.retentions.put(customer.id, Retention(payload=7))
     ended[customer.id] = ids
     return instance
 

@@ -75,7 +75,7 @@ class Operations:
         self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
-        self.retaining = Retaining(store)
+        self.retaining = Retaining(store.catalogue.retentions)
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,7 +23,6 @@ from halflap.api.operations.replay import (
 from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
-    PARTS,
     SEALED_HEADERS,
     SYSTEM,
     Clock,
@@ -32,7 +31,6 @@ from halflap.model import (
     FlowKey,
     Instance,
     LogLine,
-    Part,
     Record,
     Start,
     new_id,
@@ -67,8 +65,6 @@ class ExecutionDetail:
     waits_for: str | None
     """The execution whose turn it is in its order, where it has none itself."""
     waits_because: str
-    removed: Mapping[Part, str]
-    """The parts that were kept for a while, with what became of each."""
 
 
 @dataclass(slots=True)
@@ -131,31 +127,21 @@ class Executions:
             await self._children(execution),
             ahead,
             "" if ahead is None else because(execution, await self.journal.execution(ahead)),
-            await self.removed(execution),
         )
-
-    async def removed(self, execution: Execution) -> dict[Part, str]:
-        """Which parts of an execution are removed, with what became of each."""
-        kept = await self.journal.kept(execution.id)
-        return {} if kept is None else {p: kept.said(p) for p in PARTS if p in kept.removed}
 
     async def event(self, execution: Execution) -> Event:
         """An execution's event; `Removed` where it is no longer kept."""
         event = await self.journal.event(execution.id)
         if event is None:
-            raise await self._gone(execution, "event")
+            raise removed(execution)
         return event
 
     async def seen(self, execution: Execution) -> Seen:
         """An execution's event to be shown; `Removed` where it is no longer kept."""
         event = await self.viewing.event(execution.id)
         if event is None:
-            raise await self._gone(execution, "event")
+            raise removed(execution)
         return event
-
-    async def _gone(self, execution: Execution, part: Part, then: str = "") -> Removed:
-        said = (await self.removed(execution)).get(part, "is no longer kept")
-        return Removed(f"the {part} of {execution.id} {said}{then}")
 
     async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
         """What the author's code logged, after a line."""
@@ -168,9 +154,8 @@ class Executions:
         try:
             return await self.viewing.content(execution.id, part, step)
         except NotFound:
-            of: Part | None = "event" if part == "body" else "steps" if step else None
-            if of is not None and of in await self.removed(execution):
-                raise await self._gone(execution, of) from None
+            if execution.payload_removed:
+                raise removed(execution) from None
             raise
 
     async def cancel(
@@ -232,13 +217,8 @@ class Executions:
         live = await self._live_replay(execution) if execution.state in ENDED else None
         material = replace(await self._material(execution), live=live)
         plan = decide_replay(execution, material, request)
-        if isinstance(plan, LeftOut) and plan.removed is not None:
-            then = (
-                "; replay it from the start"
-                if plan.removed == "steps"
-                else f", so {execution.id} cannot be replayed; have its sender send it again"
-            )
-            return replace(plan, why=(await self._gone(execution, plan.removed, then)).message)
+        if isinstance(plan, LeftOut) and plan.removed:
+            return replace(plan, why=f"{removed(execution).message}, so {plan.why}")
         return plan
 
     async def plan_of(self, execution: Execution, request: ReplayRequest) -> ReplayPlan | LeftOut:
@@ -248,10 +228,11 @@ class Executions:
     async def _material(self, execution: Execution) -> ReplayMaterial:
         if execution.state not in ENDED:
             return ReplayMaterial(None, ())
-        gone = await self.removed(execution)
-        steps = None if "steps" in gone else await self.journal.steps(execution.id)
-        starts = steps is None or any(each.kind in ("start", "call") for each in steps)
-        seen = await self.viewing.event(execution.id)
+        steps = await self.journal.steps(execution.id)
+        starts = any(each.kind in ("start", "call") for each in steps)
+        seen = await self.viewing.event(
+            execution.id
+        )  # after the steps: while it is there, they are whole
         return ReplayMaterial(
             None if seen is None else seen.event,
             steps,
@@ -409,3 +390,11 @@ def edited(event: Event, edit: Edit) -> Event:
     headers = [each for each in event.headers if each[0].lower() not in changed]
     headers += [(name, value) for name, value in changed.values() if value is not None]
     return replace(event, body=body, headers=tuple(headers), large=large)
+
+
+def removed(execution: Execution) -> Removed:
+    """Return the error for a payload that is not stored any more."""
+    return Removed(
+        f"the payload of {execution.id} was removed, as the retention of {execution.flow.instance} "
+        "says (halflap instances retention)"
+    )

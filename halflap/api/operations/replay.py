@@ -17,7 +17,6 @@ from halflap.model import (
     Execution,
     ExecutionState,
     Micros,
-    Part,
     Record,
     Replay,
     scope_time,
@@ -58,12 +57,12 @@ class ReplayRequest:
 class ReplayMaterial:
     """What is read of an execution before its replay is decided.
 
-    `event` and `steps` are None where they were removed. `descendants` are the executions that it
+    `event` is None where the payload was removed. `descendants` are the executions that it
     started, and those that these started. `live` is a replay of it that has not ended.
     """
 
     event: Event | None
-    steps: Sequence[Record] | None
+    steps: Sequence[Record]
     descendants: Sequence[Execution] = ()
     live: Execution | None = None
 
@@ -84,10 +83,10 @@ class ReplayPlan:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Why an execution is not run again. `removed` is the part of it that is no longer stored."""
+    """Why an execution is not run again; `removed`: because its payload is no longer stored."""
 
     why: str
-    removed: Part | None = None
+    removed: bool = False
 
 
 def decide_replay(
@@ -106,14 +105,11 @@ def decide_replay(
         return LeftOut(
             f"it {verb_of(execution)}, so no step of it failed; replay it from the start"
         )
-    if start == "failed" and material.steps is None:
-        # Without them, each effect would be repeated: that has to be asked for.
-        return LeftOut("its steps are no longer stored; replay it from the start", "steps")
     if material.event is None:
-        return LeftOut("its event is no longer stored; have its sender send it again", "event")
+        return LeftOut("it cannot be replayed; have its sender send it again", removed=True)
     doubts = doubts_of(execution, material)
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
-    copied = copied_steps(material.steps or ()) if start == "failed" else ()
+    copied = copied_steps(material.steps) if start == "failed" else ()
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
@@ -139,8 +135,6 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
     """Return the steps that may have been carried out, though they are not known to have succeeded."""
     if execution.attempt == 0:
         return ()
-    if material.steps is None:
-        return ("its steps, which are no longer stored",)
     doubts = [e.path for e in material.steps if not is_settled(e, execution.attempt)]
     doubts += [e.id for e in material.descendants if e.state not in ("succeeded", "ignored")]
     if ended_within_a_step(execution):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,12 +26,9 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
-    Part,
     Record,
-    Retention,
     Start,
     StateWrite,
-    removed_after,
 )
 from halflap.store.blobs.blob import (
     MARK,
@@ -43,10 +40,9 @@ from halflap.store.blobs.blob import (
     referred,
 )
 from halflap.store.blobs.checked import Checked
-from halflap.store.blobs.register import Note, Noted, Register
-from halflap.store.blobs.register import Part as BlobPart
-from halflap.store.classes import DAY, is_over
+from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.retention import DAY, RetentionRules
 from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
@@ -62,7 +58,6 @@ WHOLE = 8 * 1024 * 1024
 SWEPT_AT_ONCE = 100
 LOOKED_AT = 1_000
 """How many blobs each sweep looks at."""
-OF_PART: dict[str, Part | None] = {"event": "event", "step": "steps", "log": "logs"}
 
 
 class Payloads:
@@ -230,21 +225,24 @@ class Payloads:
 
     # -- away -----------------------------------------------------------------------------------
 
-    async def prune(self, limit: int) -> bool:
-        more = await self.journal.prune(limit)
+    async def prune(self, rules: RetentionRules, limit: int) -> bool:
+        more = await self.journal.prune(rules, limit)
         await self.sweep()
         return more
 
     async def sweep(self) -> int:
-        """Remove blobs that were kept for long enough, or whose execution is gone or never came.
+        """Remove blobs whose payload was removed, or whose execution was or never came.
 
         Looks at some of them, and the next time at the next ones; returns how many went.
         """
         page = await self._register.page(self._swept_to, LOOKED_AT)
         self._swept_to = page[-1].key if len(page) == LOOKED_AT else ""
-        held = await self.journal.classes()
-        now = self._clock()
-        keys = [each.key for each in page if _is_stray(each, held, now)]
+        young = self._clock() - GRACE
+        keys = [
+            each.key
+            for each in page
+            if each.needed is False or (each.needed is None and each.at < young)
+        ]
         for at in range(0, len(keys), SWEPT_AT_ONCE):
             some = keys[at : at + SWEPT_AT_ONCE]
             await self.blobs.delete(some)
@@ -285,7 +283,7 @@ class Payloads:
     def _start(self, start: Start, outgoing: _Outgoing) -> Start:
         event, customer = start.event, start.flow.customer
 
-        def keep(data: bytes | None, part: BlobPart) -> Any:
+        def keep(data: bytes | None, part: Part) -> Any:
             return outgoing.keep(customer, start.execution, data, part)
 
         body = keep(event.body, "event") if event.large is None else reference(event.large)
@@ -322,7 +320,7 @@ class Payloads:
             return list(records), list(logs), result
         outgoing = _Outgoing(self)
 
-        def keep(data: bytes | None, part: BlobPart) -> Any:
+        def keep(data: bytes | None, part: Part) -> Any:
             return outgoing.keep(customer, lease.execution, data, part)
 
         kept = [_each(record, keep) for record in records]
@@ -380,22 +378,20 @@ class Payloads:
         try:
             return b"".join([chunk async for chunk in self.read(referred(data))])
         except BlobLost as error:
-            of: BlobPart = "step" if part == "inputs" or step else part
-            if (removed := await self.removed(execution, of)) is not None:
+            if (removed := await self.removed(execution)) is not None:
                 raise removed from error
             whose = f"{execution}, step {step}" if step else execution
             raise BlobLost(what=f"the {part} of {whose}", where=error.where) from error
 
-    async def removed(self, execution: str, part: BlobPart) -> Removed | None:
-        """What to say of a payload that is not there, where its time is over."""
-        found, kept = await self.journal.execution(execution), await self.journal.kept(execution)
-        if found is None or found.ended_at is None or kept is None:
+    async def removed(self, execution: str) -> Removed | None:
+        """Return the error for a blob that is not there because its execution's payload was removed."""
+        found = await self.journal.execution(execution)
+        if found is None or not found.payload_removed:
             return None
-        days = kept.retention.blob_days(OF_PART.get(part))
-        if not is_over(days, found.ended_at, self._clock()):
-            return None
-        what = f"the large {part} of {execution} {removed_after(days)}"
-        return Removed(f"{what}, as its retention says (halflap instances retention)")
+        return Removed(
+            f"the payload of {execution} was removed, as the retention of {found.flow.instance} says "
+            "(halflap instances retention)"
+        )
 
     async def put(self, notes: Sequence[Note], writes: Sequence[Awaitable[None]]) -> None:
         """Note blobs, then write them."""
@@ -414,7 +410,7 @@ class _Outgoing:
         self._notes: list[Note] = []
         self._data: list[bytes] = []
 
-    def keep(self, customer: str, execution: str, data: bytes | None, part: BlobPart) -> Any:
+    def keep(self, customer: str, execution: str, data: bytes | None, part: Part) -> Any:
         """What the row is to have of a payload: itself, or a reference to it."""
         if data is None or not self._payloads.is_large(data):
             return data
@@ -447,16 +443,6 @@ def _refers(event: Event, history: Sequence[Record]) -> bool:
     return is_reference(event.body) or any(
         is_reference(each.result) or is_reference(each.inputs) for each in history
     )
-
-
-def _is_stray(blob: Noted, held: Mapping[int, Retention], now: Micros) -> bool:
-    """Whether nobody refers to a blob any more, or it was kept for as long as it was to be."""
-    if not blob.there:
-        return blob.at < now - GRACE
-    if blob.ended_at is None or blob.retention is None:
-        return False
-    retention = held.get(blob.retention, held[0])
-    return is_over(retention.blob_days(OF_PART.get(blob.part)), blob.ended_at, now)
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ Part = Literal["event", "step", "log", "result"]
 
 INSERT = "INSERT INTO blobs (key, execution, part, size, at) VALUES (?, ?, ?, ?, ?)"
 PAGE = "SELECT key, execution, part, at FROM blobs WHERE key > ? ORDER BY key LIMIT ?"
-WHOSE = "SELECT id, ended_at, retention FROM known WHERE id IN ({marks})"
+WHOSE = "SELECT id, removed FROM known WHERE id IN ({marks})"
 FORGET = "DELETE FROM blobs WHERE key = ?"
 CUSTOMER = "SELECT customer FROM known WHERE id = ?"
 COUNT = "SELECT count(*) FROM blobs WHERE key >= ? AND key < ?"
@@ -32,18 +32,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A blob that was noted at a time, and how its execution is.
-
-    `there`: in the store. `ended_at`, `retention`: when it ended, in which class; None where it has
-    not, or is kept whole as a dead letter.
-    """
+    """A blob that was noted at a time, and whether something refers to it; `None`: not yet, or never."""
 
     key: str
-    part: Part
     at: Micros
-    there: bool
-    ended_at: Micros | None
-    retention: int | None
+    needed: bool | None
 
 
 class Register:
@@ -69,12 +62,12 @@ class Register:
         def job(connection: Connection) -> list[Noted]:
             page = connection.execute(PAGE, (after, limit)).fetchall()
             ids = sorted({row[1] for row in page})
-            known: dict[str, tuple[Micros | None, int | None]] = {}
+            removed: dict[str, bool] = {}
             if ids:
                 whose = WHOSE.format(marks=", ".join("?" * len(ids)))
-                known = {row[0]: (row[1], row[2]) for row in connection.execute(whose, ids)}
+                removed = dict(connection.execute(whose, ids).fetchall())
             return [
-                Noted(key, part, at, execution in known, *known.get(execution, (None, None)))
+                Noted(key, at, _needed(part, removed.get(execution)))
                 for key, execution, part, at in page
             ]
 
@@ -110,3 +103,8 @@ class Register:
             return [row[0] for row in connection.execute(sql, values)]
 
         return await self._database.read(job)
+
+
+def _needed(part: Part, payload_removed: bool | None) -> bool | None:
+    """Tell whether an execution refers to a blob; a result stays as long as the execution."""
+    return None if payload_removed is None else part == "result" or not payload_removed

@@ -12,7 +12,6 @@ from halflap.errors import BlobLost, NotFound
 from halflap.model import Blob, Event, Execution, LogLine, Record
 from halflap.store.blobs.blob import is_reference, referred
 from halflap.store.blobs.payloads import Payloads
-from halflap.store.blobs.register import Part
 from halflap.store.history import missing
 from halflap.store.protocol import Journal
 
@@ -68,7 +67,7 @@ class Viewing:
         found = await self._journal.execution(execution)
         if found is None or not is_reference(found.result):
             return found
-        return replace(found, result=await self._value(found.result, execution, "result"))
+        return replace(found, result=await self._value(found.result, execution))
 
     async def event(self, execution: str) -> Seen | None:
         """An event, with the beginning of its body where that is large."""
@@ -79,7 +78,7 @@ class Viewing:
         try:
             body = await self._beginning(blob, BODY + 1)
         except BlobLost as error:
-            why = await self._payloads.removed(execution, "event") or error
+            why = await self._payloads.removed(execution) or error
             return Seen(replace(event, body=b""), blob.size, why.message)
         return Seen(replace(event, body=body), blob.size)
 
@@ -88,8 +87,8 @@ class Viewing:
         return [
             replace(
                 each,
-                inputs=await self._value(each.inputs, execution, "step"),
-                result=await self._value(each.result, execution, "step"),
+                inputs=await self._value(each.inputs, execution),
+                result=await self._value(each.result, execution),
             )
             if is_reference(each.inputs) or is_reference(each.result)
             else each
@@ -99,7 +98,7 @@ class Viewing:
     async def logs(self, execution: str, after: int) -> list[tuple[int, LogLine]]:
         """As the journal's; what is large is a word about it."""
         return [
-            (number, replace(line, fields=await self._value(line.fields, execution, "log") or b""))
+            (number, replace(line, fields=await self._value(line.fields, execution) or b""))
             for number, line in await self._journal.logs(execution, after)
         ]
 
@@ -128,7 +127,7 @@ class Viewing:
             raise NotFound(f"{execution} has no {part}, or it is no longer kept")
         return Content(data, self._payloads)
 
-    async def _value(self, data: bytes | None, execution: str, part: Part) -> bytes | None:
+    async def _value(self, data: bytes | None, execution: str) -> bytes | None:
         if self._payloads is None or data is None or not is_reference(data):
             return data
         blob = referred(data)
@@ -137,7 +136,7 @@ class Viewing:
                 return await self._beginning(blob, None)
             beginning = (await self._beginning(blob, BEGINNING)).decode(errors="replace")
         except BlobLost as error:
-            why = await self._payloads.removed(execution, part) or error
+            why = await self._payloads.removed(execution) or error
             return msgspec.json.encode({"$lost": {"size": blob.size, "note": why.message}})
         note = f"cut: these are the first {BEGINNING:,} of {blob.size:,} bytes"
         cut = {"size": blob.size, "beginning": beginning, "note": note}

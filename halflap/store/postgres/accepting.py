@@ -9,7 +9,6 @@ from hashlib import blake2b
 from typing import Any
 
 from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
-from halflap.store.classes import DAY
 from halflap.store.place import rule_of
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import Admission, Standing
@@ -21,6 +20,7 @@ from halflap.store.postgres.slots import first_slot, made_at
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.reading import replay_text
 from halflap.store.recording import unheld
+from halflap.store.retention import DAY
 
 DedupeKey = tuple[str, str, bytes]
 
@@ -165,17 +165,11 @@ class _Row:
 class Accepting:
     """Accepts what many callers brought, in one transaction."""
 
-    def __init__(
-        self, items: Sequence[Acceptance], worker: str, *, limited: bool, all_apart: bool
-    ) -> None:
-        """`limited` says that every customer has limits, so that nothing is claimed here.
-
-        `all_apart`: the server keeps some parts of what has ended for less than the whole.
-        """
+    def __init__(self, items: Sequence[Acceptance], worker: str, *, limited: bool) -> None:
+        """`limited` says that every customer has limits, so that nothing is claimed here."""
         self._items = items
         self._worker = worker
         self._limited = limited
-        self._all_apart = all_apart
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
         self._firsts: Any = None
@@ -282,14 +276,12 @@ class Accepting:
             parents = {id: inserts[id].entry.start.parent or "" for id in kept}
             orphans = {id: each for id, each in parents.items() if each in self._orphans}
             await lineage.cancel_orphans(connection, orphans)
-            await admission.enter(
-                connection, self._locks, kept, self._now, all_apart=self._all_apart
-            )
+            await admission.enter(connection, self._locks, kept, self._now)
             self._answer(inserts, kept, admission)
         if duplicates:
             await _count(connection, duplicates)
         if replayed := [e for e in self._replayed() if not self._ends(e, inserts, admission)]:
-            dismissed = await dismiss(connection, replayed, all_apart=self._all_apart)
+            dismissed = await dismiss(connection, replayed)
             freed = await ordering.leave(connection, dismissed)
             await ordering.settle(connection, freed, self._now)
         return list(self._items)

@@ -143,7 +143,7 @@ class Admission:
         return self._ended.get(execution)
 
     async def enter(
-        self, connection: Connection, locks: Locks, kept: set[str], now: Micros, *, all_apart: bool
+        self, connection: Connection, locks: Locks, kept: set[str], now: Micros
     ) -> None:
         """Write it all down, once the executions are inserted; `kept`: those that were."""
         if not self._new:
@@ -162,7 +162,7 @@ class Admission:
         unsure = {e.name: e.order.width for id, e in self._new.items() if id not in kept}
         behind = [e for e in live.values() if not e.has_turn and self._lines[e.name].aside]
         ordering.wider(unsure, {each.name: each.order.width for each in behind})
-        await self._end(connection, locks, kept, unsure, now, all_apart)
+        await self._end(connection, locks, kept, unsure, now)
         await ordering.settle(connection, unsure, now)
 
     async def _end(
@@ -172,7 +172,6 @@ class Admission:
         kept: set[str],
         unsure: ordering.Widths,
         now: Micros,
-        all_apart: bool,
     ) -> None:
         over = [id for id in self._ended if id in kept or id not in self._new]
         if not over:
@@ -180,8 +179,7 @@ class Admission:
         ends = [_end(id, self._ended[id], now) for id in over]
         told = await lineage.parents_of(connection, locks, over)
         left = await ending.left(connection, over)
-        apart = await ending.apart(connection, over, all_apart=all_apart)
-        await ending.move(connection, ends, left, live=left, apart=apart)
+        await ending.move(connection, ends, left, live=left)
         ordering.wider(unsure, await ordering.leave(connection, over))
         ordering.wider(unsure, await lineage.tell(connection, told, now))
         cancelled = [each.execution for each in ends if each.state == "cancelled"]

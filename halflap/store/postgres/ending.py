@@ -1,22 +1,16 @@
-"""How executions leave the live tables: each with all that is left of it.
-
-A letter is one row. So is what enters the history, where all of it is kept equally long: in class 0,
-on a server that keeps no part for less than the whole. Otherwise each part is a row of its own.
-"""
+"""How executions leave the live tables: each with all that is left of it, as one row."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from halflap.model import Micros
-from halflap.store import classes
-from halflap.store.classes import DAY
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.slots import CLASSES
+from halflap.store.postgres.slots import OF_A_DAY
+from halflap.store.retention import DAY
 
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
@@ -25,7 +19,6 @@ KEPT = (
 )
 EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, attempts, steps, logs"
-ROW = f"received_at, part, {NEW.removesuffix(', steps, logs')}"
 ENDED = f"""
 WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
     event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *),
@@ -37,34 +30,15 @@ WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
-Into = Literal["letters", "history", "apart"]
-FIRST = f"ended_at / {DAY} * {CLASSES}"
-# Steps and lines are lists; an empty one has one byte, and is not worth a row.
-INTO: Mapping[Into, str] = {
-    "letters": f"""
-INSERT INTO letters ({KEPT}, {EVENT}, {NEW}) SELECT {KEPT}, {EVENT}, {NEW} FROM ended
-""",  # noqa: S608
-    "history": f"""
-INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW}) SELECT {FIRST}, {KEPT}, {EVENT}, {NEW} FROM ended
-""",  # noqa: S608
-    "apart": f"""
-, placed AS MATERIALIZED (SELECT *, {FIRST} + {classes.OF.format(of="ended")} AS slot FROM ended),
-    entered AS (INSERT INTO history (slot, {KEPT}, {ROW}) SELECT slot, {KEPT}, {ROW} FROM placed),
-    kept AS (INSERT INTO parts (slot, execution, kind, data, head)
-        SELECT slot, id, 1, body, head FROM placed
-        UNION ALL SELECT slot, id, 2, steps, NULL FROM placed WHERE length(steps) > 1
-        UNION ALL SELECT slot, id, 3, logs, NULL FROM placed WHERE length(logs) > 1)
-SELECT id FROM placed
-""",  # noqa: S608
+FIRST = f"ended_at / {DAY} * {OF_A_DAY}"
+INTO = {
+    "letters": f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW})"  # noqa: S608
+    f" SELECT {KEPT}, {EVENT}, {NEW} FROM ended",
+    "history": f"INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW})"  # noqa: S608
+    f" SELECT {FIRST}, {KEPT}, {EVENT}, {NEW} FROM ended",
 }
 END = {into: (ENDED + sql).encode() for into, sql in INTO.items()}
-DISMISS: Mapping[Into, bytes] = {
-    "history": (DISMISSED + INTO["history"] + "RETURNING id").encode(),
-    "apart": (DISMISSED + INTO["apart"]).encode(),
-}
-# Who keeps nothing in its own way asks once whether anybody does, not for every row.
-HAS_CLASS = """CASE WHEN EXISTS (SELECT FROM retained)
-    THEN (SELECT true FROM retained WHERE retained.instance = {of}.instance) END IS NOT NULL"""
+DISMISS = f"{DISMISSED} {INTO['history']} RETURNING id".encode()
 STEPS = "SELECT execution, path, seq, status, data FROM steps WHERE execution = ANY(%s)"
 LINES = """
 SELECT execution, number, data FROM logs WHERE execution = ANY(%s) ORDER BY execution, number
@@ -117,38 +91,14 @@ async def left(connection: Connection, executions: Collection[str]) -> dict[str,
     return found
 
 
-async def apart(
-    connection: Connection,
-    executions: Collection[str],
-    *,
-    all_apart: bool,
-    place: str = "executions",
-) -> Collection[str]:
-    """Those whose parts may go before the whole: all, or what is in a retention class of its own."""
-    if all_apart:
-        return executions
-    sql = f"SELECT id FROM {place} WHERE id = ANY(%s) AND {HAS_CLASS.format(of=place)}"  # noqa: S608
-    cursor = await connection.execute(sql.encode(), (Texts(executions),), binary=True)
-    return {row[0] for row in await cursor.fetchall()}
-
-
 async def move(
-    connection: Connection,
-    ends: Sequence[End],
-    left: dict[str, Left],
-    *,
-    live: dict[str, Left],
-    apart: Collection[str],
+    connection: Connection, ends: Sequence[End], left: dict[str, Left], *, live: dict[str, Left]
 ) -> None:
-    """Move executions out of the live tables; `live` is what these still have of `left`.
-
-    `apart`: of which the parts may go before the whole.
-    """
-    places: dict[Into, list[End]] = {}
-    for each in ends:
-        into = "apart" if each.execution in apart else "history"
-        places.setdefault("letters" if each.state == "failed" else into, []).append(each)
-    for into, some in places.items():
+    """Move executions out of the live tables; `live` is what these still have of `left`."""
+    for into in INTO:
+        some = [each for each in ends if (each.state == "failed") == (into == "letters")]
+        if not some:
+            continue
         ids = Texts(each.execution for each in some)
         what = [left[each.execution] for each in some]
         await connection.execute(
@@ -173,15 +123,7 @@ async def move(
             await connection.execute(CLEAN[table].encode(), (Texts(ids),))
 
 
-async def dismiss(
-    connection: Connection, executions: Collection[str], *, all_apart: bool
-) -> set[str]:
+async def dismiss(connection: Connection, executions: Collection[str]) -> set[str]:
     """Make dead letters history; returns those that were any."""
-    some = set(await apart(connection, executions, all_apart=all_apart, place="letters"))
-    places: dict[Into, set[str]] = {"history": set(executions) - some, "apart": some}
-    gone: set[str] = set()
-    for into, ids in places.items():
-        if ids:
-            cursor = await connection.execute(DISMISS[into], (Texts(ids),), binary=True)
-            gone |= {row[0] for row in await cursor.fetchall()}
-    return gone
+    cursor = await connection.execute(DISMISS, (Texts(executions),), binary=True)
+    return {row[0] for row in await cursor.fetchall()}

@@ -11,14 +11,15 @@ from typing import Any, Literal
 import psycopg
 
 from halflap.errors import StoreError
-from halflap.model import PARTS, Retention
-from halflap.store import canary, classes
+from halflap.model import Retention
+from halflap.store import canary
 from halflap.store.postgres import guard
 from halflap.store.postgres.database import CONNECTIONS
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.jobs import OLDEST, Link, connect
 from halflap.store.postgres.partitions import AHEAD
 from halflap.store.postgres.upgrading import standing
+from halflap.store.retention import decode
 from halflap.store.vault import Vault
 
 OF_A_PROCESS = 14
@@ -51,8 +52,7 @@ LOCKS = """
 SELECT current_setting('max_locks_per_transaction')::bigint,
     current_setting('max_connections')::bigint
         + current_setting('max_prepared_transactions')::bigint,
-    (SELECT 1 + count(*) FROM pg_index WHERE indrelid = to_regclass('history')),
-    (SELECT 1 + count(*) FROM pg_index WHERE indrelid = to_regclass('parts'))
+    (SELECT 1 + count(*) FROM pg_index WHERE indrelid = to_regclass('history'))
 """
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 # A record in the log, and nothing else: its commit waits for the disk as any other does.
@@ -239,13 +239,12 @@ def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
     """Whether there is room for the locks on the history's tables, once all its days are there."""
     row = connection.execute(LOCKS).fetchone()
     assert row is not None
-    each, slots, of_history, of_parts = row
-    held = classes.merged(connection.execute(classes.ALL.encode()).fetchall(), kept)
-    history = of_history * sum((of.execution or 0) + BESIDE for of in held.values())
-    days = [(of.days(part) or 0) + BESIDE for of in held.values() for part in PARTS]
+    each, slots, of_a_day = row
+    levels = [decode(text) for (text,) in connection.execute("SELECT kept FROM retentions")]
+    days = max(level.over(kept).execution or 0 for level in (kept, *levels))
+    history = of_a_day * (days + BESIDE)
     processes = max(len(standing(connection).processes), 1)
-    # There is room for each thing once, and for twice as many that somebody has one of them.
-    wanted = max(history + of_parts * sum(days), history * CONNECTIONS * processes // 2)
+    wanted = max(history, history * CONNECTIONS * processes // 2)
     said = f"who looks at the history holds up to {history:,} locks; max_locks_per_transaction is {each}"
     if wanted <= each * slots:
         return Finding("locks", "ok", said)

@@ -15,7 +15,7 @@ A view is not: it sees what its owner sees, so the role may read none.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -120,10 +120,10 @@ def forced(table: str) -> str:
     return FORCED.format(table=table)
 
 
-def guarded(*partitions: str) -> str:
-    """SQL that guards the tables of this store, and these partitions of them."""
-    script = [forced(each) for each in (*SEEN, *OURS, *partitions)]
-    script += [SEES.format(table=each, seen=rule(each, SEEN, ME, OWNER)) for each in SEEN]
+def guarded(rules: Mapping[str, str], *partitions: str) -> str:
+    """Return SQL that guards tables by rules such as `SEEN`, those of `OURS`, and partitions of them."""
+    script = [forced(each) for each in (*rules, *OURS, *partitions)]
+    script += [SEES.format(table=each, seen=rule(each, rules, ME, OWNER)) for each in rules]
     script += [MAKES.format(table=each, made=rule(each, MADE, ME, OWNER)) for each in MADE]
     return "".join(script) + AROUND
 

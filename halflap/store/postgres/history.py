@@ -7,27 +7,22 @@ from typing import Any
 
 from halflap.model import (
     ENDED,
-    PARTS,
     Clock,
     Event,
     Execution,
     ExecutionState,
-    Kept,
     LogLine,
     Outcome,
-    Part,
     Paused,
     Record,
-    Retention,
     Tally,
 )
-from halflap.store import classes
-from halflap.store.classes import DAY
 from halflap.store.history import outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.database import Ways
-from halflap.store.postgres.slots import CLASSES, KINDS, first_slot, made_at
+from halflap.store.postgres.slots import first_slot, made_at
 from halflap.store.protocol import Attempt, Filter
+from halflap.store.retention import DAY
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
@@ -42,29 +37,21 @@ FROM ({places}) AS found (customer, instance, integration, flow, version, state,
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
 """
-# One slot is looked into: the row's. A part is in the row, or beside it.
-IN_ROW = "FROM history WHERE id = %(id)s AND slot >= %(since)s"
-PART = (
-    "FROM history JOIN parts ON parts.slot = history.slot AND execution = history.id"
-    " AND kind = {kind} WHERE history.id = %(id)s AND history.slot >= %(since)s"
-)
+IN_HISTORY = "FROM history WHERE id = %(id)s AND slot >= %(since)s"
 EVENT = f"""
 SELECT received_at, part, head, body FROM events WHERE execution = %(id)s
 UNION ALL SELECT received_at, part, head, body FROM letters WHERE id = %(id)s
-UNION ALL SELECT received_at, part, head, body {IN_ROW} AND body IS NOT NULL
-UNION ALL SELECT received_at, part, parts.head, data {PART.format(kind=1)}
+UNION ALL SELECT received_at, part, head, body {IN_HISTORY} AND body IS NOT NULL
 """  # noqa: S608
 STEPS = f"""
 SELECT data, false FROM steps WHERE execution = %(id)s
 UNION ALL SELECT steps, true FROM letters WHERE id = %(id)s
-UNION ALL SELECT steps, true {IN_ROW} AND steps IS NOT NULL
-UNION ALL SELECT data, true {PART.format(kind=2)}
+UNION ALL SELECT steps, true {IN_HISTORY} AND steps IS NOT NULL
 """  # noqa: S608
 LINES = f"""
 SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
 UNION ALL SELECT NULL, logs FROM letters WHERE id = %(id)s
-UNION ALL SELECT NULL, logs {IN_ROW} AND logs IS NOT NULL
-UNION ALL SELECT NULL, data {PART.format(kind=3)}
+UNION ALL SELECT NULL, logs {IN_HISTORY} AND logs IS NOT NULL
 ORDER BY 1
 """  # noqa: S608
 ATTEMPTS = """
@@ -75,15 +62,6 @@ UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, attempts FROM history
     WHERE id = %(id)s AND slot >= %(since)s
 ORDER BY 1
 """
-KEPT = f"""
-SELECT NULL::bigint, NULL::bigint, NULL::smallint[] FROM executions WHERE id = %(id)s
-UNION ALL SELECT NULL, NULL, NULL FROM letters WHERE id = %(id)s
-UNION ALL SELECT slot, ended_at, ARRAY(SELECT kind FROM parts
-        WHERE parts.slot = history.slot AND execution = history.id
-    UNION ALL SELECT kind FROM (VALUES (1::smallint, body), (2::smallint, steps),
-        (3::smallint, logs)) AS own (kind, data) WHERE data IS NOT NULL)
-    {IN_ROW}
-"""  # noqa: S608
 
 
 class History:
@@ -91,7 +69,6 @@ class History:
 
     _database: Ways
     _clock: Clock
-    default_retention: Retention
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._found(ONE, execution)
@@ -163,24 +140,6 @@ class History:
         for *row, whole in await self._of(ATTEMPTS, execution):
             attempts += [rows.attempt(row)] if whole is None else rows.unpack_attempts(whole)
         return attempts
-
-    async def kept(self, execution: str) -> Kept | None:
-        found = await self._of(KEPT, execution)
-        if not found:
-            return None
-        slot, ended_at, there = found[0]
-        if slot is None:
-            return Kept(Retention())
-        held = classes.merged(await self._database.fetch(classes.ALL), self.default_retention)
-        retention = held.get(slot % CLASSES, self.default_retention)
-        now = self._clock()
-        removed: list[Part] = [
-            part
-            for part in PARTS
-            if KINDS[part] not in there
-            and (part == "event" or classes.is_over(retention.days(part), ended_at, now))
-        ]
-        return Kept(retention, frozenset(removed))
 
     async def waits_for(self, execution: str) -> str | None:
         found = await self._database.fetch(ordering.WAITS_FOR, (execution,))

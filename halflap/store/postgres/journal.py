@@ -19,7 +19,6 @@ from halflap.model import (
     Outcome,
     Paused,
     Record,
-    Retention,
     Sent,
     Signal,
     Start,
@@ -58,7 +57,6 @@ SELECT id, cancelling, cut_at FROM executions WHERE id = ANY(%s) AND cancelling 
 ERASED = "SELECT id FROM executions WHERE instance = %s ORDER BY id LIMIT %s FOR UPDATE"
 ERASED_HISTORY = "SELECT id, slot FROM history WHERE instance = %s LIMIT %s FOR UPDATE"
 ERASE_HISTORY = "DELETE FROM history WHERE id = ANY(%s) AND slot = ANY(%s)"
-ERASE_PARTS = "DELETE FROM parts WHERE execution = ANY(%s) AND slot = ANY(%s)"
 # Each list is made once, whatever the planner thinks: a subquery with a limit may be run again.
 ERASE = (
     "DELETE FROM letters WHERE id = ANY (ARRAY("
@@ -86,8 +84,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
             database.own_clock.on_set_back = self._hasten
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
-        self.default_retention = Retention()
-        self._emptied = {}
+        self._settled = {}
         self._claiming = asyncio.Lock()
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
@@ -226,12 +223,9 @@ class PostgresJournal(History, Pruning, State, Traffic):
     ) -> Literal["ended", "asked", "over"]:
         now = self._clock()
         kept = text(reason).encode()
-        all_apart = self.default_retention.is_apart
         await self._partitions.make(now)
         done = await self._database.write(
-            lambda c: unclean.cancel(
-                c, self._locks, execution, kept, now, cut_at, all_apart=all_apart
-            )
+            lambda c: unclean.cancel(c, self._locks, execution, kept, now, cut_at)
         )
         if done is None:
             raise missing(execution)
@@ -322,7 +316,6 @@ class PostgresJournal(History, Pruning, State, Traffic):
             if past:
                 columns = (Texts(row[0] for row in past), Numbers({row[1] for row in past}))
                 await connection.execute(ERASE_HISTORY, columns)
-                await connection.execute(ERASE_PARTS, columns)
             gone = len(ids.values) + len(past)
             for sql in ERASE:
                 gone += await changed(connection, sql, values)
@@ -332,11 +325,11 @@ class PostgresJournal(History, Pruning, State, Traffic):
 
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
-        all_apart = self.default_retention.is_apart
         dismissed = await self._database.write(
-            lambda c: unclean.dismiss(c, self._locks, execution, now, all_apart=all_apart)
+            lambda c: unclean.dismiss(c, self._locks, execution, now)
         )
         if dismissed:
+            self._settled.clear()  # its day is past
             self.hints.send()
         return dismissed
 
@@ -350,8 +343,6 @@ class PostgresJournal(History, Pruning, State, Traffic):
         accepts = [each for each in items if isinstance(each, Acceptance) and each.entries]
         writes = [each for each in items if isinstance(each, Writing)]
 
-        all_apart = self.default_retention.is_apart
-
         async def job(connection: Connection) -> None:
             locks = [number for each in accepts for number in each.locks(self._locks)]
             locks += await locks_of_replayed(connection, accepts, self._locks)
@@ -362,12 +353,11 @@ class PostgresJournal(History, Pruning, State, Traffic):
                     accepts,
                     self._worker,
                     limited=bool(self.default_limits.concurrency or self.default_limits.rate),
-                    all_apart=all_apart,
                 )
                 if accepts
                 else None
             )
-            recording = Recording(writes, self._number, all_apart=all_apart) if writes else None
+            recording = Recording(writes, self._number) if writes else None
             if accepting is not None:
                 await accepting.look(connection, self._locks)
             if recording is not None:

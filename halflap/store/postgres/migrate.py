@@ -59,7 +59,8 @@ def migrate(
 ) -> list[tuple[int, Phase]]:
     """Apply what this store lacks, each phase in a transaction, and say what was applied.
 
-    Of many processes that start at once, one applies and the others wait. Raises `StoreError`, with
+    A new store gets both phases. Of many processes that start at once, one applies and the others
+    wait. Raises `StoreError`, with
     nothing of the migration applied, where the store is newer than this code or has another
     history, where the SQL fails, or where a lock of somebody's stays in the way.
     """
@@ -69,8 +70,11 @@ def migrate(
         connection.execute(
             TABLE.replace("INTEGER", "bigint").replace(") STRICT", ")").encode(), prepare=False
         )
-        compare(ordered, read_history(link))
+        history = read_history(link)
+        compare(ordered, history)
         have_role(connection)
+    if not history:  # a new store, which no older code has open
+        phase = "both"
     done: list[tuple[int, Phase]] = []
     for migration in ordered:
         for step in phases(phase):

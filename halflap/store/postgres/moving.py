@@ -6,7 +6,7 @@ everything twice. A move that was ended anywhere is gone on with by moving again
 
 Tables of the same name are copied row by row, whatever their columns are; a column that PostgreSQL
 lacks is an error. Executions go where they live there: what has not ended to the live tables, the
-rest into `letters`, or into `history` and `parts`, in the slots that they would be in.
+rest into `letters`, or into `history`, in the slots that they would be in.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from halflap.errors import ConfigError, InDoubt, StoreError
 from halflap.model import LogLine
 from halflap.store import canary, reading
 from halflap.store._file import Lock
-from halflap.store.classes import DAY
 from halflap.store.once import sync_names
 from halflap.store.postgres import ordering, rows
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import copyable, forced
 from halflap.store.postgres.jobs import connect
 from halflap.store.postgres.partitions import ATTACH, CREATE, NAMES
-from halflap.store.postgres.slots import CLASSES, KINDS, leaves
+from halflap.store.postgres.slots import BARE, OF_A_DAY, Leaf
+from halflap.store.retention import DAY
 from halflap.store.store import FILE, MOVED, MOVING, Store
 from halflap.store.vault import Vault
 
@@ -48,10 +48,11 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
 ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed"})
-RETENTION = frozenset({"retention", "removed"})
-"""Columns that say where an execution goes, or what is there of it anyway."""
+REMOVED = "removed"
+"""A column that says in which of its day's slots an execution goes."""
+SLOT = f"ended_at / {DAY} * {OF_A_DAY} + removed * {BARE}"
 SLOTS = f"""
-SELECT DISTINCT ended_at / {DAY} * {CLASSES} + retention FROM executions
+SELECT DISTINCT {SLOT} FROM executions
 WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
 """  # noqa: S608
 GENERATED = "lane"
@@ -226,11 +227,10 @@ class _Copying:
         found = self._target.execute(NAMES.encode()).fetchall()
         there = {name for (name,) in found}
         for (slot,) in self._source.execute(SLOTS).fetchall():
-            for leaf in leaves(slot):
-                if leaf.name not in there:
-                    made = CREATE.format(leaf=leaf) + forced(leaf.name)
-                    self._target.execute(made.encode())
-                    self._target.execute(ATTACH.format(leaf=leaf).encode())
+            if (leaf := Leaf(slot)).name not in there:
+                made = CREATE.format(leaf=leaf) + forced(leaf.name)
+                self._target.execute(made.encode())
+                self._target.execute(ATTACH.format(leaf=leaf).encode())
 
     def _executions(self) -> int:
         (total,) = self._source.execute("SELECT count(*) FROM executions").fetchone()
@@ -338,7 +338,7 @@ def _add_live(
 ) -> None:
     id = row["id"]
     into.setdefault("executions", []).append(
-        {name: value for name, value in row.items() if name not in ONLY_ENDED | RETENTION}
+        {name: value for name, value in row.items() if name not in ONLY_ENDED | {REMOVED}}
     )
     into.setdefault("events", []).append({"execution": id, **_event(event)})
     for step in steps:
@@ -366,33 +366,15 @@ def _add_ended(
     lines: list[tuple[int, bytes]],
     attempts: list[Any],
 ) -> None:
-    ended = {name: value for name, value in row.items() if name not in _ONLY_LIVE | RETENTION}
+    ended = {name: value for name, value in row.items() if name not in _ONLY_LIVE | {REMOVED}}
     ended["attempts"] = rows.pack_attempts(attempts)
     arrived = {"received_at": 0, "part": 0} if event is None else _event(event)
-    kept_steps, kept_lines = rows.pack_steps(steps), rows.pack_lines(lines)
+    whole = {**ended, **arrived, "steps": rows.pack_steps(steps), "logs": rows.pack_lines(lines)}
     if row["state"] == "failed" and not row["dismissed"]:
-        whole = {"steps": kept_steps, "logs": kept_lines, **arrived}
-        into.setdefault("letters", []).append({**ended, **whole})
+        into.setdefault("letters", []).append(whole)
         return
-    head, body = arrived.pop("head", None), arrived.pop("body", None)
-    slot = row["ended_at"] // DAY * CLASSES + row["retention"]
-    into.setdefault("history", []).append({**ended, **arrived, "slot": slot})
-    data = {
-        "event": body,
-        "steps": kept_steps if steps else None,
-        "logs": kept_lines if lines else None,
-    }
-    for part, kind in KINDS.items():
-        if data[part] is not None:
-            into.setdefault("parts", []).append(
-                {
-                    "slot": slot,
-                    "execution": row["id"],
-                    "kind": kind,
-                    "data": data[part],
-                    "head": head if part == "event" else None,
-                }
-            )
+    slot = row["ended_at"] // DAY * OF_A_DAY + row[REMOVED] * BARE
+    into.setdefault("history", []).append({"head": None, "body": None, **whole, "slot": slot})
 
 
 _ONLY_LIVE = frozenset(

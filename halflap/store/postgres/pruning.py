@@ -1,25 +1,23 @@
-"""Removing from PostgreSQL what was kept for long enough, and the classes that nobody is in."""
+"""Pruning of PostgreSQL: days are dropped where all of them is over, else rows are removed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from halflap.errors import ConfigError
-from halflap.model import PARTS, Clock, Micros, Part, Retention
-from halflap.store import classes
-from halflap.store.classes import DAY
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.model import Clock, Micros
+from halflap.store.postgres import rows
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import Ways
 from halflap.store.postgres.partitions import Partitions
-from halflap.store.postgres.slots import KINDS, OTHER, first_slot
+from halflap.store.postgres.schema import FOLD_PARTS
+from halflap.store.postgres.slots import BARE, OF_A_DAY, OTHER, Leaf, first_slot
+from halflap.store.retention import DAY, RetentionRules
 
 DUE = """
 SELECT EXISTS (SELECT FROM writers WHERE seen_at < %s)
     OR EXISTS (SELECT FROM dedupe WHERE expires_at <= %s)
-    OR EXISTS (SELECT FROM history_other) OR EXISTS (SELECT FROM parts_other)
-    OR EXISTS (SELECT FROM retention_classes WHERE number <> ALL(%s)
-        AND NOT EXISTS (SELECT FROM retained WHERE retention = number))
 """
 # Each list is made once, whatever the planner thinks: a subquery with a limit may be run again.
 PRUNE_DEDUPE = """
@@ -27,165 +25,140 @@ DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM dedupe WHERE expires_at <= %s ORDER BY instance, flow, key
     LIMIT %s FOR UPDATE SKIP LOCKED))
 """
-# What has no slot of its own: it ended on a day that was dropped already, as a letter that was
-# dismissed late, or its slot could not be made.
-PRUNE_OTHERS = """
-DELETE FROM history_other WHERE id = ANY (ARRAY(SELECT id FROM history_other
-    JOIN unnest(%s::bigint[], %s::bigint[]) AS w (retention, before)
-        ON slot %% 64 = w.retention AND slot < w.before LIMIT %s))
-"""
-PRUNE_OTHER_PARTS = """
-DELETE FROM parts_other WHERE ctid = ANY (ARRAY(SELECT parts_other.ctid FROM parts_other
-    JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w (kind, retention, before)
-        ON parts_other.kind = w.kind AND slot %% 64 = w.retention AND slot < w.before
-    LIMIT %s FOR UPDATE OF parts_other))
-"""
-# A server kept parts as long as the whole, and does no longer: what is in the rows goes from there.
-FULL = """
-SELECT id FROM {table} WHERE id > %s AND slot %% 64 = 0 AND slot < %s AND {part} IS NOT NULL
-ORDER BY id LIMIT %s
-"""
-EMPTY = "UPDATE {table} SET {emptied} WHERE id = ANY(%s)"
-COLUMNS: Mapping[Part, tuple[str, ...]] = {
-    "event": ("body", "head"),
-    "steps": ("steps",),
-    "logs": ("logs",),
-}
 PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
 FORGOTTEN: Micros = 7 * DAY
-WAS = """
-SELECT instance, kept FROM retained JOIN retention_classes ON number = retained.retention
-WHERE instance = ANY(%s)
+INSTANCES = """
+WITH RECURSIVE each AS (
+    (SELECT instance, customer FROM {table} ORDER BY instance LIMIT 1)
+    UNION ALL SELECT next.* FROM each, LATERAL (SELECT instance, customer FROM {table}
+        WHERE {table}.instance > each.instance ORDER BY instance LIMIT 1) AS next)
+SELECT instance, customer FROM each
 """
-ADD = "INSERT INTO retention_classes SELECT * FROM unnest(%s::bigint[], %s::text[])"
-RETAIN = """
-INSERT INTO retained SELECT * FROM unnest(%s::text[], %s::bigint[])
-ON CONFLICT (instance) DO UPDATE SET retention = excluded.retention
+OVER = """
+SELECT id, slot FROM {table} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
+    USING (instance) WHERE slot < w.before LIMIT %s
 """
-RELEASE = "DELETE FROM retained WHERE instance = ANY(%s)"
-# Nobody comes into a class meanwhile that is about to go, or makes one more than there may be.
-LOCK_CLASSES = "LOCK TABLE retention_classes IN SHARE ROW EXCLUSIVE MODE"
-PRUNE_CLASSES = """
-DELETE FROM retention_classes WHERE number <> ALL(%s)
-    AND NOT EXISTS (SELECT 1 FROM retained WHERE retention = number)
-    AND NOT EXISTS (SELECT 1 FROM history_other WHERE slot %% 64 = number)
-    AND NOT EXISTS (SELECT 1 FROM parts_other WHERE slot %% 64 = number)
-"""
+DELETE = "DELETE FROM {table} WHERE id = ANY(%s)"
+WITH_PAYLOAD = f"""
+SELECT id, slot, steps, logs FROM {{table}}
+    JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before) USING (instance)
+WHERE slot < w.before AND slot %% {OF_A_DAY} <> {BARE} LIMIT %s FOR UPDATE OF {{table}}
+"""  # noqa: S608
+REMOVE_PAYLOAD = f"""
+UPDATE history SET head = NULL, body = NULL, steps = w.steps, logs = w.logs,
+    slot = slot / {OF_A_DAY} * {OF_A_DAY} + {BARE}
+FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) AS w (id, steps, logs)
+WHERE history.id = w.id AND slot = ANY(%s)
+"""  # noqa: S608
+HAS_PARTS = "SELECT to_regclass('parts') IS NOT NULL"
+HOUR: Micros = DAY // 24
 
 
 class Pruning:
-    """The verbs of the journal about how long things are kept (see store/protocol.py)."""
+    """The verb of the journal that removes what was kept for long enough (see store/protocol.py)."""
 
     _database: Ways
     _partitions: Partitions
     _clock: Clock
-    default_retention: Retention
-    _emptied: dict[tuple[str, Part], str | None]
-    """How far what is in the rows of a table was emptied: up to an id, or, with None, all of it."""
+    _settled: dict[str, tuple[RetentionRules, int]]
+    """By table, the rules and the hour for which nothing was left to remove there.
 
-    def keep_by_default(self, retention: Retention) -> None:
-        self.default_retention = retention
-        self._emptied.clear()
+    Only failed executions that are dismissed late come into a past day, so an hour may pass.
+    """
 
-    async def classes(self) -> dict[int, Retention]:
-        return classes.merged(await self._database.fetch(classes.ALL), self.default_retention)
-
-    async def retain(self, holds: Mapping[str, Retention]) -> None:
-        was = await self._database.fetch(WAS, (Texts(holds),))
-        if not (news := classes.news(was, holds)):
-            return
-
-        async def job(connection: Connection) -> ConfigError | None:
-            await connection.execute(LOCK_CLASSES)
-            there = await (await connection.execute(classes.ALL.encode())).fetchall()
-            change = classes.change(there, news)
-            if isinstance(change, ConfigError):
-                return change
-            await connection.execute(RELEASE, (Texts(change.released),))
-            new, moved = change.new, change.moved
-            await connection.execute(ADD, (Numbers(n for n, _ in new), Texts(k for _, k in new)))
-            await connection.execute(
-                RETAIN, (Texts(i for i, _ in moved), Numbers(n for _, n in moved))
-            )
-            return None
-
-        if (refused := await self._database.write(job)) is not None:
-            raise refused
-        await self._partitions.make(self._clock(), anew=True)
-
-    async def prune(self, limit: int) -> bool:
+    async def prune(self, rules: RetentionRules, limit: int) -> bool:
         now = self._clock()
-        await self._partitions.make(now, anew=True)
-        held = await self.classes()
-        busy = await self._partitions.drop(held, self.default_retention, now)
-        tidied, emptied = await self._tidy(held, now, limit), await self._empty(now, limit)
-        return busy or tidied or emptied
+        await self._partitions.make(now)
+        more = await self._tidy(now, limit)
+        dropped: list[Leaf] = []
+        past = first_slot(now - DAY)
+        leaves = [each for each in await self._partitions.leaves() if each.slot < past]
+        for leaf in (*leaves, None):
+            name = OTHER if leaf is None else leaf.name
+            if self._settled.get(name) == (rules, now // HOUR):
+                continue
+            cutoffs = {
+                instance: rules.cutoffs(instance, customer, now)
+                for instance, customer in await self._database.fetch(INSTANCES.format(table=name))
+            }
+            slot = 0 if leaf is None else leaf.slot
+            over, bare = (
+                {
+                    name: last
+                    for name, each in cutoffs.items()
+                    if slot < (last := first_slot(each[at]))
+                }
+                for at in (0, 1)
+            )
+            if leaf is not None and len(over) == len(cutoffs):
+                dropped.append(leaf)
+                continue
+            if leaf is not None and leaf.bare:
+                bare = {}
+            elif leaf is not None and bare and not await self._partitions.attach(leaf.beside):
+                continue  # the history is in use: another time
+            if (over or bare) and await self._prune(name, over, bare, limit):
+                more = True
+                break
+            self._settled[name] = (rules, now // HOUR)
+        return await self._partitions.drop(dropped) or more
 
-    async def _tidy(self, held: Mapping[int, Retention], now: Micros, limit: int) -> bool:
-        """Remove row by row what is in no slot; returns whether there may be more."""
-        used = Numbers(await self._partitions.classes(now))
+    async def _prune(
+        self, table: str, over: Mapping[str, int], bare: Mapping[str, int], limit: int
+    ) -> int:
+        """Remove executions and payloads row by row; returns how many.
+
+        `over` and `bare` say of instances up to which slot, exclusive.
+        """
+
+        async def job(connection: Connection) -> int:
+            found = await _rows(connection, OVER.format(table=table), over, limit)
+            if found:
+                ids = Texts(row[0] for row in found)
+                await connection.execute(DELETE.format(table=table).encode(), (ids,), prepare=False)
+            left = await _rows(
+                connection, WITH_PAYLOAD.format(table=table), bare, limit - len(found)
+            )
+            await _remove_payloads(connection, left)
+            return len(found) + len(left)
+
+        return await self._database.write(job)
+
+    async def _tidy(self, now: Micros, limit: int) -> bool:
+        """Remove expired keys, and take in what servers of 0.1.0 left beside the history."""
+        if (await self._database.fetch(HAS_PARTS))[0][0]:
+
+            async def fold(connection: Connection) -> None:
+                await connection.execute(FOLD_PARTS.encode(), prepare=False)
+
+            await self._database.write(fold)
         forgotten = now - FORGOTTEN
-        if not (await self._database.fetch(DUE, (forgotten, now, used)))[0][0]:
+        if not (await self._database.fetch(DUE, (forgotten, now)))[0][0]:
             return False
 
         async def job(connection: Connection) -> int:
             await connection.execute(PRUNE_WRITERS, (forgotten,))
-            expired = await changed(connection, PRUNE_DEDUPE, (now, limit))
-            others = await _prune_others(connection, held, now, limit)
-            await connection.execute(LOCK_CLASSES)
-            await connection.execute(PRUNE_CLASSES, (used,))
-            return max(expired, others)
+            return await changed(connection, PRUNE_DEDUPE, (now, limit))
 
         return await self._database.write(job) >= limit
 
-    async def _empty(self, now: Micros, limit: int) -> bool:
-        """Empty rows of parts that are over; returns whether any were."""
-        tables = await self._partitions.whole()
-        for part in PARTS:
-            days = self.default_retention.days(part)
-            if days is None or days == self.default_retention.execution:
-                continue
-            before = first_slot(classes.over_before(days, now))
-            for table in (*(each.name for each in tables if each.slot < before), OTHER):
-                after = self._emptied.get((table, part), "")
-                if after is not None and await self._empty_table(
-                    table, part, (after, before, limit)
-                ):
-                    return True
-        return False
 
-    async def _empty_table(self, table: str, part: Part, values: tuple[str, int, int]) -> bool:
-        columns = COLUMNS[part]
-        sql = FULL.format(table=table, part=columns[0])
-        ids = [row[0] for row in await self._database.fetch(sql, values)]
-        if ids:
-            emptied = ", ".join(f"{each} = NULL" for each in columns)
-            sql = EMPTY.format(table=table, emptied=emptied)
-
-            async def job(connection: Connection) -> None:
-                await connection.execute(sql.encode(), (Texts(ids),), prepare=False)
-
-            await self._database.write(job)
-        if table != OTHER:
-            self._emptied[table, part] = ids[-1] if len(ids) == values[-1] else None
-        return bool(ids)
+async def _rows(
+    connection: Connection, sql: str, before: Mapping[str, int], limit: int
+) -> list[Any]:
+    if not before or not limit:
+        return []
+    values = (Texts(before), Numbers(before.values()), limit)
+    return await (await connection.execute(sql.encode(), values, prepare=False)).fetchall()
 
 
-async def _prune_others(
-    connection: Connection, held: Mapping[int, Retention], now: Micros, limit: int
-) -> int:
-    """Remove from the tables of what has no slot; returns how much from the one with the most."""
-    ended = {
-        number: first_slot(classes.over_before(each.execution, now))
-        for number, each in held.items()
-        if each.execution
-    }
-    gone = await changed(connection, PRUNE_OTHERS, (Numbers(ended), Numbers(ended.values()), limit))
-    due = [
-        (KINDS[part], number, first_slot(classes.over_before(days, now)))
-        for number, each in held.items()
-        for part in PARTS
-        if (days := each.days(part))
-    ]
-    columns = [Numbers(each[at] for each in due) for at in range(3)]
-    return max(gone, await changed(connection, PRUNE_OTHER_PARTS, (*columns, limit)))
+async def _remove_payloads(connection: Connection, found: list[Any]) -> None:
+    if not found:
+        return
+    values = (
+        Texts(row[0] for row in found),
+        Blobs(row[2] and rows.without_payload(row[2]) for row in found),
+        Blobs(row[3] and rows.without_fields(row[3]) for row in found),
+        Numbers({row[1] for row in found}),
+    )
+    await connection.execute(REMOVE_PAYLOAD.encode(), values, prepare=False)

@@ -11,7 +11,6 @@ from halflap.store.merge import StateChange, changes, merged
 from halflap.store.postgres import ending, lineage, ordering, rows, signalling
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.ending import HAS_CLASS
 from halflap.store.postgres.locking import Locks
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
@@ -21,10 +20,10 @@ Key = tuple[bytes, bytes]
 ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
-LOCK = f"""
-SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, {HAS_CLASS.format(of="executions")}, state
+LOCK = """
+SELECT id, fence, attempt, claimed_at, cancelling IS NOT NULL, state
 FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""  # noqa: S608
+"""
 STATE = """
 SELECT scope, key, value FROM state
 WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
@@ -133,8 +132,6 @@ class _Held:
     attempt: int
     claimed_at: Micros
     cancelling: bool
-    has_class: bool
-    """Whether it is in a retention class of its own."""
 
 
 @dataclass(slots=True)
@@ -146,8 +143,6 @@ class _Work:
     state: dict[Key, tuple[bytes | None, Micros]] = field(default_factory=dict[Key, Any])
     moves: list[tuple[Key, bytes]] = field(default_factory=list[tuple[Key, bytes]])
     ends: list[Writing] = field(default_factory=list[Writing])
-    apart: set[str] = field(default_factory=set[str])
-    """Of those that end, the ones of which the parts may go before the whole."""
     releases: list[tuple[Writing, _Held]] = field(default_factory=list[Any])
 
 
@@ -167,11 +162,9 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
 class Recording:
     """Writes what many turns brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Writing], number: Any, *, all_apart: bool) -> None:
-        """`all_apart`: the server keeps some parts of what has ended for less than the whole."""
+    def __init__(self, items: Sequence[Writing], number: Any) -> None:
         self._items = items
         self._number = number
-        self._all_apart = all_apart
         self._locked: Any = None
         self._values: Any = None
 
@@ -190,7 +183,7 @@ class Recording:
         held: dict[str, _Held] = {}
         if self._locked is not None:
             found = await self._locked.fetchall()
-            held = {row[0]: _Held(*row[1:6]) for row in found if row[6] == "running"}
+            held = {row[0]: _Held(*row[1:5]) for row in found if row[5] == "running"}
         values: dict[Key, bytes] = {}
         if self._values is not None:
             values = {(row[0], row[1]): row[2] for row in await self._values.fetchall()}
@@ -227,8 +220,6 @@ class Recording:
             lines += [(self._number(item.now), each) for each in item.lines]
         if item.end is not None:
             work.ends.append(item)
-            if self._all_apart or row.has_class:
-                work.apart.add(execution)
             del held[execution]
         elif item.release is not None:
             work.releases.append((item, row))
@@ -269,7 +260,7 @@ class Recording:
                 dict(had.steps), had.logs + work.lines.pop(id, []), had.attempts
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
-        await ending.move(connection, ends, whole, live=live, apart=work.apart)
+        await ending.move(connection, ends, whole, live=live)
         told = {i.lease.execution: i.parent for i in work.ends if i.lease and i.parent is not None}
         widths = await lineage.tell(connection, told, ends[0].at)
         cancelled = [each.execution for each in ends if each.state == "cancelled"]

@@ -25,9 +25,10 @@ EXECUTION = (
     " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
     " order_rule, parent, replay"
 )
-LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false"
-LETTER = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result, false"
-HISTORY = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result, state = 'failed'"
+LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false"
+_ENDED = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result"
+LETTER = f"{_ENDED}, false, false"
+HISTORY = f"{_ENDED}, state = 'failed', body IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,18 @@ def unpack_lines(data: bytes) -> list[tuple[int, LogLine]]:
     return [(number, log_line(each)) for number, each in _lines(data)]
 
 
+def without_payload(steps: bytes) -> bytes:
+    """Return packed steps without their inputs and results."""
+    found: list[list[Any]] = _decode(steps)
+    return _encode([[*each[:8], None, None, *each[10:]] for each in found])
+
+
+def without_fields(lines: bytes) -> bytes:
+    """Return packed log lines without their fields."""
+    found: list[tuple[int, list[Any]]] = _decode(lines)
+    return _encode([(number, [*each[:3], b"", *each[4:]]) for number, each in found])
+
+
 def pack_attempts(rows: Sequence[Sequence[Any]]) -> bytes:
     """All attempts of an execution that ended: number, started_at, ended_at, how, failure."""
     return _encode([tuple(each) for each in rows])
@@ -161,6 +174,7 @@ def execution(row: Sequence[Any]) -> Execution:
         reason=row[24].decode(),
         result=row[25],
         dismissed=row[26],
+        payload_removed=row[27],
     )
 
 

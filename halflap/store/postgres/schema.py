@@ -23,16 +23,13 @@ An execution lives in one of three places, and moves once or twice:
                 alone. `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
-  history       once it has ended otherwise, or is dismissed. Partitioned by `slot`: the day on which
-                it ended, counted from 1970, times 64, and the retention class in which it ended.
-                Pruning drops slots. Its event, steps and logs are in its row where all of it is kept
-                equally long as it ends; otherwise they are rows of `parts`, by `kind` (1, 2 and 3;
-                none where there are no steps, or no logs), partitioned alike, so that each goes in
-                its own time by dropping. `data` is a body, all steps, or all lines. Rows change
-                only in `duplicates`, and where a server that kept parts as long as the whole no
-                longer does: then what is in the row is emptied.
+  history       once it has ended otherwise, or is dismissed. Partitioned by `slot` (slots.py): the day
+                on which it ended, and whether its payload was removed since: then `head` and `body`
+                are NULL, `steps` and `logs` have no inputs, results and fields, and the row has moved
+                to the other slot of its day. Pruning drops slots. Beside that, rows change only in
+                `duplicates`.
 
-A letter has all that is left of an execution in its one row: event, steps, logs, attempts. What is
+The last two have all that is left of an execution in one row: event, steps, logs, attempts. What is
 live has these in tables of their own, emptied as it moves:
 
   events        what arrived, write-once.
@@ -70,11 +67,6 @@ Beside them:
   writers       a row per writing connection with the number of its last transaction, written by
                 that transaction: so a COMMIT whose answer was lost is found out about.
 
-  retention_classes
-                the different retentions that instances have (JSON), by number. What one leaves
-                open, and class 0, which has no row, is as the server says.
-  retained      in which class an instance's executions end, where that is not 0.
-
   processes     a row for each process that has the store open, seen every few seconds: which
                 migrations its code knows, so that nothing is removed that it needs; the name that
                 its claims bear, which no two have at once.
@@ -98,6 +90,7 @@ from __future__ import annotations
 from halflap.store.migrate import Migration
 from halflap.store.postgres.catalogue import CATALOGUE
 from halflap.store.postgres.guard import guarded
+from halflap.store.scope import SEEN
 
 _EXECUTION = """
     id text COLLATE "C" NOT NULL,
@@ -360,8 +353,99 @@ CREATE TABLE processes (
 );
 """  # noqa: S608
 
+# The guards of the first migration: a table that came later is guarded by its own, and what is gone
+# by now was seen by these rules.
+FIRST = [
+    "customers",
+    "connections",
+    "instances",
+    "revisions",
+    "addresses",
+    "endpoints",
+    "subscriptions",
+    "schedules",
+    "rejections",
+    "counters",
+    "versions",
+    "targets",
+    "executions",
+    "letters",
+    "history",
+    "parts",
+    "retentions",
+    "retention_classes",
+    "retained",
+    "events",
+    "steps",
+    "logs",
+    "attempts",
+    "orders",
+    "signals",
+    "blobs",
+    "state",
+    "gates",
+    "limits",
+    "throttles",
+]
+FORMER = {
+    "parts": "EXISTS (SELECT 1 FROM history"
+    " WHERE history.id = parts.execution AND history.slot = parts.slot)",
+    "retention_classes": "{me} <> ''",
+    "retained": "EXISTS (SELECT 1 FROM instances WHERE instances.id = {table}.instance)",
+}
+
+# 0.1.0 kept an event, steps and logs beside their row, where one of them was to go before it.
+FOLD_PARTS = """
+WITH gone AS (DELETE FROM parts RETURNING *)
+UPDATE history SET head = found.head, body = found.body, steps = found.steps, logs = found.logs
+FROM (SELECT slot, execution,
+        (array_agg(gone.head) FILTER (WHERE kind = 1))[1] AS head,
+        (array_agg(data) FILTER (WHERE kind = 1))[1] AS body,
+        (array_agg(data) FILTER (WHERE kind = 2))[1] AS steps,
+        (array_agg(data) FILTER (WHERE kind = 3))[1] AS logs
+    FROM gone GROUP BY slot, execution) AS found
+WHERE history.id = found.execution AND history.slot = found.slot;
+"""
+TWO_PARTS = """
+UPDATE retentions SET kept = json_strip_nulls(json_build_object(
+    'execution', kept::json -> 'execution',
+    'payload', (SELECT min(value::bigint) FROM json_each_text(kept::json)
+        WHERE key IN ('payload', 'event', 'steps', 'logs'))))::text
+WHERE kept::jsonb ?| ARRAY['event', 'steps', 'logs', 'blobs'];
+DELETE FROM retentions WHERE kept = '{}';
+"""
+KNOWN = """
+CREATE OR REPLACE VIEW known AS
+SELECT id, customer, instance, state, NULL::bigint AS ended_at, NULL::bigint AS retention,
+    false AS removed FROM executions
+UNION ALL SELECT id, customer, instance, state, ended_at, NULL, false FROM letters
+UNION ALL SELECT id, customer, instance, state, ended_at, slot % 64, body IS NULL FROM history;
+"""
+NO_CLASSES = """
+DROP TABLE parts;
+DROP VIEW known;
+DROP TABLE retained;
+DROP TABLE retention_classes;
+CREATE VIEW known AS
+SELECT id, customer, instance, state, NULL::bigint AS ended_at, false AS removed FROM executions
+UNION ALL SELECT id, customer, instance, state, ended_at, false FROM letters
+UNION ALL SELECT id, customer, instance, state, ended_at, body IS NULL FROM history;
+"""
+
 MIGRATIONS = [
     Migration(
-        number=1, name="first", before=CATALOGUE + JOURNAL + guarded("history_other", "parts_other")
-    )
+        number=1,
+        name="first",
+        before=CATALOGUE
+        + JOURNAL
+        + guarded(
+            {each: {**SEEN, **FORMER}[each] for each in FIRST}, "history_other", "parts_other"
+        ),
+    ),
+    Migration(
+        number=2,
+        name="retention in two parts",
+        before=FOLD_PARTS + TWO_PARTS + KNOWN,
+        after=FOLD_PARTS + TWO_PARTS + NO_CLASSES,
+    ),
 ]

@@ -94,8 +94,6 @@ async def cancel(
     reason: bytes,
     now: Micros,
     cut_at: Micros,
-    *,
-    all_apart: bool,
 ) -> Literal["ended", "asked", "over"] | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
@@ -114,8 +112,7 @@ async def cancel(
             )
             last = await failure.fetchone()
             end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
-            apart = await ending.apart(connection, [execution], all_apart=all_apart)
-            await ending.move(connection, [end], live, live=live, apart=apart)
+            await ending.move(connection, [end], live, live=live)
             if row[1]:
                 await ordering.settle(
                     connection, await ordering.leave(connection, [execution]), now
@@ -127,12 +124,10 @@ async def cancel(
             return "ended"
 
 
-async def dismiss(
-    connection: Connection, locks: Locks, execution: str, now: Micros, *, all_apart: bool
-) -> bool:
+async def dismiss(connection: Connection, locks: Locks, execution: str, now: Micros) -> bool:
     """Make a dead letter history; an order that it blocks goes on."""
     await lock_order(connection, locks, execution, of=ORDER_OF_LETTER)
-    dismissed = await ending.dismiss(connection, [execution], all_apart=all_apart)
+    dismissed = await ending.dismiss(connection, [execution])
     await ordering.settle(connection, await ordering.leave(connection, dismissed), now)
     return bool(dismissed)
 
