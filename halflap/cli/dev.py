@@ -23,7 +23,7 @@ from halflap.cli.reach import settings_here
 from halflap.cli.screen import Screen
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
-from halflap.engine.protocol import Engine
+from halflap.engine.journal import JournalEngine
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
 from halflap.gateway.server import run_loop
@@ -73,7 +73,7 @@ def settings_of(project: Project, **given: Any) -> Settings:
 class Doorway:
     """The engine as the gateway sees it, which tells of duplicates too."""
 
-    def __init__(self, engine: Engine, tell: Callable[[str, str, str], None]) -> None:
+    def __init__(self, engine: JournalEngine, tell: Callable[[str, str, str], None]) -> None:
         self._engine = engine
         self._tell = tell
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import structlog
 
 from halflap.engine.deployment import DEPLOY, TEARDOWN
+from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
-from halflap.engine.protocol import Engine
 from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec
@@ -53,7 +53,7 @@ class Deployer:
         self,
         catalogue: Catalogue,
         journal: Journal,
-        engine: Engine,
+        engine: JournalEngine,
         library: Library,
         clock: Clock,
         *,

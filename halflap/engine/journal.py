@@ -52,7 +52,10 @@ class Blamed(Exception):
 
 
 class JournalEngine:
-    """Keeps the `Engine` protocol over a `Journal`.
+    """Durable execution over a `Journal`: start, signal, cancel, hold, pause, follow, outcome.
+
+    An execution that ends signals its `parent` by `child_signal`; one that is cancelled has its
+    bound children cancelled. No verb shares a transaction with the catalogue.
 
     hints: how processes that share the journal tell each other; poll: how often (seconds) to look
     for what another one made due, where its hint was lost. suspects: whether this
@@ -122,6 +125,7 @@ class JournalEngine:
         return [name for name, each in list(self._running.items()) if not each.apart]
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
+        """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key."""
         # Who is cancelled meanwhile must not take along what was claimed as it was accepted.
         return await asyncio.shield(asyncio.ensure_future(self._start(starts)))
 
@@ -159,6 +163,7 @@ class JournalEngine:
         return [Started(each.execution, each.duplicate_of) for each in accepted]
 
     async def run(self, handler: Handler) -> None:
+        """Hand turns to a handler until `stop`."""
         self._handler = handler
         renewals = asyncio.create_task(self._lifeline.run())
         try:
@@ -191,6 +196,7 @@ class JournalEngine:
                 await renewals
 
     async def stop(self, grace: float) -> None:
+        """Take no more; let running turns end for `grace` seconds, then cut them: they resume later."""
         self._stopping = True
         self._wake.set()
         with contextlib.suppress(TimeoutError):
@@ -285,6 +291,11 @@ class JournalEngine:
         return min((each for each in (due, suspect) if each is not None), default=None)
 
     async def cancel(self, execution: str, reason: str, grace: float | None = None) -> bool:
+        """Cancel: at once where it is queued or waiting, at its next step where it runs.
+
+        One that goes on running is cut after `grace` seconds. Once asked for, no other outcome
+        stands. False where it has already ended; raises `NotFound` where there is none.
+        """
         seconds = self._grace if grace is None else grace
         how = Cancelling(reason, self._clock() + round(seconds * 1e6))
         done = await self.journal.cancel(execution, reason, how.cut_at)
@@ -298,6 +309,7 @@ class JournalEngine:
         return done != "over"
 
     async def cancel_all(self, instance: str, reason: str) -> int:
+        """Cancel every live execution of an instance; returns how many."""
         count, before = 0, None
         while True:
             live = Filter(
@@ -314,6 +326,10 @@ class JournalEngine:
             before = found[-1].id
 
     async def dismiss(self, execution: str) -> bool:
+        """Take a failed execution off the dead letters; an order that it blocks goes on.
+
+        False where it has not failed.
+        """
         dismissed = await self.journal.dismiss(execution)
         if dismissed:
             self.nudge()  # the next one of its order may run
@@ -322,41 +338,57 @@ class JournalEngine:
     async def signal(
         self, execution: str, name: str, payload: bytes, once: str | None = None
     ) -> Sent:
+        """Send a signal; one that comes before the execution asks is kept.
+
+        `once` names an answer that counts once: the second one is `known`, and not kept.
+        """
         sent = await self.journal.signal(execution, name, payload, once)
         self._wake.set()
         return sent
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
+        """Let up to `limit` executions go on that are parked for a connection; returns which."""
         found = await self.journal.unpark(connection, limit)
         if found:
             self.nudge()
         return found
 
     async def hold(self, instance: str) -> None:
+        """Accept the instance's events, and let them wait."""
         await self.journal.hold(instance)
 
     async def release(self, instance: str) -> None:
+        """Let the instance's executions run."""
         await self.journal.release_instance(instance)
         self.nudge()  # what was held may be on probation
 
     async def pause(self, what: str, by: str = "", reason: str = "") -> bool:
+        """Let a customer, an instance or a flow (`<instance>/<flow>`) stand still.
+
+        Its events are accepted and wait, what runs goes on. False where it stood still already.
+        """
         return await self.journal.pause(Paused(what, self._clock(), by, reason))
 
     async def resume(self, what: str) -> bool:
+        """Let what was paused go on; False where it was not."""
         done = await self.journal.resume(what)
         self.nudge()
         return done
 
     async def paused(self) -> list[Paused]:
+        """All that stands still, in the order in which it was paused."""
         return await self.journal.paused()
 
     async def live(self, instance: str) -> int:
+        """How many of the instance's executions have not ended."""
         return await self.journal.live(instance)
 
     async def outcome(self, execution: str, within: float) -> Outcome | None:
+        """How the execution ended, waiting up to `within` seconds; None where it has not."""
         return await self._audience.outcome(execution, within, self.journal.outcome)
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Hear of every change; returns what stops it. Listeners must not block."""
         return self._audience.follow(listener)
 
     def nudge(self) -> None:

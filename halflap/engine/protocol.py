@@ -1,10 +1,7 @@
-"""The seam between durable execution and everything else.
+"""What passes between the engine and the handler that runs an execution: a turn, and its verdict.
 
-An engine keeps executions and hands each, as a `Turn`, to a worker's `Handler`, at least once,
-until the handler's `Verdict` ends it. It owns start, record, state, timers, signals, children,
-cancel and order: one that ends tells its `parent` by the signal `child_signal`, and one that is
-cancelled has its bound children cancelled. No verb shares a transaction with the catalogue. Both
-implementations pass tests/conformance/test_engine.py.
+The engine hands each execution, as a `Turn`, to a `Handler`, at least once, until the handler's
+`Verdict` ends it.
 """
 
 from __future__ import annotations
@@ -18,12 +15,9 @@ from halflap.model import (
     LogLine,
     Micros,
     Outcome,
-    Paused,
     Record,
-    Sent,
     Signal,
     Start,
-    Started,
     StateWrite,
     frozen,
 )
@@ -145,86 +139,3 @@ class Change:
     at: Micros
     outcome: Outcome | None = None
     attempt: int = 1
-
-
-class Engine(Protocol):
-    """Keeps executions, and hands them out until each has an outcome."""
-
-    async def start(self, starts: Sequence[Start]) -> list[Started]:
-        """Accept executions in one transaction; durable on return. Idempotent by id and by dedupe key."""
-        ...
-
-    async def run(self, handler: Handler) -> None:
-        """Hand turns to a handler until `stop`."""
-        ...
-
-    async def stop(self, grace: float) -> None:
-        """Take no more; let running turns end for `grace` seconds, then cut them: they resume later."""
-        ...
-
-    async def cancel(self, execution: str, reason: str, grace: float | None = None) -> bool:
-        """Cancel: at once where it is queued or waiting, at its next step where it runs.
-
-        One that goes on running is cut after `grace` seconds. Once asked for, no other outcome
-        stands. False where it has already ended; raises `NotFound` where there is none.
-        """
-        ...
-
-    async def cancel_all(self, instance: str, reason: str) -> int:
-        """Cancel every live execution of an instance; returns how many."""
-        ...
-
-    async def dismiss(self, execution: str) -> bool:
-        """Take a failed execution off the dead letters; an order that it blocks goes on.
-
-        False where it has not failed.
-        """
-        ...
-
-    async def signal(
-        self, execution: str, name: str, payload: bytes, once: str | None = None
-    ) -> Sent:
-        """Send a signal; one that comes before the execution asks is kept.
-
-        `once` names an answer that counts once: the second one is `known`, and not kept.
-        """
-        ...
-
-    async def unpark(self, connection: str, limit: int) -> list[str]:
-        """Let up to `limit` executions go on that are parked for a connection; returns which."""
-        ...
-
-    async def hold(self, instance: str) -> None:
-        """Accept the instance's events, and let them wait."""
-        ...
-
-    async def release(self, instance: str) -> None:
-        """Let the instance's executions run."""
-        ...
-
-    async def pause(self, what: str, by: str = "", reason: str = "") -> bool:
-        """Let a customer, an instance or a flow (`<instance>/<flow>`) stand still.
-
-        Its events are accepted and wait, what runs goes on. False where it stood still already.
-        """
-        ...
-
-    async def resume(self, what: str) -> bool:
-        """Let what was paused go on; False where it was not."""
-        ...
-
-    async def paused(self) -> list[Paused]:
-        """All that stands still, in the order in which it was paused."""
-        ...
-
-    async def live(self, instance: str) -> int:
-        """How many of the instance's executions have not ended."""
-        ...
-
-    async def outcome(self, execution: str, within: float) -> Outcome | None:
-        """How the execution ended, waiting up to `within` seconds; None where it has not."""
-        ...
-
-    def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Hear of every change; returns what stops it. Listeners must not block."""
-        ...

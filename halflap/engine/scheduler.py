@@ -17,9 +17,9 @@ from datetime import datetime
 
 import structlog
 
+from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
 from halflap.engine.misfire import Ticks, due
-from halflap.engine.protocol import Engine
 from halflap.errors import HalflapError, NotFound, StoreError
 from halflap.model import (
     Clock,
@@ -68,7 +68,7 @@ class Scheduler:
     def __init__(
         self,
         catalogue: Catalogue,
-        engine: Engine,
+        engine: JournalEngine,
         library: Library,
         clock: Clock,
     ) -> None:

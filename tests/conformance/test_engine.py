@@ -1,4 +1,4 @@
-"""What every engine promises. Each test runs on the journal's engine and on the one in memory."""
+"""The promises of the engine, on every store where that can differ."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from halflap.engine.clock import ManualClock
 from halflap.engine.journal import JournalEngine
-from halflap.engine.memory import Memory, MemoryEngine
-from halflap.engine.protocol import Again, Change, Ended, Engine, Handler, Turn, Verdict
+from halflap.engine.protocol import Again, Change, Ended, Handler, Turn, Verdict
 from halflap.errors import Fenced, NotFound
 from halflap.model import (
     MISSING,
@@ -41,39 +40,21 @@ DEADLINE = 10.0
 DONE = Outcome("succeeded", result=b'"done"')
 
 
-class Bench(Protocol):
+class Bench:
     """A store with engines on it, and what a test needs to see of both."""
 
-    clock: ManualClock
-
-    def engine(self) -> Engine: ...
-
-    async def lose(self, execution: str) -> None:
-        """Give the execution to another worker; the old one goes on unaware."""
-        ...
-
-    async def history(self, execution: str) -> Sequence[Record]: ...
-
-    async def logs(self, execution: str) -> Sequence[LogLine]: ...
-
-    async def attempts(self, execution: str) -> Sequence[Attempt]: ...
-
-    async def read_state(self, scope: str, key: str) -> bytes | None: ...
-
-
-class JournalBench:
     def __init__(self, journal: Journal, clock: ManualClock) -> None:
         self.journal = journal
         self.clock = clock
         self.engines: list[JournalEngine] = []
 
-    def engine(self) -> Engine:
+    def engine(self) -> JournalEngine:
         engine = JournalEngine(self.journal, clock=self.clock)
-        self.clock.watch(engine.nudge)
         self.engines.append(engine)
         return engine
 
     async def lose(self, execution: str) -> None:
+        """Give the execution to another worker; the old one goes on unaware."""
         await self.journal.blame([execution], alone=False)
         for each in self.engines:
             each.nudge()
@@ -91,44 +72,19 @@ class JournalBench:
         return await self.journal.read_state(scope, key)
 
 
-class MemoryBench:
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.memory = Memory(clock=self.clock)
-        self.watching = MemoryEngine(self.memory)
-
-    def engine(self) -> Engine:
-        return MemoryEngine(self.memory)
-
-    async def lose(self, execution: str) -> None:
-        await self.watching.crash(execution, linger=True)
-
-    async def history(self, execution: str) -> Sequence[Record]:
-        return await self.watching.history(execution)
-
-    async def logs(self, execution: str) -> Sequence[LogLine]:
-        return await self.watching.logs(execution)
-
-    async def attempts(self, execution: str) -> Sequence[Attempt]:
-        return await self.watching.attempts(execution)
-
-    async def read_state(self, scope: str, key: str) -> bytes | None:
-        return await self.watching.read_state(scope, key)
-
-
-@pytest.fixture(params=["journal", "postgresql", "memory"])
+@pytest.fixture(params=["memory", "postgresql"])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    if request.param == "memory":
-        yield MemoryBench()
-        return
     clock = ManualClock()
-    kind = "file" if request.param == "journal" else request.param
-    async with opened(kind, tmp_path, clock) as journal:
-        yield JournalBench(journal, clock)
+    async with opened(request.param, tmp_path, clock) as journal:
+        yield Bench(journal, clock)
+
+
+ON_EVERY_STORE = pytest.mark.parametrize("bench", ["memory", "file", "postgresql"], indirect=True)
+"""Where a file, whose readers have threads of their own, could differ from a store in memory."""
 
 
 @contextlib.asynccontextmanager
-async def running(engine: Engine, handler: Handler) -> AsyncGenerator[None]:
+async def running(engine: JournalEngine, handler: Handler) -> AsyncGenerator[None]:
     task = asyncio.create_task(engine.run(handler))
     try:
         yield
@@ -174,7 +130,7 @@ async def end_at_once(turn: Turn) -> Verdict:
     return Ended(DONE)
 
 
-async def outcome_of(engine: Engine, start: Start) -> Outcome:
+async def outcome_of(engine: JournalEngine, start: Start) -> Outcome:
     found = await engine.outcome(start.execution, within=DEADLINE)
     assert found is not None
     return found
@@ -214,6 +170,7 @@ async def test_an_execution_that_was_accepted_before_the_engine_ran_is_run(bench
         assert await outcome_of(engine, start) == DONE
 
 
+@ON_EVERY_STORE
 async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) -> None:
     engine, start = bench.engine(), start_of()
 
@@ -231,6 +188,7 @@ async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(bench: Bench) 
         await eventually(has_ended)
 
 
+@ON_EVERY_STORE
 async def test_the_same_id_started_twice_is_started_once(bench: Bench) -> None:
     engine, start, turns = bench.engine(), start_of(), list[str]()
 
@@ -281,6 +239,7 @@ async def test_a_dedupe_key_is_free_again_once_it_has_expired(bench: Bench) -> N
     assert await engine.start([second]) == [Started(second.execution)]
 
 
+@ON_EVERY_STORE
 async def test_of_many_starts_with_one_dedupe_key_one_is_run(bench: Bench) -> None:
     engine = bench.engine()
     starts = [start_of(key="d") for _ in range(20)]
@@ -394,6 +353,7 @@ async def test_a_retrying_record_is_replaced_by_its_next_try(bench: Bench) -> No
 # Crashes and fences --------------------------------------------------------------------------
 
 
+@ON_EVERY_STORE
 async def test_a_crashed_workers_execution_has_its_durable_records_and_no_others(
     bench: Bench,
 ) -> None:
@@ -501,6 +461,7 @@ async def has_attempts(bench: Bench, start: Start, count: int) -> bool:
     return len(await bench.attempts(start.execution)) == count
 
 
+@ON_EVERY_STORE
 async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench) -> None:
     engines = [bench.engine(), bench.engine()]
     inside: set[str] = set()
@@ -563,6 +524,7 @@ async def test_state_is_written_where_it_is_still_what_was_expected(bench: Bench
     assert written == ["a", "c", "e", "f"]
 
 
+@ON_EVERY_STORE
 async def test_of_concurrent_writers_exactly_one_wins(bench: Bench) -> None:
     engine, won, ready = bench.engine(), list[bytes](), asyncio.Barrier(8)
 
@@ -742,6 +704,7 @@ async def test_a_signal_to_one_that_has_ended_says_so(bench: Bench) -> None:
         assert await engine.signal(start.execution, "paid", b"1", once="a") == "over"
 
 
+@ON_EVERY_STORE
 async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
     bench: Bench,
 ) -> None:
@@ -1014,7 +977,7 @@ def ids(*starts: Start) -> list[str]:
     return [each.execution for each in starts]
 
 
-async def settled(engine: Engine) -> None:
+async def settled(engine: JournalEngine) -> None:
     """Whatever could run by now has begun: others that came later have ended, one after another."""
     for _ in range(5):
         other = start_of()
@@ -1240,6 +1203,7 @@ async def test_one_that_was_held_waits_for_one_that_was_put_behind_it(bench: Ben
         assert await outcome_of(engine, held) == DONE
 
 
+@ON_EVERY_STORE
 async def test_many_orders_keep_theirs_through_crashes_retries_and_cancels(bench: Bench) -> None:
     engine, chance = bench.engine(), random.Random(7)
     starts = [ordered(str(number % 5)) for number in range(200)]
@@ -1418,6 +1382,7 @@ async def test_a_stop_lets_running_turns_end(bench: Bench) -> None:
     assert await engine.outcome(late.execution, within=0) is None
 
 
+@ON_EVERY_STORE
 async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
     engine, start, committed = bench.engine(), start_of(), asyncio.Event()
 

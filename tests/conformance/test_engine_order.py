@@ -1,4 +1,4 @@
-"""The rules of orders, as every engine keeps them: on both stores, and in memory."""
+"""The rules of orders, as the engine keeps them on each store."""
 
 from __future__ import annotations
 

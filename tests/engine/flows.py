@@ -1,4 +1,4 @@
-"""A small app to write flows against, and what runs them: on either engine, with crashes."""
+"""A small app to write flows against, and what runs them: on any store, with crashes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import asyncio
 import random
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import SecretStr
 
 from halflap.engine.clock import ManualClock
 from halflap.engine.executor import Executor, Work
 from halflap.engine.journal import JournalEngine
-from halflap.engine.memory import MemoryEngine
 from halflap.engine.protocol import Change, Turn, Verdict
 from halflap.engine.routing import Aim, no_target
 from halflap.errors import Fenced
@@ -42,8 +41,7 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.request import Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore
-from halflap.store.store import Store
-from tests.journals import in_postgres
+from tests.journals import opened
 
 DEADLINE = 10.0
 RETRY = Retry(attempts=3, jitter=0)
@@ -163,9 +161,8 @@ class WatchedTurn:
 class Runner:
     """An engine that runs an app's flows."""
 
-    engine: MemoryEngine | JournalEngine
+    engine: JournalEngine
     clock: ManualClock
-    store: Store | None
     app: App = field(default_factory=App)
     commits: list[list[str]] = field(default_factory=list[list[str]])
     points: list[str] = field(default_factory=list[str])
@@ -221,11 +218,8 @@ class Runner:
             raise Fenced("dead")
 
     async def lose(self, execution: str) -> None:
-        if isinstance(self.engine, MemoryEngine):
-            await self.engine.crash(execution, linger=True)
-        else:
-            await self.engine.journal.blame([execution], alone=False)
-            self.engine.nudge()
+        await self.engine.journal.blame([execution], alone=False)
+        self.engine.nudge()
 
     async def start(
         self,
@@ -257,8 +251,6 @@ class Runner:
         return found
 
     async def next_due(self) -> Micros | None:
-        if isinstance(self.engine, MemoryEngine):
-            return await self.engine.next_due()
         return await self.engine.journal.next_due()
 
     async def run(self, function: FlowFunction, body: bytes = b"{}", **options: Any) -> Outcome:
@@ -266,42 +258,25 @@ class Runner:
         return await self.finish(await self.start(self.app.flow(function, **options), body))
 
     async def execution(self, execution: str) -> Execution:
-        if isinstance(self.engine, MemoryEngine):
-            return await self.engine.execution(execution)
         found = await self.engine.journal.execution(execution)
         assert found is not None
         return found
 
     async def history(self, execution: str | None = None) -> list[Record]:
         execution = execution or self.changes[-1].execution
-        if isinstance(self.engine, MemoryEngine):
-            return await self.engine.history(execution)
         return await self.engine.journal.steps(execution)
 
     async def lines(self, execution: str | None = None) -> list[str]:
         execution = execution or self.changes[-1].execution
-        if isinstance(self.engine, MemoryEngine):
-            return [each.message for each in await self.engine.logs(execution)]
         return [each.message for _, each in await self.engine.journal.logs(execution)]
 
 
 @asynccontextmanager
-async def runner_on(engine: str, path: Path) -> AsyncIterator[Runner]:
-    """A runner over the engine of that name."""
+async def runner_on(kind: str, path: Path) -> AsyncIterator[Runner]:
+    """A runner over a store of a kind: `memory`, `sqlite` (a file) or `postgresql`."""
     clock = ManualClock()
-    async with AsyncExitStack() as stack:
-        if engine == "memory":
-            runner = Runner(MemoryEngine(clock=clock), clock, None)
-        else:
-            store, journal = None, None
-            if engine == "postgresql":
-                journal = await stack.enter_async_context(in_postgres(clock))
-            else:
-                store = await Store.open(path / "store", clock=clock)
-                stack.push_async_callback(store.close)
-            over = JournalEngine(journal or cast(Store, store).journal, clock=clock)
-            clock.watch(over.nudge)
-            runner = Runner(over, clock, store)
+    async with opened("file" if kind == "sqlite" else kind, path, clock) as journal:
+        runner = Runner(JournalEngine(journal, clock=clock), clock)
         task = asyncio.create_task(runner.engine.run(runner.handle))
         try:
             yield runner

@@ -21,7 +21,7 @@ from halflap.store.protocol import Filter
 from tests.engine.flows import DEADLINE, Runner, runner_on
 from tests.engine.test_waiting import eventually, waits
 
-ENGINES = ("memory", "journal", "postgresql")
+STORES = ("memory", "postgresql")
 
 
 class Parcel(Model):
@@ -29,7 +29,7 @@ class Parcel(Model):
     to: str = "nobody"
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=STORES)
 async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
     async with runner_on(request.param, tmp_path) as runner:
         yield runner
@@ -300,9 +300,9 @@ def family(runner: Runner) -> Any:
 
 
 async def crashed_at(
-    engine: str, path: Path, point: int | None
+    store: str, path: Path, point: int | None
 ) -> tuple[Runner, Outcome, list[tuple[str, Any]], list[Outcome | None]]:
-    async with runner_on(engine, path) as runner:
+    async with runner_on(store, path) as runner:
         runner.app.errors["ship 4"] = [ValueError("no")] * 5
         runner.crash_at = point
         parent = await runner.start(family(runner))
@@ -312,11 +312,11 @@ async def crashed_at(
         return runner, outcome, sorted(history), found
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("store", STORES)
 async def test_a_crash_anywhere_starts_no_child_twice_and_loses_none(
-    engine: str, tmp_path: Path
+    store: str, tmp_path: Path
 ) -> None:
-    reference, expected, records, outcomes = await crashed_at(engine, tmp_path / "reference", None)
+    reference, expected, records, outcomes = await crashed_at(store, tmp_path / "reference", None)
     assert expected.result is not None
     assert codec.decode(expected.result) == [
         "ship 1!",
@@ -328,7 +328,7 @@ async def test_a_crash_anywhere_starts_no_child_twice_and_loses_none(
     assert points >= 30
     assert {"before begin", "after begin"} <= set(reference.points)
     for point in range(points):
-        runner, outcome, history, found = await crashed_at(engine, tmp_path / f"{point}", point)
+        runner, outcome, history, found = await crashed_at(store, tmp_path / f"{point}", point)
         where = f"crash at {runner.points[point]!r} ({point})"
         assert outcome == expected, where
         assert history == records, where
@@ -355,7 +355,7 @@ async def test_the_control_whose_childrens_ids_differ_is_caught(
 
 
 async def test_children_are_found_by_their_parent(tmp_path: Path) -> None:
-    async with runner_on("journal", tmp_path) as runner:
+    async with runner_on("memory", tmp_path) as runner:
         ship = shipping(runner)
 
         async def flow(ctx: Context[Any], event: Any) -> Any:
@@ -363,8 +363,8 @@ async def test_children_are_found_by_their_parent(tmp_path: Path) -> None:
 
         parent = await runner.start(runner.app.flow(flow))
         await runner.finish(parent)
-        assert runner.store is not None
-        [child] = await runner.store.journal.executions(Filter(parent=parent))
-        event = await runner.store.journal.event(child.id)
+        journal = runner.engine.journal
+        [child] = await journal.executions(Filter(parent=parent))
+        event = await journal.event(child.id)
         assert event is not None
         assert (event.method, event.body) == (CALL, b'{"number":1,"to":"nobody"}')

@@ -41,9 +41,9 @@ class Token(Model):
     value: SecretStr
 
 
-@pytest.fixture(params=["memory", "journal"])
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
+@pytest.fixture
+async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
+    async with runner_on("memory", tmp_path) as runner:
         yield runner
 
 

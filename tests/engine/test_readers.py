@@ -13,9 +13,9 @@ from halflap import Context, Flow, Pairs
 from tests.engine.twins import FIELDS, Twins, twins_on
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
-    async with twins_on(request.param, tmp_path) as made:
+@pytest.fixture
+async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
+    async with twins_on("memory", tmp_path) as made:
         yield made
 
 

@@ -15,12 +15,10 @@ from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from tests.engine.flows import Runner, runner_on
 
-ENGINES = ("memory", "journal")
 
-
-@pytest.fixture(params=ENGINES)
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
+@pytest.fixture
+async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
+    async with runner_on("memory", tmp_path) as runner:
         yield runner
 
 
@@ -481,27 +479,26 @@ def whole(runner: Runner) -> Any:
 
 
 async def crashed_at(
-    engine: str, path: Path, point: int | None
+    path: Path, point: int | None
 ) -> tuple[Runner, Outcome, list[Record], list[str]]:
-    async with runner_on(engine, path) as runner:
+    async with runner_on("memory", path) as runner:
         runner.crash_at = point
         execution = await runner.start(whole(runner), root="exe_root")
         outcome = await runner.finish(execution)
         return runner, outcome, await runner.history(execution), await runner.lines(execution)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 async def test_a_crash_anywhere_changes_nothing_but_repeats_what_was_in_flight(
-    engine: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    reference, expected, records, lines = await crashed_at(engine, tmp_path / "reference", None)
+    reference, expected, records, lines = await crashed_at(tmp_path / "reference", None)
     points = len(reference.points)
     keys = {each.name: each.key for each in reference.app.calls}
     assert expected.state == "succeeded"
     assert points >= 16
     assert Counter(reference.app.names) == Counter("abcd")
     for point in range(points):
-        runner, outcome, history, logged = await crashed_at(engine, tmp_path / f"{point}", point)
+        runner, outcome, history, logged = await crashed_at(tmp_path / f"{point}", point)
         where = f"crash at {runner.points[point]!r} ({point})"
         assert outcome == expected, where
         calls = Counter(runner.app.names)

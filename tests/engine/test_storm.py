@@ -77,7 +77,7 @@ def unsettle(twins: Twins, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "master", "edits"),
+    ("store", "master", "edits"),
     [
         ("sqlite", "left", EDITS),
         ("sqlite", None, FEW),
@@ -87,9 +87,9 @@ def unsettle(twins: Twins, seed: int) -> None:
     ],
 )
 async def test_a_storm_ends_with_both_apps_equal(
-    engine: str, master: str | None, edits: int, tmp_path: Path
+    store: str, master: str | None, edits: int, tmp_path: Path
 ) -> None:
-    async with twins_on(engine, tmp_path) as twins:
+    async with twins_on(store, tmp_path) as twins:
         twins.build(master)
         unsettle(twins, 1)
         made = await storm(twins, edits, random.Random(2))

@@ -31,7 +31,6 @@ from halflap import (
     pointer,
 )
 from halflap.engine.executor import Executor, Work
-from halflap.engine.memory import MemoryEngine
 from halflap.engine.resolver import partner_of
 from halflap.model import Event, Execution, FlowKey, Record, Start, new_id
 from halflap.sdk import codec, running
@@ -280,8 +279,6 @@ class Twins(Runner):
     async def paired(self) -> set[bytes]:
         """The pairs there are, as the state has them."""
         scope = f"pairs:ins_1:{self.pairs.name}"
-        if isinstance(self.engine, MemoryEngine):
-            return set((await self.engine.list_state(scope)).values())
         return set((await self.engine.journal.list_state(scope)).values())
 
     @property
@@ -298,9 +295,9 @@ class Twins(Runner):
 
 
 @asynccontextmanager
-async def twins_on(engine: str, path: Path) -> AsyncGenerator[Twins]:
-    """Twins over the engine of that name."""
-    async with runner_on(engine, path) as runner:
+async def twins_on(kind: str, path: Path) -> AsyncGenerator[Twins]:
+    """Twins over a store of that kind."""
+    async with runner_on(kind, path) as runner:
         runner.__class__ = Twins
         assert isinstance(runner, Twins)
         runner.executor = Executor(runner.work, random.Random(1))
