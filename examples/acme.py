@@ -29,6 +29,8 @@ ModelT = TypeVar("ModelT", bound=Model)
 class Acme(Connection):
     """An API key, from Acme's Settings → API keys."""
 
+    idempotency_header = "Idempotency-Key"
+
     base_url: str = "https://api.acme.example/v1"
     api_key: SecretStr
 

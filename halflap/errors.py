@@ -95,7 +95,8 @@ class UpstreamError(HalflapError):
     """The other app refused, failed or did not answer.
 
     `status` is its HTTP status, None where there was no answer; `retryable` says whether the same
-    request may succeed later; `body` is the beginning of its answer.
+    request may succeed later; `in_doubt`, whether it may have been carried out all the same (by
+    default after 408, 500, 502, 504 and without an answer); `body` is the beginning of its answer.
     """
 
     def __init__(
@@ -104,11 +105,15 @@ class UpstreamError(HalflapError):
         *,
         status: int | None = None,
         retryable: bool | None = None,
+        in_doubt: bool | None = None,
         body: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.body = body
+        if in_doubt is None:
+            in_doubt = status is None or status in (408, 500, 502, 504)
+        self.in_doubt = in_doubt
         if retryable is None:
             retryable = status is None or status >= 500 or status in (408, 409, 425, 429)
         self.retryable = retryable

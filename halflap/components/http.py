@@ -29,6 +29,10 @@ class Http(Connection):
     key: SecretStr | None = None
     """The key that the header carries."""
 
+    idempotency_key_header: str | None = None
+    """The header by which the API knows a repeated request, where it does: `Idempotency-Key`.
+    Without one, a POST or PATCH that may have been carried out is not sent again."""
+
     probe: str | None = None
     """A path that answers 2xx where the connection works; asked before the connection is saved.
     Without one, the connection is not tested."""
@@ -44,6 +48,9 @@ class Http(Connection):
         if self.header is not None and self.key is not None:
             headers[self.header] = self.key.get_secret_value()
         return headers
+
+    def honoured_header(self) -> str | None:
+        return self.idempotency_key_header
 
     async def test(self) -> None:
         if self.probe is None:

@@ -45,6 +45,7 @@ from halflap.sdk.record import Seal, decode_value, encode_value
 from halflap.sdk.running import RunningStep, Suspended
 
 MOST_LOG_LINES = 10_000
+MAY_BE_DONE = "it may have been carried out"
 
 
 class Cancelled(BaseException):
@@ -82,6 +83,7 @@ class Doing:
     writes: Writes | None = None
     asked: RecordState | None = None
     as_json: bool = False
+    repeatable: bool = False
 
     @property
     def reader(self) -> TypeAdapter[Any] | None:
@@ -190,9 +192,13 @@ class Steps:
         except (Fenced, StoreError):
             raise
         except Exception as caught:
+            step = self._begun.get(path)
+            in_doubt = step is not None and step.in_doubt and not doing.repeatable
             error, failure = await self._learnt(caught, path), failure_of(caught)
+            if in_doubt and MAY_BE_DONE not in failure.message:
+                failure = replace(failure, message=f"{failure.message}; {MAY_BE_DONE}")
         else:
-            error = None
+            error, in_doubt = None, False
             self._begun.pop(path, None)
         record = Record(
             self._past.next_seq() if known is None else known.seq,
@@ -210,7 +216,7 @@ class Steps:
             doing.pure,
         )
         if error is not None:
-            self._failed(scope, doing, record, error)
+            self._failed(scope, doing, record, error, in_doubt)
         writes: Sequence[StateWrite] = ()
         if doing.asked is not None and doing.writes is not None:
             writes = await self.two_way.after(doing.asked, doing.writes, record)
@@ -294,7 +300,9 @@ class Steps:
         self._begun[path] = step = RunningStep(path, self._turn.start.root, log=log)
         return step
 
-    def _failed(self, scope: Scope, doing: Doing, record: Record, error: Exception) -> NoReturn:
+    def _failed(
+        self, scope: Scope, doing: Doing, record: Record, error: Exception, in_doubt: bool
+    ) -> NoReturn:
         """Keep a failed try, and pause until the next one; or fail, where there is none."""
         if isinstance(error, Cancel):  # a record too: the flow may catch it and go on
             assert record.failure is not None
@@ -306,7 +314,7 @@ class Steps:
             )
             raise error
         elapsed = record.ended_at - record.started_at
-        decided = again(error, doing.retry, record.tries, elapsed, self._chance)
+        decided = again(error, doing.retry, record.tries, elapsed, self._chance, in_doubt=in_doubt)
         if decided is None:
             asked = doing.asked
             gone = (

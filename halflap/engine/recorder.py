@@ -56,6 +56,7 @@ class StepRecorder(Routes):
             writes,
             asked,
             action.as_json,
+            action.repeatable or (asked is not None and bool(asked.id)),
         )
 
         async def run() -> Any:

@@ -25,12 +25,19 @@ class TryAgain:
 
 
 def again(
-    error: Exception, retry: Retry, tries: int, elapsed: Micros, chance: random.Random
+    error: Exception,
+    retry: Retry,
+    tries: int,
+    elapsed: Micros,
+    chance: random.Random,
+    *,
+    in_doubt: bool = False,
 ) -> TryAgain | None:
-    """What a step's error asks for after `tries` tries; None where it failed for good.
+    """Decide whether a step is tried again after `tries` tries; None where it failed for good.
 
     `elapsed` is the time since the first try: an app that asks us to slow down without saying for
-    how long is asked ever more rarely.
+    how long is asked ever more rarely. `in_doubt` means that the step sent a request which may have
+    been carried out and must not be sent twice: it fails at once.
     """
     match error:
         case RetryLater(after=after):
@@ -40,19 +47,16 @@ def again(
         case RateLimited(retry_after=timedelta() as after):
             return TryAgain("later", micros(after))
         case RateLimited():
-            wait = max(micros(retry.wait(doublings(tries), chance)), elapsed // 2)
+            wait = max(micros(retry.wait(tries, chance)), elapsed // 2)
             return TryAgain("later", min(wait, micros(retry.longest)))
         case UpstreamError(retryable=False):
             return None
+        case UpstreamError() | TimeoutError() | ConnectionError() if in_doubt:
+            return None
         case UpstreamError() | TimeoutError() | ConnectionError() if tries < retry.attempts:
-            return TryAgain("retry", micros(retry.wait(doublings(tries), chance)))
+            return TryAgain("retry", micros(retry.wait(tries, chance)))
         case _:
             return None
-
-
-def doublings(tries: int) -> int:
-    """As many tries as a wait can double for and still be a `timedelta`."""
-    return min(tries, 30)
 
 
 def micros(time: timedelta) -> Micros:

@@ -86,5 +86,5 @@ def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
     if rule is None:
         return None
     if isinstance(rule, int):
-        return Retry(rule, own.first, own.longest, own.jitter)
-    return Retry(rule.attempts, rule.first, rule.longest, own.jitter)
+        return Retry(rule, own.first, own.longest, own.jitter, own.away)
+    return Retry(rule.attempts, rule.first, rule.longest, own.jitter, own.away)

@@ -20,6 +20,11 @@ from halflap.sdk.decoding import INLINE, decode_json
 MOST_WAIT = timedelta(hours=1)
 """The longest that an app's `Retry-After` is obeyed for."""
 
+METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods that do the same however often they are sent (RFC 9110, 9.2.2)."""
+IN_DOUBT = frozenset({408, 500, 502, 504})
+"""Statuses after which a request may have been carried out all the same."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT = 2_000  # characters of an error's body
 TOLD = 200  # characters of it in the error's message
@@ -46,7 +51,11 @@ class Limits:
 
 @frozen
 class Response:
-    """An app's whole answer, whatever its status. `url` is the one that answered."""
+    """An app's whole answer, whatever its status. `url` is the one that answered.
+
+    `whole` is False where an app did what a request with an effect asks (a status of 2xx came) and
+    then its answer broke off: nothing may be read of its body.
+    """
 
     status: int
     headers: CIMultiDictProxy[str] = field(repr=False)
@@ -54,10 +63,13 @@ class Response:
     url: str = field(repr=False)
     method: str = "GET"
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    whole: bool = True
     _read: dict[str, Any] = field(default_factory=a_dict, init=False, repr=False, compare=False)
 
     def json(self) -> Any:
         """The body as JSON, with exact numbers; `UpstreamError` where it is none."""
+        if not self.whole:
+            raise self._unreadable("broke off; the app did what it was asked")
         try:
             if "json" not in self._read:
                 self._read["json"] = codec.decode(self.body, bounded=True)
@@ -66,13 +78,16 @@ class Response:
                 raise found
             return found
         except codec.NotJson as error:
-            failure = UpstreamError(
-                f"{self.method} {shown(self.url)} answered {self.status} with a body that is not "
-                f"JSON ({error}): {one_line(self.text) or 'it is empty'}",
-                status=self.status,
-                body=self.text[:KEPT],
-            )
+            reason = f"is not JSON ({error}): {one_line(self.text) or 'it is empty'}"
+            failure = self._unreadable(reason)
         raise failure
+
+    def _unreadable(self, reason: str) -> UpstreamError:
+        return UpstreamError(
+            f"{self.method} {shown(self.url)} answered {self.status} with a body that {reason}",
+            status=self.status,
+            body=self.text[:KEPT],
+        )
 
     @property
     def text(self) -> str:
@@ -181,8 +196,19 @@ def location(base: URL, headers: Mapping[str, str]) -> str | None:
 
 
 def failure(method: str, url: URL, limits: Limits, error: BaseException) -> UpstreamError:
-    """The error that says why no whole answer came; the same request may be tried again."""
-    return UpstreamError(f"{method} {shown(url)}: {_explained(limits, error)}", retryable=True)
+    """Return the error for a request without a whole answer, in doubt where it was sent."""
+    broken = broken_by(limits, error)
+    message = f"{method} {shown(url)}: {broken}"
+    return UpstreamError(message, retryable=True, in_doubt=broken.sent)
+
+
+def status_of_done(method: str, broken: Broken) -> int | None:
+    """Return the 2xx by which the app said that it did what was asked, before its answer broke off.
+
+    None where the request has no effect, or no such status came.
+    """
+    done = method in METHODS_WITH_EFFECT and broken.status is not None and broken.status < 300
+    return broken.status if done else None
 
 
 def too_large(method: str, url: URL, status: int, limits: Limits) -> UpstreamError:
@@ -203,7 +229,18 @@ BROKEN = "the connection broke before the answer; it may have been carried out"
 
 
 class Broken(Exception):
-    """No whole answer came; why, in words that quote neither the URL nor a header."""
+    """No whole answer came. The message quotes neither the URL nor a header.
+
+    `sent` is False where the request surely did not reach the app; `status` is that of an answer
+    which broke off.
+    """
+
+    def __init__(
+        self, message: str = NO_HTTP, *, sent: bool = True, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.status = status
 
 
 def late(limits: Limits) -> str:
@@ -222,27 +259,29 @@ def untrusted(error: Exception) -> str:
     return f"its TLS certificate is not trusted ({reason}); nothing was sent"
 
 
-def _explained(limits: Limits, error: BaseException) -> str:
+def broken_by(limits: Limits, error: BaseException) -> Broken:
+    """Return an error of the HTTP library as one of ours."""
     match error:
         case Broken():
-            return str(error)
+            return error
         case aiohttp.ClientConnectorCertificateError():
-            return untrusted(error.certificate_error)
+            return Broken(untrusted(error.certificate_error), sent=False)
         case aiohttp.ClientConnectorSSLError():
-            return NO_TLS
+            return Broken(NO_TLS, sent=False)
         case aiohttp.ClientConnectorDNSError():
-            return NO_NAME
+            return Broken(NO_NAME, sent=False)
         case aiohttp.ConnectionTimeoutError():
-            return unreached(limits)
+            return Broken(unreached(limits), sent=False)
         case aiohttp.ClientConnectorError():
-            return f"no connection ({error.os_error.strerror}); nothing was sent"
+            message = f"no connection ({error.os_error.strerror}); nothing was sent"
+            return Broken(message, sent=False)
         case TimeoutError():
-            return late(limits)
+            return Broken(late(limits))
         case aiohttp.ClientPayloadError():
-            return BROKEN_OFF
+            return Broken(BROKEN_OFF)
         case aiohttp.ClientResponseError():
-            return NO_HTTP
+            return Broken(NO_HTTP)
         case aiohttp.ClientConnectionError() | ConnectionError():
-            return BROKEN
+            return Broken(BROKEN)
         case _:
-            return f"the request failed ({type(error).__name__})"
+            return Broken(f"the request failed ({type(error).__name__})")

@@ -127,7 +127,9 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             context = error.__context__
-            self._fail(context if isinstance(context, TooLarge) else Broken(NO_HTTP))
+            status = self._parser.get_status_code() if self._headed else None
+            broken = Broken(BROKEN_OFF if self._headed else NO_HTTP, status=status)
+            self._fail(context if isinstance(context, TooLarge) else broken)
             return
         if not self._headed and self._head > MOST_HEAD:
             self._fail(Broken(NO_HTTP))
@@ -137,7 +139,10 @@ class _Connection(asyncio.Protocol):
         self.open = False
         if self._headed and not self._framed and exc is None:
             self.on_message_complete()
-        self._fail(Broken(BROKEN_OFF if self._headed else BROKEN))
+        if self._headed:
+            self._fail(Broken(BROKEN_OFF, status=self._parser.get_status_code()))
+        else:
+            self._fail(Broken(BROKEN))
 
     # What the parser says
 
@@ -190,7 +195,9 @@ class _Connection(asyncio.Protocol):
                 body = decompress(body, encoding, self._most) if body else body
             except Rejected as error:
                 large = error.status == 413
-                answered.set_exception(TooLarge(status) if large else Broken(BROKEN_OFF))
+                answered.set_exception(
+                    TooLarge(status) if large else Broken(BROKEN_OFF, status=status)
+                )
                 return
         answered.set_result(Answer(status, CIMultiDictProxy(self._headers), body))
 
@@ -306,13 +313,14 @@ class Wire:
                     made.close()
                     raise
         except TimeoutError:
-            raise Broken(unreached(limits)) from None
+            raise Broken(unreached(limits), sent=False) from None
         except ssl.SSLCertVerificationError as error:
-            raise Broken(untrusted(error)) from None
+            raise Broken(untrusted(error), sent=False) from None
         except ssl.SSLError:
-            raise Broken(NO_TLS) from None
+            raise Broken(NO_TLS, sent=False) from None
         except OSError as error:
-            raise Broken(f"no connection ({error.strerror}); nothing was sent") from None
+            message = f"no connection ({error.strerror}); nothing was sent"
+            raise Broken(message, sent=False) from None
         return connection
 
     async def _addresses(self, place: _Place, limits: Limits) -> list[Any]:
@@ -323,9 +331,9 @@ class Wire:
             try:
                 found = await self._resolver.resolve(host, place.port)
             except TimeoutError:
-                raise Broken(unreached(limits)) from None
+                raise Broken(unreached(limits), sent=False) from None
             except OSError:
-                raise Broken(NO_NAME) from None
+                raise Broken(NO_NAME, sent=False) from None
             return [(e["family"], kind, e["proto"], "", (e["host"], e["port"])) for e in found]
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         return [(family, kind, socket.IPPROTO_TCP, "", (host, place.port))]

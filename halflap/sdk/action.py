@@ -30,20 +30,22 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and how soon, a failed step is tried again.
+    """How often, and how soon, a failed step is tried again. By default 8 tries in about 10 minutes.
 
-    `attempts` counts all tries, the first one too. The wait doubles from `first` up to `longest`,
+    `attempts` counts all tries, the first one too. The wait triples from `first` up to `longest`,
     each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
+    While the whole app is away (its circuit is open) no tries are spent, for `away` at the most.
     """
 
-    attempts: int = 5
+    attempts: int = 8
     first: timedelta = timedelta(seconds=1)
     longest: timedelta = timedelta(minutes=10)
     jitter: float = 0.5
+    away: timedelta = timedelta(hours=24)
 
     def wait(self, tries: int, chance: random.Random) -> timedelta:
         """The wait after `tries` failed tries."""
-        longest = min(self.first * 2 ** min(max(tries - 1, 0), 30), self.longest)
+        longest = min(self.first * 3 ** min(max(tries - 1, 0), 20), self.longest)
         return longest * (1 - self.jitter * chance.random())
 
 
@@ -77,6 +79,7 @@ class Action(Generic[P, R]):
         timeout: timedelta | None = None,
         example: Any = None,
         writes: Writes | None = None,
+        repeatable: bool = False,
     ) -> None:
         self.function = function
         self.component = component
@@ -88,6 +91,7 @@ class Action(Generic[P, R]):
         self.timeout = timeout
         self.example = example
         self.writes = writes
+        self.repeatable = repeatable or pure
         self.as_json = False
         """Whether a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False

@@ -56,6 +56,7 @@ class Component:
         timeout: timedelta | None = None,
         example: Any = None,
         writes: Writes | None = None,
+        repeatable: bool = False,
     ) -> ActionDecorator: ...
     def action(
         self,
@@ -67,12 +68,14 @@ class Component:
         timeout: timedelta | None = None,
         example: Any = None,
         writes: Writes | None = None,
+        repeatable: bool = False,
     ) -> Any:
         """Make an action of a function: async, or a plain `def`, which runs in a thread.
 
         pure: it is a function of its inputs alone, so its record waits for no commit.
         retry: how often it is tried again where the app failed. timeout: of one try.
         example: an example result, for docs and designers. writes: the record and fields it writes.
+        repeatable: what it does twice is as if done once, so it is tried again in doubt, too.
         """
 
         def decorate(function: Callable[..., Any]) -> Action[..., Any]:
@@ -86,6 +89,7 @@ class Component:
                 timeout=timeout,
                 example=example,
                 writes=writes,
+                repeatable=repeatable,
             )
             self._claim(action.short_name, action.where)
             self.actions[action.short_name] = action

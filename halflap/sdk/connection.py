@@ -11,15 +11,14 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from halflap.errors import Unauthorized
+from halflap.errors import Unauthorized, UpstreamError
 from halflap.sdk import running
+from halflap.sdk._response import IN_DOUBT, METHODS_WITH_EFFECT, REPEATABLE_METHODS
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 from halflap.sdk.urlpath import fill_path, join_path
-
-METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None
@@ -48,6 +47,11 @@ class Connection(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     limits: ClassVar[Limits] = Limits()
+    idempotency_header: ClassVar[str | None] = None
+    """The header by which the app knows a repeated request, where it does: `Idempotency-Key`.
+
+    Without one, a POST or PATCH that may have been carried out is not sent again.
+    """
     _component: ClassVar[str] = ""
 
     _link: Link | None = PrivateAttr(default=None)
@@ -107,11 +111,14 @@ class Connection(BaseModel):
         method = method.upper()
         current = running.step.get()
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
+        safe = method in REPEATABLE_METHODS or self.honoured_header() is not None
         gate = None if link is None else link.gate
         if gate is not None:
             if current is not None:
                 current.through = gate
             await gate.enter()
+        if current is not None and not safe:
+            current.in_doubt = True
         try:
             response = await self._request(
                 method,
@@ -122,14 +129,24 @@ class Connection(BaseModel):
                 headers,
                 {"json": json, "form": form, "body": body, "files": files},
             )
+        except UpstreamError as error:
+            if current is not None and not error.in_doubt:
+                current.in_doubt = False
+            raise
         finally:
             if gate is not None:
                 gate.leave()
+        if current is not None and response.status not in IN_DOUBT:
+            current.in_doubt = False
         if gate is not None:
             gate.heard(response)
         if check:
             response.raise_for_status()
         return response
+
+    def honoured_header(self) -> str | None:
+        """Return the header by which the app knows a repeated request; None where it has none."""
+        return self.idempotency_header
 
     async def _request(
         self,
@@ -147,8 +164,9 @@ class Connection(BaseModel):
             connection = await link.refresh(self)
             through(connection)
         own = {**connection.headers(), **(headers or {})}
-        if key and not any(each.lower() == "idempotency-key" for each in own):
-            own["Idempotency-Key"] = key
+        name = self.honoured_header() or "Idempotency-Key"
+        if key and not any(each.lower() == name.lower() for each in own):
+            own[name] = key
         client = connection._client()
         arguments.update(params=params, limits=self.limits)
         response = await client.request(method, connection.url(path), headers=own, **arguments)
@@ -191,19 +209,36 @@ class Connection(BaseModel):
 
     async def post(self, path: str, *, json: Any = ..., **more: Any) -> Any:
         """POST, as the parsed body."""
-        return parsed(await self.request("POST", path, json=json, **more))
+        return self._result(await self.request("POST", path, json=json, **more))
 
     async def put(self, path: str, *, json: Any = ..., **more: Any) -> Any:
         """PUT, as the parsed body."""
-        return parsed(await self.request("PUT", path, json=json, **more))
+        return self._result(await self.request("PUT", path, json=json, **more))
 
     async def patch(self, path: str, *, json: Any = ..., **more: Any) -> Any:
         """PATCH, as the parsed body."""
-        return parsed(await self.request("PATCH", path, json=json, **more))
+        return self._result(await self.request("PATCH", path, json=json, **more))
 
     async def delete(self, path: str, **more: Any) -> Any:
         """DELETE, as the parsed body."""
-        return parsed(await self.request("DELETE", path, **more))
+        return self._result(await self.request("DELETE", path, **more))
+
+    def _result(self, response: Response) -> Any:
+        """Return the parsed body of a request with an effect; None where it cannot be read.
+
+        The app has done what it was asked, so the step must not fail for its answer alone. An action
+        that needs the body fails as its result does not have the declared type.
+        """
+        try:
+            return parsed(response)
+        except UpstreamError as error:
+            current = running.step.get()
+            if current is None or response.status >= 300:
+                raise
+            if current.log is not None:
+                message = f"the app did what it was asked, but its answer cannot be read: {error}"
+                current.log("warning", message, {})
+            return None
 
     async def pages(
         self,

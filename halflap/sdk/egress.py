@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from halflap.errors import UpstreamError
@@ -31,6 +32,7 @@ from halflap.sdk._response import (
     location,
     predecoded,
     shown,
+    status_of_done,
     too_large,
 )
 from halflap.sdk._wire import METHODS, TooLarge, Wire
@@ -186,6 +188,9 @@ class Egress:
         try:
             answer = await self._wire.send(method, to, outgoing.headers, outgoing.body, limits)
         except Broken as error:
+            if (status := status_of_done(method, error)) is not None:
+                none = CIMultiDictProxy(CIMultiDict[str]())
+                return Response(status, none, b"", str(to), method, self._clock(), whole=False)
             broken = failure(method, to, limits, error)
         except TooLarge as error:
             broken = too_large(method, to, error.status, limits)

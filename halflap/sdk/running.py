@@ -76,6 +76,7 @@ class RunningStep:
     """The step whose requests are being made: its path, and how many it has made.
 
     through: the gate of the connection that its last request went through.
+    in_doubt: a request that may not be sent twice was sent, and may have been carried out.
     variant: what tells this try's requests from another's, where they do not say the same.
     """
 
@@ -85,6 +86,7 @@ class RunningStep:
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
     through: Gate | None = None
+    in_doubt: bool = False
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
 

@@ -24,7 +24,7 @@ from halflap.errors import (
     UpstreamError,
 )
 from halflap.model import SEALED, Event, FlowKey, Start, new_id
-from halflap.sdk import codec
+from halflap.sdk import codec, running
 from halflap.sdk.action import step
 from halflap.sdk.context import Context
 from halflap.sdk.request import Request
@@ -264,12 +264,26 @@ async def waits(runner: Runner, *errors: Exception, **options: Any) -> tuple[Any
 
 async def test_a_failed_step_is_retried_ever_later_and_then_fails(runner: Runner) -> None:
     outcome, waited = await waits(runner, *[UpstreamError("down", status=503)] * 3)
-    assert waited == [1, 2]
+    assert waited == [1, 3]
     assert outcome.state == "failed"
     assert outcome.failure.status == 503
     assert "down" in outcome.reason
     [_, record] = await runner.history()
     assert (record.status, record.tries) == ("failed", 3)
+
+
+async def test_a_step_whose_request_may_have_been_carried_out_fails_at_once(
+    runner: Runner,
+) -> None:
+    async def sending(point: str) -> None:
+        step = running.step.get()
+        assert step is not None
+        step.in_doubt = True
+
+    runner.app.watch = sending
+    outcome, waited = await waits(runner, UpstreamError("it answered 500", status=500))
+    assert (outcome.state, waited) == ("failed", [])
+    assert "it answered 500; it may have been carried out" in outcome.reason
 
 
 async def test_the_idempotency_key_is_the_same_on_every_try(runner: Runner) -> None:

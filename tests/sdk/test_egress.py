@@ -816,10 +816,14 @@ HOSTILE = {
     "no HTTP": (with_close(b"SSH-2.0-OpenSSH_9.6\r\n" * 10), "not HTTP", True),
     "wrong chunks": (
         with_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-        "not HTTP",
+        "malformed",
         True,
     ),
 }
+
+
+DONE = ("a reset in the body", "a truncated body", "broken gzip", "wrong chunks")
+"""After these a status of 2xx had come: a request with an effect was carried out."""
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["request", "stream"])
@@ -830,18 +834,18 @@ async def test_a_hostile_destination_ends_in_an_error_that_says_how(
     server.answer, what, retryable = HOSTILE[hostile]
     url = f"{server.url}/path?key=hunter2"
 
+    method = "GET" if hostile in DONE else "POST"
+
     async def download() -> None:
-        async with egress.stream("POST", url, json={}, limits=SHORT) as chunks:
+        async with egress.stream(method, url, limits=SHORT) as chunks:
             async for _ in chunks:
                 pass
 
-    error = await failure(
-        download() if streamed else egress.request("POST", url, json={}, limits=SHORT)
-    )
+    error = await failure(download() if streamed else egress.request(method, url, limits=SHORT))
 
     assert type(error) is UpstreamError
-    assert what in error.message
-    assert f"POST {server.url}/path" in error.message
+    assert any(each in error.message for each in (what, "not HTTP" if streamed else what))
+    assert f"{method} {server.url}/path" in error.message
     assert error.retryable is retryable
     assert "hunter2" not in "".join(traceback.format_exception(error)).replace(
         'url = f"{server.url}/path?key=hunter2"', ""
@@ -849,6 +853,18 @@ async def test_a_hostile_destination_ends_in_an_error_that_says_how(
     assert error.__context__ is None
     server.answer = OK
     assert (await egress.request("GET", server.url)).status == 200
+
+
+@pytest.mark.parametrize("hostile", DONE)
+async def test_what_an_answer_of_2xx_says_is_done_also_where_its_body_breaks_off(
+    hostile: str, server: Destination, egress: Egress
+) -> None:
+    server.answer, _, _ = HOSTILE[hostile]
+    done = await egress.request("POST", server.url, json={}, limits=SHORT)
+    assert (done.status, done.whole, done.body) == (200, False, b"")
+    with pytest.raises(UpstreamError, match="broke off; the app did what it was asked") as error:
+        done.json()
+    assert not error.value.retryable
 
 
 async def test_a_bomb_is_refused_before_it_is_in_memory(

@@ -231,7 +231,7 @@ async def test_an_action_that_fails_for_good_fails_the_execution(run: Run) -> No
 
 async def test_retries_are_spent_as_declared(run: Run) -> None:
     result = await run(sync, ORDER, stubs={find: UpstreamError(status=500)})
-    assert (result.state, result.ran(find)) == ("failed", 5)
+    assert (result.state, result.ran(find)) == ("failed", 8)
 
 
 async def test_an_action_without_a_stub_names_what_to_stub(run: Run) -> None:
@@ -309,7 +309,7 @@ async def test_own_steps_and_pure_actions_run_unless_stubbed(run: Run) -> None:
 
 async def test_actions_run_for_real_against_a_fake(run: Run, fake: Fake) -> None:
     fake.get("/orders", answers=[])
-    fake.post("/orders", status=500).then({"id": "o1", "total": 12.50})
+    fake.post("/orders", status=503).then({"id": "o1", "total": 12.50})
     result = await run(sync, ORDER, fake=fake)
     assert (result.result, result.attempts) == ("o1", 2)
     keys = [each.idempotency_key for each in fake.requests]

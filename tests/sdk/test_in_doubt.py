@@ -1,0 +1,152 @@
+"""A request that may have been carried out is sent again only where that does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from halflap import Connection, Limits, UpstreamError
+from halflap.sdk import running
+from halflap.sdk.connection import Link
+from halflap.sdk.egress import Egress, Policy
+from halflap.sdk.running import RunningStep
+from tests.sdk.test_egress import Destination, answer, hang_up, listening, silence
+
+
+class Plain(Connection):
+    """An app that does not know a repeated request."""
+
+    base_url: str
+    limits = Limits(total=0.5)
+
+
+class Careful(Plain):
+    """An app that does, by a header."""
+
+    idempotency_header = "X-Request-Key"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Destination]:
+    async with listening() as found:
+        yield found
+
+
+@pytest.fixture
+async def egress() -> AsyncIterator[Egress]:
+    made = Egress(Policy(allow=("127.0.0.0/8",)))
+    yield made
+    await made.close()
+
+
+async def sent(
+    kind: type[Plain], server: Destination, egress: Egress, method: str, answers: Any
+) -> RunningStep:
+    """Send a request as a step's; returns the step."""
+    server.answer = answers
+    connection = kind(base_url=server.url)
+    connection._link = Link("app", egress=egress)
+    step = RunningStep("app.do", "root")
+    token = running.step.set(step)
+    try:
+        await connection.request(method, "/x")
+    except (UpstreamError, TimeoutError):
+        pass
+    finally:
+        running.step.reset(token)
+    return step
+
+
+@pytest.mark.parametrize(
+    ("answers", "in_doubt"),
+    [
+        (answer(200), False),
+        (answer(404), False),
+        (answer(429), False),
+        (answer(503), False),
+        (answer(408), True),
+        (answer(500), True),
+        (answer(502), True),
+        (answer(504), True),
+        (hang_up, True),
+        (silence, True),
+    ],
+)
+async def test_a_post_is_in_doubt_where_it_may_have_been_carried_out(
+    server: Destination, egress: Egress, answers: Any, in_doubt: bool
+) -> None:
+    step = await sent(Plain, server, egress, "POST", answers)
+    assert step.in_doubt is in_doubt
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "in_doubt"),
+    [
+        (Plain, "PATCH", True),
+        (Plain, "PUT", False),
+        (Plain, "DELETE", False),
+        (Plain, "GET", False),
+        (Careful, "POST", False),
+    ],
+)
+async def test_what_may_be_repeated_is_never_in_doubt(
+    server: Destination, egress: Egress, kind: type[Plain], method: str, in_doubt: bool
+) -> None:
+    step = await sent(kind, server, egress, method, hang_up)
+    assert step.in_doubt is in_doubt
+
+
+async def test_what_did_not_reach_the_app_is_not_in_doubt(egress: Egress) -> None:
+    async with listening() as gone:
+        pass
+    step = await sent(Plain, gone, egress, "POST", answer(200))
+    assert step.in_doubt is False
+
+
+async def test_a_request_that_is_cut_off_by_the_steps_own_time_is_in_doubt(
+    server: Destination, egress: Egress
+) -> None:
+    async def late() -> RunningStep:
+        server.answer = silence
+        connection = Plain(base_url=server.url)
+        connection._link = Link("app", egress=egress)
+        step = RunningStep("app.do", "root")
+        token = running.step.set(step)
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await connection.post("/x")
+        finally:
+            running.step.reset(token)
+        return step
+
+    assert (await late()).in_doubt
+
+
+async def test_the_key_goes_by_the_header_that_the_app_knows(
+    server: Destination, egress: Egress
+) -> None:
+    await sent(Careful, server, egress, "POST", answer(200))
+    assert server.seen[-1].headers["x-request-key"].startswith("root-")
+
+
+async def test_an_answer_that_cannot_be_read_fails_no_step_whose_effect_is_done(
+    server: Destination, egress: Egress
+) -> None:
+    server.answer = answer(200, "Content-Type: application/json", body=b'{"id": ')
+    connection = Plain(base_url=server.url)
+    connection._link = Link("app", egress=egress)
+    lines: list[str] = []
+    step = RunningStep("app.do", "root", log=lambda level, message, fields: lines.append(message))
+    token = running.step.set(step)
+    try:
+        assert await connection.post("/x", json={}) is None
+        with pytest.raises(UpstreamError, match="not JSON"):
+            await connection.get("/x")
+    finally:
+        running.step.reset(token)
+    assert len(lines) == 1
+    assert "did what it was asked" in lines[0]
