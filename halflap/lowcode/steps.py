@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from halflap.lowcode.duration import Duration
+from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
 from halflap.sdk.integration import LONGEST_NAME, NAME
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
@@ -59,18 +60,20 @@ class Step(Part):
 class Result(Step):
     """What all steps with a result may have."""
 
-    id: Name | None = None
+    id: Annotated[Name | None, Gives("result")] = None
     """The name under which later steps find the result; null where the step did not run."""
 
 
 class ActionStep(Result):
     """Call an action of a component."""
 
-    action: str
+    action: Annotated[str, Refers("action")]
     """The action, as `component.action`."""
-    inputs: dict[str, Template] = Field(default_factory=dict[str, Any], alias="with")
+    inputs: Annotated[dict[str, Template], Asks()] = Field(
+        default_factory=dict[str, Any], alias="with"
+    )
     """The action's inputs; an expression begins with =."""
-    connection: str | None = None
+    connection: Annotated[str | None, Refers("connection")] = None
     """The config's connection to use, where there are several of the component."""
     retry: RetryRule | Annotated[int, Field(ge=1, le=100)] | None = None
     """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s}`."""
@@ -81,61 +84,63 @@ class ActionStep(Result):
 class IfStep(Step):
     """Do one thing or another."""
 
-    condition: Template = Field(alias="if")
+    condition: Annotated[Template, Asks("truth")] = Field(alias="if")
     """The condition: an expression that gives true or false."""
-    then: list[AnyStep]
+    then: Annotated[list[AnyStep], Block()]
     """What to do where it is true."""
-    otherwise: list[AnyStep] = Field(default_factory=list["AnyStep"], alias="else")
+    otherwise: Annotated[list[AnyStep], Block()] = Field(
+        default_factory=list["AnyStep"], alias="else"
+    )
     """What to do where it is false or null."""
 
 
 class SwitchStep(Step):
     """Do what belongs to a value."""
 
-    switch: Template
+    switch: Annotated[Template, Asks("scalar")]
     """The value to compare."""
-    cases: dict[str | int | bool, list[AnyStep]]
+    cases: Annotated[dict[str | int | bool, list[AnyStep]], Block()]
     """By value, what to do: `cases: {add: […], remove: […]}`."""
-    default: list[AnyStep] | None = None
+    default: Annotated[list[AnyStep] | None, Block()] = None
     """What to do for any other value; without it, nothing."""
 
 
 class ForStep(Result):
     """Do the same for each item of a list."""
 
-    item: Name = Field(alias="for")
+    item: Annotated[Name, Gives("item")] = Field(alias="for")
     """The name of the item."""
-    items: Template = Field(alias="in")
+    items: Annotated[Template, Asks("items")] = Field(alias="in")
     """The list; null is none."""
-    where: Template = None
+    where: Annotated[Template, Asks("truth")] = None
     """Only items for which this is true."""
-    do: list[AnyStep]
+    do: Annotated[list[AnyStep], Block(each=True)]
     """What to do for each item."""
     parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many at once; one after another without it."""
-    key: Template = None
+    key: Annotated[Template, Asks("text")] = None
     """What tells parallel items apart; the item itself, its `id`, or its place otherwise."""
     on_failure: Literal["fail", "continue"] = "fail"
     """`continue`: where a step fails for good, the other items go on all the same."""
-    collect: Template = None
+    collect: Annotated[Template, Asks()] = None
     """What each item adds to the result, a list under the loop's `id`."""
 
 
 class TryStep(Step):
     """Do something, and something else where a step of it fails for good."""
 
-    attempt: list[AnyStep] = Field(alias="try")
+    attempt: Annotated[list[AnyStep], Block()] = Field(alias="try")
     """What to do."""
-    catch: list[AnyStep]
+    catch: Annotated[list[AnyStep], Block()]
     """What to do where a step of it fails for good."""
-    error: Name = "error"
+    error: Annotated[Name, Gives("error")] = "error"
     """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
 
 
 class SetStep(Step):
     """Set variables, for later steps."""
 
-    set: dict[Name, Template]
+    set: Annotated[dict[Name, Template], Gives("variable"), Asks()]
     """By name, the value of each variable: `set: {total: =event.seats * event.price}`."""
 
 
@@ -144,7 +149,9 @@ class CodeStep(Result):
 
     code: str
     """The code; what it returns is the result."""
-    inputs: dict[str, Template] = Field(default_factory=dict[str, Any], alias="with")
+    inputs: Annotated[dict[str, Template], Asks()] = Field(
+        default_factory=dict[str, Any], alias="with"
+    )
     """What the code sees, by name."""
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
@@ -153,9 +160,9 @@ class CodeStep(Result):
 class CallStep(Result):
     """Start another flow of the integration, and wait for its result."""
 
-    call: str
+    call: Annotated[str, Refers("flow")]
     """The flow's name."""
-    event: Template = None
+    event: Annotated[Template, Asks()] = None
     """The event that it gets."""
     wait: bool = True
     """false: go on at once; the result is the execution's id."""
@@ -166,7 +173,7 @@ class CallStep(Result):
 class SleepStep(Step):
     """Wait for a time; the execution leaves memory meanwhile."""
 
-    sleep: Template
+    sleep: Annotated[Template, Asks("duration")]
     """How long: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
 
@@ -188,7 +195,7 @@ class LinksStep(Result):
     """The signal's name."""
     choices: Annotated[list[str], Field(min_length=1, max_length=20)]
     """What can be answered: `choices: [approve, reject]`."""
-    text: Template = ""
+    text: Annotated[Template, Asks("text")] = ""
     """What the page asks."""
     within: Duration = timedelta(days=7)
     """How long the links work."""
@@ -202,13 +209,13 @@ class StateStep(Result):
 
     state: Literal["get", "put", "delete"]
     """What to do with the value."""
-    key: Template
+    key: Annotated[Template, Asks("text")]
     """The value's name, such as a record's id."""
-    value: Template = None
+    value: Annotated[Template, Asks()] = None
     """put: what to write."""
-    default: Template = None
+    default: Annotated[Template, Asks()] = None
     """get: the result where there is no value."""
-    expect: Template = Field(None)
+    expect: Annotated[Template, Asks()] = Field(None)
     """put: write only where this is still the value (null: no value yet); else the step fails."""
     scope: StateScope = "flow"
     """Who shares it: this flow, the instance's flows, or all instances of the integration."""
@@ -217,38 +224,44 @@ class StateStep(Result):
 class PairedStep(Result):
     """Look up the id of the record at the other app; null where it is paired with none."""
 
-    paired: str
+    paired: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: dict[str, Template] = Field(alias="with", min_length=1, max_length=1)
+    ids: Annotated[dict[str, Template], Asks("text")] = Field(
+        alias="with", min_length=1, max_length=1
+    )
     """The known side's id: `with: {salesforce: =event.Id}`."""
 
 
 class PairStep(Step):
     """Say that two records belong together."""
 
-    pair: str
+    pair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: dict[str, Template] = Field(alias="with", min_length=2, max_length=2)
+    ids: Annotated[dict[str, Template], Asks("text")] = Field(
+        alias="with", min_length=2, max_length=2
+    )
     """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
 
 
 class UnpairStep(Step):
     """Forget with which record one is paired."""
 
-    unpair: str
+    unpair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: dict[str, Template] = Field(alias="with", min_length=1, max_length=2)
+    ids: Annotated[dict[str, Template], Asks("text")] = Field(
+        alias="with", min_length=1, max_length=2
+    )
     """The id of one side, or of both."""
 
 
 class LogStep(Step):
     """Write a line to the execution's log."""
 
-    log: Template
+    log: Annotated[Template, Asks("text")]
     """What it says."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """How much it matters."""
-    fields: dict[str, Template] = Field(default_factory=dict[str, Any])
+    fields: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
     """Values that go with it, by name."""
 
 
@@ -262,11 +275,11 @@ class BreakStep(Step):
 class ReplyPart(Part):
     """An HTTP answer, for a flow whose trigger answers with the flow's result."""
 
-    status: Template = 200
+    status: Annotated[Template, Asks("status")] = 200
     """The HTTP status, 200 to 599."""
-    body: Template = None
+    body: Annotated[Template, Asks()] = None
     """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
-    headers: dict[str, Template] = Field(default_factory=dict[str, Any])
+    headers: Annotated[dict[str, Template], Asks("text")] = Field(default_factory=dict[str, Any])
     """HTTP headers, by name."""
 
     @property
@@ -278,11 +291,11 @@ class ReplyPart(Part):
 class StopPart(Part):
     """How the flow ends: with an answer, or ignoring its event."""
 
-    answer: Template = None
+    answer: Annotated[Template, Asks()] = None
     """The flow's result: what its caller, or a synchronous request, gets."""
     reply: ReplyPart | None = None
     """The HTTP answer, with status and headers."""
-    ignore: Template = None
+    ignore: Annotated[Template, Asks("text")] = None
     """Why the event is ignored."""
 
 
@@ -296,7 +309,7 @@ class StopStep(Step):
 class ThrowStep(Step):
     """Fail: the execution ends as failed, unless a `try` catches it."""
 
-    throw: Template
+    throw: Annotated[Template, Asks("text")]
     """What went wrong, for people."""
 
 

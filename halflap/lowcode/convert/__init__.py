@@ -1,5 +1,12 @@
-"""YAML → Python: write a document as a module that does the same, and its tests as pytest."""
+"""YAML → Python: write a document as a module that does the same, and its tests as pytest.
 
-from halflap.lowcode.convert.to_python import NotConvertible, to_pytest, to_python
+`module` writes a document: `settings` its config, `flow` the steps of a flow by what `plan` finds of
+its variables, `routes` a pre-process flow. `terms` writes an expression as Python where that is
+exactly the same; all others stay `expr("…")`, and code stays `code("…")`. `suite` writes the tests.
+"""
+
+from halflap.lowcode.convert.module import to_python
+from halflap.lowcode.convert.refusal import NotConvertible
+from halflap.lowcode.convert.suite import to_pytest
 
 __all__ = ["NotConvertible", "to_pytest", "to_python"]

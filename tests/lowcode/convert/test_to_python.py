@@ -72,7 +72,7 @@ def test_it_is_formatted_and_clean(tmp_path: Path) -> None:
         (tmp_path / f"{module}.py").write_text(python_of(text), "utf-8")
     config = ["--config", str(EXAMPLES.parent / "pyproject.toml"), "--no-cache"]
     config += ["--config", f"src = ['{EXAMPLES.parent}']"]
-    for command in (["format", "--diff"], ["check"]):
+    for command in (["format", "--diff"], ["check", "--extend-ignore", "RET504"]):
         told = subprocess.run(
             [sys.executable, "-m", "ruff", *command, *config, str(tmp_path)],
             text=True, capture_output=True, check=False,
@@ -158,20 +158,22 @@ async def order(ctx: Context[Config], event: Json) -> None:
     if at(event, "a") is None:
         # It is empty.
         return
-    # something
+    else:
+        # something
+        # The "loop"
 
-    async def do_line(line: Json) -> None:  # The "loop"
-        ctx.log.info(expr.text("$string(line.count)", line=line))
+        async def do_line(line: Json) -> None:
+            ctx.log.info(expr.text("$string(line.count)", line=line))
 
-    await ctx.gather(
-        [
-            line
-            for line in expr.items("event.lines", event=event)
-            if expr.truth("line.count > 0", line=line)
-        ],
-        do_line,
-        limit=3,
-    )
+        await ctx.gather(
+            [
+                line
+                for line in expr.items("event.lines", event=event)
+                if expr.truth("line.count > 0", line=line)
+            ],
+            do_line,
+            limit=3,
+        )
 """
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -105,35 +105,6 @@ def seen(result: Result) -> dict[str, Any]:
     }
     text = _PLACE.sub("", ID.sub("exe", codec.encode(found).decode()))
     return json.loads(text, parse_float=Decimal)
-
-
-def steps_in(python: str) -> list[str]:
-    """The functions of a module that are steps."""
-    return [each.name for each in ast.parse(python).body if isinstance(each, ast.FunctionDef)]
-
-
-def alike(found: dict[str, Any], functions: Collection[str]) -> dict[str, Any]:
-    """What was seen, where some code is a function, which the page of conversions says more of.
-
-    Its record has the function's name, with the inputs by name; its failure is told in Python's words.
-    """
-    names = rf"\(([^()]*/)?({'|'.join(('code', *functions))})(#\d+)?\)"
-    called, failed = re.compile(names), re.compile(names + " failed: .*", re.DOTALL)
-
-    def record(kind: str, name: str, path: str, *rest: Any) -> tuple[Any, ...]:
-        if kind != "step":
-            return (kind, name, path, *rest)
-        title, status, tries, inputs, result = rest
-        given = inputs.get("inputs", inputs) if name == "code" else inputs
-        return (kind, "code", path.rpartition("/")[0], title, status, tries, given, result)
-
-    kind, message = found["failure"] or ("", "")
-    return found | {
-        "records": [record(*each) for each in found["records"]],
-        "logs": [(level, called.sub("", line), fields) for level, line, fields in found["logs"]],
-        "failure": (kind, failed.sub("", message)),
-        "reason": failed.sub("", found["reason"]),
-    }
 
 
 def said(message: str) -> str:

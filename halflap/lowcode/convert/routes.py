@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from halflap.lowcode.convert.to_python.context import Module
-from halflap.lowcode.convert.to_python.layout import (
-    Group,
+from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.layout import (
     Piece,
     call,
     call_with,
+    flat,
     joined,
     lines,
     text,
 )
-from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.convert.values import Scope, display, text_of, truth, value
 from halflap.lowcode.document import PreprocessPart, RoutePart
 from halflap.lowcode.source import Path
 
 
-def routes(
-    module: Module, speaker: Speaker, part: PreprocessPart, path: Path
-) -> tuple[list[str], str]:
-    """The body of the function, and the type of what it returns."""
+def routes(module: Module, scope: Scope, part: PreprocessPart, path: Path) -> tuple[list[str], str]:
+    """Return the body of the function, and the type of what it returns."""
     route, uses = module.names.use("Route"), module.names.use
     made: list[str] = []
     ended = False
@@ -28,23 +26,23 @@ def routes(
         made.append(f"    routes: list[{route}] = []")
     for at, each in enumerate(part.routes):
         place = (*path, "routes", at)
-        made += [f"    # {said}" for said in module.remarks.of(place)]
+        made += [f"    # {line}" for line in module.remarks.of(place)]
         condition: Piece | None = None
         if each.when is not None:
-            condition, _ = speaker.truth(each.when, (*place, "when"))
+            condition = truth(scope, each.when, (*place, "when"))
         if part.all and each.ignore is not None:
-            condition = "not routes" if condition is None else joined(condition, " and not routes")
+            condition = "not routes" if condition is None else _also(condition, "not routes")
         indent = 4
         if condition is not None:
             made += lines(joined("if ", condition), 4, ":")
             indent = 8
         if each.ignore is not None:
-            ignored = call(uses("Ignore"), speaker.text(each.ignore, (*place, "ignore")))
+            ignored = call(uses("Ignore"), text_of(scope, each.ignore, (*place, "ignore")))
             made += lines(joined("return ", ignored), indent)
         elif part.all:
-            made += lines(call("routes.append", _route(module, speaker, each, place)), indent)
+            made += lines(call("routes.append", _route(module, scope, each, place)), indent)
         else:
-            made += lines(joined("return ", _route(module, speaker, each, place)), indent)
+            made += lines(joined("return ", _route(module, scope, each, place)), indent)
         if condition is None and not part.all:
             ended = True
             break
@@ -59,16 +57,21 @@ def routes(
     return made, " | ".join([*kinds, *([] if ended else ["None"])])
 
 
-def _route(module: Module, speaker: Speaker, route: RoutePart, path: Path) -> Piece:
+def _also(condition: Piece, other: str) -> Piece:
+    whole = joined("(", condition, ")") if " or " in flat(condition) else condition
+    return joined(whole, f" and {other}")
+
+
+def _route(module: Module, scope: Scope, route: RoutePart, path: Path) -> Piece:
     args: list[Piece] = [module.names.flow(route.flow or "")]
     if route.event is not None:
-        args.append(speaker.plain(route.event, (*path, "event")))
+        args.append(value(scope, route.event, (*path, "event")))
     named: list[tuple[str, Piece]] = []
     for how in ("customer", "instance"):
-        value = getattr(route, how)
-        if value is not None:
-            named.append((how, speaker.text(value, (*path, how))))
-    for field, value in route.config.items():
-        shown = joined(f"{text(field)}: ", speaker.text(value, (*path, "config", field)))
-        named.append(("config", Group("{", (shown,), "}", "display")))
+        given = getattr(route, how)
+        if given is not None:
+            named.append((how, text_of(scope, given, (*path, how))))
+    for field, given in route.config.items():
+        shown = text_of(scope, given, (*path, "config", field))
+        named.append(("config", display([(text(field), shown)])))
     return call_with(module.names.use("Route"), args, named)

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
-from halflap.lowcode.convert.to_python.context import Module
-from halflap.lowcode.convert.to_python.layout import (
+from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.layout import (
     Group,
     Piece,
     call,
@@ -24,9 +24,9 @@ from halflap.lowcode.convert.to_python.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.to_python.names import Names
-from halflap.lowcode.convert.to_python.refusal import NotConvertible
-from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.convert.names import Names
+from halflap.lowcode.convert.refusal import NotConvertible
+from halflap.lowcode.convert.values import Scope, constant, display
 from halflap.lowcode.document import BodyPart, CustomerPart, InstancePart, TestPart
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
@@ -86,7 +86,7 @@ class _Test:
         self._folder = folder
         self._path: Path = ("tests", at)
         self._test = module.document.tests[at]
-        self._speaker = Speaker(module, None)
+        self._scope = Scope(module)
 
     def lines(self, name: str) -> list[str]:
         """The function, line by line."""
@@ -248,7 +248,7 @@ class _Test:
         return self._module.names.use(name)
 
     def _value(self, value: Any) -> Piece:
-        return self._speaker.constant(value)
+        return constant(self._scope, value)
 
     def _flow(self, name: str) -> str:
         if name not in self._module.flows:
@@ -274,12 +274,6 @@ class _Test:
             return self._module.member(self._module.components.action(name))
         except DefinitionError as error:
             raise NotConvertible(error.message, where=self._module.source.at(self._path)) from None
-
-
-def display(members: Iterable[tuple[Piece, Piece]]) -> Piece:
-    """A dict, written out."""
-    items = (joined(name, ": ", value) for name, value in members)
-    return Group("{", tuple(items), "}", "display")
 
 
 def _is_argument(name: str) -> bool:

@@ -38,10 +38,11 @@ class Names:
     What it imports of Halflap and the standard library keeps its name; what it defines avoids these.
     """
 
-    def __init__(self, flows: Iterable[str]) -> None:
+    def __init__(self, flows: Iterable[str], components: Iterable[str] = ()) -> None:
         self._used: set[str] = set()
         self._modules: dict[str, str] = {}
         self._imported = {*PLACES, *import_module("halflap").__all__}
+        self._components = frozenset(components)
         self._flows: dict[str, str] = {each: each for each in flows}
         self._own = set(self._flows)
         """What the module defines itself."""
@@ -50,17 +51,17 @@ class Names:
 
     def free(self, name: str, taken: Iterable[str] = ()) -> str:
         """A name like this one that nothing else has."""
-        avoided = {*taken, *self._own, *RESERVED, *self._used, *self._modules.values()}
-        made, number = name, 2
-        if made in self._own or made in RESERVED or made in self._modules.values():
-            made = f"{name}_"
+        avoided = {*self._own, *RESERVED, *self._imported, *self._components}
+        avoided |= set(self._modules.values())
+        made, number = f"{name}_" if name in avoided else name, 2
+        avoided |= set(taken)
         while made in avoided:
             made, number = f"{name}_{number}", number + 1
         return made
 
     def own(self, name: str) -> str:
         """A name like this one, for what the module defines outside of its flows."""
-        made = self.free(f"{name}_" if name in self._imported else name)
+        made = self.free(name)
         self._own.add(made)
         return made
 

@@ -7,30 +7,25 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast, get_args, get_origin
 
-from pydantic import BaseModel
-
 from halflap.lowcode import steps as doc
 from halflap.lowcode.build import build
-from halflap.lowcode.convert.about import about
-from halflap.lowcode.convert.to_python.context import Module
-from halflap.lowcode.convert.to_python.flow import FlowWriter
-from halflap.lowcode.convert.to_python.kind import CLOSED, JSON, Kind, kind_of
-from halflap.lowcode.convert.to_python.layout import Piece, call, call_with, joined, lines, text
-from halflap.lowcode.convert.to_python.routes import routes
-from halflap.lowcode.convert.to_python.scope import all_within
-from halflap.lowcode.convert.to_python.settings import settings
-from halflap.lowcode.convert.to_python.speaker import Speaker
-from halflap.lowcode.convert.to_python.writer import Learned
+from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.flow import FlowPlan, flow_body
+from halflap.lowcode.convert.layout import Piece, call, call_with, joined, lines, text
+from halflap.lowcode.convert.plan import plan_of
+from halflap.lowcode.convert.routes import routes
+from halflap.lowcode.convert.settings import settings
+from halflap.lowcode.convert.terms import CLOSED, JSON, Kind, Term, kind_of
+from halflap.lowcode.convert.values import Scope, constant, names_read, span
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
+from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.registry import Components
-from halflap.lowcode.scoping import Scoping, scoping_of
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import is_expression
 from halflap.sdk.schema import hints_of
 from halflap.sdk.trigger import Ignore
 
-MOST_PASSES = 8
 TIMEOUT, ROUTING, MAX_AGE = timedelta(minutes=15), timedelta(minutes=1), timedelta(days=3)
 
 
@@ -45,7 +40,7 @@ class _Writer:
         self._module = module
         self._document: Document = module.document
         self._names = module.names
-        self._speaker = Speaker(module, None)
+        self._scope = Scope(module)
 
     def text(self) -> str:
         """The whole module."""
@@ -55,9 +50,7 @@ class _Writer:
             parts.append(settings(self._module))
         parts.append([*self._integration(), *self._pairs()])
         for name, flow in self._document.flows.items():
-            functions, made = self._flow(name, flow)
-            parts += [[each] for each in functions]
-            parts.append(made)
+            parts += self._flow(name, flow)
         for name, part in self._document.preprocess.items():
             parts.append(self._preprocess(name, part))
         head = [*(f"# {each}".rstrip() for each in first), *self._docstring(self._about(), 0), ""]
@@ -66,8 +59,11 @@ class _Writer:
         return "\n".join([*head, *self._names.lines(body)]) + "\n" + gap + body + "\n"
 
     def _about(self) -> str:
-        document = self._document
-        return about(document.name, document.title, document.description)
+        name, title = self._document.name, self._document.title
+        shown = title or name.replace("-", " ").capitalize()
+        if self._document.description:
+            shown = f"{shown}: {self._document.description}"
+        return shown if shown.endswith((".", "!", "?")) else f"{shown}."
 
     def _docstring(self, said: str, indent: int) -> list[str]:
         pad, said = " " * indent, said.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
@@ -104,8 +100,8 @@ class _Writer:
 
     # Flows ------------------------------------------------------------------------------------
 
-    def _flow(self, name: str, part: FlowPart) -> tuple[list[str], list[str]]:
-        """The functions of a flow's code steps, and the flow itself."""
+    def _flow(self, name: str, part: FlowPart) -> list[list[str]]:
+        """Return the definitions of a flow's code steps, and the flow itself."""
         path: Path = ("flows", name)
         named = self._options(name, part, path, TIMEOUT)
         if part.pairs is not None:
@@ -113,24 +109,23 @@ class _Writer:
         if part.order is not None:
             named.append(("order", self._order(part.order)))
         annotation, kind = self._event(name, part)
-        writer, body = self._body(name, part, kind, path)
-        reads = writer.reads_event
-        event = f"{'event' if reads else '_'}: {annotation()}"
-        result = self._result(writer.returns)
-        head = f"async def {self._names.flow(name)}(ctx: {self._context()}, {event}) -> {result}:"
+        place = (*path, "steps")
+        plan = plan_of(self._module, part.steps, place)
+        stops = [each.stop for _, each in every(part.steps) if isinstance(each, doc.StopStep)]
+        parts = [each for each in stops if isinstance(each, doc.StopPart)]
+        answers = any(each.model_fields_set for each in parts)
+        flow = FlowPlan(self._module, name, plan, answers)
+        scope = Scope(self._module, {"event": Term("event", kind)})
+        comments = self._comments(path, 0)
+        body = flow_body(flow, scope, part.steps, place)
+        result = "None"
+        if answers:
+            only = all(each.ignore is not None for each in parts)
+            result = f"{self._names.use('Ignore')} | None" if only else self._names.use("Json")
+        head = self._head(name, annotation, "event" in plan.read, result)
         decorator = call_with(f"@{self._module.integration}.flow", [], named)
-        made = [*self._comments(path, 0), *lines(decorator), *_shortened(head)]
-        if part.description:
-            made += self._docstring(part.description, 4)
-        return writer.functions, [*made, *body]
-
-    def _context(self) -> str:
-        return f"{self._names.use('Context')}[{self._module.settings}]"
-
-    def _result(self, returns: set[str]) -> str:
-        if "value" in returns:
-            return self._names.use("Json")
-        return f"{self._names.use('Ignore')} | None" if "ignore" in returns else "None"
+        made = [*comments, *lines(decorator), *head, *self._about_flow(part), *body]
+        return [*([each] for each in flow.functions), made]
 
     def _options(
         self, name: str, part: Triggered, path: Path, timeout: timedelta
@@ -143,11 +138,11 @@ class _Writer:
         if part.filter is not None:
             named.append(("filter", self._request(part.filter, "filter")))
         if part.keep is not None:
-            named.append(("keep", self._speaker.constant(part.keep)))
+            named.append(("keep", constant(self._scope, part.keep)))
         if part.timeout is not None and part.timeout != timeout:
-            named.append(("timeout", self._speaker.span(part.timeout)))
+            named.append(("timeout", span(self._scope, part.timeout)))
         if part.max_age is not None and part.max_age != MAX_AGE:
-            named.append(("max_age", self._speaker.span(part.max_age)))
+            named.append(("max_age", span(self._scope, part.max_age)))
         return named
 
     def _request(self, value: Any, method: str) -> Piece:
@@ -160,7 +155,7 @@ class _Writer:
         member = self._module.member(bound.trigger)
         if not part.inputs:
             return member
-        given = [(each, self._speaker.constant(bound.inputs[each])) for each in part.inputs]
+        given = [(each, constant(self._scope, bound.inputs[each])) for each in part.inputs]
         return call_with(member, [], given)
 
     def _order(self, order: str | OrderPart) -> Piece:
@@ -181,74 +176,29 @@ class _Writer:
                 named.append(("while_waiting", text(given.while_waiting)))
         return call_with(function, [], named)
 
-    def _event(self, name: str, part: Triggered) -> tuple[Any, Kind]:
-        """How the event's type is named, and its kind."""
+    def _event(self, name: str, part: Triggered) -> tuple[str, Kind]:
+        """Return the event's type as it is written, and its kind."""
         trigger = self._module.flows[name].trigger.trigger
         found = _without_ignore(hints_of(trigger.function).get("return", Any))
         kind = kind_of(found)
-        if name not in self._handed_on() and kind.base == "model" and not kind.null:
-            model: type[BaseModel] = kind.of
-            shown = self._module.type_of(model, trigger.component)
+        if name not in self._handed_on() and kind.base == "model":
+            shown = self._module.type_of(kind.of, trigger.component)
             if shown is not None:
-                return lambda: shown, kind
+                return shown, kind
         trusted = trigger.function.__module__.startswith("halflap.") and found is Any
-        return lambda: self._names.use("Json"), JSON if trusted else CLOSED
+        return self._names.use("Json"), JSON if trusted else CLOSED
 
     def _handed_on(self) -> set[str]:
         """The flows that get events of other flows, which no trigger has read."""
         found = {
             step.call
             for flow in self._document.flows.values()
-            for step in all_within(flow.steps)
+            for _, step in every(flow.steps)
             if isinstance(step, doc.CallStep)
         }
         for part in self._document.preprocess.values():
             found |= {each.flow for each in part.routes if each.flow and each.event is not None}
         return found
-
-    def _body(
-        self, name: str, part: FlowPart, event: Kind, path: Path
-    ) -> tuple[FlowWriter, list[str]]:
-        """Write the steps, again until nothing new is found out of the variables."""
-        learned = Learned()
-        scoping = scoping_of(part.steps, (*path, "steps"), self._module.source)
-        for number in range(MOST_PASSES):
-            with self._module.remarks.again():
-                writer, made = self._pass(name, part, event, path, scoping, learned)
-            found = Learned(
-                {each.key: each.given for each in writer.variables},
-                {each.key for each in writer.variables if each.read},
-                {each.key for each in writer.variables if each.late},
-                writer.returns,
-            )
-            if found == learned:
-                break
-            if number == MOST_PASSES - 3:  # it goes round in circles: nothing is taken for known
-                found.kinds = dict.fromkeys(found.kinds, CLOSED)
-            learned = found
-        writer, made = self._pass(name, part, event, path, scoping, learned)
-        return writer, made
-
-    def _pass(
-        self,
-        name: str,
-        part: FlowPart,
-        event: Kind,
-        path: Path,
-        scoping: Scoping,
-        learned: Learned,
-    ) -> tuple[FlowWriter, list[str]]:
-        writer = FlowWriter(self._module, name, ("event", event), scoping, learned)
-        frame = writer.opened((*path, "steps"), scoping.names)
-        block = writer.block(part.steps, (*path, "steps"), 4)
-        made = [*writer.beginnings(frame, 4), *block.lines]
-        if writer.returns and not block.ends:
-            made.append("    return None")
-        if made[-1] == "    return":
-            made.pop()
-        if not any(each.strip() and not each.strip().startswith("#") for each in made):
-            made.append("    pass")
-        return writer, _tidied(made)
 
     def _preprocess(self, name: str, part: PreprocessPart) -> list[str]:
         path: Path = ("preprocess", name)
@@ -258,36 +208,24 @@ class _Writer:
         if part.sender is not None:
             named.append(("sender", self._request(part.sender, "sender")))
         annotation, kind = self._event(name, part)
-        speaker = Speaker(self._module, ("event", kind))
-        body, result = routes(self._module, speaker, part, path)
-        event = f"{'event' if speaker.reads_event else '_'}: {annotation()}"
-        head = f"async def {self._names.flow(name)}(ctx: {self._context()}, {event}) -> {result}:"
+        scope = Scope(self._module, {"event": Term("event", kind)})
+        body, result = routes(self._module, scope, part, path)
+        read = names_read([each.model_dump() for each in part.routes], self._module, path)
+        head = self._head(name, annotation, "event" in read, result)
         decorator = call_with(f"@{self._module.integration}.preprocess", [], named)
-        made = [*self._comments(path, 0), *lines(decorator), *_shortened(head)]
-        if part.description:
-            made += self._docstring(part.description, 4)
-        return [*made, *body]
+        return [*self._comments(path, 0), *lines(decorator), *head, *self._about_flow(part), *body]
 
+    def _head(self, name: str, annotation: str, reads: bool, result: str) -> list[str]:
+        """Return the first line of a flow's function, in more than one where it is too long."""
+        context = f"{self._names.use('Context')}[{self._module.settings}]"
+        given = f"ctx: {context}, {'event' if reads else '_'}: {annotation}"
+        head = f"async def {self._names.flow(name)}({given}) -> {result}:"
+        if len(head) <= 100:
+            return [head]
+        return [f"async def {self._names.flow(name)}(", f"    {given}", f") -> {result}:"]
 
-def _shortened(head: str) -> list[str]:
-    """The first line of a function, in more than one where it is too long."""
-    if len(head) <= 100:
-        return [head]
-    name, _, rest = head.partition("(")
-    given, _, result = rest.rpartition(")")
-    return [f"{name}(", f"    {given}", f"){result}"]
-
-
-def _tidied(made: list[str]) -> list[str]:
-    """Without empty lines where the formatter has none."""
-    found: list[str] = []
-    for line in made:
-        opens = not found or found[-1].rstrip().endswith(":") or not found[-1]
-        if line or not opens:
-            found.append(line)
-    while found and not found[-1]:
-        found.pop()
-    return found
+    def _about_flow(self, part: Triggered) -> list[str]:
+        return self._docstring(part.description, 4) if part.description else []
 
 
 def _without_ignore(annotation: Any) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 
 from halflap.lowcode.source import Path, Source
 
@@ -41,13 +40,6 @@ class Remarks:
             at = _comment(line)
             if at is not None and not _EXCUSE.match(line[at:]):
                 yield number, line[at:].lstrip("#").strip()
-
-    @contextmanager
-    def again(self) -> Generator[None]:
-        """Give what was taken back afterwards: the same part is written once more."""
-        kept = dict(self._found)
-        yield
-        self._found = kept
 
     def first(self) -> list[str]:
         """The comments at the beginning, before the document."""

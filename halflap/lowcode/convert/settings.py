@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Container
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 from halflap.lowcode.config import PATTERNS, shown_source
-from halflap.lowcode.convert.to_python.context import Module
-from halflap.lowcode.convert.to_python.kind import NoneType
-from halflap.lowcode.convert.to_python.layout import (
+from halflap.lowcode.convert.context import Module
+from halflap.lowcode.convert.layout import (
     Group,
     Piece,
     call,
@@ -19,8 +19,8 @@ from halflap.lowcode.convert.to_python.layout import (
     lines,
     text,
 )
-from halflap.lowcode.convert.to_python.names import OTHERS, RESERVED, STANDARD
-from halflap.lowcode.convert.to_python.speaker import Speaker
+from halflap.lowcode.convert.names import OTHERS, RESERVED, STANDARD
+from halflap.lowcode.convert.values import Scope, constant
 from halflap.lowcode.document import ConnectionField, Picker, PlainField
 from halflap.lowcode.names import components_in
 from halflap.lowcode.source import Path
@@ -56,7 +56,7 @@ class _Field:
         self._module = module
         self._meant = meant
         """Names that mean something else, in the class too."""
-        self._speaker = Speaker(module, None)
+        self._scope = Scope(module)
         self._name = name
         self._extra: list[Piece] = [joined('"x-page": ', text(page))]
 
@@ -105,7 +105,7 @@ class _Field:
         names = ("min_length", "max_length") if field.type == "text" else ("ge", "le")
         for name, limit in zip(names, (field.minimum, field.maximum), strict=True):
             if limit is not None:
-                limits.append((name, self._speaker.constant(limit)))
+                limits.append((name, constant(self._scope, limit)))
         source: list[Piece] = []
         if field.choices is not None:
             kind, limits = Group(f"{uses('Literal')}[", tuple(map(text, field.choices)), "]"), []
@@ -121,11 +121,11 @@ class _Field:
         action = self._module.components.action(name)
         args: list[Piece] = [self._module.member(action)]
         if depends:
-            args.append(self._speaker.constant(tuple(depends)))
+            args.append(constant(self._scope, tuple(depends)))
         return call(self._module.names.use("Source"), *args)
 
     def _add(self, name: str, value: Any) -> None:
-        self._extra.append(joined(f"{text(name)}: ", self._speaker.constant(value)))
+        self._extra.append(joined(f"{text(name)}: ", constant(self._scope, value)))
 
     def _default(self, value: Any) -> Piece:
         uses = self._module.names.use
@@ -137,7 +137,7 @@ class _Field:
             case Decimal():
                 return call(uses("Decimal"), f'"{value}"')
             case _:
-                return self._speaker.constant(value)
+                return constant(self._scope, value)
 
     def _annotated(self, kind: Piece, named: Named, source: list[Piece]) -> Piece:
         parts: list[Piece] = [kind, *source]

@@ -7,12 +7,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from halflap.lowcode.convert.to_python.layout import text
-from halflap.lowcode.convert.to_python.names import Names
-from halflap.lowcode.convert.to_python.remarks import Remarks
+from halflap.lowcode.convert.layout import text
+from halflap.lowcode.convert.names import Names
+from halflap.lowcode.convert.remarks import Remarks
 from halflap.lowcode.document import Document
+from halflap.lowcode.names import components_in
 from halflap.lowcode.registry import Components
-from halflap.lowcode.source import Path, Source
+from halflap.lowcode.source import Source
 from halflap.sdk import registry
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
@@ -40,12 +41,10 @@ class Module:
         self.connections: dict[str, type[Connection]] = integration.connections()
         self.flows: dict[str, Flow[Any, Any, Any]] = integration.flows
         self.remarks = Remarks(source)
-        self.names = Names(self.flows)
+        self.names = Names(self.flows, components_in(source.data))
         self.integration = self.names.own("integration")
         self.settings = self.names.own("Settings") if document.config else self.names.use("Config")
         self.pairs = {each: self._pairs(each) for each in document.pairs}
-        self.function_names: dict[Path, str] = {}
-        """What the functions of code steps are called, which stand before the flows."""
 
     def _pairs(self, name: str) -> str:
         return self.names.own(f"{name}_pairs" if name in self.flows else name)

@@ -1,0 +1,245 @@
+"""Writes a JSONata expression as Python, where Python does exactly the same; None where it does not.
+
+Names, paths, literals, comparisons, null tests, and conditions made of these are written; all else
+stays `expr("…")`. An expression and Python compare alike only where the types are known, so each
+term carries its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Protocol, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel
+
+from halflap.lowcode.convert.layout import text
+from halflap.lowcode.expressions.tree import Node
+
+LONGEST = 72
+"""A longer translation is read less easily than the expression itself."""
+ATOM, COMPARISON, NOT, AND, OR = 10, 7, 6, 5, 4
+"""How closely Python's operators bind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The type of a value, as far as it is known.
+
+    `json` is any value of JSON; `closed` is any object of Python, which only `expr` and `at` read as
+    JSON. null: it may be None. missing: an expression may find nothing where Python has None. of: the
+    class of a model, the kind of a list's items.
+    """
+
+    base: Literal[
+        "text", "integer", "decimal", "boolean", "null", "list", "model", "secret", "json", "closed"
+    ]
+    null: bool = False
+    missing: bool = False
+    of: Any = None
+
+
+TEXT, INTEGER, DECIMAL, BOOLEAN = Kind("text"), Kind("integer"), Kind("decimal"), Kind("boolean")
+JSON, CLOSED = Kind("json", null=True), Kind("closed", null=True)
+MAYBE = replace(JSON, missing=True)
+NUMBERS = ("integer", "decimal")
+_SCALARS: dict[Any, Kind] = {str: TEXT, int: INTEGER, Decimal: DECIMAL, bool: BOOLEAN}
+
+
+def kind_of(annotation: Any) -> Kind:
+    """Return the kind of the values that an annotation admits."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return kind_of(args[0])
+    if origin in (Union, UnionType):
+        others = [each for each in args if each is not NoneType]
+        null = len(others) < len(args)
+        return replace(kind_of(others[0]), null=null) if len(others) == 1 else CLOSED
+    if origin is Literal and all(isinstance(each, str) for each in args):
+        return TEXT
+    if origin is list:
+        return Kind("list", of=kind_of(args[0]))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and _is_plain(annotation):
+        return Kind("model", of=annotation)
+    return _SCALARS.get(annotation, CLOSED)
+
+
+def _is_plain(model: type[BaseModel]) -> bool:
+    """Whether a model is written as its fields say, and no other way."""
+    made = model.__pydantic_decorators__
+    return not (made.model_serializers or made.field_serializers or made.computed_fields)
+
+
+def _field_of(model: type[BaseModel], name: str) -> tuple[str, Kind] | None:
+    """Return the attribute that holds a field, by the app's name for it, and its kind."""
+    for attribute, field in model.model_fields.items():
+        if (field.serialization_alias or field.alias or attribute) == name:
+            return attribute, kind_of(field.annotation)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """An expression of Python, the kind of its value, and how closely it binds."""
+
+    text: str
+    kind: Kind
+    level: int = ATOM
+    literal: bool = False
+
+    def within(self, level: int) -> str:
+        """Return its text as an operand of an operator with this level."""
+        return self.text if self.level > level else f"({self.text})"
+
+    def surely(self, *bases: str) -> bool:
+        """Whether its value is of one of these kinds, and never None."""
+        return self.kind.base in bases and not (self.kind.null or self.kind.missing)
+
+
+class Names(Protocol):
+    """The names that an expression reads, as Python."""
+
+    def root(self, name: str, path: tuple[str, ...]) -> tuple[Term, tuple[str, ...]] | None:
+        """Return the term of a name, with as much of the path as belongs to it, and the rest."""
+        ...
+
+    def use(self, name: str) -> str:
+        """Import a name of the public API; return what it is called in the module."""
+        ...
+
+
+def literal(value: Any, names: Names) -> Term | None:
+    """Return a constant of the document; None of an object or a list."""
+    match value:
+        case None:
+            return Term("None", Kind("null", null=True), literal=True)
+        case bool():
+            return Term(str(value), BOOLEAN, literal=True)
+        case int():
+            return Term(str(value), INTEGER, ATOM if value >= 0 else COMPARISON + 1, literal=True)
+        case Decimal():
+            return Term(f'{names.use("Decimal")}("{value}")', DECIMAL, literal=True)
+        case str():
+            return Term(text(value), TEXT, literal=True)
+        case _:
+            return None
+
+
+def term_of(node: Node, names: Names) -> Term | None:
+    """Return an expression as Python; None where that is not exactly the same, or too long."""
+    found = _term(node, names)
+    return None if found is None or len(found.text) > LONGEST else found
+
+
+def _term(node: Node, names: Names) -> Term | None:
+    write = _WRITERS.get(node.kind)
+    return write(node, names) if write is not None and is_bare(node) else None
+
+
+def is_bare(node: Node) -> bool:
+    """Whether a node carries no filter, order, group or binding."""
+    return not (
+        node.predicates
+        or node.stages
+        or node.group
+        or node.keep
+        or node.keep_one
+        or node.focus
+        or node.index
+        or node.tuples
+    )
+
+
+def _path(node: Node, names: Names) -> Term | None:
+    if not all(each.kind == "name" and is_bare(each) for each in node.items):
+        return None
+    first, *rest = (cast(str, each.value) for each in node.items)
+    found = names.root(first, tuple(rest))
+    if found is None:
+        return None
+    root, path = found
+    term = root
+    for at, name in enumerate(path):
+        field = None
+        if term.kind.base == "model" and not term.kind.null:
+            field = _field_of(term.kind.of, name)
+        if field is None:
+            if term.kind.base not in ("json", "closed", "model", "list"):
+                return None
+            under = ", ".join(map(text, path[at:]))
+            return Term(f"{names.use('at')}({term.text}, {under})", MAYBE)
+        term = Term(f"{term.text}.{field[0]}", field[1])
+    return term
+
+
+def _block(node: Node, names: Names) -> Term | None:
+    return _term(node.items[0], names) if len(node.items) == 1 else None
+
+
+def _binary(node: Node, names: Names) -> Term | None:
+    left, right = _term(cast(Node, node.left), names), _term(cast(Node, node.right), names)
+    if left is None or right is None:
+        return None
+    match node.value:
+        case "=" | "!=":
+            return _equality(left, right, equal=node.value == "=")
+        case "and" | "or":
+            if not (left.surely("boolean") and right.surely("boolean")):
+                return None
+            level = AND if node.value == "and" else OR
+            shown = f"{left.within(level - 1)} {node.value} {right.within(level - 1)}"
+            return Term(shown, BOOLEAN, level)
+        case "<" | "<=" | ">" | ">=":
+            if not (left.surely(*NUMBERS) and right.surely(*NUMBERS)):
+                return None
+            return _comparison(left, node.value, right)
+        case _:
+            return None
+
+
+def _comparison(left: Term, sign: str, right: Term) -> Term:
+    shown = f"{left.within(COMPARISON)} {sign} {right.within(COMPARISON)}"
+    return Term(shown, BOOLEAN, COMPARISON)
+
+
+def _equality(left: Term, right: Term, *, equal: bool) -> Term | None:
+    if left.literal:
+        left, right = right, left
+    if left.literal:
+        return None
+    if right.literal and right.text in ("None", "True", "False"):
+        if right.text != "None" and left.kind.base not in ("boolean", "json"):
+            return None
+        return _comparison(left, "is" if equal else "is not", right)
+    if not _compares_alike(left, right):
+        return None
+    return _comparison(left, "==" if equal else "!=", right)
+
+
+def _compares_alike(left: Term, right: Term) -> bool:
+    """Whether `==` of Python says what `=` of JSONata says."""
+    one, other = left.kind.base, right.kind.base
+    if one == "json" and right.literal:  # a text equals only that text, while 1 equals True
+        return other == "text" or (other == "integer" and right.text not in ("0", "1"))
+    return (one == other and one in ("text", "boolean")) or {one, other} <= set(NUMBERS)
+
+
+def _call(node: Node, names: Names) -> Term | None:
+    callee = cast(Node, node.left)
+    if (callee.kind, callee.value, len(node.items)) != ("variable", "not", 1):
+        return None
+    given = _term(node.items[0], names)
+    if given is None or not given.surely("boolean"):
+        return None
+    return Term(f"not {given.within(NOT - 1)}", BOOLEAN, NOT)
+
+
+_WRITERS: dict[str, Callable[[Node, Names], Term | None]] = {
+    "literal": lambda node, names: literal(node.value, names),
+    "path": _path,
+    "block": _block,
+    "binary": _binary,
+    "call": _call,
+}

@@ -1,0 +1,47 @@
+"""Roles of a step's fields, which stand in their annotations: what a field holds for the flow.
+
+Everything that walks a flow (scoping, lint, outline, renaming, conversion) reads these, so that a
+kind of step is declared in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Sort = Literal["value", "truth", "text", "items", "scalar", "duration", "status"]
+"""What an expression has to give: any value, a condition, a text, a list, a case, a time, a status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A list of steps, or several by case.
+
+    each: it runs once for each item of a list, with names of its own.
+    """
+
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """A template; the field of a mapping holds one by each name."""
+
+    sort: Sort = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Gives:
+    """A name that later steps can read, or a mapping of such names."""
+
+    what: Literal["result", "variable", "item", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """The name of something that is declared elsewhere."""
+
+    to: Literal["action", "connection", "flow", "pairs"]
+
+
+Role = Block | Asks | Gives | Refers

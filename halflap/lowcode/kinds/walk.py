@@ -1,0 +1,84 @@
+"""Walks over steps, by the roles of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
+
+from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
+from halflap.lowcode.source import Path
+
+R = TypeVar("R", Block, Asks, Gives, Refers)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a part: its attribute, its key in a document, its roles."""
+
+    attribute: str
+    key: str
+    roles: tuple[object, ...]
+
+    def role(self, kind: type[R]) -> R | None:
+        """The field's role of a kind."""
+        return next((each for each in self.roles if isinstance(each, kind)), None)
+
+
+@cache
+def fields_of(part: type[BaseModel]) -> tuple[Field, ...]:
+    """The fields of a part, as they are declared."""
+    part.model_rebuild()  # steps hold each other, so none is complete before it is needed
+    return tuple(
+        Field(name, each.alias or name, tuple(each.metadata))
+        for name, each in part.model_fields.items()
+    )
+
+
+def blocks(step: BaseModel) -> Iterator[tuple[Path, Sequence[Any], Block]]:
+    """The lists of steps in a step, with where each stands in it."""
+    for field in fields_of(type(step)):
+        role = field.role(Block)
+        value: Any = None if role is None else getattr(step, field.attribute)
+        if role is None or value is None:
+            continue
+        if isinstance(value, dict):
+            for case, steps in cast("dict[Any, Sequence[Any]]", value).items():
+                yield (field.key, case), steps, role
+        else:
+            yield (field.key,), value, role
+
+
+def templates(part: BaseModel) -> Iterator[tuple[Path, Any, Asks]]:
+    """The values of a step in which expressions may stand, with where each stands in it."""
+    for field in fields_of(type(part)):
+        value: Any = getattr(part, field.attribute)
+        role = field.role(Asks)
+        if isinstance(value, BaseModel):
+            for path, each, asked in templates(value):
+                yield (field.key, *path), each, asked
+        elif role is None:
+            continue
+        elif _holds_many(type(part), field.attribute):
+            for name, each in cast("dict[str, Any]", value).items():
+                yield (field.key, name), each, role
+        elif field.attribute in part.model_fields_set:
+            yield (field.key,), value, role
+
+
+def every(steps: Iterable[Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """All steps of a list and of the blocks in them, in the document's order."""
+    for at, step in enumerate(steps):
+        yield (*path, at), step
+        for inner, each, _ in blocks(step):
+            yield from every(each, (*path, at, *inner))
+
+
+@cache
+def _holds_many(part: type[BaseModel], attribute: str) -> bool:
+    """Whether a field is a mapping with a template by each name."""
+    annotation = part.model_fields[attribute].annotation
+    return getattr(annotation, "__origin__", None) is dict
