@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from halflap.model import SEALED
 from halflap.sdk import codec
+from halflap.sdk.redact import HIDDEN
 
-HIDDEN = "•••"
 LARGEST = 256 * 1024
 """How many bytes of a body, of inputs or of a result are shown."""
 
@@ -73,11 +73,3 @@ def body(data: bytes, most: int = LARGEST, size: int | None = None) -> tuple[str
 def note(size: int, most: int = LARGEST) -> str:
     """Says that something was cut."""
     return f"cut: these are the first {most:,} of {size:,} bytes"
-
-
-def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """A text without these secrets, in which an app may have repeated them."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 4:
-            text = text.replace(secret, HIDDEN)
-    return text

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from halflap.cli import errors
 from halflap.cli.output import Output
 from halflap.cli.reach import settings_here
 from halflap.errors import HalflapError
+from halflap.sdk import redact
 from halflap.server.role import GATEWAY, SERVE, WORKER, Role
 from halflap.server.settings import Settings
 
@@ -243,20 +244,33 @@ def reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take out of a line the secrets of the execution, or the connection, that it tells of."""
+    known = redact.current.get()
+    if known:
+        for name, value in line.items():
+            if not isinstance(value, int | float | None):
+                line[name] = known.text(value if isinstance(value, str) else str(value))
+    return line
+
+
 def configure_log(settings: Settings) -> None:
     """Write the log to stderr: for people, or as JSON lines."""
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     last: Any = (
         structlog.processors.JSONRenderer()
         if settings.log == "json"
-        else structlog.dev.ConsoleRenderer(colors=colours)
+        else structlog.dev.ConsoleRenderer(
+            colors=colours, exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if settings.log == "json" else []),
+            structlog.processors.format_exc_info,
+            without_secrets,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),

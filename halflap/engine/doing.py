@@ -41,7 +41,8 @@ from halflap.model import (
 from halflap.sdk.action import Retry
 from halflap.sdk.gate import Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
-from halflap.sdk.record import Seal, decode_value, encode_value
+from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
+from halflap.sdk.redact import Redactor
 from halflap.sdk.running import RunningStep, Suspended
 
 MOST_LOG_LINES = 10_000
@@ -113,7 +114,8 @@ class Steps:
         self._chance = chance
         self._perform = perform
         self._ledger = Ledger(turn)
-        self._past = Past(turn.history)
+        self._redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
+        self._past = Past(turn.history, self._without_secrets)
         self._signals = Signals(turn)
         self._own = set[str]()  # the children that tell this execution of their end
         self._read: dict[tuple[str, str], bytes] = {}
@@ -169,6 +171,7 @@ class Steps:
         run: Callable[[], Awaitable[Any]],
     ) -> Any:
         """Do something as the step at `path`, or answer from the journal."""
+        inputs = self._without_secrets(inputs)
         known = self._past.recall(scope, path, inputs)
         if known is not None and known.status != "retrying":
             self._past.pass_by(scope, known)
@@ -293,11 +296,17 @@ class Steps:
         if not self._turn.alive():
             raise Fenced(f"the lease on {self._turn.start.execution} has run out")
 
+    def _without_secrets(self, inputs: bytes) -> bytes:
+        """Return inputs, or data that leaves the execution, without the secrets in it."""
+        return redacted_data(inputs, self._redactor)
+
     def _step(self, path: str) -> RunningStep:
         def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
             self._ledger.keep_lines(self._line(level, message, fields, path))
 
-        self._begun[path] = step = RunningStep(path, self._turn.start.root, log=log)
+        self._begun[path] = step = RunningStep(
+            path, self._turn.start.root, log=log, sent=self._redactor.add_sent
+        )
         return step
 
     def _failed(
@@ -347,4 +356,5 @@ class Steps:
         if self._logged == MOST_LOG_LINES:
             level, fields = "warning", {}
             message = f"more than {MOST_LOG_LINES} lines: the rest is cut"
+        message = self._redactor.text(str(message))
         return [line_of(self._turn.now(), level, message, fields, step, self._seal)]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from halflap.engine.deadline import Deadline
 from halflap.engine.doing import Cancelled, Pause
-from halflap.engine.failure import failure_of
+from halflap.engine.failure import failure_of, redacted_verdict
 from halflap.engine.lineage import Siblings
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
@@ -47,7 +47,7 @@ from halflap.model import (
     StateWrite,
     to_datetime,
 )
-from halflap.sdk import connection, payload, running
+from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.decoding import predecode
@@ -56,7 +56,8 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.link import SignalLink
 from halflap.sdk.pairs import plain_fields, read_of
 from halflap.sdk.payload import Payload, Reader
-from halflap.sdk.record import Seal, adapter_of, decode_value, encode_value
+from halflap.sdk.record import Seal, Sealing, Unsealing, adapter_of, decode_value, encode_value
+from halflap.sdk.redact import Redactor
 from halflap.sdk.request import Headers, LargeRequest, Request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
@@ -90,6 +91,8 @@ class Work:
     link: Callable[[SignalLink], str] = no_links
     aim: Aim = no_target
     shared_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    redactor: Redactor = field(default_factory=Redactor)
+    """The secrets of the instance: of its connections, endpoints and subscriptions."""
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -115,16 +118,18 @@ class Executor:
         except (NotFound, DefinitionError) as error:
             at = turn.now() + micros(UNSATISFIED)
             return Again("later", at, failure=failure_of(error), waiting_for=str(error))
+        redactor = work.redactor.fork()
+        redact.current.set(redactor)
         recorder = self.recorder(
             turn,
-            seal=work.seal,
-            unseal=work.unseal,
+            seal=Sealing(work.seal, redactor),
+            unseal=Unsealing(work.unseal, redactor),
             chance=self.chance,
             perform=self.perform,
         )
         recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
         verdict = await self._run(turn, work, recorder)
-        return aged(turn, work.flow, verdict, recorder.woken_at)
+        return redacted_verdict(aged(turn, work.flow, verdict, recorder.woken_at), redactor)
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import traceback
+from dataclasses import replace
 
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.errors import CodeFailed
 from halflap.model import Failure, Micros, Outcome
+from halflap.sdk.record import redacted_data
+from halflap.sdk.redact import Redactor, clean
 from halflap.sdk.trigger import first_line
 
 MOST_ERRORS = 3
@@ -33,11 +36,11 @@ def failure_of(error: BaseException) -> Failure:
         if not any(room in frame.filename for room in OURS)
     ]
     where = _UNPACKED.sub("", f"{frames[-1].filename}:{frames[-1].lineno}") if frames else ""
-    trace = _TRACED.sub("", "".join(traceback.format_list(frames)))[-4_000:]
+    trace = clean(_TRACED.sub("", "".join(traceback.format_list(frames))))[-4_000:]
     if isinstance(error, CodeFailed):  # its lines are those of the low-code file
-        where, trace = error.where, error.trace
+        where, trace = error.where, clean(error.trace)
     status = getattr(error, "status", None)
-    message = first_line(error) if isinstance(error, Exception) else str(error)
+    message = clean(first_line(error) if isinstance(error, Exception) else str(error))
     return Failure(
         kind=getattr(error, "error", "") or type(error).__name__,
         message=(message or type(error).__name__)[:2_000],
@@ -45,6 +48,18 @@ def failure_of(error: BaseException) -> Failure:
         status=status if isinstance(status, int) else None,
         trace=trace,
     )
+
+
+def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
+    """Return a verdict whose reason and result hold none of the secrets; its failure has none."""
+    if not redactor:
+        return verdict
+    if isinstance(verdict, Again):
+        return replace(verdict, waiting_for=redactor.text(verdict.waiting_for))
+    outcome = verdict.outcome
+    result = None if outcome.result is None else redacted_data(outcome.result, redactor)
+    ended = replace(outcome, reason=redactor.text(outcome.reason), result=result)
+    return replace(verdict, outcome=ended)
 
 
 def after_error(error: Exception, errors: int, now: Micros) -> Verdict:

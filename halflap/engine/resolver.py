@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +23,10 @@ from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.link import PREFIX, SignalLink, write_link
+from halflap.sdk.redact import Redactor
 from halflap.sdk.routing import Route
 from halflap.sdk.schema import Config
-from halflap.sdk.secret import config_error, put_together, take_apart
+from halflap.sdk.secret import config_error, put_together, secrets_of, take_apart
 from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
 
@@ -84,6 +85,7 @@ class Resolver:
         return Work(
             flow=flow,
             config=config,
+            redactor=await self._redactor(key.instance, config, secrets),
             customer=CustomerInfo(customer.id, customer.name, customer.external_id),
             instance=InstanceInfo(instance.id, instance.name),
             urls=await self.urls(key.instance),
@@ -97,6 +99,18 @@ class Resolver:
             aim=self.aim,
             shared_urls=await self.shared_urls(key.integration),
         )
+
+    async def _redactor(
+        self, instance: str, config: Config, endpoints: Mapping[str, SecretStr]
+    ) -> Redactor:
+        """Return what knows every secret of an instance."""
+        found = [each.get_secret_value() for each in endpoints.values()]
+        for each in config.__dict__.values():
+            if isinstance(each, Connection):
+                found += secrets_of(each)
+        for each in await self._catalogue.subscriptions.list(instance):
+            found += [each.secret] if each.secret else []
+        return Redactor(found)
 
     def _shared(self, integration: Integration[Any], key: FlowKey) -> Work:
         """What running a flow of a shared endpoint needs: nothing of any customer's."""

@@ -86,7 +86,7 @@ class Routes(Waits):
         """The execution that a route started; None where its flow's filter wants nothing of it."""
         scope = current_scope()
         path = scope.next_path(f"route({escaped(route.name)})")
-        inputs = encode(self._inputs(route))
+        inputs = self._without_secrets(encode(self._inputs(route)))
         known = self._past.recall(scope, path, inputs)
         if known is None:
             started = self._turn.now()
@@ -130,7 +130,7 @@ class Routes(Waits):
     def _event(self, event: Event, route: Route, target: Target, scope: Scope) -> Event:
         """What the flow gets: the typed event, or the request as it came."""
         if route.event is not UNSET:
-            event_bytes = made(target.flow, route.event)
+            event_bytes = self._without_secrets(made(target.flow, route.event))
             return call_event(self._turn.start, event_bytes, scope.now, target.flow.name)
         if event.large is not None:
             raise Unrouted(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from halflap.errors import DefinitionError, StepFailed
 from halflap.model import Failure, LogLine, Micros, Record
-from halflap.sdk import codec, running
+from halflap.sdk import running
 from halflap.sdk.action import Action
 from halflap.sdk.record import Seal, encode_value
 from halflap.sdk.running import RunningStep
@@ -83,5 +83,6 @@ def line_of(
     try:
         encoded = encode_value(dict(fields), None, seal) if fields else b""
     except TypeError:
-        encoded = codec.encode({name: repr(value) for name, value in fields.items()})
+        shown = {name: repr(value) for name, value in fields.items()}
+        encoded = encode_value(shown, None, seal)
     return LogLine(at, level, str(message)[:LONGEST_LINE], encoded, step)  # pyright: ignore[reportArgumentType]

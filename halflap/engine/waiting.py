@@ -29,6 +29,7 @@ class Waits(Branches):
         """See `Context.start`."""
         scope = current_scope()
         path = scope.next_path(f"start({escaped(flow)})")
+        event = self._without_secrets(event)
         known = self._past.recall(scope, path, event)
         if known is None or known.status == "retrying":  # a replay starts a failed child again
             started = self._turn.now()
@@ -49,6 +50,7 @@ class Waits(Branches):
         """See `Context.call`."""
         scope = current_scope()
         path = scope.next_path(f"call({escaped(flow)})")
+        event = self._without_secrets(event)
         known = self._past.recall(scope, path, event)
         if known is None:
             started = self._turn.now()

@@ -16,6 +16,7 @@ from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamErr
 from halflap.model import a_dict, frozen
 from halflap.sdk import codec
 from halflap.sdk.decoding import INLINE, decode_json
+from halflap.sdk.redact import clean
 
 MOST_WAIT = timedelta(hours=1)
 """The longest that an app's `Retry-After` is obeyed for."""
@@ -78,7 +79,7 @@ class Response:
                 raise found
             return found
         except codec.NotJson as error:
-            reason = f"is not JSON ({error}): {one_line(self.text) or 'it is empty'}"
+            reason = f"is not JSON ({error}): {one_line(self._beginning) or 'it is empty'}"
             failure = self._unreadable(reason)
         raise failure
 
@@ -86,7 +87,7 @@ class Response:
         return UpstreamError(
             f"{self.method} {shown(self.url)} answered {self.status} with a body that {reason}",
             status=self.status,
-            body=self.text[:KEPT],
+            body=self._beginning,
         )
 
     @property
@@ -98,6 +99,10 @@ class Response:
         except (LookupError, ValueError):
             return self.body.decode("utf-8", "replace")
 
+    @property
+    def _beginning(self) -> str:
+        return clean(self.text[: 2 * KEPT])[:KEPT]
+
     def raise_for_status(self) -> None:
         """Raise what a status of 400 and up, or a redirect that was not followed, means."""
         if self.status < 400 and self.status not in REDIRECTS:
@@ -106,7 +111,7 @@ class Response:
 
     def refusal(self) -> UpstreamError:
         """The error that this answer means."""
-        status, body = self.status, self.text[:KEPT]
+        status, body = self.status, self._beginning
         what = f"{self.method} {shown(self.url)} answered {status}"
         if status in REDIRECTS:
             to = location(URL(self.url), self.headers)

@@ -168,12 +168,14 @@ class Connection(BaseModel):
         if key and not any(each.lower() == name.lower() for each in own):
             own[name] = key
         client = connection._client()
+        noted(own)
         arguments.update(params=params, limits=self.limits)
         response = await client.request(method, connection.url(path), headers=own, **arguments)
         if response.status == 401 and link is not None and link.refresh is not None:
             fresh = await link.refresh(connection)
             through(fresh)
             own.update(fresh.headers())
+            noted(own)
             response = await client.request(method, fresh.url(path), headers=own, **arguments)
         return response
 
@@ -308,6 +310,13 @@ def through(connection: Connection) -> None:
     step, link = running.step.get(), connection._link
     if step is not None and link is not None and link.gate is not None:
         step.through = link.gate
+
+
+def noted(headers: Mapping[str, str]) -> None:
+    """Tell the running step what its request carries: none of it is recorded."""
+    step = running.step.get()
+    if step is not None and step.sent is not None:
+        step.sent(headers)
 
 
 def default_egress() -> Egress:

@@ -23,6 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from halflap.errors import ConfigError, Unauthorized, UpstreamError
 from halflap.sdk import codec
 from halflap.sdk.egress import Egress, Response
+from halflap.sdk.redact import clean
 
 EARLY = timedelta(seconds=60)
 
@@ -234,7 +235,7 @@ def granted(response: Response) -> dict[str, Any]:
         response.raise_for_status()
     said = ""
     if isinstance(answer, dict):
-        said = str(answer.get("error_description") or answer.get("error") or "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        said = clean(str(answer.get("error_description") or answer.get("error") or ""))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     raise Unauthorized(
         f"the app refused to give a token ({response.status}{': ' + said[:200] if said else ''}); "
         "connect again",

@@ -1,7 +1,8 @@
 """How inputs and results become the bytes of a record, and come back as the same values.
 
 Fractions are `Decimal` and keep every digit. A connection is recorded by its name. A secret among
-the inputs is not recorded at all; one in a result or in state is sealed.
+the inputs is not recorded at all; one in a result or in state is sealed, and so is a text in which an
+app repeats a secret of the execution: the flow gets it as it was.
 """
 
 from __future__ import annotations
@@ -18,11 +19,68 @@ from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
+from halflap.sdk.redact import Redactor
 from halflap.sdk.schema import UNSET, File, Input
 
 Seal = Callable[[str], str]
+ECHO = "\0echo:"
+"""What the content of an envelope begins with where it is plain data in which a secret was found."""
 PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
 UNSET_BYTES = b'"UNSET"'
+
+
+class Sealing:
+    """Seals what may not be recorded as it is, and teaches the execution's redactor each secret."""
+
+    __slots__ = ("_seal", "redactor")
+
+    def __init__(self, seal: Seal, redactor: Redactor) -> None:
+        self._seal = seal
+        self.redactor = redactor
+
+    def __call__(self, secret: str) -> str:
+        self.redactor.add([secret])
+        return self._seal(secret)
+
+    def echoes(self, value: Any) -> Any:
+        """Return plain data with each text in which a secret is found sealed."""
+        if isinstance(value, str):
+            hits = self.redactor.hits(value)
+            return self._echo(value, hits) if hits else value
+        if isinstance(value, dict):
+            held = cast(dict[str, Any], value)
+            if set(held) == {"$secret"}:
+                return held
+            hits = [hit for name in held for hit in self.redactor.hits(name)]
+            if hits:
+                return self._echo(held, hits)
+            return {name: self.echoes(each) for name, each in held.items()}
+        if isinstance(value, list):
+            return [self.echoes(each) for each in cast(list[Any], value)]
+        return value
+
+    def _echo(self, value: Any, hits: list[str]) -> dict[str, str]:
+        content = codec.encode({"value": value, "hits": hits}).decode()
+        return {"$secret": self._seal(f"{ECHO}{content}")}
+
+
+class Unsealing:
+    """Opens what `Sealing` sealed, and teaches the execution's redactor what it held."""
+
+    __slots__ = ("_redactor", "_unseal")
+
+    def __init__(self, unseal: Seal, redactor: Redactor) -> None:
+        self._unseal = unseal
+        self._redactor = redactor
+
+    def __call__(self, envelope: str) -> str:
+        text = self._unseal(envelope)
+        if text.startswith(ECHO):
+            self._redactor.add_spellings(codec.decode(text.removeprefix(ECHO))["hits"])
+        else:
+            self._redactor.add([text])
+        return text
+
 
 adapters: dict[int, tuple[Any, TypeAdapter[Any]]] = {}
 
@@ -65,10 +123,21 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     refuse_lossy(value, "$", typed=adapter is not None)
     try:
         data = _result_encoder.encode(value)
-        return _result_encoder.encode(without_unset(value)) if UNSET_BYTES in data else data
+        if UNSET_BYTES in data:
+            data = _result_encoder.encode(without_unset(value))
     except _HasSecret:
         encoder = msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number")
-        return encoder.encode(without_unset(value))
+        data = encoder.encode(without_unset(value))
+    if type(seal) is Sealing and seal.redactor.finds(data):
+        return _result_encoder.encode(seal.echoes(codec.decode(data)))
+    return data
+
+
+def redacted_data(data: bytes, redactor: Redactor) -> bytes:
+    """Return recorded inputs with `•••` in the place of each secret: the same bytes each time."""
+    if not redactor.finds(data):
+        return data
+    return _inputs_encoder.encode(redactor.value(codec.decode(data)))
 
 
 def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
@@ -152,7 +221,10 @@ def _with_seal(seal: Seal) -> Callable[[Any], Any]:
 def opened(held: dict[str, Any], unseal: Seal) -> Any:
     """A sealed secret; what merely looks like one (an app may send anything) stays as it is."""
     try:
-        return SecretStr(unseal(held["$secret"]))
+        text = unseal(held["$secret"])
+        return (
+            codec.decode(text[len(ECHO) :])["value"] if text.startswith(ECHO) else SecretStr(text)
+        )
     except (StoreError, ValueError):
         return held
 

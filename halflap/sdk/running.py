@@ -77,6 +77,7 @@ class RunningStep:
 
     through: the gate of the connection that its last request went through.
     in_doubt: a request that may not be sent twice was sent, and may have been carried out.
+    sent: hears of the headers of each request, for what may not be recorded.
     variant: what tells this try's requests from another's, where they do not say the same.
     """
 
@@ -88,6 +89,7 @@ class RunningStep:
     through: Gate | None = None
     in_doubt: bool = False
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
+    sent: Callable[[Mapping[str, str]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
 
     def next_key(self) -> str:

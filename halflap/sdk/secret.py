@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from halflap.errors import ConfigError
 from halflap.sdk.connection import Connection
+from halflap.sdk.redact import is_credential
 
 
 def take_apart(connection: Connection) -> tuple[dict[str, Any], dict[str, str]]:
@@ -33,6 +34,29 @@ def without_secrets(value: Any, path: str, secrets: dict[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(each, path, secrets) for each in cast(list[Any], value)]
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def secrets_of(connection: Connection) -> list[str]:
+    """Return every secret of a connection, and every header that is made of one: Basic, signatures."""
+    fields, secrets = take_apart(connection)
+    return [*secrets.values(), *_derived(connection, fields, secrets)]
+
+
+def _derived(
+    connection: Connection, fields: Mapping[str, Any], secrets: Mapping[str, str]
+) -> list[str]:
+    """Return the headers that differ where the secrets are others."""
+    others = {name: "x" * len(each) for name, each in secrets.items()}
+    try:
+        sent = connection.headers()
+    except Exception:  # an author's code, on credentials that are not complete yet
+        return []
+    try:
+        compared = put_together(type(connection), fields, others).headers()
+        found = [each for name, each in sent.items() if compared.get(name) != each]
+    except Exception:  # or on secrets that it cannot read
+        found = [each for name, each in sent.items() if is_credential(name)]
+    return [*found, *(each.partition(" ")[2].strip() for each in found)]
 
 
 def put_together(

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kind, Kinds
 from halflap.api.operations.needs import Resolver
-from halflap.api.payload import scrubbed
 from halflap.errors import (
     ConfigError,
     DefinitionError,
@@ -24,10 +23,12 @@ from halflap.errors import (
     UpstreamError,
 )
 from halflap.model import Clock, Micros, StoredConnection
+from halflap.sdk import redact
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens
 from halflap.sdk.origin import changed_origins, origins
-from halflap.sdk.secret import deep_copy, put_together, take_apart
+from halflap.sdk.redact import Redactor
+from halflap.sdk.secret import deep_copy, put_together, secrets_of, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.connections import Status, missing
@@ -187,10 +188,9 @@ class Connections:
                 f"halflap connections authorize {stored.name}"
             )
         connection = await self.resolver.connection(kind, stored, stored.name)
-        secrets = await self.catalogue.connections.open_secrets(stored.id)
         status: Status = "working"
         try:
-            async with explained(connection, secrets.values()):
+            async with explained(connection):
                 try:
                     await connection.test()
                 except NotImplementedError:
@@ -232,7 +232,7 @@ class Connections:
         stored = await self.catalogue.connections.get(begun.connection)
         connection = await self._read(stored)
         auth = sign_in_of(connection, stored)
-        async with explained(connection, take_apart(connection)[1].values(), code):
+        async with explained(connection, code):
             fresh = await auth.exchange(self.resolver.egress, code, begun.authorization)
         signed_in = connection.model_copy(update={"auth": fresh})
         fields, secrets = take_apart(signed_in)
@@ -268,11 +268,12 @@ class Connections:
             held: Any = current
             newest = current.model_copy(update={"auth": await held.auth.refresh(egress)})
             granted = True
+            redactor.add(secrets_of(newest))
             return newest
 
         can_refresh = isinstance(auth, Tokens)
         connection._link = Link(name, None, egress, refresh if can_refresh else None)
-        async with explained(connection, take_apart(connection)[1].values()):
+        async with explained(connection) as redactor:
             if isinstance(auth, Tokens) and auth.is_stale():
                 connection = await refresh(connection)
             try:
@@ -341,24 +342,27 @@ def is_given(values: Mapping[str, Any], path: str) -> bool:
 
 
 @asynccontextmanager
-async def explained(connection: Connection, secrets: Any, *more: str) -> AsyncGenerator[None]:
+async def explained(connection: Connection, *more: str) -> AsyncGenerator[Redactor]:
     """Run what asks the app; whatever goes wrong is one of our errors, and repeats no secret."""
     kind = type(connection).__name__
-    hidden = [*secrets, *more]
+    redactor = Redactor([*secrets_of(connection), *more])
+    redact.current.set(redactor)
     try:
         async with asyncio.timeout(TEST_SECONDS):
-            yield
+            yield redactor
     except TimeoutError as error:
         raise UpstreamError(
             f"{kind}: the app did not answer within {TEST_SECONDS:.0f} seconds; is the address right?"
         ) from error
     except HalflapError as error:
-        error.args = (scrubbed(error.message, hidden),)
+        error.args = (redactor.text(error.message),)
         if isinstance(error, UpstreamError):
-            error.body = scrubbed(error.body, hidden)
+            error.body = redactor.text(error.body)
+        if isinstance(error, ConfigError):
+            error.fields = redactor.value(error.fields)
         raise
     except Exception as error:
-        said = scrubbed(first_line(error), hidden)
+        said = redactor.text(first_line(error))
         raise DefinitionError(
             f"asking the app of {kind} raised {type(error).__name__}: {said}; the app answered what "
             "the component does not expect, or the component is wrong"

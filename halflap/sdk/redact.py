@@ -1,0 +1,223 @@
+"""Redaction: secrets out of every text that comes from outside before it is stored or shown.
+
+A `Redactor` knows the secrets of one connection, or of one execution, in every spelling in which an
+app may repeat them: as they are, escaped for JSON, HTML or a URL, as hex, and in base64 at any offset
+(so in Basic credentials too); and the credentials that were sent with requests, such as signatures.
+
+Secrets of fewer than `LEAST` characters are not looked for: they would be found in ordinary words.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, cast
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "•••"
+LEAST = 6
+"""The shortest secret that is redacted, in characters."""
+CUT = 24
+"""The shortest spelling of which the first half is redacted too: messages are cut somewhere."""
+LONG_LINE = 24
+"""The shortest line of a secret of several lines (a PEM key) that is redacted by itself."""
+MOST_SENT = 256
+"""How many credentials of single requests, such as signatures, an execution's redactor holds."""
+
+_CREDENTIAL = re.compile(
+    r"auth|cookie|token|secret|signature|hmac|password|passwd|credential|session|api-?key"
+    r"|(?:^|[-_])(?:key|sign|sig)(?:$|[-_])",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z0-9+/_=%\\-]*")
+
+
+current: ContextVar[Redactor | None] = ContextVar("halflap.redactor", default=None)
+"""The secrets of what is done in this task: an execution, or a test of a connection."""
+
+
+class Redactor:
+    """The secrets that may not appear in a text."""
+
+    __slots__ = ("_bytes", "_known", "_sent", "_spellings")
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._spellings: list[str] = []
+        self._bytes: list[bytes] = []
+        self._known: set[str] = set()
+        self._sent = 0
+        self.add(secrets)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self._spellings)
+
+    def fork(self) -> Redactor:
+        """Return a redactor of the same secrets that learns more without telling this one."""
+        made = Redactor()
+        made._spellings, made._bytes = self._spellings.copy(), self._bytes.copy()
+        made._known = self._known.copy()
+        return made
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Add secrets, in all their spellings."""
+        found: list[str] = []
+        for secret in secrets:
+            if len(secret) >= LEAST and secret not in self._known:
+                self._known.add(secret)
+                found += spellings(secret)
+        if found:  # a message may end in the middle of one
+            self.add_spellings([*found, *(_half(each) for each in found if len(each) >= CUT)])
+
+    def add_spellings(self, found: Iterable[str]) -> None:
+        """Add texts to look for exactly as they are."""
+        fresh = [each for each in dict.fromkeys(found) if each not in self._spellings]
+        if not fresh:
+            return
+        self._spellings = sorted((*self._spellings, *fresh), key=len, reverse=True)
+        # In JSON a text is escaped once more.
+        data = {each.encode("utf-8", "surrogatepass") for each in self._spellings}
+        data |= {escaped(each).encode("utf-8", "surrogatepass") for each in self._spellings}
+        self._bytes = _shortest(data)
+
+    def add_sent(self, headers: Mapping[str, Any]) -> None:
+        """Add the credentials among the headers of a request that is sent: signatures, new tokens."""
+        for name, value in headers.items():
+            if value in self._known or not _CREDENTIAL.search(name):
+                continue
+            if name.lower() == "idempotency-key" or self._sent >= MOST_SENT:
+                continue
+            self._sent += 1
+            scheme, space, rest = str(value).partition(" ")
+            self.add([rest.strip() if space and scheme.isalnum() else str(value)])
+            self._known.add(value)
+
+    def finds(self, data: bytes) -> bool:
+        """Whether any secret is in JSON or text as bytes. Never misses one; cheap."""
+        for each in self._bytes:  # noqa: SIM110 (twice as fast as any() of a generator)
+            if each in data:
+                return True
+        return False
+
+    def hits(self, text: str) -> list[str]:
+        """Return the spellings of secrets that are in a text."""
+        return [each for each in self._spellings if each in text]
+
+    def text(self, text: str) -> str:
+        """Return a text with `•••` in the place of each secret."""
+        for each in self.hits(text):
+            text = _replaced(text, each)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """Return plain data with `•••` in the place of each secret, in names too."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            held = cast(dict[str, Any], value)
+            if set(held) == {"$secret"}:
+                return held
+            return {self.text(str(name)): self.value(each) for name, each in held.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(each) for each in cast(list[Any], value)]
+        return value
+
+
+def clean(text: str) -> str:
+    """Return a text from outside without the secrets of what is done in this task."""
+    known = current.get()
+    return text if known is None else known.text(text)
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """Yield the ways in which an app may write a secret."""
+    yield secret
+    lines = secret.splitlines()
+    for line in lines if len(lines) > 1 else ():
+        if len(line) >= LONG_LINE:
+            yield line
+    yield from {html.escape(secret), html.escape(secret, quote=False)}
+    for ascii in (True, False):
+        written = json.dumps(secret, ensure_ascii=ascii)[1:-1]
+        yield from {written, written.replace("/", "\\/"), escaped(written)}
+    data = secret.encode("utf-8", "surrogatepass")
+    yield from {data.hex(), data.hex().upper()}
+    yield from _quoted(secret)
+    for core in _in_base64(data):
+        yield from {core, core.replace("/", "\\/"), core.replace("+", "-").replace("/", "_")}
+        yield from _quoted(core)
+
+
+def escaped(text: str) -> str:
+    """Return a text as it stands within JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def is_credential(header: str) -> bool:
+    """Whether a header's name says that its value is a credential."""
+    return _CREDENTIAL.search(header) is not None
+
+
+def _half(text: str) -> str:
+    return text[: max(len(text) // 2, CUT // 2)]
+
+
+def _quoted(text: str) -> set[str]:
+    found: set[str] = set()
+    for written in (quote(text, safe="", errors="replace"), quote(text, errors="replace")):
+        found |= {written, _lower_escapes(written)}
+    written = quote_plus(text, errors="replace")
+    return found | {written, _lower_escapes(written)}
+
+
+def _lower_escapes(text: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda each: each[0].lower(), text)
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """Yield what base64 of any text with `data` in it holds, for each of the three offsets."""
+    for offset in range(3):
+        written = base64.b64encode(bytes(offset) + data).decode().rstrip("=")
+        begin = (offset * 8 + 5) // 6  # characters that hold bits of what stands before
+        end = (offset + len(data)) * 8 // 6  # and behind
+        if end - begin >= LEAST:
+            yield written[begin:end]
+
+
+def _shortest(found: set[bytes]) -> list[bytes]:
+    """Leave out what holds another one: where it is, that is too."""
+    kept: list[bytes] = []
+    for each in sorted(found, key=len):
+        if not any(shorter in each for shorter in kept):
+            kept.append(each)
+    return kept
+
+
+def _replaced(text: str, spelling: str) -> str:
+    """Replace a spelling, and around it what belongs to the same base64 or hex word."""
+    parts: list[str] = []
+    at = 0
+    is_word = _WORD.fullmatch(spelling) is not None
+    while (begin := text.find(spelling, at)) >= 0:
+        end = begin + len(spelling)
+        if is_word and _surrounded(text, begin, end):
+            begin -= len(_tail(text[at:begin]))
+            found = _WORD.match(text, end)
+            end = found.end() if found is not None else end
+        parts += [text[at:begin], HIDDEN]
+        at = end
+    return "".join((*parts, text[at:]))
+
+
+def _surrounded(text: str, begin: int, end: int) -> bool:
+    return (begin > 0 and text[begin - 1].isalnum()) or (end < len(text) and text[end].isalnum())
+
+
+def _tail(text: str) -> str:
+    """The end of a text that belongs to the word which follows."""
+    found = _WORD.match(text[::-1])
+    return "" if found is None else found[0]
