@@ -19,7 +19,7 @@ from halflap.engine.lineage import Siblings
 from halflap.engine.protocol import Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
-from halflap.engine.routing import Aim, no_target
+from halflap.engine.routing import Aim, no_target, opened_headers
 from halflap.engine.scope import Scope
 from halflap.engine.step import Perform
 from halflap.engine.twoway import Current, Partner, ask
@@ -38,8 +38,6 @@ from halflap.errors import (
 )
 from halflap.model import (
     CALL,
-    SEALED,
-    SEALED_HEADERS,
     Failure,
     FlowKey,
     Micros,
@@ -291,12 +289,7 @@ def refuse_secret(_: str) -> str:
 def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
-    headers = Headers(event.headers)
-    if not SEALED_HEADERS.isdisjoint(headers):
-        headers = Headers(
-            (name, unseal(value.removeprefix(SEALED)) if is_sealed(name, value) else value)
-            for name, value in event.headers
-        )
+    headers = Headers(opened_headers(event.headers, unseal))
     head: dict[str, Any] = {
         "method": event.method,
         "path": event.path,
@@ -310,11 +303,6 @@ def request_of(turn: Turn, unseal: Seal) -> Request:
         return Request(body=event.body, **head)
     kind = head["headers"].get("content-type", "").partition(";")[0].strip().lower()
     return LargeRequest(Payload(event.large, kind or "application/octet-stream"), **head)
-
-
-def is_sealed(name: str, value: str) -> bool:
-    """Whether we sealed a header; another may look so, as a sender may write anything."""
-    return name.lower() in SEALED_HEADERS and value.startswith(SEALED)
 
 
 async def paused(turn: Turn, recorder: StepRecorder) -> Again:

@@ -8,15 +8,17 @@ the rest.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.engine.lineage import call_event, derived, is_child, routed
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.waiting import Waits
-from halflap.errors import DefinitionError, NotFound, Unrouted
+from halflap.errors import DefinitionError, NotFound, StoreError, Unrouted
 from halflap.model import SEALED, Event, FlowKey
 from halflap.sdk.codec import encode
 from halflap.sdk.context import made
@@ -137,12 +139,7 @@ class Routes(Waits):
                 "a body that is too large for memory cannot be handed on as it came; return the "
                 "event that you read of it: Route(flow, event)"
             )
-        headers = tuple(
-            (name, SEALED + target.reseal(value.removeprefix(SEALED)))
-            if value.startswith(SEALED)
-            else (name, value)
-            for name, value in event.headers
-        )
+        headers = opened_headers(event.headers, lambda sealed: SEALED + target.reseal(sealed))
         return replace(event, headers=headers)
 
     def _inputs(self, route: Route) -> dict[str, Any]:
@@ -155,6 +152,24 @@ class Routes(Waits):
                 else decode_value(made(sibling, route.event), None, self._unseal)
             )
         return shown
+
+
+def opened_headers(
+    headers: Sequence[tuple[str, str]], opened: Callable[[str], str]
+) -> tuple[tuple[str, str], ...]:
+    """Return an event's headers, those that we sealed as `opened` gives them.
+
+    A sender may write what looks sealed: it cannot be opened, and stays as it came.
+    """
+    found: list[tuple[str, str]] = []
+    for name, value in headers:
+        if value.startswith(SEALED):
+            with suppress(StoreError, ValueError):
+                sealed = value.removeprefix(SEALED)
+                b64decode(sealed, validate=True)
+                value = opened(sealed)
+        found.append((name, value))
+    return tuple(found)
 
 
 def checked(flow: Flow[Any, Any, Any], found: Routing) -> Sequence[Route]:

@@ -269,7 +269,7 @@ class Gateway:
         headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")[:500])
             for name, value in scope["headers"]
-            if name.lower().decode("latin-1") not in SEALED_HEADERS
+            if not is_secret(name.decode("latin-1"), value.decode("latin-1"), route)
         )
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
@@ -330,12 +330,10 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
 
 def event_of(request: Request, route: Route, now: Micros) -> Event:
     """The request as it is kept: credentials in its headers sealed, fields cut to `keep=`."""
-    headers = request.headers.raw
-    if not SEALED_HEADERS.isdisjoint(request.headers):
-        headers = tuple(
-            (name, SEALED + route.seal(value)) if name.lower() in SEALED_HEADERS else (name, value)
-            for name, value in headers
-        )
+    headers = tuple(
+        (name, SEALED + route.seal(value)) if is_secret(name, value, route) else (name, value)
+        for name, value in request.headers.raw
+    )
     keep, payload = route.definition.keep, request.payload
     if payload is not None:
         body = b""
@@ -351,6 +349,17 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
         url=request.url,
         part=request.part,
         large=None if payload is None else payload.blob,
+    )
+
+
+def is_secret(name: str, value: str, route: Route) -> bool:
+    """Whether a header may not be kept as it came: by its name, or since it holds a secret."""
+    name = name.lower()
+    declared: frozenset[str] = getattr(route.declaration.verify, "secret_headers", frozenset())
+    return (
+        name in SEALED_HEADERS
+        or name in declared
+        or any(secret in value for secret in route.secrets if secret)
     )
 
 

@@ -89,6 +89,11 @@ class Signature:
         if problem:
             raise DefinitionError(problem, where=type(self).__name__)
 
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The headers that carry the secret itself, by name in lower case: they are kept sealed."""
+        return frozenset()
+
     def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
         """Return if any of the secrets made one of the request's signatures.
 

@@ -171,6 +171,11 @@ class BearerToken(Signature):
         if not self.header:
             raise DefinitionError("name the header that carries the token", where="BearerToken")
 
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The header of the token."""
+        return frozenset({self.header.lower()})
+
     def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
         """Return if the header holds one of the secrets; raise `Rejected` otherwise."""
         value = only_value(request, self.header, "token")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from halflap import (
+    BasicAuth,
+    BearerToken,
     Component,
     Config,
     Context,
@@ -412,6 +414,32 @@ async def test_credentials_in_headers_are_sealed_before_they_are_kept() -> None:
     assert kept["Authorization"] == f"{SEALED}<yranac reraeB>"
     assert kept["Cookie"].startswith(SEALED)
     assert kept["X-A"] == "canary"
+
+
+@pytest.mark.parametrize(
+    ("verify", "header"),
+    [
+        (BearerToken(header="X-Gitlab-Token", prefix=""), "X-Gitlab-Token"),
+        (BearerToken(header="X-Api-Key", prefix="Token "), "x-api-key"),
+        (BearerToken(), "Authorization"),
+        (BasicAuth(), "Authorization"),
+    ],
+)
+async def test_the_header_of_every_layout_that_carries_its_secret_is_sealed(
+    verify: Any, header: str
+) -> None:
+    shop = desk(verify=verify)
+    secret = "user:canary"
+    shop.route = replace(shop.route, secrets=(secret,))
+    signed = verify.sign(b"{}", secret, datetime.now(UTC))
+    assert (await shop.send(headers={**signed, "X-Copy": f"copy of {secret}"}))[0] == 200
+    kept = {name.lower(): value for name, value in shop.intake.starts[0].event.headers}
+    assert kept[header.lower()].startswith(SEALED)
+    assert kept["x-copy"].startswith(SEALED)
+
+    wrong = {name: f"{value}x" for name, value in signed.items()}
+    assert (await shop.send(headers=wrong))[0] == 401
+    assert header.lower() not in {name.lower() for name, _ in shop.rejected[-1].headers}
 
 
 async def test_a_content_encoding_is_refused_unless_the_trigger_undoes_it() -> None:

@@ -23,6 +23,7 @@ from halflap.api.operations.replay import (
 from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
+    SEALED,
     SEALED_HEADERS,
     SYSTEM,
     Clock,
@@ -377,7 +378,8 @@ class Executions:
 def edited(event: Event, edit: Edit) -> Event:
     """An event with another body, or other headers; those that are kept sealed stay as they are."""
     changed = {name.lower(): (name, value) for name, value in edit.headers.items()}
-    sealed = sorted(changed.keys() & SEALED_HEADERS)
+    secret = {name.lower() for name, value in event.headers if value.startswith(SEALED)}
+    sealed = sorted(changed.keys() & (SEALED_HEADERS | secret))
     if sealed:
         raise ConfigError(
             f"the header {sealed[0]} is a secret, and cannot be edited",
