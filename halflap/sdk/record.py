@@ -128,7 +128,7 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     except _HasSecret:
         encoder = msgspec.json.Encoder(enc_hook=_with_seal(seal), decimal_format="number")
         data = encoder.encode(without_unset(value))
-    if type(seal) is Sealing and seal.redactor.finds(data):
+    if isinstance(seal, Sealing) and seal.redactor.finds(data):
         return _result_encoder.encode(seal.echoes(codec.decode(data)))
     return data
 
