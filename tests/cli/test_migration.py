@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from halflap.store.postgres.schema import MIGRATIONS
 from tests.faults.process import ROOT
 from tests.faults.senders import History
 from tests.faults.sink import Sink, serving_sink
@@ -80,10 +81,10 @@ async def test_a_migration_begins_under_load_and_ends_once_no_old_process_is_lef
         assert await there(world) == (True, True)
         running = await world.call(new[0], "GET", "/api/processes")
         assert sorted((each["role"], each["migration"]) for each in running) == [
-            ("gateway", 1),
-            ("gateway", 2),
-            ("worker", 1),
-            ("worker", 2),
+            ("gateway", len(MIGRATIONS)),
+            ("gateway", len(MIGRATIONS) + 1),
+            ("worker", len(MIGRATIONS)),
+            ("worker", len(MIGRATIONS) + 1),
         ]
         so_far = len(sink.arrived)
         async with later.sending(world.hook(new[0], "numbered"), 3, 0.05):

@@ -13,7 +13,7 @@ import pytest
 from halflap.errors import StoreError
 from halflap.store.migrate import Migration
 from halflap.store.postgres import migrate as module
-from halflap.store.postgres.jobs import connect
+from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.migrate import migrate
 from tests.cluster import fresh_url
 
@@ -25,7 +25,7 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture
 def url() -> str:
     url = fresh_url()
-    with connect(url) as connection:
+    with connect_blocking(url) as connection:
         migrate(connection, [FIRST], clock=lambda: 1)
     return url
 
@@ -39,14 +39,14 @@ def holder(url: str) -> Iterator[Connection]:
 
 
 def bring_up(url: str) -> Any:
-    with connect(url) as connection:
+    with connect_blocking(url) as connection:
         return migrate(connection, [FIRST, SECOND], clock=lambda: 2)
 
 
 def longest(url: str, within: float) -> float:
     """How long a reader waits at most, of those that come one after another for so many seconds."""
     most, end = 0.0, time.monotonic() + within
-    with connect(url) as connection:
+    with connect_blocking(url) as connection:
         connection.execute("SET statement_timeout = '4s'")
         while (began := time.monotonic()) < end:
             try:

@@ -17,11 +17,15 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
+from halflap.errors import StoreError
 from halflap.store import job as doing
 from halflap.store.catalogue.writer import Refused, Writer, granted
 from halflap.store.job import Connection
+from halflap.store.postgres.connecting import Connection as AsyncConnection
+from halflap.store.postgres.connecting import connect
 from halflap.store.postgres.explain import explain
-from halflap.store.postgres.jobs import MANNERS, Jobs
+from halflap.store.postgres.hints import Hints
+from halflap.store.postgres.jobs import Jobs
 
 T = TypeVar("T")
 
@@ -32,11 +36,11 @@ POLL_SECONDS = 2.0
 TAKE_SECONDS = 0.05
 """How often a name that another process holds is asked for."""
 
-CHANNEL = "halflap_catalogue"
-CHANGE = f"""
+HINT = "catalogue"
+CHANGE = """
 WITH changed AS (UPDATE changes SET number = number + 1 RETURNING number)
-SELECT number, pg_notify('{CHANNEL}', '') FROM changed
-"""  # noqa: S608
+SELECT number, pg_notify(?, ?) FROM changed
+"""
 NUMBER = "SELECT number FROM changes"
 # Locks of this kind are the database's, and several stores may share one.
 TAKE = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' holds ' || %s, 0))"
@@ -46,21 +50,24 @@ LEAVE = "SELECT pg_advisory_unlock(hashtextextended(current_schema() || ' holds 
 class SharedWriter(Writer):
     """Writes to a catalogue that other processes change too, and hears of their changes."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, hints: Hints) -> None:
         """Use `SharedWriter.open`."""
         super().__init__(jobs)
         self._url = jobs.url
         self._where = jobs.where
+        self._hint = hints.channel, f"{HINT}\n{hints.sender}"
+        self._hinted = asyncio.Event()
+        self._unfollow = hints.follow(self._hear_hint)
         self._watching: asyncio.Task[None] | None = None
-        self._locks: psycopg.AsyncConnection | None = None
-        self._taken: dict[str, psycopg.AsyncConnection] = {}
+        self._locks: AsyncConnection | None = None
+        self._taken: dict[str, AsyncConnection] = {}
         self._connecting = asyncio.Lock()
 
     @classmethod
-    async def open(cls, jobs: Jobs) -> SharedWriter:
+    async def open(cls, jobs: Jobs, hints: Hints) -> SharedWriter:
         """See where the catalogue is by now, and look for changes from now on."""
-        writer = cls(jobs)
-        writer.changed = await jobs.read(lambda c: c.execute(NUMBER).fetchone()[0])
+        writer = cls(jobs, hints)
+        writer.changed = await jobs.read(_number)
         writer._watching = asyncio.create_task(writer._watch(), name="catalogue")
         return writer
 
@@ -70,7 +77,7 @@ class SharedWriter(Writer):
         """Run a job that changes what caches of any process depend on."""
 
         def alone(connection: Connection) -> tuple[T | Refused, int]:
-            number: int = connection.execute(CHANGE).fetchone()[0]
+            number: int = connection.execute(CHANGE, self._hint).fetchone()[0]
             return job(connection), number
 
         future = (jobs or self.jobs).post(alone)
@@ -113,6 +120,7 @@ class SharedWriter(Writer):
 
     async def close(self) -> None:
         """Stop looking for changes."""
+        self._unfollow()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -128,20 +136,20 @@ class SharedWriter(Writer):
         if number > self.changed:
             self.count(number)
 
+    def _hear_hint(self, line: str) -> None:
+        if line == HINT:
+            self._hinted.set()
+
     async def _watch(self) -> None:
         while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._hinted.wait()
+            self._hinted.clear()
             try:
-                async with await self._connect() as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    while True:
-                        row = await (await connection.execute(NUMBER)).fetchone()
-                        self._heard(row[0] if row else 0)
-                        async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-                            pass
-            except psycopg.Error as error:
-                told = explain(error, self._where)
-                log.warning("changes of other processes are not heard of", error=str(told))
-            await asyncio.sleep(POLL_SECONDS)
+                self._heard(await self.jobs.read(_number))
+            except StoreError as error:
+                log.warning("changes of other processes are not heard of", error=error.message)
 
     async def _take(self, name: str) -> None:
         while True:
@@ -153,7 +161,7 @@ class SharedWriter(Writer):
         try:
             async with self._connecting:
                 if self._locks is None or self._locks.closed:
-                    self._locks = await self._connect()
+                    self._locks = await connect(self._url)
             row = await (await self._locks.execute(TAKE, (name,))).fetchone()
         except psycopg.Error as error:
             raise explain(error, self._where) from error
@@ -168,5 +176,6 @@ class SharedWriter(Writer):
             if taken is not None and taken is self._locks:
                 await taken.execute(LEAVE, (name,))
 
-    async def _connect(self) -> psycopg.AsyncConnection:
-        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **MANNERS)
+
+def _number(connection: Connection) -> int:
+    return connection.execute(NUMBER).fetchone()[0]

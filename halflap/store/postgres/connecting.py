@@ -1,4 +1,4 @@
-"""Making a connection to PostgreSQL, set up as the journal needs it."""
+"""Making a connection to PostgreSQL: for the event loop, or for a thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from halflap.store.postgres.explain import explain, where
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
-CONNECT_SECONDS = 10
-# A peer that is gone without a word is noticed within about 20 s.
-_KEPT_ALIVE = {
+SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "fallback_application_name": "halflap",
+    # A peer that is gone without a word is noticed within about 20 s.
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+"""What a URL may say otherwise."""
 # An acknowledged event is on disk, whatever the server's or the role's default says; `local` and
 # what is stronger stay as they are.
 _SESSION = """
@@ -34,15 +36,9 @@ SELECT set_config('TimeZone', 'UTC', false),
 
 
 async def connect(url: str) -> Connection:
-    """A connection that commits each statement by itself, set up as the store needs it."""
+    """Connect for the event loop: each statement is committed by itself; raises `StoreError`."""
     try:
-        settings: dict[str, Any] = {
-            **_KEPT_ALIVE,
-            "connect_timeout": CONNECT_SECONDS,
-            **conninfo.conninfo_to_dict(url),
-        }
-        settings.setdefault("application_name", "halflap")
-        connection = await psycopg.AsyncConnection.connect("", autocommit=True, **settings)
+        connection = await psycopg.AsyncConnection.connect("", autocommit=True, **_settings(url))
     except psycopg.Error as error:
         raise explain(error, where(url)) from error
     connection.prepare_threshold = 0
@@ -54,6 +50,15 @@ async def connect(url: str) -> Connection:
         await connection.close()
         raise
     return connection
+
+
+def connect_blocking(url: str) -> psycopg.Connection[Any]:
+    """Connect for a thread: each statement is committed by itself; raises what psycopg does."""
+    return psycopg.connect("", autocommit=True, prepare_threshold=None, **_settings(url))
+
+
+def _settings(url: str) -> dict[str, Any]:
+    return {**SETTINGS, **conninfo.conninfo_to_dict(url)}
 
 
 async def changed(connection: Connection, sql: str, values: Any) -> int:

@@ -2,20 +2,16 @@
 
 A write is a job, a function that is given a connection in a transaction. It may be run again: after
 a deadlock, after a connection that was lost before its COMMIT, and after one that was lost *during*
-its COMMIT, where nobody knows whether it took place. That doubt is resolved, not guessed at: each
-writing connection counts its transactions in a row of `writers`, within the transaction itself. The
-job is run again only where that row does not have the new number; and looking waits for a commit
-that is still under way, because it has the row's lock.
+its COMMIT, once it is known that this did not take place (doubt.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -24,6 +20,7 @@ from psycopg import errors, pq
 from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock
 from halflap.store.postgres.connecting import Connection, connect
+from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOVE, WriterRow
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import ENTER
 from halflap.store.postgres.time import DatabaseClock, measure
@@ -38,15 +35,12 @@ PATIENCE_SECONDS = 15.0
 """How long a write waits for a database that restarts, before it fails with `StoreError`."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
-MARK = "UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = %s"
-ADD_WRITER = "INSERT INTO writers (id, number, seen_at) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"
-NUMBER = "SELECT number FROM writers WHERE id = %s FOR UPDATE"
 _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 
 
 @dataclass(slots=True)
 class Stats:
-    """What the writers have done since the store was opened."""
+    """What was written since the store was opened."""
 
     commits: int = 0
     jobs: int = 0
@@ -56,12 +50,10 @@ class Stats:
 
 @dataclass(slots=True)
 class _Seat:
-    """A place for one connection; the name and number of its writes outlive the connection."""
+    """A place for one connection; the row of its writes outlives the connection."""
 
-    writer: str
+    row: WriterRow = field(default_factory=WriterRow)
     connection: Connection | None = None
-    number: int = 0
-    known: bool = False
 
 
 class Ways(Protocol):
@@ -91,8 +83,7 @@ class Database:
         self.before_close: list[Callable[[], Awaitable[None]]] = []
         self.on_failure: Callable[[BaseException], object] | None = None
         self.own_clock = own_clock
-        process = secrets.token_hex(8)
-        self._free = [_Seat(f"{process}-{number}") for number in range(seats)]
+        self._free = [_Seat() for _ in range(seats)]
         self._seats = tuple(self._free)
         self._room = asyncio.Semaphore(seats)
         self._closed = False
@@ -230,11 +221,11 @@ class Database:
                 await self._looking
         for _ in self._seats:
             await self._room.acquire()
-        names = [each.writer for each in self._seats if each.known]
+        names = [each.row.id for each in self._seats if each.row.added]
         for seat in self._seats:
             if seat.connection is not None and names:
                 with contextlib.suppress(psycopg.Error):
-                    await seat.connection.execute("DELETE FROM writers WHERE id = ANY(%s)", [names])
+                    await seat.connection.execute(REMOVE, (names,))
                 names = []
             await self._discard(seat)
         for _ in self._seats:
@@ -244,21 +235,16 @@ class Database:
 
     async def _try(self, seat: _Seat, job: Job[T]) -> T:
         connection = await self._connected(seat)
-        now = self.clock()
-        if not seat.known:
-            await connection.execute(ADD_WRITER, (seat.writer, now))
-            seat.known = True
-        number = seat.number
+        row, now = seat.row, self.clock()
+        if not row.added:
+            await connection.execute(ADD, (row.id, now))
+            row.added = True
         try:
             async with connection.pipeline():
                 await connection.execute("BEGIN")
-                mark = await connection.execute(MARK, (number + 1, now, seat.writer, number))
+                mark = await connection.execute(MARK, row.marking(now))
                 result = await job(connection)
-            if mark.rowcount != 1:
-                raise StoreError(
-                    f"{self.name}: the row of this writer ({seat.writer}) is gone or has another "
-                    "number; was the database put back to an earlier state? Start again."
-                )
+            row.check(mark.rowcount, self.name)
         except BaseException:
             await self._roll_back(seat)
             raise
@@ -268,26 +254,25 @@ class Database:
             raise
         except (psycopg.Error, asyncio.CancelledError):
             await self._discard(seat)
-            if not await asyncio.shield(self._was_committed(seat, number + 1)):
+            if not await asyncio.shield(self._was_committed(seat)):
                 raise
-        seat.number = number + 1
+        row.number += 1
         self.stats.commits += 1
         return result
 
-    async def _was_committed(self, seat: _Seat, number: int) -> bool:
-        """Find out; this waits for a COMMIT that the server is still at."""
+    async def _was_committed(self, seat: _Seat) -> bool:
         self.stats.doubts += 1
         pause, waited = FIRST_PAUSE, 0.0
         while True:
             try:
                 connection = await self._connected(seat)
-                row = await (await connection.execute(NUMBER, (seat.writer,))).fetchone()
+                found = await (await connection.execute(NUMBER, (seat.row.id,))).fetchone()
             except (psycopg.Error, StoreError) as error:
                 await self._discard(seat)
-                if waited > 2 * PATIENCE_SECONDS:
+                if waited > DOUBT_SECONDS:
                     raise self._doubt(error) from error
             else:
-                return row is not None and row[0] == number
+                return seat.row.was_committed(found and found[0])
             await asyncio.sleep(pause)
             waited += pause
             pause = min(pause * 2, LONGEST_PAUSE)

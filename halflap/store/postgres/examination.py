@@ -14,15 +14,16 @@ from halflap.errors import StoreError
 from halflap.model import Retention
 from halflap.store import canary
 from halflap.store.postgres import guard
+from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.database import CONNECTIONS
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.jobs import OLDEST, Link, connect
+from halflap.store.postgres.jobs import OLDEST, Link
 from halflap.store.postgres.partitions import AHEAD
 from halflap.store.postgres.upgrading import standing
 from halflap.store.retention import decode
 from halflap.store.vault import Vault
 
-OF_A_PROCESS = 14
+OF_A_PROCESS = 13
 """How many connections a process of Halflap opens at most."""
 SKEW_SECONDS, MUCH_SKEW_SECONDS = 1.0, 60.0
 PROBES = 9
@@ -83,7 +84,7 @@ def examine(
     place = "the database"
     try:
         place = where(url)
-        connection = connect(url)
+        connection = connect_blocking(url)
     except StoreError as error:
         return [Finding("store", "fail", error.message, "mend HALFLAP_STORE")]
     except psycopg.Error as error:
@@ -99,7 +100,7 @@ def examine(
 def hosts(url: str) -> set[str]:
     """The hosts whose processes have the store at a URL open; none where there is no store."""
     try:
-        with connect(url) as connection:
+        with connect_blocking(url) as connection:
             return {each.host for each in standing(connection).processes}
     except (psycopg.Error, StoreError):  # `examine` says what is wrong
         return set()

@@ -1,13 +1,15 @@
 """Hints from one process to the others: NOTIFY, after the commit that they are about.
 
 A hint is a line of text; the empty one says that something may be due. It may be lost or come late;
-whoever waits for one looks every few seconds all the same. They pass over a connection of their
-own, which must not go through a pooler.
+whoever waits for one looks every few seconds all the same. They are heard on a connection of their
+own, which must not go through a pooler. Each notification names its process last, so that none
+hears its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -16,7 +18,8 @@ import structlog
 
 from halflap.errors import StoreError
 from halflap.store.postgres.columns import Texts
-from halflap.store.postgres.connecting import Connection, connect
+from halflap.store.postgres.connecting import connect
+from halflap.store.postgres.database import Database
 
 log = structlog.get_logger("halflap.store")
 
@@ -33,99 +36,88 @@ MOST_WAITING = 10_000
 DUE = ""
 
 SEND = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload"
+FROM = "from "
 
 
 class Hints:
-    """Sends and hears hints on one connection, which is made when it is first needed."""
+    """Sends and hears hints; begins to listen when something first follows them."""
 
-    def __init__(self, url: str, schema: str) -> None:
-        self._url = url
-        self._channel = f"{CHANNEL}_{schema}".encode()[:63].decode(errors="ignore")
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.channel = f"{CHANNEL}_{database.schema}".encode()[:63].decode(errors="ignore")
+        self.sender = f"{FROM}{secrets.token_hex(4)}"
         self._listeners: list[Callable[[str], object]] = []
-        self._wake = asyncio.Event()
         self._due = False
         self._lines: deque[str] = deque(maxlen=MOST_WAITING)
         self._heard: list[str] = []
-        self._task: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._closed = False
 
     def send(self, line: str = DUE) -> None:
         """Tell the other processes something soon: that work may be due, or a line of text."""
-        self._start()
         if line:
             self._lines.append(line)
         else:
             self._due = True
-        self._wake.set()
+        if self._sending is None and not self._closed:
+            self._sending = asyncio.create_task(self._send(), name="hints sent")
 
     def follow(self, listener: Callable[[str], object]) -> Callable[[], None]:
         """Call `listener` with each hint of another process; returns how to stop that."""
-        self._start()
+        if self._listening is None and not self._closed:
+            self._listening = asyncio.create_task(self._listen(), name="hints heard")
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     async def close(self) -> None:
         """Hear and send no more; what waits to be sent may still go."""
         self._closed = True
-        if self._task is not None:
-            self._wake.set()
-            await asyncio.wait([self._task], timeout=LAST_SECONDS)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=LAST_SECONDS)
+        for task in filter(None, (self._sending, self._listening)):
+            task.cancel()
+            await asyncio.wait([task])
 
-    def _start(self) -> None:
-        if self._task is None and not self._closed:
-            self._task = asyncio.create_task(self._live(), name="hints")
-
-    async def _live(self) -> None:
-        while not self._closed:
+    async def _send(self) -> None:
+        while self._due or self._lines:
+            payloads = list(self._gathered())
             try:
-                connection = await connect(self._url)
+                async with self._database.connection() as connection, connection.pipeline():
+                    await connection.execute("BEGIN")
+                    # What only says that there is news need not be on disk.
+                    await connection.execute("SET LOCAL synchronous_commit = off")
+                    await connection.execute(SEND, (self.channel, Texts(payloads)))
+                    await connection.execute("COMMIT")
+            except StoreError as error:
+                log.warning("hints to other processes were lost", error=error.message)
+                await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(0 if self._closed else PAUSE_SECONDS)
+        self._sending = None
+
+    async def _listen(self) -> None:
+        quoted = self.channel.replace('"', '""')
+        while True:
+            try:
+                connection = await connect(self._database.url)
                 try:
-                    await self._pass(connection)
+                    await connection.execute(f'LISTEN "{quoted}"'.encode(), prepare=False)
+                    self._hear(DUE)  # what was missed while nobody listened
+                    async for notify in connection.notifies():
+                        self._hear(notify.payload)
                 finally:
                     await connection.close()
             except (psycopg.Error, StoreError, OSError) as error:
-                log.warning("no hints pass between processes for now", error=str(error))
-                await asyncio.sleep(AGAIN_SECONDS)
+                log.warning("no hints of other processes are heard for now", error=str(error))
+            await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _pass(self, connection: Connection) -> None:
-        own = connection.info.backend_pid
-        loop = asyncio.get_running_loop()
-
-        def heard(notify: psycopg.Notify) -> None:
-            if notify.pid != own:
-                self._heard += notify.payload.split("\n")
-
-        def readable() -> None:
-            self._wake.set()
-            loop.remove_reader(connection.fileno())
-
-        connection.add_notify_handler(heard)
-        # What only says that there is news need not be on disk.
-        await connection.execute("SET synchronous_commit = off", prepare=False)
-        quoted = self._channel.replace('"', '""')
-        await connection.execute(f'LISTEN "{quoted}"'.encode(), prepare=False)
-        self._heard.append(DUE)  # what was missed while nobody listened
-        self._tell()
-        while True:
-            loop.add_reader(connection.fileno(), readable)
-            try:
-                await self._wake.wait()
-            finally:
-                loop.remove_reader(connection.fileno())
-            self._wake.clear()
-            if payloads := list(self._gathered()):
-                await connection.execute(SEND, (self._channel, Texts(payloads)))
-            elif self._closed:
-                return
-            else:
-                await connection.execute(b"SELECT", prepare=False)  # hears what has come
-            self._tell()
-            if self._closed:
-                self._wake.set()
-            else:
-                await asyncio.sleep(PAUSE_SECONDS)
+    def _hear(self, payload: str) -> None:
+        lines = payload.split("\n")
+        if lines[-1] == self.sender:
+            return
+        if not self._heard:
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._tell)
+        self._heard += lines
 
     def _gathered(self) -> Iterator[str]:
         """What is to be sent, a line each, as few payloads."""
@@ -138,16 +130,16 @@ class Hints:
             if needs > MOST_BYTES:
                 continue
             if size + needs > MOST_BYTES:
-                yield "\n".join(lines)
+                yield "\n".join((*lines, self.sender))
                 lines, size = [], 0
             lines.append(line)
             size += needs
         if lines:
-            yield "\n".join(lines)
+            yield "\n".join((*lines, self.sender))
 
     def _tell(self) -> None:
         heard, self._heard = self._heard, []
-        for line in dict.fromkeys(heard):
+        for line in dict.fromkeys(each for each in heard if not each.startswith(FROM)):
             for each in list(self._listeners):
                 try:
                     each(line)

@@ -4,9 +4,9 @@ SQLite admits one process, whose writer makes every job atomic. Here many proces
 jobs one by one, in a transaction each (READ COMMITTED: what is written while a job waits for a lock
 is there once it has it). What a job is refused for another process' sake, it is run again for.
 
-Where a COMMIT is not answered, the transaction's own number tells what became of it, as soon as the
-server can be asked: committed is committed, and what was not is done once more. Only where nobody
-can tell (in time, or ever) is the outcome `InDoubt`.
+Where a COMMIT is not answered, its outcome is found out as the journal's is (doubt.py), as soon as the
+server can be asked: what was not committed is done once more. Only where the server does not say in
+time is the outcome `InDoubt`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from queue import LifoQueue
 from typing import Any, TypeVar
@@ -28,8 +27,12 @@ from psycopg import errors as sql
 from psycopg.pq import TransactionStatus
 
 from halflap.errors import InDoubt, StoreError
+from halflap.model import Clock, wall_clock
 from halflap.store.job import Connection, Cursor
 from halflap.store.job import Jobs as Doing
+from halflap.store.postgres.connecting import connect_blocking
+from halflap.store.postgres.database import Stats
+from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOVE, WriterRow
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import entering
 from halflap.store.scope import Scope
@@ -39,7 +42,6 @@ Job = Callable[[Connection], T]
 
 READERS = 2
 TRIES = 5
-DOUBT_SECONDS = 10.0
 PATIENCE_SECONDS = 15.0
 """How long a server that restarts is waited for."""
 ASK_SECONDS = 0.1
@@ -55,8 +57,6 @@ SET LOCAL lock_timeout = '15s';
 SET LOCAL statement_timeout = '30s';
 """
 """Whoever hangs in a transaction loses it before others have waited too long for it."""
-NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
-STATUS = "SELECT pg_xact_status(%s::xid8)"
 
 # What another process' work can cause: the job looks again.
 CROSSED = (
@@ -66,14 +66,6 @@ CROSSED = (
     sql.DeadlockDetected,
 )
 _PLACES = re.compile(r"'(?:[^']|'')*'|[?%]")
-
-
-@dataclass(slots=True)
-class Stats:
-    """What was written since the store was opened."""
-
-    commits: int = 0
-    jobs: int = 0
 
 
 class Link:
@@ -117,7 +109,7 @@ class Line:
         end = time.monotonic() + patience
         while self._open is None or self._open.closed:
             try:
-                self._open = connect(self._url)
+                self._open = connect_blocking(self._url)
             except psycopg.OperationalError:
                 if time.monotonic() > end or self._closing.wait(ASK_SECONDS):
                     raise
@@ -146,6 +138,9 @@ class Jobs:
         self.url = url
         self.on_failure: Callable[[BaseException], object] | None = None
         self.stats = Stats()
+        self.clock: Clock = wall_clock
+        """What the rows of `writers` are dated by."""
+        self._row = WriterRow()
         self._where = where(url)
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
@@ -246,42 +241,40 @@ class Jobs:
 
     def _transact(self, job: Job[T]) -> T:
         """Run and commit; raises `_Again`, or another error, where nothing was committed."""
-        connection = self._writer.connection()
+        connection, row, now = self._writer.connection(), self._row, self.clock()
         try:
+            if not row.added:
+                connection.execute(ADD, (row.id, now))
+                row.added = True
             connection.execute(BEGIN)
+            row.check(connection.execute(MARK, row.marking(now)).rowcount, self.where)
             result = job(Link(connection))
-            row = connection.execute(NUMBER).fetchone()
         except BaseException as error:
             if connection.closed and isinstance(error, psycopg.Error):
                 raise _Again from error
             self._roll_back(connection)
             raise
-        number: str | None = row[0] if row else None
         try:
             connection.execute("COMMIT")
         except psycopg.Error as error:
             if connection.info.transaction_status is TransactionStatus.IDLE:
                 raise  # the server answered: it refused, and rolled back
             self._writer.drop()
-            if number is not None:
-                self._find_out(number, error)
+            if not self._was_committed(error):
+                raise _Again from error
+        row.number += 1
         self.stats.commits += 1
         self.stats.jobs += 1
         return result
 
-    def _find_out(self, number: str, error: psycopg.Error) -> None:
-        """Return where a transaction was committed; raises `_Again` where it was not."""
+    def _was_committed(self, error: psycopg.Error) -> bool:
         end = time.monotonic() + DOUBT_SECONDS
         while True:
             with contextlib.suppress(psycopg.Error):
-                row = self._writer.connection(patience=0).execute(STATUS, (number,)).fetchone()
-                match row and row[0]:
-                    case "committed":
-                        return
-                    case "aborted":
-                        raise _Again from error
-                    case _:  # in progress: the old connection's end has not been noticed
-                        pass
+                connection = self._writer.connection(patience=0)
+                connection.execute("SET lock_timeout = '5s'")
+                found = connection.execute(NUMBER, (self._row.id,)).fetchone()
+                return self._row.was_committed(found and found[0])
             if time.monotonic() > end:
                 raise InDoubt(
                     f"{self.where}: the server did not say whether it committed ({error}); look at "
@@ -320,6 +313,9 @@ class Jobs:
     def _end(self) -> None:
         self._writing.shutdown()
         self._reading.shutdown()
+        if self._row.added:
+            with contextlib.suppress(psycopg.Error):
+                self._writer.connection(patience=0).execute(REMOVE, ([self._row.id],))
         for each in (self._writer, *self._lines):
             each.drop()
 
@@ -363,22 +359,6 @@ class Within:
 
 class _Again(Exception):
     """Nothing was committed, so it can be done again."""
-
-
-def connect(url: str) -> psycopg.Connection[Any]:
-    """A connection that commits each statement; a server that is gone is noticed in seconds."""
-    return psycopg.connect(url, autocommit=True, **MANNERS)
-
-
-MANNERS: dict[str, Any] = {
-    "prepare_threshold": None,  # a pooler may give each transaction another session
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-    "fallback_application_name": "halflap",
-}
 
 
 @lru_cache(256)

@@ -89,7 +89,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
         self._last_number = 0
         self._gathering: Gathering[Acceptance | Writing] = Gathering(self._write)
         self._partitions = Partitions(database)
-        self.hints = Hints(database.url, database.schema)
+        self.hints = Hints(database)
         database.before_close.append(self._close)
 
     def within(self, scope: Scope) -> PostgresJournal:

@@ -29,9 +29,9 @@ from halflap.store import canary, reading
 from halflap.store._file import Lock
 from halflap.store.once import sync_names
 from halflap.store.postgres import ordering, rows
+from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import copyable, forced
-from halflap.store.postgres.jobs import connect
 from halflap.store.postgres.partitions import ATTACH, CREATE, NAMES
 from halflap.store.postgres.slots import BARE, OF_A_DAY, Leaf
 from halflap.store.retention import DAY
@@ -135,7 +135,7 @@ def _copy(path: Path, moved: Path, url: str, progress: Progress) -> Moved:
     try:
         source.execute("PRAGMA query_only = ON")
         identity = _identity(source)
-        with connect(url) as target:
+        with connect_blocking(url) as target:
             target.autocommit = False
             target.execute("LOCK TABLE settings, customers, versions, executions IN EXCLUSIVE MODE")
             if _is_moved(target, identity):

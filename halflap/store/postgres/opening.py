@@ -48,7 +48,7 @@ async def opened(
         undo.push_async_callback(jobs.close)
         database = await Database.open(url, clock=own_clock)
         undo.push_async_callback(database.close)
-        clock = database.clock
+        clock = jobs.clock = database.clock
 
         def prepare(connection: psycopg.Connection[Any]) -> None:
             migrate(connection, MIGRATIONS, phase="before", clock=clock)
@@ -66,9 +66,9 @@ async def opened(
         presence = Presence(database, await jobs.alone(come), len(MIGRATIONS), clock)
         presence.begin()
         undo.push_async_callback(presence.close)
-        writer = await SharedWriter.open(jobs)
+        journal = PostgresJournal(database, worker=presence.identity.worker)
+        writer = await SharedWriter.open(jobs, journal.hints)
         undo.push_async_callback(writer.close)
         catalogue = Catalogue(writer, vault, clock)
-        journal = PostgresJournal(database, worker=presence.identity.worker)
         undo.pop_all()
         return Parts(database, jobs, catalogue, journal, clock, presence)

@@ -64,8 +64,8 @@ Beside them:
                 when its app is not called and why, what of a quota is used. May be forgotten.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
-  writers       a row per writing connection with the number of its last transaction, written by
-                that transaction: so a COMMIT whose answer was lost is found out about.
+  writers       a row per place that writes with the number of its last transaction, written by that
+                transaction: so a COMMIT whose answer was lost is found out about (doubt.py).
 
   processes     a row for each process that has the store open, seen every few seconds: which
                 migrations its code knows, so that nothing is removed that it needs; the name that

@@ -11,8 +11,9 @@ import psycopg
 from halflap.errors import StoreError
 from halflap.model import Micros, Process
 from halflap.store.migrate import Migration, Phase, in_order, read_history
+from halflap.store.postgres.connecting import connect_blocking
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.jobs import Link, connect
+from halflap.store.postgres.jobs import Link
 from halflap.store.postgres.migrate import alone, migrate
 from halflap.store.postgres.presence import present
 from halflap.store.postgres.schema import MIGRATIONS
@@ -39,7 +40,7 @@ def advance(url: str, *, finish: bool) -> Standing:
     Raises `StoreError`, and applies no `after`, while a process of older code has the store open.
     """
     try:
-        with connect(url) as connection:
+        with connect_blocking(url) as connection:
             return _advance(connection, finish=finish)
     except psycopg.Error as error:
         raise explain(error, where(url)) from error
