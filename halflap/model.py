@@ -133,8 +133,9 @@ class Customer:
     created_at: Micros
 
 
-Access = Literal["read", "manage"]
-"""What a token lets its bearer do with what is its customer's: look at it, or all that there is."""
+Access = Literal["read", "manage", "secrets"]
+"""The rights of a token with what is its customer's, each with those before it: to look, to change
+things, to see secrets of endpoints and links that approve."""
 
 
 @frozen

@@ -69,6 +69,7 @@ async def body_of(request: Request, largest: int) -> bytes:
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 _for_customers: set[Callable[..., Any]] = set()
+_showing_secrets: set[Callable[..., Any]] = set()
 
 
 def for_customers(route: Route) -> Route:
@@ -82,12 +83,22 @@ def is_for_customers(route: Callable[..., Any]) -> bool:
     return route in _for_customers
 
 
+def shows_secrets(route: Route) -> Route:
+    """Mark a route that shows secrets, for tokens with that right alone."""
+    _showing_secrets.add(route)
+    return route
+
+
 def admitted(request: Request) -> None:
     """Refuse what a customer's token may not do, before anything is looked at."""
     if request.scope[SCOPE].customer is not None and not is_for_customers(
         request.scope["route"].endpoint
     ):
         raise HTTPException(403, "This is for the team's token; yours acts for one customer.")
+    if request.scope["route"].endpoint in _showing_secrets and request.scope[ACCESS] != "secrets":
+        raise HTTPException(
+            403, "This token may not see secrets; one that may is minted with access `secrets`."
+        )
     if request.scope[ACCESS] == "read" and request.method not in ("GET", "HEAD"):
         raise HTTPException(403, "This token may only look; what changes something needs another.")
 

@@ -38,8 +38,11 @@ async def list_connections(operations: Ops, customer: Whose = None) -> Response:
 @for_customers
 async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     """Validate a connection, test it at the app, then save it."""
+    version = draft.version
+    if draft.integration is not None:
+        version = await operations.offers.for_connection(draft.integration, version)
     component, kind = await operations.connections.kinds.wanted(
-        draft.component, draft.integration, draft.field, draft.version
+        draft.component, draft.integration, draft.field, version
     )
     made = await operations.connections.make(
         draft.name, component, kind, draft.values, customer=draft.customer, test=draft.test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -36,7 +37,40 @@ HEADERS = {
 SCOPE, ACCESS, ADMITTED = "halflap.scope", "halflap.access", "halflap.admitted"
 """What the door says of a request: whose rows it may see, what it may do, and whether it still may."""
 
+# In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
+LINK = re.compile(
+    rb"((?:/|%2[Ff])signals(?:\\?/|%2[Ff]))([A-Za-z0-9_-]+(?:\.|%2[Ee])[A-Za-z0-9_-]+)"
+)
+LINK_BEGUN = re.compile(
+    rb"(?:/|%)(?:[A-Za-z0-9%\\]{0,12}|(?:2[Ff])?signals(?:\\?/|%2[Ff])[A-Za-z0-9_.%-]{0,4000})\Z"
+)
+
 Known = Callable[[str], Awaitable[Token | None]]
+
+
+class Masked:
+    """Sends an answer with the tokens of links that approve as asterisks: whoever has one may use it."""
+
+    def __init__(self, send: Callable[[Message], Awaitable[None]]) -> None:
+        self._send = send
+        self._rest = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await self._send(message)
+            return
+        more = message.get("more_body", False)
+        body = LINK.sub(_stars, self._rest + message.get("body", b""))
+        # A link may go on in the next part: what could be the beginning of one waits for that.
+        begun = LINK_BEGUN.search(body) if more else None
+        at = len(body) if begun is None else begun.start()
+        self._rest = body[at:]
+        await self._send({**message, "body": body[:at]})
+
+
+def _stars(found: re.Match[bytes]) -> bytes:
+    """As many asterisks, so that the answer keeps its length."""
+    return found[1] + b"*" * len(found[2])
 
 
 class Door:
@@ -68,7 +102,8 @@ class Door:
                 refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
                 await refused(scope, receive, guarded)
                 return
-            await self._app(scope, receive, guarded)
+            masked = scope.get(ACCESS, "secrets") != "secrets"
+            await self._app(scope, receive, Masked(guarded) if masked else guarded)
         except HalflapError as error:
             await problem.answer_error(error)(scope, receive, guarded)
         except Exception:
@@ -87,7 +122,7 @@ class Door:
             return False
         shown = shown.strip()
         if secrets.compare_digest(shown, self._token):
-            scope[SCOPE], scope[ACCESS] = WHOLE, "manage"
+            scope[SCOPE], scope[ACCESS] = WHOLE, "secrets"
             return True
         text = shown.decode("ascii", "replace")
         found = await self._known(text)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import Ops, Wait, Whose, exact, for_customers, router_of
+from halflap.api.asking import Ops, Wait, Whose, exact, for_customers, router_of, shows_secrets
 from halflap.api.operations import Operations, finding
 from halflap.api.view import (
     InstanceDraft,
@@ -80,6 +80,7 @@ async def remove_instance(instance: str, operations: Ops, customer: Whose = None
 
 @router.get("/instances/{instance}/secrets")
 @for_customers
+@shows_secrets
 async def get_endpoint_secrets(
     instance: str, operations: Ops, customer: Whose = None
 ) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import create_model
 
-from halflap.api.asking import Ops, Wait, body_of, exact, router_of
+from halflap.api.asking import Ops, Wait, body_of, exact, for_customers, router_of
 from halflap.api.components import schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
@@ -16,6 +16,8 @@ from halflap.api.problem import documented
 from halflap.api.view import (
     FlowView,
     IntegrationView,
+    Offer,
+    OfferView,
     Published,
     SharedEndpointChange,
     SharedEndpointView,
@@ -51,6 +53,27 @@ async def list_integrations(operations: Ops) -> list[IntegrationView]:
         await integration_view(operations, name, title)
         for name, title in await operations.versions.integrations()
     ]
+
+
+@router.get("/offers")
+@for_customers
+async def list_offers(operations: Ops) -> list[OfferView]:
+    """The integrations that customers may activate by themselves, each at its offered version."""
+    return [await offer_view(operations, each) for each in await operations.offers.list()]
+
+
+@router.put("/integrations/{integration}/offer", responses=documented(404, 409))
+async def offer_integration(integration: str, offer: Offer, operations: Ops) -> OfferView:
+    """Offer a version to customers: their tokens may activate it, and no other."""
+    version = await operations.offers.put(integration, offer.version)
+    return await offer_view(operations, version)
+
+
+@router.delete("/integrations/{integration}/offer", status_code=204, responses=documented(404))
+async def withdraw_integration(integration: str, operations: Ops) -> Response:
+    """Offer an integration no longer; what is activated stays."""
+    await operations.offers.withdraw(integration)
+    return Response(status_code=204)
 
 
 @router.get("/integrations/{integration}/versions/{version}", responses=documented(404, 409))
@@ -220,6 +243,20 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
         entry=entry,
         files=files,
         error=error,
+    )
+
+
+async def offer_view(operations: Operations, version: Version) -> OfferView:
+    """An offered version, with the forms that a customer fills in."""
+    whole = await version_view(operations, version)
+    return OfferView(
+        integration=whole.integration,
+        title=whole.title,
+        description=whole.description,
+        version=VersionName(hash=version.hash, number=version.number),
+        config=whole.config,
+        connections=whole.connections,
+        forms=whole.forms,
     )
 
 

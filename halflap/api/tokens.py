@@ -26,7 +26,8 @@ class TokenDraft(Input):
     external_id: Text | None = None
     """The customer, by its id in your own product."""
     access: Access = "manage"
-    """`read` only looks; `manage` does all that a customer may."""
+    """`read` only looks; `manage` does all that a customer may; `secrets` shows the secrets of its
+    endpoints and links that approve, too."""
     lasts_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = 86_400
     label: Annotated[str, Field(max_length=200)] = ""
     """What it is for; shown where tokens are listed."""

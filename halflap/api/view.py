@@ -366,6 +366,28 @@ class VersionView(VersionSummary):
     error: str | None = None
 
 
+class Offer(Input):
+    """Which version to offer."""
+
+    version: str
+    """Its number, its hash, or a target."""
+
+
+class OfferView(View):
+    """An integration as it is offered to customers: what it is, and the forms to activate it."""
+
+    integration: str
+    title: str
+    description: str
+    version: VersionName
+    config: Json
+    """JSON Schema of the plain fields."""
+    connections: dict[str, str]
+    """By config field: the component, or the type, of the connection that it wants."""
+    forms: Json
+    """By config field: JSON Schema of what that connection is made of."""
+
+
 class UpgradeMany(Input):
     """Which instances to move to which version."""
 

@@ -49,6 +49,38 @@ async def list_integrations(api: Client, output: Output) -> None:
     )
 
 
+@integrations.command("offer")
+@click.argument("integration")
+@click.argument("version", required=False)
+@click.option("--withdraw", is_flag=True, help="Offer it no longer; its instances stay.")
+@speaks()
+async def offer_integration(
+    api: Client, output: Output, integration: str, version: str | None, withdraw: bool
+) -> None:
+    """Offer a version of an integration to customers, or withdraw it.
+
+    Customers' tokens activate what is offered, at the offered version, and nothing else. VERSION is a
+    number, a hash or a target such as `production`. Your team's token activates any version.
+
+    Example: halflap integrations offer warehouse production
+    """
+    if withdraw == (version is not None):
+        raise click.UsageError("say which VERSION to offer, or --withdraw")
+    at = path("integrations", integration, "offer")
+    if withdraw:
+        await api.delete(at)
+        if output.json:
+            output.emit({"withdrawn": integration})
+        else:
+            output.line(f"{integration} is offered no longer")
+        return
+    offered = await api.request("PUT", at, {"version": version})
+    if output.json:
+        output.emit(offered)
+        return
+    output.line(f"offered {integration} version {offered['version']['number']}")
+
+
 @integrations.command("endpoint")
 @click.argument("integration")
 @click.argument("flow", required=False)

@@ -42,6 +42,9 @@ def tokens() -> None:
 @click.option("--external-id", metavar="ID", help="The customer by its id in your own product.")
 @click.option("--read", is_flag=True, help="It may look, and change nothing.")
 @click.option(
+    "--secrets", is_flag=True, help="It may see the secrets of endpoints, and links that approve."
+)
+@click.option(
     "--lasts", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 30d; 24h by default."
 )
 @click.option("--label", default="", help="What it is for; shown where tokens are listed.")
@@ -52,6 +55,7 @@ async def mint_token(
     customer: str | None,
     external_id: str | None,
     read: bool,
+    secrets: bool,
     lasts: int,
     label: str,
 ) -> None:
@@ -59,10 +63,12 @@ async def mint_token(
 
     Example: halflap tokens mint Initech --lasts 15m --label "settings page"
     """
+    if read and secrets:
+        raise click.UsageError("--read only looks, and --secrets may do all: use one of them")
     draft = {
         "customer": customer,
         "external_id": external_id,
-        "access": "read" if read else "manage",
+        "access": "read" if read else "secrets" if secrets else "manage",
         "lasts_seconds": lasts,
         "label": label,
     }

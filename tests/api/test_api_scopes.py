@@ -53,7 +53,7 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
         ({"execution": "{execution}"}, ...),
     ],
 }
-NOBODYS = {"list_components", "end_authorization"}
+NOBODYS = {"list_components", "list_offers", "end_authorization"}
 """Routes of customers that name nothing of anybody's: what is ended is named by a secret."""
 
 
@@ -86,8 +86,14 @@ class Two:
 @pytest.fixture
 async def two(either: Any) -> Two:
     await either.publish()
+    await offer(either, "orders")
     mine, others = [await side(either, name) for name in ("Mine", "Others")]
     return Two(either, mine, others)
+
+
+async def offer(world: Any, integration: str, version: str = "dev") -> None:
+    offered = await world.api("PUT", f"/api/integrations/{integration}/offer", {"version": version})
+    assert offered.status == 200, offered.body
 
 
 async def side(world: Any, name: str) -> Side:
@@ -98,7 +104,7 @@ async def side(world: Any, name: str) -> Side:
     [step, *_] = [each["path"] for each in ended[0]["steps"] if each["kind"] == "action"]
     sent.append(await world.send(instance, {}, "waiting"))
     await world.state(sent[2], "waiting")
-    minted = await world.api("POST", "/api/tokens", {"customer": name})
+    minted = await world.api("POST", "/api/tokens", {"customer": name, "access": "secrets"})
     assert minted.status == 201, minted.body
     _, _, endpoint = instance["urls"]["incoming"].rpartition("/")
     refused = await world.api("GET", f"/hooks/{endpoint}", token=None)
@@ -312,6 +318,7 @@ async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
 async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) -> None:
     api, shop = two.world.api, two.world.shop
     await two.world.publish(two.world.cloud())
+    await offer(two.world, "cloud-sync")
     auth = {
         "kind": "oauth2_code",
         "token_url": f"{shop.url}/token",
@@ -415,3 +422,183 @@ async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None
     assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
     for neither in ({}, {"customer": "Third", "external_id": "4711"}):
         assert (await api("POST", "/api/tokens", neither)).status == 422
+
+
+# Rights -----------------------------------------------------------------------------------------
+
+ACCESSES = ("read", "manage", "secrets")
+
+
+async def minted(two: Two, access: str, customer: str = "Mine") -> str:
+    made = await two.world.api("POST", "/api/tokens", {"customer": customer, "access": access})
+    assert made.status == 201, made.body
+    return made.json["token"]
+
+
+async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
+    """Every route, by every kind of token, with one's own id and another's."""
+    secret = {"get_endpoint_secrets"}
+    tokens = {access: await minted(two, access) for access in ACCESSES}
+    last = {"remove_instance", "remove_connection", "disable_instance"}
+    for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):
+        for access, token in tokens.items():
+            allowed = is_for_customers(route.endpoint) and (
+                access == "secrets"
+                or (name not in secret and (access == "manage" or method == "GET"))
+            )
+            if name == "follow" or (name in last and allowed):
+                continue
+            for side in (two.others, two.mine):
+                answer = await ask(two, method, route, side.names, token)
+                told = (name, access, answer.body)
+                assert (answer.status == 403) == (not allowed), told
+                if allowed and side is two.others and "{" in route.path:
+                    assert answer.status == 404, told
+
+
+async def test_secrets_and_links_are_shown_to_whom_may_see_secrets(two: Two) -> None:
+    path = f"/api/instances/{two.mine.names['instance']}/secrets"
+    for access in ACCESSES:
+        shown = await two.world.api("GET", path, token=await minted(two, access))
+        assert (shown.status == 200) == (access == "secrets"), access
+        assert (b"whsec_" in shown.body) == (access == "secrets")
+
+
+async def test_a_link_that_approves_is_shown_to_whom_may_see_secrets(either: Any) -> None:
+    flow = """
+@integration.flow(trigger=webhook.request())
+async def asks(ctx: Context[Settings], event: Any) -> None:
+    \"\"\"Asks somebody.\"\"\"
+    link = ctx.signal_url("answer", "yes")
+    ctx.log.info(f"ask at {link}", link=link)
+    await ctx.state.put("link", link)
+    await keep_link(link)
+    await ctx.wait_for("answer")
+
+
+@halflap.step
+async def keep_link(link: str) -> dict[str, str]:
+    \"\"\"Keep it.\"\"\"
+    return {"link": link, "again": link.replace("/", "%2F")}
+"""
+    from tests.api.conftest import ORDERS
+
+    await either.publish(
+        either.bundle(
+            orders=f"{ORDERS}{flow}".replace("import shop", "import halflap\nimport shop")
+        )
+    )
+    instance = await either.instance(await either.customer("Mine"))
+    execution = await either.send(instance, {}, "asks")
+    await either.state(execution, "waiting")
+    whole = await either.api("GET", f"/api/executions/{execution}")
+    [step] = [each for each in whole.json["steps"] if each["name"] == "keep_link"]
+    link = step["result"]["link"]
+    token = link.partition("/signals/")[2].encode()
+    assert len(token) > 40
+    logs = f"/api/executions/{execution}/logs"
+    result = f"/api/executions/{execution}/result"
+    for access in (*ACCESSES, "team"):
+        draft = {"customer": "Mine", "access": access}
+        own = (
+            None
+            if access == "team"
+            else (await either.api("POST", "/api/tokens", draft)).json["token"]
+        )
+        given = {} if own is None else {"token": own}
+        sees = access in ("secrets", "team")
+        for path, query in (
+            (f"/api/executions/{execution}", {}),
+            (logs, {}),
+            (result, {"step": step["path"]}),
+        ):
+            shown = await either.api("GET", path, **given, **query)
+            assert shown.status == 200, (path, shown.body)
+            assert (token in shown.body) == sees, (access, path)
+            assert (token.partition(b".")[2] in shown.body) == sees, (access, path)
+        assert len((await either.api("GET", logs, **given)).body) == len(
+            (await either.api("GET", logs)).body
+        )
+
+
+# What is offered --------------------------------------------------------------------------------
+
+
+async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: Two) -> None:
+    api, token = two.world.api, two.mine.token
+    first = await two.world.publish()
+    newer = await two.world.publish(two.world.bundle(label="newer"), overwrite="true")
+    await two.world.publish(two.world.cloud())  # not offered
+    await offer(two.world, "orders", first)
+
+    def draft(name: str, **changes: Any) -> dict[str, Any]:
+        return {
+            "customer": "Mine",
+            "integration": "orders",
+            "name": name,
+            "config": {"label": "x"},
+            "connections": {"shop": two.mine.names["connection"]},
+            **changes,
+        }
+
+    refused = [
+        {"version": newer},
+        {"version": newer[:10]},
+        {"version": "2"},
+        {"target": "dev"},
+        {"version": "no-such"},
+        {"integration": "cloud-sync", "connections": {}},
+        {"integration": "cloud-sync", "version": "1", "connections": {}},
+        {"integration": "no-such"},
+    ]
+    for changes in refused:
+        answer = await api("POST", "/api/instances", draft("new", **changes), token=token)
+        assert (answer.status, answer.kind) == (404, "NotFound"), (changes, answer.body)
+        team = await api("POST", "/api/instances", draft("team's", **changes))
+        assert team.status != 404 or "no-such" in str(changes), changes
+        gone = await api("DELETE", "/api/instances/team's")
+        assert gone.status in (204, 404)
+    for name, changes in (("a", {}), ("b", {"version": first}), ("c", {"target": "offered"})):
+        made = await api("POST", "/api/instances", draft(name, **changes), token=token)
+        assert (made.status, made.json["version"]["hash"]) == (201, first), made.body
+    shown = await api("GET", "/api/offers", token=token)
+    assert [(each["integration"], each["version"]["hash"]) for each in shown.json] == [
+        ("orders", first)
+    ]
+    # Withdrawn, what is there stays, and nothing new is made.
+    assert (await api("DELETE", "/api/integrations/orders/offer")).status == 204
+    assert (await api("POST", "/api/instances", draft("d"), token=token)).status == 404
+    again = await api("POST", "/api/instances", draft("a"), token=token)
+    assert again.status == 200
+    active = await api("POST", f"/api/instances/{again.json['id']}/activate", token=token, wait=9)
+    assert (active.status, active.json["state"]) == (200, "active")
+
+
+async def test_a_customer_replays_on_its_own_or_the_offered_version(two: Two) -> None:
+    api, token = two.world.api, two.mine.token
+    newer = await two.world.publish(two.world.bundle(label="newer"), overwrite="true")
+    path = f"/api/executions/{two.mine.sent[0]}/replay"
+    for version in (newer, newer[:10], "2", "dev", "no-such"):
+        refused = await api("POST", path, {"version": version}, token=token)
+        assert (refused.status, refused.kind) == (404, "NotFound"), (version, refused.body)
+    own = (await api("GET", f"/api/executions/{two.mine.sent[0]}")).json["version"]["hash"]
+    for version in ("same", "current", own, own[:10]):
+        replayed = await api("POST", path, {"version": version}, token=token)
+        assert replayed.status == 201, (version, replayed.body)
+        await two.world.ended(replayed.json["execution"])
+    await offer(two.world, "orders", newer)
+    replayed = await api("POST", path, {"version": newer}, token=token)
+    assert replayed.status == 201, replayed.body
+
+
+async def test_a_connection_is_of_a_type_that_is_offered(two: Two) -> None:
+    await two.world.publish(two.world.cloud())
+    draft = {"integration": "cloud-sync", "field": "cloud", "name": "n", "values": {}}
+    for changes in ({}, {"version": "1"}, {"version": "dev"}):
+        refused = await two.world.api(
+            "POST", "/api/connections", {**draft, **changes}, token=two.mine.token
+        )
+        assert (refused.status, refused.kind) == (404, "NotFound"), refused.body
+    await offer(two.world, "cloud-sync")
+    incomplete = await two.world.api("POST", "/api/connections", draft, token=two.mine.token)
+    assert incomplete.status == 422

@@ -19,6 +19,7 @@ from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import AT_ONCE, Linting
 from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
+from halflap.api.operations.offers import Offers
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.retaining import Retaining
@@ -66,11 +67,14 @@ class Operations:
         self.linting = Linting(self.versions, turns)
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = Connections(catalogue, resolver, kinds, signing_in, self.customer)
-        self.instances = Instances(catalogue, library, deployer, resolver, configs)
+        self.offers = Offers(catalogue, self.customer)
+        self.instances = Instances(catalogue, library, deployer, resolver, configs, self.offers)
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)
         self.shared = SharedEndpoints(catalogue, resolver)
-        self.executions = Executions(catalogue, journal, engine, library, configs, clock)
+        self.executions = Executions(
+            catalogue, journal, engine, library, configs, clock, self.offers
+        )
         changed = asyncio.Event() if of is None else of.bulks.changed
         self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
         self.following = Following(engine) if of is None else of.following

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Engine, Library
+from halflap.api.operations.offers import Offers
 from halflap.api.operations.order import because
 from halflap.api.operations.replay import (
     CURRENT,
@@ -78,6 +79,7 @@ class Executions:
     library: Library
     configs: Configs
     clock: Clock
+    offers: Offers
 
     @property
     def viewing(self) -> Viewing:
@@ -357,7 +359,8 @@ class Executions:
             hash, revision = execution.flow.version, execution.flow.revision
         elif version not in (None, CURRENT):
             assert version is not None
-            hash = (await finding.version(self.catalogue, instance.integration, version)).hash
+            own = [execution.flow.version, instance.version]
+            hash = (await self.offers.chosen(instance.integration, version, own)).hash
         definition = await self._check_flow(execution.flow, hash)
         config, connections = await self.catalogue.instances.revision(instance.id, revision)
         await self.configs.check(definition, instance.customer, config, connections)

@@ -9,6 +9,7 @@ from typing import Any
 from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Deployer, Library, Resolver
+from halflap.api.operations.offers import Offers
 from halflap.errors import ConfigError, HalflapError, NotFound
 from halflap.model import Instance, Rejection, Version
 from halflap.sdk.integration import Integration
@@ -36,6 +37,7 @@ class Instances:
     deployer: Deployer
     resolver: Resolver
     configs: Configs
+    offers: Offers
 
     async def find(self, named: str, customer: str | None = None) -> Instance:
         """An instance by its id, or by a name that only one has."""
@@ -69,7 +71,8 @@ class Instances:
         """Make an instance, or give the one of that name a new config; and whether it was made.
 
         `ConfigError` names every wrong field, and nothing is changed. A new instance starts on
-        `version`, else on what `target` has, else on what `dev` has, else on the newest.
+        `version`, else on what `target` has, else on what `dev` has, else on the newest. For a
+        customer it is the offered version: `NotFound` where another is asked for, or none is offered.
         """
         owner = await self.catalogue.customers.get(customer)
         name = name or integration
@@ -187,7 +190,7 @@ class Instances:
                 fields={"name": "is taken"},
             )
         if version is not None:
-            wanted = await finding.version(self.catalogue, integration, version)
+            wanted = await self.offers.chosen(integration, version, [existing.version])
             if wanted.hash != existing.version:
                 raise ConfigError(
                     f"{existing.name!r} is there already, on another version; upgrade it, then "
@@ -197,6 +200,8 @@ class Instances:
         return existing.version
 
     async def _first(self, integration: str, version: str | None, target: str | None) -> Version:
+        if self.offers.customer is not None:
+            return await self.offers.chosen(integration, version or target)
         if version is not None:
             return await finding.version(self.catalogue, integration, version)
         found = await self.catalogue.versions.target(integration, target or "dev")

@@ -96,6 +96,16 @@ class Versions:
         )
         return {row[0]: Version(*row[1:]) for row in rows}
 
+    async def drop_target(self, integration: str, target: str) -> None:
+        """Have a target name no version of an integration any more."""
+
+        def job(connection: Connection) -> None:
+            connection.execute(
+                "DELETE FROM targets WHERE integration = ? AND target = ?", (integration, target)
+            )
+
+        await self._writer.change(job)
+
     async def move_target(
         self, integration: str, target: str, hash: str, *, expect: str | None
     ) -> bool:
