@@ -23,6 +23,7 @@ from halflap.cli import main
 from halflap.components import salesforce
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
 from halflap.sdk.lint import RULES as SOURCE_RULES
+from halflap.server.metrics import METRICS
 from halflap.server.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
     return {
         "reference/cli.md": cli(),
         "reference/settings.md": settings(),
+        "reference/metrics.md": metrics(),
         "reference/components.md": components(),
         "reference/lint.md": lint_rules(),
         "reference/python.md": python(),
@@ -321,6 +323,42 @@ def below(group: click.Group, ctx: click.Context) -> str:
 
 
 # Settings -------------------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    """The metrics of a server."""
+    rows = ["| metric | type | label | meaning |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| `{each.sample}` | {each.type} | {f'`{each.label}`' if each.label else ''} | {each.help} |"
+        for each in METRICS
+    ]
+    return METRICS_PAGE.format(table="\n".join(rows))
+
+
+METRICS_PAGE = """# Metrics
+
+A server that listens writes its metrics as OpenMetrics text at `/metrics`, for Prometheus and what reads
+the same format. It wants a token: that of the API, or `HALFLAP_METRICS_TOKEN`, which reads nothing else.
+
+```yaml
+scrape_configs:
+  - job_name: halflap
+    authorization: {{credentials_file: /etc/prometheus/halflap-metrics-token}}
+    static_configs:
+      - targets: ["127.0.0.1:8400"]
+```
+
+Metrics of this process add up over processes; live executions, dead letters, the oldest due, and what is
+parked or rests are the store's, the same at every process: take the maximum. They are missing, and
+`halflap_store_up` is 0, while the store does not answer. No label has a customer's name, or any other
+that grows with their number.
+
+{table}
+
+Worth an alert: `halflap_store_up` at 0, `halflap_oldest_due_seconds` over a minute,
+`halflap_connections_parked` over 0, a growing `halflap_dead_letters`, and `halflap_hook_answers_total`
+with `status="503"`. See [operating](../operate.md#probes).
+"""
 
 
 def settings() -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query, Request
 
 import halflap
 from halflap.api import (
@@ -24,10 +25,11 @@ from halflap.api import (
     replays,
     tokens,
 )
-from halflap.api.door import Door
+from halflap.api.door import SCOPE, Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Place, Problem
 from halflap.model import Token
+from halflap.store.scope import WHOLE
 
 ROUTERS = (
     components,
@@ -46,10 +48,11 @@ ROUTERS = (
 )
 
 
-def create_app(operations: Operations, token: str) -> FastAPI:
+def create_app(operations: Operations, token: str, prove: Callable[[str], str]) -> FastAPI:
     """The API over these operations; every route but `/api/health` wants a token.
 
-    `token` is the team's; those of customers are in the store.
+    `token` is the team's; those of customers are in the store. `prove` answers a challenge by which a
+    command knows its own server before it sends a token.
     """
     app = FastAPI(
         title="Halflap",
@@ -65,16 +68,19 @@ def create_app(operations: Operations, token: str) -> FastAPI:
     app.state.operations = operations
     began = time.monotonic()
 
-    @app.get("/api/health", tags=["health"])
-    async def health() -> Health:
-        """That the server is there, and which store it has open; needs no token."""
-        return Health(
-            status="ok",
-            version=halflap.__version__,
-            store=Place(path=operations.store.where),
-            running=operations.engine.running,
-            uptime_seconds=round(time.monotonic() - began, 3),
-        )
+    async def health(
+        request: Request, challenge: Annotated[str, Query(max_length=64)] = ""
+    ) -> Health:
+        """That the server is there; needs no token, and tells more to whoever shows the team's."""
+        known = Health(status="ok", version=halflap.__version__, proof=prove(challenge))
+        if request.scope.get(SCOPE) == WHOLE:
+            known.store = Place(path=operations.store.where)
+            known.running = operations.engine.running
+            known.uptime_seconds = round(time.monotonic() - began, 3)
+        return known
+
+    app.get("/api/health", tags=["health"])(health)
+    app.head("/api/health", include_in_schema=False)(health)
 
     for each in ROUTERS:
         app.routes.extend(each.router.routes)

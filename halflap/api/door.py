@@ -114,8 +114,11 @@ class Door:
 
     async def _admits(self, scope: Message) -> bool:
         path: str = scope["path"]
-        if path in OPEN or not path.startswith("/api"):
-            return True
+        shown = await self._shows(scope)
+        return shown or path in OPEN or not path.startswith("/api")
+
+    async def _shows(self, scope: Message) -> bool:
+        """Whether a request shows a token that is good; the scope then says for what."""
         sent: bytes = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, shown = sent.partition(b" ")
         if scheme.lower() != b"bearer":

@@ -83,14 +83,16 @@ class Place(View):
 
 
 class Health(View):
-    """The server is there."""
+    """The server is there. What it has open, and does, is told to whoever shows the team's token."""
 
     status: Literal["ok"]
     version: str
-    store: Place
-    running: int
+    proof: str
+    """The answer to the challenge, by which a command on this machine knows its own server."""
+    store: Place | None = None
+    running: int | None = None
     """How many executions run now."""
-    uptime_seconds: float
+    uptime_seconds: float | None = None
 
 
 class ProcessView(View):

@@ -7,8 +7,9 @@ is opened here, its lock taken, and the same API is called without any port.
 from __future__ import annotations
 
 import asyncio
-import json as plain
+import contextlib
 import os
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from yarl import URL
 from halflap.cli.errors import from_problem
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
 from halflap.sdk import codec
+from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
 
 ANSWERS_WITHIN = 3.0
@@ -201,9 +203,10 @@ class Http:
         """Hang up."""
         await self._session.close()
 
-    async def health(self) -> Mapping[str, Any]:
+    async def health(self, challenge: str = "") -> Mapping[str, Any]:
         """What the server says of itself; needs no token."""
-        answer = await self.call("GET", "/api/health", "", b"", "", ANSWERS_WITHIN)
+        query = encoded({"challenge": challenge or None})
+        answer = await self.call("GET", "/api/health", query, b"", "", ANSWERS_WITHIN)
         found: Any = codec.decode(answer.body)
         if answer.status != 200 or not isinstance(found, dict) or "version" not in found:
             raise codec.NotJson("no health of Halflap")
@@ -314,22 +317,17 @@ def remote(settings: Settings) -> tuple[str, str]:
 async def local(settings: Settings) -> Http | None:
     """A line to the server that has this directory's store open; None where none answers.
 
-    After a kill -9 a `server.json` is left; whoever has its port by now is not given the token.
+    After a kill -9 its address is left; whoever has its port by now is not given the token.
     """
-    try:
-        left = plain.loads((settings.dir / "server.json").read_bytes())
-        url, pid = str(left["url"]), int(left["pid"])
-    except (OSError, ValueError, TypeError, KeyError):
+    address = ServerAddress.read(settings.dir)
+    if address is None or not lives(address.pid) or not same_place(address.store, settings):
         return None
-    if not lives(pid):
-        return None
-    line = Http.opened(url, settings.token or read_token(settings.dir))
-    try:
-        health = await line.health()
-        if same_place(str(health["store"]["path"]), settings):
+    line = Http.opened(address.url, settings.token or read_token(settings.dir))
+    challenge = secrets.token_hex(16)
+    with contextlib.suppress(HalflapError, codec.NotJson):
+        health = await line.health(challenge)
+        if health.get("proof") == address.prove(challenge):
             return line
-    except (HalflapError, codec.NotJson, KeyError, TypeError):
-        pass
     await line.close()
     return None
 

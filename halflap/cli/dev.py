@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -23,12 +22,13 @@ from halflap.cli.reach import settings_here
 from halflap.cli.screen import Screen
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
-from halflap.engine.journal import JournalEngine
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
+from halflap.gateway.route import Intake
 from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
-from halflap.server.host import Host, address_file
+from halflap.server.address import remove_address
+from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 
@@ -73,7 +73,7 @@ def settings_of(project: Project, **given: Any) -> Settings:
 class Doorway:
     """The engine as the gateway sees it, which tells of duplicates too."""
 
-    def __init__(self, engine: JournalEngine, tell: Callable[[str, str, str], None]) -> None:
+    def __init__(self, engine: Intake, tell: Callable[[str, str, str], None]) -> None:
         self._engine = engine
         self._tell = tell
 
@@ -96,16 +96,18 @@ class DevHost(Host):
     """A host that shows what its gateway turns away or answers without starting anything."""
 
     def __init__(self, settings: Settings, store: Store, **options: Any) -> None:
-        super().__init__(settings, store, **options)
         self.screen: Screen | None = None
         self.feed: Feed | None = None
-        self.gateway = Gateway(
-            self.routes.find,
-            Doorway(self.engine, self._counted),
-            self.clock,
-            reject=self._rejected,
-            count=self._noted,
-        )
+        super().__init__(settings, store, **options)
+
+    def open_gateway(
+        self,
+        engine: Intake,
+        reject: Callable[[Rejection], None],
+        count: Callable[[str, str, str], None],
+    ) -> Gateway:
+        """Make a gateway that tells the screen what it does not accept."""
+        return super().open_gateway(Doorway(engine, self._counted), self._rejected, self._noted)
 
     def reach(self, url: str) -> None:
         """From now on, senders reach this server at a URL."""
@@ -173,16 +175,14 @@ async def served(host: DevHost) -> AsyncGenerator[asyncio.Task[None]]:
             ready.set_result(port)
 
     serving = asyncio.create_task(host.serve(ready=listens), name="server")
-    address = address_file(host.settings.dir)
     try:
         await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await serving
-        local = f"http://{host.settings.host}:{host.port}"
-        address.write_text(json.dumps({"url": local, "pid": os.getpid()}))
+        host.address.write(host.settings.dir)
         yield serving
     finally:
-        address.unlink(missing_ok=True)
+        remove_address(host.settings.dir)
         if not serving.done():
             await host.stop(0)
         with contextlib.suppress(HalflapError):

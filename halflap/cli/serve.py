@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
 import sys
@@ -137,111 +135,53 @@ def start(
 def run(role: Role, settings: Settings, output: Output) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
-    from halflap.server import host as _
+    from halflap.gateway.server import run_loop
+    from halflap.server.process import ServerProcess
+    from halflap.server.supervisor import exit_code
 
     if role.answers:
         from halflap.api import app as _  # noqa: F401
-    from halflap.gateway.server import run_loop
-    from halflap.server.supervisor import exit_code
 
-    server = Running(role, settings, output)
+    def draining(running: int) -> None:
+        wait = (
+            f"{running} running may take {settings.drain_seconds:g} s to end; " if running else ""
+        )
+        output.progress(f"stopping: {wait}a second signal ends it now")
+
+    server = ServerProcess(
+        role, settings, ready=lambda host: announce(host, output), draining=draining
+    )
     try:
         run_loop(server.run())
     except HalflapError as error:
         errors.show(error)
         sys.exit(exit_code(error, started=server.listened))
+    output.progress("stopped")
+
+
+def announce(host: Host, output: Output) -> None:
+    """Say that a server runs, and where."""
+    role, folder = host.role, host.settings.dir.absolute()
+    url = host.address.url if role.listens else None
+    store = host.address.store
+    if output.json:
+        about = {"pid": os.getpid(), "role": role.name, **({"url": url} if url else {})}
+        about |= {"public_url": host.base_url, "store": store, "version": halflap.__version__}
+        output.emit(about)
+        return
+    line = output.line
+    title = f" {halflap.__version__}" + ("" if role is SERVE else f" {role.name}")
+    line(("Halflap", "bold"), title, *((" on ", (url, "cyan")) if url else ()))
+    if host.base_url != url:
+        line("  senders reach it at ", (host.base_url, "cyan"))
+    line(f"  store {store}" + (f", the API's token in {folder / 'token'}" if url else ""))
+    line(("  Ctrl-C stops", "dim"))
 
 
 def stopped_early(number: int, frame: FrameType | None) -> None:
-    """A signal before the event loop runs: nothing is open yet, so nothing has to end."""
+    """End before the event loop runs: nothing is open yet."""
     os.write(sys.stderr.fileno(), b"stopped before it had started\n")
     os._exit(0)
-
-
-class Running:
-    """A process from its start to its end, its address left for other commands meanwhile."""
-
-    def __init__(self, role: Role, settings: Settings, output: Output) -> None:
-        self._role = role
-        self._settings = settings
-        self._output = output
-        self._address: Path | None = None
-        self._stop = asyncio.Event()
-        self.listened = False
-
-    async def run(self) -> None:
-        """Serve until a signal; then let running executions end."""
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, self._asked, each)
-        from halflap.server.host import Host
-
-        if self._stop.is_set():
-            return
-        host = await Host.open(self._settings, role=self._role)
-        asked = asyncio.create_task(self._stop.wait(), name="stop")
-        serving = asyncio.create_task(
-            host.serve(ready=lambda port: self._listens(host, port)), name="server"
-        )
-        try:
-            await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done():
-                running = host.engine.running
-                wait = f"{running} running may take {self._settings.drain_seconds:g} s to end; "
-                self._output.progress(
-                    f"stopping: {wait if running else ''}a second signal ends it now"
-                )
-        finally:
-            asked.cancel()
-            if self._address is not None:
-                self._address.unlink(missing_ok=True)
-            await host.stop()
-            await serving
-        self._output.progress("stopped")
-
-    def _asked(self, number: int) -> None:
-        if self._stop.is_set():
-            os._exit(128 + number)
-        self._stop.set()
-
-    def _listens(self, host: Host, port: int) -> None:
-        self.listened = True
-        about: dict[str, Any] = {"pid": os.getpid(), "role": self._role.name}
-        if port:
-            about["url"] = f"http://{reachable(self._settings.host)}:{port}"
-            self._leave(about)
-        folder = self._settings.dir.absolute()
-        store = host.store.where if self._settings.store else str(folder)
-        about |= {"public_url": host.base_url, "store": store, "version": halflap.__version__}
-        if self._output.json:
-            self._output.emit(about)
-            return
-        line = self._output.line
-        title = f" {halflap.__version__}" + ("" if self._role is SERVE else f" {self._role.name}")
-        url = about.get("url")
-        line(("Halflap", "bold"), title, *((" on ", (url, "cyan")) if url else ()))
-        if host.base_url != url:
-            line("  senders reach it at ", (host.base_url, "cyan"))
-        line(f"  store {store}" + (f", the API's token in {folder / 'token'}" if url else ""))
-        line(("  Ctrl-C stops", "dim"))
-
-    def _leave(self, about: dict[str, Any]) -> None:
-        """Leave the address for other commands."""
-        from halflap.server.host import address_file
-
-        address = self._address = address_file(self._settings.dir)
-        draft = address.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"url": about["url"], "pid": about["pid"]}))
-        draft.replace(address)
-
-
-def reachable(host: str) -> str:
-    """The address of this machine at which a server that listens on `host` is reached."""
-    if host in ("0.0.0.0", ""):  # noqa: S104
-        return "127.0.0.1"
-    if host == "::":
-        return "[::1]"
-    return f"[{host}]" if ":" in host else host
 
 
 def without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

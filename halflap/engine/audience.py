@@ -21,6 +21,8 @@ class Audience:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.on_end: list[Callable[[str, Outcome, Start | None], object]] = []
+        """Called with each execution that ended in this process; unlike a listener, they ask no other."""
         self._listeners: list[Callable[[Change], None]] = []
         self._waiters: dict[str, list[asyncio.Future[Outcome | None]]] = {}
         self.relay: Relay | None = None
@@ -87,8 +89,10 @@ class Audience:
                 if not waiters:
                     self._waiters.pop(execution, None)
 
-    def resolve(self, execution: str, outcome: Outcome) -> None:
+    def resolve(self, execution: str, outcome: Outcome, start: Start | None = None) -> None:
         """Give an outcome to all who wait for it."""
+        for each in self.on_end:
+            each(execution, outcome, start)
         self._wake(execution, outcome)
         if self.relay is not None:
             self.relay.ended(execution)

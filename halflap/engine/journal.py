@@ -100,6 +100,8 @@ class JournalEngine:
         self._errors: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
+        self.attempts = 0
+        """How many turns were handed out by this process."""
         self._abandoning: set[asyncio.Task[None]] = set()
         self._audience = Audience(clock)
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
@@ -150,7 +152,7 @@ class JournalEngine:
             for replaced in each.replaced:
                 await self._cancelled(replaced, superseded(each.execution).reason)
             if each.outcome is not None:
-                self._audience.resolve(each.execution, each.outcome)
+                self._audience.resolve(each.execution, each.outcome, start)
                 self._audience.tell(start, each.outcome.state, each.outcome)
             elif each.claim is not None:
                 self._spawn(each.claim, claimed_at)
@@ -391,6 +393,10 @@ class JournalEngine:
         """Hear of every change; returns what stops it. Listeners must not block."""
         return self._audience.follow(listener)
 
+    def on_end(self, call: Callable[[str, Outcome, Start | None], object]) -> None:
+        """Call with each execution that ends in this process: its id, its outcome, its start."""
+        self._audience.on_end.append(call)
+
     def nudge(self) -> None:
         """Look for due executions now: something outside the engine made one due."""
         self._suspects = self._runs_suspects
@@ -425,6 +431,7 @@ class JournalEngine:
         execution, customer = claim.start.execution, claim.start.flow.customer
         counts = apart is None and not is_ours(claim.start)
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
+        self.attempts += 1
         before = self._running.get(execution)
         if before is not None and before.counts:
             self._shares.leave(customer)  # it lost its lease, and is on its way out
@@ -553,7 +560,7 @@ class JournalEngine:
                 if written is Written.FENCED:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
-                self._audience.resolve(turn.start.execution, outcome)
+                self._audience.resolve(turn.start.execution, outcome, turn.start)
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
                 if lease.ordered or lease.parent is not None or outcome.state == "cancelled":
                     self.nudge()

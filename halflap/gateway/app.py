@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -59,6 +60,10 @@ BACKLOG = "too many events wait to be processed; send this one again later"
 BACKLOG_SECONDS = 10
 LARGEST_BODY = 6 * 1024 * 1024
 IN_MEMORY = 8 * 1024 * 1024
+STORE_SECONDS = 8.0
+"""How long a request waits for the store before it is answered 503: senders often give up after 10."""
+HUNG_SECONDS = 1.0
+"""How often one request waits for a store that hangs; the others are refused at once."""
 A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -79,12 +84,15 @@ class Gateway:
         is_full: Callable[[str, int], Awaitable[bool]] | None = None,
         large: Large | None = None,
         in_memory: int = IN_MEMORY,
+        store_seconds: float = STORE_SECONDS,
     ) -> None:
         """`reject` and `count` note what was not accepted; they do not wait for a commit.
 
         `is_full` says whether a customer has too much queued to accept so many more. Where there is
         something that takes `large` bodies, those of more than `in_memory` bytes are handed to it
-        as they come, and never held.
+        as they come, and never held. `store_seconds` is how long a request waits for the store.
+
+        `answers` counts answers by status, `events` what became of events.
         """
         self._find = find
         self._engine = engine
@@ -96,6 +104,11 @@ class Gateway:
         self._is_full = is_full
         self._large = large
         self._in_memory = body_bytes if large is None else in_memory
+        self._store_seconds = store_seconds
+        self._hangs = False
+        self._wait_again_at = 0.0
+        self.answers: Counter[int] = Counter()
+        self.events: Counter[str] = Counter()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
@@ -104,6 +117,7 @@ class Gateway:
             answer = await self._answer(scope, body, rest)
         except Gone:
             return  # there is no complete request
+        self.answers[answer[0]] += 1
         await respond(send, answer, head=scope["method"] == "HEAD")
 
     async def _answer(
@@ -111,19 +125,32 @@ class Gateway:
     ) -> Answer:
         endpoint, _, rest = scope["path"].removeprefix(PREFIX).partition("/")
         route = None
+        if self._hangs:
+            if time.monotonic() < self._wait_again_at:
+                return problem(503, retry_after=2)
+            self._wait_again_at = time.monotonic() + HUNG_SECONDS
         try:
-            route = await self._find(endpoint)
-            if route is None or scope["method"] not in route.declaration.methods:
-                return nothing_here()
-            path = f"/{rest}" if rest else ""
-            if large is not None:
-                head = self._request(route, scope, b"", path)
-                return await self._receive_large(route, head, large)
-            return await self._receive(route, self._request(route, scope, body, path))
+            async with asyncio.timeout(self._store_seconds) as deadline:
+                route = await self._find(endpoint)
+                if route is None or scope["method"] not in route.declaration.methods:
+                    return nothing_here()
+                path = f"/{rest}" if rest else ""
+                if large is not None:
+                    head = self._request(route, scope, b"", path)
+                    return await self._receive_large(route, head, large, deadline)
+                request = self._request(route, scope, body, path)
+                return await self._receive(route, request, deadline)
         except Gone:
             raise
+        except TimeoutError:
+            if not self._hangs:
+                log.error("the store does not answer; events are refused until it does")
+            self._hangs = True
+            self._wait_again_at = time.monotonic() + HUNG_SECONDS
+            return problem(503, retry_after=2)
         except Rejected as error:
             if route is not None:
+                self.events["rejected"] += 1
                 self._note(route, error, scope)
             return problem(error.status)
         except StoreError as error:
@@ -149,7 +176,7 @@ class Gateway:
             received_at=to_datetime(self._clock()),
         )
 
-    async def _receive(self, route: Route, request: Request) -> Answer:
+    async def _receive(self, route: Route, request: Request, deadline: asyncio.Timeout) -> Answer:
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
@@ -162,6 +189,7 @@ class Gateway:
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
+                self.events["handshake"] += 1
                 self._count(route.flow.instance, route.flow.flow, "handshake")
                 return encode_reply(reply)
         starts = await self._starts(route, request)
@@ -171,11 +199,23 @@ class Gateway:
             return problem(503, retry_after=5)
         if await self._has_no_room([each.flow for each in starts]):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
+        started = await self._start(starts)
+        return await self._accepted(declared, request, started, deadline)
+
+    async def _start(self, starts: Sequence[Start]) -> Sequence[Started]:
         started = await self._engine.start(starts)
-        return await self._accepted(declared, request, started)
+        duplicates = sum(each.duplicate_of is not None for each in started)
+        self.events["duplicate"] += duplicates
+        self.events["accepted"] += len(started) - duplicates
+        self._hangs = False
+        return started
 
     async def _receive_large(
-        self, route: Route, head: Request, chunks: AsyncIterator[bytes]
+        self,
+        route: Route,
+        head: Request,
+        chunks: AsyncIterator[bytes],
+        deadline: asyncio.Timeout,
     ) -> Answer:
         """Take a body that is not held: kept and verified as it comes, then accepted or removed."""
         if self._large is None:
@@ -190,6 +230,7 @@ class Gateway:
         proof = begin(declared.verify, head, route.secrets, head.received_at)
         execution = new_id("exe", now=self._clock(), chance=self._chance())
         chunks = taken(chunks, proof, limit)
+        deadline.reschedule(None)  # the edge holds the sender to its speed
         blob = await self._large.receive(route.flow.customer, execution, chunks, size)
         try:
             proof.check()
@@ -203,10 +244,11 @@ class Gateway:
         if not starts:
             return unwanted(declared, request)
         # Where this fails, the execution may be there all the same: what nobody has is swept up.
-        started = await self._engine.start(starts)
+        deadline.reschedule(asyncio.get_running_loop().time() + self._store_seconds)
+        started = await self._start(starts)
         if all(each.duplicate_of is not None for each in started):
             await self._large.discard(blob)
-        return await self._accepted(declared, request, started)
+        return await self._accepted(declared, request, started, deadline)
 
     async def _has_no_room(self, flows: Sequence[FlowKey]) -> bool:
         """Whether a customer, or a sender to a shared endpoint, has too much queued already."""
@@ -215,14 +257,20 @@ class Gateway:
         wanted = Counter(each.instance if each.is_shared else each.customer for each in flows)
         for owner, count in wanted.items():
             if await self._is_full(owner, count):
+                self.events["backlog"] += len(flows)
                 self._count(flows[0].instance, flows[0].flow, "refused: backlog")
                 return True
         return False
 
     async def _accepted(
-        self, declared: Declaration, request: Request, started: Sequence[Started]
+        self,
+        declared: Declaration,
+        request: Request,
+        started: Sequence[Started],
+        deadline: asyncio.Timeout,
     ) -> Answer:
         if isinstance(declared.answer, FlowResult):
+            deadline.reschedule(None)
             return await self._result(
                 started[0].duplicate_of or started[0].execution, declared.answer
             )
@@ -238,6 +286,7 @@ class Gateway:
             if number % 100 == 99:
                 await asyncio.sleep(0)
             if not wanted(route.definition.filter, part):
+                self.events["filtered"] += 1
                 self._count(route.flow.instance, route.flow.flow, "filtered")
                 continue
             if execution is None or part is not request:
@@ -259,9 +308,11 @@ class Gateway:
         return starts
 
     async def _result(self, execution: str, awaited: FlowResult) -> Answer:
+        within = awaited.within.total_seconds()
         try:
-            outcome = await self._engine.outcome(execution, awaited.within.total_seconds())
-        except NotFound:  # the first of its duplicates, and no longer kept
+            async with asyncio.timeout(within + self._store_seconds):
+                outcome = await self._engine.outcome(execution, within)
+        except (NotFound, TimeoutError):  # a duplicate that is no longer stored; a store that hangs
             outcome = None
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 

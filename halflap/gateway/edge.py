@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halflap.gateway import refusal
 from halflap.gateway.refusal import Refusal
@@ -101,10 +102,55 @@ class Edge:
             connection.sweep(now, elapsed, late)
 
     def _counted(self, client: tuple[str, int] | None) -> str | None:
-        """The address to count by: one IPv4 address, or an IPv6 /64, which has one owner."""
+        """The address to count by; None for a proxy, whose senders are counted by request."""
         if client is None:
             return None
         address = ip_address(client[0].partition("%")[0])
         if any(address in proxy for proxy in self._proxies):
             return None
-        return client[0] if address.version == 4 else str(ip_network((int(address), 64), False))
+        return address_owner(client[0])
+
+
+def address_owner(host: str) -> str:
+    """The owner of an address as far as addresses tell: one IPv4 address, or an IPv6 /64.
+
+    What is no address (a proxy may forward any text) stands for itself.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ip_network((int(address), 64), False))
+
+
+class ForwardedLimit:
+    """An ASGI app before another one: bounds the requests under way for each sender behind a proxy.
+
+    Connections of a proxy are not counted by address, as many senders share them. The sender is
+    `scope["client"]`, which uvicorn has taken from a trusted proxy's X-Forwarded-For by now.
+    """
+
+    def __init__(self, app: Any, edge: Edge) -> None:
+        self._app = app
+        self._edge = edge
+        self._under_way: Counter[str] = Counter()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        sender = address_owner(scope["client"][0]) if scope["client"] else ""
+        if self._under_way[sender] >= self._edge.limits.connections_per_address:
+            refused = refusal.ADDRESS_REQUESTS
+            counted = self._edge.counters.refused
+            counted[refused.code] = counted.get(refused.code, 0) + 1
+            headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
+            await send(
+                {"type": "http.response.start", "status": refused.status, "headers": headers}
+            )
+            await send({"type": "http.response.body", "body": refused.body()})
+            return
+        self._under_way[sender] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way[sender] -= 1
+            if not self._under_way[sender]:
+                del self._under_way[sender]

@@ -8,6 +8,7 @@ scanners open links; POST sends the signal, once for both choices of one questio
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import structlog
 
 from halflap.errors import NotFound, StoreError
 from halflap.gateway.answer import Answer
-from halflap.gateway.app import respond
+from halflap.gateway.app import STORE_SECONDS, respond
 from halflap.model import Clock, Outcome, Sent
 from halflap.sdk import codec
 from halflap.sdk.link import PREFIX, SignalLink, read_link
@@ -79,10 +80,11 @@ class Links:
         if link.expires_at <= self._clock():
             return page(410, "This link has expired", "Ask whoever sent it for another one.")
         try:
-            return await (self._sent(link) if method == "POST" else self._asked(link))
+            async with asyncio.timeout(STORE_SECONDS):
+                return await (self._sent(link) if method == "POST" else self._asked(link))
         except NotFound:
             return page(410, "This is over", "There is nothing to answer any more.")
-        except StoreError as error:
+        except (StoreError, TimeoutError) as error:
             log.error("a signal was not kept: the store failed", error=str(error))
             return page(503, "This did not work", "Nothing was sent. Try again in a minute.")
 

@@ -78,6 +78,12 @@ ADDRESS_CONNECTIONS = Refusal(
     "Too many connections from this address; close some, or reuse them.",
     b"retry-after: 1\r\n",
 )
+ADDRESS_REQUESTS = Refusal(
+    "address_requests",
+    429,
+    "Too many requests from this address are under way; wait for answers.",
+    b"retry-after: 1\r\n",
+)
 PIPELINED = Refusal(
     "pipelined",
     429,

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from halflap.errors import HalflapError
-from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits
+from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits, ForwardedLimit
 from halflap.gateway.guard import GuardedProtocol
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Server:
         loop = asyncio.get_running_loop()
         limits = limits or EdgeLimits()
         edge = self._edge = Edge(limits, sweep_seconds=self._sweep_seconds)
+        if limits.trusted_proxies:
+            app = ForwardedLimit(app, edge)
         config = _uvicorn_config(app, limits)
         state = self._state
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -35,11 +35,16 @@ from halflap.errors import HalflapError
 from halflap.gateway.app import PREFIX, Gateway
 from halflap.gateway.edge import EdgeLimits
 from halflap.gateway.link import Links
+from halflap.gateway.route import Intake
 from halflap.gateway.server import Server
-from halflap.model import CustomerLimits
+from halflap.model import CustomerLimits, Rejection
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.link import PREFIX as SIGNALS
+from halflap.server.address import ServerAddress, reachable
 from halflap.server.crew import Crew
+from halflap.server.metrics import Metrics
+from halflap.server.probe import PATHS as PROBES
+from halflap.server.probe import Probes
 from halflap.server.role import SERVE, Role
 from halflap.server.routes import Routes
 from halflap.server.settings import Settings
@@ -124,16 +129,8 @@ class Host:
         )
         self.backlog = Backlog(store.journal)
         self.links = Links(self.engine, store.vault.verify, self.clock)
-        self.gateway = Gateway(
-            self.routes.find,
-            self.engine,
-            self.clock,
-            reject=store.catalogue.rejections.note,
-            count=store.catalogue.counters.count,
-            body_bytes=settings.body_bytes,
-            is_full=self.backlog.is_full,
-            large=store.large,
-            in_memory=settings.stream_bytes,
+        self.gateway = self.open_gateway(
+            self.engine, store.catalogue.rejections.note, store.catalogue.counters.count
         )
         self.operations = Operations(
             store=store,
@@ -155,8 +152,19 @@ class Host:
             self.throttles,
             shared=store.hints is not None,
         )
-        self.api = app(self.operations, token_of(settings)) if role.answers else None
         self._server = Server()
+        self._secret = secrets.token_hex(16)
+        self.api = self.probes = None
+        if role.answers:
+            token = token_of(settings)
+            self.api = app(self.operations, token, lambda text: self.address.prove(text))
+            metrics = Metrics(
+                role.name, self.engine, self.gateway, store, lambda: self._server.counters
+            )
+            self.engine.on_end(metrics.count_end)
+            self.probes = Probes(
+                store, metrics, token, settings.metrics_token, lambda: self._stopping is not None
+            )
         self._failed: asyncio.Future[None] | None = None
         self._booting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -188,6 +196,33 @@ class Host:
         except BaseException:
             await store.close()
             raise
+
+    def open_gateway(
+        self,
+        engine: Intake,
+        reject: Callable[[Rejection], None],
+        count: Callable[[str, str, str], None],
+    ) -> Gateway:
+        """Make the gateway, which starts executions at an engine and notes what it does not accept."""
+        return Gateway(
+            self.routes.find,
+            engine,
+            self.clock,
+            reject=reject,
+            count=count,
+            body_bytes=self.settings.body_bytes,
+            is_full=self.backlog.is_full,
+            large=self.store.large,
+            in_memory=self.settings.stream_bytes,
+        )
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where commands on this machine reach this server."""
+        settings = self.settings
+        url = f"http://{reachable(settings.host)}:{self.port}"
+        store = self.store.where if settings.store else str(settings.dir.absolute())
+        return ServerAddress(url, os.getpid(), store, self._secret)
 
     @property
     def base_url(self) -> str:
@@ -238,6 +273,7 @@ class Host:
             body_bytes=self.settings.body_bytes,
             connections=self.settings.connections,
             connections_per_address=self.settings.connections_per_address,
+            trusted_proxies=self.settings.trusted_proxies,
         )
 
         def bound(port: int) -> None:
@@ -285,6 +321,8 @@ class Host:
             await self._server.stop(min(grace, 10.0))
             await asyncio.wait([self._listening])
         await self.crew.stop(grace)
+        if self.probes is not None:
+            await self.probes.close()
         lowcode.close_runner()
         await self.egress.close()
         with contextlib.suppress(HalflapError):
@@ -296,8 +334,11 @@ class Host:
             await self.gateway(scope, receive, send)
         elif scope["path"].startswith(SIGNALS) and self.role.accepts:
             await self.links(scope, receive, send)
+        elif scope["path"] in PROBES:
+            assert self.probes is not None  # its role answers
+            await self.probes(scope, receive, send)
         else:
-            assert self.api is not None  # its role answers
+            assert self.api is not None
             await self.api(scope, receive, send)
 
     def _begin(self) -> Begin:
@@ -324,11 +365,11 @@ async def cut(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
-def app(operations: Operations, token: str) -> FastAPI:
+def app(operations: Operations, token: str, prove: Callable[[str], str]) -> FastAPI:
     """The API's app, loaded only for who answers: it takes as long as all the rest."""
     from halflap.api.app import create_app
 
-    return create_app(operations, token)
+    return create_app(operations, token, prove)
 
 
 def token_of(settings: Settings) -> str:
@@ -339,8 +380,3 @@ def token_of(settings: Settings) -> str:
     if not path.exists():
         write_once(path, secrets.token_urlsafe(32))
     return path.read_text().strip()
-
-
-def address_file(directory: Path) -> Path:
-    """Where a running server leaves its address, for the CLI to find."""
-    return directory / "server.json"

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -180,10 +181,21 @@ class Settings:
     )
     connections_per_address: int = setting(
         1_000,
-        "How many connections one address may have open at once; behind a proxy, all senders have "
-        "the address of the proxy.",
+        "How many connections one address may have open at once; of a proxy in "
+        "`HALFLAP_TRUSTED_PROXIES`, how many requests may be under way for one address behind it.",
         least=1,
         most=1_000_000,
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "The addresses and networks of reverse proxies, with commas between, such as `10.0.0.0/8`: "
+        "whom their `X-Forwarded-For` and `X-Forwarded-Proto` name is taken for the sender. From all "
+        "others these headers are ignored.",
+    )
+    metrics_token: str = setting(
+        "",
+        "A token that reads `/metrics` and nothing else; the token of the API reads it too. See "
+        "[metrics](metrics.md).",
     )
     log: str = setting("text", "How the log is written: `text` for people, `json` for machines.")
     watchdog_seconds: float = setting(
@@ -316,6 +328,14 @@ def check(where: str, value: Any, about: Field[Any]) -> None:
                 Rules(Policy(allow=value))
             except HalflapError as error:
                 raise ConfigError(f"{where}: {error.message}") from error
+        case "trusted_proxies":
+            for each in value:
+                try:
+                    ip_network(each)
+                except ValueError as error:
+                    raise ConfigError(
+                        f"{where}: {error}; give addresses or networks, such as 10.0.0.0/8"
+                    ) from error
         case "keys" if value:
             from halflap.store.vault import Vault
 

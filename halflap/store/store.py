@@ -50,6 +50,21 @@ class Others(Protocol):
         ...
 
 
+class CommitCount(Protocol):
+    """Counts commits."""
+
+    @property
+    def commits(self) -> int: ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A way into a store that counts its commits."""
+
+    @property
+    def stats(self) -> CommitCount: ...
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What there is of a store in a scope."""
@@ -233,6 +248,11 @@ class Store:
     def where(self) -> str:
         """The store's directory, or its URL without the password."""
         return self.database.where
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this process has committed since it opened the store."""
+        return sum(each.stats.commits for each in self._ways if isinstance(each, Counted))
 
     @property
     def on_failure(self) -> Callable[[BaseException], object] | None:

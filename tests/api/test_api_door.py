@@ -8,10 +8,15 @@ from halflap.api.app import create_app
 
 
 async def test_health_is_told_to_anybody(world: Any) -> None:
-    answer = await world.api("GET", "/api/health", token=None)
+    for token in (None, "another"):
+        answer = await world.api("GET", "/api/health", token=token)
+        assert (answer.status, answer.json["status"]) == (200, "ok")
+        assert str(world.host.settings.dir) not in str(answer.json)
+        assert answer.json["store"] is answer.json["running"] is None
+    assert (await world.api("HEAD", "/api/health", token=None)).status == 200
 
-    assert answer.status == 200
-    assert (answer.json["status"], answer.json["running"]) == ("ok", 0)
+    answer = await world.api("GET", "/api/health", token=world.api.token)
+    assert answer.json["running"] == 0
     assert answer.json["store"]["path"] == str(world.host.settings.dir)
     assert answer.json["uptime_seconds"] >= 0
 
@@ -54,7 +59,7 @@ async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(world:
 
 
 async def test_an_error_of_ours_tells_nothing_of_its_insides(world: Any) -> None:
-    broken = type(world.api)(create_app(cast(Any, None), "t"), "t")
+    broken = type(world.api)(create_app(cast(Any, None), "t", str), "t")
 
     answer = await broken("GET", "/api/customers")
 
@@ -73,4 +78,4 @@ async def test_a_store_that_is_gone_is_a_503_to_be_tried_again(world: Any) -> No
 
 def test_an_app_without_a_token_is_not_made() -> None:
     with pytest.raises(ValueError, match="token"):
-        create_app(cast(Any, None), "")
+        create_app(cast(Any, None), "", str)

@@ -9,16 +9,17 @@ from aiohttp import web
 from halflap.cli.client import Client, Http, path
 from halflap.cli.offline import Offline
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+from halflap.server.address import ServerAddress
 from halflap.server.settings import Remote, Settings
 
 
 async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):
     settings = Settings(dir=tmp_path)
     async with served(tmp_path, "--no-supervisor") as (process, said):
-        assert json.loads((tmp_path / "server.json").read_text()) == {
-            "url": said["url"],
-            "pid": process.pid,
-        }
+        address = ServerAddress.read(tmp_path)
+        assert address is not None
+        assert (address.url, address.pid) == (said["url"], process.pid)
+        assert (tmp_path / "server.json").stat().st_mode & 0o077 == 0
         async with Client.connect(settings) as api:
             assert (api.where, api.runs) == (said["url"], True)
             await api.post("/api/customers", {"name": "Initech"})
@@ -53,7 +54,7 @@ async def test_the_port_of_a_dead_server_is_not_given_the_token(tmp_path):
     async def answer(request: web.Request) -> web.Response:
         asked.append(request.path)
         assert "Authorization" not in request.headers
-        return web.json_response({"version": "0.1.0", "store": {"path": "/another"}})
+        return web.json_response({"version": "0.1.0", "proof": "guessed"})
 
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", answer)
@@ -62,7 +63,7 @@ async def test_the_port_of_a_dead_server_is_not_given_the_token(tmp_path):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    (tmp_path / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    ServerAddress(url, os.getpid(), str(tmp_path)).write(tmp_path)
     try:
         async with Client.connect(Settings(dir=tmp_path), make=True) as api:
             assert not api.runs

@@ -15,6 +15,7 @@ from halflap.cli.dev import LOOPBACK, settings_of
 from halflap.cli.new import new
 from halflap.cli.project import Project
 from halflap.cli.test import run_tests
+from halflap.server.address import ServerAddress
 
 DEV = """
 import sys
@@ -125,8 +126,9 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
     async with dev_in(project) as dev:
         url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+) .*-d @sample\.json\n"))[1]
         await dev.shows("Watching")
-        address = json.loads((project / ".halflap" / "server.json").read_text())
-        assert address == {"url": url.partition("/hooks")[0], "pid": dev.process.pid}
+        address = ServerAddress.read(project / ".halflap")
+        assert address is not None
+        assert (address.url, address.pid) == (url.partition("/hooks")[0], dev.process.pid)
 
         assert await send(url, order) == 200
         await dev.shows(r"order_received  ← POST \d+ B, key 1  exe_")

@@ -289,6 +289,14 @@ def test_every_setting_is_documented() -> None:
     assert "HALFLAP_SERVER_" in page
 
 
+def test_every_metric_is_documented() -> None:
+    from halflap.server.metrics import METRICS
+
+    page = (DOCS / "reference" / "metrics.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE)
+    assert rows == [(each.sample, each.type) for each in METRICS]
+
+
 def test_every_built_in_action_and_trigger_is_documented() -> None:
     parts = [
         each.name

@@ -91,6 +91,22 @@ class Cluster:
         """`pg_ctl stop -m immediate`: it drops everybody, and recovers at its next start."""
         await self.end(signal.SIGQUIT)
 
+    def freeze(self) -> None:
+        """Have it hang: SIGSTOP to the server, then to each of its processes."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        pid = self._process.pid
+        os.kill(pid, number)  # the server first, so that it starts no further process
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
+
     async def end(self, number: signal.Signals) -> None:
         """End it by a signal, and wait until none of its processes is left."""
         assert self._process is not None

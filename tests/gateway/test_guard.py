@@ -634,6 +634,70 @@ async def test_only_a_trusted_proxy_says_whom_it_speaks_for(
         assert (await client.answer())[2] == expected.encode()
 
 
+@pytest.mark.parametrize(
+    ("headers", "client", "scheme"),
+    [
+        (b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7", "https"),
+        # A sender writes what it likes before what its proxy adds.
+        (b"X-Forwarded-For: 10.0.0.1, 192.0.2.7\r\n", "192.0.2.7", "http"),
+        (b"X-Forwarded-For: 127.0.0.1, 192.0.2.7\r\n", "192.0.2.7", "http"),
+        (b"X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7", "http"),
+        # A second proxy that is trusted too.
+        (b"X-Forwarded-For: 192.0.2.7, 127.0.0.9\r\n", "192.0.2.7", "http"),
+        (b"X-Forwarded-For: [2001:db8::1]:443\r\n", "2001:db8::1", "http"),
+        (b"X-Forwarded-Proto: javascript\r\n", "127.0.0.1", "http"),
+        (b"Forwarded: for=192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\n", "127.0.0.1", "http"),
+    ],
+)
+async def test_what_a_sender_writes_before_its_proxy_changes_nothing(
+    headers: bytes, client: str, scheme: str
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, 200, f"{scope['client'][0]} {scope['scheme']}".encode())
+
+    async with (
+        serving(app, EdgeLimits(trusted_proxies=("127.0.0.0/8",))) as server,
+        connected(server) as proxy,
+    ):
+        await proxy.send(get(headers=H + headers))
+        assert (await proxy.answer())[2].decode() == f"{client} {scheme}"
+
+
+async def test_requests_under_way_are_bounded_for_each_sender_behind_a_proxy() -> None:
+    release = asyncio.Event()
+    under_way = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal under_way
+        under_way += 1
+        await release.wait()
+        await respond(send, 200, b"")
+
+    limits = EdgeLimits(connections_per_address=1, trusted_proxies=("127.0.0.0/8",))
+    mine = get(headers=H + b"X-Forwarded-For: 2001:db8::1\r\n")
+    # The same network, behind an address that the sender made up.
+    spoofed = get(headers=H + b"X-Forwarded-For: 192.0.2.1, 2001:db8::2\r\n")
+    others = get(headers=H + b"X-Forwarded-For: 2001:db8:1::1\r\n")
+    async with (
+        serving(app, limits) as server,
+        connected(server) as one,
+        connected(server) as two,
+        connected(server) as three,
+    ):
+        await one.send(mine)
+        await until(lambda: under_way == 1)
+        await two.send(spoofed)
+        status, headers, body = await two.answer()
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert b'"address_requests"' in body
+        assert server.counters.refused == {"address_requests": 1}
+        await three.send(others)
+        await until(lambda: under_way == 2)
+        release.set()
+        assert (await one.answer())[0] == (await three.answer())[0] == 200
+        assert await two.ask(spoofed) == 200
+
+
 async def test_stopping_finishes_what_runs_closes_what_idles_and_refuses_what_is_new() -> None:
     app = App()
     async with serving(app) as server, connected(server) as idle, connected(server) as busy:

@@ -34,6 +34,8 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("PUBLIC_URL", "https://example.com?a=1", "no query"),
         ("LOG", "xml", "HALFLAP_LOG='xml': it is text or json"),
         ("EGRESS_ALLOW", "10.0.0.0/99", "HALFLAP_EGRESS_ALLOW: .*10.0.0.0/99"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "HALFLAP_TRUSTED_PROXIES: .*host bits"),
+        ("TRUSTED_PROXIES", "proxy.internal", "HALFLAP_TRUSTED_PROXIES: .*such as 10.0.0.0/8"),
         ("KEYS", "secret-but-no-key", "HALFLAP_KEYS: .*base64"),
     ],
 )

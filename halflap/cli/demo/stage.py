@@ -20,7 +20,7 @@ from aiohttp import web
 from halflap.cli.demo.org import Salesforce
 from halflap.errors import HalflapError
 from halflap.sdk import codec
-from halflap.server.host import address_file
+from halflap.server.address import ServerAddress
 from halflap_sandbox import acme, salesforce
 
 HOST = "127.0.0.1"
@@ -160,10 +160,10 @@ class ServerProcess:
     async def _answers(self) -> bool:
         assert self.process is not None
         with contextlib.suppress(OSError, ValueError, KeyError, aiohttp.ClientError):
-            where = codec.decode(address_file(self.directory / "store").read_bytes())
-            if where["pid"] != self.process.pid:
+            where = ServerAddress.read(self.directory / "store")
+            if where is None or where.pid != self.process.pid:
                 return False
-            self.url = where["url"]
+            self.url = where.url
             self.port = int(self.url.rsplit(":", 1)[1])
             async with (
                 aiohttp.ClientSession() as http,

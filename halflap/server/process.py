@@ -1,0 +1,88 @@
+"""A server's process from its start to its end: it serves until a signal, then drains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from halflap.model import Outcome, Start
+from halflap.server.address import remove_address
+from halflap.server.host import Host
+from halflap.server.role import Role
+from halflap.server.settings import Settings
+
+log = structlog.get_logger("halflap.server")
+
+
+class ServerProcess:
+    """Runs a host in this process; its address is left for other commands meanwhile.
+
+    ready: called once it listens (or runs, where it does not listen). draining: called when it is
+    asked to stop, with the number of executions that run.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        settings: Settings,
+        *,
+        ready: Callable[[Host], object],
+        draining: Callable[[int], object],
+    ) -> None:
+        self._role = role
+        self._settings = settings
+        self._ready = ready
+        self._draining = draining
+        self._stop = asyncio.Event()
+        self.listened = False
+
+    async def run(self) -> None:
+        """Serve until a signal; then let running executions end. A second signal ends it at once."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self._interrupt, each)
+        host = await Host.open(self._settings, role=self._role)
+        host.engine.on_end(log_failure)
+        asked = asyncio.create_task(self._stop.wait(), name="stop")
+        serving = asyncio.create_task(
+            host.serve(ready=lambda _: self._listens(host)), name="server"
+        )
+        try:
+            await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                self._draining(host.engine.running)
+        finally:
+            asked.cancel()
+            if self.listened:
+                remove_address(self._settings.dir)
+            await host.stop()
+            await serving
+
+    def _interrupt(self, number: int) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)
+        self._stop.set()
+
+    def _listens(self, host: Host) -> None:
+        self.listened = True
+        if self._role.listens:
+            host.address.write(self._settings.dir)
+        self._ready(host)
+
+
+def log_failure(execution: str, outcome: Outcome, start: Start | None) -> None:
+    """Log an execution that failed, once, with what replays it."""
+    if outcome.state != "failed":
+        return
+    about = {} if start is None else {"flow": f"{start.flow.integration}.{start.flow.flow}"}
+    log.error(
+        "execution failed",
+        execution=execution,
+        **about,
+        reason=outcome.reason,
+        replay=f"halflap executions replay {execution}",
+    )
