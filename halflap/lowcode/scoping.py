@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from halflap.errors import DefinitionError
 from halflap.lowcode import steps as doc
 from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.kinds.walk import blocks, names_given
 from halflap.lowcode.source import Path, Source
 
 
@@ -95,29 +96,21 @@ class _Walk:
 
     def _step(self, step: doc.Step, path: Path, seen: _Names) -> None:
         match step:
-            case doc.IfStep():
-                lists = [("then", step.then), ("else", step.otherwise)]
-                self._meet(seen, *(self.steps(each, (*path, key), seen) for key, each in lists))
-            case doc.SwitchStep():
-                cases = step.cases.items()
-                walks = [self.steps(each, (*path, "cases", case), seen) for case, each in cases]
-                walks.append(self.steps(step.default or (), (*path, "default"), seen))
-                self._meet(seen, *walks)
             case doc.TryStep():
                 self._try(step, path, seen)
             case doc.ForStep():
                 self._loop(step, path, seen)
-            case doc.SetStep():
-                for name in step.set:
-                    self._set(name, (*path, "set", name), seen)
             case _:
-                pass
-        if isinstance(step, doc.Result) and step.id is not None:
-            place = (*path, "id")
-            self._free(
-                step.id, place, seen, f"{step.id!r} is in use already (%s); choose another name"
-            )
-            self._give(step.id, _Seen(place, self._depth), seen)
+                walks = [self.steps(each, (*path, *at), seen) for at, each, _ in blocks(step)]
+                self._meet(seen, *walks)
+        for at, name, gives in names_given(step):
+            place = (*path, *at)
+            if gives.what == "variable":
+                self._set(name, place, seen)
+            elif gives.what == "result":
+                said = f"{name!r} is in use already (%s); choose another name"
+                self._free(name, place, seen, said)
+                self._give(name, _Seen(place, self._depth), seen)
 
     def _meet(self, seen: _Names, *walks: _Names) -> None:
         """What is seen after branches: what any of them has given."""

@@ -84,7 +84,7 @@ class ActionStep(Result):
 class IfStep(Step):
     """Do one thing or another."""
 
-    condition: Annotated[Template, Asks("truth")] = Field(alias="if")
+    condition: Annotated[Template, Asks()] = Field(alias="if")
     """The condition: an expression that gives true or false."""
     then: Annotated[list[AnyStep], Block()]
     """What to do where it is true."""
@@ -97,7 +97,7 @@ class IfStep(Step):
 class SwitchStep(Step):
     """Do what belongs to a value."""
 
-    switch: Annotated[Template, Asks("scalar")]
+    switch: Annotated[Template, Asks()]
     """The value to compare."""
     cases: Annotated[dict[str | int | bool, list[AnyStep]], Block()]
     """By value, what to do: `cases: {add: […], remove: […]}`."""
@@ -110,15 +110,15 @@ class ForStep(Result):
 
     item: Annotated[Name, Gives("item")] = Field(alias="for")
     """The name of the item."""
-    items: Annotated[Template, Asks("items")] = Field(alias="in")
+    items: Annotated[Template, Asks()] = Field(alias="in")
     """The list; null is none."""
-    where: Annotated[Template, Asks("truth")] = None
+    where: Annotated[Template, Asks()] = None
     """Only items for which this is true."""
     do: Annotated[list[AnyStep], Block(each=True)]
     """What to do for each item."""
     parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many at once; one after another without it."""
-    key: Annotated[Template, Asks("text")] = None
+    key: Annotated[Template, Asks()] = None
     """What tells parallel items apart; the item itself, its `id`, or its place otherwise."""
     on_failure: Literal["fail", "continue"] = "fail"
     """`continue`: where a step fails for good, the other items go on all the same."""
@@ -173,7 +173,7 @@ class CallStep(Result):
 class SleepStep(Step):
     """Wait for a time; the execution leaves memory meanwhile."""
 
-    sleep: Annotated[Template, Asks("duration")]
+    sleep: Annotated[Template, Asks()]
     """How long: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
 
@@ -195,7 +195,7 @@ class LinksStep(Result):
     """The signal's name."""
     choices: Annotated[list[str], Field(min_length=1, max_length=20)]
     """What can be answered: `choices: [approve, reject]`."""
-    text: Annotated[Template, Asks("text")] = ""
+    text: Annotated[Template, Asks()] = ""
     """What the page asks."""
     within: Duration = timedelta(days=7)
     """How long the links work."""
@@ -209,7 +209,7 @@ class StateStep(Result):
 
     state: Literal["get", "put", "delete"]
     """What to do with the value."""
-    key: Annotated[Template, Asks("text")]
+    key: Annotated[Template, Asks()]
     """The value's name, such as a record's id."""
     value: Annotated[Template, Asks()] = None
     """put: what to write."""
@@ -226,9 +226,7 @@ class PairedStep(Result):
 
     paired: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks("text")] = Field(
-        alias="with", min_length=1, max_length=1
-    )
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=1)
     """The known side's id: `with: {salesforce: =event.Id}`."""
 
 
@@ -237,9 +235,7 @@ class PairStep(Step):
 
     pair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks("text")] = Field(
-        alias="with", min_length=2, max_length=2
-    )
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=2, max_length=2)
     """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
 
 
@@ -248,16 +244,14 @@ class UnpairStep(Step):
 
     unpair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks("text")] = Field(
-        alias="with", min_length=1, max_length=2
-    )
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=2)
     """The id of one side, or of both."""
 
 
 class LogStep(Step):
     """Write a line to the execution's log."""
 
-    log: Annotated[Template, Asks("text")]
+    log: Annotated[Template, Asks()]
     """What it says."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """How much it matters."""
@@ -275,11 +269,11 @@ class BreakStep(Step):
 class ReplyPart(Part):
     """An HTTP answer, for a flow whose trigger answers with the flow's result."""
 
-    status: Annotated[Template, Asks("status")] = 200
+    status: Annotated[Template, Asks()] = 200
     """The HTTP status, 200 to 599."""
     body: Annotated[Template, Asks()] = None
     """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
-    headers: Annotated[dict[str, Template], Asks("text")] = Field(default_factory=dict[str, Any])
+    headers: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
     """HTTP headers, by name."""
 
     @property
@@ -295,7 +289,7 @@ class StopPart(Part):
     """The flow's result: what its caller, or a synchronous request, gets."""
     reply: ReplyPart | None = None
     """The HTTP answer, with status and headers."""
-    ignore: Annotated[Template, Asks("text")] = None
+    ignore: Annotated[Template, Asks()] = None
     """Why the event is ignored."""
 
 
@@ -309,7 +303,7 @@ class StopStep(Step):
 class ThrowStep(Step):
     """Fail: the execution ends as failed, unless a `try` catches it."""
 
-    throw: Annotated[Template, Asks("text")]
+    throw: Annotated[Template, Asks()]
     """What went wrong, for people."""
 
 

@@ -14,6 +14,8 @@ from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_
 from halflap.lowcode.assist.offers import Told
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.kinds.raw import field_at
+from halflap.lowcode.kinds.role import Gives, Refers
 from halflap.lowcode.lint.env import Lambda
 from halflap.lowcode.lint.reader import Names
 from halflap.lowcode.lint.scope import Schema, fields_of
@@ -24,6 +26,8 @@ from halflap.lowcode.steps import KINDS
 
 _WORD = re.compile(r"\$?[\w-]+")
 _CALLS = {"action": "action", "source": "action", "trigger": "trigger"}
+_OTHERS = {"flow": "flow", "pairs": "pairs", "depends": "connection", "master": "connection"}
+"""The members of flows, routes, tests and fields that refer to something, and to what."""
 MOST_FIELDS = 40
 """How many fields a help lists."""
 
@@ -149,8 +153,8 @@ def _of_key(analysis: Analysis, path: Path, name: str) -> str:
 def _of_value(analysis: Analysis, path: Path, *, named: bool = False) -> str:
     name = path[-1] if path else ""
     value = value_at(analysis.source.data, path)
-    if name in _CALLS and isinstance(value, str):
-        called = find(analysis.shapes, _CALLS[str(name)], value)
+    if isinstance(value, str) and (kind := _called_by(analysis, path)) is not None:
+        called = find(analysis.shapes, kind, value)
         return "" if called is None else call_help(value, called)
     if name in ("call", "flow") and isinstance(value, str):
         return _of_flow(analysis, value)
@@ -160,6 +164,14 @@ def _of_value(analysis: Analysis, path: Path, *, named: bool = False) -> str:
         known = analysis.names_at((*path[:-2], path[-2] + 1)).get(value)
         return "" if known is None else _typed(value, known.schema, "The step's result.")
     return ""
+
+
+def _called_by(analysis: Analysis, path: Path) -> str | None:
+    """Return whether the value at a path names an `action` or a `trigger`; None of all others."""
+    field = field_at(analysis.source.data, path)
+    if field is not None:
+        return "action" if field.role(Refers) == Refers("action") else None
+    return _CALLS.get(str(path[-1])) if path else None
 
 
 def _of_flow(analysis: Analysis, name: str) -> str:
@@ -206,9 +218,9 @@ def definition(analysis: Analysis, line: int, column: int) -> Target | None:
     if at is None:
         return None
     called = value_at(analysis.source.data, at.cursor.path)
-    name = at.cursor.path[-1] if at.cursor.path else ""
-    if not _reads(at.cursor) and name in _CALLS and isinstance(called, str):
-        return _in_file(analysis, _CALLS[str(name)], called)
+    kind = _called_by(analysis, at.cursor.path)
+    if not _reads(at.cursor) and kind is not None and isinstance(called, str):
+        return _in_file(analysis, kind, called)
     path = given_at(analysis, line, column)
     if path is None:
         return None
@@ -230,9 +242,12 @@ def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
         path = (*cursor.path, cursor.text.strip("\"'").removesuffix(":"))
         return path if value_at(analysis.source.data, path) is not None else None
     name = cursor.path[-1] if cursor.path else ""
-    if name in ("id", "for", "error") and cursor.path[:1] == ("flows",):
+    field = field_at(analysis.source.data, cursor.path)
+    if field is not None and field.role(Gives) is not None:
         return cursor.path
-    return _named(analysis, name, value_at(analysis.source.data, cursor.path))
+    refers = None if field is None else field.role(Refers)
+    referred = _OTHERS.get(str(name)) if refers is None else refers.to
+    return _named(analysis, referred, value_at(analysis.source.data, cursor.path))
 
 
 def _reads(cursor: Cursor) -> bool:
@@ -253,17 +268,17 @@ def _given(analysis: Analysis, at: Pointed) -> Path | None:
     return None if known is None else known.path
 
 
-def _named(analysis: Analysis, key: str | int, value: Any) -> Path | None:
+def _named(analysis: Analysis, referred: str | None, value: Any) -> Path | None:
     if not isinstance(value, str):
         return None
     data = analysis.source.data
-    if key in ("call", "flow"):
+    if referred == "flow":
         return next(
             (p for p in (("flows", value), ("preprocess", value)) if value_at(data, p)), None
         )
-    if key in ("paired", "pair", "unpair", "pairs"):
+    if referred == "pairs":
         return ("pairs", value) if value_at(data, ("pairs", value)) else None
-    if key in ("connection", "depends", "master"):
+    if referred == "connection":
         return _field(analysis, value)
     return None
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from halflap.lowcode.document import Document
+from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.shape import path_of
 from halflap.lowcode.source import Path, Source
 
@@ -25,7 +26,6 @@ _FILLED: dict[str, Any] = {
     "set": {}, "rule": "fifo", "sides": {"one": "", "other": ""}, "flow": "", "break": True,
     "state": "get", "code": "", "call": "", "wait": "", "links": "", "stop": True,
 }  # fmt: skip
-_STEPS = ("steps", "then", "else", "do", "try", "catch", "default")
 
 
 def repaired(source: Source) -> tuple[Source, Document] | None:
@@ -63,7 +63,7 @@ def _mend_one(data: dict[Any, Any], path: Path, kind: str) -> None:
     if isinstance(holder, list) and isinstance(name, int):
         items = cast("list[Any]", holder)
         if name < len(items):
-            items[name] = dict(NOTHING) if _holds_steps(tuple(above)) else ""
+            items[name] = dict(NOTHING) if holds_steps(tuple(above)) else ""
     elif isinstance(holder, dict):
         members = cast("dict[Any, Any]", holder)
         filled = _filled(path, members)
@@ -84,8 +84,3 @@ def _filled(path: Path, holder: Mapping[Any, Any]) -> Any:
     if name == "with":
         return {"one": "", "other": ""} if "pair" in holder else {"one": ""}
     return deepcopy(_FILLED.get(str(name)))
-
-
-def _holds_steps(path: Path) -> bool:
-    """Whether a list is one of steps."""
-    return bool(path) and (path[-1] in _STEPS or (len(path) > 1 and path[-2] == "cases"))

@@ -8,11 +8,11 @@ from typing import Any, Literal, cast
 
 from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
+from halflap.lowcode.kinds.raw import blocks_in
 from halflap.lowcode.source import Path, Place
 from halflap.lowcode.steps import kind_of
 
 SymbolKind = Literal["field", "flow", "step", "test"]
-_INNER = ("then", "else", "cases", "default", "do", "try", "catch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,10 @@ class _Outline:
             said = members[kind] if isinstance(members[kind], str) else ""
             place: Path = (*path, at)
             name = members.get("title") or (f"{kind} {said}".strip() if len(said) < 60 else kind)
-            inner = (one for key in _INNER for one in self._inside(members.get(key), (*place, key)))
+            inner = (
+                one for at, each in blocks_in(members) for one in self.steps(each, (*place, *at))
+            )
             yield self._symbol(name, "step", members.get("id"), place, inner)
-
-    def _inside(self, held: Any, path: Path) -> Iterator[Symbol]:
-        if path[-1] == "cases":
-            for value, steps in _items(held):
-                yield from self.steps(steps, (*path, value))
-        else:
-            yield from self.steps(held, path)
 
     def tests(self, tests: Any) -> Iterator[Symbol]:
         for at, test in enumerate(cast("list[Any]", tests) if isinstance(tests, list) else ()):

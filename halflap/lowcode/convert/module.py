@@ -18,7 +18,7 @@ from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Kind, Term, kind_of
 from halflap.lowcode.convert.values import Scope, constant, names_read, span
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
-from halflap.lowcode.kinds.walk import every
+from halflap.lowcode.kinds.walk import every, referred
 from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source
@@ -191,10 +191,10 @@ class _Writer:
     def _handed_on(self) -> set[str]:
         """The flows that get events of other flows, which no trigger has read."""
         found = {
-            step.call
+            name
             for flow in self._document.flows.values()
             for _, step in every(flow.steps)
-            if isinstance(step, doc.CallStep)
+            for name in referred(step, "flow")
         }
         for part in self._document.preprocess.values():
             found |= {each.flow for each in part.routes if each.flow and each.event is not None}

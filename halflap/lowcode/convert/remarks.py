@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.source import Path, Source
 
 _EXCUSE = re.compile(r"#\s*(halflap: ignore|yaml-language-server:)")
@@ -22,7 +23,7 @@ class Remarks:
         for path, place in (*source.keys.items(), *source.values.items()):
             self._owned.setdefault(_owner(path), set()).add(place.line)
         for path, place in source.values.items():  # a list begins where its first step does
-            if path and (path[-1] in _LISTS or path[-2:-1] == ("cases",)):
+            if _holds_parts(path):
                 self._owned[_owner(path)].discard(place.line)
         for path, place in source.keys.items():
             self._owned[_owner(path)].add(place.line)
@@ -66,14 +67,15 @@ class Remarks:
 def _owner(path: Path) -> Path:
     """The part that a place belongs to: its step, its flow, its field."""
     for end in range(len(path), 1, -1):
-        above = path[end - 2]
-        in_case = end > 2 and path[end - 3] == "cases"
-        if isinstance(path[end - 1], int) and (above in _LISTS or in_case):
+        if isinstance(path[end - 1], int) and _holds_parts(path[: end - 1]):
             return path[:end]
     return path[: _DEPTHS.get(path[0], 1)] if path else ()
 
 
-_LISTS = frozenset(("steps", "then", "else", "do", "try", "catch", "default", "routes"))
+def _holds_parts(path: Path) -> bool:
+    return holds_steps(path) or path[-1:] == ("routes",)
+
+
 _DEPTHS: dict[str | int, int] = {"flows": 2, "preprocess": 2, "pairs": 2, "config": 3, "tests": 2}
 
 

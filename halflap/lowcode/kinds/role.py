@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Sort = Literal["value", "truth", "text", "items", "scalar", "duration", "status"]
-"""What an expression has to give: any value, a condition, a text, a list, a case, a time, a status."""
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -25,9 +22,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """A template; the field of a mapping holds one by each name."""
-
-    sort: Sort = "value"
+    """A template, in which expressions may stand; a mapping holds one by each name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +37,3 @@ class Refers:
     """The name of something that is declared elsewhere."""
 
     to: Literal["action", "connection", "flow", "pairs"]
-
-
-Role = Block | Asks | Gives | Refers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_origin
 
 from pydantic import BaseModel
 
@@ -17,10 +17,14 @@ R = TypeVar("R", Block, Asks, Gives, Refers)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a part: its attribute, its key in a document, its roles."""
+    """A field of a part: its attribute, its key in a document, its roles.
+
+    many: it is a mapping, of templates by name or of blocks by case.
+    """
 
     attribute: str
     key: str
+    many: bool
     roles: tuple[object, ...]
 
     def role(self, kind: type[R]) -> R | None:
@@ -33,13 +37,13 @@ def fields_of(part: type[BaseModel]) -> tuple[Field, ...]:
     """The fields of a part, as they are declared."""
     part.model_rebuild()  # steps hold each other, so none is complete before it is needed
     return tuple(
-        Field(name, each.alias or name, tuple(each.metadata))
+        Field(name, each.alias or name, get_origin(each.annotation) is dict, tuple(each.metadata))
         for name, each in part.model_fields.items()
     )
 
 
 def blocks(step: BaseModel) -> Iterator[tuple[Path, Sequence[Any], Block]]:
-    """The lists of steps in a step, with where each stands in it."""
+    """Yield the lists of steps in a step, with where each stands in it."""
     for field in fields_of(type(step)):
         role = field.role(Block)
         value: Any = None if role is None else getattr(step, field.attribute)
@@ -53,7 +57,7 @@ def blocks(step: BaseModel) -> Iterator[tuple[Path, Sequence[Any], Block]]:
 
 
 def templates(part: BaseModel) -> Iterator[tuple[Path, Any, Asks]]:
-    """The values of a step in which expressions may stand, with where each stands in it."""
+    """Yield the values of a step in which expressions may stand, with where each stands in it."""
     for field in fields_of(type(part)):
         value: Any = getattr(part, field.attribute)
         role = field.role(Asks)
@@ -62,23 +66,39 @@ def templates(part: BaseModel) -> Iterator[tuple[Path, Any, Asks]]:
                 yield (field.key, *path), each, asked
         elif role is None:
             continue
-        elif _holds_many(type(part), field.attribute):
+        elif field.many:
             for name, each in cast("dict[str, Any]", value).items():
                 yield (field.key, name), each, role
         elif field.attribute in part.model_fields_set:
             yield (field.key,), value, role
 
 
+def names_given(step: BaseModel) -> Iterator[tuple[Path, str, Gives]]:
+    """Yield the names that a step gives, with where each stands in it."""
+    for field in fields_of(type(step)):
+        role = field.role(Gives)
+        value: Any = None if role is None else getattr(step, field.attribute)
+        if role is None or value is None:
+            continue
+        if isinstance(value, str):
+            yield (field.key,), value, role
+        else:
+            for name in value:
+                yield (field.key, name), name, role
+
+
+def referred(step: BaseModel, to: str) -> Iterator[str]:
+    """Yield the names by which a step refers to flows, pairs, actions or connections."""
+    for field in fields_of(type(step)):
+        role = field.role(Refers)
+        value: Any = getattr(step, field.attribute)
+        if role is not None and role.to == to and isinstance(value, str):
+            yield value
+
+
 def every(steps: Iterable[Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """All steps of a list and of the blocks in them, in the document's order."""
+    """Yield the steps of a list and of the blocks in them, in the document's order."""
     for at, step in enumerate(steps):
         yield (*path, at), step
         for inner, each, _ in blocks(step):
             yield from every(each, (*path, at, *inner))
-
-
-@cache
-def _holds_many(part: type[BaseModel], attribute: str) -> bool:
-    """Whether a field is a mapping with a template by each name."""
-    annotation = part.model_fields[attribute].annotation
-    return getattr(annotation, "__origin__", None) is dict

@@ -9,6 +9,7 @@ from typing import Any
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import instead_of
+from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
@@ -30,7 +31,6 @@ from halflap.lowcode.lint.results import (
     Told,
     answer_of_links,
     cell_of,
-    every_step,
     or_null,
 )
 from halflap.lowcode.lint.returned import returned
@@ -387,7 +387,7 @@ class Flow:
         """`wait`."""
         asked = [
             each
-            for each in every_step(self._flow.steps)
+            for _, each in every(self._flow.steps)
             if isinstance(each, doc.LinksStep) and each.links == step.wait
         ]
         choices = list(dict.fromkeys(one for each in asked for one in each.choices))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import Mend, instead_of
+from halflap.lowcode.kinds.walk import every
+from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read, place_in, read_all
 from halflap.lowcode.lint.infer import TEXT, Inference
@@ -167,48 +169,20 @@ class Reader:
 
 
 def names_given(steps: Iterable[doc.Step], path: Path) -> dict[str, Path]:
-    """Every name that the steps of a flow give, with the path of what gives it first."""
+    """Return the names that the steps of a flow give, with the path of what gives each first."""
     found: dict[str, Path] = {}
-    stack: list[tuple[Any, Path]] = [(list(steps), path)]
-    while stack:
-        value, path = stack.pop()
-        if isinstance(value, list):
-            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
-        elif isinstance(value, dict):
-            stack.extend(
-                (each, (*path, key)) for key, each in cast("dict[Any, Any]", value).items()
-            )
-        elif isinstance(value, doc.Step):
-            if isinstance(value, doc.Result) and value.id is not None:
-                found.setdefault(value.id, (*path, "id"))
-            if isinstance(value, doc.SetStep):
-                for name in value.set:
-                    found.setdefault(name, (*path, "set", name))
-            if isinstance(value, doc.ForStep):
-                found.setdefault(value.item, (*path, "for"))
-            if isinstance(value, doc.TryStep):
-                found.setdefault(value.error, path)
-            for name in ("then", "otherwise", "cases", "default", "do", "attempt", "catch"):
-                inner = getattr(value, name, None)
-                if inner:
-                    alias = {"otherwise": "else", "attempt": "try"}.get(name, name)
-                    stack.append((inner, (*path, alias)))
+    for place, step in every(steps, path):
+        for inner, name, gives in names_in(step):
+            found.setdefault(name, place if gives.what == "error" else (*place, *inner))
     return found
 
 
 def times_set(steps: Iterable[doc.Step]) -> Counter[str]:
-    """How often each variable is set in the steps of a flow, wherever they stand."""
-    found: Counter[str] = Counter()
-    stack: list[Any] = list(steps)
-    while stack:
-        each = stack.pop()
-        if isinstance(each, doc.SetStep):
-            found.update(each.set.keys())
-        if isinstance(each, list):
-            stack += cast("list[Any]", each)
-        elif isinstance(each, dict):
-            stack += cast("dict[Any, Any]", each).values()
-        elif isinstance(each, doc.Step):
-            inner = ("then", "otherwise", "cases", "default", "do", "attempt", "catch")
-            stack += [getattr(each, name, None) for name in inner]
-    return found
+    """Count how often each variable is set in the steps of a flow, wherever they stand."""
+    found = (
+        name
+        for _, step in every(steps)
+        for _, name, gives in names_in(step)
+        if gives.what == "variable"
+    )
+    return Counter(found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document
+from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL
 from halflap.lowcode.lint.scope import Schema, either
 from halflap.lowcode.template import is_expression
@@ -82,7 +82,7 @@ class Results:
             found = {
                 name: [
                     each
-                    for each in every_step(flow.steps)
+                    for _, each in every(flow.steps)
                     if isinstance(each, doc.StateStep) and each.state == "put"
                 ]
                 for name, flow in self._document.flows.items()
@@ -105,21 +105,6 @@ def cell_of(flow: str, step: doc.StateStep) -> Cell | None:
     key = str(step.key)
     key = key[1:] if key.startswith("==") else key
     return step.scope, flow if step.scope == "flow" else "", key
-
-
-def every_step(steps: Any) -> Iterator[doc.Step]:
-    """All steps of a list, and those within them."""
-    stack: list[Any] = list(steps)
-    while stack:
-        each = stack.pop()
-        if isinstance(each, list):
-            stack += each
-        elif isinstance(each, dict):
-            stack += each.values()
-        elif isinstance(each, doc.Step):
-            yield each
-            inner = ("then", "otherwise", "cases", "default", "do", "attempt", "catch")
-            stack += [getattr(each, name, None) for name in inner]
 
 
 def answer_of_links(choices: list[str]) -> Schema:

@@ -8,12 +8,12 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode import steps as doc
 from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
 from halflap.lowcode.lint.expressions import Read, place_in
 from halflap.lowcode.lint.nulls import Facts, Given, Null, joined, leaves, nullable, takes_null
 from halflap.lowcode.lint.reader import Names, names_given
-from halflap.lowcode.lint.results import every_step
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import InputShape
@@ -191,7 +191,7 @@ class Watch:
 
     def decides(self, reads: Sequence[Read], *branches: Sequence[doc.Step]) -> None:
         """What is read here decides which steps are done; such as leave no record are left alone."""
-        done = (each for steps in branches for each in every_step(steps))
+        done = (each for steps in branches for _, each in every(steps))
         if not all(isinstance(each, _HARMLESS) for each in done):
             self.recorded(reads)
 
@@ -226,5 +226,5 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _set_in(steps: Sequence[doc.Step]) -> frozenset[str]:
     """The variables that steps set, wherever they stand in them."""
-    found = (each for each in every_step(steps) if isinstance(each, doc.SetStep))
+    found = (each for _, each in every(steps) if isinstance(each, doc.SetStep))
     return frozenset(name for each in found for name in each.set)

@@ -8,19 +8,14 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
+from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 
-TEXTS = frozenset({"title", "note", "code", "action", "call", "connection"})
-"""Members of a step that hold no expression."""
-
-LISTS = frozenset({"then", "else", "do", "try", "catch", "default"})
-"""Members of a step that hold steps."""
-
 WORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})
-NAMING = {"for": "for", "try": "error"}
 
 Change = tuple[Path, str, bool]
 """A value of the document, what it becomes, and whether it is the name of a member."""
@@ -58,27 +53,30 @@ class _Names:
                 yield from self._step(cast("dict[Any, Any]", each), (*path, at))
 
     def _step(self, step: dict[Any, Any], path: Path) -> Iterator[Change]:
-        kind = kind_of(step)
-        naming = {"id", NAMING.get(kind or "", "id")}
-        if kind == "try" and "error" not in step:
+        if kind_of(step) == "try" and "error" not in step:
             self.known.add("error")
             if self._old == "error":
                 raise DefinitionError(
                     "this `try` names its error `error`; give it another name with `error:` first",
                     where=self._source.at(path),
                 )
+        fields = fields_in(step)
         for name, value in step.items():
-            place = (*path, name)
-            if name in naming and isinstance(value, str):
+            place, field = (*path, name), fields.get(name)
+            blocks = (
+                [] if field is None or not field.role(Block) else list(blocks_under(field, value))
+            )
+            gives = field is not None and field.role(Gives) is not None
+            if blocks:
+                for at, each in blocks:
+                    yield from self.steps(each, (*path, *at))
+            elif isinstance(value, str) and (
+                gives or name == "id"
+            ):  # of a step without a kind, too
                 yield from self._name(value, place)
-            elif name == "set" and isinstance(value, dict):
+            elif gives and isinstance(value, dict):
                 yield from self._set(cast("dict[Any, Any]", value), place)
-            elif name == "cases" and isinstance(value, dict):
-                for case, each in cast("dict[Any, Any]", value).items():
-                    yield from self.steps(each, (*place, case))
-            elif name in LISTS and isinstance(value, list):
-                yield from self.steps(value, place)
-            elif name not in TEXTS:
+            elif field is None or field.role(Asks) or isinstance(value, dict):
                 yield from self._reads(value, place)
 
     def _name(self, value: str, path: Path, *, as_key: bool = False) -> Iterator[Change]:
@@ -155,7 +153,7 @@ def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
                 stack.append((each, (*path, name)))
                 if name == old and _keys_flows(path):
                     changes.append(((*path, name), new, True))
-        elif value == old and _names_flow(path):
+        elif value == old and _names_flow(data, path):
             changes.append((path, new, False))
         elif is_expression(value) and path[0] != "tests":
             changed = _url_renamed(source, value, path, old, new)
@@ -164,15 +162,14 @@ def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
     return sorted(changes, key=lambda each: (each[2], len(each[0])))
 
 
-def _names_flow(path: Path) -> bool:
+def _names_flow(data: Any, path: Path) -> bool:
     """Whether a value is the name of a flow."""
     match path:
         case ("tests", int(), "flow") | ("preprocess", _, "routes", int(), "flow"):
             return True
-        case ("flows", _, "steps", *_, int(), "call"):
-            return True
         case _:
-            return False
+            field = field_at(data, path)
+            return field is not None and field.role(Refers) == Refers("flow")
 
 
 def _keys_flows(path: Path) -> bool:

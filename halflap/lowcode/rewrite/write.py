@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from halflap.lowcode.kinds.raw import needed_blocks
 from halflap.lowcode.source import is_plain
 from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import is_expression
@@ -145,9 +146,6 @@ def fits(value: Any, used: int) -> bool:
     return not value or (not _tall(value) and len(inline(value)) + used <= WIDTH)
 
 
-_BESIDE = {"if": "then", "switch": "cases", "for": "do", "try": "catch"}
-
-
 def is_step(value: Any) -> bool:
     """Whether a value is a step, and not data that has a member of such a name."""
     match kind := kind_of(value):
@@ -158,7 +156,7 @@ def is_step(value: Any) -> bool:
         case "set" | "stop":
             return isinstance(value[kind], dict | bool)
         case _:
-            return _BESIDE.get(kind, kind) in value
+            return (needed_blocks(kind) or (kind,))[-1] in value
 
 
 def _tall(value: Any) -> bool:

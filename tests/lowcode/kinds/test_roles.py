@@ -1,0 +1,171 @@
+"""The roles of steps' fields: everything that walks a flow is derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from halflap.lowcode import Components, document_of, read
+from halflap.lowcode.assist import analyse, definition, explain, symbols
+from halflap.lowcode.assist.pointing import given_at
+from halflap.lowcode.kinds import raw, walk
+from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.rewrite import Draft
+from halflap.lowcode.rewrite.names import flow_renamed, renamed
+from halflap.lowcode.scoping import scoping_of
+from halflap.lowcode.steps import KINDS
+from tests.lowcode.convert.twins import python_of
+from tests.lowcode.documents import own
+
+TEXT = """\
+name: whole
+config:
+  Connect:
+    acme: {connection: acme}
+    other: {connection: acme}
+pairs:
+  both: {sides: {acme: account, other: contact}}
+flows:
+  main:
+    trigger: webhook.request
+    steps:
+      - set: {n: =event.n}
+      - {id: acted, action: acme.get_account, connection: acme, with: {id: =n}}
+      - {id: coded, code: return x, with: {x: =n}}
+      - {id: called, call: sub, event: {n: =n}}
+      - {sleep: =n}
+      - {id: waited, wait: go}
+      - {id: linked, links: go, choices: [a], text: =n}
+      - {id: stored, state: get, key: =n, default: [=n]}
+      - {state: put, key: =n, value: =n, expect: =n}
+      - {id: found, paired: both, with: {acme: =n}}
+      - {pair: both, with: {acme: =n, other: =n}}
+      - {unpair: both, with: {acme: =n}}
+      - {log: =n, fields: {x: =n}}
+      - if: =n
+        then: [{set: {then: =n}}]
+        else: [{set: {else: =n}}]
+      - switch: =n
+        cases: {a: [{set: {case: =n}}]}
+        default: [{set: {default: =n}}]
+      - id: looped
+        for: item
+        in: =n
+        where: =n
+        parallel: 2
+        key: =n
+        collect: =n
+        do: [{set: {inner: =item}}]
+      - {for: each, in: =n, do: [{set: {own: 1}}, {if: =each, then: [{break: true}]}]}
+      - try: [{set: {tried: =n}}]
+        error: failed
+        catch: [{throw: =failed.message & n}]
+      - if: =n = 1
+        then: [{stop: {ignore: =n}}]
+      - if: =n = 2
+        then: [{stop: {reply: {status: =n, body: =n, headers: {x: =n}}}}]
+      - stop: {answer: [=n, =acted, =coded, =called, =waited, =linked, =stored, =found, =looped]}
+  sub:
+    trigger: webhook.request
+    steps: [{stop: true}]
+"""
+SHAPES = Shapes(Components(own))
+NAMES = ("n", "acted", "coded", "called", "waited", "linked", "stored", "found", "looped", "item")
+NAMES += ("then", "else", "case", "default", "inner", "each", "own", "tried", "failed")
+REFERENCES = ("acme, with", "acme.get_account", "sub, event", "both, with")
+
+
+def facts() -> Any:
+    """What is found out of the document by its walks."""
+    source = read(TEXT, "whole.yaml")
+    document = document_of(source)
+    steps, path = document.flows["main"].steps, ("flows", "main", "steps")
+    scoping = scoping_of(steps, path, source)
+    analysis = analyse(TEXT, "whole.yaml", SHAPES)
+    return (
+        [place for place, _ in walk.every(steps, path)],
+        [
+            (place, *each)
+            for place, step in walk.every(steps, path)
+            for each in walk.templates(step)
+        ],
+        (scoping.names, scoping.own, scoping.copied, scoping.outward),
+        [str(each) for each in lint_text(TEXT, "whole.yaml", SHAPES)],
+        [_changes(source, name) for name in NAMES],
+        flow_renamed(source, "sub", "zz"),
+        symbols(analysis),
+        list(_references(analysis)),
+        _written(),
+        python_of(TEXT),
+    )
+
+
+def _changes(source: Any, name: str) -> Any:
+    try:
+        return renamed(source, "main", name, "zz")
+    except Exception as error:
+        return str(error)
+
+
+def _references(analysis: Any) -> Iterator[Any]:
+    for line, text in enumerate(TEXT.splitlines()):
+        for each in REFERENCES:
+            if each in text and "steps" not in text:
+                column = text.index(each) + 1
+                at = analysis, line, column
+                yield given_at(*at), definition(*at), explain(*at)
+
+
+def _written() -> str:
+    """The document with a step of each kind written anew."""
+    draft = Draft.read(TEXT, "whole.yaml")
+    for kind in ("if", "switch", "for", "try"):
+        at = next(i for i, each in enumerate(STEPS) if kind in each)
+        draft.set(("flows", "main", "steps", at, "title"), "A title")
+        draft.insert(("flows", "main", "steps"), 0, {"then": 1, **STEPS[at]})
+    return draft.source.text
+
+
+STEPS: Any = read(TEXT, "whole.yaml").data["flows"]["main"]["steps"]
+WHOLE = facts()
+ROLES = [
+    (kind, field.attribute, role)
+    for kind, model in KINDS.items()
+    for field in walk.fields_of(model)
+    for role in field.roles
+    if isinstance(role, Asks | Block | Gives | Refers)
+]
+
+
+@pytest.mark.parametrize(("kind", "attribute", "role"), ROLES, ids=str)
+def test_a_role_that_is_dropped_is_missed(
+    kind: str, attribute: str, role: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field = KINDS[kind].model_fields[attribute]
+    monkeypatch.setattr(field, "metadata", [each for each in field.metadata if each is not role])
+    caches = (walk.fields_of, raw._fields, raw._block_keys, raw.needed_blocks)
+    for each in caches:
+        each.cache_clear()
+    try:
+        found = facts()
+    except Exception as error:
+        found = error
+    finally:
+        monkeypatch.undo()
+        for each in caches:
+            each.cache_clear()
+    assert found != WHOLE
+
+
+def test_every_kind_stands_in_the_document() -> None:
+    document = document_of(read(TEXT, "whole.yaml"))
+    found = {type(each) for flow in document.flows.values() for _, each in walk.every(flow.steps)}
+    assert found == set(KINDS.values())
+
+
+def test_a_template_is_renamed_under_a_key_that_holds_steps_elsewhere() -> None:
+    changes = renamed(read(TEXT, "whole.yaml"), "main", "n", "zz")
+    assert (("flows", "main", "steps", 7, "default", 0), "=zz", False) in changes
