@@ -261,7 +261,10 @@ class ConnectionLimits:
 
 @frozen
 class Throttled:
-    """What is known of a connection's traffic: until when it rests and why, and its quota's state."""
+    """The traffic of a connection: until when it rests and why, and its quota's state.
+
+    A reason that begins with `AWAY` is an open circuit: what needs the app is parked until then.
+    """
 
     until: Micros = 0
     reason: str = ""
@@ -628,6 +631,7 @@ def pausable(flow: FlowKey) -> tuple[str, str, str]:
     return flow.customer, flow.instance, f"{flow.instance}/{flow.flow}"
 
 
+AWAY = "away: "
 PARKED = "connection:"
 """What `waiting_for` begins with while an execution is parked: `connection:<id>`."""
 

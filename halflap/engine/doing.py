@@ -14,7 +14,7 @@ from halflap.engine.failure import failure_of
 from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
-from halflap.engine.retry import again
+from halflap.engine.retry import TryAgain, again
 from halflap.engine.scope import Scope, current
 from halflap.engine.signals import Signals
 from halflap.engine.step import Perform, line_of, step_failed
@@ -26,6 +26,7 @@ from halflap.errors import (
     RateLimited,
     StoreError,
     Unauthorized,
+    UpstreamError,
 )
 from halflap.model import (
     SYSTEM,
@@ -39,7 +40,7 @@ from halflap.model import (
     scope_time,
 )
 from halflap.sdk.action import Retry
-from halflap.sdk.gate import Blocked, Parked
+from halflap.sdk.gate import Away, Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
 from halflap.sdk.redact import Redactor
@@ -198,6 +199,8 @@ class Steps:
             step = self._begun.get(path)
             in_doubt = step is not None and step.in_doubt and not doing.repeatable
             error, failure = await self._learnt(caught, path), failure_of(caught)
+            if in_doubt and isinstance(error, Away):
+                error = caught  # it may have been carried out, so it is not done again
             if in_doubt and MAY_BE_DONE not in failure.message:
                 failure = replace(failure, message=f"{failure.message}; {MAY_BE_DONE}")
         else:
@@ -230,18 +233,22 @@ class Steps:
         """What a step's error means, once the gate of the connection that it used knows of it."""
         step = self._begun.pop(path, None)
         gate = None if step is None else step.through
-        if gate is None or not isinstance(error, RateLimited | Unauthorized):
+        if gate is None or not isinstance(error, UpstreamError):
             return error
         ours = self._turn.start.flow.flow.startswith(SYSTEM)
         match error:
-            case Blocked():
+            case Away() if ours:  # somebody waits for the deployment, and is told at once
+                return UpstreamError(error.message)
+            case Blocked() | Away():
                 return error
             case RateLimited():
                 return await gate.limited(error)
-            case _ if ours:  # somebody waits for the deployment, and is told at once
+            case Unauthorized() if ours:
                 return Unauthorized(error.message)
             case Parked():
                 return error
+            case UpstreamError() if not isinstance(error, Unauthorized):
+                return error if ours else gate.away(error) or error
             case _:
                 judged = await gate.refused()
                 if judged == "park":
@@ -335,11 +342,13 @@ class Steps:
             raise step_failed(record) from error
         spent = record.tries - (decided.how != "retry")
         at = record.ended_at + decided.wait
+        until = None if decided == TryAgain("park", 0) else at
+        if decided.how == "park":
+            at = record.ended_at  # so that it is tried as soon as it is let go
         waiting = replace(record, status="retrying", tries=spent, result=str(at).encode())
         tried = () if doing.asked is None else self.two_way.tried(doing.asked, record.path)
         self._keep(scope, waiting, tried)
         waits_for: str = getattr(error, "waiting_for", "")
-        until = None if decided.how == "park" else at
         self._pause(scope, Pause(decided.how, until, record.failure, waits_for))
 
     def _pause(self, scope: Scope, pause: Pause) -> NoReturn:

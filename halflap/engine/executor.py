@@ -340,7 +340,8 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micr
     ]
     oldest = max([turn.accepted_at, woken_at, *woken]) + micros(flow.max_age)
     if verdict.how == "park" and turn.now() < oldest:
-        return replace(verdict, at=oldest)  # so that it fails then, if nobody mends the connection
+        # So that it fails then, if nobody mends the connection.
+        return replace(verdict, at=min(verdict.at or oldest, oldest))
     if verdict.at is not None and verdict.at <= oldest:
         return verdict
     why = f": {verdict.failure.message}" if verdict.failure else ""

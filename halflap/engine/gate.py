@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from halflap.engine.throttle import Throttle
-from halflap.errors import RateLimited
+from halflap.errors import RateLimited, UpstreamError
 from halflap.model import PARKED, ConnectionLimits, StoredConnection
 from halflap.sdk.connection import Connection
 from halflap.sdk.egress import Limits, Response
-from halflap.sdk.gate import Blocked, Judgement, Parked
+from halflap.sdk.gate import Away, Blocked, Judgement, Parked
 
 
 class AccountGate:
@@ -44,6 +44,14 @@ class AccountGate:
     def heard(self, response: Response) -> None:
         """Learn from an answer."""
         self._throttle.heard(response)
+
+    def failed(self, error: UpstreamError) -> None:
+        """Learn from a request without a whole answer."""
+        self._throttle.failed(error)
+
+    def away(self, error: UpstreamError) -> Away | None:
+        """Return what a step's failure means while the app is away; None where it is not."""
+        return self._throttle.circuit.away(error)
 
     def quota(self, used: int, allowed: int, resets_in: timedelta | None) -> None:
         """Note how much of a quota is used."""

@@ -1,18 +1,18 @@
-"""The role that lets parked executions go on, once their connection is mended: one, then ever more."""
+"""The role that lets parked executions go on: once their connection is mended, or its app may be back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol
 
 import structlog
 
 from halflap.errors import NotFound, StoreError
-from halflap.model import PARKED
-from halflap.store.catalogue.connections import Connections
+from halflap.model import PARKED, StoredConnection
 from halflap.store.protocol import Journal
 
 log = structlog.get_logger("halflap.parking")
@@ -31,10 +31,18 @@ class Unparking(Protocol):
     async def unpark(self, connection: str, limit: int) -> list[str]: ...
 
 
+class Accounts(Protocol):
+    """The part of the catalogue's connections that is asked."""
+
+    async def get(self, connection: str) -> StoredConnection: ...
+
+    def refreshing(self, connection: str) -> AbstractAsyncContextManager[None]: ...
+
+
 class Parking:
     """Ramps up what was parked: first one, then twice as many each time, as long as they succeed."""
 
-    def __init__(self, journal: Journal, connections: Connections, engine: Unparking) -> None:
+    def __init__(self, journal: Journal, connections: Accounts, engine: Unparking) -> None:
         self._journal = journal
         self._connections = connections
         self._engine = engine
@@ -73,6 +81,9 @@ class Parking:
         del self._ramps[id]
 
     async def _is_mended(self, id: str) -> bool:
+        """Return whether the credentials are good, and no circuit is open: a probe may go."""
+        if id in await self._journal.resting():
+            return False
         try:
             return (await self._connections.get(id)).status != "unauthorized"
         except NotFound:

@@ -10,14 +10,15 @@ from typing import Literal
 from halflap.errors import RateLimited, RetryLater, UpstreamError
 from halflap.model import Micros
 from halflap.sdk.action import Retry
-from halflap.sdk.gate import Parked
+from halflap.sdk.gate import Away, Parked
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
     """Try again after `wait` microseconds. `later` and `park` spend no attempt.
 
-    What is parked has no time: it goes on once its connection is mended.
+    What is parked goes on once its connection is mended; `wait` is for how long at the most, 0 for
+    as long as its flow's maximum age.
     """
 
     how: Literal["retry", "later", "park"]
@@ -44,6 +45,9 @@ def again(
             return TryAgain("later", micros(after))
         case Parked():
             return TryAgain("park", 0)
+        case Away():
+            left = micros(retry.away) - elapsed
+            return TryAgain("park", left) if left > 0 else None
         case RateLimited(retry_after=timedelta() as after):
             return TryAgain("later", micros(after))
         case RateLimited():

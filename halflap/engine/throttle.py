@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from halflap.errors import RateLimited, StoreError
-from halflap.model import Clock, ConnectionLimits, Micros, Throttled, to_datetime
+from halflap.engine.circuit import AWAY_STATUSES, Circuit
+from halflap.errors import RateLimited, StoreError, UpstreamError
+from halflap.model import AWAY, PARKED, Clock, ConnectionLimits, Micros, Throttled, to_datetime
 from halflap.sdk.egress import Response
-from halflap.sdk.gate import Blocked
+from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.quota import asked_to_rest
 from halflap.store.turns import Limited, burst_of
 
@@ -86,12 +87,19 @@ class Throttle:
         self._quota: str = ""
         self._quota_at = -math.inf
         self._noting: set[asyncio.Task[None]] = set()
+        self.circuit = Circuit(
+            PARKED + id,
+            lambda: self.name,
+            clock,
+            lambda until, reason: self._note(keeper.rest(id, until, reason)),
+        )
 
     async def enter(self) -> None:
         """Wait for leave to call; `Blocked` where it is not given now."""
         now = self._clock()
         if self.until > now:
             raise self.blocked()
+        self.circuit.enter()
         if self.limits.concurrency:
             await self._slot(self.limits.concurrency)
         else:
@@ -116,6 +124,10 @@ class Throttle:
 
     def heard(self, response: Response) -> None:
         """Learn from an answer."""
+        if response.status in AWAY_STATUSES:
+            self.circuit.failed(f"it answered {response.status}")
+        elif response.status < 500 and response.status != 429:
+            self.circuit.succeeded()
         asked = asked_to_rest(response)
         if asked is not None:
             reason = (
@@ -126,6 +138,11 @@ class Throttle:
             self.note_rest(asked.wait, reason)
         elif response.status < 400:
             self._rests = 0
+
+    def failed(self, error: UpstreamError) -> None:
+        """Learn from a request without a whole answer."""
+        if error.status is None and error.retryable and not isinstance(error, Away):
+            self.circuit.failed(error.message)
 
     def note_rest(self, wait: timedelta | None, reason: str) -> None:
         """Have nobody call before `wait` is over; by doubling where the app does not say for how long."""
@@ -141,7 +158,9 @@ class Throttle:
             self._note(self._keeper.rest(self.id, self.until, reason))
 
     def learn(self, until: Micros, reason: str) -> bool:
-        """Nobody is to call before a time; whether that is news."""
+        """Take over that the app rests or is away until a time; return whether that was unknown."""
+        if reason.startswith(AWAY):
+            return self.circuit.learn(until, reason)
         if until <= self.until:
             return False
         self.until, self._reason, self._sent_away = until, reason, 0

@@ -37,10 +37,10 @@ class Part(BaseModel):
 class RetryRule(Part):
     """How often a failed step is tried again: `retry: {attempts: 3, first: 2s}`."""
 
-    attempts: int = Field(8, ge=1, le=100)
+    attempts: int = Field(10, ge=1, le=100)
     """All tries, the first one too."""
     first: Duration = timedelta(seconds=1)
-    """The wait after the first failure; it triples each time."""
+    """The wait after the first failure; it doubles each time."""
     longest: Duration = timedelta(minutes=10)
     """The longest wait."""
 

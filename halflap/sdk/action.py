@@ -30,14 +30,14 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and how soon, a failed step is tried again. By default 8 tries in about 10 minutes.
+    """How often, and how soon, a failed step is tried again. By default 10 tries in about 8 minutes.
 
-    `attempts` counts all tries, the first one too. The wait triples from `first` up to `longest`,
+    `attempts` counts all tries, the first one too. The wait doubles from `first` up to `longest`,
     each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
     While the whole app is away (its circuit is open) no tries are spent, for `away` at the most.
     """
 
-    attempts: int = 8
+    attempts: int = 10
     first: timedelta = timedelta(seconds=1)
     longest: timedelta = timedelta(minutes=10)
     jitter: float = 0.5
@@ -45,7 +45,7 @@ class Retry:
 
     def wait(self, tries: int, chance: random.Random) -> timedelta:
         """The wait after `tries` failed tries."""
-        longest = min(self.first * 3 ** min(max(tries - 1, 0), 20), self.longest)
+        longest = min(self.first * 2 ** min(max(tries - 1, 0), 30), self.longest)
         return longest * (1 - self.jitter * chance.random())
 
 

@@ -132,6 +132,8 @@ class Connection(BaseModel):
         except UpstreamError as error:
             if current is not None and not error.in_doubt:
                 current.in_doubt = False
+            if gate is not None:
+                gate.failed(error)
             raise
         finally:
             if gate is not None:

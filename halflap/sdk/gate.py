@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from halflap.errors import RateLimited, Unauthorized
+from halflap.errors import RateLimited, Unauthorized, UpstreamError
 
 if TYPE_CHECKING:
     from halflap.sdk._response import Response
@@ -20,6 +20,14 @@ class Blocked(RateLimited):
 
     def __init__(self, message: str, *, retry_after: timedelta, waiting_for: str) -> None:
         super().__init__(message, retry_after=retry_after, status=None)
+        self.waiting_for = waiting_for
+
+
+class Away(UpstreamError):
+    """The app is away: its circuit is open. What needs it waits, and spends no tries."""
+
+    def __init__(self, message: str, *, waiting_for: str) -> None:
+        super().__init__(message, retryable=True, in_doubt=False)
         self.waiting_for = waiting_for
 
 
@@ -42,7 +50,7 @@ class Gate(Protocol):
     def waits_for(self) -> str: ...
 
     async def enter(self) -> None:
-        """Wait for leave to call; `Blocked` or `Parked` where it is not given now."""
+        """Wait for leave to call; raise `Blocked`, `Away` or `Parked` where it is not given now."""
         ...
 
     def leave(self) -> None:
@@ -51,6 +59,14 @@ class Gate(Protocol):
 
     def heard(self, response: Response) -> None:
         """Learn from an answer's status and headers."""
+        ...
+
+    def failed(self, error: UpstreamError) -> None:
+        """Learn from a request without a whole answer."""
+        ...
+
+    def away(self, error: UpstreamError) -> Away | None:
+        """Return what a step's failure means while the app is away; None where it is not."""
         ...
 
     def quota(self, used: int, allowed: int, resets_in: timedelta | None) -> None:

@@ -231,7 +231,7 @@ async def test_an_action_that_fails_for_good_fails_the_execution(run: Run) -> No
 
 async def test_retries_are_spent_as_declared(run: Run) -> None:
     result = await run(sync, ORDER, stubs={find: UpstreamError(status=500)})
-    assert (result.state, result.ran(find)) == ("failed", 8)
+    assert (result.state, result.ran(find)) == ("failed", 10)
 
 
 async def test_an_action_without_a_stub_names_what_to_stub(run: Run) -> None:

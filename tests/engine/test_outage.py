@@ -1,0 +1,244 @@
+"""An app that is away for hours, or refuses a third of all calls, costs no dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from halflap import Connection, Retry, UpstreamError
+from halflap.engine import parking as parked
+from halflap.engine.circuit import Circuit
+from halflap.engine.clock import ManualClock
+from halflap.engine.gate import AccountGate
+from halflap.engine.parking import Parking
+from halflap.engine.throttle import Throttles
+from halflap.model import AWAY, Micros, StoredConnection
+from halflap.sdk.connection import Link
+from halflap.sdk.egress import Egress, Response
+from halflap.sdk.gate import Away, Judgement
+from tests.engine.flows import Runner, runner_on
+
+SECOND: Micros = 1_000_000
+HOUR: Micros = 3_600 * SECOND
+
+
+class Crm(Connection):
+    """An app that knows repeated requests."""
+
+    base_url: str = "https://crm.example"
+    idempotency_header = "Idempotency-Key"
+
+
+@dataclass
+class App(Egress):
+    """The app itself: `refuses` decides by the time whether it answers 503."""
+
+    clock: ManualClock
+    refuses: Callable[[Micros], bool]
+    began: Micros = 0
+    calls: int = 0
+    done: list[str] = field(default_factory=list[str])
+
+    async def request(self, method: str, url: str, **more: Any) -> Response:
+        """Answer 503, or do what is asked."""
+        self.calls += 1
+        status = 503 if self.refuses(self.clock() - self.began) else 200
+        if status == 200:
+            self.done.append(more["json"]["name"])
+        headers = CIMultiDictProxy(CIMultiDict[str]())
+        return Response(status, headers, b"{}", url, method)
+
+
+@dataclass
+class Account:
+    """The stored connection, which nothing is wrong with."""
+
+    stored: StoredConnection
+
+    async def get(self, connection: str) -> StoredConnection:
+        """Return the connection."""
+        return self.stored
+
+    @asynccontextmanager
+    async def refreshing(self, connection: str) -> AsyncIterator[None]:
+        """Hold the lock that all workers share."""
+        yield
+
+
+async def fine() -> Judgement:
+    return "fail"
+
+
+@dataclass
+class Shop:
+    """An engine whose flow calls the app through a gate, and the role that lets go what is parked."""
+
+    runner: Runner
+    app: App
+    parking: Parking
+    deliver: Any
+
+    async def events(self, count: int, every: float) -> list[str]:
+        """Accept events, one after the other."""
+        found: list[str] = []
+        for number in range(count):
+            found.append(await self.runner.start(self.deliver, f'{{"name":"{number}"}}'.encode()))
+            await self.let_pass(every)
+        return found
+
+    async def let_pass(self, seconds: float) -> None:
+        """Let time pass, by what is due."""
+        until = self.runner.clock() + round(seconds * SECOND)
+        while True:
+            self.parking.nudge()
+            await asyncio.sleep(0.001)
+            due = await self.runner.engine.idle()
+            now = self.runner.clock()
+            if now >= until:
+                return
+            step = min(until, now + 5 * SECOND, due if due is not None and due > now else until)
+            self.runner.clock.advance((step - now) / SECOND)
+
+    async def ended(self, executions: list[str], within: Micros) -> dict[str, int]:
+        """Let time pass until all have ended; returns how many ended in which state."""
+        until = self.runner.clock() + within
+        states: dict[str, int] = {}
+        while self.runner.clock() < until:
+            found = [await self.runner.execution(each) for each in executions]
+            states = {}
+            for each in found:
+                states[each.state] = states.get(each.state, 0) + 1
+            if not states.keys() - {"succeeded", "failed"}:
+                break
+            await self.let_pass(60)
+        return states
+
+
+@asynccontextmanager
+async def shop(
+    folder: Path, refuses: Callable[[Micros], bool], retry: Retry | None = None
+) -> AsyncIterator[Shop]:
+    async with runner_on("memory", folder) as runner:
+        app = App(runner.clock, refuses, runner.clock())
+        stored = StoredConnection(
+            "con_1", "cus_1", "app", "crm", {}, frozenset(), 1, "working", runner.clock()
+        )
+        throttles = Throttles(runner.engine.journal, runner.clock, chance=random.Random(1))
+        crm = Crm()
+        gate = AccountGate(stored, throttles.of("con_1"), fine)
+        crm._link = Link("crm", "con_1", egress=app, gate=gate)
+
+        @runner.app.component.action(**({"retry": retry} if retry else {}))
+        async def send(name: str) -> None:
+            """Send something to the CRM."""
+            await crm.post("/things", json={"name": name})
+
+        async def deliver(ctx: Any, event: Any) -> None:
+            await send(event["name"])
+
+        parking = Parking(runner.engine.journal, Account(stored), runner.engine)
+        task = asyncio.create_task(parking.run())
+        try:
+            yield Shop(runner, app, parking, runner.app.flow(deliver))
+        finally:
+            parking.stop()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watch what was let go at the pace of a clock that is moved by hand."""
+    monkeypatch.setattr(parked, "LOOK_SECONDS", 0.001)
+
+
+async def test_an_outage_of_two_hours_costs_no_event_and_few_calls(tmp_path: Path) -> None:
+    async with shop(tmp_path, lambda at: at < 2 * HOUR) as found:
+        executions = await found.events(600, every=6)  # an hour of them, then one more of nothing
+        assert not found.app.done
+        assert await found.ended(executions, within=3 * HOUR) == {"succeeded": 600}
+        assert sorted(found.app.done, key=int) == [str(each) for each in range(600)]
+        assert found.app.calls < 600 + 600
+
+
+async def test_control_without_a_circuit_an_outage_leaves_dead_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Circuit, "failed", lambda self, reason: None)
+    async with shop(tmp_path, lambda at: at < 2 * HOUR) as found:
+        executions = await found.events(20, every=60)
+        states = await found.ended(executions, within=3 * HOUR)
+        assert states["failed"] >= 10
+
+
+async def test_an_hour_in_which_a_third_is_refused_costs_no_event(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    async with shop(tmp_path, lambda at: chance.random() < 0.3) as found:
+        executions = await found.events(600, every=6)
+        assert await found.ended(executions, within=3 * HOUR) == {"succeeded": 600}
+
+
+async def test_what_waits_for_an_app_that_is_away_spends_no_tries_and_says_so(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path, lambda at: at < HOUR) as found:
+        executions = await found.events(8, every=5)
+        await found.let_pass(600)
+        waiting = [await found.runner.execution(each) for each in executions]
+        assert {(each.state, each.waiting_for) for each in waiting} == {
+            ("waiting", "connection:con_1")
+        }
+        (rest,) = (await found.runner.engine.journal.resting()).values()
+        assert rest.reason.startswith(f"{AWAY}it answered 503")
+        await found.ended(executions, within=2 * HOUR)
+        tries = [
+            each.tries
+            for execution in executions[4:]
+            for each in await found.runner.history(execution)
+            if each.kind == "action"
+        ]
+        assert max(tries) < 5
+
+
+async def test_an_app_that_is_away_for_more_than_a_day_ends_in_a_dead_letter(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path, lambda at: True) as found:
+        executions = await found.events(1, every=1)
+        await found.let_pass(23 * 3_600)
+        assert (await found.runner.execution(executions[0])).state == "waiting"
+        assert await found.ended(executions, within=3 * HOUR) == {"failed": 1}
+
+
+@pytest.mark.parametrize(("gap", "opens"), [(1, False), (3, True)])
+def test_five_failures_in_a_row_open_it_once_ten_seconds_have_passed(gap: int, opens: bool) -> None:
+    clock, noted = ManualClock(), list[str]()
+    circuit = Circuit("connection:x", lambda: "x", clock, lambda until, why: noted.append(why))
+    for _ in range(5):
+        circuit.enter()
+        circuit.failed("it answered 503")
+        clock.advance(gap)
+    assert bool(noted) is opens
+
+
+def test_one_probe_at_a_time_tries_an_open_circuit_and_a_success_closes_it() -> None:
+    clock = ManualClock()
+    circuit = Circuit("connection:x", lambda: "x", clock, lambda until, why: None)
+    for _ in range(5):
+        circuit.failed("no connection")
+        clock.advance(3)
+    clock.advance(60)
+    circuit.enter()
+    with pytest.raises(Away, match="x is away: no connection; it is tried again at"):
+        circuit.enter()
+    circuit.succeeded()
+    circuit.enter()
+    assert circuit.away(UpstreamError(status=503)) is None
