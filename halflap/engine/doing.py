@@ -44,7 +44,7 @@ from halflap.sdk.gate import Away, Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
 from halflap.sdk.redact import Redactor
-from halflap.sdk.running import RunningStep, Suspended
+from halflap.sdk.running import CallLog, RunningStep, Suspended
 
 MOST_LOG_LINES = 10_000
 MAY_BE_DONE = "it may have been carried out"
@@ -123,6 +123,7 @@ class Steps:
         self._logged = 0
         self._begun: dict[str, RunningStep] = {}
         self.two_way = TwoWay.of(turn)
+        self.calls = CallLog()
         self.pauses: list[Pause] = []
         self.cancelled = False
         self.woken_at: Micros = 0

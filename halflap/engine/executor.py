@@ -229,6 +229,7 @@ class Executor:
         )
         recorder.siblings = work.siblings
         value = await flow.function(ctx, event)
+        recorder.calls.check()
         if flow.preprocess is not None and not isinstance(value, Ignore):
             recorder.aim = work.aim
             value = await recorder.route(flow, value)

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 
 from halflap.engine.protocol import Again, Ended, Verdict
-from halflap.errors import CodeFailed
+from halflap.errors import CodeFailed, DefinitionError
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.record import redacted_data
 from halflap.sdk.redact import Redactor, clean
@@ -41,6 +41,8 @@ def failure_of(error: BaseException) -> Failure:
         where, trace = error.where, clean(error.trace)
     status = getattr(error, "status", None)
     message = clean(first_line(error) if isinstance(error, Exception) else str(error))
+    if isinstance(error, DefinitionError) and error.where:
+        message, where = _UNPACKED.sub("", message), where or _UNPACKED.sub("", error.where)
     return Failure(
         kind=getattr(error, "error", "") or type(error).__name__,
         message=(message or type(error).__name__)[:2_000],

@@ -120,7 +120,9 @@ class Action(Generic[P, R]):
         bound = self.bind(args, kwargs)
         if self.fits:
             bound = dict(self._fitting(bound))
-        return self.invoke(**bound) if recorder is None else recorder.call(self, bound)
+        if recorder is None:
+            return self.invoke(**bound)
+        return recorder.calls.add(recorder.call(self, bound), self.name)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""

@@ -22,7 +22,7 @@ from halflap.model import to_micros
 from halflap.sdk.link import LONGEST_TEXT, SignalLink
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import adapter_of, encode_value
-from halflap.sdk.running import Recorder
+from halflap.sdk.running import Recorder, noted
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import fit_event
 
@@ -80,11 +80,13 @@ class State:
         """The state that all instances of the integration share."""
         return State(self._recorder, self._scopes, "integration")
 
+    @noted("ctx.state.get")
     async def get(self, key: str, default: Any = None) -> Any:
         """The value under a key (JSON; fractions as `Decimal`), or the default."""
         found = await self._recorder.read_state(self._scope, key)
         return default if found is ANY else found
 
+    @noted("ctx.state.put")
     async def put(self, key: str, value: Any, *, expect: Any = ANY) -> None:
         """Write a value (JSON). With `expect`, only where that is still the value there (None: no value
         yet); else `Conflict`."""
@@ -93,10 +95,12 @@ class State:
                 f"state {key!r} is no longer {expect!r}; read it again and decide", key=key
             )
 
+    @noted("ctx.state.delete")
     async def delete(self, key: str) -> None:
         """Remove a key."""
         await self._recorder.write_state(self._scope, key, ANY, ANY)
 
+    @noted("ctx.state.update")
     async def update(self, key: str, change: Callable[[Any], Any], default: Any = None) -> Any:
         """Read, change by a pure function, write where nothing changed meanwhile; repeat until so."""
         while True:
@@ -171,6 +175,7 @@ class Child(Generic[R]):
         self._adapter = adapter
         self._recorder = recorder
 
+    @noted("child.result")
     async def result(self) -> R:
         """Wait for its end, and return what it returned; `StepFailed` where it failed.
 
@@ -235,6 +240,7 @@ class Context(Generic[C_co]):
         """A new UUID: the same on every attempt."""
         return self._recorder.uuid()
 
+    @noted("ctx.sleep")
     async def sleep(self, time: timedelta | float) -> None:
         """Wait (seconds, or a `timedelta`): the execution leaves memory, and survives restarts."""
         await self._recorder.sleep(time.total_seconds() if isinstance(time, timedelta) else time)
@@ -245,6 +251,7 @@ class Context(Generic[C_co]):
     ) -> Child[R]: ...
     @overload
     async def start(self, flow: str, event: Any, /, *, detached: bool = False) -> Child[Any]: ...
+    @noted("ctx.start")
     async def start(
         self, flow: Flow[Any, Any, Any] | str, event: Any, /, *, detached: bool = False
     ) -> Child[Any]:
@@ -265,6 +272,7 @@ class Context(Generic[C_co]):
     async def call(self, flow: Flow[Any, V, R], event: V, /) -> R: ...
     @overload
     async def call(self, flow: str, event: Any, /) -> Any: ...
+    @noted("ctx.call")
     async def call(self, flow: Flow[Any, Any, Any] | str, event: Any, /) -> Any:
         """Start an execution of a sibling flow, wait for its end, and return what it returned.
 
@@ -295,6 +303,7 @@ class Context(Generic[C_co]):
     ) -> T: ...
     @overload
     async def wait_for(self, name: str, /, *, timeout: timedelta | None = None) -> Any: ...
+    @noted("ctx.wait_for")
     async def wait_for(
         self, name: str, /, *, timeout: timedelta | None = None, type: Any = None
     ) -> Any:
@@ -362,6 +371,7 @@ class Context(Generic[C_co]):
         limit: int = 10,
         settle: Literal[True],
     ) -> list[Settled[R]]: ...
+    @noted("ctx.gather")
     async def gather(
         self,
         items: Iterable[T],
@@ -392,6 +402,7 @@ class Context(Generic[C_co]):
         run = settling(do) if settle else do
         return await self._recorder.gather(values, keys, run, limit)
 
+    @noted("ctx.paired")
     async def paired(self, pairs: Pairs, /, **known: str) -> str | None:
         """The id of the record at the other app, or None where it is paired with none.
 
@@ -407,6 +418,7 @@ class Context(Generic[C_co]):
         side, id = next(iter(ids.items()))
         return await self._recorder.read_pair(pairs, side, id)
 
+    @noted("ctx.pair")
     async def pair(self, pairs: Pairs, /, **ids: str) -> None:
         """Say that two records belong together, as where one was found at the other app.
 
@@ -422,6 +434,7 @@ class Context(Generic[C_co]):
             shown = " and ".join(f"{side} {id}" for side, id in given.items())
             raise Conflict(f"{shown} cannot be paired: one of them is paired with another record")
 
+    @noted("ctx.unpair")
     async def unpair(self, pairs: Pairs, /, **known: str) -> None:
         """Forget with which record one is paired; one that is paired with none is fine."""
         await self._recorder.write_pair(pairs, pairs.ids(known), remove=True)

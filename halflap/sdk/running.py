@@ -7,13 +7,18 @@ step's requests are being made. Elsewhere both are None and an action is a plain
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import wraps
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from uuid import UUID
 
+from halflap.errors import DefinitionError
 from halflap.model import a_dict
 
 if TYPE_CHECKING:
@@ -25,8 +30,64 @@ if TYPE_CHECKING:
     from halflap.sdk.pairs import Pairs
 
 
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+
+class CallLog:
+    """The calls that a flow made: a coroutine that is dropped would be a step that never happens."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Coroutine[Any, Any, Any], str, CodeType, int]] = []
+        self._most = 64
+
+    def add(self, coroutine: Coroutine[Any, Any, T], name: str) -> Coroutine[Any, Any, T]:
+        """Note a call whose caller's caller is the author's code, and return its coroutine."""
+        if len(self._made) > self._most:  # forget those that have begun
+            self._made = [each for each in self._made if is_unawaited(each[0])]
+            self._most = 64 + 2 * len(self._made)
+        frame = sys._getframe(2)
+        self._made.append((coroutine, name, frame.f_code, frame.f_lineno))
+        return coroutine
+
+    def check(self) -> None:
+        """Raise `DefinitionError` where a call was never awaited."""
+        missed = [each for each in self._made if is_unawaited(each[0])]
+        for each in missed:
+            each[0].close()
+        if missed:
+            _, name, code, line = missed[0]
+            more = f" (and {len(missed) - 1} more calls)" if len(missed) > 1 else ""
+            raise DefinitionError(
+                f"{name} was called and never awaited{more}, so it did not happen; write "
+                f"`await {name}(…)`",
+                where=f"{code.co_filename}:{line}",
+            )
+
+
+def is_unawaited(coroutine: Coroutine[Any, Any, Any]) -> bool:
+    """Return True for a coroutine that was made and has not begun."""
+    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+
+
+def noted(name: str) -> Callable[[F], F]:
+    """Decorate a verb of the context, so that a call of it which is never awaited fails the flow."""
+
+    def decorate(verb: F) -> F:
+        @wraps(verb)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._recorder.calls.add(verb(self, *args, **kwargs), name)
+
+        return cast(F, call)
+
+    return decorate
+
+
 class Recorder(Protocol):
     """Records what a flow does; the engine's executor is one."""
+
+    @property
+    def calls(self) -> CallLog: ...
 
     async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Run the action as a step, or answer from the journal."""

@@ -50,6 +50,50 @@ async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
 # Steps ---------------------------------------------------------------------------------------
 
 
+async def test_a_call_that_was_never_awaited_fails_the_execution(runner: Runner) -> None:
+    app = runner.app
+
+    async def called(ctx: Context[Any], event: Any) -> Any:
+        """Nobody calls it."""
+
+    async def action(ctx: Context[Any], event: Any) -> Any:
+        app.do("a")  # pyright: ignore[reportUnusedCoroutine]
+        await app.do("b")
+
+    async def state(ctx: Context[Any], event: Any) -> Any:
+        ctx.state.put("a", 1)  # pyright: ignore[reportUnusedCoroutine]
+
+    async def many(ctx: Context[Any], event: Any) -> Any:
+        ctx.sleep(1)  # pyright: ignore[reportUnusedCoroutine]
+        ctx.call(sibling, {})  # pyright: ignore[reportUnusedCoroutine]
+
+    sibling = app.flow(called)
+    for flow, name, more in (
+        (action, "app.do", ""),
+        (state, "ctx.state.put", ""),
+        (many, "ctx.sleep", " (and 1 more calls)"),
+    ):
+        outcome = await runner.run(flow)
+        line = flow.__code__.co_firstlineno + 1
+        assert outcome.state == "failed"
+        assert outcome.reason == (
+            f"{__file__}:{line}: {name} was called and never awaited{more}, so it did not happen; "
+            f"write `await {name}(…)`"
+        )
+        assert outcome.failure is not None
+        assert outcome.failure.where == f"{__file__}:{line}"
+    assert app.names == ["b"]
+
+
+async def test_calls_may_be_made_before_they_are_awaited(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        calls = [runner.app.do(str(number)) for number in range(200)]
+        return [await each for each in reversed(calls)]
+
+    outcome = await runner.run(flow)
+    assert (outcome.state, len(runner.app.names)) == ("succeeded", 200)
+
+
 async def test_a_flow_ends_with_what_it_returns(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         return {"done": await runner.app.do(event["name"]), "at": event["price"]}

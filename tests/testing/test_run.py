@@ -376,6 +376,22 @@ async def test_a_whole_config_is_taken_as_it_is(run: Run, fake: Fake) -> None:
     assert fake.requests[0].path == "/things"
 
 
+async def test_a_call_that_was_never_awaited_fails(run: Run) -> None:
+    local = Integration("local", config=Settings)
+
+    @local.flow(trigger=webhook.request())
+    async def hasty(ctx: Context[Settings], event: Any) -> str:
+        recent(ctx.config.shop)  # pyright: ignore[reportUnusedCoroutine]
+        return "done"
+
+    result = await run(hasty, {}, stubs={recent: []}, integration=local)
+    assert (result.state, result.steps) == ("failed", [])
+    with pytest.raises(
+        AssertionError, match=r"test_run\.py:\d+: shop\.recent was called and never"
+    ):
+        result.raise_for_failure()
+
+
 @pytest.mark.parametrize("lifecycle", ["deploy", "teardown"])
 @pytest.mark.parametrize("verb", ["start", "call"])
 async def test_a_life_cycle_flow_may_do_no_more_than_in_production(
