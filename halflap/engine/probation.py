@@ -130,7 +130,7 @@ class Probation:
         self._catalogue = catalogue
         self._begin = begin
         self._together = together
-        self._room = together * children
+        self._children = children
         self._slots = asyncio.Semaphore(children)
         self._groups: dict[asyncio.Task[None], Group] = {}
         self._halves: dict[str, int] = {}
@@ -140,11 +140,15 @@ class Probation:
         self._stopping = False
 
     async def run(self) -> None:
-        """Run suspects until `stop`."""
+        """Run suspects until `stop`.
+
+        They are claimed once a child is free, a whole group at a time: what is claimed as others end
+        would make groups of a few, and each costs the start of a process.
+        """
         while not self._stopping:
             self._engine.suspected.clear()
-            room = self._room - sum(len(each.left) for each in self._groups.values())
-            if room > 0 and await self._claim(room) == room:
+            is_free = len(self._groups) < self._children
+            if is_free and await self._claim(self._together) == self._together:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):

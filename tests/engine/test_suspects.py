@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from halflap.engine.journal import JournalEngine, Room
+from halflap.engine.probation import Group, Probation
 from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id, wall_clock
 from halflap.store.store import Store
@@ -34,10 +35,16 @@ def start_of() -> Start:
 
 async def suspect(store: Store) -> str:
     """An execution whose process ended while it ran it."""
-    start = start_of()
-    await store.journal.accept([start], claim=1, lease=SECOND)
-    assert await store.journal.void() == 1
-    return start.execution
+    (execution,) = await suspects(store, 1)
+    return execution
+
+
+async def suspects(store: Store, count: int) -> list[str]:
+    """Executions whose process ended while it ran them."""
+    starts = [start_of() for _ in range(count)]
+    await store.journal.accept(starts, claim=count, lease=SECOND)
+    assert await store.journal.void() == count
+    return [each.execution for each in starts]
 
 
 @asynccontextmanager
@@ -148,5 +155,38 @@ async def test_a_turn_that_ends_while_more_are_claimed_makes_room_for_its_custom
             assert await engine.outcome(second.execution, 10) is not None
             await engine.stop(0)
             await running
+
+    await on_store(do)
+
+
+class CountingProbation(Probation):
+    """Runs groups in no process, and counts them; executions end one after another."""
+
+    def __init__(self, engine: JournalEngine, **sizes: int) -> None:
+        super().__init__(engine, None, None, **sizes)  # pyright: ignore[reportArgumentType]
+        self.sizes: list[int] = []
+
+    async def _in_child(self, group: Group) -> tuple[str, bool]:
+        self.sizes.append(group.size)
+        for each in list(group.verdicts.values()):
+            each.set_result(Ended(Outcome("succeeded")))
+            await asyncio.sleep(0.002)
+            self._engine.nudge()  # as the end of one of an order does, or a released instance
+        return "it was done", True
+
+
+async def test_suspects_drain_in_full_groups() -> None:
+    async def do(store: Store, _: Clock) -> None:
+        executions = await suspects(store, 95)
+        engine = JournalEngine(store.journal, clock=store.clock, suspects=False)
+        probation = CountingProbation(engine, together=10, children=2)
+        running = [asyncio.create_task(engine.run(done)), asyncio.create_task(probation.run())]
+        async with asyncio.timeout(20):
+            for each in executions:
+                assert await engine.outcome(each, 20) == Outcome("succeeded")
+        await probation.close()
+        await engine.stop(0)
+        await asyncio.gather(*running)
+        assert sorted(probation.sizes) == [5] + [10] * 9
 
     await on_store(do)
