@@ -13,7 +13,7 @@ from halflap.engine.executor import Work
 from halflap.engine.gate import AccountGate, limits_of
 from halflap.engine.judge import Judges
 from halflap.engine.library import Library
-from halflap.engine.routing import Target
+from halflap.engine.routing import Target, check_takes_routes
 from halflap.engine.throttle import LocalKeeper, Throttles
 from halflap.engine.twoway import Partner
 from halflap.errors import ConfigError, DefinitionError, NotFound, Unauthorized, Unrouted
@@ -140,8 +140,7 @@ class Resolver:
                 f"version {target.version[:12]} of {key.integration}, which {target.instance} is on, "
                 f"has no flow {route.name!r}; upgrade the instance, then replay this"
             )
-        if flow.preprocess is not None or flow.trigger.declaration.lifecycle is not None:
-            raise Unrouted(f"{route.name} takes no routed events; route to another flow")
+        check_takes_routes(flow)
         _, unseal = self.seals(key.customer)
         seal, _ = self.seals(target.customer)
         return Target(replace(target, flow=flow.name), flow, lambda text: seal(unseal(text)))

@@ -202,6 +202,12 @@ def checked(flow: Flow[Any, Any, Any], found: Routing) -> Sequence[Route]:
     return routes
 
 
+def check_takes_routes(flow: Flow[Any, Any, Any]) -> None:
+    """Raise `Unrouted` for a flow that takes no routed events."""
+    if flow.preprocess is not None or flow.trigger.declaration.lifecycle is not None:
+        raise Unrouted(f"{flow.name} takes no routed events; route to another flow")
+
+
 def keys_of(routes: Sequence[Route]) -> list[str]:
     """A key for each route, by where it leads: the same, whatever else is routed beside it."""
     counts: Counter[str] = Counter()

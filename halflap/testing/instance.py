@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 from pydantic import SecretStr
 
 from halflap.engine.executor import Work
-from halflap.engine.resolver import partner_of, validated
-from halflap.engine.routing import Target
+from halflap.engine.resolver import partner_of, refuse_secret, validated
+from halflap.engine.routing import Target, check_takes_routes
 from halflap.errors import DefinitionError, Unrouted
 from halflap.lowcode.document import CustomerPart, InstancePart
 from halflap.model import SYSTEM, FlowKey
@@ -102,6 +102,7 @@ class TestInstance:
         flow = self.integration.flows.get(route.name)
         if flow is None:
             raise Unrouted(f"{self.integration.name} has no flow {route.name!r}")
+        check_takes_routes(flow)
         return Target(replace(key, flow=route.name, instance=ROUTED), flow, lambda text: text)
 
     def _work(self, flow: Flow[Any, Any, Any]) -> Work:
@@ -110,8 +111,8 @@ class TestInstance:
             config=self.config,
             customer=self.customer,
             instance=self.instance,
-            urls=self.urls,
-            secret=self.secret,
+            urls={} if flow.is_shared else self.urls,
+            secret=refuse_secret if flow.is_shared else self.secret,
             seal=self.seal,
             unseal=self.unseal,
             egress=FakeEgress(self.network),
@@ -120,7 +121,7 @@ class TestInstance:
             siblings=self.integration.flows,
             link=link,
             aim=self.aim,
-            shared_urls=self.shared_urls,
+            shared_urls={} if flow.is_shared else self.shared_urls,
         )
 
     async def ask(self, connection: Connection, record: RecordState) -> Mapping[str, Any] | None:

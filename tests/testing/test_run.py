@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from halflap import (
     RateLimited,
     Request,
     RetryLater,
+    Route,
     UpstreamError,
     http,
     instance,
@@ -411,6 +413,32 @@ async def test_a_life_cycle_flow_may_do_no_more_than_in_production(
     result = await run(starting, integration=local)
     assert (result.state, result.result) == ("failed", None)
     assert "a deploy or teardown flow can start no other" in result.reason
+
+
+async def test_a_pre_process_flow_may_do_no_more_than_in_production(run: Run) -> None:
+    local = Integration("local", config=Config)
+    asks: dict[str, Callable[[Context[Config]], Any]] = {
+        "url": lambda ctx: ctx.url("handing"),
+        "secret": lambda ctx: ctx.secret("handing"),
+        "route": lambda ctx: Route(readying, instance="ins_1"),
+    }
+
+    @local.flow(trigger=instance.deploy)
+    async def readying(ctx: Context[Config], deployment: Deployment) -> None:
+        """It takes no events."""
+
+    @local.preprocess(trigger=webhook.request(), shared=True)
+    async def handing(ctx: Context[Config], event: dict[str, Any]) -> Any:
+        return asks[event["ask"]](ctx)
+
+    for ask, reason in (
+        ("url", "the flow handing has no URL"),
+        ("secret", "the secret of handing is an instance's, and a shared flow has none"),
+        ("route", "readying takes no routed events"),
+    ):
+        result = await run(handing, {"ask": ask}, integration=local)
+        assert result.state == "failed"
+        assert reason in result.reason
 
 
 async def test_cancelled_and_late_flows_end_as_they_would(run: Run) -> None:
