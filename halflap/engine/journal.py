@@ -30,8 +30,8 @@ from halflap.model import (
     Start,
     Started,
 )
-from halflap.store.place import superseded
 from halflap.store.protocol import Cancelling, Claim, Filter, Hints, Journal, Release, Written
+from halflap.store.rules.order import superseded
 
 log = structlog.get_logger("halflap.engine")
 

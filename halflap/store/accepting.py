@@ -8,13 +8,14 @@ from hashlib import blake2b
 
 import msgspec
 
-from halflap.model import SYSTEM, FlowKey, Micros, Start, frozen, pausable
+from halflap.model import Micros, Start, frozen, pausable
 from halflap.store import reading
 from halflap.store.admission import admit
-from halflap.store.lineage import cancel_orphan
+from halflap.store.lineage import cancel_orphan, is_live
 from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add, unheld
+from halflap.store.rules.beginning import LIMITED, begin, gates_of
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
@@ -34,24 +35,16 @@ SELECT id FROM executions
 WHERE replay_of = ? AND id <> ? AND state IN ('queued', 'running', 'waiting') LIMIT 1
 """
 
-HELD = """
-SELECT DISTINCT bit FROM gates WHERE name IN (?, ?, ?)
-UNION ALL SELECT 0 FROM limits WHERE customer = ?
-"""
-LIMITED = 0
-"""What `HELD` finds in the place of a bit where the customer has limits."""
+CLOSED = f"""
+SELECT name, bit FROM gates WHERE name IN (?, ?, ?)
+UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ?
+"""  # noqa: S608
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """
 INSERT INTO dedupe VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow, key) DO UPDATE
     SET execution = excluded.execution, expires_at = excluded.expires_at
     WHERE dedupe.expires_at <= ?
-"""
-
-
-UNCLAIM = """
-UPDATE executions SET state = 'queued', attempt = 0, due_at = ?1, lease_until = NULL
-WHERE id = ?2 AND state = 'running'
 """
 
 
@@ -141,15 +134,19 @@ def accept(
             if live is not None:
                 answers.append(Accepted(start.execution, duplicate_of=live[0]))
                 continue
-        held, limited = held_by(connection, start.flow, all_limited)
+        closed = connection.execute(CLOSED, (*pausable(start.flow), start.flow.customer)).fetchall()
+        held, limited = gates_of(start.flow, closed, all_limited=all_limited)
         suspect = was_set_aside(connection, start.replay_of)
         admission = None if start.order is None else admit(connection, start, now)
-        behind = admission is not None and not admission.has_turn
-        runs = room > 0 and not (held or suspect or behind or limited)
+        standing = None if admission is None else admission.standing
+        behind = standing is not None and not standing.has_turn
+        orphan = start.parent is not None and not is_live(connection, start.parent)
+        begins = begin(room, held, limited=limited, suspect=suspect, behind=behind, orphan=orphan)
+        runs = begins.runs
         state = (
             ("running", 1, 1, now, now, None, until, 0, 0)
             if runs
-            else ("queued", 0, 0, None, None, now, None, held | behind << 1, int(suspect))
+            else ("queued", 0, 0, None, None, now, None, begins.held, int(suspect))
         )
         inserted = connection.execute(INSERT_EXECUTION, (*each.execution, *state)).rowcount
         if not inserted:
@@ -158,11 +155,11 @@ def accept(
         connection.execute(INSERT_EVENT, each.event)
         if admission is not None:
             admission.enter(connection, now)
-        outcome = None if admission is None else admission.outcome
+        outcome = None if standing is None else standing.outcome
         if start.replay_of is not None and outcome is None:
             dismiss(connection, start.replay_of, now)
-        if start.parent is not None and cancel_orphan(connection, start.parent, start.execution):
-            runs = runs and not connection.execute(UNCLAIM, (now, start.execution)).rowcount
+        if orphan:
+            cancel_orphan(connection, start.parent or "", start.execution)
         if start.copied:
             add(connection, start.execution, start.copied, ())
         claim = None
@@ -170,7 +167,7 @@ def accept(
             room -= 1
             lease = Lease(start.execution, 1, until, admission is not None, start.parent)
             claim = Claim(start, lease, attempt=1, accepted_at=now, history=start.copied)
-        replaced = () if admission is None else admission.replaced
+        replaced = () if standing is None else standing.replaced
         answers.append(Accepted(start.execution, None, claim, outcome, replaced))
     return answers
 
@@ -204,14 +201,3 @@ def was_set_aside(connection: sqlite3.Connection, replayed: str | None) -> bool:
         return False
     row = connection.execute("SELECT crashes FROM executions WHERE id = ?", (replayed,)).fetchone()
     return row is not None and row[0] >= MOST_CRASHES
-
-
-def held_by(connection: sqlite3.Connection, flow: FlowKey, all_limited: bool) -> tuple[int, bool]:
-    """The bits of `held` of a new execution, as the gates say, and whether it has limits.
-
-    None of a flow of ours.
-    """
-    if flow.flow.startswith(SYSTEM):
-        return 0, False
-    bits = [bit for (bit,) in connection.execute(HELD, (*pausable(flow), flow.customer))]
-    return sum(bits), all_limited or LIMITED in bits

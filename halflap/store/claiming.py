@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from halflap.model import CustomerLimits, FlowKey, Micros, Start
 from halflap.store import limiting, reading
-from halflap.store.place import order_of
 from halflap.store.protocol import Claim, Lease
+from halflap.store.rules.order import order_of
 from halflap.store.turns import Place, Share, Turns, allowances
 
 NEXT_DUE = """

@@ -29,7 +29,6 @@ from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import HASTEN, due, next_due, take
 from halflap.store.hindsight import Hindsight
 from halflap.store.history import History, missing
-from halflap.store.merge import changes
 from halflap.store.protocol import (
     Accepted,
     Cancelling,
@@ -47,6 +46,8 @@ from halflap.store.recording import (
     wake,
     write_state,
 )
+from halflap.store.rules.state import changes
+from halflap.store.rules.turn import HeldTurn, refusal, state_after
 from halflap.store.scope import Scope
 from halflap.store.sqlite import Database
 from halflap.store.state import State
@@ -155,8 +156,8 @@ class SqliteJournal(History, Pruning, State, Traffic):
         changed = changes(writes) if writes else None
 
         def job(connection: sqlite3.Connection) -> Written:
-            if connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone() is None:
-                return Written.FENCED
+            if (refusal := refused(connection, lease)) is not None:
+                return refusal
             if changed and not write_state(connection, changed, now):
                 return Written.CONFLICT
             add(connection, lease.execution, records, logs)
@@ -179,8 +180,8 @@ class SqliteJournal(History, Pruning, State, Traffic):
 
         def job(connection: sqlite3.Connection) -> Written:
             if changed:
-                if (refused := refusal(connection, lease, outcome)) is not None:
-                    return refused
+                if (refusal := refused(connection, lease, outcome)) is not None:
+                    return refusal
                 if not write_state(connection, changed, now):
                     return Written.CONFLICT
             ended = connection.execute(
@@ -197,7 +198,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
                 ),
             ).rowcount
             if not ended:
-                return refusal(connection, lease, outcome) or Written.FENCED
+                return refused(connection, lease, outcome) or Written.FENCED
             add(connection, lease.execution, records, logs)
             if lease.ordered:
                 failed = outcome.state == "failed"
@@ -214,7 +215,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release
     ) -> Written:
         now = self._clock()
-        state = "waiting" if how.how in ("sleep", "signal", "park") else "queued"
+        state = state_after(how)
         waiting_for = text(how.waiting_for)
         failure = encode_failure(how.failure)
 
@@ -407,12 +408,13 @@ class SqliteJournal(History, Pruning, State, Traffic):
         return await self._database.write(lambda c: dismiss(c, execution, now))
 
 
-def refusal(connection: sqlite3.Connection, lease: Lease, outcome: Outcome) -> Written | None:
-    """Why an execution may not end so; None where it may."""
+def refused(
+    connection: sqlite3.Connection, lease: Lease, outcome: Outcome | None = None
+) -> Written | None:
+    """Return why a lease may not write, or end an execution so; None where it may."""
     row = connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone()
-    if row is None:
-        return Written.FENCED
-    return Written.CANCELLED if row[0] is not None and outcome.state != "cancelled" else None
+    held = None if row is None else HeldTurn(lease.fence, row[0] is not None)
+    return refusal(held, lease.fence, None if outcome is None else outcome.state)
 
 
 def is_there(connection: sqlite3.Connection, execution: str) -> bool:

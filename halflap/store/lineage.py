@@ -18,11 +18,8 @@ UPDATE executions SET cancelling = ?1, due_at = iif(state = 'running', NULL, ?2)
 WHERE parent = ?3 AND bound = 1 AND state IN ('queued', 'running', 'waiting')
     AND cancelling IS NULL
 """
-CANCEL_ORPHAN = """
-UPDATE executions SET cancelling = ?1 WHERE id = ?2 AND bound = 1 AND NOT EXISTS (
-    SELECT 1 FROM executions AS parent WHERE parent.id = executions.parent
-        AND parent.state IN ('queued', 'running', 'waiting'))
-"""
+CANCEL_ORPHAN = "UPDATE executions SET cancelling = ? WHERE id = ? AND bound = 1"
+IS_LIVE = "SELECT 1 FROM executions WHERE id = ? AND state IN ('queued', 'running', 'waiting')"
 
 
 def tell(connection: sqlite3.Connection, parent: str, child: str, now: Micros) -> None:
@@ -36,9 +33,14 @@ def cancel_children(connection: sqlite3.Connection, parent: str, now: Micros) ->
     connection.execute(CANCEL_CHILDREN, (why_cancelled(parent), now, parent))
 
 
-def cancel_orphan(connection: sqlite3.Connection, parent: str, child: str) -> bool:
-    """Whether a child came too late, as its parent has ended: it is to be cancelled."""
-    return connection.execute(CANCEL_ORPHAN, (why_cancelled(parent), child)).rowcount > 0
+def cancel_orphan(connection: sqlite3.Connection, parent: str, child: str) -> None:
+    """Have a bound child cancelled that came too late, as its parent has ended."""
+    connection.execute(CANCEL_ORPHAN, (why_cancelled(parent), child))
+
+
+def is_live(connection: sqlite3.Connection, execution: str) -> bool:
+    """Tell whether an execution has not ended."""
+    return connection.execute(IS_LIVE, (execution,)).fetchone() is not None
 
 
 def why_cancelled(parent: str) -> str:

@@ -1,4 +1,4 @@
-"""Who waits for whom: which executions of an order have their turn (rules: store/place.py).
+"""Who waits for whom: which executions of an order have their turn (store/rules/order.py).
 
 `turn` says who has one; bit 2 of `held` keeps back everybody else. Only what matters of an order is
 read, however many wait in it: who has a turn, and the next ones.
@@ -12,19 +12,21 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros, Order
-from halflap.store.place import DUE, NEVER, Place, text_of, turns
+from halflap.store.rules import order as rules
+from halflap.store.rules.admission import ANY_WIDTH, Member, OrderLine
+from halflap.store.rules.order import DUE, NEVER, Place, text_of
 
 Name = tuple[str, str]
 
 STATE = "SELECT value FROM state WHERE scope = ? AND key = ?"
 ANY = "SELECT 1 FROM orders WHERE name = ? LIMIT 1"
-ROOM = """
-SELECT count(*), min(width), total(back_at > 0),
+LINE = f"""
+SELECT count(*), ifnull(min(width), {ANY_WIDTH}), ifnull(sum(back_at > 0), 0),
     EXISTS (SELECT 1 FROM orders WHERE name = ?1 AND turn = 0)
 FROM orders WHERE name = ?1 AND turn = 1
-"""
-OTHERS = """
-SELECT orders.execution, executions.attempt > 0 FROM orders
+"""  # noqa: S608
+MEMBERS = """
+SELECT orders.execution, executions.attempt > 0, turn FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ? ORDER BY place
 """
 ENTER = """
@@ -75,15 +77,17 @@ def name_of(connection: sqlite3.Connection, order: Order) -> str:
     return spelt((order.scope, order.key if row is None else text_of(row[0])))
 
 
-def has_room(connection: sqlite3.Connection, name: str, width: int) -> tuple[bool, bool]:
-    """Whether a new one of this order has its turn at once; and whether one may be taken back."""
-    taken, least, aside, some_wait = connection.execute(ROOM, (name,)).fetchone()
-    return not some_wait and taken < min(width, least or width), aside > 0
-
-
-def others(connection: sqlite3.Connection, name: str) -> list[tuple[str, bool]]:
-    """Who lives in an order, as accepted, and whether each has begun."""
-    return [(row[0], bool(row[1])) for row in connection.execute(OTHERS, (name,))]
+def line_of(
+    connection: sqlite3.Connection, name: str, *, members: bool, replayed: str | None
+) -> OrderLine:
+    """Read an order as a new execution finds it, that may replay another one."""
+    turns, width, aside, some_wait = connection.execute(LINE, (name,)).fetchone()
+    found: tuple[Member, ...] = ()
+    if members:
+        rows = connection.execute(MEMBERS, (name,))
+        found = tuple(Member(row[0], bool(row[1]), bool(row[2])) for row in rows)
+    kept = frozenset({replayed} if replayed and is_kept(connection, name, replayed) else ())
+    return OrderLine(turns, width, aside, bool(some_wait), found, kept)
 
 
 def enter(
@@ -126,14 +130,15 @@ def pause(connection: sqlite3.Connection, execution: str, now: Micros) -> None:
 def settle(connection: sqlite3.Connection, name: str, width: int, now: Micros) -> None:
     """Give turns, and take back those that are others' now; `width`: how many there may be."""
     places = [place(row) for row in connection.execute(HAVE_TURNS, (name,))]
-    seats = width - sum(each.fixed for each in places)
-    if seats > 0:
+    free = rules.free_turns(places, width)
+    if free > 0:
         for sql in (NEXT, NEXT_ASIDE):
-            places += [place(row) for row in connection.execute(sql, (name, seats))]
-    chosen = turns(places, now)
-    for each in places:
-        if each.has_turn != (each.execution in chosen):
-            turn(connection, each.execution, gets=not each.has_turn)
+            places += [place(row) for row in connection.execute(sql, (name, free))]
+    settled = rules.settle(places, now)
+    for execution in settled.taken:
+        turn(connection, execution, gets=False)
+    for execution in settled.given:
+        turn(connection, execution, gets=True)
 
 
 def turn(connection: sqlite3.Connection, execution: str, *, gets: bool) -> None:

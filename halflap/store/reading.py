@@ -7,8 +7,8 @@ from typing import Any, get_args
 import msgspec
 
 from halflap.model import Event, Execution, Failure, FlowKey, Record, Replay, StepKind, StepStatus
-from halflap.store.place import order_of
 from halflap.store.protocol import Filter
+from halflap.store.rules.order import order_of
 
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,

@@ -10,10 +10,10 @@ from functools import cache
 import msgspec
 
 from halflap.errors import Rejected
-from halflap.model import MISSING, Failure, LogLine, Micros, Record
-from halflap.store.merge import StateChange, merged
+from halflap.model import Failure, LogLine, Micros, Record
 from halflap.store.ordering import move, pause
 from halflap.store.reading import KINDS, STATUSES
+from halflap.store.rules.state import StateChange, change, read_first
 
 KIND = {kind: place for place, kind in KINDS.items()}
 STATUS = {status: place for place, status in STATUSES.items()}
@@ -92,27 +92,21 @@ def upsert_steps(count: int) -> str:
 
 def write_state(connection: sqlite3.Connection, writes: Sequence[StateChange], now: Micros) -> bool:
     """Write keys of the state; False, with nothing written, where a compare-and-set failed."""
-    for write, _ in writes:
-        if write.expect is not None:
-            found = read_state(connection, write.scope, write.key)
-            if (MISSING if found is None else found) != write.expect:
-                return False
-    for write, patch in writes:
-        value = write.value
-        if patch is not None:
-            value = merged(read_state(connection, write.scope, write.key), patch)
+    found = {key: read_state(connection, *key) for key in read_first(writes)}
+    stored = {key: value for key, value in found.items() if value is not None}
+    if (after := change(stored, writes)) is None:
+        return False
+    for (scope, key), value in after.values.items():
         if value is None:
-            connection.execute(
-                "DELETE FROM state WHERE scope = ? AND key = ?", (write.scope, write.key)
-            )
+            connection.execute("DELETE FROM state WHERE scope = ? AND key = ?", (scope, key))
         else:
             connection.execute(
                 "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE"
                 " SET value = excluded.value, changed_at = excluded.changed_at",
-                (write.scope, write.key, value, now),
+                (scope, key, value, now),
             )
-            if write.orders:
-                move(connection, (write.scope, write.key), value, now)
+    for name, value in after.moves:
+        move(connection, name, value, now)
     return True
 
 

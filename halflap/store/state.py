@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from halflap.model import Micros, StateWrite
-from halflap.store.merge import changes
 from halflap.store.protocol import Written
 from halflap.store.recording import read_state, write_state
+from halflap.store.rules.state import changes
 from halflap.store.sqlite import Ways
 
 CLEAR = """

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from halflap.model import SYSTEM, FlowKey, Micros, Start, pausable
-from halflap.store.place import rule_of
+from halflap.model import Micros, Start, pausable
 from halflap.store.postgres import lineage, ordering, rows
-from halflap.store.postgres.admission import Admission, Standing
+from halflap.store.postgres.admission import Admission
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
@@ -21,6 +20,9 @@ from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.reading import replay_text
 from halflap.store.recording import unheld
 from halflap.store.retention import DAY
+from halflap.store.rules.admission import Standing
+from halflap.store.rules.beginning import LIMITED, begin, gates_of
+from halflap.store.rules.order import rule_of
 
 DedupeKey = tuple[str, str, bytes]
 
@@ -33,12 +35,10 @@ ON CONFLICT (instance, flow, key) DO UPDATE SET
     expires_at = CASE WHEN d.expires_at <= %s THEN excluded.expires_at ELSE d.expires_at END
 RETURNING instance, flow, key, execution
 """
-HELD = """
-SELECT DISTINCT name, bit FROM gates WHERE name = ANY(%s)
-UNION ALL SELECT customer, 0 FROM limits WHERE customer = ANY(%s)
-"""
-LIMITED = 0
-"""What `HELD` finds in the place of a bit where a customer has limits."""
+CLOSED = f"""
+SELECT name, bit FROM gates WHERE name = ANY(%s)
+UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ANY(%s)
+"""  # noqa: S608
 CRASHES = """
 SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
@@ -173,7 +173,7 @@ class Accepting:
         self._now = max(each.now for each in items)
         self._entries = [each for item in items for each in item.entries]
         self._firsts: Any = None
-        self._held: Any = None
+        self._closed: Any = None
         self._crashed: Any = None
         self._replays: Any = None
         self._orphans = set[str]()
@@ -204,7 +204,7 @@ class Accepting:
                 binary=True,
             )
         names = Texts({name for each in self._entries for name in pausable(each.start.flow)})
-        self._held = await connection.execute(HELD, (names, names), binary=True)
+        self._closed = await connection.execute(CLOSED.encode(), (names, names), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
         self._orphans = parents - await lineage.live(connection, parents) if parents else parents
         if replayed := self._replayed():
@@ -221,7 +221,7 @@ class Accepting:
     async def write(self, connection: Connection) -> list[Acceptance]:
         """Decide, and insert; fills in the answers."""
         firsts = await self.firsts()
-        gates = set[tuple[str, int]](await self._held.fetchall())
+        closed = set[tuple[str, int]](await self._closed.fetchall())
         crashed = set[str]()
         if self._crashed is not None:
             crashed = {row[0] for row in await self._crashed.fetchall()}
@@ -249,24 +249,26 @@ class Accepting:
                 item.answers.append(Accepted(start.execution))
                 if start.execution in inserts:
                     continue
-                flow = start.flow
-                held = held_by(gates, flow) if gates else 0
-                limited = self._limited or (flow.customer, LIMITED) in gates
-                limited = limited and not flow.flow.startswith(SYSTEM)
+                held, limited = gates_of(start.flow, closed, all_limited=self._limited)
                 suspect = start.replay_of in crashed
                 standing = admission.admit(start)
-                behind = standing is not None and not standing.has_turn
-                orphan = start.parent in self._orphans
-                runs = room > 0 and not (held or suspect or behind or limited or orphan)
-                room -= runs
-                if runs:
+                begins = begin(
+                    room,
+                    held,
+                    limited=limited,
+                    suspect=suspect,
+                    behind=standing is not None and not standing.has_turn,
+                    orphan=start.parent in self._orphans,
+                )
+                room -= begins.runs
+                if begins.runs:
                     admission.begins(start.execution)
                 inserts[start.execution] = _Row(
                     each,
                     item.now,
-                    held | int(behind) << 1,
+                    begins.held,
                     suspect,
-                    item.until if runs else None,
+                    item.until if begins.runs else None,
                     item,
                     len(item.answers) - 1,
                     standing,
@@ -382,14 +384,6 @@ async def locks_of_replayed(
         return []
     cursor = await connection.execute(REPLAYED_ORDERS, (replayed,), binary=True)
     return [locks.order(*row) for row in await cursor.fetchall()]
-
-
-def held_by(gates: Collection[tuple[str, int]], flow: FlowKey) -> int:
-    """The bits of `held` of a new execution, as the gates say; none of a flow of ours."""
-    if flow.flow.startswith(SYSTEM):
-        return 0
-    names = pausable(flow)
-    return sum({bit for name, bit in gates if name in names})
 
 
 async def _count(connection: Connection, duplicates: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Who waits for whom: which executions of an order have their turn (rules: store/place.py).
+"""Who waits for whom: which executions of an order have their turn (store/rules/order.py).
 
 As in store/ordering.py, for many at once. Whoever changes an order holds its lock, so what is read
 here does not change under it; but for one that has its turn and does not run: a worker may claim it
@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros, Order
-from halflap.store import place
-from halflap.store.place import DUE, NEVER, Place
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
+from halflap.store.rules import order as rules
+from halflap.store.rules.order import DUE, NEVER, Place
 
 Name = tuple[bytes, bytes]
 Widths = dict[bytes, int]
@@ -154,21 +154,16 @@ async def settle(connection: Connection, widths: Mapping[bytes, int], now: Micro
     found: dict[bytes, list[Place]] = {name: [] for name in widths}
     for name, *row in await cursor.fetchall():
         found[name].append(Place(*row))
-    seats = {
-        name: widths[name] - sum(each.fixed for each in places) for name, places in found.items()
-    }
-    seats = {name: free for name, free in seats.items() if free > 0}
-    if seats:
-        columns = (Blobs(seats), Numbers(seats.values()))
+    free = {name: rules.free_turns(places, widths[name]) for name, places in found.items()}
+    free = {name: turns for name, turns in free.items() if turns > 0}
+    if free:
+        columns = (Blobs(free), Numbers(free.values()))
         cursor = await connection.execute(NEXT, columns, binary=True)
         for name, *row in await cursor.fetchall():
             found[name].append(Place(*row))
-    given: list[str] = []
-    taken: list[str] = []
-    for places in found.values():
-        chosen = place.turns(places, now)
-        given += (e.execution for e in places if not e.has_turn and e.execution in chosen)
-        taken += (e.execution for e in places if e.has_turn and e.execution not in chosen)
+    settled = [rules.settle(places, now) for places in found.values()]
+    given = [execution for each in settled for execution in each.given]
+    taken = [execution for each in settled for execution in each.taken]
     for sql, executions in ((TAKE_BACK, taken), (GIVE, given)):
         if executions:
             ids = Texts(sorted(executions))
@@ -203,7 +198,7 @@ def wider(widths: Widths, more: Widths) -> None:
 
 def text_of(value: bytes) -> bytes:
     """A value of the state as the key of an order: text, whatever it is."""
-    return place.text_of(value).encode()
+    return rules.text_of(value).encode()
 
 
 def spelt(scope: bytes, key: bytes) -> bytes:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halflap.model import MISSING, LogLine, Micros, Outcome, Record, StateWrite
-from halflap.store.merge import StateChange, changes, merged
+from halflap.model import LogLine, Micros, Outcome, Record, StateWrite
 from halflap.store.postgres import ending, lineage, ordering, rows, signalling
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
-
-Key = tuple[bytes, bytes]
+from halflap.store.rules.state import Key, StateChange, change, changes
+from halflap.store.rules.turn import HeldTurn, refusal, state_after
 
 ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
@@ -105,7 +104,7 @@ class Writing:
 
     @property
     def keys(self) -> Iterable[Key]:
-        return (key_of(write) for write, _ in self.changes)
+        return ((write.scope, write.key) for write, _ in self.changes)
 
     @property
     def parent(self) -> str | None:
@@ -119,19 +118,13 @@ class Writing:
         return leaves and self.lease is not None and self.lease.ordered
 
 
-def key_of(write: StateWrite) -> Key:
-    """Where a write to the state goes."""
-    return write.scope.encode(), write.key.encode()
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """An execution that runs, and is locked."""
 
-
-@dataclass(slots=True)
-class _Held:
-    """An execution that a writer's lease is compared with."""
-
-    fence: int
+    held: HeldTurn
     attempt: int
     claimed_at: Micros
-    cancelling: bool
 
 
 @dataclass(slots=True)
@@ -143,14 +136,14 @@ class _Work:
     state: dict[Key, tuple[bytes | None, Micros]] = field(default_factory=dict[Key, Any])
     moves: list[tuple[Key, bytes]] = field(default_factory=list[tuple[Key, bytes]])
     ends: list[Writing] = field(default_factory=list[Writing])
-    releases: list[tuple[Writing, _Held]] = field(default_factory=list[Any])
+    releases: list[tuple[Writing, _Locked]] = field(default_factory=list[Any])
 
 
 async def locks_of(connection: Connection, items: Sequence[Writing], locks: Locks) -> list[int]:
     """The locks that writes need beyond rows."""
-    found = [locks.state(*key) for item in items for key in item.keys]
+    found = [locks.state(*encoded(key)) for item in items for key in item.keys]
     for item in items:
-        found += [locks.order(*key_of(w)) for w, _ in item.changes if w.orders]
+        found += [locks.order(*encoded((w.scope, w.key))) for w, _ in item.changes if w.orders]
     ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
     ordered += [item.parent for item in items if item.parent is not None]  # it may be woken
     if ordered:
@@ -175,21 +168,22 @@ class Recording:
         if ids:
             self._locked = await connection.execute(LOCK, (Texts(sorted(ids)),), binary=True)
         if keys := {key for item in self._items for key in item.keys}:
-            columns = (Blobs(key[0] for key in keys), Blobs(key[1] for key in keys))
-            self._values = await connection.execute(STATE, columns, binary=True)
+            self._values = await connection.execute(STATE, _columns(keys), binary=True)
 
     async def write(self, connection: Connection) -> None:
         """Decide who still holds what it writes to, and write; fills in the answers."""
-        held: dict[str, _Held] = {}
+        running: dict[str, _Locked] = {}
         if self._locked is not None:
-            found = await self._locked.fetchall()
-            held = {row[0]: _Held(*row[1:5]) for row in found if row[5] == "running"}
+            for id, fence, attempt, claimed_at, cancelling, state in await self._locked.fetchall():
+                if state == "running":
+                    running[id] = _Locked(HeldTurn(fence, cancelling), attempt, claimed_at)
         values: dict[Key, bytes] = {}
         if self._values is not None:
-            values = {(row[0], row[1]): row[2] for row in await self._values.fetchall()}
+            found = await self._values.fetchall()
+            values = {(row[0].decode(), row[1].decode()): row[2] for row in found}
         work = _Work()
         for item in self._items:
-            item.answer = self._decide(item, held, values, work)
+            item.answer = self._decide(item, running, values, work)
         widths = await self._write_state(connection, work)
         ordering.wider(widths, await self._write_ends(connection, work))
         await self._write_steps(connection, work)
@@ -198,16 +192,15 @@ class Recording:
             await ordering.settle(connection, widths, max(item.now for item in self._items))
 
     def _decide(
-        self, item: Writing, held: dict[str, _Held], values: dict[Key, bytes], work: _Work
+        self, item: Writing, running: dict[str, _Locked], values: dict[Key, bytes], work: _Work
     ) -> Written:
         lease = item.lease
-        row: _Held | None = None
+        row = None if lease is None else running.get(lease.execution)
         if lease is not None:
-            row = held.get(lease.execution)
-            if row is None or row.fence != lease.fence:
-                return Written.FENCED
-        if item.end is not None and item.end.state != "cancelled" and row and row.cancelling:
-            return Written.CANCELLED
+            ends = None if item.end is None else item.end.state
+            held = None if row is None else row.held
+            if (refused := refusal(held, lease.fence, ends)) is not None:
+                return refused
         if item.changes and not _change(item, values, work):
             return Written.CONFLICT
         if lease is None or row is None:
@@ -220,31 +213,24 @@ class Recording:
             lines += [(self._number(item.now), each) for each in item.lines]
         if item.end is not None:
             work.ends.append(item)
-            del held[execution]
+            del running[execution]
         elif item.release is not None:
             work.releases.append((item, row))
-            del held[execution]
+            del running[execution]
         return Written.DONE
 
     async def _write_state(self, connection: Connection, work: _Work) -> ordering.Widths:
         kept = {key: (v, at) for key, (v, at) in work.state.items() if v is not None}
         gone = [key for key, (value, _) in work.state.items() if value is None]
         if kept:
-            await connection.execute(
-                UPSERT_STATE,
-                (
-                    Blobs(key[0] for key in kept),
-                    Blobs(key[1] for key in kept),
-                    Blobs(value for value, _ in kept.values()),
-                    Numbers(at for _, at in kept.values()),
-                ),
-            )
+            values = Blobs(value for value, _ in kept.values())
+            times = Numbers(at for _, at in kept.values())
+            await connection.execute(UPSERT_STATE, (*_columns(kept), values, times))
         if gone:
-            columns = (Blobs(key[0] for key in gone), Blobs(key[1] for key in gone))
-            await connection.execute(DELETE_STATE, columns)
+            await connection.execute(DELETE_STATE, _columns(gone))
         widths: ordering.Widths = {}
         for key, value in work.moves:
-            ordering.wider(widths, await ordering.move(connection, key, value))
+            ordering.wider(widths, await ordering.move(connection, encoded(key), value))
         return widths
 
     async def _write_ends(self, connection: Connection, work: _Work) -> ordering.Widths:
@@ -305,13 +291,10 @@ class Recording:
             RELEASE,
             (
                 Texts(ids),
-                Texts(
-                    "waiting" if how.how in ("sleep", "signal", "park") else "queued"
-                    for how in hows
-                ),
+                Texts(state_after(how) for how in hows),
                 # One that is to be cancelled comes back at once, however long it wanted to wait.
                 Numbers(
-                    item.now if row.cancelling else how.due_at
+                    item.now if row.held.cancelling else how.due_at
                     for (item, row), how in zip(work.releases, hows, strict=True)
                 ),
                 Blobs(text(how.waiting_for).encode() for how in hows),
@@ -341,22 +324,26 @@ class Recording:
         return await ordering.pause(connection, ordered, now)
 
 
+def encoded(key: Key) -> ordering.Name:
+    """Return a scope and a key as they are stored."""
+    return key[0].encode(), key[1].encode()
+
+
+def _columns(keys: Collection[Key]) -> tuple[Blobs, Blobs]:
+    return Blobs(scope.encode() for scope, _ in keys), Blobs(key.encode() for _, key in keys)
+
+
 def _change(item: Writing, values: dict[Key, bytes], work: _Work) -> bool:
     """Make writes to the state; False, with nothing made, where a compare-and-set failed."""
-    for write, _ in item.changes:
-        if write.expect is not None and values.get(key_of(write), MISSING) != write.expect:
-            return False
-    for write, patch in item.changes:
-        key, value = key_of(write), write.value
-        if patch is not None:
-            value = merged(values.get(key), patch)
+    if (after := change(values, item.changes)) is None:
+        return False
+    for key, value in after.values.items():
         work.state[key] = value, item.now
         if value is None:
             values.pop(key, None)
-            continue
-        values[key] = value
-        if write.orders:
-            work.moves.append((key, value))
+        else:
+            values[key] = value
+    work.moves += after.moves
     return True
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from halflap.model import Event, Execution, FlowKey, LogLine, Order, Record
 from halflap.store import reading
-from halflap.store.place import order_of
 from halflap.store.protocol import Attempt
 from halflap.store.recording import encode_failure, text
+from halflap.store.rules.order import order_of
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode

@@ -1,7 +1,4 @@
-"""Who has a turn in an order: the rules, as plain functions, for every store and for the memory.
-
-A store keeps who is where; what it has found is given to `turns` and `verdict`, which decide.
-"""
+"""Orders: who has a turn, and how an order's rule is stored."""
 
 from __future__ import annotations
 
@@ -106,3 +103,25 @@ _ORDINARY = (1, "wait", "go_on", "block")
 def text_of(value: bytes) -> str:
     """A value of the state as the key of an order."""
     return value.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Who gets a turn, and whose is taken back."""
+
+    given: list[str]
+    taken: list[str]
+
+
+def free_turns(places: Iterable[Place], width: int) -> int:
+    """Return how many turns there are beside those that cannot be taken back."""
+    return width - sum(each.fixed for each in places)
+
+
+def settle(places: Sequence[Place], now: Micros) -> Settled:
+    """Decide who gets a turn and whose is taken back, among those that have one and the next ones."""
+    chosen = turns(places, now)
+    return Settled(
+        [e.execution for e in places if not e.has_turn and e.execution in chosen],
+        [e.execution for e in places if e.has_turn and e.execution not in chosen],
+    )

@@ -1,0 +1,114 @@
+"""Admission: what an order makes of a new execution: a turn, a place behind others, or its end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from halflap.model import Order, Outcome, Start
+from halflap.store.rules.order import superseded, verdict
+
+ANY_WIDTH = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An execution that lives in an order."""
+
+    execution: str
+    has_begun: bool
+    has_turn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """An order as the next new execution finds it.
+
+    `turns`: how many have one, `width`: how many they allow; `aside`: how many of them were set aside.
+    `members` are only read where the new one asks for them (`when_busy`), as accepted. `kept`: those
+    that failed, and have kept their turn.
+    """
+
+    turns: int = 0
+    width: int = ANY_WIDTH
+    aside: int = 0
+    some_wait: bool = False
+    members: tuple[Member, ...] = ()
+    kept: frozenset[str] = frozenset()
+
+    def without(self, executions: Collection[str]) -> OrderLine:
+        """Return the order without members that end for a newer one."""
+        if not executions:
+            return self
+        left = tuple(each for each in self.members if each.execution not in executions)
+        gone = sum(each.has_turn for each in self.members) - sum(each.has_turn for each in left)
+        some_wait = any(not each.has_turn for each in left)
+        return replace(self, turns=self.turns - gone, members=left, some_wait=some_wait)
+
+    def joined(self, execution: str, *, has_turn: bool) -> OrderLine:
+        """Return the order with one more member."""
+        return replace(self, members=(*self.members, Member(execution, False, has_turn)))
+
+    def begun(self, execution: str) -> OrderLine:
+        """Return the order once a member was claimed: a newer one does not replace it any more."""
+        members = (
+            replace(each, has_begun=True) if each.execution == execution else each
+            for each in self.members
+        )
+        return replace(self, members=tuple(members))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a new execution stands in its order.
+
+    `inherits_from`: the one whose place and turn it takes over. `settles`: it may take the turn of
+    one that was set aside. `outcome` is set where it ends at once; `replaced` have ended for it.
+    """
+
+    order: Order
+    has_turn: bool = False
+    inherits_from: str | None = None
+    settles: bool = False
+    outcome: Outcome | None = None
+    replaced: tuple[str, ...] = ()
+
+
+def asks_for_members(order: Order) -> bool:
+    """Tell whether an order's rule needs to know its members."""
+    return order.when_busy != "wait"
+
+
+def admit(
+    line: OrderLine, start: Start, order: Order, *, is_there: bool
+) -> tuple[Standing, OrderLine]:
+    """Decide where a start stands, and how its order is from then on.
+
+    `is_there`: the execution was accepted before, so that nothing ends for it.
+    """
+    replaced: list[str] = []
+    if asks_for_members(order) and not is_there:
+        others = [(each.execution, each.has_begun) for each in line.members]
+        outcome, replaced = verdict(order, start.replay_of is not None, others)
+        if outcome is not None:
+            return Standing(order, outcome=outcome), line
+        line = line.without(replaced)
+    if start.replay_of is not None and start.replay_of in line.kept:
+        line = replace(line, kept=line.kept - {start.replay_of})
+        standing = Standing(order, True, start.replay_of, replaced=tuple(replaced))
+        return standing, line.joined(start.execution, has_turn=True)
+    width = min(order.width, line.width)
+    has_turn = line.turns < width and not line.some_wait
+    if has_turn:
+        line = replace(line, turns=line.turns + 1, width=width)
+    else:
+        line = replace(line, some_wait=True)
+    standing = Standing(
+        order, has_turn, settles=not has_turn and line.aside > 0, replaced=tuple(replaced)
+    )
+    return standing, line.joined(start.execution, has_turn=has_turn)
+
+
+def superseded_by(start: Start) -> Outcome:
+    """Return how those end that a start replaces."""
+    return superseded(start.execution)
