@@ -113,7 +113,7 @@ SECTIONS = {
         "convert": Entry(
             "convert",
             "convert",
-            "Write a YAML integration as Python that does the same, or Python as YAML.",
+            "Write a YAML integration as Python that does the same.",
         ),
         "schema": Entry(
             "schema",

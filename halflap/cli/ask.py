@@ -64,10 +64,14 @@ class Form:
         rest = dict(given)
         lacking: list[Field] = []
         values = self._object(self._schema, "", rest, ask, frozenset(known), lacking)
-        if rest:
+        # What belongs to one of several ways in (`auth.key`) is no stranger before `auth.kind` is given.
+        ways = tuple(
+            each.path.removesuffix("kind") for each in lacking if each.path.endswith(".kind")
+        )
+        if unknown := [each for each in rest if not each.startswith(ways)]:
             names = self.names(given)
             raise ConfigError(
-                f"there is no field {next(iter(rest))!r}; there are: {', '.join(names) or 'none'}"
+                f"there is no field {unknown[0]!r}; there are: {', '.join(names) or 'none'}"
             )
         if lacking:
             raise ConfigError(

@@ -16,6 +16,7 @@ from halflap.cli.output import Output
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import load_integration
 from halflap.engine.loader import unload
+from halflap.sdk import codec
 
 MOST_LINES = 60
 """So many lines of a diff are shown, unless all of it is asked for."""
@@ -77,13 +78,15 @@ def outline(bundle: Bundle, cache: Path) -> Outline:
     integration = load_integration(bundle, cache)
     try:
         check_definition(integration)
-        return {
+        shown = {
             "flows": [flow_view(each).model_dump() for each in integration.flows.values()],
             "config": config_schema(integration),
             "connections": {
                 field: name_of(kind) for field, kind in integration.connections().items()
             },
         }
+        # As it would come back from the API: numbers compare equal to those of a published version.
+        return codec.decode(codec.encode(shown))
     finally:
         unload(bundle.hash)
 

@@ -75,10 +75,6 @@ def show(error: HalflapError) -> None:
         lines += [
             f"  {name}: {what}" for name, what in error.fields.items() if name not in error.message
         ]
-    if isinstance(error, EgressRefused):
-        lines.append(
-            "  to allow it: HALFLAP_EGRESS_ALLOW=HOST,… in the server's environment or .env"
-        )
     if isinstance(error, UpstreamError) and (body := error.body.strip()):
         lines.append(f"  the app said: {body[:MOST_SAID]}{'…' if len(body) > MOST_SAID else ''}")
     write("\n".join(lines))

@@ -13,6 +13,9 @@ from halflap.store.protocol import Journal
 MOST_WAITING = 500
 """So many changes may wait to be shown; beyond that they are counted."""
 
+MOST_LINES = 100
+"""So many steps and log lines of one execution are shown; beyond that they are counted."""
+
 
 @dataclass(slots=True)
 class Seen:
@@ -21,6 +24,7 @@ class Seen:
     accepted_at: Micros
     steps: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
     logs: int = 0
+    lines: int = 0
     failure: Failure | None = None
 
 
@@ -110,7 +114,17 @@ class Feed:
         new = [each for each in steps if (each.seq, each.status) not in seen.steps]
         rows: list[tuple[Micros, Record | LogLine]] = [(each.ended_at, each) for each in new]
         rows += [(line.at, line) for _, line in logs]
-        for _, row in sorted(rows, key=lambda each: each[0]):
+        room = max(MOST_LINES - seen.lines, 0)
+        seen.lines += len(rows)
+        rows.sort(key=lambda each: each[0])
+        if len(rows) > room:
+            self._screen.note(
+                f"{label}: {len(rows) - room} more steps and lines; all of them: "
+                f"halflap executions show {execution}"
+            )
+        for at, (_, row) in enumerate(rows):
+            if at >= room and not (isinstance(row, Record) and row.failure):
+                continue
             if isinstance(row, Record):
                 self._screen.step(label, row)
                 seen.failure = row.failure or seen.failure

@@ -292,16 +292,20 @@ async def upgrade_instance(
 @instances.command("disable")
 @instance_argument
 @customer_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @patience_option
 @speaks()
 async def disable_instance(
-    api: Client, output: Output, instance: str, customer: str | None, timeout: float
+    api: Client, output: Output, instance: str, customer: str | None, yes: bool, timeout: float
 ) -> None:
     """Disable an instance: closes its URLs, ends what runs, takes down what it made at apps.
 
     Example: halflap instances disable Initech/warehouse
     """
     found = await find(api, instance, customer)
+    if output.asks:  # a script has decided
+        named = f"{found['customer_name']}/{found['name']}"
+        sure(yes, f"Disable {named}: close its URLs, end what runs, run its teardown?")
     await settle(api, output, found, Move("disable", "disabling", "disabled"), timeout)
 
 

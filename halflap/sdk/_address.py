@@ -204,8 +204,8 @@ _PORT = "port {} is not one of 80, 443 and 1024 to 65535"
 
 def _told(host: str, what: str) -> str:
     return (
-        f"{host} may not be called: {what}. If it is meant, the operator adds it to the addresses "
-        "that integrations are allowed to call"
+        f"{host} may not be called: {what}. If it is meant, the server's operator adds it to "
+        "HALFLAP_EGRESS_ALLOW, which lists what integrations may call although it is not public"
     )
 
 

@@ -87,6 +87,15 @@ def test_a_wrong_answer_says_what_is_right(given, said):
         CLOUD.fill(given, ask=False)
 
 
+def test_a_field_of_a_way_in_without_its_kind_is_told_as_such():
+    with pytest.raises(ConfigError) as error:
+        CLOUD.fill({"region": "eu", "auth.key": "k"}, ask=False)
+    assert set(error.value.fields) == {"auth.kind"}
+    assert "--field auth.kind=oauth2_code|api_key" in error.value.message
+    with pytest.raises(ConfigError, match=r"no field 'author\.key'"):
+        CLOUD.fill({"region": "eu", "author.key": "k"}, ask=False)
+
+
 def test_known_fields_are_left_as_they_are():
     assert CLOUD.fill({"region": "us"}, ask=False, known=["auth"]) == {"region": "us"}
 

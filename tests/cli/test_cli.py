@@ -143,11 +143,6 @@ def test_what_an_app_said_cannot_move_the_cursor(capsys):
     assert "\x1b" not in said
 
 
-def test_an_address_that_may_not_be_called_is_told_with_the_setting(capsys):
-    told(raises(EgressRefused("127.0.0.1 may not be called")))
-    assert "HALFLAP_EGRESS_ALLOW" in capsys.readouterr().err
-
-
 def test_ctrl_c_ends_with_130():
     @click.command()
     def waits() -> None:

@@ -365,6 +365,31 @@ def test_on_a_terminal_an_upgrade_asks_only_for_what_is_missing(project):
     assert shown["config"] == {"label": "A", "site": "Graz"}
 
 
+def test_on_a_terminal_disabling_asks_unless_told_not_to(project):
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+
+    asked = typed(project, "n\n", "instances", "disable", "orders")
+    assert (asked.returncode, "Disable Initech/orders" in asked.stderr) == (1, True)
+    assert plain("instances", "show", "orders")["state"] == "active"
+    told = typed(project, "", "instances", "disable", "orders", "--yes")
+    assert (told.returncode, "Disable Initech" in told.stderr) == (0, False)
+    assert plain("instances", "show", "orders")["state"] == "disabled"
+
+
+def test_a_bound_that_is_no_whole_number_is_no_change(project):
+    source = (project / "orders.py").read_text()
+    bounded = source.replace(
+        "    most: int = 3", "    most: Annotated[float, Field(le=100.0)] = 3.5"
+    ).replace("from typing import Any", "from typing import Annotated, Any")
+    bounded = bounded.replace("import SecretStr", "import Field, SecretStr")
+    (project / "orders.py").write_text(bounded)
+    ok("deploy")
+    (project / "orders.py").write_text(bounded + "\n# another\n")
+    assert plain("deploy", "--dry-run")["config"] == []
+
+
 def test_on_a_terminal_a_target_that_nobody_knows_is_asked_about(project):
     assert typed(project, "n\n", "deploy", "--to", "qa").returncode == 1
     assert typed(project, "y\n", "deploy", "--to", "qa").returncode == 0

@@ -72,6 +72,24 @@ def test_the_demo_passes_every_check(halflap: Path, tmp_path: Path) -> None:
     assert int(total) >= 50
 
 
+def test_commands_but_test_need_no_pytest(halflap: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(halflap), *words]
+        env = bare(tmp_path)
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+
+    python = [str(halflap.parent / "python"), "-c", "import pytest"]
+    assert subprocess.run(python, capture_output=True, check=False).returncode == 1
+    assert run("new", "integration", "plain", "--yaml").returncode == 0
+    converted = run("convert", str(next((tmp_path / "plain").glob("*.yaml"))))
+    assert converted.returncode == 0, converted.stderr
+    shadowed = run("shadow", "plain")  # it needs a store, and says so
+    assert "Traceback" not in shadowed.stderr
+    assert "halflap dev" in shadowed.stderr
+
+
 def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
     env = bare(tmp_path)
     new = [str(halflap), "new", "integration", "first-steps"]

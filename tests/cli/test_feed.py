@@ -1,0 +1,55 @@
+"""The feed of `halflap dev`: what it shows of an execution, and what it only counts."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+
+from halflap.cli.feed import MOST_LINES, Feed, Seen
+from halflap.cli.screen import Screen
+from halflap.model import Failure, Record
+
+TOO_MANY = 2_000
+
+
+def record(seq: int, failure: Failure | None = None) -> Record:
+    status = "failed" if failure else "succeeded"
+    return Record(
+        seq=seq, path=str(seq), kind="action", name="acme.add", title=f"Add {seq}", status=status,
+        started_at=seq, ended_at=seq, failure=failure,
+    )  # fmt: skip
+
+
+class Journal:
+    """Only the steps of one execution."""
+
+    def __init__(self) -> None:
+        self.found: list[Record] = []
+
+    async def steps(self, execution: str) -> list[Record]:
+        return self.found
+
+    async def logs(self, execution: str, after: int) -> list[Any]:
+        return []
+
+
+async def test_thousands_of_steps_are_counted_and_what_failed_is_shown(tmp_path: Path) -> None:
+    text = io.StringIO()
+    journal = Journal()
+    feed = Feed(cast(Any, journal), Screen(Console(file=text, width=200, highlight=False)))
+    seen = Seen(0)
+    journal.found = [record(seq) for seq in range(MOST_LINES - 1)]
+    await feed._steps("orders", "exe_1", seen)
+    assert text.getvalue().count("Add ") == MOST_LINES - 1
+
+    failed = record(TOO_MANY, Failure("ValueError", "no ink"))
+    journal.found += [*(record(seq) for seq in range(MOST_LINES - 1, TOO_MANY)), failed]
+    await feed._steps("orders", "exe_1", seen)
+    shown = text.getvalue()
+    assert shown.count("Add ") == MOST_LINES + 1
+    assert f"{TOO_MANY + 1 - MOST_LINES} more steps and lines" in shown
+    assert "halflap executions show exe_1" in shown
+    assert "no ink" in shown
