@@ -130,7 +130,7 @@ class Probation:
         self._catalogue = catalogue
         self._begin = begin
         self._together = together
-        self._children = children
+        self._at_once = children
         self._slots = asyncio.Semaphore(children)
         self._groups: dict[asyncio.Task[None], Group] = {}
         self._halves: dict[str, int] = {}
@@ -147,7 +147,7 @@ class Probation:
         """
         while not self._stopping:
             self._engine.suspected.clear()
-            is_free = len(self._groups) < self._children
+            is_free = len(self._groups) < self._at_once
             if is_free and await self._claim(self._together) == self._together:
                 continue
             with contextlib.suppress(TimeoutError):
