@@ -275,11 +275,12 @@ class Store:
 
 def memory_file(clock: Clock) -> File:
     """Open a file in memory that has the tables of a store: a copy, which takes under 1 ms."""
-    return File.in_memory(clock=clock, template=_template())
+    return File.in_memory(clock=clock, template=template())
 
 
 @functools.cache
-def _template() -> sqlite3.Connection:
+def template() -> sqlite3.Connection:
+    """Return a store in memory that has the tables and no row, to be copied; made once."""
     made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     migrate(made, MIGRATIONS, clock=lambda: 0)
     return made

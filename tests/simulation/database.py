@@ -16,9 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from halflap.store.migrate import migrate
-from halflap.store.schema import MIGRATIONS
-from halflap.store.sqlite import Database, Job, Stats
+from halflap.store.sqlite import Database, Job, Stats, open_memory
+from halflap.store.store import template
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,8 @@ class Troubles:
 
 
 def empty_store() -> sqlite3.Connection:
-    """A store in memory, with its tables; a copy of one that was made once."""
-    global _template
-    if _template is None:
-        _template = sqlite3.connect(":memory:", isolation_level=None)
-        migrate(_template, MIGRATIONS, clock=lambda: 0)
-    made = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
-    _template.backup(made)
-    made.execute("PRAGMA foreign_keys = ON")
-    return made
-
-
-_template: sqlite3.Connection | None = None
+    """A store in memory, with its tables."""
+    return open_memory(template()).writer
 
 
 class Disk:
