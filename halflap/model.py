@@ -454,6 +454,8 @@ class Replay:
     named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
     the scope of the root began, where the root is kept. `roots`: the roots of children that version
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
+    `strict`: on another version a step in doubt may not be done elsewhere in the flow. `event_at`: when
+    the event was first accepted.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -462,6 +464,16 @@ class Replay:
     bulk: str | None = None
     at: Micros = 0
     roots: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    strict: bool = False
+    event_at: Micros = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether it goes on from a failed step, and what guards its writes is compared anew.
+
+        Those of version 0.1.0 write whatever they find.
+        """
+        return self.start == "failed" and self.at > 0
 
 
 @frozen
@@ -509,6 +521,15 @@ def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micr
     if event.method == CALL and root == timeless(root):
         return event.received_at
     return accepted_at
+
+
+EARLIER = "~"
+"""What the path of a record begins with that a replay has of a step of the execution before it."""
+
+
+def is_earlier(record: Record) -> bool:
+    """Return whether a record says how a step was tried before the replay, and is no step of it."""
+    return record.path.startswith(EARLIER)
 
 
 def child_signal(execution: str) -> str:

@@ -204,7 +204,7 @@ async def replay_execution(
     found = await operations.executions.find(execution)
     draft = draft or ReplayDraft()
     edit = None if draft.event is None else edit_of(draft.event)
-    request = ReplayRequest(draft.from_, draft.version, edit)
+    request = ReplayRequest(draft.from_, draft.version, edit, repeat=draft.repeat)
     start = await operations.executions.replay(found, request)
     how = "start" if start.replay is None else start.replay.start
     return Replayed.model_validate({"execution": start.execution, "from": how, "root": start.root})

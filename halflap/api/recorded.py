@@ -234,6 +234,8 @@ class ReplayDraft(Input):
     """`current`: the one that its instance has now; `same`: its own, with its config; or another."""
     event: EventDraft | None = None
     """Left out, the event as it came."""
+    repeat: bool = False
+    """Do again what may have been done, also where another version does it elsewhere in its flow."""
 
 
 class Replayed(View):

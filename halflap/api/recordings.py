@@ -20,7 +20,7 @@ from halflap.api.operations.executions import removed as gone
 from halflap.api.recorded import moment
 from halflap.api.view import JsonObject, View
 from halflap.errors import BlobLost, NotFound, Removed
-from halflap.model import Execution, Record, scope_time
+from halflap.model import Execution, Record, is_earlier, scope_time
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
@@ -124,7 +124,7 @@ async def recording(operations: Operations, execution: Execution) -> RecordingVi
         customer = await store.catalogue.customers.get(flow.customer)
         config, _ = await store.catalogue.instances.revision(flow.instance, flow.revision)
         event = await store.journal.event(execution.id)
-        steps = await store.journal.steps(execution.id)
+        steps = [e for e in await store.journal.steps(execution.id) if not is_earlier(e)]
         whole = await store.journal.execution(execution.id)
     except Removed:
         raise

@@ -47,6 +47,8 @@ class BulkDraft(Input):
     """Of a replay: all of it, or from the step that failed; left out: from that where one did."""
     version: Text | None = None
     """Of a replay: `same`, `current`, or another version."""
+    repeat: bool = False
+    """Of a replay: do again what may have been done, also where another version does it elsewhere."""
     reason: Text = "cancelled by hand"
     """Of a cancellation."""
     grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
@@ -122,12 +124,12 @@ async def begin_replay(draft: BulkDraft, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
     if draft.dry_run:
-        request = ReplayRequest(draft.from_, draft.version)
+        request = ReplayRequest(draft.from_, draft.version, repeat=draft.repeat)
         plan = await operations.bulks.plan(draft.do, where, request)
         return exact(await plan_view(operations, plan))
     options: dict[str, Any] = {"rate": draft.rate}
     if draft.do == "replay":
-        options |= {"from": draft.from_, "version": draft.version}
+        options |= {"from": draft.from_, "version": draft.version, "repeat": draft.repeat}
     if draft.do == "cancel":
         options |= {"reason": draft.reason, "grace": draft.grace}
     return exact(bulk_view(await operations.bulks.begin(draft.do, where, options)), 201)

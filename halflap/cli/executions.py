@@ -280,6 +280,11 @@ async def cancel_execution(
     multiple=True,
     help="With this header in the event; without a VALUE, without it.",
 )
+@click.option(
+    "--repeat",
+    is_flag=True,
+    help="Do again what may have been done, also where this version does it elsewhere in its flow.",
+)
 @click.option("--wait", is_flag=True, help="Wait for it to end, and show it.")
 @bulk_options
 @speaks()
@@ -291,6 +296,7 @@ async def replay_execution(
     number: str | None,
     body: BinaryIO | None,
     headers: tuple[str, ...],
+    repeat: bool,
     wait: bool,
     where: tuple[str, ...],
     dry_run: bool,
@@ -309,7 +315,7 @@ async def replay_execution(
     if which is not None:
         if wait or edit:
             raise click.UsageError("--wait, --event and --header go with one execution")
-        how = {"from": start, "version": number}
+        how = {"from": start, "version": number, "repeat": repeat}
         await do_many(api, output, "replay", which, dry_run=dry_run, rate=rate, yes=yes, **how)
         return
     if edit and len(executions_) > 1:
@@ -321,7 +327,8 @@ async def replay_execution(
         )
     for execution in executions_:
         found = await api.get(path("executions", execution))
-        draft = {"from": start, "version": number, **({"event": edit} if edit else {})}
+        draft = {"from": start, "version": number, "repeat": repeat}
+        draft |= {"event": edit} if edit else {}
         made = await api.post(path("executions", found["id"], "replay"), draft)
         if wait:
             await ended(api, output, made["execution"])

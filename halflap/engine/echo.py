@@ -5,7 +5,8 @@ The state keeps, beside what authors put there:
 `records:<instance>`, by record: each field's last value that we wrote (`=price` → value, step, pairs
 of its flow), the last one that a flow was told since (`@<pairs>/<flow>=price` → value, step that had
 written before), the writes under way (`~<execution>/<path>` → pairs, fields), what stood there before
-those of them that are tried again (`?<execution>/<path>` → fields), and who wrote last (`!`).
+those of them that are tried again (`?<execution>/<path>` → fields), who wrote last (`!`), and the
+values that nothing came of, since their execution failed (`^price` → value, when it was accepted).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
 `pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
@@ -14,7 +15,7 @@ those of them that are tried again (`?<execution>/<path>` → fields), and who w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -48,7 +49,8 @@ class Known:
     value where flows of other pairs wrote since. pending: the fields of writes whose answer is not
     known, by step. before: what the app had when the first of several tries looked, by step. last:
     the execution that wrote last, where nothing new was told since. written: the step that wrote a
-    field last. pairs: those of the flow of a pending step.
+    field last. pairs: those of the flow of a pending step. failed: values of events whose execution
+    failed, and when these were accepted.
     """
 
     fields: Mapping[str, tuple[Sequence[Any], str]] = field(
@@ -59,6 +61,7 @@ class Known:
     last: str = ""
     written: Mapping[str, str] = field(default_factory=dict[str, str])
     pairs: Mapping[str, str] = field(default_factory=dict[str, str])
+    failed: Mapping[str, tuple[Any, Micros]] = field(default_factory=dict[str, tuple[Any, Micros]])
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.pending)
@@ -69,6 +72,11 @@ class Known:
         if name in self.fields:
             known += self.fields[name][0]
         return not any(same(each, short(value)) for each in known)
+
+    def failed_at(self, name: str, value: Any) -> Micros | None:
+        """Return when the event with a field's value was accepted, where its execution failed."""
+        known, at = self.failed.get(name, (None, None))
+        return at if at is not None and same(known, short(value)) else None
 
     def came_back(self, fields: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """The fields whose values a pending step wrote: that step, and its pairs."""
@@ -91,9 +99,10 @@ class Known:
             if each.keys() <= fields.keys() and step.partition("/")[0] != besides
         ]
 
-    def without(self, step: str) -> Known:
-        """What is known besides that a step's earlier tries may have written."""
-        return replace(self, pending={s: each for s, each in self.pending.items() if s != step})
+    def without(self, step: str, executions: Collection[str]) -> Known:
+        """What is known besides what a step's earlier tries, or some executions, may have written."""
+        others = {s: e for s, e in self.pending.items() if s.partition("/")[0] not in executions}
+        return replace(self, pending={s: each for s, each in others.items() if s != step})
 
     def news(self, fields: Mapping[str, Any]) -> list[str]:
         """The fields whose values are new."""
@@ -194,7 +203,15 @@ class Echo:
         """Keep what an event told this flow, who had written it, and that nothing is pending."""
         told_by = f"@{self.pairs}/{self._flow}="
         fields = {f"{told_by}{n}": [v, written.get(n, "")] for n, v in kept(told.fields).items()}
-        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, "!": None})
+        gone = {"!": None, **{f"^{name}": None for name in told.fields}}
+        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}, **gone})
+
+    def failed(self, told: RecordState, known: Known, at: Micros) -> StateWrite:
+        """Store the values that nothing came of, with when their event was accepted."""
+        news = {n: v for n, v in told.fields.items() if known.is_new(n, v)}
+        new = {n for n, v in news.items() if known.failed_at(n, v) is None}
+        later = {n for n in new if known.failed.get(n, (None, 0))[1] <= at}
+        return self._merged(told, {f"^{n}": [v, at] for n, v in kept(news).items() if n in later})
 
     def came_back(
         self, told: RecordState, clears: Iterable[str], wrote: Mapping[str, Sequence[str]]
@@ -303,6 +320,7 @@ class Echo:
             row.get("!", ""),
             {name: held[1] for name, held in written.items()},
             {step: held[0] for step, held in mine.items()},
+            {name[1:]: (held[0], held[1]) for name, held in row.items() if name[0] == "^"},
         )
 
     def _seen(self, row: Mapping[str, Any], told: str) -> dict[str, tuple[list[Any], str]]:

@@ -127,7 +127,10 @@ class Executor:
         )
         recorder.two_way.echo.pairs = work.flow.pairs.name if work.flow.pairs else ""
         verdict = await self._run(turn, work, recorder)
-        return redacted_verdict(aged(turn, work.flow, verdict, recorder.woken_at), redactor)
+        verdict_now = aged(turn, work.flow, verdict, recorder.woken_at)
+        if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
+            verdict_now = replace(verdict_now, writes=await recorder.two_way.failed())
+        return redacted_verdict(verdict_now, redactor)
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
@@ -164,6 +167,7 @@ class Executor:
         except Exception as error:
             failure = failure_of(error)
             outcome = Outcome("failed", failure.message, failure=failure)
+            news = await recorder.two_way.failed()
         finally:
             running.recorder.set(None)
         # An author's code may have swallowed what unwound it, so that is not what is asked here.
@@ -176,7 +180,8 @@ class Executor:
         elif deadline.expired:
             message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
             failure = Failure("Timeout", message, where=work.flow.where)
-            outcome, news = Outcome("failed", message, failure=failure), ()
+            outcome = Outcome("failed", message, failure=failure)
+            news = await recorder.two_way.failed()
         elif recorder.pauses:
             return await paused(turn, recorder)
         assert outcome is not None

@@ -3,7 +3,7 @@
 On the same version each scope's sequence of steps must be the one that was recorded, else the flow
 is not deterministic and its execution fails. Records that a replay copied from another execution
 (their `seq` is negative) are taken while path and inputs match; from the first difference on, the
-scope runs afresh.
+scope runs afresh. Which steps were tried before the replay, and did not succeed, it knows beside that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, NoReturn
 
 from halflap.engine.scope import Scope, scope_of
 from halflap.errors import Nondeterminism
-from halflap.model import Micros, Record
+from halflap.model import EARLIER, Micros, Record, is_earlier
 
+GUARD = "$guard"
+"""The step that compares again, before a replay does anything new."""
 PURITY = "Keep code between steps a function of the event, the config and earlier steps"
 
 
@@ -32,10 +34,18 @@ class Past:
         self._history = {each.path: each for each in history}
         self._by_scope: dict[str, list[str]] = {}
         self._next_seq = 0
+        self._met = set[str]()
         for each in history:
-            self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
+            if not is_earlier(each) and each.path != GUARD:
+                self._by_scope.setdefault(scope_of(each.path), []).append(each.path)
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in history if each.seq >= 0}
+        self.keeps_copies = EARLIER + GUARD in self._history
+        """Whether what is copied stands, though the flow goes on from newer values."""
+
+    def is_copied(self, path: str) -> bool:
+        """Return whether a replay copied the record of a step."""
+        return path in self._history and self._history[path].seq < 0
 
     def next_seq(self) -> int:
         """The number of the next new record."""
@@ -53,6 +63,24 @@ class Past:
             recorded = [each for each in recorded if self._history[each].seq >= 0]
         return Scope(path, None, parent.now, recorded, parent)
 
+    def aside(self, scope: Scope) -> Scope:
+        """Return a scope for the guard, which moves neither the flow's place nor its time."""
+        return Scope("", scope.task, scope.now, [GUARD] if GUARD in self._history else [])
+
+    def earlier(self, path: str) -> Record | None:
+        """Return how a step was tried before the replay."""
+        self._met.add(path)
+        return self._history.get(EARLIER + path)
+
+    def moved(self, path: str, name: str) -> str | None:
+        """Return the step in doubt in whose place the same action comes to another path."""
+        for each in self._history.values():
+            if is_earlier(each) and each.name == name and each.status == "retrying":
+                before = each.path.removeprefix(EARLIER)
+                if before != path and before not in self._met:
+                    return before
+        return None
+
     def recall(self, scope: Scope, path: str, inputs: bytes | None = None) -> Record | None:
         """The record of the step that the flow came to; None where it is new."""
         while scope.position < len(scope.recorded):
@@ -60,6 +88,7 @@ class Past:
             known = self._history[expected]
             same = inputs is None or known.inputs is None or known.inputs == inputs
             same = same or self._redacted(known.inputs or b"") == inputs
+            same |= self.keeps_copies and known.seq < 0 and known.status == "succeeded"
             if expected == path and same:
                 return known
             if known.seq < 0:

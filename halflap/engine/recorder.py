@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
+
+from pydantic import SecretStr
 
 from halflap.engine.doing import Doing
 from halflap.engine.echo import CHECK
+from halflap.engine.past import GUARD
 from halflap.engine.routing import Routes
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.step import as_step, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
-from halflap.errors import Overruled
+from halflap.errors import Nondeterminism, Overruled
 from halflap.model import MISSING, Record, StateWrite, to_datetime
+from halflap.sdk import codec
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import decode_value, encode_inputs, encode_value
+from halflap.sdk.redact import HIDDEN
 from halflap.sdk.running import RunningStep
+from halflap.sdk.schema import File
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
 COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
@@ -59,26 +67,71 @@ class StepRecorder(Routes):
             action.repeatable or (asked is not None and bool(asked.id)),
         )
 
+        inputs, variant = encode_inputs(action, arguments), ""
+        if not action.pure and (earlier := self._past.earlier(path)) is not None:
+            was, now = self._without_secrets(earlier.inputs or b"{}"), self._without_secrets(inputs)
+            differs, in_doubt = was != now, earlier.status == "retrying"
+            if differs and asked is not None and asked.id:
+                # An app that knows the key refuses it with another body.
+                variant = f"\0with {hashlib.blake2b(now, digest_size=8).hexdigest()}"
+            elif differs and writes is not None and in_doubt and HIDDEN.encode() not in was:
+                arguments = as_recorded(action, arguments, was)
+                asked = written_by(writes, action.component, arguments)
+                doing = replace(doing, asked=asked)
+                self.two_way.is_behind = True
+            elif differs and in_doubt:
+                self._refuse_moved(path, path)
+        elif not action.pure:
+            self._refuse_moved(path, self._past.moved(path, action.name))
+
         async def run() -> Any:
             given, step = arguments, self._step(path)
+            step.variant = variant
             if writes is not None and asked is not None and self.two_way.is_others(asked):
                 given = await self._allowed(action, arguments, writes, asked, step)
             return await run_action(action, given, step, self._perform)
 
-        return await self._do(scope, path, doing, encode_inputs(action, arguments), run)
+        return await self._do(scope, path, doing, inputs, run)
+
+    def _refuse_moved(self, path: str, moved: str | None) -> None:
+        """Refuse to do what may have been done on another version, in another place or otherwise."""
+        start = self._turn.start
+        if moved is None or start.replay is None or not start.replay.strict:
+            return
+        how = "with other inputs" if moved == path else f"as {path!r}"
+        raise Nondeterminism(
+            f"the step {moved!r} may have been carried out, and this version does it again {how}: "
+            "look at the app; then replay on the version that it ran on (--version same), or repeat "
+            "it all the same (--repeat)"
+        )
 
     async def check(self, record: RecordState) -> News:
-        """Compare what an event tells of a record with what is known: a step like any other."""
+        """Compare what an event tells of a record with what is known: a step like any other.
+
+        Where a replay has copied that, it is compared again: a newer event may have been dealt with.
+        """
         scope = current_scope()
         path = scope.next_path(CHECK)
-        answer = await self._do(
+        self.two_way.told = record
+        answer = await self._compare(scope, path, record)
+        news = self.two_way.found(record, answer)
+        if not (self.two_way.goes_on and self._past.is_copied(path) and news.how == "run"):
+            return news
+        answer = await self._compare(self._past.aside(scope), GUARD, record)
+        again = self.two_way.found(record, answer)
+        if again.how == "superseded":  # but something was done already, so the rest is done too
+            again = self.two_way.found(record, {**answer, "how": "run"})
+        self._past.keeps_copies |= again.current != news.current
+        return again
+
+    async def _compare(self, scope: Scope, path: str, record: RecordState) -> Mapping[str, Any]:
+        return await self._do(
             scope,
             path,
             COMPARE,
             inputs_of(record),
             lambda: as_step(self._step(path), lambda: self.two_way.check(record)),
         )
-        return self.two_way.found(record, answer)
 
     async def _allowed(
         self,
@@ -106,7 +159,7 @@ class StepRecorder(Routes):
         if not found.stands:
             return arguments
         # An app that knows the key of an earlier try refuses it with another body.
-        step.variant = f"\0without {told_of(found.stands)}"
+        step.variant += f"\0without {told_of(found.stands)}"
         return without(writes, arguments, found.stands)
 
     async def read_state(self, scope: str, key: str) -> Any:
@@ -233,6 +286,21 @@ class StepRecorder(Routes):
         done = await self._ledger.write(record, writes)
         self._past.pass_by(here, record)
         return done
+
+
+def as_recorded(
+    action: Action[..., Any], arguments: Mapping[str, Any], inputs: bytes
+) -> dict[str, Any]:
+    """Return an action's arguments with the inputs that were recorded; secrets are those of now."""
+    recorded = cast("dict[str, Any]", codec.decode(inputs))
+    given = dict(arguments)
+    for each in action.shape.inputs:
+        if isinstance(given.get(each.name), SecretStr | File):
+            continue
+        given.pop(each.name, None)
+        if each.name in recorded:
+            given[each.name] = recorded[each.name]
+    return given
 
 
 def shared_by(scope: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from halflap.engine.echo import MOST_HOPS, Echo, Known, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled, UpstreamError
-from halflap.model import Record, StateWrite, a_dict, a_set
+from halflap.model import Micros, Record, StateWrite, a_dict, a_set
 from halflap.sdk import codec
 from halflap.sdk.connection import Connection
 from halflap.sdk.pairs import Pairs, RecordState, Writes, same, saved_as
@@ -51,6 +51,7 @@ class News:
     written: Mapping[str, str] = field(default_factory=dict[str, str])
     known: bool = False
     paired: bool = False
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,43 @@ class Meanwhile:
     idle: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A field that was edited at the other app, where we want to write another value.
+
+    theirs_at: when the event of that edit was accepted, where its execution failed. ours_at: when
+    that of our value was. is_ours: our side has edited it, too. since_try: theirs came after an
+    earlier try to write ours.
+    """
+
+    theirs_at: Micros | None
+    ours_at: Micros
+    is_ours: bool
+    since_try: bool
+
+
 @dataclass(slots=True)
 class TwoWay:
-    """The two-way side of one execution."""
+    """The two-way side of one execution.
+
+    replays: it runs another one again. goes_on: from the step that failed, so it yields to what has
+    happened since. at: when its event was accepted, or the one that it runs again. lineage: what
+    it runs again. is_behind: it wrote older values than the app of its event has.
+    """
 
     echo: Echo
     replays: bool
     attempt: int
+    goes_on: bool = False
+    at: Micros = 0
+    at_is_known: bool = True
+    lineage: frozenset[str] = frozenset()
     partner: Partner | None = None
     ask: Current = ask
     told: RecordState | None = None
     news: News = News("run")
     wrote: set[tuple[str, str]] = field(default_factory=a_set)
+    is_behind: bool = False
     _known: dict[str, Known] = field(default_factory=a_dict)
     _looked: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
@@ -87,7 +113,16 @@ class TwoWay:
     @classmethod
     def of(cls, turn: Turn) -> TwoWay:
         """That of a turn's execution."""
-        return cls(Echo(turn), turn.start.replay_of is not None, turn.attempt)
+        start, replay = turn.start, turn.start.replay
+        return cls(
+            Echo(turn),
+            start.replay_of is not None,
+            turn.attempt,
+            start.replay_of is not None and replay is not None and replay.goes_on,
+            (replay.event_at if replay is not None else 0) or turn.accepted_at,
+            start.replay_of is None or (replay is not None and replay.event_at > 0),
+            frozenset() if start.replay_of is None else frozenset({start.root, start.replay_of}),
+        )
 
     # The event ------------------------------------------------------------------------------
 
@@ -120,7 +155,11 @@ class TwoWay:
             if writer:
                 reason = f"{told} is as {writer} left it"
                 wrote = known.came_back(told.fields)
-                return News("echo", reason, hops, writer=writer, clears=clears, wrote=wrote)
+                pair = await self.echo.pair(partner.pairs, told) if partner and wrote else {}
+                other = pair.get(partner.pairs.other(partner.side), "") if partner else ""
+                return News(
+                    "echo", reason, hops, writer=writer, clears=clears, wrote=wrote, other=other
+                )
             if partner is not None:
                 return News("unchanged", f"{told} is as it was seen before", hops, clears=clears)
         written = {name: step for name, step in known.written.items() if name in told.fields}
@@ -136,13 +175,15 @@ class TwoWay:
         if current is None:
             return News("gone", f"{told} is not there any more", hops)
         now = {name: current.get(name) for name in told.fields}
-        if told.fields and not self.replays and known and not known.news(now):
+        is_dealt_with = bool(told.fields and known and not known.news(now))
+        changed = any(not same(value, told.fields[name]) for name, value in now.items())
+        if is_dealt_with and (changed if self.goes_on else not self.replays):
             writer = known.writer(news)
             since = f", as {writer} wrote it" if writer else ""
             lost = told_of({name: told.fields[name] for name in news})
             kept = told_of({name: now[name] for name in news})
             reason = f"{told} has changed since: it has {kept}{since}, no longer {lost}"
-            return News("superseded", reason, hops, clears=clears)
+            return News("superseded", reason, hops, clears=clears, current=now)
         return replace(run, current=now)
 
     async def _knows(self, told: RecordState, partner: Partner | None) -> tuple[Known, bool]:
@@ -163,24 +204,38 @@ class TwoWay:
             return []
         return [*self._seen(told, news), *self.echo.stale()]
 
+    async def failed(self) -> list[StateWrite]:
+        """Return what is stored with a failure: the values that nothing came of."""
+        if self.told is None or self._partner_of(self.told) is None:
+            return []
+        return [self.echo.failed(self.told, await self.echo.known(self.told), self.at)]
+
     def _seen(self, told: RecordState, news: News) -> list[StateWrite]:
         if news.how == "echo" and (news.clears or news.made_by):
-            back = self.echo.came_back(told, news.clears, news.wrote)
-            return [back, *([self.echo.made(told, news.made_by)] if news.made_by else [])]
+            kept = [self.echo.came_back(told, news.clears, news.wrote)]
+            if news.made_by:
+                kept.append(self.echo.made(told, news.made_by))
+            if news.other and self.partner is not None:  # the value that was written is dealt with
+                pairs, side = self.partner.pairs, self.partner.pairs.other(self.partner.side)
+                source = replace(pairs.record(side, news.other), fields=told.fields)
+                kept.append(self.echo.came_back(source, (), news.wrote))
+            return kept
         ours = any(record == told.name for record, _ in self.wrote)
         if news.how != "run" or not (news.known or ours or self._partner_of(told)):
             return []
         others = {n: v for n, v in told.fields.items() if (told.name, n) not in self.wrote}
-        return [self.echo.seen(replace(told, fields=others), news.clears, news.written)]
+        seen = replace(told, fields={} if self.is_behind else others)
+        return [self.echo.seen(seen, news.clears, news.written)]
 
     # Its writes -----------------------------------------------------------------------------
 
     def is_others(self, asked: RecordState) -> bool:
         """Whether what is to be written is a record of the other side, and is there already.
 
-        Somebody who replays an execution wants it written, so nobody else is asked then.
+        A replay from the start yields to later events that failed, and to nothing else; one of version
+        0.1.0 to nothing at all.
         """
-        if self.replays or self.partner is None or not asked.id or not asked.fields:
+        if not self.at_is_known or self.partner is None or not asked.id or not asked.fields:
             return False
         pairs, side = self.partner.pairs, self.partner.side
         return pairs.side_of(asked.component, asked.kind) == pairs.other(side)
@@ -206,9 +261,9 @@ class TwoWay:
         first = known.before.get(step)
         if first is None:
             self._looked[path] = {n: current[n] for n in asked.fields if n in current}
-        besides = known.without(step)
+        besides = known.without(step, self.lineage)
+        edits: dict[str, Any] = {}
         stands: dict[str, Any] = {}
-        overruled: dict[str, Any] = {}
         changes = False
         for name, value in asked.fields.items():
             there = current.get(name)
@@ -216,17 +271,40 @@ class TwoWay:
                 continue
             if name not in {*current} & {*known.fields} or not known.is_new(name, there):
                 changes = True
-            elif pairs.master == pairs.other(self.partner.side) or not besides.is_new(name, value):
-                stands[name] = there
-            elif first is not None and name in first and not same(first[name], short(there)):
-                stands[name] = there  # edited after an earlier try, so later than what we write
             else:
-                overruled[name], changes = there, True
+                edits[name] = there
+        own = await self.echo.known(self.told) if edits and self.told is not None else Known()
+        is_master = pairs.master == pairs.other(self.partner.side)
+        for name, there in edits.items():
+            value = asked.fields[name]
+            edit = Edited(
+                theirs_at=known.failed_at(name, there),
+                ours_at=own.failed_at(name, value) or self.at,
+                is_ours=besides.is_new(name, value) or own.failed_at(name, value) is not None,
+                since_try=first is not None
+                and name in first
+                and not same(first[name], short(there)),
+            )
+            if self._stands(edit, is_master=is_master):
+                stands[name] = there
+        overruled = {name: there for name, there in edits.items() if name not in stands}
+        changes = changes or bool(overruled)
         self._left[path] = {n: v for n, v in asked.fields.items() if n not in stands}
         self._doubts[path] = known.written_over(self._left[path], besides=self.echo.execution)
         # What an earlier try may have written is ours, so this one has to end well, and say so.
         again = step in known.pending
         return Meanwhile(stands, overruled, idle=bool(stands) and not changes and not again)
+
+    def _stands(self, edit: Edited, *, is_master: bool) -> bool:
+        """Return whether an edit at the other app stands, and is not written over."""
+        if self.replays and not self.goes_on and edit.theirs_at is None:
+            return False  # who replays from the start wants it written
+        if is_master or not edit.is_ours:
+            return True
+        if edit.theirs_at is not None:  # nothing came of it yet
+            return edit.theirs_at > edit.ours_at
+        # Its event is to come: it is later than what is replayed, or than an earlier try.
+        return self.goes_on or edit.since_try
 
     def tried(self, asked: RecordState, path: str) -> list[StateWrite]:
         """What is kept with a try that is followed by another one."""

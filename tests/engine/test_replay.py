@@ -11,84 +11,19 @@ from typing import Any
 
 import pytest
 
-from halflap.api.operations.replay import (
-    LeftOut,
-    ReplayMaterial,
-    ReplayPlan,
-    ReplayRequest,
-    decide_replay,
-)
+from halflap.api.operations.replay import LeftOut, ReplayPlan, ReplayRequest
 from halflap.engine import lineage
 from halflap.errors import StepFailed, UpstreamError
-from halflap.model import ENDED, Execution, Start, new_id, timeless
+from halflap.model import Start, new_id, timeless
 from halflap.sdk.context import Context
-from halflap.store.protocol import Filter
 from tests.engine.flows import Runner, runner_on
-
-HOUR = 3_600.0
+from tests.replays import descendants, plan_of, replay
 
 
 @pytest.fixture(params=["journal", "postgresql"])
 async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
     async with runner_on(request.param, tmp_path) as runner:
         yield runner
-
-
-async def descendants(runner: Runner, execution: str) -> list[Execution]:
-    found: list[Execution] = []
-    above = [execution]
-    while above:
-        page = await runner.engine.journal.executions(Filter(parent=above.pop(), limit=1_000))
-        found += page
-        above += [each.id for each in page]
-    return found
-
-
-async def plan_of(
-    runner: Runner, execution: str, request: ReplayRequest | None = None
-) -> ReplayPlan | LeftOut:
-    """What is decided about a replay, from what the journal has."""
-    journal = runner.engine.journal
-    found = await journal.execution(execution)
-    assert found is not None
-    live = [
-        e for e in await journal.executions(Filter(replay_of=execution)) if e.state not in ENDED
-    ]
-    material = ReplayMaterial(
-        await journal.event(execution),
-        await journal.steps(execution),
-        await descendants(runner, execution),
-        live[0] if live else None,
-    )
-    return decide_replay(found, material, request or ReplayRequest())
-
-
-async def replay(
-    runner: Runner, execution: str, request: ReplayRequest | None = None, *, after: float = HOUR
-) -> str:
-    """Replay an execution as the API does, some time later on the clock."""
-    runner.clock.advance(after)
-    plan = await plan_of(runner, execution, request)
-    assert isinstance(plan, ReplayPlan), plan
-    found = await runner.execution(execution)
-    event = await runner.engine.journal.event(execution)
-    assert event is not None
-    id = new_id("exe", now=runner.clock())
-    [started] = await runner.engine.start(
-        [
-            Start(
-                id,
-                found.flow,
-                event,
-                plan.root or id,
-                replay_of=execution,
-                copied=plan.copied,
-                replay=plan.how,
-            )
-        ]
-    )
-    assert started.duplicate_of is None
-    return id
 
 
 def keys_of(runner: Runner) -> dict[str, set[str]]:
@@ -311,3 +246,37 @@ async def test_a_child_that_was_started_and_failed_is_started_again_where_it_is_
     assert (await runner.finish(again)).result == b'"ship 1!"'
     assert Counter(runner.app.names) == {"ship 1": 2, "ship 2": 1, "ship 3": 1}
     assert len(keys_of(runner)["ship 1"]) == 1
+
+
+async def test_a_version_that_moves_a_step_in_doubt_is_refused_unless_it_is_to_be_repeated(
+    runner: Runner,
+) -> None:
+    async def first(ctx: Context[Any], event: Any) -> Any:
+        return await runner.app.do("ship")
+
+    async def moved(ctx: Context[Any], event: Any) -> Any:
+        return await ctx.gather([1], lambda _: runner.app.do("ship"))
+
+    async def besides(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.double("a")
+        return await runner.app.do("ship")
+
+    runner.app.errors["ship"] = [ValueError("the answer cannot be read")]
+    execution = await runner.start(runner.app.flow(first))
+    assert (await runner.finish(execution)).state == "failed"
+    flow = (await runner.execution(execution)).flow
+    runner.app.flow(moved)
+    runner.app.flow(besides)
+    found = await runner.finish(
+        await replay(runner, execution, flow=replace(flow, flow="moved", version="v2"))
+    )
+    assert (found.state, found.failure and found.failure.kind) == ("failed", "Nondeterminism")
+    assert "--repeat" in found.reason
+    assert runner.app.names == ["ship"]
+    id = await replay(runner, execution, flow=replace(flow, flow="besides", version="v2"))
+    assert (await runner.finish(id)).state == "succeeded"
+    assert len(keys_of(runner)["ship"]) == 1
+    again = ReplayRequest(repeat=True)
+    id = await replay(runner, execution, again, flow=replace(flow, flow="moved", version="v2"))
+    assert (await runner.finish(id)).state == "succeeded"
+    assert len(keys_of(runner)["ship"]) == 2

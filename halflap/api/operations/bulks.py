@@ -174,7 +174,13 @@ class Bulks:
         return len(page) - len(refusals), refusals
 
     async def _replay(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
-        request = ReplayRequest(bulk.wanted.get("from"), bulk.wanted.get("version"), bulk=bulk.id)
+        wanted = bulk.wanted
+        request = ReplayRequest(
+            wanted.get("from"),
+            wanted.get("version"),
+            bulk=bulk.id,
+            repeat=bool(wanted.get("repeat")),
+        )
         choice = _Choice(self.executions, where_of(bulk), request, bulk)
         starts: list[Start] = []
         refusals: list[Refusal] = []

@@ -35,6 +35,7 @@ from halflap.model import (
     LogLine,
     Record,
     Start,
+    is_earlier,
     new_id,
 )
 from halflap.sdk import codec
@@ -124,7 +125,7 @@ class Executions:
         return ExecutionDetail(
             execution,
             await self.viewing.event(execution.id),
-            await self.viewing.steps(execution.id),
+            [e for e in await self.viewing.steps(execution.id) if not is_earlier(e)],
             await self.journal.attempts(execution.id),
             await self.lineage(execution),
             await self._children(execution),
@@ -282,16 +283,18 @@ class Executions:
     ) -> Start:
         """Return what runs an execution again; `flow` is that of `flow_again`, where it is known."""
         event = await self.event(execution)
+        flow = flow or await self.flow_again(execution, request.version)
+        moves = flow.version != execution.flow.version and not request.repeat
         return Start(
             execution=id,
-            flow=flow or await self.flow_again(execution, request.version),
+            flow=flow,
             event=event if request.edit is None else edited(event, request.edit),
             root=plan.root or id,
             key=execution.key,
             replay_of=execution.id,
             copied=plan.copied,
             order=execution.order,
-            replay=plan.how,
+            replay=replace(plan.how, strict=moves and bool(plan.doubts and plan.root)),
         )
 
     async def flow_again(self, execution: Execution, version: str | None) -> FlowKey:

@@ -7,11 +7,13 @@ root. The decision is a pure function of what was read; the operations beside it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from halflap.model import (
+    EARLIER,
     ENDED,
     Event,
     Execution,
@@ -19,11 +21,13 @@ from halflap.model import (
     Micros,
     Record,
     Replay,
+    is_earlier,
     scope_time,
     timeless,
 )
 
 CURRENT = "current"
+GUARD = "$guard"
 UNFINISHED = frozenset({408, 409, 425})
 """The 4xx statuses after which an app may have carried out a request, or still does."""
 NOT_SENT = frozenset({"EgressRefused", "Overruled", "DefinitionError"})
@@ -51,6 +55,8 @@ class ReplayRequest:
     version: str | None = None
     edit: Edit | None = None
     bulk: str | None = None
+    repeat: bool = False
+    """Do again what may have been done, also where another version does it elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +116,12 @@ def decide_replay(
     doubts = doubts_of(execution, material)
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
     copied = copied_steps(material.steps) if start == "failed" else ()
+    if keeps_root:
+        copied += earlier_tries(material.steps, execution.attempt)
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
+    before = execution.replay
     started = {e.id for e in material.descendants if e.parent == execution.id}
     return ReplayPlan(
         start,
@@ -125,6 +134,7 @@ def decide_replay(
             bulk=request.bulk,
             at=at,
             roots=inherited_roots(execution, material.descendants) if keeps_root else {},
+            event_at=(before.event_at if before else 0) or execution.accepted_at,
         ),
         doubts,
         frozenset(started - started_by(copied)),
@@ -135,7 +145,8 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
     """Return the steps that may have been carried out, though they are not known to have succeeded."""
     if execution.attempt == 0:
         return ()
-    doubts = [e.path for e in material.steps if not is_settled(e, execution.attempt)]
+    tries = earlier_tries(material.steps, execution.attempt)
+    doubts = [e.path.removeprefix(EARLIER) for e in tries if e.status == "retrying"]
     doubts += [e.id for e in material.descendants if e.state not in ("succeeded", "ignored")]
     if ended_within_a_step(execution):
         doubts.append("the step that it was in")
@@ -143,9 +154,7 @@ def doubts_of(execution: Execution, material: ReplayMaterial) -> tuple[str, ...]
 
 
 def is_settled(record: Record, attempt: int) -> bool:
-    """Return whether it is known of a step what it did, or that it did nothing."""
-    if record.pure or record.status == "succeeded" or record.kind not in ("action", "step"):
-        return True
+    """Return whether a step that failed surely did nothing."""
     failure = record.failure
     if failure is None or record.tries > 1 or attempt > 1:  # an earlier try may have done it
         return False
@@ -163,8 +172,13 @@ def ended_within_a_step(execution: Execution) -> bool:
 def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
     """Return the steps that a replay from the failed step takes over.
 
-    A child that was started, failed, and whose result the flow waited for, is started again.
+    None where the flow compared its event with what is known, and did nothing since: then it compares
+    anew, and begins with what the apps have now. A child that was started, failed, and whose result
+    the flow waited for, is started again.
     """
+    done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
+    if any(e.kind == "check" for e in done) and not any(map(is_effect, done)):
+        return ()
     failed = {
         child
         for each in steps
@@ -172,11 +186,42 @@ def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
         for child in [each.failure.message.partition(" ")[0]]
     }
     found: list[Record] = []
-    for each in steps:
-        if each.status == "succeeded":
+    for each in done:
+        if each.path == GUARD:  # it is made anew; that there was one is known from this
+            found.append(replace(each, path=EARLIER + GUARD))
+        else:
             again = each.kind == "start" and child_of(each) in failed
             found.append(replace(each, status="retrying") if again else each)
     return tuple(found)
+
+
+def is_effect(record: Record) -> bool:
+    """Return whether a step may have changed something: neither pure, nor a look at our own state."""
+    if record.pure or record.kind in ("trigger", "check"):
+        return False
+    if record.kind in ("pair", "state"):
+        return not READS.match(record.name)
+    return True
+
+
+READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
+
+
+def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
+    """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
+
+    Of what several replays tried, the first try counts: its key says nothing of its inputs.
+    """
+    done = {EARLIER + each.path for each in steps if each.status == "succeeded"} | {EARLIER + GUARD}
+    tries = {e.path: e for e in steps if is_earlier(e) and e.path not in done}
+    for each in steps:
+        if is_earlier(each) or each.pure or each.status == "succeeded":
+            continue
+        if each.kind in ("action", "step"):
+            status = "failed" if is_settled(each, attempt) else "retrying"
+            path = EARLIER + each.path
+            tries.setdefault(path, replace(each, path=path, status=status, result=None))
+    return tuple(tries.values())
 
 
 def child_of(record: Record) -> str:
