@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import structlog
 
-from halflap.engine.deployment import DEPLOY, TEARDOWN
+from halflap.engine.deployment import DEPLOY
 from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
+from halflap.engine.lineage import TEARDOWN
 from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
 from halflap.sdk import codec

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
-from halflap.errors import ConfigError, NotFound, Unauthorized, UpstreamError
+from halflap.errors import ConfigError, NotFound, StepFailed, Unauthorized, UpstreamError
 from halflap.model import FlowKey
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
@@ -28,7 +28,6 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.subscriptions import StoredSubscription
 
 DEPLOY = "$deploy"
-TEARDOWN = "$teardown"
 GONE = (404, 410)
 BEGUN = "$begun"
 """Beside a subscription's own data: the versions that began to subscribe, and have not ended it."""
@@ -70,20 +69,39 @@ class Lifecycle:
         integration: Integration[Any],
         key: FlowKey,
     ) -> None:
+        """Subscribe, run the author's deploy flow, and unsubscribe what this version has not.
+
+        Events of the subscriptions are held meanwhile, so a change that comes while the deploy flow
+        imports is not lost. What the app refuses with 4xx is subscribed after the deploy flow, which
+        may make what it names.
+        """
         author = integration.lifecycle_flow("deploy")
+        wanted = {name: flow for name, flow in integration.flows.items() if flow.trigger.subscribes}
+        refused: list[str] = []
+        for name in wanted:
+            try:
+                await self._subscribe_flow(ctx, integration, name, key)
+            except StepFailed as error:
+                if author is None or error.status is None or not 400 <= error.status < 500:
+                    raise
+                refused.append(name)
         if author is not None:
             await author.function(ctx, deployment)
-        wanted = {name: flow for name, flow in integration.flows.items() if flow.trigger.subscribes}
-        for name, flow in wanted.items():
-            connection = connection_of(ctx.config, integration, flow)
-            endpoint = endpoint_of(ctx, name)
-            await self._subscribe(ctx, flow.trigger, name, key)(
-                connection, endpoint.url, endpoint.secret
-            )
+        for name in refused:
+            await self._subscribe_flow(ctx, integration, name, key)
         known = await self._subscribed(key)()
         for name in known:
             if name not in wanted:
                 await self._unsubscribe_as_made(ctx, name, key)
+
+    async def _subscribe_flow(
+        self, ctx: Context[Config], integration: Integration[Any], name: str, key: FlowKey
+    ) -> None:
+        flow = integration.flows[name]
+        connection = connection_of(ctx.config, integration, flow)
+        endpoint = endpoint_of(ctx, name)
+        subscribe = self._subscribe(ctx, flow.trigger, name, key)
+        await subscribe(connection, endpoint.url, endpoint.secret)
 
     async def _teardown(
         self,

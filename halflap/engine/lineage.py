@@ -31,6 +31,7 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
+TEARDOWN = "$teardown"
 MOST_DEEP = 20
 """How many executions may each have started the next: a flow that calls itself ends here."""
 
@@ -38,15 +39,22 @@ MOST_DEEP = 20
 def child_of(
     parent: Start, path: str, at: Micros, flow: Flow[Any, Any, Any], event: bytes, *, bound: bool
 ) -> Start:
-    """The start of the child that the step at `path` asks for; `at` is the step's time."""
-    if parent.flow.flow.startswith(SYSTEM):
-        raise DefinitionError(
-            "a deploy or teardown flow can start no other: events wait until it has ended"
-        )
+    """Return the start of the child that the step at `path` asks for; `at` is the step's time.
+
+    A deploy flow starts siblings, which are held until it has ended and outlast it.
+    """
+    if parent.flow.flow == TEARDOWN:
+        raise DefinitionError("a teardown flow can start no other: the instance is disabled")
+    bound = bound and not is_lifecycle(parent.flow)
     made = call_event(parent, event, at, flow.name)
     return _child(
         parent, path, at, replace(parent.flow, flow=flow.name), flow, made, as_request(made), bound
     )
+
+
+def is_lifecycle(flow: FlowKey) -> bool:
+    """Return whether a flow is one of an instance's life, while which its other flows are held."""
+    return flow.flow.startswith(SYSTEM)
 
 
 def call_event(parent: Start, event: bytes, at: Micros, flow: str) -> Event:

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 
 from halflap.engine.branches import Branches
 from halflap.engine.doing import Pause
-from halflap.engine.lineage import Siblings, child_of, is_child
+from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle
 from halflap.engine.scope import Scope, current_scope, escaped
-from halflap.errors import InvalidEvent, NotFound, TimedOut
+from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, child_signal
 from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value
@@ -48,6 +48,7 @@ class Waits(Branches):
 
     async def call_flow(self, flow: str, event: bytes, adapter: TypeAdapter[Any] | None) -> Any:
         """See `Context.call`."""
+        self._refuse_to_wait(flow)
         scope = current_scope()
         path = scope.next_path(f"call({escaped(flow)})")
         event = self._without_secrets(event)
@@ -64,6 +65,7 @@ class Waits(Branches):
 
     async def result(self, flow: str, child: str, adapter: TypeAdapter[Any] | None) -> Any:
         """See `Child.result`."""
+        self._refuse_to_wait(flow)
         scope = current_scope()
         path = scope.next_path(f"result({escaped(flow)})")
         known = self._past.recall(scope, path)
@@ -73,6 +75,13 @@ class Waits(Branches):
             known = self._record(path, "call", title, now, result=encode(child))
             known = replace(known, name=flow, status="retrying")
         return await self._ended(scope, known, adapter)
+
+    def _refuse_to_wait(self, flow: str) -> None:
+        if is_lifecycle(self._turn.start.flow):
+            raise DefinitionError(
+                f"a deploy or teardown flow cannot wait for {flow}: no other flow runs before it has "
+                "ended; ctx.start it, and leave its result to it"
+            )
 
     async def _begin(self, scope: Scope, path: str, flow: str, event: bytes, *, bound: bool) -> str:
         await self._ledger.settle()

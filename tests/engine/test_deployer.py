@@ -63,6 +63,33 @@ async def stock(ctx: Context[Settings], changed: acme.Stock) -> None:
 )
 
 
+IMPORTING = """
+import acme
+from halflap import Config, Context, Deployment, Integration, instance
+
+
+class Settings(Config):
+    acme: acme.Acme
+
+
+integration = Integration("mirror", config=Settings)
+
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], _: Deployment) -> None:
+    there = await acme.list_stock(ctx.config.acme)
+    # Meanwhile somebody changes an item at the app.
+    await acme.add_stock(ctx.config.acme, "nuts", 2)
+    for each in there:
+        await ctx.start(stock, each)
+
+
+@integration.flow(trigger=acme.stock_changed)
+async def stock(ctx: Context[Settings], changed: acme.Stock) -> None:
+    await acme.log_activity(ctx.config.acme, changed.item, str(changed.quantity))
+"""
+
+
 @pytest.fixture
 async def app() -> AsyncIterator[AcmeApp]:
     async with acme_app() as running:
@@ -255,6 +282,26 @@ async def test_events_wait_while_an_instance_is_activated_and_then_run(
         assert outcome.state == "succeeded"
 
 
+async def test_a_change_while_the_deploy_flow_imports_is_not_lost(
+    tmp_path: Path, app: AcmeApp
+) -> None:
+    project(tmp_path / "first", IMPORTING)
+    async with host_on(tmp_path / "store") as (host, _):
+        key, ours = await ready(host, app, tmp_path)
+        await app.post("/v1/stock/bolts/add", {"quantity": 5}, key)
+        await host.deployer.activate(ours.id)
+        assert (await host.deployer.settled(ours.id)).state == "active"
+
+        async def logged() -> list[tuple[str, str]]:
+            found = await app.get("/v1/activities", key)
+            return sorted((each["kind"], each["title"]) for each in found)
+
+        async with asyncio.timeout(20):
+            while len(await logged()) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert await logged() == [("bolts", "5"), ("nuts", "2")]
+
+
 async def test_a_failed_deploy_says_why_and_can_be_run_again(tmp_path: Path, app: AcmeApp) -> None:
     project(tmp_path / "first", FIRST)
     async with host_on(tmp_path / "store") as (host, _):
@@ -323,7 +370,7 @@ async def test_a_move_is_not_ended_by_one_who_read_of_the_former(
         _, ours = await ready(host, app, tmp_path)
         former = await host.deployer.activate(ours.id)
         assert (await host.deployer.settled(ours.id)).state == "active"
-        await app.post("/sandbox/faults", {"fail_at": [0], "status": 400})
+        await app.post("/sandbox/faults", {"fail_next": 99, "status": 400})
         instances, read = host.store.catalogue.instances, asyncio.Event()
 
         async def moving() -> list[Instance]:
