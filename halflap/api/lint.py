@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 
@@ -43,8 +45,30 @@ async def lint_document(
     The body is the document's text as UTF-8; a text that is no document has its finding too.
     """
     beside = None if integration is None else (integration, version)
-    found = await operations.linting.lint(await body_of(request, LARGEST), "", beside)
-    return [finding_view(each) for each in found]
+    content = await body_of(request, LARGEST)
+    caller = (request.headers.get("authorization"), request.client and request.client.host)
+    linting = operations.linting.lint(content, "", beside, caller)
+    return [finding_view(each) for each in await _unless_gone(request, linting)]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+    """Do the work, until the client leaves: then it is cancelled."""
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(_gone(request))
+    watching.add_done_callback(lambda _: working.cancel())
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if watching.done() and not watching.cancelled():
+            return []  # nothing is read of it any more
+        raise
+    finally:
+        watching.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def finding_view(finding: Finding) -> FindingView:

@@ -208,8 +208,7 @@ class Compiler:
         place, before = self._source.place((*path, "code")), 0
         if (*path, "code") in self._source.blocks:
             place = Place(place.line + 1, 1)
-            lines = filter(str.strip, self._source.text.splitlines()[place.line - 1 :])
-            line = next(lines, "")  # of a block's lines, one that holds more than its indent
+            line = self._source.line_from(place.line - 1)
             before = len(line) - len(line.lstrip())
         read = Code.parse(
             step.code,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
@@ -18,12 +20,29 @@ Mend = Callable[[Sequence[str], int, int], Fix | None]
 """Finds what would mend a finding, by the text's lines and its place."""
 
 
+MOST_COMPARED = 200
+"""How many known names a wrong one is compared with."""
+
+MOST_CHARACTERS = 10_000
+"""How long a line may be in which a mend is looked for."""
+
+
+def closest(wrong: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like a wrong one."""
+    return _closest(wrong, tuple(islice(known, MOST_COMPARED)))
+
+
+@lru_cache(1_024)
+def _closest(wrong: str, known: tuple[str, ...]) -> str | None:
+    return next(iter(get_close_matches(wrong, known, 1)), None)
+
+
 def instead_of(wrong: str, known: Iterable[str]) -> Mend:
     """Write the closest known name for one that there is not, at its place or behind it."""
-    meant = next(iter(get_close_matches(wrong, list(known), 1)), None)
+    meant = closest(wrong, known)
 
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
-        text = lines[line - 1] if line <= len(lines) else ""
+        text = _line(lines, line)
         at = text.find(wrong, column - 1)
         if meant is None or at < 0:
             return None
@@ -34,7 +53,7 @@ def instead_of(wrong: str, known: Iterable[str]) -> Mend:
 
 def quoted_value(lines: Sequence[str], line: int, column: int) -> Fix | None:
     """Quote a plain value, such as a number that is given for a text."""
-    text = lines[line - 1] if line <= len(lines) else ""
+    text = _line(lines, line)
     found = _TOKEN.match(text, column - 1)
     if found is None or '"' in found[0] or "\\" in found[0]:
         return None
@@ -43,7 +62,7 @@ def quoted_value(lines: Sequence[str], line: int, column: int) -> Fix | None:
 
 def quoted_expression(lines: Sequence[str], line: int, column: int) -> Fix | None:
     """Quote an expression that YAML has cut: up to where its line, or the brackets round it, end."""
-    text = lines[line - 1] if line <= len(lines) else ""
+    text = _line(lines, line)
     inside = _depth(text[: column - 1]) > 0
     end = _end(text, column - 1) if inside else len(text)
     expression = text[column - 1 : end].rstrip()
@@ -54,6 +73,11 @@ def quoted_expression(lines: Sequence[str], line: int, column: int) -> Fix | Non
     except ExpressionError:
         return None
     return Fix("quote the whole expression", line, column, len(expression), _quoted(expression))
+
+
+def _line(lines: Sequence[str], line: int) -> str:
+    text = lines[line - 1] if line <= len(lines) else ""
+    return text if len(text) <= MOST_CHARACTERS else ""
 
 
 def _quoted(text: str) -> str:

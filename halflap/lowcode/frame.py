@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from decimal import Decimal
 from typing import Any, cast
 
@@ -111,10 +111,9 @@ def error_of(error: Exception) -> dict[str, Any]:
     }
 
 
-def scope_of(used: set[str], flows: Iterable[str], own: Iterable[str]) -> Callable[..., Any]:
+def scope_of(used: set[str], flows: Collection[str], own: Iterable[str]) -> Callable[..., Any]:
     """Makes the names that a flow's expressions read, and no others."""
     empty = dict.fromkeys(own)
-    known = list(flows)
 
     def names(ctx: Context[Any], event: Any) -> dict[str, Any]:
         found: dict[str, Any] = {**empty, "event": plain(event)}
@@ -123,7 +122,7 @@ def scope_of(used: set[str], flows: Iterable[str], own: Iterable[str]) -> Callab
         if "urls" in used:
             found["urls"] = dict(ctx.flow_urls)
         if "secrets" in used:
-            found["secrets"] = {name: ctx.secret(name) for name in known if name in ctx.flow_urls}
+            found["secrets"] = {name: ctx.secret(name) for name in flows if name in ctx.flow_urls}
         if "customer" in used:
             found["customer"] = {
                 "id": ctx.customer.id,

@@ -14,6 +14,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import steps as doc
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds.walk import blocks, names_given
+from halflap.lowcode.layered import Layered
 from halflap.lowcode.source import Path, Source
 
 
@@ -54,7 +55,7 @@ class Scoping:
 def scoping_of(steps: Sequence[doc.Step], path: Path, source: Source) -> Scoping:
     """Whose the names are that the steps of a flow give."""
     walk = _Walk(source)
-    walk.steps(steps, path, {})
+    walk.steps(steps, path, Layered())
     walk.made.names = tuple(walk.loops[0].names)
     return walk.made
 
@@ -69,7 +70,7 @@ class _Seen:
     """`result`, `variable`, `item` or `error`."""
 
 
-_Names = dict[str, _Seen]
+_Names = Layered[_Seen]
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class _Walk:
 
     def steps(self, steps: Iterable[doc.Step], path: Path, seen: _Names) -> _Names:
         """What is seen after a list of steps; `seen` is not changed."""
-        seen = dict(seen)
+        seen = seen.inner()
         for at, step in enumerate(steps):
             self._step(step, (*path, at), seen)
         return seen
@@ -115,7 +116,7 @@ class _Walk:
     def _meet(self, seen: _Names, *walks: _Names) -> None:
         """What is seen after branches: what any of them has given."""
         for walk in walks:
-            for name, each in walk.items():
+            for name, each in walk.since(seen).items():
                 if name not in seen or each.kind == "variable":
                     seen[name] = each
 
@@ -127,18 +128,23 @@ class _Walk:
                 f"the error {step.error!r} takes a name in use (%s); choose another with `error:`"
             )
             self._free(step.error, place, tried, said)
-        hidden = {  # seen by `catch`, which may set them again
-            name: replace(each, kind="variable") for name, each in tried.items() if name not in seen
-        }
-        caught = {**hidden, **seen}
+        given = tried.since(seen)
+        caught = seen.inner(
+            {  # seen by `catch`, which may set them again
+                name: replace(each, kind="variable")
+                for name, each in given.items()
+                if name not in seen
+            }
+        )
         self._give(step.error, _Seen(place, self._depth, "error"), caught)
         walk = self.steps(step.catch, (*path, "catch"), caught)
-        for name, each in tried.items():
-            if walk[name].path == each.path or name == step.error:
-                walk[name] = each
+        left = walk.since(seen)
+        for name, each in given.items():
+            if name == step.error or (name in left and left[name].path == each.path):
+                left[name] = each
         if there is None:
-            del walk[step.error]
-        self._meet(seen, tried, walk)
+            del left[step.error]
+        self._meet(seen, tried, seen.inner(left))
 
     def _loop(self, step: doc.ForStep, path: Path, seen: _Names) -> None:
         place = (*path, "for")
@@ -146,7 +152,7 @@ class _Walk:
         self._free(step.item, place, seen, said)
         self.loops.append(_Loop(step.parallel is not None))
         item = _Seen(place, self._depth, "item")
-        self.steps(step.do, (*path, "do"), {**seen, step.item: item})
+        self.steps(step.do, (*path, "do"), seen.inner({step.item: item}))
         loop = self.loops.pop()
         self.made.own[path], self.made.copied[path] = tuple(loop.names), tuple(loop.copies)
 

@@ -17,6 +17,8 @@ from halflap.lowcode.steps import KINDS, TAG, ReplyPart, RetryRule, StopPart
 from halflap.sdk.lint import Finding
 
 SHAPE = "HF101"
+MOST_FINDINGS = 1_000
+"""How many findings are collected of one document."""
 
 
 class NotADocument(DefinitionError):
@@ -56,7 +58,7 @@ def finding(
 ) -> Finding:
     """A finding at a value of a document, or at its key."""
     place = source.key(path) if key else source.place(path)
-    fix = mend(source.text.splitlines(), place.line, place.column) if mend is not None else None
+    fix = mend(source.lines, place.line, place.column) if mend is not None else None
     return Finding(source.file, place.line, place.column, code, message, fix=fix)
 
 
@@ -65,8 +67,11 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
     told = error.errors(include_url=False, include_input=False)
     told.sort(key=lambda each: each["type"].endswith("_type"))  # what a value is says less than why
     paths = [path_of(source.data, each) for each in told]
+    longer = {path[:length] for path in paths for length in range(len(path))}
     for each, path in zip(told, paths, strict=True):
-        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+        if len(seen) >= MOST_FINDINGS:
+            break
+        if path in longer:
             continue  # of the ways to read a value, the one that got further says what is wrong
         at_key = each["type"] == "extra_forbidden"
         message, mend = _message(source, each, path), _mend(source, each, path)

@@ -80,6 +80,16 @@ class Source:
     blocks: frozenset[Path] = field(repr=False)
     parsed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """Its expressions by their text, each read once."""
+    lines: list[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", self.text.splitlines())
+
+    def line_from(self, line: int) -> str:
+        """Return the first line that holds more than spaces, from one on (counted from 0)."""
+        while line < len(self.lines) and not self.lines[line].strip():
+            line += 1
+        return self.lines[line] if line < len(self.lines) else ""
 
     def place(self, path: Path) -> Place:
         """Where a value stands; of one that is missing, where it would be: what holds it."""

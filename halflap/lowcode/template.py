@@ -72,7 +72,7 @@ def where_in(source: Source, path: Path, offset: int) -> str:
     """`file:line:column` of a character of an expression; exact where it stands on one line."""
     place = source.place(path)
     if path in source.blocks:
-        expression = source.text.splitlines()[place.line :]
+        expression = source.lines[place.line : place.line + 1]
         text = str(value_at(source.data, path))[: offset + 1]
         line = place.line + 1 + text.count("\n")
         indent = len(expression[0]) - len(expression[0].lstrip()) if expression else 0

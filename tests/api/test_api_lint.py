@@ -1,15 +1,23 @@
 """Lint through the API: a text in, findings out, whatever the text; nothing is kept, run or fetched."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from fastapi import Request
 
+from halflap.api.lint import lint_document as lint_document_of
+from halflap.api.operations.linting import Linting
+from halflap.api.operations.turns import Turns
+from halflap.lowcode.code.pool import Pool
+from halflap.lowcode.lint.worker import lint_document
 from tests.api.conftest import Answer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -180,20 +188,145 @@ def watched() -> Iterator[list[str]]:
         _watching.remove(heard)
 
 
-async def test_whatever_a_document_names_nothing_is_imported_run_or_fetched(world: Any) -> None:
+def test_whatever_a_document_names_nothing_is_imported_run_or_fetched() -> None:
+    """In the process that lints: what its worker does with a document."""
     texts = [REACHING, (EXAMPLES / "warehouse.yaml").read_text(), HEAD + "      - log: =event.x\n"]
     for text in texts:
-        await lint(world, text)  # what is loaded once, for all documents, is loaded now
+        lint_document(text, "", {})  # what is loaded once, for all documents, is loaded now
 
     with watched() as heard:
-        answers = [await lint(world, text) for text in texts]
+        found = [lint_document(text, "", {}) for text in texts]
 
-    told = " ".join(each["message"] for each in answers[0].json)
+    told = " ".join(each.message for each in found[0])
     for name in ("os", "subprocess", "antigravity", "socket"):
         assert name in told
         assert name in sys.modules or name == "antigravity"
     assert "antigravity" not in sys.modules
     assert heard == []
+
+
+async def test_the_server_itself_imports_runs_and_fetches_nothing(world: Any) -> None:
+    await lint(world, REACHING)  # its worker is started
+
+    with watched() as heard:
+        answer = await lint(world, REACHING)
+
+    assert "antigravity" in " ".join(each["message"] for each in answer.json)
+    assert heard == []
+
+
+async def at_work(linting: Linting, count: int = 1) -> None:
+    """Wait until so many documents are being linted."""
+    async with asyncio.timeout(30):
+        while len(linting.workers._busy) != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def slow() -> Linting:
+    """A lint whose worker answers nothing to a document that says `slow`, and one finding to others."""
+    command = (sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{WORKER}")
+    return Linting(cast(Any, None), Turns(2), Pool(command=command), seconds=1_000)
+
+
+WORKER = """
+import socket, time
+from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
+with socket.socket(fileno=0) as connection:
+    connection.sendall(pack("ready"))
+    while head := connection.recv(4, socket.MSG_WAITALL):
+        message = unpack(connection.recv(HEADER.unpack(head)[0], socket.MSG_WAITALL))
+        if message[0] == "lint" and message[1] == "lost":
+            break
+        if message[0] == "lint" and message[1] != "slow":
+            row = ["", 1, 1, "HF100", message[1], "error"]
+            connection.sendall(pack("found", [row]))
+"""
+
+
+async def test_who_leaves_ends_the_work_and_frees_its_place() -> None:
+    linting = slow()
+    tasks = [asyncio.create_task(linting.lint(b"slow", "", caller=at)) for at in range(2)]
+    await at_work(linting, 2)
+    pids = linting.workers.pids
+    waiting = asyncio.create_task(linting.lint(b"quick", "", caller="other"))
+    tasks[0].cancel()
+    assert [each.message for each in await waiting] == ["quick"]
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert not pids & linting.workers.pids
+    linting.workers.close()
+
+
+async def test_a_client_that_disconnects_ends_the_work() -> None:
+    linting = slow()
+    parts = [{"type": "http.request", "body": b"slow", "more_body": False}]
+    left = asyncio.Event()
+
+    async def receive() -> Any:
+        if parts:
+            return parts.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "headers": [], "client": None, "path": "/api/lint"}
+    request = Request(scope, receive)
+    operations = SimpleNamespace(linting=linting)
+    work = asyncio.create_task(lint_document_of(request, cast(Any, operations)))
+    await at_work(linting)
+    left.set()
+    assert await work == []
+    assert [each.message for each in await linting.lint(b"quick", "")] == ["quick"]
+    linting.workers.close()
+
+
+async def test_a_document_that_takes_too_long_or_too_much_is_one_finding() -> None:
+    linting = slow()
+    linting.seconds = 0.2
+    (found,) = await linting.lint(b"slow", "a.yaml")
+    assert (found.code, found.file, found.severity) == ("HF100", "a.yaml", "error")
+    assert "took longer than 0.2 s; split the integration" in found.message
+    linting.seconds = 1_000
+    (found,) = await linting.lint(b"lost", "a.yaml")
+    assert "perhaps out of memory" in found.message
+    linting.workers.close()
+
+
+async def test_callers_have_their_turns_in_rotation() -> None:
+    turns, order = Turns(1), list[str]()
+
+    async def turn(caller: str, name: str) -> None:
+        async with turns.of(caller):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with turns.of("first"):
+        tasks = [asyncio.create_task(turn("many", f"many {at}")) for at in range(5)]
+        tasks += [asyncio.create_task(turn(name, name)) for name in ("one", "two")]
+        await asyncio.sleep(0)
+        leaving = asyncio.create_task(turn("leaves", "leaves"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == ["many 0", "one", "two", "many 1", "many 2", "many 3", "many 4"]
+    assert leaving.cancelled()
+    assert (turns._free, turns._waiting) == (1, {})
+
+
+async def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on() -> None:
+    turns, order = Turns(1), list[str]()
+
+    async def turn(name: str) -> None:
+        async with turns.of(name):
+            order.append(name)
+
+    async with turns.of("first"):
+        leaving, stays = (asyncio.create_task(turn(name)) for name in ("leaves", "stays"))
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, stays, return_exceptions=True)
+    assert order == ["stays"]
+    assert (turns._free, turns._waiting) == (1, {})
 
 
 async def test_control_the_watch_hears_an_import_a_file_and_a_process(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-import anyio
-
 from halflap.api.operations.bulks import Bulks
 from halflap.api.operations.config import Configs
 from halflap.api.operations.connections import Connections, SigningIn
@@ -17,7 +15,7 @@ from halflap.api.operations.executions import Executions
 from halflap.api.operations.following import Following
 from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
-from halflap.api.operations.linting import AT_ONCE, Linting
+from halflap.api.operations.linting import Linting
 from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
 from halflap.api.operations.offers import Offers
 from halflap.api.operations.pairs import Paired
@@ -63,8 +61,11 @@ class Operations:
         catalogue, journal, clock = self.catalogue, self.journal, store.clock
         kinds, configs = Kinds(catalogue, library), Configs(catalogue)
         self.versions = Versions(catalogue, library, kinds)
-        turns = anyio.CapacityLimiter(AT_ONCE) if of is None else of.linting.turns
-        self.linting = Linting(self.versions, turns)
+        self.linting = (
+            Linting(self.versions)
+            if of is None
+            else Linting(self.versions, of.linting.turns, of.linting.workers)
+        )
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
         self.connections = Connections(catalogue, resolver, kinds, signing_in, self.customer)
         self.offers = Offers(catalogue, self.customer)

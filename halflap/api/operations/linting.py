@@ -1,21 +1,34 @@
-"""Lint of a document that somebody is writing: read, and neither kept nor run."""
+"""Lint of a document that is being written: read in a process of its own, neither kept nor run."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+import asyncio
+import sys
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
-import anyio
-import anyio.to_thread
-
+from halflap.api.operations.turns import Turns
 from halflap.api.operations.versions import Versions
-from halflap.errors import DefinitionError
-from halflap.lowcode.lint import Shapes, lint_text, read_components
-from halflap.sdk import registry
+from halflap.lowcode.code.pool import Lost, Pool, Worker
+from halflap.lowcode.code.worker.wire import pack, unpack
+from halflap.lowcode.lint.rules import UNREADABLE
 from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
 """How many documents are linted side by side; others wait, so that flows keep their share."""
+
+SECONDS = 20.0
+"""How long one document may take; the worst of 1 MiB take about 10 s."""
+
+MOST_ANSWERED = 8 << 20
+"""Bytes of findings."""
+
+COMMAND = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.path[:] = {sys.path!r}; from halflap.lowcode.lint.worker import main; main()",
+)
 
 
 @dataclass(slots=True)
@@ -23,26 +36,55 @@ class Linting:
     """Lints documents beside installed components, and those of a published version's own."""
 
     versions: Versions
-    turns: anyio.CapacityLimiter
+    turns: Turns = field(default_factory=lambda: Turns(AT_ONCE))
+    workers: Pool = field(default_factory=lambda: Pool(command=COMMAND))
+    seconds: float = SECONDS
 
     async def lint(
-        self, content: bytes, file: str, beside: tuple[str, str] | None = None
+        self,
+        content: bytes,
+        file: str,
+        beside: tuple[str, str] | None = None,
+        caller: Hashable = None,
     ) -> list[Finding]:
-        """What is wrong with a document, in order of place.
+        """Return what is wrong with a document, in order of place.
 
         `beside` is an integration and a version of it: its own components are known by their text,
-        which is not run.
+        which is not run. Callers have their turns in rotation; one that leaves (its task is
+        cancelled) ends its worker's process and frees its place.
         """
         files: dict[str, str] = {}
         if beside is not None:
             version = await self.versions.get(*beside)
             _, files = await self.versions.files(version.hash)
-        return await anyio.to_thread.run_sync(_lint, content, file, files, limiter=self.turns)
+        async with self.turns.of(caller):
+            worker = self.workers.take()
+            try:
+                async with asyncio.timeout(self.seconds):
+                    answer = await _asked(
+                        worker, pack("lint", content.decode("latin-1"), file, files)
+                    )
+            except TimeoutError:
+                self.workers.end(worker)
+                return [_unlinted(file, f"lint took longer than {self.seconds:g} s")]
+            except Lost:
+                self.workers.end(worker)
+                return [_unlinted(file, "lint's process ended, perhaps out of memory")]
+            except BaseException:
+                self.workers.end(worker)
+                raise
+            self.workers.give(worker)
+        if answer[0] != "found":
+            return [_unlinted(file, "lint ran out of memory")]
+        return [Finding(*each) for each in answer[1]]
 
 
-def _lint(content: bytes, file: str, files: dict[str, str]) -> list[Finding]:
-    # All of them, whatever the document names: what it says imports nothing.
-    for name in registry.names():
-        with suppress(DefinitionError):
-            registry.component(name)
-    return lint_text(content, file, Shapes(own=read_components(files)))
+async def _asked(worker: Worker, request: bytes) -> list[Any]:
+    await worker.ready()
+    await worker.send(request)
+    return unpack(await worker.receive(MOST_ANSWERED))
+
+
+def _unlinted(file: str, problem: str) -> Finding:
+    said = f"{problem}; split the integration, or make its expressions shorter"
+    return Finding(file, 1, 1, UNREADABLE, said)

@@ -119,6 +119,7 @@ MESSAGES = {
     "H0114": "a time is out of range (the years 1 to 9999)",
     "H0111": "the regular expression is too large; write a simpler one",
     "H0116": "${token} cannot work on so large or so unusual a value; test the value before",
+    "H0117": "an expression has more than {limit} %; bind what they stand for by @ or :=",
     "H0115": "this reads all that is in scope, and by no name; write the names that it reads",
 }
 """By JSONata's own codes; those that begin with H are Halflap's."""

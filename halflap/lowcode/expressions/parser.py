@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import islice
 from typing import cast
 
 from halflap.lowcode.expressions.ancestry import hand_up, resolve, seek
@@ -52,6 +53,9 @@ MAX_TEXT = 10_000
 
 MAX_NESTING = 60
 """How deep brackets may be nested; the compiler limits chains of operators too."""
+
+MAX_PARENTS = 100
+"""How many `%` an expression may have: each is looked for along its path."""
 
 
 def parse(text: str) -> Node:
@@ -134,6 +138,8 @@ class _Parser:
                 return Node("descendant", at)
             case "%":
                 self._labels += 1
+                if self._labels > MAX_PARENTS:
+                    fail("H0117", at, limit=MAX_PARENTS)
                 return Node("parent", at, slot=Slot(f"!{self._labels}"))
             case "(":
                 return self._block(at)
@@ -262,6 +268,7 @@ class _Parser:
         path = left if left.kind == "path" else Node("path", left.at, items=[left])
         if left.kind == "parent" and left.slot:
             path.seeking = [left.slot]
+        before = len(path.items) - 1
         if right.kind == "path":
             path.items += right.items
             path.keep_one |= right.keep_one
@@ -270,7 +277,7 @@ class _Parser:
             if right.predicates:
                 right.stages, right.predicates = right.predicates, []
             path.items.append(right)
-        for step in path.items:
+        for step in islice(path.items, before, None):
             if step.kind == "literal":
                 if not isinstance(step.value, str):
                     # An error of the grammar further on comes before this one of meaning.

@@ -55,6 +55,5 @@ def code_place(source: Source, path: Path) -> CodePlace:
     place = source.place(path)
     if path not in source.blocks:
         return CodePlace(source.file, place.line, place.column - (path in source.plain))
-    lines = source.text.splitlines()[place.line :]
-    first = next((each for each in lines if each.strip()), "")
+    first = source.line_from(place.line)
     return CodePlace(source.file, place.line + 1, len(first) - len(first.lstrip()))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from itertools import islice
 from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import instead_of, quoted_expression
+from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
 from halflap.lowcode.lint.flow import Flow
-from halflap.lowcode.lint.reader import Names, Notes, Reader
+from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
-from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.rules import Findings, TooMany, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Path, Source, Unreadable, read
@@ -25,6 +29,10 @@ from halflap.sdk.lint import Finding, Fix, kept, looks_secret, reads_as_secret
 
 _VALUE = re.compile(r"(?:[:{\[,]|^\s*-)\s*=(?!=)")
 """An expression, up to its `=`."""
+
+
+MOST_TRIED = 5
+"""How many ways to mend a text that cannot be read are tried."""
 
 
 def lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
@@ -45,7 +53,8 @@ def _readable(text: str, file: str, line: int) -> Fix | None:
     """Quotes on a line, or the one above, by which a text can be read."""
     lines = text.splitlines()
     for at in (line, line - 1):
-        for found in _VALUE.finditer(lines[at - 1]) if 0 < at <= len(lines) else ():
+        before = lines[at - 1] if 0 < at <= len(lines) else ""
+        for found in islice(_VALUE.finditer(before), MOST_TRIED):
             fix = quoted_expression(lines, at, found.end())
             if fix is None:
                 continue
@@ -60,6 +69,16 @@ def _readable(text: str, file: str, line: int) -> Fix | None:
 def lint(source: Source, shapes: Shapes) -> list[Finding]:
     """Lint a document that was read, in order of place."""
     findings = Findings(source)
+    try:
+        _check(source, shapes, findings)
+    except TooMany:
+        said = f"there are more than {len(findings.found):,} findings; mend these first"
+        last = max(len(source.lines), 1)
+        findings.found.append(Finding(source.file, last, 1, rules.SHAPE, said))
+    return kept(findings.found, {source.file: source.lines})
+
+
+def _check(source: Source, shapes: Shapes, findings: Findings) -> None:
     _secrets(source, findings)
     split: set[Path] = set()
     for path, rest in splits(source):
@@ -77,7 +96,6 @@ def lint(source: Source, shapes: Shapes) -> list[Finding]:
         _Linter(source, document, shapes, findings).check()
         if shapes.complete and not findings.errors:
             _build(source, shapes, findings)
-    return kept(findings.found, {source.file: source.text.splitlines()})
 
 
 def names_at(source: Source, document: Document, shapes: Shapes, path: Path) -> Names:
@@ -141,7 +159,9 @@ class _Linter:
         self._shapes = shapes
         self._findings = findings
         self._read: set[str] = set()
+        self._known = document.fields
         self._results = Results(document, self._told_by)
+        self._common = Layered(names_of_flow(document))
 
     def check(self) -> None:
         connections = dict(self._connections(self._findings))
@@ -169,19 +189,37 @@ class _Linter:
     def _flow(self, name: str, calls: Calls, notes: Notes | None = None) -> None:
         if name in self._document.flows:
             Flow(
-                self._document, name, calls, self._findings, self._read, self._results, notes
+                self._document,
+                name,
+                calls,
+                self._findings,
+                self._read,
+                self._results,
+                self._common,
+                notes,
             ).check()
         elif name in self._document.preprocess:
             reader = Reader(self._findings, self._read, notes=notes)
-            check_preprocess(self._document, name, calls, reader)
+            check_preprocess(self._document, name, calls, reader, self._common)
 
     def _told_by(self, name: str) -> Told:
         """Go through one flow for what others read of it; what is wrong with it is told elsewhere."""
         aside = Findings(self._source)
-        calls = Calls(self._shapes, aside, dict(self._connections(aside)))
-        flow = Flow(self._document, name, calls, aside, set(), self._results)
-        flow.check()
-        return flow.told
+        flow: Flow | None = None
+        with suppress(TooMany):
+            calls = Calls(self._shapes, aside, self._connected)
+            flow = Flow(self._document, name, calls, aside, set(), self._results, self._common)
+            flow.check()
+        return Told() if flow is None else flow.told
+
+    @cached_property
+    def _connected(self) -> dict[str, Connected]:
+        """The config's connections, whatever is wrong with them."""
+        aside = Findings(self._source)
+        found: dict[str, Connected] = {}
+        with suppress(TooMany):
+            found.update(self._connections(aside))
+        return found
 
     def _fields(self) -> Iterator[tuple[Path, ConnectionField | PlainField]]:
         for page, members in self._document.config.items():
@@ -210,7 +248,7 @@ class _Linter:
     def _field(self, calls: Calls, path: Path, field: ConnectionField | PlainField) -> None:
         if isinstance(field, ConnectionField):
             return
-        known = self._document.fields
+        known = self._known
         self._read.update(field.depends)
         for at, name in enumerate(field.depends):
             if name not in known:
@@ -239,10 +277,10 @@ class _Linter:
                     rules.NO_SUCH, (*path, "flow"), said, mend=instead_of(test.flow, flows)
                 )
             for name in test.config:
-                if name not in self._document.fields:
-                    there = suggest(name, self._document.fields, "it has")
+                if name not in self._known:
+                    there = suggest(name, self._known, "it has")
                     said = f"the config has no field {name!r}; {there}"
-                    mend = instead_of(name, self._document.fields)
+                    mend = instead_of(name, self._known)
                     place = (*path, "config", name)
                     self._findings.add(rules.NO_FIELD, place, said, key=True, mend=mend)
             for key, names in (("urls", test.urls), ("secrets", test.secrets)):

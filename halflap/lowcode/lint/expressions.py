@@ -16,6 +16,7 @@ from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import is_expression, parsed, where_in
 
 _REST = re.compile(r"\s+#|\s*[,\]}]")
+_COLON = re.compile(r"[\"']*\s*:")
 _QUOTE = "quote the whole expression"
 
 
@@ -77,7 +78,7 @@ def _after(source: Source, path: Path, text: str) -> str:
     if path not in source.plain or path not in source.values:
         return ""
     place = source.values[path]
-    lines = source.text.splitlines()
+    lines = source.lines
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     if not line.startswith(text, place.column - 1):
         return ""
@@ -88,7 +89,7 @@ def _after(source: Source, path: Path, text: str) -> str:
 def splits(source: Source) -> Iterator[tuple[Path, Path]]:
     """Expressions, and the keys that YAML has made of their rest: `{a: =$round(x, 2)}` has a `2)`."""
     stack: list[tuple[Any, Path]] = [(source.data, ())]
-    lines: list[str] | None = None
+    lines = source.lines
     while stack:
         value, path = stack.pop()
         if isinstance(value, list):
@@ -99,14 +100,8 @@ def splits(source: Source) -> Iterator[tuple[Path, Path]]:
         for name, each in cast("dict[Any, Any]", value).items():
             here = (*path, name)
             if each is None and before is not None and (key := source.keys.get(here)) is not None:
-                lines = source.text.splitlines() if lines is None else lines
                 line = lines[key.line - 1] if key.line <= len(lines) else ""
-                if (
-                    not line[key.column - 1 + len(str(name)) :]
-                    .lstrip("\"'")
-                    .lstrip()
-                    .startswith(":")
-                ):
+                if not _COLON.match(line, key.column - 1 + len(str(name))):
                     yield before, here
                     continue
             before = here if is_expression(each) and here in source.plain else None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.kinds.walk import every
+from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
-from halflap.lowcode.lint.conditions import Fields, Holds
+from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL
 from halflap.lowcode.lint.infer import TEXT
 from halflap.lowcode.lint.nulls import Facts, covers
@@ -22,7 +24,6 @@ from halflap.lowcode.lint.reader import (
     Notes,
     Reader,
     names_given,
-    names_of_flow,
     texts,
     times_set,
 )
@@ -71,7 +72,7 @@ def check_trigger(flow: Triggered, path: Path, calls: Calls, reader: Reader) -> 
 class Walk:
     """What a list of steps leaves behind: the names in scope, and whether it always ends there."""
 
-    names: Names
+    names: Layered[Known]
     ends: str = ""
     facts: Facts | None = None
     """Of a branch that may be taken: what is known behind it."""
@@ -96,10 +97,12 @@ class Flow:
         findings: Findings,
         config: set[str],
         results: Results,
+        common: Layered[Known],
         notes: Notes | None = None,
     ) -> None:
         self.told = Told()
         self._results = results
+        self._common = common
         self._document = document
         self._name = name
         self._flow: FlowPart = document.flows[name]
@@ -124,7 +127,7 @@ class Flow:
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         self._watch.filtered(flow.filter)
-        names = names_of_flow(self._document, event)
+        names = self._common.inner({"event": Known(schema=event)})
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
             self.told.answers.append(NULL)
@@ -135,7 +138,7 @@ class Flow:
 
     # Names ------------------------------------------------------------------------------------
 
-    def _give(self, names: Names, name: str, known: Known) -> None:
+    def _give(self, names: Layered[Known], name: str, known: Known) -> None:
         """A step gives a name."""
         there = names.get(name)
         if known.variable and there is not None and there.path is not None:
@@ -144,9 +147,9 @@ class Flow:
 
     # Steps ------------------------------------------------------------------------------------
 
-    def steps(self, steps: Sequence[doc.Step], path: Path, names: Names) -> Walk:
+    def steps(self, steps: Sequence[doc.Step], path: Path, names: Layered[Known]) -> Walk:
         """Check a list of steps; `names` is not changed."""
-        walk = Walk(dict(names))
+        walk = Walk(names.inner())
         told = False
         for at, step in enumerate(steps):
             place = (*path, at)
@@ -159,7 +162,7 @@ class Flow:
         self._note((*path, len(steps)), walk.names)
         return walk
 
-    def _note(self, path: Path, names: Names) -> None:
+    def _note(self, path: Path, names: Layered[Known]) -> None:
         if self._notes is not None:
             self._notes.note(path, names)
 
@@ -167,7 +170,7 @@ class Flow:
         self,
         step: doc.Result,
         path: Path,
-        names: Names,
+        names: Layered[Known],
         schema: Schema | None = None,
         absent: str = "",
         *,
@@ -179,7 +182,7 @@ class Flow:
             self._given[place] = (step.id, "the id")
             self._watch.result(step.id, schema, absent, declared=declared)
 
-    def action(self, step: doc.ActionStep, path: Path, names: Names) -> None:
+    def action(self, step: doc.ActionStep, path: Path, names: Layered[Known]) -> None:
         """`action`."""
         shape = self._calls.find("action", step.action, (*path, "action"))
         if shape is not None:
@@ -211,7 +214,7 @@ class Flow:
                 self._calls.fitting(called, known[name], value, templates, place)
                 self._watch.input(called, known[name], value, place, reads, names)
 
-    def branch(self, step: doc.IfStep, path: Path, names: Names) -> str:
+    def branch(self, step: doc.IfStep, path: Path, names: Layered[Known]) -> str:
         """`if`."""
         reads = self._reader.template(step.condition, (*path, "if"), names)
         self._watch.decides(reads, step.then, step.otherwise)
@@ -223,7 +226,7 @@ class Flow:
             walks.append(self._walked(steps, (*path, key), names))
         return self._branches(names, before, under, *walks)
 
-    def switch(self, step: doc.SwitchStep, path: Path, names: Names) -> str:
+    def switch(self, step: doc.SwitchStep, path: Path, names: Layered[Known]) -> str:
         """`switch`."""
         reads = self._reader.template(step.switch, (*path, "switch"), names)
         given = Templates(reads, names).schema(step.switch, (*path, "switch"))
@@ -241,20 +244,25 @@ class Flow:
             walks[-1].facts = None
         return self._branches(names, before, under, *walks)
 
-    def _walked(self, steps: Sequence[doc.Step], path: Path, names: Names) -> Walk:
+    def _walked(self, steps: Sequence[doc.Step], path: Path, names: Layered[Known]) -> Walk:
         """Check a branch, with what is known behind it."""
         walk = self.steps(steps, path, names)
         walk.facts = self._watch.facts
         return walk
 
     def _branches(
-        self, names: Names, before: Facts, under: Fields, *walks: Walk, absent: str = BRANCH
+        self,
+        names: Layered[Known],
+        before: Facts,
+        under: Fields,
+        *walks: Walk,
+        absent: str = BRANCH,
     ) -> str:
         """What branches leave behind: the names of those that go on."""
         ways = [(each.facts, each.ends) for each in walks if each.facts is not None]
         self._watch.join(before, ways, under, absent)
         for walk in walks:
-            for name, known in walk.names.items():
+            for name, known in walk.names.own.items():
                 there = names.get(name)
                 if there is None:
                     names[name] = known
@@ -269,11 +277,11 @@ class Flow:
         if other.path in self._given:
             del self._given[other.path]
 
-    def loop(self, step: doc.ForStep, path: Path, names: Names) -> None:
+    def loop(self, step: doc.ForStep, path: Path, names: Layered[Known]) -> None:
         """`for`."""
         items = self._typed(step.items, (*path, "in"), names, recorded=True)
-        inner = dict(names)
-        inner[step.item] = Known((*path, "for"), items_of(items) if items is not None else None)
+        item = Known((*path, "for"), items_of(items) if items is not None else None)
+        inner = names.inner({step.item: item})
         where = self._reader.template(step.where, (*path, "where"), inner)
         self._watch.decides(where, step.do)
         self._watch.recorded(self._reader.template(step.key, (*path, "key"), inner))
@@ -305,29 +313,33 @@ class Flow:
         if recorded:
             self._watch.recorded(reads)
 
-    def attempt(self, step: doc.TryStep, path: Path, names: Names) -> str:
+    def attempt(self, step: doc.TryStep, path: Path, names: Layered[Known]) -> str:
         """`try`."""
         before = self._watch.facts
         under = self._watch.under(None, step.attempt, step.catch)
-        self._watch.facts = before.where(Holds(), true=True)
+        self._watch.facts = before.unchanged()
         self._watch.trying += 1
         tried = self._walked(step.attempt, (*path, "try"), names)
         self._watch.trying -= 1
         self._watch.facts = self._watch.caught(before, step)
-        caught: Names = {**names, step.error: Known(schema=ERROR)}
         hidden = {
-            name: each for name, each in tried.names.items() if name not in caught
+            name: each
+            for name, each in tried.names.own.items()
+            if name not in names and name != step.error
         }  # seen by `catch`, which may give them again
-        caught |= {name: Known(each.path, None, variable=True) for name, each in hidden.items()}
+        again = {name: Known(each.path, None, variable=True) for name, each in hidden.items()}
+        caught = names.inner({step.error: Known(schema=ERROR), **again})
         walk = self._walked(step.catch, (*path, "catch"), caught)
-        walk.names = {
-            name: hidden.get(name, each) if each.path is None or each.variable else each
-            for name, each in walk.names.items()
-            if name != step.error or name in names
-        }
+        walk.names = names.inner(
+            {
+                name: hidden.get(name, each) if each.path is None or each.variable else each
+                for name, each in walk.names.since(names).items()
+                if name != step.error or name in names
+            }
+        )
         return self._branches(names, before, under, tried, walk, absent=TRIED)
 
-    def assign(self, step: doc.SetStep, path: Path, names: Names) -> None:
+    def assign(self, step: doc.SetStep, path: Path, names: Layered[Known]) -> None:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
@@ -345,7 +357,7 @@ class Flow:
                 )
                 self._findings.add(rules.LOST, place, said, key=True)
 
-    def code(self, step: doc.CodeStep, path: Path, names: Names) -> None:
+    def code(self, step: doc.CodeStep, path: Path, names: Layered[Known]) -> None:
         """`code`."""
         inputs = {
             name: self._typed(each, (*path, "with", name), names, recorded=True)
@@ -364,7 +376,7 @@ class Flow:
         shape, _ = self._calls.look("action", action)
         return None if shape is None else shape.output
 
-    def call(self, step: doc.CallStep, path: Path, names: Names) -> None:
+    def call(self, step: doc.CallStep, path: Path, names: Layered[Known]) -> None:
         """`call`."""
         if step.call not in self._document.flows:
             there = suggest(step.call, self._document.flows)
@@ -379,28 +391,32 @@ class Flow:
         absent = IGNORED if step.on_failure == "ignore" else absent
         self._result(step, path, names, given, absent)
 
-    def sleep(self, step: doc.SleepStep, path: Path, names: Names) -> None:
+    def sleep(self, step: doc.SleepStep, path: Path, names: Layered[Known]) -> None:
         """`sleep`."""
         self._reader.template(step.sleep, (*path, "sleep"), names)
 
-    def wait(self, step: doc.WaitStep, path: Path, names: Names) -> None:
+    def wait(self, step: doc.WaitStep, path: Path, names: Layered[Known]) -> None:
         """`wait`."""
-        asked = [
-            each
-            for _, each in every(self._flow.steps)
-            if isinstance(each, doc.LinksStep) and each.links == step.wait
-        ]
-        choices = list(dict.fromkeys(one for each in asked for one in each.choices))
+        choices = self._choices.get(step.wait)
         absent = "nobody may answer in time" if step.on_timeout == "continue" else ""
         given = answer_of_links(choices) if choices else None
         self._result(step, path, names, or_null(given) if absent else given, absent)
 
-    def links(self, step: doc.LinksStep, path: Path, names: Names) -> None:
+    @cached_property
+    def _choices(self) -> dict[str, list[str]]:
+        """The choices of the flow's links, by what waits for them."""
+        found: dict[str, dict[str, None]] = {}
+        for _, each in every(self._flow.steps):
+            if isinstance(each, doc.LinksStep):
+                found.setdefault(each.links, {}).update(dict.fromkeys(each.choices))
+        return {name: list(choices) for name, choices in found.items()}
+
+    def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
         """`links`."""
         self._text("text", step.text, (*path, "text"), names)
         self._result(step, path, names, texts(*step.choices))
 
-    def state(self, step: doc.StateStep, path: Path, names: Names) -> None:
+    def state(self, step: doc.StateStep, path: Path, names: Layered[Known]) -> None:
         """`state`."""
         self._text("key", step.key, (*path, "key"), names, recorded=True)
         self._typed(step.expect, (*path, "expect"), names, recorded=True)
@@ -410,14 +426,17 @@ class Flow:
             case "get":
                 given = self._results.state(self._name, step, default) if step.id else None
             case "put":
-                self.told.puts.append((cell_of(self._name, step), value))
+                self.told.puts.setdefault(cell_of(self._name, step), []).append(value)
                 given = value
             case "delete":
                 given = NULL
         self._result(step, path, names, given)
 
     def pairing(
-        self, step: doc.PairedStep | doc.PairStep | doc.UnpairStep, path: Path, names: Names
+        self,
+        step: doc.PairedStep | doc.PairStep | doc.UnpairStep,
+        path: Path,
+        names: Layered[Known],
     ) -> None:
         """`paired`, `pair` and `unpair`."""
         verb = str(doc.kind_of(step))
@@ -436,12 +455,12 @@ class Flow:
             )
             self._findings.add(rules.NO_SUCH, path, said, mend=mend)
 
-    def log(self, step: doc.LogStep, path: Path, names: Names) -> None:
+    def log(self, step: doc.LogStep, path: Path, names: Layered[Known]) -> None:
         """`log`."""
         self._text("log", step.log, (*path, "log"), names)
         self._reader.template(step.fields, (*path, "fields"), names)
 
-    def leave(self, step: doc.BreakStep, path: Path, names: Names) -> str:
+    def leave(self, step: doc.BreakStep, path: Path, names: Layered[Known]) -> str:
         """`break`."""
         if not self._loops:
             said = "`break` leaves a loop, and there is none around it"
@@ -451,7 +470,7 @@ class Flow:
             self._findings.add(rules.MISPLACED, path, said)
         return "`break` leaves the loop"
 
-    def stop(self, step: doc.StopStep, path: Path, names: Names) -> str:
+    def stop(self, step: doc.StopStep, path: Path, names: Layered[Known]) -> str:
         """`stop`."""
         if any(each.parallel for each in self._loops):
             said = (
@@ -479,13 +498,13 @@ class Flow:
                     self._text(name, each, (*place, "reply", "headers", name), names)
         return "`stop` ends the flow"
 
-    def throw(self, step: doc.ThrowStep, path: Path, names: Names) -> str:
+    def throw(self, step: doc.ThrowStep, path: Path, names: Layered[Known]) -> str:
         """`throw`."""
         self._text("throw", step.throw, (*path, "throw"), names)
         return "`throw` fails"
 
 
-_CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Names], str | None]] = {
+_CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | None]] = {
     doc.ActionStep: Flow.action,
     doc.IfStep: Flow.branch,
     doc.SwitchStep: Flow.switch,

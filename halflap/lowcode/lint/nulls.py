@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
 from halflap.lowcode.lint.fitting import others_of
 from halflap.lowcode.lint.reader import Names
@@ -14,6 +15,11 @@ from halflap.lowcode.lint.scope import Schema, carried, fields_of, forms_of, typ
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 
+V = TypeVar("V")
+MOST_SURE = 200
+"""How many paths of one name are kept as sure; of more, all are taken to be."""
+MOST_STEPS = 50
+"""How far a path is followed."""
 MOST_FIELDS = 100
 """How many paths are kept of what a value rests on; of more, it may rest on any."""
 ANY: Fields = frozenset(((),))
@@ -41,29 +47,43 @@ class Given:
 
 @dataclass(slots=True)
 class Facts:
-    """What is known at a place. `sure` are paths that are there; `read` those that were asked for on
-    the way; `asked` such as that may have told something of, so that nothing is said of them."""
+    """What is known at a place.
 
-    given: dict[str, Given] = field(default_factory=dict[str, Given])
-    sure: Fields = NONE
+    `sure` are paths that are there, by their first name; `read` those that were asked for on the
+    way; `asked` such as that may have told something of, so that nothing is said of them.
+    """
+
+    given: Layered[Given] = field(default_factory=Layered[Given])
+    sure: Layered[Fields] = field(default_factory=Layered[Fields])
     read: Fields = NONE
     asked: Fields = NONE
 
     def give(self, name: str, given: Given) -> None:
         """A name has a value, perhaps another one."""
-        self.sure = _without(self.sure, frozenset((name,)))
+        self.forget(name)
         self.given[name] = given
+
+    def forget(self, *names: str) -> None:
+        """Names may have other values from here on."""
+        for name in names:
+            if self.sure.get(name):
+                self.sure[name] = NONE
 
     def where(self, told: Holds, *, true: bool) -> Facts:
         """Where a condition holds, or does not."""
-        sure = self.sure | (told.true if true else told.false)
+        sure = self.sure.inner()
+        for each in told.true if true else told.false:
+            there = sure.get(each[0], NONE)
+            if there is not ANY:
+                there |= {each}
+                sure[each[0]] = there if len(there) <= MOST_SURE else ANY
         rests = self.closure(told.read) - told.read
         read, asked = self.read | told.read | rests, self.asked | told.asked | rests
-        return Facts(dict(self.given), sure, _few(read), _few(asked))
+        return Facts(self.given.inner(), sure, _few(read), _few(asked))
 
-    def before(self, names: frozenset[str]) -> Facts:
-        """The same where these names may have been set anew since."""
-        return replace(self, given=dict(self.given), sure=_without(self.sure, names))
+    def unchanged(self) -> Facts:
+        """The same, to be changed apart from this."""
+        return Facts(self.given.inner(), self.sure.inner(), self.read, self.asked)
 
     def closure(self, read: Fields) -> Fields:
         """The paths, and those that decide what their values are."""
@@ -96,15 +116,15 @@ class Facts:
 
     def _path(self, read: Field, names: Names, at: int) -> Null | None:
         known = names.get(read[0])
-        for length in range(1, len(read) + 1):
+        sure = self.sure.get(read[0], NONE)
+        for length in range(1, min(len(read), MOST_STEPS) + 1):
             part = read[:length]
-            if any(each[:length] == part for each in self.sure):
+            if sure is ANY or any(each[:length] == part for each in sure):
                 continue
             why = self._why(part, None if known is None else known.schema)
             if why:
                 rests = self.given[read[0]].rests if length == 1 else NONE
-                told = any(_overlap(one, other) for one in rests for other in self.read)
-                if told or any(_overlap(part, each) for each in self.asked):
+                if _overlap(rests, self.read) or _overlap((part,), self.asked):
                     return None
                 return Null(part, why, length == len(read), at)
         return None
@@ -125,35 +145,60 @@ class Facts:
         return "it may be left empty" if name == "config" else "it may be null"
 
 
-def joined(before: Facts, ways: Sequence[Facts], why: str, under: Fields, *, every: bool) -> Facts:
-    """What is known after branches, whichever was taken; what some did not give may be null.
+def joined(
+    before: Facts,
+    ways: Sequence[Facts],
+    why: str,
+    under: Fields,
+    *,
+    every: bool,
+    base: Facts | None = None,
+) -> Facts:
+    """Make of `before` what is known after branches, whichever was taken, and return it.
 
-    under: what decides which is taken, on which then rests what they give. every: none has ended, so
-    having come here says nothing.
+    What some did not give may be null. under: what decides which is taken, on which then rests what
+    they give. every: none has ended, so having come here says nothing. base: where the branches
+    began, if not with `before`.
     """
-    made = Facts(
-        {},
-        _shared([each.sure for each in ways]),
-        _shared([each.read for each in ways]),
-        _shared([each.asked for each in ways]),
-    )
-    if every:
-        made.read, made.asked = before.read, before.asked
+    base = base or before
     under = before.closure(under)
-    for name in dict.fromkeys(name for each in ways for name in each.given):
-        found = [each.given[name] for each in ways if name in each.given]
-        same = before.given.get(name)
-        if len(found) == len(ways) and all(each is same for each in found):
-            made.given[name] = found[0]
-            continue
+    if not every:
+        before.read = _shared([each.read for each in ways])
+        before.asked = _shared([each.asked for each in ways])
+    for name, (sure, _) in _changes([each.sure.since(base.sure) for each in ways]).items():
+        if len(sure) < len(ways):
+            sure = [*sure, base.sure.get(name, NONE)]
+        told = [each for each in sure if each is not ANY]
+        before.sure[name] = _shared(told) if told else ANY
+    given: dict[str, Given] = {}
+    changes = _changes([each.given.since(base.given) for each in ways])
+    for name, (found, gap) in changes.items():
+        whole = len(found) == len(ways)
+        if not whole and name in base.given:
+            found.insert(gap, base.given[name])
+            whole = True
         absent = next((each.why for each in found if each.why), "")
         rests = under.union(*(each.rests for each in found))
-        made.given[name] = Given(
-            absent or ("" if len(found) == len(ways) else why),
+        given[name] = Given(
+            absent or ("" if whole else why),
             all(each.declared for each in found),
             _few(_without(rests, frozenset((name,)))),
         )
-    return made
+    before.given.own.update(given)
+    return before
+
+
+def _changes(changed: Sequence[Mapping[str, V]]) -> dict[str, tuple[list[V], int]]:
+    """Return what branches changed, by name: the values in order, and the first branch without one."""
+    found: dict[str, list[V]] = {}
+    gaps: dict[str, int] = {}
+    for number, each in enumerate(changed):
+        for name, value in each.items():
+            values = found.setdefault(name, [])
+            if len(values) < number:
+                gaps.setdefault(name, len(values))
+            values.append(value)
+    return {name: (each, gaps.get(name, len(each))) for name, each in found.items()}
 
 
 def nullable(schema: Schema) -> bool:
@@ -224,6 +269,10 @@ def _without(fields: Fields, names: frozenset[str]) -> Fields:
     return frozenset(each for each in fields if not each or each[0] not in names)
 
 
-def _overlap(one: Field, other: Field) -> bool:
-    length = min(len(one), len(other))
-    return one[:length] == other[:length]
+def _overlap(some: Iterable[Field], others: Fields) -> bool:
+    """Whether one of them is the beginning of one of the others, or the other way round."""
+    begun = {each[:length] for each in others for length in range(len(each) + 1)}
+    return any(
+        each in begun or any(each[:length] in others for length in range(len(each)))
+        for each in some
+    )

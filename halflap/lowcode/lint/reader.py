@@ -19,15 +19,15 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
 
-Names = dict[str, Known]
+Names = Mapping[str, Known]
 
 
-def names_of_flow(document: Document, event: Schema | None) -> Names:
-    """The names that every flow has."""
+def names_of_flow(document: Document) -> Names:
+    """The names that every flow of a document has; the event's schema is the flow's own."""
     flows = [*document.flows, *document.preprocess]
     fields = {name: _field(each) for name, each in document.fields.items()}
     return {
-        "event": Known(schema=event),
+        "event": Known(),
         "config": Known(schema={"type": "object", "properties": fields}),
         "urls": Known(schema=texts(*flows)),
         "secrets": Known(schema=record(*flows)),
@@ -79,7 +79,7 @@ class Notes:
         self._depth = -1
         self.names: Names = {}
 
-    def note(self, path: Path, names: Mapping[str, Known]) -> None:
+    def note(self, path: Path, names: Names) -> None:
         """Hear what a place sees."""
         if len(path) >= self._depth and self._path[: len(path)] == path:
             self._depth = len(path)

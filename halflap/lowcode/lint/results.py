@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from halflap.lowcode import steps as doc
 from halflap.lowcode.document import Document
@@ -15,6 +16,8 @@ from halflap.lowcode.template import is_expression
 Cell = tuple[str, str, str]
 """A value of the state: its scope, the flow where it is the flow's own, and its key."""
 TEXT: Schema = {"type": "string"}
+MOST_PUTS = 200
+"""Of how many `put`s it is compared what a value is."""
 MOST_DEPTH = 8
 """How deep flows that call each other are followed."""
 
@@ -24,9 +27,10 @@ class Told:
     """What one walk of a flow has seen: its answers, and what it puts into the state."""
 
     answers: list[Schema | None] = field(default_factory=list[Schema | None])
-    puts: list[tuple[Cell | None, Schema | None]] = field(
-        default_factory=list[tuple[Cell | None, Schema | None]]
+    puts: dict[Cell | None, list[Schema | None]] = field(
+        default_factory=dict[Cell | None, list[Schema | None]]
     )
+    """By the value that is put, where its key is written out."""
 
 
 class Results:
@@ -37,7 +41,6 @@ class Results:
         self._walk = walk
         self._told: dict[str, Told] = {}
         self._walking: set[str] = set()
-        self._putting: Mapping[str, list[doc.StateStep]] | None = None
 
     def call(self, step: doc.CallStep) -> Schema | None:
         """What `call` gives."""
@@ -55,13 +58,14 @@ class Results:
         if cell is None:
             return None
         puts: list[Schema | None] = []
-        for name, steps in self._puts().items():
-            if not any(_meets(cell, cell_of(name, each), name, each.scope) for each in steps):
-                continue
+        scope, owner, _ = cell
+        for name in dict.fromkeys((*self._puts.get(cell, ()), *self._puts.get((scope, owner), ()))):
             told = self._of(name)
             if told is None:
                 return None
-            puts += [each for at, each in told.puts if at is None or at == cell]
+            puts += [*told.puts.get(cell, ()), *told.puts.get(None, ())]
+            if len(puts) > MOST_PUTS:
+                return None
         given = [] if step.default is None else [default]
         return joined([*puts, *given]) if puts else None
 
@@ -76,26 +80,16 @@ class Results:
                 self._walking.discard(name)
         return self._told[name]
 
-    def _puts(self) -> Mapping[str, list[doc.StateStep]]:
-        """The steps of each flow that put something into the state."""
-        if self._putting is None:
-            found = {
-                name: [
-                    each
-                    for _, each in every(flow.steps)
-                    if isinstance(each, doc.StateStep) and each.state == "put"
-                ]
-                for name, flow in self._document.flows.items()
-            }
-            self._putting = {name: steps for name, steps in found.items() if steps}
-        return self._putting
-
-
-def _meets(cell: Cell, other: Cell | None, flow: str, scope: str) -> bool:
-    """Whether a `put` may be to a value: one whose key is not known may be, in its scope."""
-    if other is not None:
-        return other == cell
-    return scope == cell[0] and (scope != "flow" or flow == cell[1])
+    @cached_property
+    def _puts(self) -> Mapping[tuple[str, ...], dict[str, None]]:
+        """The flows that put to a value; or, where the key is not known, to its scope and owner."""
+        found: dict[tuple[str, ...], dict[str, None]] = {}
+        for name, flow in self._document.flows.items():
+            for _, each in every(flow.steps):
+                if isinstance(each, doc.StateStep) and each.state == "put":
+                    anywhere = (each.scope, name if each.scope == "flow" else "")
+                    found.setdefault(cell_of(name, each) or anywhere, {})[name] = None
+        return found
 
 
 def cell_of(flow: str, step: doc.StateStep) -> Cell | None:

@@ -9,17 +9,20 @@ from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
-from halflap.lowcode.lint.reader import Reader, names_of_flow
+from halflap.lowcode.lint.reader import Names, Reader
 from halflap.lowcode.lint.rules import suggest
+from halflap.lowcode.lint.scope import Known
 from halflap.lowcode.routing import ONES_OWN
 from halflap.lowcode.source import Path
 
 
-def check_preprocess(document: Document, name: str, calls: Calls, reader: Reader) -> None:
+def check_preprocess(
+    document: Document, name: str, calls: Calls, reader: Reader, common: Names
+) -> None:
     """Check one pre-process flow."""
     part = document.preprocess[name]
     path: Path = ("preprocess", name)
-    names = names_of_flow(document, check_trigger(part, path, calls, reader))
+    names: Names = {**common, "event": Known(schema=check_trigger(part, path, calls, reader))}
     reader.template(part.sender, (*path, "sender"), REQUEST)
     if part.shared:
         names = {name: each for name, each in names.items() if name not in ONES_OWN}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from itertools import islice
 
-from halflap.lowcode.fixes import Mend
-from halflap.lowcode.shape import SHAPE
+from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest
+from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.lint import Finding, Rule
 
@@ -185,18 +184,17 @@ RULES: tuple[Rule, ...] = (
 CODES = {each.code: each for each in RULES}
 
 
+class TooMany(Exception):
+    """Raised where a document has so many findings that no more are looked for."""
+
+
 class Findings:
-    """Collects the findings of one document."""
+    """Collects the findings of one document, up to `MOST_FINDINGS`."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.found: list[Finding] = []
         self._told: set[tuple[str, int, int]] = set()
-
-    @cached_property
-    def lines(self) -> list[str]:
-        """The text's lines."""
-        return self.source.text.splitlines()
 
     def add(
         self, code: str, path: Path, message: str, *, key: bool = False, mend: Mend | None = None
@@ -212,7 +210,9 @@ class Findings:
         if (code, line, column) in self._told:
             return
         self._told.add((code, line, column))
-        fix = None if mend is None else mend(self.lines, line, column)
+        if len(self.found) >= MOST_FINDINGS:
+            raise TooMany
+        fix = None if mend is None else mend(self.source.lines, line, column)
         severity = CODES[code].severity
         self.found.append(Finding(self.source.file, line, column, code, message, severity, fix))
 
@@ -224,12 +224,8 @@ class Findings:
 
 def suggest(name: str, known: Iterable[str], what: str = "there are") -> str:
     """`did you mean x? there are: x, y`."""
-    return _suggested(name, tuple(sorted(known)), what)
-
-
-@lru_cache(1_024)
-def _suggested(name: str, known: tuple[str, ...], what: str) -> str:
-    close = get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}? {what[:1].upper()}{what[1:]}" if close else what
-    shown = ", ".join(known[:MOST_SHOWN]) + (", …" if len(known) > MOST_SHOWN else "")
+    names = sorted(islice(known, MOST_COMPARED))
+    close = closest(name, names)
+    hint = f"did you mean {close}? {what[:1].upper()}{what[1:]}" if close else what
+    shown = ", ".join(names[:MOST_SHOWN]) + (", …" if len(names) > MOST_SHOWN else "")
     return f"{hint}: {shown or 'none'}"

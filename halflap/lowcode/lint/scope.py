@@ -15,7 +15,12 @@ OPAQUE = frozenset(("password", "binary", "base64", "base64url", "byte", "durati
 """Formats of values that expressions do not see as the JSON type that the schema names."""
 
 
+_COMPOSED = frozenset(("$defs", "$ref", "anyOf", "oneOf", "allOf"))
 _FLAT = frozenset(("string", "number", "integer", "boolean", "null"))
+
+
+MOST_FORMS = 50
+"""How many different values one may be, so that something is said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,13 @@ def listed(item: Schema | None) -> Schema:
 
 
 def either(*schemas: Schema) -> Schema:
-    """One of these."""
+    """One of these; anything, where there are too many."""
     different: list[Schema] = []
     for each in schemas:
         if each not in different:
             different.append(each)
+        if len(different) > MOST_FORMS:
+            return {}
     return different[0] if len(different) == 1 else {"anyOf": different}
 
 
@@ -100,6 +107,9 @@ def fields_of(schema: Schema) -> tuple[Mapping[str, Schema], bool]:
 
     Of what may be one of several, the fields of all; none where one of them is not known.
     """
+    if schema.get("type") == "object" and not schema.keys() & _COMPOSED:
+        members: Mapping[str, Schema] = schema.get("properties", {})
+        return members, "properties" not in schema or bool(schema.get("additionalProperties"))
     found: dict[str, Schema] = {}
     others = False
     for form in forms_of(schema):

@@ -86,7 +86,8 @@ class Watch:
 
     def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.Step]) -> Facts:
         """Go into a loop; gives the facts for the first step after it, so far."""
-        before = self.facts.before(_set_in(body))
+        before = self.facts
+        before.forget(*_set_in(body))
         self.facts = before.where(self.condition(where), true=True)
         tree = self._tree(items)
         field = None if tree is None else field_of(tree)
@@ -100,14 +101,21 @@ class Watch:
         if step.parallel is not None:
             return
         under = self.under(step.items, step.do) | self.fields(step.where)
-        body.given = {name: body.given.get(name, each) for name, each in before.given.items()}
-        self.facts = joined(before, [before, body], BRANCH, under, every=True)
+        again = {
+            name: each
+            for name, each in body.given.since(before.given).items()
+            if name in before.given
+        }
+        body.given = before.given.inner(again)
+        self.facts = joined(before, [before.unchanged(), body], BRANCH, under, every=True)
 
     def caught(self, before: Facts, step: doc.TryStep) -> Facts:
         """What is known where a `try` has failed, of what it may have done so far."""
-        start = before.before(_set_in(step.attempt))
+        start = before.unchanged()
+        start.forget(*_set_in(step.attempt))
         under = self.under(None, step.attempt, step.catch)
-        made = joined(start, [start, self.facts], TRIED, under, every=True)
+        ways = [start.unchanged(), self.facts]
+        made = joined(start, ways, TRIED, under, every=True, base=before)
         made.give(step.error, Given(declared=True))
         return made
 

@@ -1,0 +1,69 @@
+"""A process that lints documents, within a limit of memory; `Pool` starts and ends it.
+
+A request is a packed `["lint", text, file, files]` and its answer a packed list of findings. What the
+document names is not imported: installed components are loaded once, before the first request.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+from contextlib import suppress
+from typing import Any, cast
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
+from halflap.lowcode.lint import Shapes, lint_text, read_components
+from halflap.sdk import registry
+from halflap.sdk.lint import Finding
+
+MEMORY = 1 << 30
+"""Bytes of a worker; the worst documents of 1 MiB take about 450 MB."""
+
+
+def lint_document(content: str | bytes, file: str, files: dict[str, str]) -> list[Finding]:
+    """Lint a document beside installed components, and those that `files` hold as text."""
+    for name in registry.names():
+        with suppress(DefinitionError):
+            registry.component(name)
+    return lint_text(content, file, Shapes(own=read_components(files)))
+
+
+def main() -> None:
+    """Answer requests on the standard input, which is a socket, until it is closed."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    lint_document("", "", {})
+    with socket.socket(fileno=0) as connection:
+        connection.sendall(pack("ready"))
+        while (message := _received(connection)) is not None:
+            if message[0] == "lint":
+                connection.sendall(_answer(*message[1:]))
+
+
+def _answer(content: str, file: str, files: dict[str, str]) -> bytes:
+    try:
+        found = lint_document(content.encode("latin-1"), file, files)
+    except MemoryError:
+        return pack("memory")
+    rows = [(f.file, f.line, f.column, f.code, f.message, f.severity) for f in found]
+    return pack("found", rows)
+
+
+def _received(connection: socket.socket) -> list[Any] | None:
+    head = _taken(connection, HEADER.size)
+    if head is None:
+        return None
+    text = _taken(connection, cast(int, HEADER.unpack(head)[0]))
+    return None if text is None else unpack(text)
+
+
+def _taken(connection: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        part = connection.recv(min(size, 1 << 16))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

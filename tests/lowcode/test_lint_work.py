@@ -1,0 +1,69 @@
+"""Lint's work grows with the document, and no faster: counted in calls, not in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from bench.experiments.lint import GROWING, calls, growth, memory
+from halflap.lowcode import fixes
+from halflap.lowcode.expressions import Expression, ExpressionError
+from halflap.lowcode.expressions.parser import MAX_PARENTS
+from halflap.lowcode.lint import Shapes, lint_text, rules
+from tests.lowcode.test_lint import HEAD
+
+LINEAR = 2.6
+"""What is linear doubles from 2 n to 4 n what it took from n to 2 n; what is quadratic, fourfold."""
+
+
+@pytest.fixture(autouse=True)
+def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong names are compared with so few that small documents have more."""
+    monkeypatch.setattr(fixes, "MOST_COMPARED", 10)
+    monkeypatch.setattr(rules, "MOST_COMPARED", 10)
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_the_work_of_lint_grows_with_the_document(name: str) -> None:
+    work, ratio = growth(*GROWING[name])
+    assert ratio < LINEAR, work
+
+
+def test_what_compares_each_with_all_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a suggestion that looks at all names."""
+    looked = fixes.closest
+
+    def at_all(wrong: str, known: Iterable[str]) -> str | None:
+        return max(known, key=lambda each: len(wrong) - len(each), default=looked(wrong, ()))
+
+    monkeypatch.setattr(fixes, "closest", at_all)
+    monkeypatch.setattr(rules, "closest", at_all)
+    monkeypatch.setattr(rules, "MOST_COMPARED", 10**9)
+    _, ratio = growth(*GROWING["misspelt variables"])
+    assert ratio > LINEAR
+
+
+def test_long_paths_take_memory_in_proportion() -> None:
+    make, size = GROWING["long paths"]
+    small, large = memory(make(size)), memory(make(4 * size))
+    assert large < 4.5 * small
+
+
+def test_a_document_has_so_many_findings_at_most() -> None:
+    text = HEAD + "".join(f"      - log: =evnt{at}\n" for at in range(3_000))
+    found = lint_text(text, "many.yaml", Shapes())
+    assert len(found) == rules.MOST_FINDINGS + 1
+    assert found[-1].message == "there are more than 1,000 findings; mend these first"
+    assert calls(text) < 2 * calls(
+        HEAD + "".join(f"      - log: =evnt{at}\n" for at in range(1_500))
+    )
+    text = HEAD + "".join(f"      - {{log: a, x{at}: 1}}\n" for at in range(3_000))
+    assert len(lint_text(text, "many.yaml", Shapes())) == rules.MOST_FINDINGS
+
+
+def test_parents_are_bounded() -> None:
+    assert Expression.parse(f"a.b{'.%' * 2}.c")
+    with pytest.raises(ExpressionError, match=f"more than {MAX_PARENTS} %") as caught:
+        Expression.parse(f"a{'.%' * 4_000}")
+    assert caught.value.code == "H0117"
