@@ -28,7 +28,7 @@ class Message(Model):
 integration = Integration("warehouse", config=Settings, title="Warehouse → Acme")
 
 
-@integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))
+@integration.flow(trigger=webhook.request(dedupe="header:x-delivery-id"))  # halflap: ignore[HF014]
 async def stock(ctx: Context[Settings], message: Message) -> Ignore | None:
     """A movement in the warehouse, booked in Acme."""
     if message.event != "WAREHOUSE_UPDATE":  # Known event?

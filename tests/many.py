@@ -77,7 +77,7 @@ async def numbered(ctx: Context[Settings], event: Numbered) -> None:
 async def slow(ctx: Context[Settings], event: Numbered) -> int:
     """Take a while, then hand the event on."""
     await http.post(ctx.config.sink, "/begun", json={"n": event.n})
-    pid = await pause(float(os.environ.get("PAUSE", "0")))
+    pid = await pause(float(os.environ.get("PAUSE", "0")))  # halflap: ignore[HF003]
     await http.post(ctx.config.sink, "/", json={"n": event.n})
     return pid
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import click
 
-from halflap import http, salesforce
 from halflap.api.operations.versions import check_definition
 from halflap.cli.project import documents, entries, find_root, sources
 from halflap.engine.bundle import pack
-from halflap.engine.integration import components_of, load_integration
+from halflap.engine.integration import (
+    components_of,
+    known_actions,
+    known_records,
+    load_integration,
+)
 from halflap.engine.loader import load, unload
 from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
@@ -23,12 +27,6 @@ from halflap.lowcode.lint import Shapes, lint_text, read_components
 from halflap.sdk import lint as rules
 from halflap.sdk.lint import RULES, Finding
 
-BUILT_IN = {
-    "halflap.http": http.component,
-    "halflap.salesforce": salesforce.component,
-    "halflap.components.salesforce": salesforce.component,
-}
-"""The components that come with Halflap, by the names that sources import them by."""
 LOAD = "HF098"
 """The code of what is only found by loading the project."""
 
@@ -79,26 +77,6 @@ def read(root: Path, *, documented: bool) -> dict[str, str]:
     for path in (*paths, *sorted(each for each in notes if each.is_file())):
         name = path.relative_to(root).as_posix()
         found[name] = path.read_bytes().decode("utf-8", errors="replace")
-    return found
-
-
-def known_actions() -> frozenset[str]:
-    """The actions of components that come with Halflap, by the names that sources import."""
-    return frozenset(
-        f"{path}.{name}" for path, component in BUILT_IN.items() for name in component.actions
-    )
-
-
-def known_records() -> dict[str, str]:
-    """What those components' actions write, and their triggers read."""
-    found: dict[str, str] = {}
-    for path, component in BUILT_IN.items():
-        for name, action in component.actions.items():
-            if action.writes is not None:
-                found[f"{path}.{name}"] = f"{component.name}/{action.writes.kind}"
-        for name, trigger in component.triggers.items():
-            if (reads := trigger().declaration.reads) is not None:
-                found[f"{path}.{name}"] = f"{component.name}/{reads.kind}"
     return found
 
 

@@ -15,11 +15,12 @@ from halflap.cli.answers import Answers, answered, expected, read_environment, s
 from halflap.cli.feed import Feed
 from halflap.cli.project import Entry, Project
 from halflap.cli.screen import Screen
-from halflap.engine.bundle import pack
+from halflap.engine.bundle import Bundle, pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
 from halflap.model import Instance, Version, owner_of
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.lint import Finding
 from halflap.sdk.secret import put_together, take_apart
 from halflap.sdk.signature import Unsigned
 from halflap.server.host import Host
@@ -49,6 +50,7 @@ class Workbench:
         self._feed = feed
         self._benches: dict[str, Bench] = {}
         self._customer = ""
+        self._findings: dict[str, set[Finding]] = {}
         self._strays: dict[str, str] = {}
         self._settings: dict[str, str] | None = None
 
@@ -146,6 +148,7 @@ class Workbench:
         self, entry: Entry, bench: Bench, environment: Mapping[str, str], *, alone: bool
     ) -> None:
         bundle = await anyio.to_thread.run_sync(pack, self._project.root, entry.entry)
+        await self._show_findings(entry, bundle)
         version = await self._host.operations.versions.publish(
             bundle.to_bytes(), target=TARGET, expect=None, note="halflap dev", overwrite=True
         )
@@ -176,6 +179,16 @@ class Workbench:
                 await self._tell(integration, instance, version, bench)
         elif not bench.told:
             await self._tell(integration, instance, version, bench)
+
+    async def _show_findings(self, entry: Entry, bundle: Bundle) -> None:
+        """Show what lint finds, each finding once until it is mended and comes again."""
+        found = await self._host.library.findings(bundle)
+        shown = self._findings.get(entry.name, set[Finding]())
+        self._findings[entry.name] = set(found)
+        for each in found:
+            if each not in shown:
+                color = "red" if each.severity == "error" else "yellow"
+                self._screen.note(f"{each.severity}: {each}", color)
 
     # Connections ------------------------------------------------------------------------------
 

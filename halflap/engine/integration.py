@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from halflap import lowcode
+from halflap import http, lowcode, salesforce
 from halflap.engine.bundle import Bundle, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
@@ -14,6 +14,14 @@ from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.shape import NotADocument
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
+from halflap.sdk.lint import Finding, lint
+
+BUILT_IN = {
+    "halflap.http": http.component,
+    "halflap.salesforce": salesforce.component,
+    "halflap.components.salesforce": salesforce.component,
+}
+"""The components that come with Halflap, by the names that sources import them by."""
 
 
 def load_integration(bundle: Bundle, cache: Path) -> Integration[Any]:
@@ -30,15 +38,52 @@ def load_integration(bundle: Bundle, cache: Path) -> Integration[Any]:
     return cast(Integration[Any], entry)
 
 
-def check_document(bundle: Bundle, cache: Path) -> None:
-    """Lint a bundle's document; one with errors is refused: `NotADocument` names the first."""
-    if bundle.document is None:
-        return
-    components = components_of(bundle, load(bundle, cache))
-    found = lint_text(dict(bundle.files)[bundle.document], bundle.document, Shapes(components))
-    errors = [each for each in found if each.severity == "error"]
+def check_findings(bundle: Bundle, cache: Path) -> None:
+    """Refuse a bundle in which lint finds errors: a `DefinitionError` names the first."""
+    errors = [each for each in find_in_sources(bundle) if each.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more: halflap lint)" if len(errors) > 1 else ""
+        first = errors[0]
+        raise DefinitionError(
+            f"{first.code}: {first.message}{more}", where=f"{first.file}:{first.line}"
+        )
+    errors = [each for each in find_in_document(bundle, cache) if each.severity == "error"]
     if errors:
         raise NotADocument(errors)
+
+
+def find_in_sources(bundle: Bundle) -> list[Finding]:
+    """Lint a bundle's Python sources, by their text: nothing of them is run."""
+    files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
+    return lint(files, known_actions(), known_records())
+
+
+def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
+    """Lint a bundle's document beside its components, which are loaded."""
+    if bundle.document is None:
+        return []
+    components = components_of(bundle, load(bundle, cache))
+    return lint_text(dict(bundle.files)[bundle.document], bundle.document, Shapes(components))
+
+
+def known_actions() -> frozenset[str]:
+    """Return the actions of components that come with Halflap, as sources import them."""
+    return frozenset(
+        f"{path}.{name}" for path, component in BUILT_IN.items() for name in component.actions
+    )
+
+
+def known_records() -> dict[str, str]:
+    """Return the records that those components' actions write, and their triggers read."""
+    found: dict[str, str] = {}
+    for path, component in BUILT_IN.items():
+        for name, action in component.actions.items():
+            if action.writes is not None:
+                found[f"{path}.{name}"] = f"{component.name}/{action.writes.kind}"
+        for name, trigger in component.triggers.items():
+            if (reads := trigger().declaration.reads) is not None:
+                found[f"{path}.{name}"] = f"{component.name}/{reads.kind}"
+    return found
 
 
 def components_of(bundle: Bundle, loaded: Loaded) -> Components:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
 from halflap.engine.bundle import Bundle
-from halflap.engine.integration import check_document, load_integration
+from halflap.engine.integration import (
+    check_findings,
+    find_in_document,
+    find_in_sources,
+    load_integration,
+)
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
 from halflap.sdk.integration import Integration
+from halflap.sdk.lint import Finding
 from halflap.store.catalogue import Catalogue
 
 
@@ -42,7 +49,7 @@ class Library:
         """The hash and the integration of a bundle that is to be published: one that loads here.
 
         Raises `DefinitionError` where it is damaged, does not load, needs what is not installed, or
-        is a document in which lint finds errors. What was published is not linted again.
+        has what lint calls an error. What was published is not linted again.
         """
         bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
         async with self._loading:
@@ -57,6 +64,17 @@ class Library:
                 self._loaded[bundle.hash] = found
             return bundle.hash, found
 
+    async def findings(self, bundle: Bundle) -> list[Finding]:
+        """Return what lint finds in a bundle that is to be published, in its document too.
+
+        A document's components are loaded for it. Where they do not load, publishing says why.
+        """
+        found = await anyio.to_thread.run_sync(find_in_sources, bundle)
+        async with self._loading:
+            with contextlib.suppress(DefinitionError):
+                found += await anyio.to_thread.run_sync(find_in_document, bundle, self._cache)
+        return found
+
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""
         data = await self._catalogue.versions.bundle(version)
@@ -69,5 +87,5 @@ class Library:
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
         if lints:
-            await anyio.to_thread.run_sync(check_document, bundle, self._cache)
+            await anyio.to_thread.run_sync(check_findings, bundle, self._cache)
         return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)

@@ -92,6 +92,7 @@ RULES: tuple[Rule, ...] = (
         "a trigger that verifies nothing",
         "whoever learns its URL can forge events",
         "`verify=`, or the reason under `unsigned:` in the component's quality.yaml",
+        "warning",
     ),
     Rule(
         "HF010",
@@ -118,6 +119,13 @@ RULES: tuple[Rule, ...] = (
         "`integration.pairs(…)`, and `pairs=` on both flows",
     ),
     Rule(
+        "HF014",
+        "a flow on `webhook.request` or `webhook.raw` without a signature",
+        "whoever learns its URL can forge events",
+        "`signature=`, or `# halflap: ignore[HF014]` where the app signs nothing",
+        "warning",
+    ),
+    Rule(
         "HF099",
         "an `ignore` that names no rule",
         "it would hide more, or less, than was meant",
@@ -126,6 +134,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 CODES = {each.code: each for each in RULES}
+UNSIGNED_TRIGGERS = ("halflap.webhook.request", "halflap.webhook.raw")
 
 _IGNORE = re.compile(r"#\s*halflap:\s*ignore(?:\[([^\]]*)\])?")
 _SECRET_NAME = re.compile(r"(?i)(api_?key|token|passw(or)?d|secret|private_?key|credential)s?$")
@@ -202,7 +211,11 @@ def lint(
                 findings.append(_unreadable(path, error))
     survey = Survey.of(iter(modules), actions)
     for module in modules:
-        found = [*_component(module, _excused(files, module.path)), *_secrets(module)]
+        found = [
+            *_component(module, _excused(files, module.path)),
+            *_unsigned_flows(module),
+            *_secrets(module),
+        ]
         findings += [*(_finding(module, *each) for each in found), *_ignores(module)]
     for module, node, code, said in (
         *_purity.check(survey),
@@ -219,7 +232,7 @@ def kept(findings: Iterable[Finding], lines: Mapping[str, list[str]]) -> list[Fi
 
 def _finding(module: Module, node: ast.AST, code: str, said: str) -> Finding:
     line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
-    return Finding(module.path, line, column, code, said)
+    return Finding(module.path, line, column, code, said, CODES[code].severity)
 
 
 def _unreadable(path: str, error: Exception) -> Finding:
@@ -294,6 +307,24 @@ def _component(module: Module, excused: Mapping[str, str]) -> Iterator[tuple[ast
                 "it verify=, or where the app signs nothing say why in quality.yaml: "
                 f"unsigned: {{{each.name}: …}} as a block",
             )
+
+
+def _unsigned_flows(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
+    """Find flows on the webhook component's triggers that no signature verifies."""
+    for flow in module.flows:
+        for decorator in flow.decorator_list:
+            given = decorator.keywords if isinstance(decorator, ast.Call) else []
+            for each in (each.value for each in given if each.arg == "trigger"):
+                name = module.meaning(each.func) if isinstance(each, ast.Call) else None
+                if name not in UNSIGNED_TRIGGERS or not isinstance(each, ast.Call):
+                    continue
+                if all(keyword.arg not in ("signature", None) for keyword in each.keywords):
+                    message = (
+                        f"{name.removeprefix('halflap.')} of the flow {flow.name} verifies nothing, so "
+                        "whoever learns its URL can forge events; give it signature=, or write "
+                        "# halflap: ignore[HF014] where the app signs nothing"
+                    )
+                    yield each, "HF014", message
 
 
 def _unverified(module: Module, trigger: Function) -> str | None:

@@ -112,6 +112,25 @@ async def test_a_secret_in_a_config_is_refused_since_it_could_not_be_sealed(worl
     assert (refused.status, "'label' is a secret" in refused.json["detail"]) == (422, True)
 
 
+async def test_what_lint_calls_an_error_is_not_published(world: Any) -> None:
+    await world.publish()
+    source = next(world.folder.glob("*/orders.py")).read_text()
+    clock = source.replace("    await ctx.sleep(3_600)", "    time.time()").replace(
+        "from decimal", "import time\nfrom decimal", 1
+    )
+    excused = clock.replace("time.time()", "time.time()  # halflap: ignore[HF001]")
+
+    async def published(text: str) -> Any:
+        bundle = world.packed("orders:integration", {"orders.py": text})
+        return await world.api("POST", "/api/versions", body=bundle.to_bytes(), target="staging")
+
+    refused = await published(clock)
+    assert refused.status == 422
+    assert "HF001" in refused.json["detail"]
+    assert refused.json["where"].startswith("orders.py:")
+    assert (await published(excused)).status == 201
+
+
 async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
     listed = {each["name"]: each for each in (await world.api("GET", "/api/components")).json}
 

@@ -150,6 +150,12 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
         await dev.shows("key 3(.|\n)*is nearly there(.|\n)*succeeded", at)
 
         at = len(dev.shown)
+        clock = "    import time\n    time.time()\n    if await ctx.state.get"
+        source.write_text(text.replace("    if await ctx.state.get", clock))
+        await dev.shows(r"error: order_sync\.py:\d+:\d+: HF001: ", at)
+        await dev.shows("version before stays active", at)
+
+        at = len(dev.shown)
         source.write_text(
             text.replace('    return f"', '    raise ValueError("no ink")\n    return f"')
         )

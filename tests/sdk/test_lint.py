@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from halflap.cli.lint import known_actions, known_records
+from halflap.engine.integration import known_actions, known_records
 from halflap.sdk.lint import CODES, RULES, Finding, lint
 
 HTTP = frozenset({"halflap.http.post"})
@@ -35,7 +35,7 @@ def double(each):
     return each * 2
 
 
-@integration.flow(trigger=webhook.request())
+@integration.flow(trigger=webhook.request(signature="github"))
 async def orders(ctx: Context[Config], event: dict) -> None:
 """
 ACME = '''\
@@ -49,6 +49,27 @@ async def create(name: str) -> None:
     await asyncio.sleep(random.random())
     print(open("x"), os.environ)
 '''
+
+
+@pytest.mark.parametrize(
+    ("trigger", "code"),
+    [
+        ("webhook.request()", ["HF014"]),
+        ("webhook.request(key='body:/id')", ["HF014"]),
+        ("webhook.raw()", ["HF014"]),
+        ("webhook.request(signature='github')", []),
+        ("webhook.request(**options)", []),
+        ("webhook.request()  # halflap: ignore[HF014]\n", []),
+        ("acme.changed()", []),
+    ],
+)
+def test_a_webhook_of_a_flow_that_verifies_nothing_is_a_warning(
+    trigger: str, code: list[str]
+) -> None:
+    source = HEAD.replace('webhook.request(signature="github")', trigger) + "    pass\n"
+    found = lint({"orders.py": source, "acme.py": ACME}, HTTP)
+    assert [each.code for each in found] == code
+    assert {each.severity for each in found} <= {"warning"}
 
 
 def codes(body: str) -> list[str]:
