@@ -14,7 +14,7 @@ from halflap.lowcode.config import config_of
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.expr import names_of
 from halflap.lowcode.frame import Frame, Stopped, scope_of
-from halflap.lowcode.interpret import Asked, run_all
+from halflap.lowcode.kinds.run import Asked, run_all
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess

@@ -9,9 +9,8 @@ from typing import Any
 from halflap.errors import ExpressionError
 from halflap.lowcode.decimals import Read
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.steps import RetryRule
 from halflap.lowcode.template import Fill
-from halflap.sdk.action import Action, Retry
+from halflap.sdk.action import Action
 from halflap.sdk.schema import UNSET, Input
 
 
@@ -79,12 +78,3 @@ class Call:
             except ExpressionError as error:
                 raise error.at(each.where) from error.__cause__
         return found
-
-
-def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
-    """The rule that a step gives, on top of the action's own."""
-    if rule is None:
-        return None
-    if isinstance(rule, int):
-        return Retry(rule, own.first, own.longest, own.jitter, own.away)
-    return Retry(rule.attempts, rule.first, rule.longest, own.jitter, own.away)

@@ -12,8 +12,6 @@ from weakref import WeakKeyDictionary
 from halflap.errors import CodeFailed
 from halflap.lowcode.call import Callee
 from halflap.lowcode.code import Call, Code, CodeRunner, Pool
-from halflap.lowcode.frame import Frame
-from halflap.lowcode.interpret import Asked
 from halflap.sdk import running
 from halflap.sdk.action import Action, step
 from halflap.sdk.context import Context, Settled
@@ -100,22 +98,6 @@ class Coded:
             return await self.recorded(inputs)
         finally:
             _does.reset(before)
-
-
-@dataclass(frozen=True, slots=True)
-class DoCode:
-    """`code`."""
-
-    coded: Coded
-    inputs: tuple[tuple[str, Asked], ...]
-    id: str | None
-    ignores: bool
-
-    async def run(self, frame: Frame) -> None:
-        inputs = {name: each.value(frame) for name, each in self.inputs}
-        ran = self.coded.run(frame.ctx, inputs)
-        title = self.coded.recorded.title
-        frame.give(self.id, await frame.attempt(title, ran, ignores=self.ignores))
 
 
 async def refuse(asked: Call) -> Json:

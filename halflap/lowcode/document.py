@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from halflap.lowcode.duration import Duration
-from halflap.lowcode.steps import AnyStep, Name, Part, Template
+from halflap.lowcode.kinds import AnyStep, Name, Part, Template
 
 FieldType = Literal[
     "text", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from halflap.lowcode.interpret import Asked, Steps
+from halflap.lowcode.kinds.run import Asked, Steps
 from halflap.lowcode.source import Path
 
 

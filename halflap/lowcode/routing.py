@@ -9,7 +9,7 @@ from typing import Any
 from halflap.errors import DefinitionError
 from halflap.lowcode.document import Document, PreprocessPart, RoutePart
 from halflap.lowcode.frame import Frame, scope_of
-from halflap.lowcode.interpret import Asked
+from halflap.lowcode.kinds.run import Asked
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import Constant, Host, template

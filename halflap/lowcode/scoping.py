@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from halflap.errors import DefinitionError
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds.walk import blocks, names_given
 from halflap.lowcode.layered import Layered

@@ -12,8 +12,8 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import Mend, instead_of, quoted_value
+from halflap.lowcode.kinds import KINDS, TAG, ReplyPart, RetryRule, StopPart
 from halflap.lowcode.source import Path, Source
-from halflap.lowcode.steps import KINDS, TAG, ReplyPart, RetryRule, StopPart
 from halflap.sdk.lint import Finding
 
 SHAPE = "HF101"

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from halflap.lowcode import Source
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.interpret import Asked, Steps
+from halflap.lowcode.kinds import kind_of
+from halflap.lowcode.kinds.run import Asked, Steps
 from halflap.lowcode.source import Path
-from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import Host, Names, value_at
 
 Runs = dict[Path, int]

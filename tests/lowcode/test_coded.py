@@ -108,3 +108,13 @@ def test_code_that_cannot_run_is_refused_at_its_place(code: str, where: str, sai
         of_steps(f"- code: |\n    {code}\n")
     assert str(raised.value).startswith(f"tried.yaml:{where}")
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+async def test_an_error_in_code_names_its_column_however_it_is_written(
+    run: Run, quote: str
+) -> None:
+    step = f"- {{code: {quote}return 1 / zero{quote}, with: {{zero: 0}}}}"
+    result = await tried(run, step, {})
+    column = 6 + step.index("1 / zero") + 1  # of the division, in a document's steps
+    assert f":{column}: ZeroDivisionError" in result.reason

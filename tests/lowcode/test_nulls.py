@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from halflap import Component, ExpressionError, Model, expr, lowcode
 from halflap.lowcode import Components
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.lint.conditions import holds

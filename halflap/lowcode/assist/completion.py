@@ -11,11 +11,11 @@ from halflap.lowcode.assist.cursor import Cursor
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers
 from halflap.lowcode.assist.offers import Kind, Offer, Offers
+from halflap.lowcode.kinds import KINDS, Step, kind_of
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
-from halflap.lowcode.steps import KINDS, Step, kind_of
 
 _CALLED = ("action", "source", "of", "to")
 

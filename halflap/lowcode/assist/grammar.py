@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from halflap.lowcode.document import json_schema
+from halflap.lowcode.kinds import KINDS, kind_of
 from halflap.lowcode.source import Path
-from halflap.lowcode.steps import KINDS, kind_of
 
 Schema = Mapping[str, Any]
 

@@ -14,6 +14,7 @@ from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_
 from halflap.lowcode.assist.offers import Told
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import field_at
 from halflap.lowcode.kinds.role import Gives, Refers
 from halflap.lowcode.lint.env import Lambda
@@ -22,7 +23,6 @@ from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, Place
-from halflap.lowcode.steps import KINDS
 
 _WORD = re.compile(r"\$?[\w-]+")
 _CALLS = {"action": "action", "source": "action", "trigger": "trigger"}

@@ -8,9 +8,9 @@ from typing import Any, Literal, cast
 
 from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
+from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_in
 from halflap.lowcode.source import Path, Place
-from halflap.lowcode.steps import kind_of
 
 SymbolKind = Literal["field", "flow", "step", "test"]
 

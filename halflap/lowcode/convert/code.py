@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.code import Code, components_of
 from halflap.lowcode.code.literal import cleaned
 from halflap.lowcode.convert.context import Module

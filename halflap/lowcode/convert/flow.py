@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from keyword import iskeyword
 from typing import Any
 
-from halflap.lowcode import steps as doc
-from halflap.lowcode.call import retry_of
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.convert.code import code_name, code_of
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.layout import (
@@ -39,6 +38,7 @@ from halflap.lowcode.convert.values import (
     truth,
     value,
 )
+from halflap.lowcode.kinds.action import retry_of
 from halflap.lowcode.kinds.walk import blocks, every
 from halflap.lowcode.source import Path
 from halflap.sdk.action import Action, Retry
@@ -115,14 +115,9 @@ def flow_body(flow: FlowPlan, scope: Scope, steps: Sequence[doc.Step], path: Pat
     scope = opened(flow, scope, path, flow.plan.scoping.names, steps)
     made = beginnings(flow, scope, path, 4)
     made += block(Spot(flow, scope, path, path, 4), steps)
-    if flow.answers and not any(map(ends, steps)):
+    if flow.answers and not any(each.ends for each in steps):
         made.append("    return None")
     return _without_gaps(made)
-
-
-def ends(step: doc.Step) -> bool:
-    """Whether nothing after a step is reached."""
-    return isinstance(step, doc.StopStep | doc.ThrowStep | doc.BreakStep)
 
 
 def _without_gaps(made: list[str]) -> list[str]:
@@ -182,7 +177,7 @@ def block(spot: Spot, steps: Iterable[doc.Step], *, empty: bool = True) -> list[
         here = spot.inner(at, by=0)
         made += remarks(here, each)
         made += _WRITTEN[type(each)](each, here)
-        if ends(each):
+        if each.ends:
             break
     if empty and not any(line.strip() and not line.strip().startswith("#") for line in made):
         made.append(" " * spot.indent + "pass")
@@ -414,7 +409,7 @@ def _item(step: doc.ForStep, spot: Spot, give: Callable[[Piece], Piece], gives: 
     """Return what is done with one item; `give` makes a statement of its result."""
     goes_on = step.on_failure == "continue"
     within = spot.inner(by=4 if goes_on else 0)
-    left = any(map(ends, step.do))
+    left = any(each.ends for each in step.do)
     done = block(within.inner("do", by=0), step.do, empty=not gives or left)
     if gives and not left:
         result: Piece = "None"
@@ -503,7 +498,7 @@ def write_state(step: doc.StateStep, spot: Spot) -> list[str]:
 
 def write_pairs(step: doc.PairedStep | doc.PairStep | doc.UnpairStep, spot: Spot) -> list[str]:
     """Write `paired`, `pair` and `unpair`."""
-    verb = str(doc.kind_of(step))
+    verb = step.kind
     named = [
         (side, text_of(spot.scope, given, spot.at("with", side)))
         for side, given in step.ids.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast, get_args, get_origin
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.build import build
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.flow import FlowPlan, flow_body

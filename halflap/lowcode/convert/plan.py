@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.values import names_read
 from halflap.lowcode.kinds.walk import blocks, templates

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
+from halflap.lowcode.kinds import KINDS, kind_of
 from halflap.lowcode.kinds.role import Block
 from halflap.lowcode.kinds.walk import Field, fields_of
 from halflap.lowcode.source import Path
-from halflap.lowcode.steps import KINDS, kind_of
 
 
 def fields_in(step: Mapping[Any, Any]) -> Mapping[str, Field]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from halflap.lowcode.code import Code, CodeError, Use, components_of
-from halflap.lowcode.code import Place as CodePlace
 from halflap.lowcode.fixes import instead_of
+from halflap.lowcode.kinds.code import CodeStep, code_place
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.source import Path, Source
-from halflap.lowcode.steps import CodeStep
+from halflap.lowcode.source import Path
 
 
 def check_code(step: CodeStep, path: Path, calls: Calls, findings: Findings) -> None:
@@ -48,12 +47,3 @@ def _check_use(use: Use, path: Path, calls: Calls, findings: Findings) -> None:
     if lacking and not use.spread:
         message = f"{name} needs the input {lacking[0]!r}"
         findings.add_at(rules.INPUTS, use.line, use.column, message)
-
-
-def code_place(source: Source, path: Path) -> CodePlace:
-    """Where a step's code stands: of a block, where its first line does."""
-    place = source.place(path)
-    if path not in source.blocks:
-        return CodePlace(source.file, place.line, place.column - (path in source.plain))
-    first = source.line_from(place.line)
-    return CodePlace(source.file, place.line + 1, len(first) - len(first.lstrip()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.kinds.walk import every
@@ -439,7 +439,7 @@ class Flow:
         names: Layered[Known],
     ) -> None:
         """`paired`, `pair` and `unpair`."""
-        verb = str(doc.kind_of(step))
+        verb = step.kind
         self._known_pairs(getattr(step, verb), (*path, verb))
         for name, each in step.ids.items():
             self._text(name, each, (*path, "with", name), names, recorded=True)

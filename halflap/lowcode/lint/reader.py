@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import Mend, instead_of
 from halflap.lowcode.kinds.walk import every

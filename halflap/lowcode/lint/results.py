@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL

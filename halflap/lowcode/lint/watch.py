@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from halflap.lowcode import steps as doc
+from halflap.lowcode import kinds as doc
 from halflap.lowcode.code import Code, CodeError, components_of
 from halflap.lowcode.document import PreprocessPart, RoutePart
-from halflap.lowcode.lint.coding import code_place
+from halflap.lowcode.kinds.code import code_place
 from halflap.lowcode.outline import nodes
 from halflap.lowcode.outline.calls import Meanings
 from halflap.lowcode.outline.known import titled

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.frame import SCOPE
+from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import blocks_under, field_at, fields_in
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
 from halflap.lowcode.source import Path, Source
-from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.raw import needed_blocks
 from halflap.lowcode.source import is_plain
-from halflap.lowcode.steps import kind_of
 from halflap.lowcode.template import is_expression
 
 WIDTH = 100

@@ -10,13 +10,12 @@ import pytest
 from halflap.lowcode import Components, document_of, read
 from halflap.lowcode.assist import analyse, definition, explain, symbols
 from halflap.lowcode.assist.pointing import given_at
-from halflap.lowcode.kinds import raw, walk
+from halflap.lowcode.kinds import KINDS, raw, walk
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.rewrite import Draft
 from halflap.lowcode.rewrite.names import flow_renamed, renamed
 from halflap.lowcode.scoping import scoping_of
-from halflap.lowcode.steps import KINDS
 from tests.lowcode.convert.twins import python_of
 from tests.lowcode.documents import own
 

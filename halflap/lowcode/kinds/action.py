@@ -1,0 +1,113 @@
+"""`action`: calls an action of a component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from halflap.errors import DefinitionError
+from halflap.lowcode.call import Call, Filled
+from halflap.lowcode.decimals import decimals_of
+from halflap.lowcode.duration import Duration
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks, Refers
+from halflap.lowcode.kinds.run import Do
+from halflap.lowcode.kinds.step import OnFailure, Part, Result, Template
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import template
+from halflap.sdk.action import Action, Retry
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class RetryRule(Part):
+    """How often a failed step is tried again: `retry: {attempts: 3, first: 2s}`."""
+
+    attempts: int = Field(10, ge=1, le=100)
+    """All tries, the first one too."""
+    first: Duration = timedelta(seconds=1)
+    """The wait after the first failure; it doubles each time."""
+    longest: Duration = timedelta(minutes=10)
+    """The longest wait."""
+
+
+class ActionStep(Result):
+    """Call an action of a component."""
+
+    kind: ClassVar[str] = "action"
+
+    action: Annotated[str, Refers("action")]
+    """The action, as `component.action`."""
+    inputs: Annotated[dict[str, Template], Asks()] = Field(
+        default_factory=dict[str, Any], alias="with"
+    )
+    """The action's inputs; an expression begins with =."""
+    connection: Annotated[str | None, Refers("connection")] = None
+    """The config's connection to use, where there are several of the component."""
+    retry: RetryRule | Annotated[int, Field(ge=1, le=100)] | None = None
+    """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s}`."""
+    on_failure: OnFailure = "fail"
+    """`ignore`: where it fails for good, its result is null, and the flow goes on."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        try:
+            action = compiler.components.action(self.action)
+        except DefinitionError as error:
+            raise compiler.refused(error.message, (*path, "action")) from error
+        retry = retry_of(self.retry, action.retry)
+        made = action.untyped() if self.title is None else action.untyped().titled(self.title)
+        made = made if retry is None else made.retried(retry)
+        call = Call(
+            made,
+            tuple(self._filled(compiler, action, path)),
+            compiler.connection(action, self.connection, path),
+            made.title,
+            compiler.source.at(path),
+            decimals_of(action.shape.output),
+        )
+        return DoAction(call, self.id, self.on_failure == "ignore")
+
+    def _filled(self, compiler: Compiler, action: Action[..., Any], path: Path) -> Iterable[Filled]:
+        given = self.inputs
+        known = {each.name: each for each in action.shape.inputs}
+        for name in given:
+            if name not in known:
+                has = ", ".join(known) or "none"
+                raise compiler.refused(
+                    f"{action.name} has no input {name!r}; its inputs: {has}", (*path, "with", name)
+                )
+        for name, each in known.items():
+            place = (*path, "with", name)
+            if name in given:
+                fill = template(given[name], compiler.source, place, compiler.used)
+                yield Filled(each, fill, compiler.source.at(place))
+            elif each.required:
+                raise compiler.refused(f"{action.name} needs the input {name!r}", path)
+
+
+@dataclass(frozen=True, slots=True)
+class DoAction:
+    """`action`."""
+
+    call: Call
+    id: str | None
+    ignores: bool
+
+    async def run(self, frame: Frame) -> None:
+        called = self.call.answer(frame)
+        result = await frame.attempt(self.call.title, called, ignores=self.ignores)
+        frame.give(self.id, result)
+
+
+def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
+    """Return the rule that a step gives, on top of the action's own."""
+    if rule is None:
+        return None
+    if isinstance(rule, int):
+        return Retry(rule, own.first, own.longest, own.jitter, own.away)
+    return Retry(rule.attempts, rule.first, rule.longest, own.jitter, own.away)

@@ -1,0 +1,133 @@
+"""`for`: does the same for each item of a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from halflap.errors import FAILURES
+from halflap.lowcode.frame import Frame, Left, error_of
+from halflap.lowcode.kinds.role import Asks, Block, Gives
+from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
+from halflap.lowcode.kinds.step import Name, Result, Template
+from halflap.lowcode.source import Path
+from halflap.sdk.context import default_key
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.kinds import AnyStep
+
+
+class ForStep(Result):
+    """Do the same for each item of a list."""
+
+    kind: ClassVar[str] = "for"
+
+    item: Annotated[Name, Gives("item")] = Field(alias="for")
+    """The name of the item."""
+    items: Annotated[Template, Asks()] = Field(alias="in")
+    """The list; null is none."""
+    where: Annotated[Template, Asks()] = None
+    """Only items for which this is true."""
+    do: Annotated[list[AnyStep], Block(each=True)]
+    """What to do for each item."""
+    parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """How many at once; one after another without it."""
+    key: Annotated[Template, Asks()] = None
+    """What tells parallel items apart; the item itself, its `id`, or its place otherwise."""
+    on_failure: Literal["fail", "continue"] = "fail"
+    """`continue`: where a step fails for good, the other items go on all the same."""
+    collect: Annotated[Template, Asks()] = None
+    """What each item adds to the result, a list under the loop's `id`."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        items = compiler.asked(self.items, path, "in")
+        compiler.loops += 1
+        compiler.parallel += self.parallel is not None
+        body = compiler.steps(self.do, (*path, "do"))
+        where, key = (
+            compiler.maybe(self.where, path, "where"),
+            compiler.maybe(self.key, path, "key"),
+        )
+        if where is not None and compiler.observer is not None:
+            where = compiler.observer.condition((*path, "where"), where)
+        collect = compiler.maybe(self.collect, path, "collect")
+        compiler.parallel -= self.parallel is not None
+        compiler.loops -= 1
+        return DoFor(
+            self.item,
+            items,
+            where,
+            body,
+            compiler.scoping.own[path],
+            self.parallel,
+            key,
+            self.on_failure == "continue",
+            collect,
+            self.id,
+            self.title or f"for {self.item}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoFor:
+    """`for`."""
+
+    item: str
+    items: Asked
+    where: Asked | None
+    steps: Steps
+    own: tuple[str, ...]
+    parallel: int | None
+    key: Asked | None
+    goes_on: bool
+    collect: Asked | None
+    id: str | None
+    title: str
+
+    async def run(self, frame: Frame) -> None:
+        items = self.items.items(frame)
+        results = await (self._in_turn if self.parallel is None else self._at_once)(frame, items)
+        frame.give(self.id, results)
+
+    def _inner(self, frame: Frame, item: Any) -> Frame | None:
+        """The frame of an item, where it is wanted."""
+        inner = frame.inner(self.own)
+        inner.names[self.item] = item
+        return inner if self.where is None or self.where.truth(inner) else None
+
+    async def _in_turn(self, frame: Frame, items: list[Any]) -> list[Any]:
+        results: list[Any] = []
+        for each in items:
+            if (inner := self._inner(frame, each)) is None:
+                continue
+            try:
+                results.append(await self._one(inner))
+            except Left:
+                break
+        return results
+
+    async def _at_once(self, frame: Frame, items: list[Any]) -> list[Any]:
+        chosen = [inner for each in items if (inner := self._inner(frame, each)) is not None]
+        keys = {id(each): self._key(each, place) for place, each in enumerate(chosen)}
+        return await frame.ctx.gather(
+            chosen, self._one, key=lambda each: keys[id(each)], limit=self.parallel or 1
+        )
+
+    def _key(self, frame: Frame, place: int) -> object:
+        """What tells a branch apart: as `ctx.gather` would tell the items themselves."""
+        if self.key is None:
+            return default_key(frame.names[self.item], place)
+        return self.key.text(frame)
+
+    async def _one(self, frame: Frame) -> Any:
+        try:
+            await run_all(self.steps, frame)
+        except FAILURES as error:
+            if not self.goes_on:
+                raise
+            frame.ctx.log.warning(f"{self.title}: an item failed: {error}")
+            return {"error": error_of(error)}
+        return None if self.collect is None else self.collect.value(frame)

@@ -1,0 +1,52 @@
+"""`if`: does one thing or another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks, Block
+from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
+from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.kinds import AnyStep
+
+
+class IfStep(Step):
+    """Do one thing or another."""
+
+    kind: ClassVar[str] = "if"
+
+    condition: Annotated[Template, Asks()] = Field(alias="if")
+    """The condition: an expression that gives true or false."""
+    then: Annotated[list[AnyStep], Block()]
+    """What to do where it is true."""
+    otherwise: Annotated[list[AnyStep], Block()] = Field(
+        default_factory=list["AnyStep"], alias="else"
+    )
+    """What to do where it is false or null."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return DoIf(
+            compiler.asked(self.condition, path, "if"),
+            compiler.steps(self.then, (*path, "then")),
+            compiler.steps(self.otherwise, (*path, "else")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoIf:
+    """`if`."""
+
+    condition: Asked
+    then: Steps
+    otherwise: Steps
+
+    async def run(self, frame: Frame) -> None:
+        await run_all(self.then if self.condition.truth(frame) else self.otherwise, frame)

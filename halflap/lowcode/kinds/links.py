@@ -1,0 +1,57 @@
+"""`links`: makes links that answer a later `wait`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from halflap.lowcode.duration import Duration
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Result, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class LinksStep(Result):
+    """Make links that answer a later `wait`, for a mail or a chat; the result has one a choice."""
+
+    kind: ClassVar[str] = "links"
+
+    links: str
+    """The signal's name."""
+    choices: Annotated[list[str], Field(min_length=1, max_length=20)]
+    """What can be answered: `choices: [approve, reject]`."""
+    text: Annotated[Template, Asks()] = ""
+    """What the page asks."""
+    within: Duration = timedelta(days=7)
+    """How long the links work."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        text = compiler.asked(self.text, path, "text")
+        return DoLinks(self.links, tuple(self.choices), text, self.within, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class DoLinks:
+    """`links`."""
+
+    name: str
+    choices: tuple[str, ...]
+    text: Asked
+    within: timedelta
+    id: str | None
+
+    async def run(self, frame: Frame) -> None:
+        text = self.text.text(frame)
+        made = {
+            each: frame.ctx.signal_url(self.name, each, text=text, within=self.within)
+            for each in self.choices
+        }
+        frame.give(self.id, made)

@@ -1,0 +1,48 @@
+"""`log`: writes a line to the execution's log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class LogStep(Step):
+    """Write a line to the execution's log."""
+
+    kind: ClassVar[str] = "log"
+
+    log: Annotated[Template, Asks()]
+    """What it says."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much it matters."""
+    fields: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
+    """Values that go with it, by name."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        fields = compiler.named(self.fields, path, "fields")
+        return DoLog(compiler.asked(self.log, path, "log"), self.level, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class DoLog:
+    """`log`."""
+
+    message: Asked
+    level: str
+    fields: tuple[tuple[str, Asked], ...]
+
+    async def run(self, frame: Frame) -> None:
+        message = self.message.text(frame)  # first, as in the Python call that a document becomes
+        fields = {name: each.value(frame) for name, each in self.fields}
+        getattr(frame.ctx.log, self.level)(message, **fields)

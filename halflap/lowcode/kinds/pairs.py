@@ -1,0 +1,92 @@
+"""`paired`, `pair` and `unpair`: look up, make and remove pairs of records."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks, Refers
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Result, Step, Template
+from halflap.lowcode.source import Path
+from halflap.sdk.pairs import Pairs
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class PairedStep(Result):
+    """Look up the id of the record at the other app; null where it is paired with none."""
+
+    kind: ClassVar[str] = "paired"
+
+    paired: Annotated[str, Refers("pairs")]
+    """The pairs' name."""
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=1)
+    """The known side's id: `with: {salesforce: =event.Id}`."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return _compiled(compiler, self, self.paired, path)
+
+
+class PairStep(Step):
+    """Say that two records belong together."""
+
+    kind: ClassVar[str] = "pair"
+
+    pair: Annotated[str, Refers("pairs")]
+    """The pairs' name."""
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=2, max_length=2)
+    """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return _compiled(compiler, self, self.pair, path)
+
+
+class UnpairStep(Step):
+    """Forget with which record one is paired."""
+
+    kind: ClassVar[str] = "unpair"
+
+    unpair: Annotated[str, Refers("pairs")]
+    """The pairs' name."""
+    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=2)
+    """The id of one side, or of both."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return _compiled(compiler, self, self.unpair, path)
+
+
+def _compiled(
+    compiler: Compiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
+) -> Do:
+    verb = step.kind
+    if name not in compiler.pairs:
+        has = ", ".join(compiler.pairs) or "none"
+        raise compiler.refused(f"there are no pairs {name!r}; there are: {has}", (*path, verb))
+    id = step.id if isinstance(step, PairedStep) else None
+    return DoPairs(verb, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)
+
+
+@dataclass(frozen=True, slots=True)
+class DoPairs:
+    """`paired`, `pair` and `unpair`."""
+
+    verb: str
+    pairs: Pairs
+    ids: tuple[tuple[str, Asked], ...]
+    id: str | None
+
+    async def run(self, frame: Frame) -> None:
+        ids = {side: each.text(frame) for side, each in self.ids}
+        verbs: dict[str, Callable[..., Awaitable[Any]]] = {
+            "paired": frame.ctx.paired,
+            "pair": frame.ctx.pair,
+            "unpair": frame.ctx.unpair,
+        }
+        result = await verbs[self.verb](self.pairs, **ids)
+        frame.give(self.id, result)

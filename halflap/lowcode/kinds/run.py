@@ -1,0 +1,76 @@
+"""Running steps: what a step of a document becomes, compiled once per version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.template import Fill, Host, Names
+from halflap.sdk.schema import UNSET
+
+T = TypeVar("T")
+
+
+class Do(Protocol):
+    """A step that can be run."""
+
+    async def run(self, frame: Frame) -> None:
+        """Run it; its result is a name of the frame afterwards."""
+        ...
+
+
+Steps = Sequence[Do]
+
+
+async def run_all(steps: Steps, frame: Frame) -> None:
+    """Run steps one after another."""
+    for each in steps:
+        await each.run(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a step asks of its expressions: a value of some kind, or an error at its place."""
+
+    fill: Fill
+    where: str
+    what: str
+
+    def value(self, frame: Frame) -> Any:
+        """Its value; null where there is none."""
+        found = self.fill(frame.names, frame.host)
+        return None if found is UNSET else found
+
+    def truth(self, frame: Frame) -> bool:
+        """A condition; null counts as false, anything but true and false is an error."""
+        return self.truth_of(frame.names, frame.host)
+
+    def truth_of(self, names: Names, host: Host) -> bool:
+        """The same outside of a flow."""
+        return self._placed(as_truth, self.fill(names, host))
+
+    def text(self, frame: Frame) -> str:
+        """A text, or a number as one."""
+        return self._placed(as_text, self.value(frame))
+
+    def items(self, frame: Frame) -> list[Any]:
+        """A list; null is none, and one value is a list of it."""
+        return as_items(self.value(frame))
+
+    def scalar(self, frame: Frame) -> Any:
+        """What cases can be told by."""
+        return self._placed(as_scalar, self.value(frame))
+
+    def status(self, frame: Frame) -> int:
+        """The status of an HTTP answer."""
+        return self._placed(as_status, self.value(frame))
+
+    def _placed(self, read: Callable[[Any, str], T], found: Any) -> T:
+        try:
+            return read(found, self.what)
+        except ExpressionError as error:
+            raise error.at(self.where) from None

@@ -1,0 +1,44 @@
+"""`sleep`: waits for a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from halflap.errors import ExpressionError
+from halflap.lowcode.duration import duration
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class SleepStep(Step):
+    """Wait for a time; the execution leaves memory meanwhile."""
+
+    kind: ClassVar[str] = "sleep"
+
+    sleep: Annotated[Template, Asks()]
+    """How long: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return DoSleep(compiler.asked(self.sleep, path, "sleep"))
+
+
+@dataclass(frozen=True, slots=True)
+class DoSleep:
+    """`sleep`."""
+
+    time: Asked
+
+    async def run(self, frame: Frame) -> None:
+        found = self.time.value(frame)
+        try:
+            wait = duration(found)
+        except ValueError as error:
+            raise ExpressionError(str(error)).at(self.time.where) from error
+        await frame.ctx.sleep(wait)

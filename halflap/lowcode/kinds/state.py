@@ -1,0 +1,85 @@
+"""`state`: reads, writes or deletes a value that outlives the execution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Result, Template
+from halflap.lowcode.source import Path
+from halflap.sdk.context import ANY, State
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+StateScope = Literal["flow", "instance", "integration"]
+
+
+class StateStep(Result):
+    """Read, write or delete a value that outlives the execution."""
+
+    kind: ClassVar[str] = "state"
+
+    state: Literal["get", "put", "delete"]
+    """What to do with the value."""
+    key: Annotated[Template, Asks()]
+    """The value's name, such as a record's id."""
+    value: Annotated[Template, Asks()] = None
+    """put: what to write."""
+    default: Annotated[Template, Asks()] = None
+    """get: the result where there is no value."""
+    expect: Annotated[Template, Asks()] = Field(None)
+    """put: write only where this is still the value (null: no value yet); else the step fails."""
+    scope: StateScope = "flow"
+    """Who shares it: this flow, the instance's flows, or all instances of the integration."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        compares = "expect" in self.model_fields_set
+        return DoState(
+            self.state,
+            self.scope,
+            compiler.asked(self.key, path, "key"),
+            compiler.asked(self.value, path, "value"),
+            compiler.asked(self.default, path, "default"),
+            compiler.asked(self.expect, path, "expect") if compares else None,
+            self.id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoState:
+    """`state`."""
+
+    verb: str
+    scope: str
+    key: Asked
+    value: Asked
+    default: Asked
+    expect: Asked | None
+    id: str | None
+
+    async def run(self, frame: Frame) -> None:
+        state, key, result = self._state(frame), self.key.text(frame), None
+        if self.verb == "get":
+            result = await state.get(key, self.default.value(frame))
+        elif self.verb == "delete":
+            await state.delete(key)
+        else:
+            result = self.value.value(frame)
+            expect = ANY if self.expect is None else self.expect.value(frame)
+            await state.put(key, result, expect=expect)
+        frame.give(self.id, result)
+
+    def _state(self, frame: Frame) -> State:
+        state = frame.ctx.state
+        return {
+            "flow": lambda: state,
+            "instance": lambda: state.instance,
+            "integration": lambda: state.integration,
+        }[self.scope]()

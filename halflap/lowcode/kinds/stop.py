@@ -1,0 +1,99 @@
+"""`stop`: ends the flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from halflap.lowcode.frame import Frame, Stopped
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Part, Step, Template
+from halflap.lowcode.source import Path
+from halflap.sdk.trigger import Ignore, Reply
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+
+class ReplyPart(Part):
+    """An HTTP answer, for a flow whose trigger answers with the flow's result."""
+
+    status: Annotated[Template, Asks()] = 200
+    """The HTTP status, 200 to 599."""
+    body: Annotated[Template, Asks()] = None
+    """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
+    headers: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
+    """HTTP headers, by name."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it says what is sent, be it null."""
+        return "body" in self.model_fields_set
+
+
+class StopPart(Part):
+    """How the flow ends: with an answer, or ignoring its event."""
+
+    answer: Annotated[Template, Asks()] = None
+    """The flow's result: what its caller, or a synchronous request, gets."""
+    reply: ReplyPart | None = None
+    """The HTTP answer, with status and headers."""
+    ignore: Annotated[Template, Asks()] = None
+    """Why the event is ignored."""
+
+
+class StopStep(Step):
+    """End the flow."""
+
+    kind: ClassVar[str] = "stop"
+    ends: ClassVar[bool] = True
+
+    stop: StopPart | Literal[True]
+    """`true`, or how it ends: `answer`, `reply` or `ignore`."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        if compiler.parallel:
+            raise compiler.refused(
+                "`stop` cannot end the flow while other items run beside this one; leave out "
+                "`parallel`, or stop after the loop",
+                path,
+            )
+        if isinstance(self.stop, bool):
+            return DoStop(None, None, None)
+        given, place = self.stop, (*path, "stop")
+        if len(given.model_fields_set) > 1:
+            raise compiler.refused("`stop` takes one of `answer`, `reply` and `ignore`", place)
+        reply = given.reply
+        return DoStop(
+            compiler.maybe(given.answer, place, "answer"),
+            compiler.maybe(given.ignore, place, "ignore"),
+            None
+            if reply is None
+            else (
+                compiler.asked(reply.status, place, "reply", "status"),
+                compiler.asked(reply.body, place, "reply", "body") if reply.has_body else None,
+                compiler.named(reply.headers, place, "reply", "headers"),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoStop:
+    """`stop`."""
+
+    answer: Asked | None
+    ignore: Asked | None
+    reply: tuple[Asked, Asked | None, tuple[tuple[str, Asked], ...]] | None
+
+    async def run(self, frame: Frame) -> None:
+        if self.ignore is not None:
+            raise Stopped(Ignore(self.ignore.text(frame)))
+        if self.reply is not None:
+            status, body, headers = self.reply
+            code = status.status(frame)
+            named = {name: each.text(frame) for name, each in headers}
+            raise Stopped(Reply(code, b"" if body is None else body.value(frame), named))
+        raise Stopped(None if self.answer is None else self.answer.value(frame))

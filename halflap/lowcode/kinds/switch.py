@@ -1,0 +1,58 @@
+"""`switch`: does what belongs to a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks, Block
+from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
+from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.kinds import AnyStep
+
+
+class SwitchStep(Step):
+    """Do what belongs to a value."""
+
+    kind: ClassVar[str] = "switch"
+
+    switch: Annotated[Template, Asks()]
+    """The value to compare."""
+    cases: Annotated[dict[str | int | bool, list[AnyStep]], Block()]
+    """By value, what to do: `cases: {add: […], remove: […]}`."""
+    default: Annotated[list[AnyStep] | None, Block()] = None
+    """What to do for any other value; without it, nothing."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        cases = {
+            case_of(value): compiler.steps(steps, (*path, "cases", value))
+            for value, steps in self.cases.items()
+        }
+        default = compiler.steps(self.default or (), (*path, "default"))
+        return DoSwitch(compiler.asked(self.switch, path, "switch"), cases, default)
+
+
+@dataclass(frozen=True, slots=True)
+class DoSwitch:
+    """`switch`."""
+
+    value: Asked
+    cases: Mapping[tuple[type, Any], Steps]
+    default: Steps
+
+    async def run(self, frame: Frame) -> None:
+        found = self.value.scalar(frame)
+        await run_all(self.cases.get(case_of(found), self.default), frame)
+
+
+def case_of(value: Any) -> tuple[type, Any]:
+    """What tells a case from others: 1 and "1" and true are three."""
+    if isinstance(value, bool | str) or value is None:
+        return type(value), value
+    return int, value

@@ -1,0 +1,55 @@
+"""`try`: does something else where a step fails for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from halflap.errors import FAILURES, ExpressionError
+from halflap.lowcode.frame import Frame, error_of
+from halflap.lowcode.kinds.role import Block, Gives
+from halflap.lowcode.kinds.run import Do, Steps, run_all
+from halflap.lowcode.kinds.step import Name, Step
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+    from halflap.lowcode.kinds import AnyStep
+
+
+class TryStep(Step):
+    """Do something, and something else where a step of it fails for good."""
+
+    kind: ClassVar[str] = "try"
+
+    attempt: Annotated[list[AnyStep], Block()] = Field(alias="try")
+    """What to do."""
+    catch: Annotated[list[AnyStep], Block()]
+    """What to do where a step of it fails for good."""
+    error: Annotated[Name, Gives("error")] = "error"
+    """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        return DoTry(
+            compiler.steps(self.attempt, (*path, "try")),
+            compiler.steps(self.catch, (*path, "catch")),
+            self.error,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoTry:
+    """`try`."""
+
+    attempt: Steps
+    catch: Steps
+    error: str
+
+    async def run(self, frame: Frame) -> None:
+        try:
+            await run_all(self.attempt, frame)
+        except (*FAILURES, ExpressionError) as error:
+            frame.names[self.error] = error_of(error)
+            await run_all(self.catch, frame)
