@@ -287,6 +287,29 @@ CASES = {
         "HF103", "- code: |\n    return await «acme.get_account(id='a', name='b')",
         "has no input 'name'", "- code: |\n    return await acme.get_account('a')",
     ),
+    "a condition without =": (
+        "HF124", "- if: «event.id = 1\n  then: [{log: a}]", "is never computed",
+        "- if: =event.id = 1\n  then: [{log: a}]",
+    ),
+    "a loop over a text": (
+        "HF124", "- {for: line, in: «event.lines, do: [{log: =line}]}", "begin an expression with =",
+        "- {for: line, in: =event.lines, do: [{log: =line}]}",
+    ),
+    "a text that reads like an expression": (
+        "HF123", "- {log: «event.id}", "for the value, write =event.id", "- {log: =event.id}",
+    ),
+    "braces of another tool": (
+        "HF123", "- {log: «'Hello {{ event.id }}!'}", 'write ="Hello " & event.id & "!"',
+        "- {log: '=\"Hello \" & event.id'}",
+    ),
+    "braces of a shell": (
+        "HF123", "- {log: «'Hello ${event.id}'}", "braces mean nothing here",
+        "- {log: 'it costs ${5}'}",
+    ),
+    "an expression in the middle of a text": (
+        "HF123", "- {log: «Hello =event.id}", "only at the text's beginning",
+        "- {log: a =b.c}",
+    ),
     "an input that code does not read": (
         "HF111", "- {code: 'return 1', with: {«a: =event.a}}", "does not read its input 'a'",
         "- {code: 'return a', with: {a: =event.a}}",

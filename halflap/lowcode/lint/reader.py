@@ -15,6 +15,7 @@ from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Read, place_in, read_all
 from halflap.lowcode.lint.infer import TEXT, Inference
+from halflap.lowcode.lint.literal import check_literals
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
@@ -113,6 +114,7 @@ class Reader:
         if self.notes is not None:
             self.notes.note(path, names)
         found: list[Read] = []
+        check_literals(value, path, names, self.findings)
         for each in read_all(value, path, self.findings):
             inference = Inference(names)
             found.append(replace(each, given=inference.of(each.expression.tree)))

@@ -35,6 +35,8 @@ CODE = "HF119"
 NULL = "HF120"
 ATTEMPT = "HF121"
 NAMELESS = "HF122"
+READS_LIKE_EXPRESSION = "HF123"
+LITERAL_CONDITION = "HF124"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -178,6 +180,20 @@ RULES: tuple[Rule, ...] = (
         "an expression that reads all that is in scope, by no name: `$`, `*` or `**` at its beginning",
         "what is in scope are names, and no value with fields",
         'the names that it reads, as `{"a": a, "b": b}`',
+    ),
+    Rule(
+        READS_LIKE_EXPRESSION,
+        "a text that reads like an expression: `event.id`, `Hello =event.name`, `{{ event.id }}`",
+        "it is sent as it stands",
+        '`=` at the beginning: `=event.id`, `="Hello " & event.name`; or '
+        "`# halflap: ignore[HF123]` where the text is meant",
+        "warning",
+    ),
+    Rule(
+        LITERAL_CONDITION,
+        "a text in `if`, `where`, `filter` or `in`",
+        "it is never computed: a condition is always true, a loop runs once",
+        "an expression, which begins with `=`",
     ),
 )
 
