@@ -91,6 +91,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
         self._clock = self._hindsight = Hindsight(clock)
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
+        self._settled = None
 
     def within(self, scope: Scope) -> SqliteJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""
@@ -405,6 +406,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
 
     async def dismiss(self, execution: str) -> bool:
         now = self._clock()
+        self._settled = None  # it ended a while ago
         return await self._database.write(lambda c: dismiss(c, execution, now))
 
 

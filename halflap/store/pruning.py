@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from halflap.model import Clock, Micros
-from halflap.store.retention import RetentionRules
+from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import Ways
 
 BESIDE = ("events", "steps", "logs", "attempts", "signals")
-# Spelt as in the partial index.
-ENDED = "ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)"
-OF_INSTANCE = f"FROM executions INDEXED BY executions_prunable WHERE {ENDED} AND instance"
-INSTANCES = f"""
+INSTANCES = """
 WITH RECURSIVE each (instance) AS (
-    SELECT min(instance) {OF_INSTANCE} > ''
-    UNION ALL SELECT (SELECT min(instance) {OF_INSTANCE} > each.instance) FROM each
+    SELECT min(instance) FROM executions
+    UNION ALL SELECT (SELECT min(instance) FROM executions WHERE instance > each.instance) FROM each
         WHERE each.instance IS NOT NULL)
-SELECT instance, (SELECT customer {OF_INSTANCE} = each.instance LIMIT 1)
+SELECT instance, (SELECT customer FROM executions WHERE instance = each.instance LIMIT 1)
 FROM each WHERE instance IS NOT NULL
-"""  # noqa: S608
-OVER = f"""
-SELECT id {OF_INSTANCE} = ? AND removed = ? AND ended_at >= ? AND ended_at < ?
+"""
+# Spelt as in the partial index.
+OVER = """
+SELECT id FROM executions INDEXED BY executions_kept
+WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
+    AND removed = ? AND ended_at >= ? AND ended_at < ? {of}
 ORDER BY ended_at LIMIT ?
 """
+OF_ALL = OVER.format(of="")
+OF_SOME = OVER.format(of="AND instance IN (SELECT value FROM json_each(?))")
 EXPIRED = "SELECT instance, flow, key FROM dedupe WHERE expires_at <= ? LIMIT ?"
 PRUNE_DEDUPE = f"DELETE FROM dedupe WHERE (instance, flow, key) IN ({EXPIRED})"  # noqa: S608
 REMOVE_PAYLOAD = (
@@ -38,6 +42,7 @@ REMOVE = (
     "DELETE FROM executions WHERE id = ?",
 )
 Ids = list[tuple[str]]
+HOUR: Micros = DAY // 24
 
 
 class Pruning:
@@ -45,13 +50,21 @@ class Pruning:
 
     _database: Ways
     _clock: Clock
+    _settled: tuple[RetentionRules, int] | None
+    """The rules and the hour for which nothing was left to remove, though instances differ.
+
+    So those that are kept for longer are not looked at again and again, past which the others lie.
+    """
 
     async def prune(self, rules: RetentionRules, limit: int) -> bool:
         now = self._clock()
+        settled = rules, now // HOUR
 
         def look(connection: sqlite3.Connection) -> tuple[Ids, Ids, bool]:
-            expired = connection.execute(EXPIRED, (now, 1)).fetchone()
-            return *over(connection, rules, now, limit), expired is not None
+            expired = connection.execute(EXPIRED, (now, 1)).fetchone() is not None
+            if self._settled == settled:
+                return [], [], expired
+            return *over(connection, rules, now, limit), expired
 
         def remove(connection: sqlite3.Connection) -> int:
             for statements, ids in ((REMOVE, executions), (REMOVE_PAYLOAD, payloads)):
@@ -61,6 +74,8 @@ class Pruning:
 
         # Writers do not wait while it is looked for, and where nothing is due, nothing is written.
         executions, payloads, expired = await self._database.read(look)
+        if rules.levels and not (executions or payloads):
+            self._settled = settled
         if not (executions or payloads or expired):
             return False
         keys = await self._database.write(remove)
@@ -72,13 +87,18 @@ def over(
 ) -> tuple[Ids, Ids]:
     """Find up to `limit` executions that are to be removed, or whose payload is."""
     executions, payloads = Ids(), Ids()
+    alike: dict[tuple[Micros, Micros], list[str]] = {}
     for instance, customer in connection.execute(INSTANCES).fetchall():
-        whole, payload = rules.cutoffs(instance, customer, now)
+        alike.setdefault(rules.cutoffs(instance, customer, now), []).append(instance)
+    for (whole, payload), instances in alike.items():
+        sql, of = OF_ALL, ()
+        if len(alike) > 1:
+            sql, of = OF_SOME, (msgspec.json.encode(instances).decode(),)
         for found, *which in (
             (executions, 0, 0, whole),
             (executions, 1, 0, whole),
             (payloads, 0, whole, payload),
         ):
             if left := limit - len(executions) - len(payloads):
-                found += connection.execute(OVER, (instance, *which, left)).fetchall()
+                found += connection.execute(sql, (*which, *of, left)).fetchall()
     return executions, payloads

@@ -509,7 +509,7 @@ FROM executions;
 PRUNED = "(SELECT id FROM executions WHERE removed <> 0)"
 # 0.1.0 removed an event, steps and logs each in its own time, by classes of instances.
 RETENTION = f"""
-CREATE INDEX executions_prunable ON executions (instance, removed, ended_at)
+CREATE INDEX executions_kept ON executions (removed, ended_at)
     WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
 DELETE FROM events WHERE execution IN {PRUNED};
 DELETE FROM signals WHERE execution IN {PRUNED};
