@@ -57,7 +57,7 @@ def admit(connection: sqlite3.Connection, start: Start, now: Micros) -> Admissio
     members = asks_for_members(order)
     line = ordering.line_of(connection, name, members=members, replayed=start.replay_of)
     is_there = members and _is_there(connection, start.execution)
-    standing, _ = decide(line, start, order, is_there=is_there)
+    standing = decide(line, start, order, is_there=is_there)
     for each in standing.replaced:
         end(connection, each, superseded_by(start), now)
         connection.execute(ordering.LEAVE, (each,))

@@ -64,7 +64,8 @@ def test_as_many_have_a_turn_as_may_and_in_the_order_of_accepting(
     line, lives = OrderLine(), list[str]()
     for number, rule in enumerate(rules):
         order = Order("flow", "k", width, rule)  # type: ignore[arg-type]
-        standing, line = admit(line, start(f"exe_{number}", order), order, is_there=False)
+        standing = admit(line, start(f"exe_{number}", order), order, is_there=False)
+        line = line.after(f"exe_{number}", standing)
         lives = [each for each in lives if each not in standing.replaced]
         if standing.outcome is None:
             lives.append(f"exe_{number}")
@@ -78,18 +79,20 @@ def test_as_many_have_a_turn_as_may_and_in_the_order_of_accepting(
 def test_what_has_begun_is_not_replaced() -> None:
     order = Order("flow", "k", when_busy="replace")
     line = OrderLine(2, 1, 0, False, (Member("exe_1", True, True), Member("exe_2", False, True)))
-    standing, line = admit(line, start("exe_3", order), order, is_there=False)
+    standing = admit(line, start("exe_3", order), order, is_there=False)
     assert standing.replaced == ("exe_2",)
-    again, _ = admit(line.begun("exe_3"), start("exe_4", order), order, is_there=False)
+    line = line.after("exe_3", standing)
+    again = admit(line.begun("exe_3"), start("exe_4", order), order, is_there=False)
     assert again.replaced == ()
 
 
 def test_a_replay_takes_over_the_turn_that_its_failed_one_kept() -> None:
     order = Order("flow", "k", after_failure="block")
     line = OrderLine(1, 1, 0, False, kept=frozenset({"exe_1"}))
-    standing, line = admit(line, start("exe_2", order, "exe_1"), order, is_there=False)
+    standing = admit(line, start("exe_2", order, "exe_1"), order, is_there=False)
     assert (standing.has_turn, standing.inherits_from) == (True, "exe_1")
-    later, _ = admit(line, start("exe_3", order), order, is_there=False)
+    line = line.after("exe_2", standing)
+    later = admit(line, start("exe_3", order), order, is_there=False)
     assert not later.has_turn
 
 

@@ -106,7 +106,9 @@ class Admission:
             return None
         name = self._names[_key(order)]
         is_there = start.execution in self._there
-        standing, self._lines[name] = admit(self._lines[name], start, order, is_there=is_there)
+        line = self._lines[name]
+        standing = admit(line, start, order, is_there=is_there)
+        self._lines[name] = line.after(start.execution, standing)
         self._ended |= dict.fromkeys(standing.replaced, superseded_by(start))
         if standing.outcome is not None:
             self._ended[start.execution] = standing.outcome

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from halflap.model import Order, Outcome, Start
+from halflap.model import Order, Outcome, Start, frozen
 from halflap.store.rules.order import superseded, verdict
 
 ANY_WIDTH = 2**31
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """An execution that lives in an order."""
 
@@ -20,7 +20,7 @@ class Member:
     has_turn: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderLine:
     """An order as the next new execution finds it.
 
@@ -45,9 +45,19 @@ class OrderLine:
         some_wait = any(not each.has_turn for each in left)
         return replace(self, turns=self.turns - gone, members=left, some_wait=some_wait)
 
-    def joined(self, execution: str, *, has_turn: bool) -> OrderLine:
-        """Return the order with one more member."""
-        return replace(self, members=(*self.members, Member(execution, False, has_turn)))
+    def after(self, execution: str, standing: Standing) -> OrderLine:
+        """Return the order once a new execution stands in it."""
+        if standing.outcome is not None:
+            return self
+        line = self.without(standing.replaced)
+        width = min(line.width, standing.order.width)
+        members = (*line.members, Member(execution, False, standing.has_turn))
+        if standing.inherits_from is not None:
+            kept = line.kept - {standing.inherits_from}
+            return replace(line, kept=kept, members=members)
+        if standing.has_turn:
+            return replace(line, turns=line.turns + 1, width=width, members=members)
+        return replace(line, some_wait=True, members=members)
 
     def begun(self, execution: str) -> OrderLine:
         """Return the order once a member was claimed: a newer one does not replace it any more."""
@@ -58,7 +68,7 @@ class OrderLine:
         return replace(self, members=tuple(members))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """Where a new execution stands in its order.
 
@@ -79,10 +89,8 @@ def asks_for_members(order: Order) -> bool:
     return order.when_busy != "wait"
 
 
-def admit(
-    line: OrderLine, start: Start, order: Order, *, is_there: bool
-) -> tuple[Standing, OrderLine]:
-    """Decide where a start stands, and how its order is from then on.
+def admit(line: OrderLine, start: Start, order: Order, *, is_there: bool) -> Standing:
+    """Decide where a start stands in its order.
 
     `is_there`: the execution was accepted before, so that nothing ends for it.
     """
@@ -91,22 +99,13 @@ def admit(
         others = [(each.execution, each.has_begun) for each in line.members]
         outcome, replaced = verdict(order, start.replay_of is not None, others)
         if outcome is not None:
-            return Standing(order, outcome=outcome), line
-        line = line.without(replaced)
+            return Standing(order, outcome=outcome)
     if start.replay_of is not None and start.replay_of in line.kept:
-        line = replace(line, kept=line.kept - {start.replay_of})
-        standing = Standing(order, True, start.replay_of, replaced=tuple(replaced))
-        return standing, line.joined(start.execution, has_turn=True)
-    width = min(order.width, line.width)
-    has_turn = line.turns < width and not line.some_wait
-    if has_turn:
-        line = replace(line, turns=line.turns + 1, width=width)
-    else:
-        line = replace(line, some_wait=True)
-    standing = Standing(
-        order, has_turn, settles=not has_turn and line.aside > 0, replaced=tuple(replaced)
-    )
-    return standing, line.joined(start.execution, has_turn=has_turn)
+        return Standing(order, True, start.replay_of, replaced=tuple(replaced))
+    line = line.without(replaced)
+    has_turn = line.turns < min(order.width, line.width) and not line.some_wait
+    settles = not has_turn and line.aside > 0
+    return Standing(order, has_turn, settles=settles, replaced=tuple(replaced))
 
 
 def superseded_by(start: Start) -> Outcome:

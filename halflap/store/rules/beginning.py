@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
-from halflap.model import SYSTEM, FlowKey, pausable
+from halflap.model import SYSTEM, FlowKey, frozen, pausable
 from halflap.store.rules.order import BEHIND
 
 LIMITED = 0
 """The bit in the place of a gate's that says that a customer has limits."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beginning:
     """Whether a new execution is claimed at once; else its bits of `held`."""
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from halflap.model import ExecutionState
+from halflap.model import ExecutionState, frozen
 from halflap.store.protocol import Release, Written
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldTurn:
     """A running execution, as a lease is compared with it."""
 
