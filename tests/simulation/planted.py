@@ -23,9 +23,10 @@ from halflap.engine.protocol import Ended
 from halflap.engine.turn import JournalTurn
 from halflap.model import Started
 from halflap.sdk.running import RunningStep
-from halflap.store import accepting, admission, ordering, place, sqlite
+from halflap.store import accepting, admission, ordering, sqlite
 from halflap.store import journal as store_journal
 from halflap.store.journal import SqliteJournal
+from halflap.store.rules import admission as rules
 from tests.simulation.database import NOTE
 from tests.simulation.loop import PROCESS
 from tests.simulation.plan import Plan
@@ -228,7 +229,7 @@ def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
 
     def other(self: Steps, path: str) -> RunningStep:
         made = step(self, path)
-        made.variant = f"attempt {self._turn.attempt}"
+        made.root += f"-{self._turn.attempt}"
         return made
 
     patch.setattr(Steps, "_step", other)
@@ -303,15 +304,21 @@ def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
 @planted("an order's rule is kept")
 def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
     """A newer event takes the place of one that waits for its next try."""
-    verdict = place.verdict
+    verdict = rules.verdict
 
     def harsh(order: Any, replays: bool, others: Any) -> Any:
         return verdict(order, replays, [(name, False) for name, _ in others])
 
-    patch.setattr(admission, "verdict", harsh)
+    patch.setattr(rules, "verdict", harsh)
 
 
 @planted("order is kept")
 def an_order_has_room_for_everybody(patch: pytest.MonkeyPatch) -> None:
     """What is accepted is let run at once, whoever is before it."""
-    patch.setattr(ordering, "has_room", lambda *_: (True, False))
+    decide = admission.decide
+
+    def always(*given: Any, **more: Any) -> Any:
+        standing, line = decide(*given, **more)
+        return replace(standing, has_turn=True), line
+
+    patch.setattr(admission, "decide", always)
