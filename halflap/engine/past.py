@@ -47,6 +47,13 @@ class Past:
         """Return whether a replay copied the record of a step."""
         return path in self._history and self._history[path].seq < 0
 
+    def made_in_copies(self, id: bytes) -> bool:
+        """Return whether a step that a replay copied may have made a record, by its encoded id."""
+        return any(
+            each.seq < 0 and each.kind in ("action", "step") and id in (each.result or b"")
+            for each in self._history.values()
+        )
+
     def next_seq(self) -> int:
         """The number of the next new record."""
         self._next_seq += 1

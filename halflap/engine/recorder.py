@@ -208,15 +208,19 @@ class StepRecorder(Routes):
         asked = {each: id if each == side else None for each in pairs.sides}
         inputs = encode_value({"pairs": pairs.name, **asked}, None, self._seal)
         known = self._past.recall(here, path)
-        if known is None:
+        if known is None or known.status == "retrying":  # a replay looks again
             await self._ledger.settle()
             self._check(here)
             started = self._turn.now()
             found = await self.two_way.echo.pair(pairs, pairs.record(side, id))
             other = found.get(pairs.other(side))
             result = MISSING if other is None else encode_value(other, None, self._seal)
+            if known is not None and self._past.made_in_copies(result):
+                result = MISSING  # as it was before a copied step made it
             title = f"Look up {pairs.name}: {side} {id}"
+            seq = None if known is None else known.seq  # it stays in its place
             known = self._record(path, "pair", title, started, inputs=inputs, result=result)
+            known = known if seq is None else replace(known, seq=seq)
             self._keep(here, known)
         else:
             self._past.pass_by(here, known)

@@ -30,6 +30,7 @@ from tests.engine.twins import FIELDS, Twins, drained, twins_on
 from tests.replays import replay
 
 SEEDS = 12
+SOAK = 1_000
 AGAIN = False
 
 
@@ -182,6 +183,16 @@ async def noting(path: Path) -> AsyncGenerator[Noting]:
 async def test_both_apps_end_as_without_the_failures(tmp_path: Path, seed: int) -> None:
     async with noting(tmp_path) as twins:
         assert await converges(twins, seed) == ""
+
+
+@pytest.mark.soak
+async def test_both_apps_end_as_without_the_failures_for_long(tmp_path: Path) -> None:
+    wrong: dict[int, str] = {}
+    for seed in range(SEEDS, SEEDS + SOAK):
+        async with noting(tmp_path / str(seed)) as twins:
+            if found := await converges(twins, seed):
+                wrong[seed] = found
+    assert wrong == {}
 
 
 async def test_the_rules_of_version_0_1_0_end_otherwise(

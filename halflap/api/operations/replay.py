@@ -15,6 +15,7 @@ from typing import Literal
 from halflap.model import (
     EARLIER,
     ENDED,
+    MISSING,
     Event,
     Execution,
     ExecutionState,
@@ -173,11 +174,12 @@ def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
     """Return the steps that a replay from the failed step takes over.
 
     None where the flow compared its event with what is known, and did nothing since: then it compares
-    anew, and begins with what the apps have now. A child that was started, failed, and whose result
-    the flow waited for, is started again.
+    anew, and begins with what the apps have now. What had no pair is looked up again. A child that
+    was started, failed, and whose result the flow waited for, is started again.
     """
     done = [e for e in steps if e.status == "succeeded" and not is_earlier(e)]
-    if any(e.kind == "check" for e in done) and not any(map(is_effect, done)):
+    compares = any(e.kind == "check" for e in done)
+    if compares and not any(map(is_effect, done)):
         return ()
     failed = {
         child
@@ -191,6 +193,7 @@ def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
             found.append(replace(each, path=EARLIER + GUARD))
         else:
             again = each.kind == "start" and child_of(each) in failed
+            again |= compares and each.kind == "pair" and each.result == MISSING
             found.append(replace(each, status="retrying") if again else each)
     return tuple(found)
 
