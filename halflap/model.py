@@ -324,6 +324,21 @@ class EndpointRecord:
 
 
 @frozen
+class OAuthApp:
+    """The team's own OAuth app at the app of a component, with its secret in the clear.
+
+    callback: where browsers come back to. origins: where the secret may be sent.
+    """
+
+    component: str
+    client_id: str
+    secret: str | None = field(repr=False)
+    callback: str
+    origins: tuple[str, ...]
+    changed_at: Micros
+
+
+@frozen
 class SharedEndpoint:
     """The URL of a pre-process flow for all customers: `/hooks/<id>`, the integration's own.
 

@@ -6,24 +6,28 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from halflap.api.asking import for_customers, router_of
+from halflap.api.asking import Ops, for_customers, router_of
 from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
 from halflap.sdk.action import Action
+from halflap.sdk.connection import Connection
 from halflap.sdk.trigger import Trigger
+
+CLIENT = ("client_id", "client_secret")
 
 router = router_of("/api/components", "components")
 
 
 @router.get("")
 @for_customers
-async def list_components() -> list[ComponentView]:
+async def list_components(operations: Ops) -> list[ComponentView]:
     """The installed components, by name."""
-    return [component_view(name) for name in registry.names()]
+    team = await operations.oauth_apps.components()
+    return [component_view(name, name in team) for name in registry.names()]
 
 
-def component_view(name: str) -> ComponentView:
+def component_view(name: str, team: bool = False) -> ComponentView:
     """A component, or why it does not load."""
     try:
         found = registry.component(name)
@@ -38,7 +42,7 @@ def component_view(name: str) -> ComponentView:
         description=found.description,
         actions=[call_view(each, pure=each.pure) for each in found.actions.values()],
         triggers=[call_view(each, pure=False) for each in found.triggers.values()],
-        connection=None if kind is None else schema(kind.model_json_schema),
+        connection=None if kind is None else form(kind, team=team),
     )
 
 
@@ -52,6 +56,20 @@ def call_view(call: Action[..., Any] | Trigger[..., Any], *, pure: bool) -> Call
         output=schema(call.shape.output_schema),
         pure=pure,
     )
+
+
+def form(kind: type[Connection], *, team: bool) -> dict[str, Any]:
+    """Return the JSON Schema of what a connection is made of.
+
+    With `team`, it asks for no client to sign in with: the team's own OAuth app is used.
+    """
+    found = schema(kind.model_json_schema)
+    for each in (found, *found.get("$defs", {}).values()) if team else ():
+        fields: dict[str, Any] = each.get("properties", {})
+        if fields.get("kind", {}).get("const") == "oauth2_code":
+            each["properties"] = {name: fields[name] for name in fields if name not in CLIENT}
+            each["required"] = [name for name in each.get("required", ()) if name not in CLIENT]
+    return found
 
 
 def schema(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

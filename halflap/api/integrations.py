@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import create_model
 
 from halflap.api.asking import Ops, Wait, body_of, exact, for_customers, router_of
-from halflap.api.components import schema
+from halflap.api.components import form, schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
@@ -225,6 +225,7 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
     """A version in full; one that does not load here shows its files, and why."""
     entry, files = await operations.versions.files(version.hash)
     loaded, error = await operations.versions.load(version.hash)
+    team = await operations.oauth_apps.components()
     return VersionView(
         **summary(version).model_dump(),
         integration=version.integration,
@@ -236,7 +237,10 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
             {field: name_of(kind) for field, kind in loaded.connections().items()} if loaded else {}
         ),
         forms=(
-            {field: schema(kind.model_json_schema) for field, kind in loaded.connections().items()}
+            {
+                field: form(kind, team=name_of(kind) in team)
+                for field, kind in loaded.connections().items()
+            }
             if loaded
             else {}
         ),

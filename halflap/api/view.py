@@ -483,7 +483,8 @@ class ConnectionDetail(ConnectionView):
 class AuthorizationDraft(Input):
     """Where the app sends the browser back to."""
 
-    redirect_uri: Annotated[str, StringConstraints(max_length=2_000)]
+    redirect_uri: Annotated[str, StringConstraints(max_length=2_000)] | None = None
+    """Left out, it is the callback of the team's own OAuth app."""
 
 
 class AuthorizationView(View):

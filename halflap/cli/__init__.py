@@ -148,6 +148,11 @@ SECTIONS = {
         ),
         "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
+        "oauth-apps": Entry(
+            "oauth_apps",
+            "oauth-apps",
+            "The team's own OAuth apps, one per component: what customers sign in through.",
+        ),
         "instances": Entry(
             "instances", "instances", "Integrations activated for customers: their life."
         ),

@@ -24,6 +24,7 @@ from halflap.model import (
     FlowKey,
     Instance,
     LogLine,
+    OAuthApp,
     Outcome,
     Record,
     SharedEndpoint,
@@ -50,6 +51,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "revision": (tuple[str, int], tuple[bytes, dict[str, str]]),
     "connection": (tuple[str], tuple[StoredConnection, bytes]),
     "secrets": (tuple[str], dict[str, str]),
+    "oauth_app": (tuple[str], OAuthApp | None),
     "lock": (tuple[str], None),
     "unlock": (tuple[str], None),
     "status": (tuple[str, str, int | None], None),
@@ -136,6 +138,9 @@ class Clerk:
 
     async def _secrets(self, connection: str) -> dict[str, str]:
         return await self._catalogue.connections.open_secrets(connection)
+
+    async def _oauth_app(self, component: str) -> OAuthApp | None:
+        return await self._catalogue.oauth_apps.get(component)
 
     async def _lock(self, connection: str) -> None:
         stack = AsyncExitStack()
@@ -267,6 +272,7 @@ class RemoteCatalogue:
         self.customers = _Customers(desk)
         self.versions = _Versions(desk)
         self.connections = _Connections(desk)
+        self.oauth_apps = _OAuthApps(desk)
         self.instances = _Instances(desk)
         self.endpoints = _Endpoints(desk)
         self.shared = _Shared(desk)
@@ -333,6 +339,11 @@ class _Connections(_Noun):
         plain = codec.encode(dict(fields))
         kept = await self._ask("refresh", connection, expected_generation, new_secrets, plain)
         return await self.get(connection) if kept else None
+
+
+class _OAuthApps(_Noun):
+    async def get(self, component: str) -> OAuthApp | None:
+        return await self._ask("oauth_app", component)
 
 
 class _Endpoints(_Noun):

@@ -23,6 +23,7 @@ from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.link import PREFIX, SignalLink, write_link
+from halflap.sdk.oauth import OAuth2Code
 from halflap.sdk.redact import Redactor
 from halflap.sdk.routing import Route
 from halflap.sdk.schema import Config
@@ -211,7 +212,9 @@ class Resolver:
     ) -> Connection:
         """A stored connection as its component's type, linked so that it can refresh itself."""
         secrets = await self._catalogue.connections.open_secrets(stored.id)
-        found = put_together(kind, stored.fields, secrets)
+        found = await self.with_team_app(
+            put_together(kind, stored.fields, secrets), stored.component
+        )
 
         async def refresh(current: Connection) -> Connection:
             return await self.refreshed(kind, current, stored, name, gated)
@@ -219,6 +222,13 @@ class Resolver:
         can_refresh = getattr(getattr(found, "auth", None), "refresh", None) is not None
         found._link = Link(name, stored.id, self.egress, refresh if can_refresh else None)
         return found
+
+    async def with_team_app(self, connection: Connection, component: str) -> Connection:
+        """Return a connection that signs in through the team's own OAuth app, if it has no client."""
+        auth = connection.__dict__.get("auth")
+        if isinstance(auth, OAuth2Code) and not auth.client_id:
+            auth.use(await self._catalogue.oauth_apps.get(component))
+        return connection
 
     async def _gated(
         self, kind: type[Connection], stored: StoredConnection, name: str

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
 from halflap.errors import ConfigError, Unauthorized, UpstreamError
+from halflap.model import OAuthApp
 from halflap.sdk import codec
 from halflap.sdk.egress import Egress, Response
+from halflap.sdk.origin import origin
 from halflap.sdk.redact import clean
 
 EARLY = timedelta(seconds=60)
@@ -94,15 +97,30 @@ class Tokens(Auth):
 
 
 class OAuth2Code(Tokens):
-    """Sign in at the app in a browser: authorization code with PKCE, refreshed by a refresh token."""
+    """Sign in at the app in a browser: authorization code with PKCE, refreshed by a refresh token.
+
+    Without a `client_id` it is the team's own OAuth app that one signs in through.
+    """
 
     kind: Literal["oauth2_code"] = "oauth2_code"
     authorize_url: str
-    client_id: str
+    client_id: str = ""
     client_secret: SecretStr | None = None
     scopes: tuple[str, ...] = ()
     extra: ClassVar[dict[str, str]] = {}
     """More parameters of the authorization request that the app wants (`prompt`, `access_type`)."""
+
+    _team: OAuthApp | None = PrivateAttr(default=None)
+
+    @property
+    def team(self) -> OAuthApp | None:
+        """The team's own OAuth app, where this way in has no client of its own. It is never stored
+        with the connection."""
+        return None if self.client_id else self._team
+
+    def use(self, team: OAuthApp | None) -> None:
+        """Sign in through the team's own OAuth app, where no client id is given."""
+        self._team = team
 
     def authorization(self, redirect_uri: str) -> Authorization:
         """Begin: where to send the browser, and what to keep until it comes back."""
@@ -111,7 +129,7 @@ class OAuth2Code(Tokens):
         digest = hashlib.sha256(verifier.encode()).digest()
         parameters = {
             "response_type": "code",
-            "client_id": self.client_id,
+            "client_id": self._client(self.authorize_url)["client_id"],
             "redirect_uri": redirect_uri,
             "state": state,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
@@ -130,7 +148,7 @@ class OAuth2Code(Tokens):
             "code": code,
             "redirect_uri": begun.redirect_uri,
             "code_verifier": begun.verifier,
-            **self._client(),
+            **self._client(self.token_url),
         }
         return await self.ask(egress, form)
 
@@ -142,15 +160,67 @@ class OAuth2Code(Tokens):
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self.refresh_token.get_secret_value(),
-            **self._client(),
+            **self._client(self.token_url),
         }
         return await self.ask(egress, form)
 
-    def _client(self) -> dict[str, str]:
-        given = {"client_id": self.client_id}
-        if self.client_secret is not None:
-            given["client_secret"] = self.client_secret.get_secret_value()
-        return given
+    def _client(self, url: str) -> dict[str, str]:
+        """The client that an address is told of: the connection's own, else the team's."""
+        if self.client_id:
+            secret = self.client_secret and self.client_secret.get_secret_value()
+            return {"client_id": self.client_id, **({"client_secret": secret} if secret else {})}
+        if self._team is None:
+            raise ConfigError(
+                "there is no client to sign in with: give a client_id, or store your team's own OAuth "
+                "app: halflap oauth-apps set",
+                fields={"auth.client_id": "is missing"},
+            )
+        if not allowed_origin(url, self._team.origins):
+            raise ConfigError(
+                f"{origin(url) or 'this address'} is none of the origins of your team's OAuth app for "
+                f"{self._team.component}; its client is not sent there",
+                fields={
+                    "auth.token_url": "is at an origin that the team's OAuth app does not name"
+                },
+            )
+        secret = self._team.secret
+        return {"client_id": self._team.client_id, **({"client_secret": secret} if secret else {})}
+
+
+def allowed_origin(url: str, allowed: Iterable[str]) -> bool:
+    """Whether an address is at one of these origins; `https://*.host` stands for all hosts below."""
+    found = origin(url)
+    scheme, _, host = found.partition("://")
+    if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?", host):
+        return False  # what is no plain host may be read as another one
+    for each in allowed:
+        wanted, _, name = each.partition("://")
+        if scheme == wanted and (
+            host == name or (name.startswith("*.") and host.endswith(name.removeprefix("*")))
+        ):
+            return True
+    return False
+
+
+def check_callback(uri: str, field: str) -> None:
+    """Refuse an address that a code must not be sent to."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        parts = None
+    loopback = parts is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if (
+        parts is None
+        or not parts.hostname
+        or parts.fragment
+        or parts.username
+        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+    ):
+        raise ConfigError(
+            f"{uri[:200]!r} is no address that a browser may come back to; use https, or http on "
+            "localhost, without a fragment",
+            fields={field: "is neither https nor on localhost"},
+        )
 
 
 class Authorization(BaseModel):

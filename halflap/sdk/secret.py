@@ -39,7 +39,9 @@ def without_secrets(value: Any, path: str, secrets: dict[str, str]) -> Any:
 def secrets_of(connection: Connection) -> list[str]:
     """Return every secret of a connection, and every header that is made of one: Basic, signatures."""
     fields, secrets = take_apart(connection)
-    return [*secrets.values(), *_derived(connection, fields, secrets)]
+    team = getattr(connection.__dict__.get("auth"), "team", None)
+    shared = [team.secret] if team is not None and team.secret else []
+    return [*secrets.values(), *shared, *_derived(connection, fields, secrets)]
 
 
 def _derived(

@@ -25,16 +25,19 @@ The catalogue
   revisions     an instance's config, one immutable row per change: plain values (JSON) and the
                 connection that each connection field names.
   endpoints     `/hooks/<id>`, one per flow of an instance, made once and kept through versions;
-                closed while the instance is disabled. `secret` is sealed.
+                closed while the instance is disabled. `secret` is sealed, and the `former` one.
   shared_endpoints  the URLs of an integration's shared pre-process flows, the same for all its
                 customers and versions. `former` is the secret before, good until `former_until`;
                 `version` the one that an operator picked, NULL: production's, else the newest.
+  oauth_apps    the team's own OAuth app per component, apart from customers' connections: its sealed
+                secret, and the origins (JSON) that it may be sent to.
   addresses     by what an instance can be found: each plain, short value of its present config, and
                 of the connections in it (`field` is `salesforce.auth.organization_id`; the row
                 whose `value` is the connection's id is `salesforce`). Written in the transaction
                 that changes the config or the connection; secrets are never among them.
-  subscriptions what a trigger made at an app: its id there, sealed secret. Removed when the app
-                has forgotten it.
+  subscriptions what a trigger made at an app: its id there, sealed secret, the secret before (as
+                of shared_endpoints). Removed when the app has forgotten it; `left_because` says why
+                it could not be taken down.
   schedules     the last tick that a scheduled flow fired, so that missed ones are known.
   rejections    the last refused requests of an endpoint, for support. A ring of 100 per endpoint.
   counters      what was filtered and what was a duplicate, per flow: counted, not kept.
@@ -534,7 +537,25 @@ DROP TABLE retention_classes;
 CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
 """
 
+# What Halflap itself keeps secret, and what an instance left at an app.
+SECRETS = """
+CREATE TABLE oauth_apps (
+    component TEXT PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    secret BLOB,
+    callback TEXT NOT NULL,
+    origins TEXT NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE endpoints ADD COLUMN former BLOB;
+ALTER TABLE endpoints ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subscriptions ADD COLUMN former BLOB;
+ALTER TABLE subscriptions ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subscriptions ADD COLUMN left_because TEXT NOT NULL DEFAULT '';
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
+    Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
 ]

@@ -17,6 +17,7 @@ from halflap.api.operations.instances import Instances
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.linting import Linting
 from halflap.api.operations.needs import Backlog, Deployer, Engine, Library, Resolver
+from halflap.api.operations.oauth_apps import TeamApps
 from halflap.api.operations.offers import Offers
 from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
@@ -83,6 +84,7 @@ class Operations:
         self.retaining = Retaining(store.catalogue.retentions)
         # A token is looked up before it is known whose it is, so no scope reaches to them.
         self.tokens = store.catalogue.tokens
+        self.oauth_apps = TeamApps(store.catalogue.oauth_apps, kinds)
 
     def within(self, scope: Scope) -> Operations:
         """These for whoever is in a scope: what is out of it cannot be found, so nor changed."""

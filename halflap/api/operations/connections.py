@@ -25,7 +25,7 @@ from halflap.errors import (
 from halflap.model import Clock, Micros, StoredConnection
 from halflap.sdk import redact
 from halflap.sdk.connection import Connection, Link
-from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens
+from halflap.sdk.oauth import Authorization, OAuth2Code, Tokens, check_callback
 from halflap.sdk.origin import changed_origins, origins
 from halflap.sdk.redact import Redactor
 from halflap.sdk.secret import deep_copy, put_together, secrets_of, take_apart
@@ -138,6 +138,7 @@ class Connections:
                 fields={"name": "is taken"},
             )
         connection = put_together(kind, values, {})
+        await self.resolver.with_team_app(connection, component)
         connection, tested = await self._tried(connection, name, test)
         fields, secrets = take_apart(connection)
         return await self.catalogue.connections.save(
@@ -166,6 +167,7 @@ class Connections:
         except ConfigError:  # its type was changed since
             before = None
         connection = transferred(before, connection, values, stored.name)
+        await self.resolver.with_team_app(connection, stored.component)
         connection, tested = await self._tried(connection, name or stored.name, test)
         fields, secrets = take_apart(connection)
         return await self.catalogue.connections.save(
@@ -201,11 +203,22 @@ class Connections:
         await self.catalogue.connections.set_status(stored.id, status)
         return await self.catalogue.connections.get(stored.id)
 
-    async def authorize(self, stored: StoredConnection, redirect_uri: str) -> Authorization:
-        """Begin a sign-in: where to send the browser. It is good for ten minutes, once."""
-        check_redirect(redirect_uri)
+    async def authorize(self, stored: StoredConnection, redirect_uri: str | None) -> Authorization:
+        """Begin a sign-in: where to send the browser. It is good for ten minutes, once.
+
+        Through the team's own OAuth app, a customer comes back to its callback and nowhere else.
+        """
         connection = await self._read(stored)
         auth = sign_in_of(connection, stored)
+        registered = "" if auth.team is None else auth.team.callback
+        redirect_uri = redirect_uri or registered
+        check_callback(redirect_uri, "redirect_uri")
+        if self.customer is not None and auth.team is not None and redirect_uri != registered:
+            raise ConfigError(
+                f"a sign-in through the team's OAuth app comes back to {registered or 'no address yet'}; "
+                "leave redirect_uri out",
+                fields={"redirect_uri": "is not the callback of the team's OAuth app"},
+            )
         page = split(auth.authorize_url)
         if page is None or page.scheme not in ("http", "https"):
             raise ConfigError(
@@ -250,7 +263,8 @@ class Connections:
     async def _read(self, stored: StoredConnection) -> Connection:
         kind = await self.kinds.of(stored)
         secrets = await self.catalogue.connections.open_secrets(stored.id)
-        return put_together(kind, stored.fields, secrets)
+        connection = put_together(kind, stored.fields, secrets)
+        return await self.resolver.with_team_app(connection, stored.component)
 
     async def _tried(
         self, connection: Connection, name: str, test: bool
@@ -385,24 +399,6 @@ def sign_in_of(connection: Connection, stored: StoredConnection) -> OAuth2Code:
             f"{stored.name!r} needs no sign-in at the app: its credentials are its fields"
         )
     return auth
-
-
-def check_redirect(uri: str) -> None:
-    """Refuse an address that a code must not be sent to."""
-    parts = split(uri)
-    loopback = parts is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if (
-        parts is None
-        or not parts.hostname
-        or parts.fragment
-        or parts.username
-        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
-    ):
-        raise ConfigError(
-            f"{uri[:200]!r} is no address that a browser may come back to; use https, or http on "
-            "localhost, without a fragment",
-            fields={"redirect_uri": "is neither https nor on localhost"},
-        )
 
 
 def split(url: str) -> SplitResult | None:

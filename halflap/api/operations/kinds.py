@@ -80,6 +80,15 @@ class Kinds:
             "no target of any integration; deploy one whose config has it"
         )
 
+    async def named(self, component: str) -> Kind | None:
+        """Return the connection type `module:Class` of a version that matters now."""
+        for hash in await self._versions():
+            loaded, _ = await self.load(hash)
+            for kind in loaded.connections().values() if loaded is not None else ():
+                if name_of(kind) == component:
+                    return kind
+        return None
+
     async def _versions(self) -> list[str]:
         """The versions that matter now: each integration's newest, and those of its targets."""
         hashes: dict[str, None] = {}

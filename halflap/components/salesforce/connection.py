@@ -65,8 +65,8 @@ class SignIn(Granted, OAuth2Code):
     """Sign in at Salesforce in a browser (web server flow with PKCE)."""
 
     authorize_url: SkipJsonSchema[str] = ""
-    client_id: str
-    """The consumer key of the connected app."""
+    client_id: str = ""
+    """The consumer key of the connected app; left out, your team's own OAuth app is used."""
 
     client_secret: SecretStr | None = None
     """The consumer secret of the connected app, where it demands one."""

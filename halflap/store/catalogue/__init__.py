@@ -16,6 +16,7 @@ from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.notes import Counters, Rejections
+from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.shared import SharedEndpoints
 from halflap.store.catalogue.subscriptions import StoredSubscription, Subscriptions
@@ -38,6 +39,7 @@ class Catalogue:
         self.customers = Customers(writer, clock)
         self.versions = Versions(writer, clock)
         self.connections = Connections(writer, vault, clock)
+        self.oauth_apps = OAuthApps(writer, vault, clock)
         self.instances = Instances(writer, clock)
         self.endpoints = Endpoints(writer, vault, clock)
         self.shared = SharedEndpoints(writer, vault, clock)

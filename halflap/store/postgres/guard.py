@@ -37,7 +37,7 @@ ENTER = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', %s,
 
 OURS = ("bulks", "tokens", "dedupe", "callers", "shared_endpoints")
 """Tables with rows of customers that nothing done for a customer has a use for, nor a right to."""
-NOBODYS = ("changes", "settings", "writers", "processes", "migrations")
+NOBODYS = ("changes", "oauth_apps", "settings", "writers", "processes", "migrations")
 """Tables without rows of customers; every other one is guarded."""
 
 FORCED = """

@@ -432,6 +432,23 @@ UNION ALL SELECT id, customer, instance, state, ended_at, false FROM letters
 UNION ALL SELECT id, customer, instance, state, ended_at, body IS NULL FROM history;
 """
 
+# What Halflap itself keeps secret, and what an instance left at an app.
+SECRETS = """
+CREATE TABLE oauth_apps (
+    component text COLLATE "C" PRIMARY KEY,
+    client_id text NOT NULL,
+    secret bytea,
+    callback text NOT NULL,
+    origins text NOT NULL,
+    changed_at bigint NOT NULL
+);
+ALTER TABLE endpoints ADD COLUMN former bytea;
+ALTER TABLE endpoints ADD COLUMN former_until bigint NOT NULL DEFAULT 0;
+ALTER TABLE subscriptions ADD COLUMN former bytea;
+ALTER TABLE subscriptions ADD COLUMN former_until bigint NOT NULL DEFAULT 0;
+ALTER TABLE subscriptions ADD COLUMN left_because text NOT NULL DEFAULT '';
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -448,4 +465,5 @@ MIGRATIONS = [
         before=FOLD_PARTS + TWO_PARTS + KNOWN,
         after=FOLD_PARTS + TWO_PARTS + NO_CLASSES,
     ),
+    Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
 ]

@@ -1,0 +1,111 @@
+"""`halflap oauth-apps`: the team's own OAuth apps, which customers sign in through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from halflap.cli import ask
+from halflap.cli.client import Client, path
+from halflap.cli.group import Group
+from halflap.cli.output import Output, ago
+from halflap.cli.reach import speaks, sure
+
+
+@click.group("oauth-apps", cls=Group)
+def oauth_apps() -> None:
+    """The team's own OAuth apps, one per component: what customers sign in through.
+
+    Example: halflap oauth-apps list
+    """
+
+
+@oauth_apps.command("list")
+@speaks()
+async def list_oauth_apps(api: Client, output: Output) -> None:
+    """List the team's own OAuth apps.
+
+    Example: halflap oauth-apps list
+    """
+    found: list[dict[str, Any]] = await api.get("/api/oauth-apps")
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("component", "client id", "callback", "origins", "changed?"),
+        [
+            (
+                each["component"],
+                each["client_id"],
+                each["callback"],
+                ", ".join(each["origins"]),
+                (ago(each["changed_at"]), "dim"),
+            )
+            for each in found
+        ],
+        "none yet; the first: " + output.command("halflap oauth-apps set COMPONENT --client-id ID"),
+    )
+
+
+@oauth_apps.command("set")
+@click.argument("component")
+@click.option("--client-id", required=True, metavar="ID", help="As the app gave it to your team.")
+@click.option(
+    "--secret", "given", metavar="SOURCE", help="Its client secret: env:NAME, @FILE or - (stdin)."
+)
+@click.option("--callback", metavar="URL", help="Where browsers come back to, as registered there.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="Where the secret may be sent: https://host, or https://*.host for all hosts below.",
+)
+@speaks()
+async def set_oauth_app(
+    api: Client,
+    output: Output,
+    component: str,
+    client_id: str,
+    given: str | None,
+    callback: str | None,
+    origins: tuple[str, ...],
+) -> None:
+    """Store the team's own OAuth app for a component.
+
+    Connections that give no client id sign in through it. The secret is sealed, is no part of any
+    customer's connection, and is sent to the --origin addresses alone: those that the component
+    declares, where you name none. What is left out stays as it was.
+
+    Example: halflap oauth-apps set salesforce --client-id 3MVG9 --secret env:SF_SECRET
+    """
+    secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
+    draft = {
+        "client_id": client_id,
+        "client_secret": secret,
+        "callback": callback,
+        "origins": list(origins),
+    }
+    stored = await api.request("PUT", path("oauth-apps", component), draft)
+    if output.json:
+        output.emit(stored)
+        return
+    output.line(("stored ", ""), (component, "bold"), f": {', '.join(stored['origins'])}")
+
+
+@oauth_apps.command("remove")
+@click.argument("component")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@speaks()
+async def remove_oauth_app(api: Client, output: Output, component: str, yes: bool) -> None:
+    """Remove the team's own OAuth app of a component: nobody can sign in through it any more.
+
+    Example: halflap oauth-apps remove salesforce
+    """
+    sure(yes, f"Remove your team's OAuth app of {component}, and its secret?")
+    await api.delete(path("oauth-apps", component))
+    if output.json:
+        output.emit({"removed": component})
+        return
+    output.line(f"removed the OAuth app of {component}")
