@@ -19,6 +19,8 @@ from halflap.api.view import (
     PairView,
     RejectionView,
     RetentionView,
+    Rotated,
+    Rotation,
     SubscriptionView,
     Upgrade,
     VersionName,
@@ -89,6 +91,20 @@ async def get_endpoint_secrets(
     return await operations.instances.secrets(found)
 
 
+@router.post("/instances/{instance}/secrets/{flow}")
+@for_customers
+@shows_secrets
+async def rotate_endpoint_secret(
+    instance: str, flow: str, operations: Ops, draft: Rotation | None = None, customer: Whose = None
+) -> Rotated:
+    """Give a flow's URL another secret; what was signed with the former is taken for a while."""
+    found = await operations.instances.find(instance, customer)
+    grace = (draft or Rotation()).grace_seconds
+    secret, told = await operations.instances.rotate(found, flow, grace * 1_000_000)
+    until = operations.store.clock() + grace * 1_000_000
+    return Rotated(flow=flow, secret=secret, former_until=rfc3339(until), redeploys=told)
+
+
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
 @for_customers
 async def activate_instance(
@@ -112,11 +128,18 @@ async def redeploy_instance(
 @router.post("/instances/{instance}/disable", response_model=InstanceView)
 @for_customers
 async def disable_instance(
-    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
+    instance: str,
+    operations: Ops,
+    customer: Whose = None,
+    wait: Wait = 0,
+    abandon: Annotated[
+        bool, Query(description="Leave behind what cannot be taken down, and note the reason.")
+    ] = False,
 ) -> Response:
     """Close its URLs, let running executions end, and take down what it made at apps."""
     found = await operations.instances.find(instance, customer)
-    return await settled(operations, await operations.instances.disable(found), wait)
+    moved = await operations.instances.disable(found, abandon=abandon)
+    return await settled(operations, moved, wait)
 
 
 @router.post("/instances/{instance}/upgrade", response_model=InstanceView)
@@ -237,6 +260,7 @@ async def shown(operations: Operations, instance: Instance, status: int = 200) -
                 remote_id=each.remote_id,
                 version=each.version,
                 made_at=rfc3339(each.made_at),
+                left_because=each.left_because,
             )
             for each in detail.subscriptions
         ],

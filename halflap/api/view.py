@@ -558,6 +558,24 @@ class SubscriptionView(View):
     remote_id: str
     version: str
     made_at: Time
+    left_because: str = ""
+    """Why it could not be taken down; it is tried again once the connection works."""
+
+
+class Rotation(Input):
+    """For how long the former secret stays good."""
+
+    grace_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
+
+
+class Rotated(View):
+    """The new secret of a flow's URL."""
+
+    flow: str
+    secret: str
+    former_until: Time
+    redeploys: bool
+    """True where the instance is deployed again, so that the app is told of it."""
 
 
 class InstanceView(InstanceSummary):

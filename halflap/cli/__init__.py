@@ -150,7 +150,7 @@ SECTIONS = {
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
         "oauth-apps": Entry(
             "oauth_apps",
-            "oauth-apps",
+            "oauth_apps",
             "The team's own OAuth apps, one per component: what customers sign in through.",
         ),
         "instances": Entry(

@@ -16,6 +16,7 @@ from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, speaks, sure
 from halflap.cli.retention import changed, retention_options, retention_table
+from halflap.cli.tokens import Lasting
 from halflap.errors import ConfigError
 
 instance_argument = click.argument("instance", metavar="INSTANCE")
@@ -110,7 +111,11 @@ async def show_instance(
     part(output, "Secrets", secrets)
     part(output, "Config", {name: inline(each) for name, each in found["config"].items()})
     part(output, "Connections", found["connections"])
-    made = {each["flow"]: f"webhook {each['remote_id']}" for each in found["subscriptions"]}
+    made = {
+        each["flow"]: f"webhook {each['remote_id']}"
+        + (f", left behind: {each['left_because']}" if each["left_because"] else "")
+        for each in found["subscriptions"]
+    }
     part(output, "Made at apps", made)
     counted = {
         flow: ", ".join(f"{count} {what}" for what, count in each.items())
@@ -122,6 +127,36 @@ async def show_instance(
         for each in refused[:5]:
             said = f"{each['status']} {each['reason']}"
             output.line("  ", (f"{ago(each['at']):<12} ", "dim"), f"{each['flow']}: {said}")
+
+
+@instances.command("rotate")
+@instance_argument
+@click.argument("flow")
+@customer_option
+@click.option(
+    "--grace", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 7d; 24h by default."
+)
+@speaks()
+async def rotate_secret(
+    api: Client, output: Output, instance: str, flow: str, customer: str | None, grace: int
+) -> None:
+    """Give the URL of a flow another secret. What was signed with the former is taken for a while.
+
+    Where the trigger makes its own webhook, the instance is deployed again, so that the app is told.
+    Otherwise set the new secret at the sender before --grace is over.
+
+    Example: halflap instances rotate Initech/warehouse incoming
+    """
+    found = await find(api, instance, customer)
+    at = path("instances", found["id"], "secrets", flow)
+    made = await api.post(at, {"grace_seconds": grace})
+    if output.json:
+        output.emit(made)
+        return
+    output.line((made["secret"], "bold"))
+    output.line((f"  the former secret is good until {made['former_until']}", "dim"))
+    if made["redeploys"]:
+        output.line(("  the app is told: the instance is deployed again", "dim"))
 
 
 @instances.command("retention")
@@ -293,12 +328,25 @@ async def upgrade_instance(
 @instance_argument
 @customer_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--abandon", is_flag=True, help="Leave behind what cannot be taken down; it is tried again."
+)
 @patience_option
 @speaks()
 async def disable_instance(
-    api: Client, output: Output, instance: str, customer: str | None, yes: bool, timeout: float
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    yes: bool,
+    abandon: bool,
+    timeout: float,
 ) -> None:
     """Disable an instance: closes its URLs, ends what runs, takes down what it made at apps.
+
+    With --abandon it is disabled whatever the app says: what cannot be taken down is left behind,
+    with the reason, and is tried again every hour, and as soon as the connection works. It can be
+    removed all the same.
 
     Example: halflap instances disable Initech/warehouse
     """
@@ -306,7 +354,9 @@ async def disable_instance(
     if output.asks:  # a script has decided
         named = f"{found['customer_name']}/{found['name']}"
         sure(yes, f"Disable {named}: close its URLs, end what runs, run its teardown?")
-    await settle(api, output, found, Move("disable", "disabling", "disabled"), timeout)
+    query = {"abandon": "true"} if abandon else {}
+    move = Move("disable", "disabling", "disabled", query=query)
+    await settle(api, output, found, move, timeout)
 
 
 @instances.command("pause")

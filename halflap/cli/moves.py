@@ -23,6 +23,7 @@ class Move:
     way: str
     reaches: str
     draft: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 async def settle(
@@ -31,7 +32,8 @@ async def settle(
     """Begin a move and wait for its end; one that fails raises what was wrong and what to do."""
     named = f"{instance['customer_name']}/{instance['name']}"
     where = path("instances", instance["id"])
-    found = await api.post(f"{where}/{move.verb}", dict(move.draft) if move.draft else ...)
+    draft = dict(move.draft) if move.draft else ...
+    found = await api.post(f"{where}/{move.verb}", draft, **move.query)
     output.progress((f"{found['state']} {named} …", "dim"))
     steps = Steps(api, output)
     loop = asyncio.get_running_loop()
@@ -92,6 +94,8 @@ def shown(api: Client, output: Output, named: str, found: Mapping[str, Any]) -> 
     about = f"version {version(found['version'])}"
     output.line((named, "bold"), "  ", state(found["state"]), (f"  {about}", "dim"))
     if found["state"] != "active":
+        if found["error"]:
+            output.note((str(found["error"]), "yellow"))
         return
     output.pairs(found["urls"], indent=4)
     if not api.runs:

@@ -20,6 +20,8 @@ class Deployment(Model):
     version: str
     reason: Literal["activate", "upgrade", "redeploy", "disable", "remove"]
     previous_version: str | None = None
+    abandon: bool = False
+    """What cannot be taken down is left behind, and the reason is noted."""
 
 
 @component.trigger(title="Deploy Trigger", lifecycle="deploy", methods=())

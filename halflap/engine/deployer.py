@@ -21,7 +21,17 @@ from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
 from halflap.engine.lineage import TEARDOWN
 from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
-from halflap.model import Clock, Event, FlowKey, Instance, InstanceState, Outcome, Start, new_id
+from halflap.model import (
+    Clock,
+    Event,
+    FlowKey,
+    Instance,
+    InstanceState,
+    Micros,
+    Outcome,
+    Start,
+    new_id,
+)
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
@@ -37,7 +47,21 @@ SWEEP_SECONDS = 60.0
 STORE_SECONDS = 1.0
 """How soon a move that a failing store stopped is made again."""
 
+ABANDON_SECONDS = 60.0
+"""How long the teardown of an instance that is abandoned may take."""
+RETRY_LEFT: Micros = 3_600_000_000
+"""How soon what was left behind is tried again."""
+LEAVING = "what cannot be taken down is left behind"
+"""The error of an instance that is being disabled and abandoned: whoever goes on knows by it."""
+
 BETWEEN = ("activating", "upgrading", "disabling")
+DISABLED_FROM: tuple[InstanceState, ...] = (
+    "active",
+    "failed",
+    "activating",
+    "upgrading",
+    "disabling",
+)
 
 Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
 Revision = tuple[Mapping[str, object], Mapping[str, str]]
@@ -101,21 +125,44 @@ class Deployer:
             found, ("active", "failed"), "upgrading", version, "upgrade", revision
         )
 
-    async def disable(self, instance: str, *, drain: float = DRAIN_SECONDS) -> Instance:
-        """Close the endpoints, let running executions end, run the teardown flow, unsubscribe."""
+    async def disable(
+        self, instance: str, *, drain: float = DRAIN_SECONDS, abandon: bool = False
+    ) -> Instance:
+        """Close the endpoints, let running executions end, run the teardown flow, unsubscribe.
+
+        With `abandon` it ends in any case: what cannot be taken down is left behind, with the reason
+        at its subscription, and is tried again every hour. Of a disabled instance it tries that now.
+        """
         found = await self._catalogue.instances.get(instance)
-        begun = found.state == "disabling"
+        begun = found.state == "disabling" and (found.error == LEAVING or not abandon)
+        states = DISABLED_FROM
+        if abandon and instance in await self._catalogue.subscriptions.left():
+            states = (*states, "disabled")
         moved = await self._catalogue.instances.move(
             instance,
-            ("active", "failed", "activating", "upgrading", "disabling"),
+            states,
             "disabling",
-            error=None,
+            error=LEAVING if abandon else found.error if begun else None,
             deployment=None if begun else new_id("exe", now=self._clock()),
         )
         if moved is None:
             raise ConfigError(f"{found.name} is {found.state}; there is nothing to disable")
         await self._catalogue.endpoints.close_all(instance)
+        if found.state == "disabling" and not begun and found.deployment is not None:
+            await self._engine.cancel(found.deployment, "what it takes down is abandoned", 0.0)
         return await self._go(moved, lambda: self._disable(moved, drain))
+
+    async def rotate(self, endpoint: str, grace: Micros) -> str:
+        """Give an endpoint another secret, and return it; no customer's scope may write it."""
+        return await self._catalogue.endpoints.rotate(endpoint, grace)
+
+    async def retry_left(self, connection: str) -> None:
+        """Take down what instances of a connection left behind, as it is good again."""
+        for instance in await self._catalogue.subscriptions.left():
+            found = await self._catalogue.instances.get(instance)
+            _, used = await self._catalogue.instances.revision(instance, found.revision)
+            if connection in used.values():
+                await self.disable(instance, abandon=True)
 
     async def remove(self, instance: str) -> None:
         """Remove an instance that is disabled, or was never activated, and its state."""
@@ -142,6 +189,7 @@ class Deployer:
                     if loop.time() - swept_at > SWEEP_SECONDS:
                         swept_at = loop.time()
                         await self._leftovers.resume()
+                        await self._retry_left()
                     await self._look()
                 except InDoubt:
                     raise
@@ -157,6 +205,12 @@ class Deployer:
         """Go on with what an earlier process left (a server's start)."""
         await self._leftovers.resume()
         await self._look()
+
+    async def _retry_left(self) -> None:
+        for instance, at in (await self._catalogue.subscriptions.left()).items():
+            if self._clock() - at > RETRY_LEFT:
+                with contextlib.suppress(ConfigError, NotFound):  # moved, or removed, meanwhile
+                    await self.disable(instance, abandon=True)
 
     async def _look(self) -> None:
         before = dict(self._towards)
@@ -259,6 +313,7 @@ class Deployer:
             "version": instance.version,
             "reason": reason,
             "previous_version": previous,
+            **({"abandon": True} if instance.error == LEAVING else {}),
         }
         now = self._clock()
         event = Event("POST", "", "", (), codec.encode(body), now)
@@ -291,11 +346,29 @@ class Deployer:
         assert execution is not None
         if not await self._is_started(execution):
             await self._drain(instance, drain)
-        outcome = await self._outcome(instance, execution, TEARDOWN, "disable", None)
-        if outcome.state == "succeeded":
+        abandon = instance.error == LEAVING
+        within = ABANDON_SECONDS if abandon else None
+        outcome = await self._outcome(instance, execution, TEARDOWN, "disable", None, within)
+        if abandon:
+            await self._end(instance, "disabled", await self._left_behind(instance, outcome))
+        elif outcome.state == "succeeded":
             await self._end(instance, "disabled")
-            return
-        await self._end(instance, "failed", f"teardown failed: {why(outcome)}")
+        else:
+            await self._end(
+                instance,
+                "failed",
+                f"teardown failed: {why(outcome)}. To leave it behind: "
+                f"halflap instances disable {instance.id} --abandon",
+            )
+
+    async def _left_behind(self, instance: Instance, outcome: Outcome) -> str | None:
+        """Note at each subscription that is still there why; return all that was left behind."""
+        left: list[str] = codec.decode(outcome.result) or [] if outcome.result else []
+        if outcome.state != "succeeded":
+            left = [why(outcome)]
+            for each in await self._catalogue.subscriptions.list(instance.id):
+                await self._catalogue.subscriptions.leave(instance.id, each.flow, why(outcome))
+        return f"left behind at the app: {'; '.join(left)}"[:2_000] if left else None
 
     async def _end(
         self, instance: Instance, state: InstanceState, error: str | None = None
@@ -335,14 +408,26 @@ class Deployer:
             stop()
 
     async def _outcome(
-        self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
+        self,
+        instance: Instance,
+        execution: str,
+        flow: str,
+        reason: Reason,
+        previous: str | None,
+        within: float | None = None,
     ) -> Outcome:
-        """Start a deployment (twice is once) and wait for its outcome, however long it takes."""
+        """Start a deployment (twice is once) and wait for its outcome, however long it takes.
+
+        After `within` seconds, where they are given, it is cancelled.
+        """
         await self._start(instance, execution, flow, reason, previous)
         while True:
-            outcome = await self._engine.outcome(execution, within=60.0)
+            outcome = await self._engine.outcome(execution, within=within or 60.0)
             if outcome is not None:
                 return outcome
+            if within is not None:
+                because = f"it was not done within {within:.0f} s"
+                await self._engine.cancel(execution, because, 0.0)
 
     async def _go(
         self, instance: Instance, move: Callable[[], Coroutine[Any, Any, None]]

@@ -16,14 +16,23 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
-from halflap.errors import ConfigError, NotFound, StepFailed, Unauthorized, UpstreamError
+from halflap.errors import (
+    ConfigError,
+    Fenced,
+    NotFound,
+    StepFailed,
+    StoreError,
+    Unauthorized,
+    UpstreamError,
+)
 from halflap.model import FlowKey
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
+from halflap.sdk.redact import clean
 from halflap.sdk.schema import Config
-from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription
+from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription, first_line
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.subscriptions import StoredSubscription
 
@@ -48,8 +57,8 @@ class Lifecycle:
         run = self._deploy if name == DEPLOY else self._teardown
         trigger = instance.deploy if name == DEPLOY else instance.teardown
 
-        async def function(ctx: Context[Config], deployment: Deployment) -> None:
-            await run(ctx, deployment, integration, key)
+        async def function(ctx: Context[Config], deployment: Deployment) -> list[str] | None:
+            return await run(ctx, deployment, integration, key)
 
         return Flow(
             function,
@@ -109,12 +118,21 @@ class Lifecycle:
         deployment: Deployment,
         integration: Integration[Any],
         key: FlowKey,
-    ) -> None:
+    ) -> list[str]:
+        """Take down what the instance made at apps; return why something was left behind."""
+        left: list[str] = []
         author = integration.lifecycle_flow("teardown")
         if author is not None:
-            await author.function(ctx, deployment)
+            try:
+                await author.function(ctx, deployment)
+            except Exception as error:
+                if not deployment.abandon:
+                    raise
+                left.append(f"the teardown flow failed: {error}")
         for name in await self._subscribed(key)():
-            await self._unsubscribe_as_made(ctx, name, key)
+            because = await self._unsubscribe_as_made(ctx, name, key, abandon=deployment.abandon)
+            left += [f"{name}: {because}"] if because else []
+        return left
 
     def _subscribe(
         self, ctx: Context[Config], trigger: BoundTrigger[Any], flow: str, key: FlowKey
@@ -125,7 +143,9 @@ class Lifecycle:
                 await self._begin(flow, key, former)
             if former is not None:
                 await self._take_down_begun(ctx, former, key, besides=key.version)
-            made = await trigger.subscribe(connection, Endpoint(url, secret, flow))
+            made = await trigger.subscribe(
+                connection, Endpoint(url, secret, flow), None if former is None else at_app(former)
+            )
             if former is not None and former.remote_id not in ("", made.id):
                 await self._take_down(former, key)  # of a version that heard of something else
             await self._catalogue.subscriptions.put(
@@ -162,26 +182,39 @@ class Lifecycle:
 
         return system_step(subscribed, "subscriptions", "List this instance's subscriptions")
 
-    async def _unsubscribe_as_made(self, ctx: Context[Config], flow: str, key: FlowKey) -> None:
-        """Unsubscribe a flow as the version that subscribed it would."""
+    async def _unsubscribe_as_made(
+        self, ctx: Context[Config], flow: str, key: FlowKey, *, abandon: bool = False
+    ) -> str | None:
+        """Unsubscribe a flow as the version that subscribed it would.
 
-        async def unsubscribe() -> None:
+        With `abandon`, what fails is left behind at once: return why.
+        """
+
+        async def unsubscribe() -> str | None:
             made = await self._catalogue.subscriptions.get(key.instance, flow)
             if made is None:
-                return
-            await self._take_down_begun(ctx, made, key)
-            if made.remote_id:
-                await self._take_down(made, key)
+                return None
+            try:
+                await self._take_down_begun(ctx, made, key)
+                if made.remote_id:
+                    await self._take_down(made, key)
+            except Exception as error:
+                if not abandon or isinstance(error, StoreError | Fenced):
+                    raise
+                because = clean(f"{type(error).__name__}: {first_line(error)}")
+                await self._catalogue.subscriptions.leave(key.instance, flow, because)
+                return because
             await self._catalogue.subscriptions.remove(key.instance, flow)
+            return None
 
-        await system_step(unsubscribe, f"unsubscribe({flow})", f"Unsubscribe {flow}")()
+        return await system_step(unsubscribe, f"unsubscribe({flow})", f"Unsubscribe {flow}")()
 
     async def _take_down(self, made: StoredSubscription, key: FlowKey) -> None:
         """Have the app forget a subscription."""
         trigger, connection = await self._trigger(made.flow, made.version, key)
-        data = {name: value for name, value in made.data.items() if name != BEGUN}
-        secret = SecretStr(made.secret) if made.secret else None
-        await unsubscribed(trigger, connection, Subscription(made.remote_id, secret, data))
+        subscription = at_app(made)
+        if subscription is not None:
+            await unsubscribed(trigger, connection, subscription)
 
     async def _take_down_begun(
         self,
@@ -232,6 +265,14 @@ class Lifecycle:
 def endpoint_of(ctx: Context[Config], flow: str) -> Endpoint:
     """A flow's endpoint, though this version may no longer have the flow."""
     return Endpoint(url=ctx.url(flow), secret=ctx.secret(flow), flow=flow)
+
+
+def at_app(made: StoredSubscription) -> Subscription | None:
+    """Return a subscription as its trigger made it; None where the app never answered."""
+    if not made.remote_id:
+        return None
+    data = {name: value for name, value in made.data.items() if name != BEGUN}
+    return Subscription(made.remote_id, SecretStr(made.secret) if made.secret else None, data)
 
 
 def is_known(made: StoredSubscription | None, version: str) -> bool:

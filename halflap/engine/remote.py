@@ -64,6 +64,7 @@ VERBS: dict[str, tuple[Any, Any]] = {
     "subscriptions": (tuple[str], list[Shown]),
     "subscribed": (tuple[str, str, str, str | None, bytes, str], None),
     "unsubscribed": (tuple[str, str], None),
+    "left": (tuple[str, str, str], None),
 }
 """Every verb, the types of its arguments and of its result."""
 
@@ -217,6 +218,9 @@ class Clerk:
 
     async def _unsubscribed(self, instance: str, flow: str) -> None:
         await self._catalogue.subscriptions.remove(instance, flow)
+
+    async def _left(self, instance: str, flow: str, because: str) -> None:
+        await self._catalogue.subscriptions.leave(instance, flow, because)
 
 
 def own_child(start: Start, parent: Start, of: FlowKey) -> Start:
@@ -382,3 +386,6 @@ class _Subscriptions(_Noun):
 
     async def remove(self, instance: str, flow: str) -> None:
         await self._ask("unsubscribed", instance, flow)
+
+    async def leave(self, instance: str, flow: str, because: str) -> None:
+        await self._ask("left", instance, flow, because)

@@ -110,7 +110,7 @@ class Resolver:
             if isinstance(each, Connection):
                 found += secrets_of(each)
         for each in await self._catalogue.subscriptions.list(instance):
-            found += [each.secret] if each.secret else []
+            found += [secret for secret in (each.secret, each.former) if secret]
         return Redactor(found)
 
     def _shared(self, integration: Integration[Any], key: FlowKey) -> Work:
@@ -294,11 +294,25 @@ class Resolver:
     ) -> tuple[str, ...]:
         """The secrets that may sign for an endpoint: the subscription's, else as the trigger declares."""
         made = await self._catalogue.subscriptions.get(instance.id, flow.name)
-        if made is not None and made.secret:
-            return (made.secret,)
+        own = await self._declared_signers(instance, integration, flow, endpoint)
+        if made is None:
+            return own
+        found = (made.secret,) if made.secret else own
+        if made.former is None:  # else what was signed before the secret changed is taken, too
+            return found
+        return (*found, made.former) if made.former else tuple(dict.fromkeys((*found, *own)))
+
+    async def _declared_signers(
+        self,
+        instance: Instance,
+        integration: Integration[Any],
+        flow: Flow[Any, Any, Any],
+        endpoint: str,
+    ) -> tuple[str, ...]:
+        """Return what signs where the app has not chosen a secret: as the trigger declares."""
         source, _, field = flow.trigger.declaration.secret.partition(".")
         if source != "connection":
-            return (await self._catalogue.endpoints.secret(endpoint),)
+            return await self._catalogue.endpoints.secrets(endpoint)
         name = integration.connection_for(flow)
         if name is None:
             return ()

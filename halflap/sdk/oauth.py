@@ -167,7 +167,8 @@ class OAuth2Code(Tokens):
     def _client(self, url: str) -> dict[str, str]:
         """The client that an address is told of: the connection's own, else the team's."""
         if self.client_id:
-            secret = self.client_secret and self.client_secret.get_secret_value()
+            own = self.client_secret
+            secret = None if own is None else own.get_secret_value()
             return {"client_id": self.client_id, **({"client_secret": secret} if secret else {})}
         if self._team is None:
             raise ConfigError(

@@ -195,7 +195,11 @@ class Trigger(Generic[P, E]):
         return function
 
     def subscribe(self, function: F) -> F:
-        """Make the webhook at the app (*ensure by URL*) and return its `Subscription`."""
+        """Make the webhook at the app (*ensure by URL*) and return its `Subscription`.
+
+        A parameter `former: Subscription | None` is given the one before, to be kept or changed
+        where an instance is activated again or upgraded.
+        """
         self.subscriber = function
         check_injected(function, self)
         return function
@@ -238,22 +242,26 @@ class BoundTrigger(Generic[E]):
             result = await result
         return result
 
-    async def subscribe(self, connection: Any, endpoint: Endpoint) -> Subscription:
-        """Make the webhook at the app."""
+    async def subscribe(
+        self, connection: Any, endpoint: Endpoint, former: Subscription | None = None
+    ) -> Subscription:
+        """Make the webhook at the app; `former` is the one that the flow has there already."""
         assert self.trigger.subscriber is not None
+        given = {Endpoint: endpoint, Subscription: former, Subscription | None: former}
         return await self.trigger.subscriber(
-            **self._injected(self.trigger.subscriber, connection, endpoint=endpoint)
+            **self._injected(self.trigger.subscriber, connection, given)
         )
 
     async def unsubscribe(self, connection: Any, subscription: Subscription) -> None:
         """Remove the webhook at the app."""
         assert self.trigger.unsubscriber is not None
         await self.trigger.unsubscriber(
-            **self._injected(self.trigger.unsubscriber, connection, subscription=subscription)
+            **self._injected(self.trigger.unsubscriber, connection, {Subscription: subscription})
         )
 
-    def _injected(self, function: Callable[..., Any], connection: Any, **by_type: Any) -> Any:
-        values: dict[Any, Any] = {type(each): each for each in by_type.values()}
+    def _injected(
+        self, function: Callable[..., Any], connection: Any, values: Mapping[Any, Any]
+    ) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name, annotation in hints_of(function).items():
             if name == "return":
@@ -281,7 +289,8 @@ def check_injected(function: Callable[..., Any], trigger: Trigger[..., Any]) -> 
             and trigger.connection_type is not None
             and issubclass(annotation, trigger.connection_type)
         )
-        if not (is_connection or annotation in (Endpoint, Subscription) or name in known):
+        given = (Endpoint, Subscription, Subscription | None)
+        if not (is_connection or annotation in given or name in known):
             raise DefinitionError(
                 f"{trigger.name}: {name!r} is neither the connection, the Endpoint, the "
                 "Subscription nor an input of the trigger",

@@ -322,10 +322,13 @@ class Shop:
     keys: set[str] = field(default_factory=lambda: {"good-key"})
     orders: list[str] = field(default_factory=list)
     hooks: dict[str, str] = field(default_factory=dict)
+    made: int = 0
+    """How many hooks were made, ever."""
     codes: list[dict[str, str]] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)
     """The headers of each request to `/me`."""
     broken: bool = False
+    refuses_hooks: bool = False
     order_answer: Any = None
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -356,11 +359,16 @@ class Shop:
     async def hook(self, request: web.Request) -> web.Response:
         if self.broken:
             return web.Response(status=422, text="no more hooks for you")
-        id = f"h{len(self.hooks) + 1}"
+        if self.refuses_hooks:
+            return web.Response(status=401, text="no access any more")
+        self.made += 1
+        id = f"h{self.made}"
         self.hooks[id] = (await request.json())["url"]
         return web.json_response({"id": id})
 
     async def unhook(self, request: web.Request) -> web.Response:
+        if self.refuses_hooks:
+            return web.Response(status=401, text="no access any more")
         del self.hooks[request.match_info["id"]]
         return web.Response(status=204)
 

@@ -120,7 +120,8 @@ async def side(world: Any, name: str) -> Side:
         "pairs": "people",
         "integration": "orders",
         "version": "dev",
-        "flow": "receive",
+        "flow": "incoming",
+        "component": "http",
         "bulk": "blk_1",
         "token": "tok_1",
     }
@@ -437,7 +438,7 @@ async def minted(two: Two, access: str, customer: str = "Mine") -> str:
 
 async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
     """Every route, by every kind of token, with one's own id and another's."""
-    secret = {"get_endpoint_secrets"}
+    secret = {"get_endpoint_secrets", "rotate_endpoint_secret"}
     tokens = {access: await minted(two, access) for access in ACCESSES}
     last = {"remove_instance", "remove_connection", "disable_instance"}
     for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):

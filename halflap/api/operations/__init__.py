@@ -68,7 +68,9 @@ class Operations:
             else Linting(self.versions, of.linting.turns, of.linting.workers)
         )
         signing_in = SigningIn(clock) if of is None else of.connections.signing_in
-        self.connections = Connections(catalogue, resolver, kinds, signing_in, self.customer)
+        self.connections = Connections(
+            catalogue, resolver, kinds, signing_in, deployer.retry_left, self.customer
+        )
         self.offers = Offers(catalogue, self.customer)
         self.instances = Instances(catalogue, library, deployer, resolver, configs, self.offers)
         self.pairs = Paired(journal, library)

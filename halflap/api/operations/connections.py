@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -85,6 +85,8 @@ class Connections:
     resolver: Resolver
     kinds: Kinds
     signing_in: SigningIn
+    retry_left: Callable[[str], Awaitable[None]]
+    """Called with the id of a connection that works again."""
     customer: str | None = None
     """Who is acted for: it may use the team's connections, and neither see nor change them."""
 
@@ -170,7 +172,7 @@ class Connections:
         await self.resolver.with_team_app(connection, stored.component)
         connection, tested = await self._tried(connection, name or stored.name, test)
         fields, secrets = take_apart(connection)
-        return await self.catalogue.connections.save(
+        saved = await self.catalogue.connections.save(
             stored.customer,
             stored.component,
             name or stored.name,
@@ -180,6 +182,9 @@ class Connections:
             expect_generation=stored.generation,
             status="working" if tested else "untested" if values else stored.status,
         )
+        if tested:
+            await self.retry_left(stored.id)
+        return saved
 
     async def test(self, stored: StoredConnection) -> StoredConnection:
         """Test a saved connection at the app, and note what it says; raises what is wrong."""
@@ -201,6 +206,8 @@ class Connections:
             await self.catalogue.connections.set_status(stored.id, "unauthorized")
             raise
         await self.catalogue.connections.set_status(stored.id, status)
+        if status == "working":
+            await self.retry_left(stored.id)
         return await self.catalogue.connections.get(stored.id)
 
     async def authorize(self, stored: StoredConnection, redirect_uri: str | None) -> Authorization:

@@ -47,7 +47,8 @@ class Erasure:
         catalogue, journal = self._store.catalogue, self._store.journal
         instances = await catalogue.instances.list(customer=customer)
         before = [
-            f"halflap instances disable {each.id}  ({each.name} is {each.state})"
+            f"halflap instances disable {each.id}  ({each.name} is {each.state}; --abandon, where its "
+            "app no longer lets it in)"
             for each in instances
             if each.state not in REMOVABLE
         ]

@@ -11,7 +11,7 @@ from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Deployer, Library, Resolver
 from halflap.api.operations.offers import Offers
 from halflap.errors import ConfigError, HalflapError, NotFound
-from halflap.model import Instance, Rejection, Version
+from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
 from halflap.store.catalogue import Catalogue, StoredSubscription
 
@@ -136,9 +136,12 @@ class Instances:
                 results.append((each, instance, error.message))
         return results
 
-    async def disable(self, instance: Instance) -> Instance:
-        """Close an instance's URLs and take down what it made at apps."""
-        return await self.deployer.disable(instance.id)
+    async def disable(self, instance: Instance, *, abandon: bool = False) -> Instance:
+        """Close an instance's URLs and take down what it made at apps.
+
+        With `abandon`, what cannot be taken down is left behind, with the reason.
+        """
+        return await self.deployer.disable(instance.id, abandon=abandon)
 
     async def remove(self, instance: Instance) -> None:
         """Remove an instance that is disabled, or was never activated."""
@@ -154,6 +157,23 @@ class Instances:
         return {
             flow: await self.catalogue.endpoints.secret(each.id) for flow, each in endpoints.items()
         }
+
+    async def rotate(self, instance: Instance, flow: str, grace: Micros) -> tuple[str, bool]:
+        """Give a flow's endpoint another secret: return it, and whether the app is told by itself.
+
+        It is where the flow's trigger subscribes: the instance is deployed again.
+        """
+        endpoint = (await self.catalogue.endpoints.of_instance(instance.id)).get(flow)
+        if endpoint is None:
+            raise NotFound(f"{instance.name} has no URL for a flow {flow!r}")
+        definition = (await self.library.integration(instance.version)).flows.get(flow)
+        told = (
+            instance.state == "active" and definition is not None and definition.trigger.subscribes
+        )
+        secret = await self.deployer.rotate(endpoint.id, grace)
+        if told:
+            await self.deployer.activate(instance.id)
+        return secret, told
 
     async def rejections(
         self, endpoint: str | None, instance: Instance | None

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import NotFound
-from halflap.model import Clock, EndpointRecord, type_id_alphabet
+from halflap.model import Clock, EndpointRecord, Micros, type_id_alphabet
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
+from halflap.store.catalogue.shared import OVERLAP
 from halflap.store.catalogue.writer import Refused, Writer, one
 from halflap.store.job import Connection
 from halflap.store.vault import Vault
@@ -69,6 +70,35 @@ class Endpoints:
             raise NotFound("there is no such endpoint; see: halflap instances show")
         customer, sealed = rows[0]
         return self._vault.open(sealed, place(customer, endpoint))
+
+    async def secrets(self, endpoint: str) -> tuple[str, ...]:
+        """Return what may sign for an endpoint: its secret, and for a while the one before."""
+        rows = await self._writer.rows(
+            "SELECT customer, secret, former, former_until FROM endpoints WHERE id = ?", (endpoint,)
+        )
+        if not rows:
+            raise NotFound("there is no such endpoint; see: halflap instances show")
+        customer, secret, former, until = rows[0]
+        sealed = [secret, former] if former is not None and until > self._clock() else [secret]
+        return tuple(self._vault.open(each, place(customer, endpoint)) for each in sealed)
+
+    async def rotate(self, endpoint: str, grace: Micros = OVERLAP) -> str:
+        """Give an endpoint another secret; return it. The one before is good for the grace period."""
+        chosen = new_secret()
+        until = self._clock() + grace
+
+        def job(connection: Connection) -> str | Refused:
+            row = one(connection, "SELECT customer, secret FROM endpoints WHERE id = ?", endpoint)
+            if row is None:
+                return NotFound("there is no such endpoint; see: halflap instances show")
+            sealed = self._vault.seal(chosen, place(row[0], endpoint))
+            connection.execute(
+                "UPDATE endpoints SET secret = ?, former = ?, former_until = ? WHERE id = ?",
+                (sealed, row[1], until, endpoint),
+            )
+            return chosen
+
+        return await self._writer.change(job)
 
     async def open_all(self, instance: str) -> None:
         """Let the endpoints of an instance take events."""

@@ -9,19 +9,24 @@ from typing import Any
 from halflap.model import Clock, Micros
 from halflap.sdk import codec
 from halflap.store.catalogue import instances
-from halflap.store.catalogue.writer import Refused, Writer
+from halflap.store.catalogue.shared import OVERLAP
+from halflap.store.catalogue.writer import Refused, Writer, one
 from halflap.store.job import Connection
 from halflap.store.vault import Vault
 
 SELECT = """
-SELECT instance, flow, remote_id, secret, data, version, made_at, customer FROM subscriptions
+SELECT instance, flow, remote_id, secret, data, version, made_at, customer, former, former_until,
+    left_because
+FROM subscriptions
 """
 PUT = """
-INSERT INTO subscriptions (instance, customer, flow, remote_id, secret, data, version, made_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO subscriptions (instance, customer, flow, remote_id, secret, data, version, made_at,
+    former, former_until)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (instance, flow) DO UPDATE SET remote_id = excluded.remote_id,
     secret = excluded.secret, data = excluded.data, version = excluded.version,
-    made_at = excluded.made_at
+    made_at = excluded.made_at, former = excluded.former, former_until = excluded.former_until,
+    left_because = ''
 """
 
 
@@ -39,6 +44,10 @@ class StoredSubscription:
     data: dict[str, Any]
     version: str
     made_at: Micros
+    former: str | None = field(default=None, repr=False)
+    """The secret before, while it is still good; '' for the endpoint's own."""
+    left_because: str = ""
+    """Why it could not be taken down, where the instance was disabled all the same."""
 
 
 class Subscriptions:
@@ -58,7 +67,10 @@ class Subscriptions:
         data: Mapping[str, object],
         version: str,
     ) -> None:
-        """Keep what a flow's trigger subscribed; it replaces what was kept before."""
+        """Keep what a flow's trigger subscribed; it replaces what was kept before.
+
+        A secret that is replaced is good for another day, for what the app has signed already.
+        """
         now = self._clock()
         plain = codec.encode(dict(data)).decode()
 
@@ -68,10 +80,12 @@ class Subscriptions:
                 return instances.missing(instance)
             about = place(found.customer, instance, flow)
             sealed = None if secret is None else self._vault.seal(secret, about)
-            connection.execute(
-                PUT,
-                (instance, found.customer, flow, remote_id, sealed, plain, version, now),
-            )
+            row = one(connection, f"{SELECT} WHERE instance = ? AND flow = ?", instance, flow)
+            former, until = (None, 0) if row is None else (row[8], row[9])
+            if row is not None and row[2] and self._read(row).secret != secret:
+                former, until = row[3], now + OVERLAP
+            values = (instance, found.customer, flow, remote_id, sealed, plain, version, now)
+            connection.execute(PUT, (*values, former, until))
             return None
 
         await self._writer.change(job)
@@ -88,6 +102,15 @@ class Subscriptions:
         rows = await self._writer.rows(f"{SELECT} WHERE instance = ? ORDER BY flow", (instance,))
         return [self._read(each) for each in rows]
 
+    async def left(self) -> Mapping[str, Micros]:
+        """Return the disabled instances that left something behind, and when each was last moved."""
+        rows = await self._writer.rows(
+            "SELECT DISTINCT instances.id, instances.changed_at FROM subscriptions"
+            " JOIN instances ON instances.id = subscriptions.instance"
+            " WHERE left_because <> '' AND instances.state = 'disabled'"
+        )
+        return dict(rows)
+
     async def remove(self, instance: str, flow: str) -> None:
         """Forget a flow's subscription; one that is not there is no error."""
 
@@ -98,12 +121,35 @@ class Subscriptions:
 
         await self._writer.change(job)
 
+    async def leave(self, instance: str, flow: str, because: str) -> None:
+        """Note that a subscription could not be taken down, and why; '' for no longer."""
+
+        def job(connection: Connection) -> None:
+            connection.execute(
+                "UPDATE subscriptions SET left_because = ? WHERE instance = ? AND flow = ?",
+                (because, instance, flow),
+            )
+
+        await self._writer.change(job)
+
     def _read(self, row: Any) -> StoredSubscription:
-        instance, flow, remote_id, sealed, data, version, made_at, customer = row
+        instance, flow, remote_id, sealed, data, version, made_at, customer, former, until, left = (
+            row
+        )
         about = place(customer, instance, flow)
-        secret = None if sealed is None else self._vault.open(sealed, about)
+        before = None
+        if until > self._clock():
+            before = "" if former is None else self._vault.open(former, about)
         return StoredSubscription(
-            instance, flow, remote_id, secret, codec.decode(data), version, made_at
+            instance,
+            flow,
+            remote_id,
+            None if sealed is None else self._vault.open(sealed, about),
+            codec.decode(data),
+            version,
+            made_at,
+            before,
+            left,
         )
 
 

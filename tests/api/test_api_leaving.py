@@ -1,0 +1,201 @@
+"""Secrets of endpoints and subscriptions that change, and instances that leave an app behind."""
+
+from typing import Any
+
+import pytest
+
+SIGNED = """
+\"\"\"Signed: an app that chooses what it signs with, and a URL that a sender signs for.\"\"\"
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from halflap import BearerToken, Config, Context, Endpoint, Integration, Request, Subscription
+from shop import Shop, component
+
+
+@component.trigger(verify=BearerToken(header="X-Token", prefix=""))
+async def signed(request: Request) -> Any:
+    \"\"\"Signed as the app chose.\"\"\"
+    return request.json()
+
+
+@signed.subscribe
+async def _(shop: Shop, endpoint: Endpoint, former: Subscription | None) -> Subscription:
+    if former is not None and KEEPS:
+        return former
+    made = await shop.post("/hooks", json={"url": endpoint.url, "former": former and former.id})
+    return Subscription(id=made["id"], secret=SecretStr(f"secret-of-{made['id']}"))
+
+
+@signed.unsubscribe
+async def _(shop: Shop, subscription: Subscription) -> None:
+    await shop.delete(f"/hooks/{subscription.id}")
+
+
+@component.trigger(verify=BearerToken(header="X-Token", prefix=""))
+async def by_hand(request: Request) -> Any:
+    \"\"\"Signed with the endpoint's secret.\"\"\"
+    return request.json()
+
+
+class Settings(Config):
+    shop: Shop
+
+
+integration = Integration("signed", config=Settings)
+
+
+@integration.flow(trigger=signed)
+async def chosen(ctx: Context[Settings], event: Any) -> None:
+    \"\"\"What the app signs.\"\"\"
+
+
+@integration.flow(trigger=by_hand)
+async def given(ctx: Context[Settings], event: Any) -> None:
+    \"\"\"What a sender signs.\"\"\"
+"""
+
+
+def signed_bundle(world: Any, *, keeps: bool) -> Any:
+    return world.packed("signed:integration", {"signed.py": f"KEEPS = {keeps}\n{SIGNED}"})
+
+
+@pytest.fixture
+async def signed(either: Any) -> Any:
+    """An active instance of `signed`, whose triggers make a new webhook each time."""
+    await either.publish(signed_bundle(either, keeps=False))
+    customer = await either.customer("Mine")
+    draft = {
+        "customer": customer,
+        "integration": "signed",
+        "field": "shop",
+        "name": "shop",
+        "values": {"base_url": either.shop.url, "api_key": "good-key"},
+    }
+    assert (await either.api("POST", "/api/connections", draft)).status == 201
+    draft = {"customer": customer, "integration": "signed", "connections": {"shop": "shop"}}
+    made = await either.api("POST", "/api/instances", draft)
+    either.path = f"/api/instances/{made.json['id']}"
+    active = await either.api("POST", f"{either.path}/activate", wait=9)
+    assert active.json["state"] == "active", active.body
+    either.urls = active.json["urls"]
+    return either
+
+
+async def taken(world: Any, flow: str, token: str) -> int:
+    _, _, path = world.urls[flow].partition("/hooks/")
+    headers = {"x-token": token}
+    answer = await world.api("POST", f"/hooks/{path}", body=b"{}", headers=headers, token=None)
+    return answer.status
+
+
+async def test_a_rotated_secret_is_good_for_a_grace_period(signed: Any) -> None:
+    old = (await signed.api("GET", f"{signed.path}/secrets")).json["given"]
+    rotated = await signed.api("POST", f"{signed.path}/secrets/given", {"grace_seconds": 60})
+
+    assert rotated.status == 200, rotated.body
+    new = rotated.json["secret"]
+    assert (rotated.json["redeploys"], new != old) == (False, True)
+    assert (await signed.api("GET", f"{signed.path}/secrets")).json["given"] == new
+    assert [await taken(signed, "given", each) for each in (old, new, "x")] == [200, 200, 401]
+    clock = signed.host.store.catalogue.endpoints
+    clock._clock = lambda: signed.host.store.clock() + 61_000_000
+    assert [await taken(signed, "given", each) for each in (old, new)] == [401, 200]
+    gone = await signed.api("POST", f"{signed.path}/secrets/given", {"grace_seconds": 0})
+    assert [await taken(signed, "given", each) for each in (new, gone.json["secret"])] == [401, 200]
+    unknown = await signed.api("POST", f"{signed.path}/secrets/none", {})
+    assert unknown.status == 404
+
+
+async def test_an_app_is_told_of_a_rotated_secret(signed: Any) -> None:
+    hooks = len(signed.shop.hooks)
+    rotated = await signed.api("POST", f"{signed.path}/secrets/chosen", {})
+    assert rotated.json["redeploys"] is True
+    [id] = [signed.path.rpartition("/")[2]]
+    assert (await signed.host.deployer.settled(id)).state == "active"
+    assert len(signed.shop.hooks) == hooks  # the one before was taken down
+    assert "h1" not in signed.shop.hooks
+
+
+async def test_what_was_signed_before_an_upgrade_is_taken_for_a_day(signed: Any) -> None:
+    assert await taken(signed, "chosen", "secret-of-h1") == 200
+    again = await signed.api("POST", f"{signed.path}/redeploy", wait=9)
+    assert again.json["state"] == "active"
+    [made] = again.json["subscriptions"]
+    assert made["remote_id"] != "h1"
+    now = f"secret-of-{made['remote_id']}"
+    assert [await taken(signed, "chosen", each) for each in ("secret-of-h1", now)] == [200, 200]
+    subscriptions = signed.host.store.catalogue.subscriptions
+    subscriptions._clock = lambda: signed.host.store.clock() + 86_401_000_000
+    assert [await taken(signed, "chosen", each) for each in ("secret-of-h1", now)] == [401, 200]
+
+
+async def test_a_subscriber_is_given_the_former_subscription_to_keep(signed: Any) -> None:
+    await signed.publish(signed_bundle(signed, keeps=True), overwrite="true")
+    for verb, draft in (("upgrade", {"version": "2"}), ("redeploy", ...), ("disable", ...)):
+        before = dict(signed.shop.hooks)
+        moved = await signed.api("POST", f"{signed.path}/{verb}", draft, wait=9)
+        if verb != "disable":
+            assert moved.json["state"] == "active", moved.body
+            assert [each["remote_id"] for each in moved.json["subscriptions"]] == ["h1"]
+            assert signed.shop.hooks == before
+    assert signed.shop.hooks == {}
+
+
+async def test_leaving_is_possible_whatever_the_app_says(signed: Any) -> None:
+    signed.shop.refuses_hooks = True
+    failed = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    assert failed.json["state"] == "failed"
+    assert "--abandon" in failed.json["error"]
+    assert (await signed.api("DELETE", signed.path)).status == 422
+
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+
+    assert (left.status, left.json["state"]) == (200, "disabled"), left.body
+    [made] = left.json["subscriptions"]
+    assert made["remote_id"] == "h1"
+    assert "401" in made["left_because"] or "refused" in made["left_because"]
+    assert "chosen" in left.json["error"]
+    assert await taken(signed, "chosen", "secret-of-h1") == 404
+    # As soon as the connection works it is taken down.
+    signed.shop.refuses_hooks = False
+    tested = await signed.api("POST", "/api/connections/shop/test")
+    assert tested.json["status"] == "working"
+    id = signed.path.rpartition("/")[2]
+    assert (await signed.host.deployer.settled(id)).state == "disabled"
+    shown = await signed.api("GET", signed.path)
+    assert (shown.json["subscriptions"], shown.json["error"]) == ([], None)
+    assert signed.shop.hooks == {}
+
+
+async def test_what_is_left_behind_is_tried_every_hour_and_stops_no_removal(
+    signed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed.shop.refuses_hooks = True
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    assert left.json["state"] == "disabled"
+    id = signed.path.rpartition("/")[2]
+    deployer = signed.host.deployer
+    signed.shop.refuses_hooks = False
+    await deployer._retry_left()
+    assert (await deployer.settled(id)).error is not None  # an hour has not passed
+    now = signed.host.store.clock
+    monkeypatch.setattr(deployer, "_clock", lambda: now() + 3_601_000_000)
+    await deployer._retry_left()
+    settled = await deployer.settled(id)
+    assert (settled.state, settled.error) == ("disabled", None)
+    assert signed.shop.hooks == {}
+
+
+async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: Any) -> None:
+    signed.shop.refuses_hooks = True
+    await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    again = await signed.api("POST", f"{signed.path}/activate", wait=9)
+    assert again.json["state"] == "failed"  # the app still refuses
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    assert left.json["state"] == "disabled"
+    assert (await signed.api("DELETE", signed.path)).status == 204
+    plan = await signed.api("GET", "/api/customers/Mine/erasure")
+    assert (plan.json["before"], plan.json["instances"]) == ([], 0)
