@@ -60,8 +60,10 @@ def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
         return replace(verdict, waiting_for=redactor.text(verdict.waiting_for))
     outcome = verdict.outcome
     result = None if outcome.result is None else redacted_data(outcome.result, redactor)
-    ended = replace(outcome, reason=redactor.text(outcome.reason), result=result)
-    return replace(verdict, outcome=ended)
+    reason = redactor.text(outcome.reason)
+    if reason is outcome.reason and result is outcome.result:
+        return verdict
+    return replace(verdict, outcome=replace(outcome, reason=reason, result=result))
 
 
 def after_error(error: Exception, errors: int, now: Micros) -> Verdict:

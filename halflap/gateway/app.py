@@ -317,11 +317,11 @@ class Gateway:
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 
     def _note(self, route: Route, error: Rejected, scope: Message) -> None:
-        headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1")[:500])
-            for name, value in scope["headers"]
-            if not is_secret(name.decode("latin-1"), value.decode("latin-1"), route)
-        )
+        secret = is_secret(route)
+        sent = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        ]
+        headers = tuple((name, value[:500]) for name, value in sent if not secret(name, value))
         self._reject(Rejection(route.endpoint, self._clock(), error.message, error.status, headers))
 
 
@@ -381,10 +381,12 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
 
 def event_of(request: Request, route: Route, now: Micros) -> Event:
     """The request as it is kept: credentials in its headers sealed, fields cut to `keep=`."""
-    headers = tuple(
-        (name, SEALED + route.seal(value)) if is_secret(name, value, route) else (name, value)
-        for name, value in request.headers.raw
-    )
+    headers, secret = request.headers.raw, is_secret(route)
+    if any(secret(name, value) for name, value in headers):
+        headers = tuple(
+            (name, SEALED + route.seal(value)) if secret(name, value) else (name, value)
+            for name, value in headers
+        )
     keep, payload = route.definition.keep, request.payload
     if payload is not None:
         body = b""
@@ -403,15 +405,18 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
     )
 
 
-def is_secret(name: str, value: str, route: Route) -> bool:
-    """Whether a header may not be kept as it came: by its name, or since it holds a secret."""
-    name = name.lower()
-    declared: frozenset[str] = getattr(route.declaration.verify, "secret_headers", frozenset())
-    return (
-        name in SEALED_HEADERS
-        or name in declared
-        or any(secret in value for secret in route.secrets if secret)
-    )
+def is_secret(route: Route) -> Callable[[str, str], bool]:
+    """Return the test for headers that are not kept as they came: by name, or holding a secret."""
+    names = SEALED_HEADERS | getattr(route.declaration.verify, "secret_headers", frozenset())
+    secrets = [each for each in route.secrets if each]
+
+    def test(name: str, value: str) -> bool:
+        for each in secrets:
+            if each in value:
+                return True
+        return name.lower() in names
+
+    return test
 
 
 async def respond(send: Send, answer: Answer, *, head: bool) -> None:

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
@@ -48,7 +49,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._spellings: list[str] = []
         self._bytes: list[bytes] = []
-        self._known: set[str] = set()
+        self._known: frozenset[str] = frozenset()
         self._sent = 0
         self.add(secrets)
 
@@ -58,9 +59,9 @@ class Redactor:
 
     def fork(self) -> Redactor:
         """Return a redactor of the same secrets that learns more without telling this one."""
-        made = Redactor()
-        made._spellings, made._bytes = self._spellings.copy(), self._bytes.copy()
-        made._known = self._known.copy()
+        made = Redactor.__new__(Redactor)
+        made._spellings, made._bytes, made._known = self._spellings, self._bytes, self._known
+        made._sent = 0
         return made
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -68,7 +69,7 @@ class Redactor:
         found: list[str] = []
         for secret in secrets:
             if len(secret) >= LEAST and secret not in self._known:
-                self._known.add(secret)
+                self._known |= {secret}
                 found += spellings(secret)
         if found:  # a message may end in the middle of one
             self.add_spellings([*found, *(_half(each) for each in found if len(each) >= CUT)])
@@ -87,14 +88,14 @@ class Redactor:
     def add_sent(self, headers: Mapping[str, Any]) -> None:
         """Add the credentials among the headers of a request that is sent: signatures, new tokens."""
         for name, value in headers.items():
-            if value in self._known or not _CREDENTIAL.search(name):
+            if value in self._known or not is_credential(name):
                 continue
             if name.lower() == "idempotency-key" or self._sent >= MOST_SENT:
                 continue
             self._sent += 1
             scheme, space, rest = str(value).partition(" ")
             self.add([rest.strip() if space and scheme.isalnum() else str(value)])
-            self._known.add(value)
+            self._known |= {value}
 
     def finds(self, data: bytes) -> bool:
         """Whether any secret is in JSON or text as bytes. Never misses one; cheap."""
@@ -157,6 +158,7 @@ def escaped(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
+@lru_cache(maxsize=1024)
 def is_credential(header: str) -> bool:
     """Whether a header's name says that its value is a credential."""
     return _CREDENTIAL.search(header) is not None
