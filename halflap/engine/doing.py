@@ -43,7 +43,7 @@ from halflap.sdk.action import Retry
 from halflap.sdk.gate import Away, Blocked, Parked
 from halflap.sdk.pairs import RecordState, Writes
 from halflap.sdk.record import Seal, Sealing, decode_value, encode_value, redacted_data
-from halflap.sdk.redact import Redactor
+from halflap.sdk.redact import LEAST_IN_DATA, Redactor
 from halflap.sdk.running import CallLog, RunningStep, Suspended
 
 MOST_LOG_LINES = 10_000
@@ -305,8 +305,12 @@ class Steps:
             raise Fenced(f"the lease on {self._turn.start.execution} has run out")
 
     def _without_secrets(self, inputs: bytes) -> bytes:
-        """Return inputs, or data that leaves the execution, without the secrets in it."""
+        """Return inputs as they are recorded."""
         return redacted_data(inputs, self._redactor)
+
+    def _handed_on(self, event: bytes) -> bytes:
+        """Return an event for another execution without the secrets in it."""
+        return redacted_data(event, self._redactor, LEAST_IN_DATA)
 
     def _step(self, path: str) -> RunningStep:
         def log(level: str, message: str, fields: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.errors import CodeFailed, DefinitionError
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.record import redacted_data
-from halflap.sdk.redact import Redactor, clean
+from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
 from halflap.sdk.trigger import first_line
 
 MOST_ERRORS = 3
@@ -59,7 +59,9 @@ def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
     if isinstance(verdict, Again):
         return replace(verdict, waiting_for=redactor.text(verdict.waiting_for))
     outcome = verdict.outcome
-    result = None if outcome.result is None else redacted_data(outcome.result, redactor)
+    result = (
+        None if outcome.result is None else redacted_data(outcome.result, redactor, LEAST_IN_DATA)
+    )
     reason = redactor.text(outcome.reason)
     if reason is outcome.reason and result is outcome.result:
         return verdict

@@ -132,7 +132,7 @@ class Routes(Waits):
     def _event(self, event: Event, route: Route, target: Target, scope: Scope) -> Event:
         """What the flow gets: the typed event, or the request as it came."""
         if route.event is not UNSET:
-            event_bytes = self._without_secrets(made(target.flow, route.event))
+            event_bytes = self._handed_on(made(target.flow, route.event))
             return call_event(self._turn.start, event_bytes, scope.now, target.flow.name)
         if event.large is not None:
             raise Unrouted(

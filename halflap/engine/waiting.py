@@ -29,14 +29,14 @@ class Waits(Branches):
         """See `Context.start`."""
         scope = current_scope()
         path = scope.next_path(f"start({escaped(flow)})")
-        event = self._without_secrets(event)
-        known = self._past.recall(scope, path, event)
+        inputs, event = self._without_secrets(event), self._handed_on(event)
+        known = self._past.recall(scope, path, inputs)
         if known is None or known.status == "retrying":  # a replay starts a failed child again
             started = self._turn.now()
             child = await self._begin(scope, path, flow, event, bound=bound)
             title = f"Start {self.siblings[flow].title}"
             seq = self._past.next_seq() if known is None else known.seq  # it stays in its place
-            known = self._record(path, "start", title, started, inputs=event, result=encode(child))
+            known = self._record(path, "start", title, started, inputs=inputs, result=encode(child))
             known = replace(known, seq=seq, name=flow)
             self._keep(scope, known)
         else:
@@ -51,13 +51,13 @@ class Waits(Branches):
         self._refuse_to_wait(flow)
         scope = current_scope()
         path = scope.next_path(f"call({escaped(flow)})")
-        event = self._without_secrets(event)
-        known = self._past.recall(scope, path, event)
+        inputs, event = self._without_secrets(event), self._handed_on(event)
+        known = self._past.recall(scope, path, inputs)
         if known is None:
             started = self._turn.now()
             child = await self._begin(scope, path, flow, event, bound=True)
             title = f"Call {self.siblings[flow].title}"
-            known = self._record(path, "call", title, started, inputs=event, result=encode(child))
+            known = self._record(path, "call", title, started, inputs=inputs, result=encode(child))
             known = replace(known, name=flow, status="retrying")
         if known.status == "retrying":
             self._own.add(str(decode_value(known.result or b'""', None, self._unseal)))

@@ -133,11 +133,16 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     return data
 
 
-def redacted_data(data: bytes, redactor: Redactor) -> bytes:
-    """Return recorded inputs with `•••` in the place of each secret: the same bytes each time."""
+def redacted_data(data: bytes, redactor: Redactor, least: int = 0) -> bytes:
+    """Return recorded inputs with `•••` in the place of each secret: the same bytes each time.
+
+    `least` is `LEAST_IN_DATA` for what somebody goes on with: a result, another flow's event.
+    """
     if not redactor.finds(data):
         return data
-    return _inputs_encoder.encode(redactor.value(codec.decode(data)))
+    value = codec.decode(data)
+    shown = redactor.value(value, least)
+    return data if shown == value else _inputs_encoder.encode(shown)
 
 
 def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:

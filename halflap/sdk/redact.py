@@ -22,6 +22,8 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "•••"
 LEAST = 6
 """The shortest secret that is redacted, in characters."""
+LEAST_IN_DATA = 12
+"""The shortest that is taken out of data which goes on: a weak password may be an ordinary word."""
 CUT = 24
 """The shortest spelling of which the first half is redacted too: messages are cut somewhere."""
 LONG_LINE = 24
@@ -108,23 +110,26 @@ class Redactor:
         """Return the spellings of secrets that are in a text."""
         return [each for each in self._spellings if each in text]
 
-    def text(self, text: str) -> str:
-        """Return a text with `•••` in the place of each secret."""
+    def text(self, text: str, least: int = 0) -> str:
+        """Return a text with `•••` in the place of each secret of `least` characters or more."""
         for each in self.hits(text):
-            text = _replaced(text, each)
+            if len(each) >= least:
+                text = _replaced(text, each)
         return text
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any, least: int = 0) -> Any:
         """Return plain data with `•••` in the place of each secret, in names too."""
         if isinstance(value, str):
-            return self.text(value)
+            return self.text(value, least)
         if isinstance(value, dict):
             held = cast(dict[str, Any], value)
             if set(held) == {"$secret"}:
                 return held
-            return {self.text(str(name)): self.value(each) for name, each in held.items()}
+            return {
+                self.text(str(name), least): self.value(each, least) for name, each in held.items()
+            }
         if isinstance(value, list | tuple):
-            return [self.value(each) for each in cast(list[Any], value)]
+            return [self.value(each, least) for each in cast(list[Any], value)]
         return value
 
 

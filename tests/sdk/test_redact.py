@@ -20,7 +20,7 @@ from halflap.sdk.record import (
     encode_value,
     redacted_data,
 )
-from halflap.sdk.redact import LEAST, Redactor
+from halflap.sdk.redact import LEAST, LEAST_IN_DATA, Redactor
 from halflap.sdk.secret import secrets_of
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nx9/+Z==\n-----END PRIVATE KEY-----"
@@ -76,6 +76,15 @@ def test_a_secret_is_found_in_any_text(before: str, secret: str, behind: str) ->
     redactor = Redactor([secret])
     assert redactor.hits(before + secret + behind)
     assert redactor.finds(codec.encode([before + secret + behind]))
+
+
+def test_a_weak_password_changes_no_data_that_goes_on() -> None:
+    redactor = Redactor(["orders", "a-longer-secret"])
+    data = b'{"kind":"orders","key":"a-longer-secret"}'
+    assert redacted_data(data, redactor, LEAST_IN_DATA) == '{"key":"•••","kind":"orders"}'.encode()
+    assert redacted_data(data, redactor) == '{"key":"•••","kind":"•••"}'.encode()
+    unchanged = b'{"b":"orders","a":1}'
+    assert redacted_data(unchanged, redactor, LEAST_IN_DATA) is unchanged
 
 
 def test_short_values_are_left_in_words() -> None:
