@@ -407,7 +407,8 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
 
 def is_secret(route: Route) -> Callable[[str, str], bool]:
     """Return the test for headers that are not kept as they came: by name, or holding a secret."""
-    names = SEALED_HEADERS | getattr(route.declaration.verify, "secret_headers", frozenset())
+    declared: frozenset[str] = getattr(route.declaration.verify, "secret_headers", frozenset())
+    names = SEALED_HEADERS | declared
     secrets = [each for each in route.secrets if each]
 
     def test(name: str, value: str) -> bool:
