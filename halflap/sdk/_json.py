@@ -117,12 +117,14 @@ def _fraction(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation as error:
         raise ValueError(f"a number is beyond 1e±{MAX_DIGITS}") from error
-    if not fits(number):
+    # Few digits and no exponent are within the bounds.
+    if (len(text) > MAX_DIGITS or "e" in text or "E" in text) and not fits(number):
         raise ValueError(f"{TOO_LONG} or beyond 1e±{MAX_DIGITS}")
     return number
 
 
 _DECODER = msgspec.json.Decoder(float_hook=_fraction)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def _explained(message: str, size: int) -> str:
@@ -148,7 +150,7 @@ PIECE = 1_000
 
 
 def pieces(value: Any) -> Iterator[tuple[Any, ...]]:
-    """Cut a value into pieces that `Assembly` makes it of again."""
+    """Cut a value into pieces of which, as JSON, `Assembly` makes it again."""
     large: set[int] = set()
     _weigh(value, large)
     if id(value) not in large:
@@ -199,9 +201,9 @@ class Assembly:
         self.value: Any = None
         self._open: list[Any] = []
 
-    def take(self, piece: tuple[Any, ...]) -> None:
-        """Take the next piece."""
-        match piece:
+    def take(self, piece: bytes) -> None:
+        """Take the next piece, as JSON."""
+        match _DECODER.decode(piece):
             case ("open", name, made):
                 if not self._open:
                     self.value = made
@@ -236,8 +238,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while head := requests.read(HEAD.size):
         kind, content_type, body = (requests.read(size) for size in HEAD.unpack(head))
         try:
-            for part in _decoded(kind.decode(), body, content_type.decode()):
-                data = pickle.dumps(part, 5)
+            for data in _decoded(kind.decode(), body, content_type.decode()):
                 answers.write(PART + LENGTH.pack(len(data)) + data)
             mark, last = DONE, b""
         except (ValueError, MemoryError) as error:
@@ -246,16 +247,16 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[tuple[Any, ...]]:
+def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[bytes]:
     if kind == "json":
-        yield from pieces(decode_json(body, bounded=True))
+        yield from map(_ENCODER.encode, pieces(decode_json(body, bounded=True)))
         return
     from halflap.errors import InvalidEvent
     from halflap.sdk import _body
 
     try:
         if kind == "form":
-            yield ("add", _body.form(body, content_type))
+            yield pickle.dumps(_body.form(body, content_type), 5)
         else:
             _body.xml(body)  # an element cannot cross; that the body keeps its bounds is enough
     except InvalidEvent as error:
