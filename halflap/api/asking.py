@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from halflap.api.door import ACCESS, SCOPE
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
+from halflap.errors import InvalidEvent
 from halflap.sdk import codec
 from halflap.sdk.decoding import decode_json
 
@@ -53,6 +54,16 @@ def exact(view: BaseModel | Sequence[BaseModel], status: int = 200) -> Response:
         else [each.model_dump(by_alias=True) for each in view]
     )
     return Response(codec.encode(plain), status, media_type="application/json")
+
+
+async def json_of(body: bytes) -> Any:
+    """Return what a body of any content type is as JSON; raise `InvalidEvent` where it is none."""
+    try:
+        return await decode_json(body)
+    except codec.NotJson as error:
+        raise InvalidEvent(
+            f"The body is not JSON: {error}; send it as application/json."
+        ) from error
 
 
 async def body_of(request: Request, largest: int) -> bytes:

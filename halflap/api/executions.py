@@ -6,7 +6,15 @@ from typing import Annotated, Literal, cast, get_args
 
 from fastapi import Body, Header, Query, Response
 
-from halflap.api.asking import LARGEST_NUMBER, Ops, Whose, exact, for_customers, router_of
+from halflap.api.asking import (
+    LARGEST_NUMBER,
+    Ops,
+    Whose,
+    exact,
+    for_customers,
+    json_of,
+    router_of,
+)
 from halflap.api.operations import Operations
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.part import streamed
@@ -187,7 +195,9 @@ async def send_signal(
         str | None, Header(max_length=200, description="Of two that bear the same one, one counts.")
     ] = None,
 ) -> Response:
-    """Send a signal, for which the flow waits with `ctx.wait_for`; the body is its payload."""
+    """Send a signal, for which the flow waits with `ctx.wait_for`; the body is its payload, as JSON."""
+    if isinstance(payload, bytes):  # of another content type, as curl's -d has it
+        payload = await json_of(payload)
     found = await operations.executions.find(execution)
     once = None if idempotency_key is None else f"key:{idempotency_key}"
     now = await operations.executions.signal(found, name, payload, once)

@@ -25,6 +25,7 @@ from halflap.cli.workbench import Workbench
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
 from halflap.gateway.route import Intake
+from halflap.gateway.refusal import Refusal
 from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
 from halflap.server.address import remove_address
@@ -99,6 +100,7 @@ class DevHost(Host):
         self.screen: Screen | None = None
         self.feed: Feed | None = None
         super().__init__(settings, store, **options)
+        self._server.on_refusal = self._refused
 
     def open_gateway(
         self,
@@ -119,6 +121,10 @@ class DevHost(Host):
         if self.screen is not None and self.feed is not None and route is not None:
             label = self.feed.label(route.flow.instance, route.flow.flow)
             self.screen.rejected(label, rejection)
+
+    def _refused(self, refusal: Refusal) -> None:
+        if self.screen is not None:
+            self.screen.refused(refusal.status, refusal.detail)
 
     def _noted(self, instance: str, flow: str, what: str) -> None:
         self.store.catalogue.counters.count(instance, flow, what)

@@ -167,6 +167,10 @@ class Screen:
         said = f"refused with {rejection.status}: {rejection.reason}"
         self._row(rejection.at, label, "bad", (said, "yellow"))
 
+    def refused(self, status: int, detail: str) -> None:
+        """A request that was refused before anybody looked for its endpoint."""
+        self._row(None, "", "bad", (f"refused with {status}: {detail}", "yellow"))
+
     def counted(self, label: str, what: str) -> None:
         """A request that was answered and starts nothing."""
         self._row(None, label, "in", (f"{what}: nothing is started", "dim"))

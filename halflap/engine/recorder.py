@@ -18,12 +18,12 @@ from halflap.engine.routing import Routes
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.step import as_step, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
-from halflap.errors import Nondeterminism, Overruled
+from halflap.errors import DefinitionError, Nondeterminism, Overruled
 from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk import codec
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
-from halflap.sdk.context import ANY
+from halflap.sdk.context import ANY, MAX_STATE_BYTES
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import decode_value, encode_inputs, encode_value
 from halflap.sdk.redact import HIDDEN
@@ -189,6 +189,11 @@ class StepRecorder(Routes):
         verb, owner = shared_by(scope)
         path = here.next_path(f"{verb}.put({escaped(key)})")
         encoded = None if value is ANY else encode_value(value, None, self._seal)
+        if encoded is not None and len(encoded) > MAX_STATE_BYTES:
+            raise DefinitionError(
+                f"the state {key!r} would have {len(encoded):,} bytes as JSON, and MAX_STATE_BYTES "
+                f"allows {MAX_STATE_BYTES:,}; keep it under several keys, or at an app"
+            )
         sealed = encoded is not None and b'"$secret"' in encoded  # never twice the same bytes
         known = self._past.recall(here, path, None if sealed else encoded)
         if known is not None:

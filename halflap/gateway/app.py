@@ -152,7 +152,8 @@ class Gateway:
             if route is not None:
                 self.events["rejected"] += 1
                 self._note(route, error, scope)
-            return problem(error.status)
+            detail = error.message if error.status == 413 else ""
+            return problem(error.status, detail=detail)
         except StoreError as error:
             log.error("not accepted: the store failed", endpoint=endpoint, error=str(error))
             return problem(503, retry_after=2)
@@ -180,7 +181,8 @@ class Gateway:
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
-            raise Rejected("the body is larger than the trigger allows", status=413)
+            raise too_large(len(request.body), limit, declared.body_limit)
+        deadline.reschedule(None)  # a large body may wait for others to be decoded, not for the store
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)
@@ -197,6 +199,7 @@ class Gateway:
             return unwanted(declared, request)
         if isinstance(declared.answer, FlowResult) and not route.settled:
             return problem(503, retry_after=5)
+        deadline.reschedule(asyncio.get_running_loop().time() + self._store_seconds)
         if await self._has_no_room([each.flow for each in starts]):
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         started = await self._start(starts)
@@ -219,7 +222,7 @@ class Gateway:
     ) -> Answer:
         """Take a body that is not held: kept and verified as it comes, then accepted or removed."""
         if self._large is None:
-            raise too_large()
+            raise too_large(None, self._in_memory, None)
         declared = route.declaration
         limit = declared.body_limit or self._body_bytes
         size = check_large(route, head, limit)
@@ -229,7 +232,7 @@ class Gateway:
             return problem(429, detail=BACKLOG, retry_after=BACKLOG_SECONDS)
         proof = begin(declared.verify, head, route.secrets, head.received_at)
         execution = new_id("exe", now=self._clock(), chance=self._chance())
-        chunks = taken(chunks, proof, limit)
+        chunks = taken(chunks, proof, limit, declared.body_limit)
         deadline.reschedule(None)  # the edge holds the sender to its speed
         blob = await self._large.receive(route.flow.customer, execution, chunks, size)
         try:

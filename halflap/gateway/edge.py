@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,15 @@ class EdgeCounters:
 class Edge:
     """What the connections of one server share: its limits, its counters, and who is connected."""
 
-    def __init__(self, limits: EdgeLimits, *, sweep_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        limits: EdgeLimits,
+        *,
+        sweep_seconds: float = 1.0,
+        on_refusal: Callable[[Refusal], object] | None = None,
+    ) -> None:
         self.limits = limits
+        self.on_refusal = on_refusal
         self.counters = EdgeCounters()
         self.connections: set[GuardedProtocol] = set()
         self.empty = asyncio.Event()

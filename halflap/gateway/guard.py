@@ -378,6 +378,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _count(self, refused: Refusal) -> None:
         counts = self.edge.counters.refused
         counts[refused.code] = counts.get(refused.code, 0) + 1
+        if self.edge.on_refusal is not None:
+            self.edge.on_refusal(refused)
 
     def _answer(self, refused: Refusal) -> None:
         """Write, say that no more follows, and read on for a moment.

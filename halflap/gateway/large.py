@@ -50,13 +50,15 @@ async def rest_of(beginning: bytes, receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-async def taken(chunks: AsyncIterator[bytes], proof: Proof, limit: int) -> AsyncIterator[bytes]:
+async def taken(
+    chunks: AsyncIterator[bytes], proof: Proof, limit: int, of_trigger: int | None
+) -> AsyncIterator[bytes]:
     """The chunks, as they are verified; `Rejected` where they are more than the limit."""
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > limit:
-            raise too_large()
+            raise too_large(None, limit, of_trigger)
         proof.update(chunk)
         yield chunk
 
@@ -66,7 +68,7 @@ def check_large(route: Route, head: Request, limit: int) -> int:
     named = head.headers.get("content-length", "0")
     size = int(named) if named.isdigit() else 0
     if size > limit:
-        raise too_large()
+        raise too_large(size, limit, route.declaration.body_limit)
     if route.definition.keep is not None:
         raise Rejected(
             "the flow keeps some fields of the body only, and this one is too large to be read whole",
@@ -77,9 +79,15 @@ def check_large(route: Route, head: Request, limit: int) -> int:
     return size
 
 
-def too_large() -> Rejected:
-    """Says that a body is too large."""
-    return Rejected("the body is larger than the trigger allows", status=413)
+def too_large(size: int | None, limit: int, of_trigger: int | None) -> Rejected:
+    """Return the refusal of a body that has more bytes than the limit, and what raises that."""
+    has = f"{size:,} bytes" if size else "more bytes"
+    mend = (
+        "raise HALFLAP_BODY_BYTES, or set the trigger's `body_limit`"
+        if of_trigger is None
+        else "raise the trigger's `body_limit`"
+    )
+    return Rejected(f"the body has {has}, and {limit:,} are allowed; {mend}", status=413)
 
 
 def large_request(head: Request, blob: Blob) -> LargeRequest:

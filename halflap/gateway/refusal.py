@@ -68,7 +68,11 @@ METHOD = Refusal(
 )
 HEADER_TIMEOUT = Refusal("header_timeout", 408, "The headers did not arrive in time; send again.")
 BODY_TIMEOUT = Refusal("body_timeout", 408, "The body arrived too slowly; send again.")
-BODY_SIZE = Refusal("body_size", 413, "The body is larger than this server accepts.")
+BODY_SIZE = Refusal(
+    "body_size",
+    413,
+    "The body is larger than this server accepts; HALFLAP_BODY_BYTES sets how large it may be.",
+)
 BODY_FRAMING = Refusal(
     "body_framing", 413, "The body is nearly all chunk framing; send it plainly."
 )

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from halflap.errors import HalflapError
 from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits, ForwardedLimit
 from halflap.gateway.guard import GuardedProtocol
+from halflap.gateway.refusal import Refusal
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -31,11 +32,13 @@ class Server:
     """Serves one app on one address until it is stopped.
 
     It shares its event loop with others: it installs no signal handlers, configures no logging
-    and ends no process. `sweep_seconds` is how often deadlines are looked at.
+    and ends no process. `sweep_seconds` is how often deadlines are looked at; `on_refusal` is called
+    with each refusal of the edge.
     """
 
     def __init__(self, *, sweep_seconds: float = 1.0) -> None:
         self.port: int | None = None
+        self.on_refusal: Callable[[Refusal], object] | None = None
         self._sweep_seconds = sweep_seconds
         self._state = ServerState()
         self._edge: Edge | None = None
@@ -62,7 +65,9 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         limits = limits or EdgeLimits()
-        edge = self._edge = Edge(limits, sweep_seconds=self._sweep_seconds)
+        edge = self._edge = Edge(
+            limits, sweep_seconds=self._sweep_seconds, on_refusal=self.on_refusal
+        )
         if limits.trusted_proxies:
             app = ForwardedLimit(app, edge)
         config = _uvicorn_config(app, limits)

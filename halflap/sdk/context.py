@@ -57,6 +57,10 @@ class CustomerInfo:
     external_id: str | None = None
 
 
+MAX_STATE_BYTES = 4 * 1024 * 1024
+"""How many bytes a value of state may have, as JSON."""
+
+
 class State:
     """Values that outlive an execution, key by key, with compare-and-set.
 
@@ -88,8 +92,10 @@ class State:
 
     @noted("ctx.state.put")
     async def put(self, key: str, value: Any, *, expect: Any = ANY) -> None:
-        """Write a value (JSON). With `expect`, only where that is still the value there (None: no value
-        yet); else `Conflict`."""
+        """Write a value: JSON of up to `MAX_STATE_BYTES`, 4 MB.
+
+        With `expect`, only where that is still the value there (None: no value yet); else `Conflict`.
+        """
         if not await self._recorder.write_state(self._scope, key, value, expect):
             raise Conflict(
                 f"state {key!r} is no longer {expect!r}; read it again and decide", key=key

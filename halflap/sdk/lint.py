@@ -126,6 +126,13 @@ RULES: tuple[Rule, ...] = (
         "warning",
     ),
     Rule(
+        "HF016",
+        "`dedupe` by a header that the signature does not cover, where it covers an id",
+        "whoever has one genuine request can send it again under another id",
+        'the signed id: `header("webhook-id")`, or `svix-id` of Svix',
+        "warning",
+    ),
+    Rule(
         "HF099",
         "an `ignore` that names no rule",
         "it would hide more, or less, than was meant",
@@ -214,6 +221,7 @@ def lint(
         found = [
             *_component(module, _excused(files, module.path)),
             *_unsigned_flows(module),
+            *_unsigned_ids(module),
             *_secrets(module),
         ]
         findings += [*(_finding(module, *each) for each in found), *_ignores(module)]
@@ -370,6 +378,53 @@ def _unverified(module: Module, trigger: Function) -> str | None:
 
 def _is_empty(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Tuple | ast.List) and not node.elts
+
+
+SIGNED_IDS = {
+    "standard": "webhook-id",
+    "StandardWebhooks": "webhook-id",
+    "svix": "svix-id",
+    "SvixSignature": "svix-id",
+}
+
+
+def unsigned_id(signed: str, picked: str) -> str:
+    """Say why the id that a signature covers is the better key than another header."""
+    return (
+        f"the signature does not cover the header {picked!r}, by which deliveries are told apart; "
+        f"it covers {signed!r}: dedupe by that"
+    )
+
+
+def _unsigned_ids(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
+    for call in (each for each in ast.walk(module.tree) if isinstance(each, ast.Call)):
+        given = {each.arg: each.value for each in call.keywords}
+        picked = _header(given.get("dedupe"))
+        signed = _signed_id(given.get("signature") or given.get("verify"))
+        if picked and signed and picked.lower() != signed:
+            yield given["dedupe"], "HF016", unsigned_id(signed, picked)
+
+
+def _signed_id(node: ast.expr | None) -> str | None:
+    match node:
+        case ast.Constant(value=str(name)):
+            return SIGNED_IDS.get(name)
+        case ast.Call(func=function, args=[], keywords=[]):
+            return SIGNED_IDS.get(ast.unparse(function).rpartition(".")[2])
+        case _:
+            return None
+
+
+def _header(node: ast.expr | None) -> str | None:
+    match node:
+        case ast.Constant(value=str(place)) if place.startswith("header:"):
+            return place.removeprefix("header:")
+        case ast.Call(func=function, args=[ast.Constant(value=str(name))]) if (
+            ast.unparse(function).rpartition(".")[2] == "header"
+        ):
+            return name
+        case _:
+            return None
 
 
 # Secrets --------------------------------------------------------------------------------------

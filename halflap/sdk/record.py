@@ -105,7 +105,10 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
         value = arguments.get(action.shape.connection)
         link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
-    data = _inputs_encoder.encode(shown)
+    try:
+        data = _inputs_encoder.encode(shown)
+    except Unwritable as error:
+        raise TypeError(f"{place_in(shown, error.value)}: {error}") from None
     return _inputs_encoder.encode(without_unset(shown)) if UNSET_BYTES in data else data
 
 
@@ -121,6 +124,13 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
     if adapter is not None:
         value = adapter.dump_python(value, by_alias=True, warnings=False)
     refuse_lossy(value, "$", typed=adapter is not None)
+    try:
+        return _encoded(value, seal)
+    except Unwritable as error:
+        raise TypeError(f"{place_in(value, error.value)}: {error}") from None
+
+
+def _encoded(value: Any, seal: Seal) -> bytes:
     try:
         data = _result_encoder.encode(value)
         if UNSET_BYTES in data:
@@ -187,6 +197,35 @@ class _HasSecret(Exception):
     pass
 
 
+class Unwritable(TypeError):
+    """A value of a type that has no JSON."""
+
+    def __init__(self, value: object) -> None:
+        name = type(value).__name__
+        article = "an" if name[0] in "aeiouAEIOU" else "a"
+        super().__init__(
+            f"{article} {name} cannot be recorded; pass or return plain data, a Model or a File"
+        )
+        self.value = value
+
+
+def place_in(value: Any, found: object, path: str = "$") -> str:
+    """Return the path at which an object stands in a value; that of the value where it is not there."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(by_alias=True)
+    parts: Any = ()
+    if isinstance(value, Mapping):
+        parts = ((f"{path}.{name}", each) for name, each in cast(Any, value).items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = ((f"{path}[{n}]", each) for n, each in enumerate(cast(Any, value)))
+    for place, each in parts:
+        if each is found:
+            return place
+        if (inside := place_in(each, found, place)) != place:
+            return inside
+    return path
+
+
 def _show_input(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return {"$secret": True}
@@ -203,9 +242,7 @@ def _plain(value: Any) -> Any:
         return TypeAdapter(File).dump_python(value)
     if isinstance(value, Connection):
         return {"$connection": value._link.name if value._link else type(value).__name__}
-    raise TypeError(
-        f"a {type(value).__name__} cannot be kept in a record; return plain data, a Model or a File"
-    )
+    raise Unwritable(value)
 
 
 def _refuse_secret(value: Any) -> Any:

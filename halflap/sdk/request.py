@@ -216,6 +216,17 @@ class LargeRequest(Request):
             yield chunk
 
 
+def copied(request: Request, **changes: Any) -> Request:
+    """Return a request with another head, whose body is read once for both."""
+    names = ("method", "path", "query", "headers", "url", "received_at", "part")
+    head = {name: getattr(request, name) for name in names} | changes
+    if request.payload is not None:
+        return LargeRequest(request.payload, **head)
+    copy = Request(body=request.body, **head)
+    copy._read.update(request._read)
+    return copy
+
+
 def json_text(request: Request) -> bytes:
     """Return the body in UTF-8, in which JSON is read."""
     kind = request.headers.get("content-type", "")

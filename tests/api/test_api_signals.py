@@ -78,3 +78,20 @@ async def test_a_name_that_is_none_is_refused(world: Any, instance: Any, name: s
 async def test_an_execution_that_is_not_there_is_not_found(world: Any, instance: Any) -> None:
     sent = await world.api("POST", "/api/executions/exe_no/signals/approved")
     assert (sent.status, sent.kind) == (404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "image/png", ""]
+)
+async def test_a_payload_of_json_is_taken_whatever_its_type(
+    world: Any, instance: Any, kind: str
+) -> None:
+    id = await world.send(instance, {}, flow="approval")
+    path = f"/api/executions/{id}/signals/approved"
+    headers = {"content-type": kind} if kind else {}
+    refused = await world.api("POST", path, body=b"yes=1&no=2", headers=headers)
+    assert (refused.status, refused.kind) in ((422, "InvalidEvent"), (422, "InvalidRequest"))
+    assert "JSON" in refused.json["detail"]
+    sent = await world.api("POST", path, body=b'{"amount": 1.10}', headers=headers)
+    assert sent.status == 200
+    assert (await world.ended(id))["state"] == "succeeded"

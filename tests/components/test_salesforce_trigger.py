@@ -143,9 +143,8 @@ async def test_a_connection_that_knows_no_org_takes_no_message(receive: Receive)
         b"<soapenv/>",
         message(WON)[:-10],
         message(WON).replace(b"notifications", b"other"),
-        message("<Notification><Id>04l1</Id></Notification>"),
+        message("<Notification></Notification>"),
         message(notification("", {"Id": "006"})),
-        message(notification("04l1", {"Name": "x"})),
         message(notification("04l1", {"Id": "006", "Name": "&x;"}).replace("&amp;", "&")).replace(
             b"?>", b'?><!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>', 1
         ),
@@ -158,6 +157,27 @@ async def test_what_is_no_outbound_message_is_rejected_with_a_reason(
     assert (got.status, len(got.started)) == (400, 0)
     assert "no outbound message" in got.reason or "no id" in got.reason
     assert got.text != ACK
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        "<Notification><Id>04l9</Id></Notification>",
+        '<Notification><Id>04l9</Id><sObject xsi:nil="true"/></Notification>',
+        notification("04l9", {}),
+        notification("04l9", {"Name": "x"}),
+    ],
+)
+async def test_a_notification_without_data_is_ignored_visibly_and_the_others_arrive(
+    receive: Receive, empty: str
+) -> None:
+    got = await receive(opportunity, message(WON, empty, LOST), headers=XML, secret=ORG)
+    assert (got.status, got.text) == (200, ACK)
+    assert got.deliveries == ["04l1", "04l9", "04l2"]
+    first, nothing, last = await got.events()
+    assert (first["Id"], last["Id"]) == ("006A", "006B")
+    assert isinstance(nothing, Ignore)
+    assert "has no data" in nothing.reason
 
 
 async def test_a_header_that_lies_about_the_charset_changes_nothing(receive: Receive) -> None:

@@ -26,7 +26,7 @@ from halflap.errors import (
 from halflap.model import SEALED, Event, FlowKey, Start, new_id
 from halflap.sdk import codec, running
 from halflap.sdk.action import step
-from halflap.sdk.context import Context
+from halflap.sdk.context import MAX_STATE_BYTES, Context
 from halflap.sdk.request import Request
 from halflap.sdk.schema import File, Model
 from tests.engine.flows import Runner, runner_on
@@ -272,6 +272,20 @@ async def test_secrets_are_never_in_the_bytes_of_a_record(runner: Runner) -> Non
     assert seen == [Token(value=SecretStr("result-hunter2"))] * 2
     for each in await runner.history():
         assert b"hunter2" not in (each.inputs or b"") + (each.result or b"")
+
+
+async def test_a_value_of_state_that_is_too_large_is_refused_by_its_limits_name(
+    runner: Runner,
+) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await ctx.state.put("all", "x" * (MAX_STATE_BYTES - 2))
+        await ctx.state.put("more", "x" * (MAX_STATE_BYTES - 1))
+
+    outcome = await runner.run(flow)
+    assert outcome.state == "failed"
+    assert "'more'" in outcome.reason
+    assert "MAX_STATE_BYTES allows 4,194,304" in outcome.reason
+    assert [each.path for each in await runner.history()] == ["trigger", "state.put(all)"]
 
 
 async def test_a_local_function_is_recorded_by_step(runner: Runner) -> None:

@@ -17,6 +17,7 @@ from halflap import (
     Context,
     Declaration,
     FlowResult,
+    GitHubSignature,
     Integration,
     Json,
     Reply,
@@ -562,3 +563,48 @@ async def test_beyond_a_customers_backlog_events_are_to_come_again_later():
     assert b"again later" in answers[2][2]
     assert len(shop.intake.starts) == 2
     assert shop.counted == ["refused: backlog"]
+
+
+async def test_an_id_that_the_signature_does_not_cover_cannot_drop_another_event() -> None:
+    shop = desk(verify=GitHubSignature(), dedupe=header("X-GitHub-Delivery"))
+
+    async def deliver(body: bytes, delivery: str) -> str:
+        headers = GitHubSignature().sign(body, SECRET, datetime.now(UTC))
+        status, answered, _ = await shop.send(
+            body, headers=headers | {"X-GitHub-Delivery": delivery}
+        )
+        assert status == 200
+        return answered["halflap-execution"]
+
+    first = await deliver(b'{"n":1}', "a")
+    again = await deliver(b'{"n":1}', "b")  # what was captured, under an id that is still to come
+    genuine = await deliver(b'{"n":2}', "b")
+    assert len({first, again, genuine}) == 3
+    assert await deliver(b'{"n":2}', "b") == genuine
+    assert len(shop.intake.starts) == 3
+
+
+async def test_an_id_that_is_signed_or_in_the_body_needs_no_digest() -> None:
+    for dedupe in (header("webhook-id"), pointer("/id"), lambda request: request.json()["id"]):
+        shop = desk(verify=StandardWebhooks(), dedupe=dedupe)
+        await shop.send(b'{"id":"1"}', headers=signed(b'{"id":"1"}', id="1"))
+        assert [each.dedupe.key for each in shop.intake.starts if each.dedupe] == ["1"]
+
+
+async def test_a_body_that_is_too_large_is_told_with_what_raises_the_limit() -> None:
+    shop = desk(dedupe=header("x"))
+    shop.body_bytes = 10
+    status, _, body = await shop.send(b"x" * 11)
+    assert status == 413
+    assert "HALFLAP_BODY_BYTES" in codec.decode(body)["detail"]
+    assert "11 bytes, and 10 are allowed" in shop.rejected[0].reason
+    shop = desk(body_limit=4)
+    status, _, body = await shop.send(b"x" * 11)
+    assert "`body_limit`" in codec.decode(body)["detail"]
+
+
+async def test_a_request_of_too_many_events_is_refused() -> None:
+    shop = desk(split=lambda request: [b"{}"] * 10_001)
+    status, _, body = await shop.send(b"{}")
+    assert (status, shop.intake.starts) == (413, [])
+    assert "10,001 events, more than 10,000" in codec.decode(body)["detail"]

@@ -394,7 +394,7 @@ def test_a_projects_components_are_known_by_their_text() -> None:
 
 
 def test_every_rule_of_documents_has_a_mistake_of_its_own() -> None:
-    others = {"HF100", "HF101", "HF114", "HF118"}  # below, and in test_shape.py
+    others = {"HF100", "HF101", "HF114", "HF118", "HF140"}  # below, and in test_shape.py
     assert {each.code for each in RULES} == {case[0] for case in CASES.values()} | others
     assert all(each.finds and each.why and each.instead for each in RULES)
 
@@ -410,6 +410,18 @@ def test_a_trigger_that_verifies_nothing_is_a_warning_that_can_be_excused() -> N
     assert (found.code, found.severity, found.line, found.column) == ("HF114", "warning", 9, 14)
     excused = text.replace("webhook.request", "webhook.request # halflap: ignore[HF114]")
     assert lint_text(excused, "f.yaml", Shapes(Components(own))) == []
+
+
+def test_a_signed_id_is_the_better_key() -> None:
+    given = '{signature: standard, dedupe: "header:X-Id"}'
+    text = HEAD.replace("{signature: github}", given)
+    (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))
+    assert (found.code, found.severity, found.line, found.column) == ("HF140", "warning", 10, 41)
+    assert "'X-Id'" in found.message
+    assert "'webhook-id'" in found.message
+    for better in (given.replace("X-Id", "webhook-id"), given.replace("standard", "github")):
+        text = HEAD.replace("{signature: github}", better)
+        assert lint_text(text, "f.yaml", Shapes(Components(own))) == []
 
 
 def test_what_only_building_finds_is_a_finding() -> None:

@@ -389,3 +389,24 @@ def test_the_examples_have_no_findings():
 def test_the_table_of_rules_is_complete():
     assert len(CODES) == len(RULES)
     assert all(each.finds and each.why and each.instead for each in RULES)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ('signature="standard", dedupe="header:x-id"', True),
+        ('signature=StandardWebhooks(), dedupe=header("x-id")', True),
+        ('signature="svix", dedupe="header:webhook-id"', True),
+        ('signature="standard", dedupe="header:Webhook-Id"', False),
+        ('signature="svix", dedupe=header("svix-id")', False),
+        ('signature="github", dedupe="header:x-github-delivery"', False),
+        ('signature="standard", dedupe="body:/id"', False),
+        ('dedupe="header:x-id"', False),
+    ],
+)
+def test_a_signed_id_is_the_better_key(given: str, found: bool) -> None:
+    text = (
+        f"from halflap import StandardWebhooks, header, webhook\n\nt = webhook.request({given})\n"
+    )
+    codes = [each.code for each in lint({"t.py": text}, frozenset())]
+    assert codes == (["HF016"] if found else [])

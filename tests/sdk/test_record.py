@@ -125,3 +125,10 @@ def test_a_number_that_json_does_not_have_is_refused(value: Any) -> None:
 def test_bytes_without_a_type_are_refused_by_their_place() -> None:
     with pytest.raises(TypeError, match=r"\$\.rows\[1\]: bytes"):
         encode_value({"rows": ["a", b"b"]}, None, seal)
+
+
+def test_what_has_no_json_is_refused_by_its_place() -> None:
+    with pytest.raises(TypeError, match=r"^\$\.order\.lines\[1\]: an object cannot be recorded"):
+        encode_value({"order": {"lines": [1, object()]}}, None, str)
+    with pytest.raises(TypeError, match=r"^\$: a range cannot be recorded"):
+        encode_value(range(3), None, str)

@@ -40,6 +40,8 @@ ACKNOWLEDGED = (
 )
 
 
+NO_DATA = "the notification has no data: its record was deleted before it was sent"
+
 STAMPS = (
     "LastModifiedById",
     "LastModifiedDate",
@@ -118,16 +120,21 @@ def read(request: Request) -> Any:
 
 
 def events(notifications: Any) -> list[dict[str, Any]]:
-    """Each notification: its id, the action that sent it, and the record as it is now."""
+    """Return each notification: its id, the action that sent it, and the record as it is now.
+
+    Of a record that was deleted before it was sent there is no data; such a notification becomes an
+    event too, which its trigger ignores, so that it is seen and the others of its message arrive.
+    """
     action = text(notifications, "ActionId")
     found: list[dict[str, Any]] = []
     for each in notifications.findall(f"{{{OUTBOUND}}}Notification"):
         id, record = text(each, "Id"), each.find(f"{{{OUTBOUND}}}sObject")
+        if not id:
+            raise Rejected("A notification has no id.", status=400)
         fields: dict[str, Any] = {} if record is None else fields_of(record)
-        if record is None or not id or not fields.get("Id"):
-            raise Rejected("A notification has no id, or its record has none.", status=400)
-        kind = str(record.get(TYPE, "")).rpartition(":")[2]
-        found.append({"Id": id, "ActionId": action, "sObject": {"type": kind, **fields}})
+        kind = "" if record is None else str(record.get(TYPE, "")).rpartition(":")[2]
+        content = {"sObject": {"type": kind, **fields}} if fields.get("Id") else {}
+        found.append({"Id": id, "ActionId": action, **content})
     return found
 
 
@@ -190,7 +197,10 @@ async def outbound_message(
     trigger makes its outbound message when an instance is activated, and removes it afterwards;
     without, a deploy flow does (`ensure_outbound_message`).
     """
-    record: dict[str, Any] = request.json()["sObject"]
+    told = request.json()
+    if "sObject" not in told:
+        return Ignore(NO_DATA)
+    record: dict[str, Any] = told["sObject"]
     if object is not None and record["type"] != object:
         return Ignore(f"it is a record of {record['type']}, and this flow is for {object}")
     # Salesforce leaves out what is empty: of a field that it sends, that is news like any other.
@@ -212,7 +222,8 @@ async def any_outbound_message(request: Request) -> Any:
     as it came, a flow with `outbound_message` reads it. Salesforce signs nothing: whoever knows the
     URL can send in the name of any org, so give a URL that is shared to your own apps only.
     """
-    return request.json()
+    told = request.json()
+    return told if "sObject" in told else Ignore(NO_DATA)
 
 
 def sent_without(object: str | None) -> list[str]:

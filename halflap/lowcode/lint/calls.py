@@ -22,8 +22,10 @@ from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.fit import misfit
+from halflap.sdk.lint import unsigned_id
+from halflap.sdk.request import header
 from halflap.sdk.schema import is_secret
-from halflap.sdk.signature import Unsigned
+from halflap.sdk.signature import Signature, Unsigned
 
 Kind = Literal["action", "trigger"]
 
@@ -191,6 +193,14 @@ class Calls:
             return
         if declared.ticks or declared.lifecycle or not declared.methods:
             return
+        signed = declared.verify.id_header if isinstance(declared.verify, Signature) else ""
+        if (
+            signed
+            and isinstance(declared.dedupe, header)
+            and declared.dedupe.name.lower() != signed
+        ):
+            said = unsigned_id(signed, declared.dedupe.name)
+            self._findings.add(rules.UNSIGNED_ID, (*path, "with", "dedupe"), said)
         signs = any(each.name == "signature" for each in shape.inputs or ())
         if declared.verify is None or (isinstance(declared.verify, Unsigned) and signs):
             said = f"{name} verifies nothing, so whoever learns its URL can forge events"

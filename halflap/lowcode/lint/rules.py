@@ -37,6 +37,7 @@ ATTEMPT = "HF121"
 NAMELESS = "HF122"
 READS_LIKE_EXPRESSION = "HF123"
 LITERAL_CONDITION = "HF124"
+UNSIGNED_ID = "HF140"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -125,6 +126,13 @@ RULES: tuple[Rule, ...] = (
         "a flow whose trigger verifies nothing",
         "whoever learns its URL can forge events",
         "the trigger's `signature`, or `# halflap: ignore[HF114]` where the app signs nothing",
+        "warning",
+    ),
+    Rule(
+        UNSIGNED_ID,
+        "`dedupe` by a header that the signature does not cover, where it covers an id",
+        "whoever has one genuine request can send it again under another id",
+        "the signed id: `header:webhook-id`",
         "warning",
     ),
     Rule(
