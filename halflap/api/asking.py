@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -141,6 +142,20 @@ Whose = Annotated[
     str | None,
     Query(description="The customer, by id or name, where a name alone is not enough."),
 ]
+LARGEST_PAGE = 1_000
+NEXT = "halflap-next"
+After = Annotated[
+    str | None, Query(description="The `Halflap-Next` of the page before: what comes after it.")
+]
+PageSize = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many of them at most.")]
+
+
+def paged(response: Response, last: str | None) -> None:
+    """Say in a header by what the next page is asked for; None where this was the last."""
+    if last is not None:
+        response.headers[NEXT] = quote(last)
+
+
 Wait = Annotated[
     float,
     Query(ge=0, le=600, description="Seconds to wait until it is settled."),

@@ -6,7 +6,17 @@ from dataclasses import asdict
 
 from fastapi import Response
 
-from halflap.api.asking import Ops, Whose, exact, for_customers, router_of
+from halflap.api.asking import (
+    LARGEST_PAGE,
+    After,
+    Ops,
+    PageSize,
+    Whose,
+    exact,
+    for_customers,
+    paged,
+    router_of,
+)
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
 from halflap.api.view import (
@@ -28,10 +38,14 @@ router = router_of("/api/connections", "connections", 404, 409, 502)
 
 @router.get("", response_model=list[ConnectionView])
 @for_customers
-async def list_connections(operations: Ops, customer: Whose = None) -> Response:
-    """All connections; with a customer, those that it may use: its own and the team's."""
-    found = await operations.connections.list(customer)
-    return exact([connection_view(each) for each in found])
+async def list_connections(
+    operations: Ops, customer: Whose = None, after: After = None, limit: PageSize = LARGEST_PAGE
+) -> Response:
+    """All connections, oldest first; with a customer, those that it may use: its own and the team's."""
+    found = await operations.connections.list(customer, after, limit)
+    response = exact([connection_view(each) for each in found])
+    paged(response, found[-1].id if len(found) == limit else None)
+    return response
 
 
 @router.post("", status_code=201, response_model=ConnectionView)

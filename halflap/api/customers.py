@@ -7,7 +7,16 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from halflap.api.asking import Ops, Wait, for_customers, router_of
+from halflap.api.asking import (
+    LARGEST_PAGE,
+    After,
+    Ops,
+    PageSize,
+    Wait,
+    for_customers,
+    paged,
+    router_of,
+)
 from halflap.api.operations import Operations
 from halflap.api.view import (
     CustomerDetail,
@@ -30,15 +39,19 @@ router = router_of("/api/customers", "customers", 404)
 @router.get("")
 async def list_customers(
     operations: Ops,
+    response: Response,
     external_id: Annotated[
         str | None, Query(description="Only the one that has this id in your own product.")
     ] = None,
+    after: After = None,
+    limit: PageSize = LARGEST_PAGE,
 ) -> list[CustomerView]:
     """All customers, by name."""
     paused = {each.what: each for each in await operations.pauses.list()}
     customers = operations.catalogue.customers
     if external_id is None:
-        found = await customers.list()
+        found = await customers.list(after, limit)
+        paged(response, found[-1].name if len(found) == limit else None)
     else:
         one = await customers.by_external_id(external_id)
         found = [] if one is None else [one]

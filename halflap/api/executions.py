@@ -58,9 +58,14 @@ async def list_executions(
     customer: Whose = None,
     instance: str | None = None,
     flow: str | None = None,
+    integration: str | None = None,
+    version: Annotated[
+        str | None,
+        Query(description="A version's hash; of an `integration`, its number or target."),
+    ] = None,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
-    reason: Annotated[str | None, Query(description="What its reason begins with.")] = None,
+    reason: Annotated[str | None, Query(description="What its reason contains.")] = None,
     parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -75,6 +80,8 @@ async def list_executions(
         customer=None if operations.customer is not None else owner,
         instance=within,
         flow=flow,
+        integration=integration,
+        version=await version_of(operations, integration, version),
         states=states(state),
         key=key,
         reason=reason,
@@ -87,6 +94,15 @@ async def list_executions(
     )
     found, next = await operations.executions.list(which)
     return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
+
+
+async def version_of(
+    operations: Operations, integration: str | None, version: str | None
+) -> str | None:
+    """Return the hash of a version that is named by it, or of an integration by number or target."""
+    if version is None or integration is None:
+        return version
+    return (await operations.versions.get(integration, version)).hash
 
 
 @router.get("/executions/{execution}", response_model=ExecutionView)

@@ -9,8 +9,20 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from halflap.api import payload
-from halflap.api.asking import Ops, Wait, Whose, exact, for_customers, router_of, shows_secrets
-from halflap.api.operations import Operations, finding
+from halflap.api.asking import (
+    LARGEST_PAGE,
+    After,
+    Ops,
+    PageSize,
+    Wait,
+    Whose,
+    exact,
+    for_customers,
+    paged,
+    router_of,
+    shows_secrets,
+)
+from halflap.api.operations import Operations
 from halflap.api.view import (
     InstanceDraft,
     InstanceSummary,
@@ -36,12 +48,19 @@ router = router_of("/api", "instances", 404, 409)
 @router.get("/instances")
 @for_customers
 async def list_instances(
-    operations: Ops, customer: Whose = None, integration: str | None = None
+    operations: Ops,
+    response: Response,
+    customer: Whose = None,
+    integration: str | None = None,
+    after: After = None,
+    limit: PageSize = LARGEST_PAGE,
 ) -> list[InstanceSummary]:
     """Instances of a customer, of an integration, of both or all; oldest first."""
     catalogue = operations.catalogue
     owner = (await catalogue.customers.get(customer)).id if customer is not None else None
-    return await summaries(operations, await catalogue.instances.list(owner, integration))
+    found = await catalogue.instances.list(owner, integration, after=after, limit=limit)
+    paged(response, found[-1].id if len(found) == limit else None)
+    return await summaries(operations, found)
 
 
 @router.post(
@@ -274,12 +293,8 @@ async def shown(operations: Operations, instance: Instance, status: int = 200) -
 async def summaries(operations: Operations, instances: Sequence[Instance]) -> list[InstanceSummary]:
     """Instances in short."""
     catalogue = operations.catalogue
-    names = await finding.names_of(catalogue, [each.customer for each in instances])
-    numbers = {
-        version.hash: version.number
-        for integration in {each.integration for each in instances}
-        for version in await catalogue.versions.list(integration)
-    }
+    names = await catalogue.customers.names(each.customer for each in instances)
+    numbers = await catalogue.versions.numbers(each.version for each in instances)
     paused = await operations.pauses.of(instances)
     return [
         InstanceSummary(

@@ -49,9 +49,17 @@ bundle_body = {
 @router.get("/integrations")
 async def list_integrations(operations: Ops) -> list[IntegrationView]:
     """Every integration, its versions (newest first) and its targets."""
+    versions = await operations.catalogue.versions.by_integration()
+    targets = await operations.catalogue.versions.all_targets()
     return [
-        await integration_view(operations, name, title)
+        IntegrationView(
+            name=name,
+            title=title,
+            versions=[summary(each) for each in versions[name]],
+            targets=targets.get(name, {}),
+        )
         for name, title in await operations.versions.integrations()
+        if name in versions
     ]
 
 
@@ -206,18 +214,6 @@ def endpoint_view(shown: Shown) -> SharedEndpointView:
         url=shown.url,
         version=None if version is None else VersionName(hash=version.hash, number=version.number),
         picked=shown.endpoint.version is not None,
-    )
-
-
-async def integration_view(operations: Operations, name: str, title: str) -> IntegrationView:
-    """An integration as it is shown."""
-    versions = operations.catalogue.versions
-    targets = await versions.targets(name)
-    return IntegrationView(
-        name=name,
-        title=title,
-        versions=[summary(each) for each in await versions.list(name)],
-        targets={target: version.hash for target, version in targets.items()},
     )
 
 

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from halflap.api import payload
-from halflap.api.operations import Operations, finding
+from halflap.api.operations import Operations
 from halflap.api.operations.order import rule
 from halflap.api.operations.replay import Edit
 from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
-from halflap.errors import ConfigError, NotFound
+from halflap.errors import ConfigError
 from halflap.model import (
     MISSING,
     Event,
@@ -266,20 +266,11 @@ async def summaries(
 ) -> list[ExecutionSummary]:
     """Executions in short, with the names of what is still there."""
     catalogue = operations.catalogue
-    customers = await finding.names_of(
-        catalogue, [each.flow.customer for each in executions if not each.flow.is_shared]
-    )
-    instances: dict[str, str] = {}
-    for id in {each.flow.instance for each in executions if not each.flow.is_shared}:
-        try:
-            instances[id] = (await catalogue.instances.get(id)).name
-        except NotFound:
-            continue
-    numbers = {
-        version.hash: version.number
-        for integration in {each.flow.integration for each in executions}
-        for version in await catalogue.versions.list(integration)
-    }
+    flows = [each.flow for each in executions]
+    own = [each for each in flows if not each.is_shared]
+    customers = await catalogue.customers.names(each.customer for each in own)
+    instances = await catalogue.instances.names(each.instance for each in own)
+    numbers = await catalogue.versions.numbers(each.version for each in flows)
     return [
         ExecutionSummary(
             id=each.id,

@@ -172,7 +172,7 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
 
 async def plan_view(operations: Operations, plan: Plan) -> PlanView:
     """A plan as it is shown."""
-    names = {e.id: e.name for e in await operations.catalogue.instances.list()}
+    names = await operations.catalogue.instances.names(each.instance for each in plan.groups)
     return PlanView(
         do=plan.verb,
         total=plan.total,

@@ -15,7 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
 from yarl import URL
@@ -30,6 +30,8 @@ ANSWERS_WITHIN = 3.0
 """How long a server may take to say that it is there."""
 LOCKED_FOR = 5.0
 """How long a store may be locked by another command, before that is an error."""
+NEXT = "halflap-next"
+"""The header that says by what the next page is asked for."""
 SILENCE = 60.0
 """How long a server may say nothing, beyond what it was asked to wait."""
 
@@ -41,6 +43,8 @@ class Answer:
     status: int
     kind: str
     body: bytes
+    next: str | None = None
+    """By what the page after this one is asked for; None where there is none."""
 
 
 class Line(Protocol):
@@ -146,9 +150,17 @@ class Client:
         data: bytes = b"",
         query: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Send a request; what is None in the query is left out. Raises the API's error."""
+        """Send a request; what is None in the query is left out. Raises the API's error.
+
+        A list that comes in pages is returned whole.
+        """
         answer = await self._call(method, path, json, data, query or {})
-        return codec.decode(answer.body) if answer.body else None
+        found = codec.decode(answer.body) if answer.body else None
+        while answer.next is not None:
+            query = {**(query or {}), "after": unquote(answer.next)}
+            answer = await self._call(method, path, json, data, query)
+            found += codec.decode(answer.body)
+        return found
 
     async def bytes(self, path: str, **query: Any) -> bytes:
         """GET, as the bytes that came."""
@@ -236,7 +248,12 @@ class Http:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, response.content_type, await response.read())
+                return Answer(
+                    response.status,
+                    response.content_type,
+                    await response.read(),
+                    response.headers.get(NEXT),
+                )
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
 

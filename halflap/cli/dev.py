@@ -24,8 +24,8 @@ from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.workbench import Workbench
 from halflap.errors import DefinitionError, HalflapError
 from halflap.gateway.app import Gateway
-from halflap.gateway.route import Intake
 from halflap.gateway.refusal import Refusal
+from halflap.gateway.route import Intake
 from halflap.gateway.server import run_loop
 from halflap.model import Outcome, Rejection, Start, Started
 from halflap.server.address import remove_address

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, get_args
 
 import click
 
-from halflap.cli.bulk import bulk_lines, bulk_options, do_many, follow, meant
+from halflap.cli.bulk import bulk_lines, bulk_options, do_many, follow, meant, time_of
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
@@ -42,9 +42,13 @@ def executions() -> None:
 @customer_option
 @instance_option
 @click.option("--flow", metavar="NAME", help="Only those of a flow.")
+@click.option("--integration", metavar="NAME", help="Only those of an integration.")
+@click.option("--version", metavar="N|TARGET|HASH", help="Only those of its version, or of a hash.")
+@click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time.")
+@click.option("--until", metavar="TIME", help="Accepted before then.")
 @click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
-@click.option("--reason", metavar="TEXT", help="Only those whose reason begins so, as: echo.")
+@click.option("--reason", metavar="TEXT", help="Only those whose reason contains it, as: 401.")
 @click.option("--parent", metavar="EXECUTION", help="Only those that it started.")
 @click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
@@ -55,6 +59,10 @@ async def list_executions(
     customer: str | None,
     instance: str | None,
     flow: str | None,
+    integration: str | None,
+    version: str | None,
+    since: str | None,
+    until: str | None,
     states: str | None,
     key: str | None,
     reason: str | None,
@@ -75,6 +83,10 @@ async def list_executions(
             customer=customer,
             instance=instance,
             flow=flow,
+            integration=integration,
+            version=version,
+            since=time_of(since) if since else None,
+            until=time_of(until) if until else None,
             state=states,
             key=key,
             reason=reason,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from halflap.cli.client import Answer
+from halflap.cli.client import NEXT, Answer
 from halflap.errors import HalflapError
 from halflap.server.host import Host, token_of
 from halflap.server.role import COMMAND
@@ -78,6 +78,7 @@ class Offline:
             sent[0]["status"],
             headers.get(b"content-type", b"").decode().partition(";")[0],
             whole,
+            headers[NEXT.encode()].decode() if NEXT.encode() in headers else None,
         )
 
     async def follow(self, path: str, query: str) -> AsyncGenerator[bytes]:

@@ -29,7 +29,9 @@ def speaks(*, make: bool = False, connects: bool = True) -> Callable[[Call], Cal
     """
 
     def decorate(call: Call) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="JSON, for machines.")
+        @click.option(
+            "--json", "as_json", is_flag=True, help="JSON, for machines; a list as JSON lines."
+        )
         @click.option(
             "--dir",
             "directory",

@@ -130,7 +130,7 @@ class Executor:
         verdict_now = aged(turn, work.flow, verdict, recorder.woken_at)
         if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
             verdict_now = replace(verdict_now, writes=await recorder.two_way.failed())
-        return redacted_verdict(verdict_now, redactor)
+        return bounded(redacted_verdict(verdict_now, redactor))
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
@@ -242,6 +242,18 @@ class Executor:
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
         return Outcome("succeeded", result=None if value is None else encoded(flow, value))
+
+
+LONGEST_REASON = 1_000
+"""How many characters the reason of an outcome may have."""
+
+
+def bounded(verdict: Verdict) -> Verdict:
+    """Return a verdict whose reason is no longer than what a list can show."""
+    if not isinstance(verdict, Ended) or len(verdict.outcome.reason) <= LONGEST_REASON:
+        return verdict
+    reason = f"{verdict.outcome.reason[: LONGEST_REASON - 1]}…"
+    return replace(verdict, outcome=replace(verdict.outcome, reason=reason))
 
 
 def is_cut() -> bool:

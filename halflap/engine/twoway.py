@@ -366,9 +366,17 @@ class TwoWay:
         return partner
 
 
+MOST_SHOWN = 60
+"""How many characters of a field's value a reason shows."""
+
+
 def told_of(fields: Mapping[str, Any]) -> str:
-    """Fields and their values, for a message."""
-    return ", ".join(f"{name} {codec.encode(value).decode()}" for name, value in fields.items())
+    """Return fields with the beginnings of their values, for a message."""
+    texts = {name: codec.encode(value).decode() for name, value in fields.items()}
+    return ", ".join(
+        f"{name} {text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + '…'}"
+        for name, text in texts.items()
+    )
 
 
 def inputs_of(record: RecordState) -> bytes:

@@ -182,7 +182,9 @@ class Gateway:
         limit = declared.body_limit or self._body_bytes
         if len(request.body) > limit:
             raise too_large(len(request.body), limit, declared.body_limit)
-        deadline.reschedule(None)  # a large body may wait for others to be decoded, not for the store
+        deadline.reschedule(
+            None
+        )  # a large body may wait for others to be decoded, not for the store
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)

@@ -123,13 +123,15 @@ class Cancelling:
 class Filter:
     """Which executions to list; what is None does not matter. Newest first, or after one, oldest.
 
-    `reason` is what the reason begins with; `since` and `until` (exclusive) are about acceptance;
+    `reason` is what the reason contains; `since` and `until` (exclusive) are about acceptance;
     `of_events` leaves out deployments.
     """
 
     customer: str | None = None
     instance: str | None = None
     flow: str | None = None
+    integration: str | None = None
+    version: str | None = None
     states: tuple[ExecutionState, ...] = ()
     key: str | None = None
     reason: str | None = None

@@ -128,6 +128,8 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         ("customer", which.customer),
         ("instance", which.instance),
         ("flow", which.flow),
+        ("integration", which.integration),
+        ("version", which.version),
         ("record_key", which.key),
         ("parent", which.parent),
     ):
@@ -135,8 +137,8 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
             clauses.append(f"{column} = ?")
             values.append(value)
     if which.reason is not None:
-        clauses.append("substr(reason, 1, ?) = ?")
-        values += (len(which.reason), which.reason)
+        clauses.append("instr(reason, ?) > 0")
+        values.append(which.reason)
     if which.before is not None:
         clauses.append("id < ?")
         values.append(which.before)

@@ -554,7 +554,14 @@ async def test_what_happened_is_shown_and_run_again(project, served):
         assert json.loads(event["body"]) == {"id": -1}
         body = await asyncio.to_thread(run, "events", "last", "--body")
         assert json.loads(body.stdout_bytes) == {"id": -1}
-        for reason, ids in ((last["reason"][:12], last["id"]), ("echo", None)):
+        mine = ("executions", "list", "--integration", "orders", "--version", "1", "--key", "1")
+        assert await typed(*mine, "--since", "1h") == await typed(
+            "executions", "list", "--key", "1"
+        )
+        assert not await typed(*mine, "--until", "1h")
+        copied = await typed("backup", str(project / "backup"))
+        assert copied["database_bytes"] == (project / "backup" / "halflap.db").stat().st_size
+        for reason, ids in ((last["reason"][3:12], last["id"]), ("echo", None)):
             why = await typed("executions", "list", "--reason", reason)
             assert (why["id"] if why else None) == ids
         good = await typed("executions", "list", "--key", "1")

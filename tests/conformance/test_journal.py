@@ -1477,6 +1477,10 @@ async def test_executions_are_listed_newest_first_and_by_what_matters(
     assert await listed(states=("succeeded", "ignored")) == [3, 2, 0]
     assert await listed(reason="failed") == [4, 1]
     assert await listed(reason="ignored: \u26032") == [2]
+    assert await listed(reason="\u26032") == [2]  # it is contained
+    assert await listed(reason="ed: ") == [4, 3, 2, 1, 0]
+    assert await listed(integration="shop", version="v1", limit=2) == [5, 4]
+    assert await listed(integration="shop", version="v2") == await listed(integration="x") == []
     assert await listed(reason="IGNORED") == await listed(reason="%") == []
     assert await listed(states=("queued", "running", "waiting")) == [5]
     assert await listed(dead_letters=True) == [4, 1]

@@ -29,6 +29,7 @@ from halflap.sdk.action import step
 from halflap.sdk.context import MAX_STATE_BYTES, Context
 from halflap.sdk.request import Request
 from halflap.sdk.schema import File, Model
+from halflap.sdk.trigger import Ignore
 from tests.engine.flows import Runner, runner_on
 
 
@@ -286,6 +287,15 @@ async def test_a_value_of_state_that_is_too_large_is_refused_by_its_limits_name(
     assert "'more'" in outcome.reason
     assert "MAX_STATE_BYTES allows 4,194,304" in outcome.reason
     assert [each.path for each in await runner.history()] == ["trigger", "state.put(all)"]
+
+
+async def test_a_reason_is_no_longer_than_a_list_can_show(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return Ignore("é" * 52_000)
+
+    outcome = await runner.run(flow)
+    assert outcome.state == "ignored"
+    assert outcome.reason == "é" * 999 + "…"
 
 
 async def test_a_local_function_is_recorded_by_step(runner: Runner) -> None:

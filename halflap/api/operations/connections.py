@@ -100,20 +100,24 @@ class Connections:
             raise missing(named)
         return found
 
-    async def list(self, customer: str | None) -> Sequence[StoredConnection]:
-        """What a customer may use: its own, then the team's. Without a customer: all there are."""
+    async def list(
+        self, customer: str | None, after: str | None, limit: int
+    ) -> Sequence[StoredConnection]:
+        """Return what a customer may use: its own, then the team's; else all there are, oldest first.
+
+        So many at most, of those after an id.
+        """
         connections = self.catalogue.connections
-        if self.customer is not None:
-            owner = await self.catalogue.customers.get(customer or self.customer)
-            return await connections.list(owner.id)
-        if customer is not None:
-            owners = [(await self.catalogue.customers.get(customer)).id]
-        else:
-            owners = [each.id for each in await self.catalogue.customers.list()]
-        found: list[StoredConnection] = []
-        for each in (*owners, None):
-            found += await connections.list(each)
-        return found
+        whose = customer or self.customer
+        if whose is None:
+            return await connections.page(after, limit)
+        owner = await self.catalogue.customers.get(whose)
+        found = list(await connections.list(owner.id))
+        if self.customer is None:
+            found += await connections.list(None)
+        ids = [each.id for each in found]
+        start = ids.index(after) + 1 if after in ids else 0
+        return found[start : start + limit]
 
     async def make(
         self,

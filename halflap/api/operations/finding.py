@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import Customer, Instance, StoredConnection, Version
 from halflap.store.catalogue import Catalogue
@@ -42,8 +40,7 @@ async def instance(catalogue: Catalogue, named: str, customer: str | None = None
         found = await catalogue.instances.get(named)
         if owner is None or found.customer == owner.id:
             return found
-    among = await catalogue.instances.list(owner.id if owner else None)
-    fitting = [each for each in among if each.name == named]
+    fitting = await catalogue.instances.list(owner.id if owner else None, name=named)
     if len(fitting) == 1:
         return fitting[0]
     whose = f" of customer {owner.name!r}" if owner else ""
@@ -51,7 +48,7 @@ async def instance(catalogue: Catalogue, named: str, customer: str | None = None
         raise NotFound(
             f"no instance{whose} has the id or the name {named!r}; see: halflap instances list"
         )
-    names = await names_of(catalogue, [each.customer for each in fitting])
+    names = await catalogue.customers.names(each.customer for each in fitting)
     candidates = ", ".join(f"{names[each.customer]}/{each.name} ({each.id})" for each in fitting)
     raise Conflict(
         f"{len(fitting)} instances are named {named!r}: {candidates}; say which customer's",
@@ -68,18 +65,12 @@ async def connection(
         found = await catalogue.connections.get(named)
         if owner is None or found.customer in (None, owner.id):
             return found
-    fitting: list[StoredConnection] = []
-    whose: Sequence[str | None]
     if owner is not None:
-        whose = [owner.id, None]
-    else:
-        whose = [None, *[each.id for each in await catalogue.customers.list()]]
-    for each in whose:
-        found = await catalogue.connections.by_name(each, named)
-        if found is not None and owner is not None:
-            return found
-        if found is not None:
-            fitting.append(found)
+        for whose in (owner.id, None):
+            found = await catalogue.connections.by_name(whose, named)
+            if found is not None:
+                return found
+    fitting = () if owner is not None else await catalogue.connections.named(named)
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -87,7 +78,9 @@ async def connection(
         raise NotFound(
             f"no connection{reach} has the id or the name {named!r}; see: halflap connections list"
         )
-    names = await names_of(catalogue, [each.customer for each in fitting if each.customer])
+    names = await catalogue.customers.names(
+        each.customer for each in fitting if each.customer is not None
+    )
     candidates = ", ".join(
         f"{names[each.customer] if each.customer else 'the team'}/{each.name} ({each.id})"
         for each in fitting
@@ -123,15 +116,3 @@ async def version(catalogue: Catalogue, integration: str, named: str) -> Version
         f"{integration} has no version {named!r}; it has 1 to {among[0].number}"
         + (f", and the targets {', '.join(targets)}" if targets else "")
     )
-
-
-async def names_of(catalogue: Catalogue, customers: Sequence[str]) -> dict[str, str]:
-    """The names of customers by id; those that were removed are left out."""
-    names: dict[str, str] = {}
-    for id in set(customers):
-        try:
-            found: Customer = await catalogue.customers.get(id)
-        except NotFound:
-            continue
-        names[id] = found.name
-    return names

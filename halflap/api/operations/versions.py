@@ -63,10 +63,8 @@ class Versions:
     async def integrations(self) -> list[tuple[str, str]]:
         """Every integration as (name, title)."""
         found: list[tuple[str, str]] = []
-        for name in await self.catalogue.versions.integrations():
-            newest = await self.catalogue.versions.latest(name)
-            assert newest is not None
-            loaded, _ = await self.load(newest.hash)
+        for name, versions in (await self.catalogue.versions.by_integration()).items():
+            loaded, _ = await self.load(versions[0].hash)
             found.append((name, loaded.title if loaded is not None else name))
         return found
 

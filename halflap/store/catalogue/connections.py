@@ -141,6 +141,20 @@ class Connections:
         )
         return [stored(each) for each in rows]
 
+    async def page(self, after: str | None, limit: int) -> Sequence[StoredConnection]:
+        """Return so many connections of all customers and of the team, by id, of those after one."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE id > ? ORDER BY id LIMIT {limit:d}", (after or "",)
+        )
+        return [stored(each) for each in rows]
+
+    async def named(self, name: str) -> Sequence[StoredConnection]:
+        """Return the connections of a name: the team's first, then customers'."""
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE name = ? ORDER BY customer IS NOT NULL, id", (name,)
+        )
+        return [stored(each) for each in rows]
+
     async def open_secrets(self, connection: str) -> dict[str, str]:
         """A connection's secrets by field, in the clear; raises `NotFound`."""
         rows = await self._writer.rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import Clock, Customer, new_id
@@ -67,10 +67,20 @@ class Customers:
         rows = await self._writer.rows(f"{SELECT} WHERE external_id = ?", (external_id,))
         return Customer(*rows[0]) if rows else None
 
-    async def list(self) -> Sequence[Customer]:
-        """All customers, by name."""
-        rows = await self._writer.rows(f"{SELECT} ORDER BY name")
+    async def list(self, after: str | None = None, limit: int | None = None) -> Sequence[Customer]:
+        """Return customers by name: all, or so many of those after a name."""
+        where = "" if after is None else "WHERE name > ?"
+        most = "" if limit is None else f"LIMIT {limit:d}"
+        rows = await self._writer.rows(
+            f"{SELECT} {where} ORDER BY name {most}", () if after is None else (after,)
+        )
         return [Customer(*each) for each in rows]
+
+    async def names(self, customers: Iterable[str]) -> dict[str, str]:
+        """Return the names of those of these ids that are there."""
+        return dict(
+            await self._writer.among("SELECT id, name FROM customers WHERE id IN", customers)
+        )
 
     async def remove(self, customer: str) -> None:
         """Remove a customer (by id) that has nothing left.

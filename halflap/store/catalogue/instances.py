@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
@@ -90,16 +90,37 @@ class Instances:
         return Instance(*rows[0]) if rows else None
 
     async def list(
-        self, customer: str | None = None, integration: str | None = None
+        self,
+        customer: str | None = None,
+        integration: str | None = None,
+        *,
+        name: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Instance]:
-        """Instances of a customer, of an integration, of both or all; oldest first."""
-        wanted = {"customer": customer, "integration": integration}
-        given = {column: each for column, each in wanted.items() if each is not None}
-        where = " AND ".join(f"{column} = ?" for column in given)
+        """Return instances of a customer, an integration or a name, of several of these, or all.
+
+        Oldest first; so many of those after an id, where these are given.
+        """
+        wanted = {
+            "customer = ?": customer,
+            "integration = ?": integration,
+            "name = ?": name,
+            "id > ?": after,
+        }
+        given = {condition: each for condition, each in wanted.items() if each is not None}
+        where = " AND ".join(given)
+        most = "" if limit is None else f"LIMIT {limit:d}"
         rows = await self._writer.rows(
-            f"{SELECT} {where and f'WHERE {where}'} ORDER BY id", tuple(given.values())
+            f"{SELECT} {where and f'WHERE {where}'} ORDER BY id {most}", tuple(given.values())
         )
         return [Instance(*each) for each in rows]
+
+    async def names(self, instances: Iterable[str]) -> dict[str, str]:
+        """Return the names of those of these ids that are there."""
+        return dict(
+            await self._writer.among("SELECT id, name FROM instances WHERE id IN", instances)
+        )
 
     async def addressed(
         self, integration: str, field: str | None, value: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
@@ -74,6 +74,29 @@ class Versions:
             (integration,),
         )
         return [Version(*each) for each in rows]
+
+    async def by_integration(self) -> dict[str, list[Version]]:
+        """Return all versions, newest first, by the names of their integrations in order."""
+        found: dict[str, list[Version]] = {}
+        for row in await self._writer.rows(f"{SELECT} ORDER BY integration, number DESC"):
+            version = Version(*row)
+            found.setdefault(version.integration, []).append(version)
+        return found
+
+    async def all_targets(self) -> dict[str, dict[str, str]]:
+        """Return the hash of the version in each target, by integration."""
+        found: dict[str, dict[str, str]] = {}
+        for integration, target, version in await self._writer.rows(
+            "SELECT integration, target, version FROM targets ORDER BY integration, target"
+        ):
+            found.setdefault(integration, {})[target] = version
+        return found
+
+    async def numbers(self, hashes: Iterable[str]) -> dict[str, int]:
+        """Return the numbers of those of these versions that are there."""
+        return dict(
+            await self._writer.among("SELECT hash, number FROM versions WHERE hash IN", hashes)
+        )
 
     async def integrations(self) -> Sequence[str]:
         """The names of all integrations of which a version was published."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -14,6 +14,10 @@ from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Refused = HalflapError
+
+
+MOST_VALUES = 10_000
+"""How many values one statement is given; SQLite takes 32,766."""
 
 
 class Writer:
@@ -54,6 +58,15 @@ class Writer:
     async def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query."""
         return await self.jobs.read(lambda c: c.execute(sql, values).fetchall())
+
+    async def among(self, sql: str, values: Iterable[str]) -> list[Any]:
+        """Return the rows of a query whose last condition ends in `IN`, for these values."""
+        wanted = sorted(set(values))
+        found: list[Any] = []
+        for start in range(0, len(wanted), MOST_VALUES):
+            some = wanted[start : start + MOST_VALUES]
+            found += await self.rows(f"{sql} ({', '.join('?' * len(some))})", tuple(some))
+        return found
 
     def count(self, changed: int) -> None:
         """Go on to a number of changes, and tell who waits for them."""

@@ -178,6 +178,8 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
         ("customer", which.customer),
         ("instance", which.instance),
         ("flow", which.flow),
+        ("integration", which.integration),
+        ("version", which.version),
         ("record_key", rows.kept(which.key)),
         ("parent", which.parent),
     ):
@@ -208,9 +210,8 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
         ended.append("state = ANY(%s)")
         of_ended.append(sorted(states))
     if which.reason:
-        reason = which.reason.encode()
-        ended.append("substr(reason, 1, %s::int) = %s")
-        of_ended += (len(reason), reason)
+        ended.append("position(%s::bytea IN reason) > 0")
+        of_ended.append(which.reason.encode())
     places: list[tuple[str, str, Sequence[Any]]] = []
     if not (which.dead_letters or which.reason or (states and states <= ENDED)):
         places.append(("executions", " AND ".join(live), of_live))
