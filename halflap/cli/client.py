@@ -26,8 +26,8 @@ from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
 
-ANSWERS_WITHIN = 3.0
-"""How long a server may take to say that it is there."""
+ANSWERS_WITHIN = 10.0
+"""The time a server may take to say that it is there; it loads its API for the first who asks."""
 LOCKED_FOR = 5.0
 """How long a store may be locked by another command, before that is an error."""
 NEXT = "halflap-next"

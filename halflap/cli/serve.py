@@ -139,9 +139,6 @@ def run(role: Role, settings: Settings, output: Output) -> None:
     from halflap.server.process import ServerProcess
     from halflap.server.supervisor import exit_code
 
-    if role.answers:
-        from halflap.api import app as _  # noqa: F401
-
     def draining(running: int) -> None:
         wait = (
             f"{running} running may take {settings.drain_seconds:g} s to end; " if running else ""

@@ -154,10 +154,11 @@ class Host:
         )
         self._server = Server()
         self._secret = secrets.token_hex(16)
-        self.api = self.probes = None
+        self._api: FastAPI | None = None
+        self._making_api = asyncio.Lock()
+        self.probes = None
         if role.answers:
-            token = token_of(settings)
-            self.api = app(self.operations, token, lambda text: self.address.prove(text))
+            self._token = token = token_of(settings)
             metrics = Metrics(
                 role.name, self.engine, self.gateway, store, lambda: self._server.counters
             )
@@ -215,6 +216,20 @@ class Host:
             large=self.store.large,
             in_memory=self.settings.stream_bytes,
         )
+
+    @property
+    def api(self) -> FastAPI:
+        """The API's app, made when it is first needed: it takes as long to load as all the rest.
+
+        So the first event is accepted sooner, and a process whose API nobody calls is smaller.
+        """
+        if self._api is None:
+            from halflap.api.app import create_app
+
+            self._api = create_app(
+                self.operations, self._token, lambda challenge: self.address.prove(challenge)
+            )
+        return self._api
 
     @property
     def address(self) -> ServerAddress:
@@ -338,7 +353,9 @@ class Host:
             assert self.probes is not None  # its role answers
             await self.probes(scope, receive, send)
         else:
-            assert self.api is not None
+            async with self._making_api:
+                if self._api is None:
+                    await anyio.to_thread.run_sync(lambda: self.api)
             await self.api(scope, receive, send)
 
     def _begin(self) -> Begin:
@@ -363,13 +380,6 @@ async def cut(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and wait for its end, whatever it is."""
     task.cancel()
     await asyncio.wait([task])
-
-
-def app(operations: Operations, token: str, prove: Callable[[str], str]) -> FastAPI:
-    """The API's app, loaded only for who answers: it takes as long as all the rest."""
-    from halflap.api.app import create_app
-
-    return create_app(operations, token, prove)
 
 
 def token_of(settings: Settings) -> str:

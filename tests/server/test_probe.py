@@ -217,3 +217,12 @@ async def test_a_gauge_of_the_oldest_due_grows_while_there_is_no_room(up: Up) ->
 
     await until(older)
     assert (await up.metrics())['halflap_executions_live{state="queued"}'] == 1
+
+
+async def test_the_api_is_made_for_the_first_who_asks_it_and_not_for_events(up: Up) -> None:
+    assert await up.send(1) < 300
+    assert (await up.get("/readyz"))[0] == (await up.get("/metrics", TOKEN))[0] == 200
+    assert up.host._api is None
+    answers = await asyncio.gather(*(up.get("/api/health") for _ in range(3)))
+    assert [status for status, _, _ in answers] == [200, 200, 200]
+    assert up.host._api is not None
