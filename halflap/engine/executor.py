@@ -249,10 +249,14 @@ LONGEST_REASON = 1_000
 
 
 def bounded(verdict: Verdict) -> Verdict:
-    """Return a verdict whose reason is no longer than what a list can show."""
+    """Return a verdict whose reason is no longer than what a list can show.
+
+    It is cut in the middle: of failures that called each other, the last one is the cause.
+    """
     if not isinstance(verdict, Ended) or len(verdict.outcome.reason) <= LONGEST_REASON:
         return verdict
-    reason = f"{verdict.outcome.reason[: LONGEST_REASON - 1]}…"
+    half = LONGEST_REASON // 2 - 1
+    reason = f"{verdict.outcome.reason[:half]}…{verdict.outcome.reason[-half:]}"
     return replace(verdict, outcome=replace(verdict.outcome, reason=reason))
 
 

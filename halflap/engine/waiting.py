@@ -207,5 +207,7 @@ def of_outcome(record: Record, child: str, outcome: Outcome) -> Record:
         return replace(record, status="succeeded", result=outcome.result or b"null")
     kind = outcome.failure.kind if outcome.failure is not None else outcome.state.capitalize()
     status = outcome.failure.status if outcome.failure is not None else None
-    failure = Failure(kind, f"{child} {outcome.state}: {outcome.reason}", status=status)
+    # The child's id is no part of the reason, so that failures of one cause read alike.
+    reason = outcome.reason if outcome.state == "failed" else f"{outcome.state}: {outcome.reason}"
+    failure = Failure(kind, reason, where=child, status=status)
     return replace(record, status="failed", result=None, failure=failure)

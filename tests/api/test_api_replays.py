@@ -296,6 +296,7 @@ FAMILY = (
 async def place(ctx: Context[Settings], event: Any) -> Any:
     """Place one order: its first effect is the order."""
     shop_ = ctx.config.shop
+    # halflap: ignore[HF010]
     return await shop.create_order(shop_, event["id"], event["amount"], SecretStr("no"))
 
 

@@ -113,7 +113,12 @@ async def test_a_childs_failure_is_a_failed_step_that_may_be_caught(runner: Runn
     outcome = await runner.run(flow)
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.kind) == ("failed", "UpstreamError")
-    assert "failed: exe_" in outcome.reason
+    assert "exe_" not in outcome.reason, "failures of one cause read alike"
+    (failed, *_) = [
+        each for each in await runner.history(runner.changes[0].execution) if each.failure
+    ]
+    assert failed.failure is not None
+    assert failed.failure.where.startswith("exe_")
     assert runner.app.names == ["ship 1", "UpstreamError 410", "ship 1"]
 
 

@@ -185,7 +185,8 @@ def copied_steps(steps: Sequence[Record]) -> tuple[Record, ...]:
         child
         for each in steps
         if each.kind == "call" and each.status == "failed" and each.failure is not None
-        for child in [each.failure.message.partition(" ")[0]]
+        # Version 0.1.0 wrote the child's id at the beginning of the message.
+        for child in [each.failure.where or each.failure.message.partition(" ")[0]]
     }
     found: list[Record] = []
     for each in done:
