@@ -301,9 +301,15 @@ async def unsubscribed(
 
 
 def system_step(function: Callable[..., Any], name: str, title: str) -> Action[..., Any]:
-    """A step of ours, tried again like an action."""
+    """Make a step of ours. All of them are ensured, so each is tried again, for two minutes."""
     return Action(
-        function, component="", connection_type=Connection, name=name, title=title, retry=Retry()
+        function,
+        component="",
+        connection_type=Connection,
+        name=name,
+        title=title,
+        retry=Retry(attempts=8),
+        repeatable=True,
     )
 
 

@@ -39,6 +39,11 @@ FAULTS: dict[str, dict[str, Any]] = {
 """What goes wrong with a request. Only after the last of them has a person to run the move again."""
 
 
+def from_now(at: int) -> list[int]:
+    """Return the request at a place and all after it: one that is refused once is made again."""
+    return list(range(at, FAR))
+
+
 @pytest.fixture
 async def apps() -> AsyncIterator[Apps]:
     async with both_apps() as running:
@@ -194,9 +199,10 @@ async def test_an_upgrade_that_failed_half_way_may_be_given_up(
         async def given_up(life: Life) -> None:
             await ward.activate(life)
             await settled(host, [life.instance], "active")
-            await apps.faults(app, life.place, fail_at=[life.at], status=400)
+            await apps.faults(app, life.place, fail_at=from_now(life.at), status=400)
             await ward.upgrade(life)
             assert (await host.deployer.settled(life.instance)).state == "failed"
+            await apps.faults(app, life.place, fail_at=[])
             await move(life)
             state = "disabled" if then == "disable" else "active"
             await settled(host, [life.instance], state)
@@ -230,9 +236,10 @@ async def test_a_flow_that_hears_of_something_else_no_longer_hears_of_the_former
         async def given_up(life: Life) -> None:
             await ward.activate(life)
             await settled(host, [life.instance], "active")
-            await apps.faults("salesforce", life.place, fail_at=[life.at], status=400)
+            await apps.faults("salesforce", life.place, fail_at=from_now(life.at), status=400)
             await ward.upgrade(life)
             assert (await host.deployer.settled(life.instance)).state == "failed"
+            await apps.faults("salesforce", life.place, fail_at=[])
             await ward.downgrade(life)
             await settled(host, [life.instance], "active")
 

@@ -26,7 +26,7 @@ CLEARED = "#N/A"
 HEADERS = {"Content-Type": "text/csv; charset=UTF-8"}
 
 
-@component.action(title="Bulk upsert", timeout=timedelta(hours=1))
+@component.action(title="Bulk upsert", timeout=timedelta(hours=1), repeatable=True)
 async def bulk_upsert(
     sf: Salesforce, object: Object, external_id: FieldName, records: list[dict[str, Any]]
 ) -> BulkResult:

@@ -29,7 +29,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 RECORDING = {"create": "Create", "update": "Update", "create_and_update": "CreateAndUpdate"}
 
 
-@component.action(timeout=timedelta(minutes=10))
+@component.action(timeout=timedelta(minutes=10), repeatable=True)
 async def ensure_outbound_message(
     sf: Salesforce,
     object: Object,
@@ -63,7 +63,7 @@ async def ensure_outbound_message(
     return wanted.model_copy(update={"id": await id_of(sf, f"{object}.{name}")})
 
 
-@component.action
+@component.action(repeatable=True)
 async def create_outbound_message(
     sf: Salesforce,
     object: Object,
@@ -94,7 +94,7 @@ async def create_outbound_message(
     return OutboundMessage(id=id, object=object, name=name, url=url, fields=sent, username=user)
 
 
-@component.action
+@component.action(repeatable=True)
 async def list_outbound_messages(sf: Salesforce) -> list[OutboundMessage]:
     """List the org's outbound messages, whoever made them."""
     ids = await ids_by_name(sf)
@@ -102,7 +102,7 @@ async def list_outbound_messages(sf: Salesforce) -> list[OutboundMessage]:
     return [read_message(each, ids[text(each, "fullName")]) for each in found]
 
 
-@component.action(timeout=timedelta(minutes=10))
+@component.action(timeout=timedelta(minutes=10), repeatable=True)
 async def delete_outbound_message(sf: Salesforce, id: str) -> None:
     """Delete an outbound message and the flow of ours that fires it; gone already is fine.
 

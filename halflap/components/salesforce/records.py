@@ -58,7 +58,7 @@ async def update_record(sf: Salesforce, object: Object, id: str, fields: Fields)
     return Saved(id=id, created=False, **made.fields)
 
 
-@component.action(writes=WRITES)
+@component.action(writes=WRITES, repeatable=True)
 async def upsert_record(
     sf: Salesforce, object: Object, external_id: FieldName, value: str, fields: Fields
 ) -> Saved:
