@@ -6,12 +6,13 @@ import gc
 import json
 import os
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 Note = Callable[..., None]
@@ -94,6 +95,15 @@ def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 def is_long(item: pytest.Item) -> bool:
     """Whether it is one of those that begin."""
     return any(item.path.is_relative_to(each) for each in LONG)
+
+
+@pytest.fixture
+def unfiltered_logs() -> Iterator[None]:
+    """Log as by default: another test of the same process may have configured less."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from halflap.sdk.request import Request
 from tests.engine.flows import runner_on
 from tests.gateway.test_app import desk
 
+pytestmark = pytest.mark.usefixtures("unfiltered_logs")
 PROGRAM = """
 import asyncio, re, sys, time
 from pathlib import Path
@@ -84,10 +85,15 @@ def test_how_a_process_ended_is_said_in_words() -> None:
 
 
 def block_until_logged(logs: list[Any]) -> None:
-    """Block the loop until that was logged."""
+    """Block the loop until that was logged; a machine under load blocks it for moments, too."""
     until = time.monotonic() + 30
-    while not logs and time.monotonic() < until:
+    while not of_flows(logs) and time.monotonic() < until:
         pass
+
+
+def of_flows(logs: list[Any]) -> list[Any]:
+    """Return the lines that name what runs."""
+    return [each for each in logs if each.get("execution") or each.get("endpoint")]
 
 
 @pytest.mark.parametrize("where", ["flow", "branch"])
@@ -110,8 +116,7 @@ async def test_what_blocks_the_loop_is_logged_with_its_execution_and_line(
                 outcome = await runner.run(flow)
             execution = runner.changes[-1].execution
     assert outcome.state == "succeeded"
-    assert len(logs) == 1  # once each time
-    told = logs[0]
+    [told] = of_flows(logs)  # once each time
     assert told["log_level"] == "error"
     assert told["execution"] == execution
     assert (told["integration"], told["instance"]) == ("shop", "ins_1")

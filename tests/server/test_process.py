@@ -1,10 +1,12 @@
 """A server's process: what it logs of its executions."""
 
+import pytest
 import structlog.testing
 
 from halflap.model import Event, FlowKey, Outcome, Start
 from halflap.server.process import log_failure
 
+pytestmark = pytest.mark.usefixtures("unfiltered_logs")
 FLOW = FlowKey("cus_1", "ins_1", "orders", "incoming", "v1", 1)
 START = Start("exe_1", FLOW, Event("POST", "", "", (), b"", 0), "exe_1")
 
