@@ -149,11 +149,16 @@ class ForwardedLimit:
             refused = refusal.ADDRESS_REQUESTS
             counted = self._edge.counters.refused
             counted[refused.code] = counted.get(refused.code, 0) + 1
-            headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
+            body = refused.body()
+            headers = [
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"retry-after", b"1"),
+            ]
             await send(
                 {"type": "http.response.start", "status": refused.status, "headers": headers}
             )
-            await send({"type": "http.response.body", "body": refused.body()})
+            await send({"type": "http.response.body", "body": body})
             return
         self._under_way[sender] += 1
         try:
