@@ -82,7 +82,7 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "order": None,
         "waits_for": None,
         "waits_because": "",
-        "removed": {},
+        "payload_removed": False,
         "paused": [],
         "lineage": [],
         "steps": list(steps),
