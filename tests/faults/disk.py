@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.faults.process import eventually
 
 SCRIPT = Path(__file__).parent / "lossyfs.py"
+ANSWERS_WITHIN = 60.0
+"""Seconds within which the file system answers a command, under any load."""
 
 
 class LossyDisk:
@@ -48,7 +50,8 @@ class LossyDisk:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command}\n".encode())
-        return (await self._process.stdout.readline()).decode().strip()
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            return (await self._process.stdout.readline()).decode().strip()
 
 
 @asynccontextmanager

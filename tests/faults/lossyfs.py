@@ -29,6 +29,7 @@ import stat
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,7 @@ class File:
     def truncate(self, length: int) -> None:
         if length < len(self.seen):
             del self.seen[length:]
+            self.dirty = {page for page in self.dirty if page * PAGE < length}
             self.shortest = length if self.shortest is None else min(self.shortest, length)
         else:
             self._mark(len(self.seen), length)
@@ -300,22 +302,30 @@ class LossyFs(fuse.Operations):
 
 
 def obey(system: LossyFs) -> None:
-    """Read commands until there are no more."""
+    """Read commands until there are no more; one that fails is answered, too."""
     for line in sys.stdin:
-        match line.split():
-            case ["cut", keep, seed]:
-                system.cut(float(keep), int(seed))
-            case ["on"]:
-                system.powered = True
-            case ["settle"]:
-                system.settle()
-            case ["synced"]:
-                print(system.synced, flush=True)
-                continue
-            case _:
-                print(f"no such command: {line.strip()}", flush=True)
-                continue
-        print("done", flush=True)
+        try:
+            carry_out(system, line)
+        except Exception:
+            print(f"failed: {traceback.format_exc()!r}", flush=True)
+
+
+def carry_out(system: LossyFs, line: str) -> None:
+    """Do what a command says, and answer it."""
+    match line.split():
+        case ["cut", keep, seed]:
+            system.cut(float(keep), int(seed))
+        case ["on"]:
+            system.powered = True
+        case ["settle"]:
+            system.settle()
+        case ["synced"]:
+            print(system.synced, flush=True)
+            return
+        case _:
+            print(f"no such command: {line.strip()}", flush=True)
+            return
+    print("done", flush=True)
 
 
 if __name__ == "__main__":
