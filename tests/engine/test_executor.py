@@ -291,11 +291,11 @@ async def test_a_value_of_state_that_is_too_large_is_refused_by_its_limits_name(
 
 async def test_a_reason_is_no_longer_than_a_list_can_show(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
-        return Ignore("é" * 52_000)
+        return Ignore("é" * 52_000 + "the cause")
 
     outcome = await runner.run(flow)
     assert outcome.state == "ignored"
-    assert outcome.reason == "é" * 999 + "…"
+    assert outcome.reason == "é" * 499 + "…" + "é" * 490 + "the cause"
 
 
 async def test_a_local_function_is_recorded_by_step(runner: Runner) -> None:
