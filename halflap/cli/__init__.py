@@ -161,7 +161,9 @@ SECTIONS = {
             "tokens",
             "What acts for one customer at the API: it sees and changes that customer's things alone.",
         ),
-        "backup": Entry("backup", "backup", "Copy the store, while its server goes on."),
+        "backup": Entry(
+            "backup", "backup", "Copy the store to the directory TARGET, while its server goes on."
+        ),
         "store": Entry("store", "store", "Where everything is kept: a file, or PostgreSQL."),
     },
     "See what happened": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from halflap import http, lowcode, salesforce
+from halflap import lowcode
 from halflap.engine.bundle import Bundle, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
@@ -15,13 +15,6 @@ from halflap.lowcode.shape import NotADocument
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding, lint
-
-BUILT_IN = {
-    "halflap.http": http.component,
-    "halflap.salesforce": salesforce.component,
-    "halflap.components.salesforce": salesforce.component,
-}
-"""The components that come with Halflap, by the names that sources import them by."""
 
 
 def load_integration(bundle: Bundle, cache: Path) -> Integration[Any]:
@@ -66,17 +59,31 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     return lint_text(dict(bundle.files)[bundle.document], bundle.document, Shapes(components))
 
 
+def built_in() -> dict[str, Component]:
+    """Return the components that come with Halflap, by the names that sources import them by.
+
+    Imported when something is linted: a worker that publishes nothing does not load them.
+    """
+    from halflap import http, salesforce
+
+    return {
+        "halflap.http": http.component,
+        "halflap.salesforce": salesforce.component,
+        "halflap.components.salesforce": salesforce.component,
+    }
+
+
 def known_actions() -> frozenset[str]:
     """Return the actions of components that come with Halflap, as sources import them."""
     return frozenset(
-        f"{path}.{name}" for path, component in BUILT_IN.items() for name in component.actions
+        f"{path}.{name}" for path, component in built_in().items() for name in component.actions
     )
 
 
 def known_records() -> dict[str, str]:
     """Return the records that those components' actions write, and their triggers read."""
     found: dict[str, str] = {}
-    for path, component in BUILT_IN.items():
+    for path, component in built_in().items():
         for name, action in component.actions.items():
             if action.writes is not None:
                 found[f"{path}.{name}"] = f"{component.name}/{action.writes.kind}"
