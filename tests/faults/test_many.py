@@ -266,6 +266,11 @@ async def ticks_under_kills(folder: Path, sink: Sink, *faults: str) -> Counter[i
             await asyncio.sleep(chance.uniform(0.2, 1.5))
             await one.kill()
             await one.start()
+
+        async def ten_seconds_ticked() -> bool:
+            return len(await fired(world)) >= 10
+
+        await until(ten_seconds_ticked, 30)
         for each in workers:
             await each.stop()
         return await fired(world)
