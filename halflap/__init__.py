@@ -100,7 +100,7 @@ _OF_LOWCODE = {"at": "expr", "code": "code_step", "expr": "expr"}
 
 
 def __getattr__(name: str) -> Any:
-    """What is large, or brings low-code along: loaded where it is asked for."""
+    """Load a large or low-code name of the vocabulary when it is first used."""
     if name == "salesforce":
         return import_module("halflap.components.salesforce")
     if name not in _OF_LOWCODE:

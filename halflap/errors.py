@@ -45,7 +45,7 @@ class HalflapError(Exception):
 
     @property
     def message(self) -> str:
-        """What happened, where, and what to do next."""
+        """The message: what happened, where, and what to do next."""
         return str(self.args[0])
 
 
@@ -267,7 +267,7 @@ class WorkerLost(CodeFailed):
 
 
 class TimedOut(HalflapError):
-    """What the flow waited for did not come in time; `name` is the signal's, or the child's flow."""
+    """The awaited signal or child did not come in time; `name` is the signal's or the flow's."""
 
     def __init__(self, message: str | None = None, *, name: str = "") -> None:
         super().__init__(message)
@@ -339,4 +339,4 @@ class Removed(NotFound):
 
 
 FAILURES = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled, CodeFailed)
-"""What a step raises for good, to be caught by a flow that goes on without it."""
+"""Errors that a step raises for good, to be caught by a flow that goes on without it."""

@@ -87,7 +87,7 @@ def timeless(id: str) -> str:
 
 
 TIME_DIGITS = 10
-"""How many digits of an id are its time."""
+"""The number of digits of an id that are its time."""
 
 _pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
 _drawn: list[int] = []
@@ -140,7 +140,7 @@ things, to see secrets of endpoints and links that approve."""
 
 @frozen
 class Token:
-    """What acts for one customer at the API. The secret itself is kept by nobody."""
+    """A token that acts for one customer at the API. The secret itself is not stored."""
 
     id: str
     customer: str
@@ -152,7 +152,7 @@ class Token:
 
 @frozen
 class CustomerLimits:
-    """What a customer's executions may take, over all workers. None: the default; 0: no limit.
+    """Limits of a customer's executions, over all workers. None: the default; 0: no limit.
 
     `concurrency` is how many run at once, `rate` how many begin in a second, `burst` how many of
     these at once after a rest, and `backlog` how many may be queued before events are refused.
@@ -229,7 +229,7 @@ class Retention:
 
 @frozen
 class CustomerLoad:
-    """How many of a customer's executions run now, and how many are due or held back."""
+    """The number of a customer's executions that run now, and that are due or held back."""
 
     running: int
     queued: int
@@ -248,7 +248,7 @@ class Version:
 
 @frozen
 class ConnectionLimits:
-    """How fast an app may be called through a connection. None: as its type declares; 0: no limit.
+    """Limits of calls to an app through a connection. None: as its type declares; 0: no limit.
 
     `rate` is in requests a second, `burst` how many at once after a rest, `concurrency` how many
     are under way at once; all of them over all workers.
@@ -354,7 +354,7 @@ class SharedEndpoint:
 
 @frozen
 class FlowKey:
-    """Which flow of which instance, pinned to a version and a config revision.
+    """A flow of an instance, pinned to a version and a config revision.
 
     Of a shared endpoint, `customer` and `instance` are its owner (`owner_of`), at revision 0.
     """
@@ -368,7 +368,7 @@ class FlowKey:
 
     @property
     def is_shared(self) -> bool:
-        """Whether it is of a shared endpoint, so no customer's."""
+        """True if it is of a shared endpoint, so no customer's."""
         return self.customer.startswith(SYSTEM)
 
 
@@ -386,13 +386,13 @@ class Blob:
 
     @property
     def customer(self) -> str:
-        """Whose it is."""
+        """The id of the customer that owns it."""
         return self.key.partition("/")[0]
 
 
 @frozen
 class Event:
-    """What arrived for one flow of one instance, as raw bytes and headers.
+    """An event for one flow of one instance, as raw bytes and headers.
 
     `large` stands for a body that is too large to be held in memory; `body` is empty then.
     """
@@ -458,12 +458,12 @@ class Order:
 
 
 FLOW_ORDERS = "order:"
-"""What the scope of a flow's own orders begins with; these are never put together."""
+"""The prefix of the scope of a flow's own orders; these are never put together."""
 
 
 @frozen
 class Replay:
-    """How an execution runs another one again; kept with it, so that its lineage says so.
+    """The way in which an execution replays another one; stored with it, for its lineage.
 
     `start`: all of it, or from the step that failed. `version`: `same`, `current`, or as it was
     named. `edited`: with another event. `bulk`: the bulk that it is part of. `at`: the time at which
@@ -539,7 +539,7 @@ def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micr
 
 
 EARLIER = "~"
-"""What the path of a record begins with that a replay has of a step of the execution before it."""
+"""The prefix of the path of a record that a replay has of a step of the execution before it."""
 
 
 def is_earlier(record: Record) -> bool:
@@ -554,7 +554,7 @@ def child_signal(execution: str) -> str:
 
 @frozen
 class Started:
-    """What became of a start: `duplicate_of` is the first one's execution where it was one."""
+    """The outcome of a start: `duplicate_of` is the first one's execution where it was a duplicate."""
 
     execution: str
     duplicate_of: str | None = None
@@ -562,14 +562,16 @@ class Started:
 
 @frozen
 class Signal:
-    """What was sent to an execution while it was live, kept until it asks."""
+    """A signal that was sent to a live execution, stored until its flow waits for it."""
 
     name: str
     payload: bytes
 
 
 Sent = Literal["sent", "known", "over"]
-"""What became of a signal: it is kept; it was sent `once` before; its execution has ended."""
+"""The outcome of sending a signal: `sent`; `known`, sent `once` before; `over`, its execution has
+ended.
+"""
 
 
 @frozen
@@ -651,7 +653,7 @@ class StateWrite:
 
 @frozen
 class Paused:
-    """What stands still: its events are accepted and wait. `by` and `reason` are what was said.
+    """A pause: events are accepted and wait. `by` and `reason` are as its author gave them.
 
     `what` is a customer's id, an instance's, or `<instance>/<flow>`.
     """
@@ -663,18 +665,18 @@ class Paused:
 
 
 def pausable(flow: FlowKey) -> tuple[str, str, str]:
-    """What a flow stands still with: its customer, its instance, itself."""
+    """Return the names of the pauses that hold a flow: its customer's, its instance's, its own."""
     return flow.customer, flow.instance, f"{flow.instance}/{flow.flow}"
 
 
 AWAY = "away: "
 PARKED = "connection:"
-"""What `waiting_for` begins with while an execution is parked: `connection:<id>`."""
+"""The prefix of `waiting_for` while an execution is parked: `connection:<id>`."""
 
 MISSING = b"\x00missing"
 
 SEALED = "halflap-sealed:"
-"""What a header's value begins with where it is kept sealed."""
+"""The prefix of a header's value that is stored sealed."""
 
 SEALED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """The headers that are kept sealed, by name in lower case."""
@@ -683,14 +685,15 @@ CALL = "CALL"
 """The method of an event that another flow made: a typed event, which no trigger reads."""
 
 SYSTEM = "$"
-"""What the name of a flow of ours begins with: `$deploy`, `$teardown`. No gate holds them.
+"""The prefix of the names of Halflap's own flows: `$deploy`, `$teardown`. No gate holds them.
 
 And the id of an *owner* that is no customer: `$<integration>`, of what came to its shared endpoints.
 """
 
 
 def owner_of(integration: str, sender: str | None = None) -> str:
-    """Whose the executions of an integration's shared endpoints are; with a sender, as an instance.
+    """Return the owner of the executions of an integration's shared endpoints; with a sender, as an
+    instance.
 
     Claims take an owner's instances in turn, so each sender has its own.
     """
@@ -702,7 +705,7 @@ def owner_of(integration: str, sender: str | None = None) -> str:
 
 @frozen
 class Outcome:
-    """How an execution ended. `result` is the flow's encoded return value."""
+    """The outcome of an execution. `result` is the flow's encoded return value."""
 
     state: Literal["succeeded", "failed", "cancelled", "ignored"]
     reason: str = ""
@@ -740,7 +743,7 @@ class Execution:
 
 @frozen
 class Tally:
-    """How many executions of a filter are alike."""
+    """The number of executions of a filter that are alike."""
 
     customer: str
     instance: str
@@ -787,7 +790,7 @@ class Bulk:
 
     @property
     def rate(self) -> float | None:
-        """How many a second, at most; None where it does not matter."""
+        """The most calls a second; None for no limit."""
         return self.wanted.get("rate")
 
 

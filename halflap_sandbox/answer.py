@@ -1,4 +1,4 @@
-"""What a sandbox reads and answers: JSON in, JSON out, every digit kept; and how it says no."""
+"""Requests and answers of a sandbox: JSON in, JSON out, every digit kept; and its refusals."""
 
 from __future__ import annotations
 

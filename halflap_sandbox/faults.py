@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Places = Annotated[list[Count], Field(max_length=1000)]
-"""Which requests, counted from 0 since the faults were turned on."""
+"""Numbers of requests, counted from 0 since the faults were turned on."""
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
@@ -66,7 +66,7 @@ class Faults(BaseModel):
 
     @property
     def drop_rate(self) -> float:
-        """How often a message is never sent."""
+        """The share of messages that are never sent."""
         return getattr(self, self.dropped_by)
 
 
@@ -123,13 +123,13 @@ class FaultPlan:
 
     @property
     def active(self) -> bool:
-        """Whether anything is still to happen."""
+        """True if anything is still to happen."""
         quiet = {"status", "seed"}
         return any(value for name, value in self.json().items() if name not in quiet)
 
     @property
     def hang(self) -> float:
-        """How many seconds a request is held before its connection is cut, 0 for not at all."""
+        """Seconds that a request is held before its connection is cut, 0 for not at all."""
         return self._faults.hang_s
 
     def latency(self) -> float:

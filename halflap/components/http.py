@@ -59,7 +59,7 @@ class Http(Connection):
 
 
 class Answer(Model):
-    """What the API answered."""
+    """An API's answer."""
 
     status: int
     headers: dict[str, str]

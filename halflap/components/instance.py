@@ -21,7 +21,7 @@ class Deployment(Model):
     reason: Literal["activate", "upgrade", "redeploy", "disable", "remove"]
     previous_version: str | None = None
     abandon: bool = False
-    """What cannot be taken down is left behind, and the reason is noted."""
+    """With `abandon`, a subscription that cannot be taken down is left behind, with the reason."""
 
 
 @component.trigger(title="Deploy Trigger", lifecycle="deploy", methods=())

@@ -107,7 +107,7 @@ def declare(
     within: timedelta,
     methods: tuple[str, ...],
 ) -> Declaration:
-    """What the trigger's inputs say to the gateway."""
+    """Return the gateway's declaration for the trigger's inputs."""
     return Declaration(
         verify=layout(signature),
         dedupe=place(dedupe),

@@ -61,9 +61,11 @@ BACKLOG_SECONDS = 10
 LARGEST_BODY = 6 * 1024 * 1024
 IN_MEMORY = 8 * 1024 * 1024
 STORE_SECONDS = 8.0
-"""How long a request waits for the store before it is answered 503: senders often give up after 10."""
+"""Seconds that a request waits for the store before it is answered 503: senders often give up after
+10.
+"""
 HUNG_SECONDS = 1.0
-"""How often one request waits for a store that hangs; the others are refused at once."""
+"""Seconds between requests that wait for a store that hangs; the others are refused at once."""
 A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -256,7 +258,7 @@ class Gateway:
         return await self._accepted(declared, request, started, deadline)
 
     async def _has_no_room(self, flows: Sequence[FlowKey]) -> bool:
-        """Whether a customer, or a sender to a shared endpoint, has too much queued already."""
+        """Return whether a customer, or a sender to a shared endpoint, has too much queued already."""
         if self._is_full is None:
             return False
         wanted = Counter(each.instance if each.is_shared else each.customer for each in flows)
@@ -359,7 +361,7 @@ async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -
 
 
 def reads_body(route: Route) -> bool:
-    """Whether a function that the trigger or the flow declares may read the body."""
+    """Return whether a function that the trigger or the flow declares may read the body."""
     declared, flow = route.declaration, route.definition
     order = None if flow.order is None else flow.order.by_key
     sender = None if flow.preprocess is None else flow.preprocess.sender

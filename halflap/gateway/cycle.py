@@ -92,7 +92,7 @@ class ExpectingCycle(GuardedCycle):
 
 
 def _length(head: HTTPResponseStartEvent) -> int | None:
-    """How long the body is, as a head says it that says nothing else of how it is sent, or None."""
+    """Return the body's length where the head gives it unambiguously, else None."""
     length = None
     for name, value in head.get("headers", ()):
         match name.lower():

@@ -1,4 +1,4 @@
-"""What the connections of one server share: limits, counters, and who is connected."""
+"""State that the connections of one server share: limits, counters, and who is connected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EdgeLimits:
-    """What the edge lets through; sizes in bytes, times in seconds.
+    """Limits of the edge; sizes in bytes, times in seconds.
 
     `body_rate` is the least mean rate of a body once `body_rate_after` has passed, `body_speed` the
     mean rate at which it may take longer than `body_seconds`. Connections of
@@ -43,7 +43,7 @@ class EdgeLimits:
 
 @dataclass(slots=True)
 class EdgeCounters:
-    """What the edge has let in and turned away since it started.
+    """Counters of the requests that the edge accepted and refused since it started.
 
     `refused` counts by `Refusal.code`; `cut_off` counts clients that left while sending a body.
     """
@@ -55,7 +55,9 @@ class EdgeCounters:
 
 
 class Edge:
-    """What the connections of one server share: its limits, its counters, and who is connected."""
+    """State that the connections of one server share: its limits, its counters, and who is
+    connected.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a trigger's declared functions make of a request: its parts, and each one's identity.
+"""Apply a trigger's declared functions to a request: its parts, and each one's identity.
 
 A request that cannot be cut is one event, and an event whose id cannot be read has no duplicate.
 """
@@ -23,7 +23,7 @@ log = structlog.get_logger("halflap.gateway")
 
 
 MAX_PARTS = 10_000
-"""How many events one request may hold; they are accepted in one transaction."""
+"""The most events that one request may hold; they are accepted in one transaction."""
 
 
 def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> list[Request]:
@@ -58,7 +58,7 @@ def with_body(request: Request, body: bytes, part: int = 0) -> Request:
 
 
 def is_covered(declared: Declaration, request: Request) -> bool:
-    """Whether the signature covers what the delivery's identity is read of."""
+    """Return whether the signature covers what the delivery's identity is read of."""
     assert isinstance(declared.verify, Signature)
     layout = declared.verify
     named = {

@@ -46,7 +46,7 @@ HEADERS = {
 
 
 class Inbox(Protocol):
-    """What the page needs of an engine."""
+    """The engine's methods that the page of a link calls."""
 
     async def signal(
         self, execution: str, name: str, payload: bytes, once: str | None = None

@@ -43,7 +43,7 @@ Find = Callable[[str], Awaitable[Route | None]]
 
 
 class Large(Protocol):
-    """What takes bodies that are too large to be held in memory."""
+    """A receiver of bodies that are too large to be held in memory."""
 
     async def receive(
         self, customer: str, execution: str, chunks: AsyncIterable[bytes], size: int = 0
@@ -57,7 +57,7 @@ class Large(Protocol):
 
 
 class Intake(Protocol):
-    """What the gateway needs of an engine."""
+    """The engine's methods that the gateway calls."""
 
     async def start(self, starts: Sequence[Start]) -> list[Started]: ...
 

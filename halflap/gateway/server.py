@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 IDLE_SECONDS = 1.0
-"""How long an idle connection of a server that stops may still bring a request."""
+"""Seconds in which an idle connection of a server that stops may still bring a request."""
 
 
 class Server:
@@ -47,7 +47,7 @@ class Server:
 
     @property
     def counters(self) -> EdgeCounters:
-        """What the edge has let in and turned away since this server started."""
+        """Counters of the requests that the edge accepted and refused since this server started."""
         return self._edge.counters if self._edge else EdgeCounters()
 
     async def serve(
@@ -169,7 +169,7 @@ def _tuned() -> Generator[None]:
 
 
 def _why(error: OSError) -> str:
-    """What the system says of an error; asyncio's text for it names the address a second time."""
+    """Return the system's text of an error; asyncio's names the address a second time."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 

@@ -1,4 +1,4 @@
-"""What authors write with: components, connections, integrations and what a flow sees.
+"""The author's API: components, connections, integrations and the context of a flow.
 
 Nothing here does I/O but the one egress client. `halflap` re-exports the author's vocabulary.
 """

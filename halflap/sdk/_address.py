@@ -1,4 +1,4 @@
-"""Which addresses integrations may call: the rules that every outgoing connection is held to.
+"""Rules for the addresses that integrations may call: every outgoing connection is held to them.
 
 A URL is read once, by the parser whose result is also dialled. A name is resolved once, every
 address that it has is judged, and only a judged address is connected to.
@@ -77,7 +77,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may be called: public addresses, over http and https, on ports 80, 443 and from 1024.
+    """A policy of addresses: public ones, over http and https, on ports 80, 443 and from 1024.
 
     `allow` adds what is not public: an address (`127.0.0.1`), a network (`10.0.0.0/8`), a host name
     (`localhost`), each with a port where only that one is meant (`localhost:8080`, `[::1]:25`).
@@ -178,7 +178,7 @@ class PinnedResolver(AbstractResolver):
 
 
 def not_public(address: IPv4Address | IPv6Address) -> str | None:
-    """What an address is, where it is not a public one; None where it is.
+    """Return the kind of an address that is not public; None if it is public.
 
     An IPv4 address in an IPv6 one (mapped, NAT64) is judged as itself; tunnels that end inside
     another network (6to4, Teredo) are never public.

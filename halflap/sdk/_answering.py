@@ -37,7 +37,7 @@ def check(survey: Survey, known: Records) -> Iterator[Found]:
 
 
 def answer_each_other(one: FlowView, other: FlowView) -> bool:
-    """Whether each writes what the other reads, at two apps, for one integration."""
+    """Return whether each writes what the other reads, at two apps, for one integration."""
     return (
         one.integration == other.integration
         and component_of(one.reads) != component_of(other.reads)
@@ -47,7 +47,7 @@ def answer_each_other(one: FlowView, other: FlowView) -> bool:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two may be records of one kind; a kind in braces may be any."""
+    """Return whether two may be records of one kind; a kind in braces may be any."""
     if component_of(one) != component_of(other):
         return False
     return one == other or "{" in one or "{" in other
@@ -59,7 +59,7 @@ def component_of(record: str) -> str:
 
 
 def said(one: FlowView, other: FlowView) -> str:
-    """What is wrong, and what to write instead."""
+    """Return the message: what is wrong, and what to write instead."""
     return (
         f"the flow {one.function.name} writes what {other.function.name} reads, and the other way "
         "round, so each may pass on what the other wrote; declare integration.pairs(…) and give "
@@ -68,7 +68,7 @@ def said(one: FlowView, other: FlowView) -> str:
 
 
 def own_records(survey: Survey) -> dict[str, str]:
-    """What the project's own actions and triggers declare."""
+    """Return the records that the project's own actions and triggers declare."""
     found: dict[str, str] = {}
     for module in survey.modules.values():
         for option, functions in (("writes", module.actions), ("reads", module.triggers)):

@@ -54,7 +54,7 @@ _CHARSETS = frozenset(
         "euc_kr",
     ]
 )
-"""Those that mail and web apps send; Python knows others that are slow or no charsets at all."""
+"""Charsets that mail and web apps send; Python knows others that are slow or no charsets at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class UploadedFile(File):
 
 @dataclass(slots=True)
 class Form:
-    """What a form holds: the text fields, and the files."""
+    """A form: its text fields, and its files."""
 
     fields: dict[str, list[str]] = dataclasses.field(default_factory=dict[str, list[str]])
     files: list[UploadedFile] = dataclasses.field(default_factory=list[UploadedFile])

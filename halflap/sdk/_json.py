@@ -18,16 +18,16 @@ from typing import Any, BinaryIO, TypeVar, cast
 import msgspec
 
 MAX_DEPTH = 256
-"""How deep arrays and objects may be nested: enough for any app, and safe to walk and to copy."""
+"""The deepest nesting of arrays and objects: enough for any app, and safe to walk and to copy."""
 
 MAX_DIGITS = 4_300
-"""How long a number may be; more is an attack on whoever converts it."""
+"""The most digits of a number; more is an attack on its conversion."""
 
 MAX_VALUES = 1 << 20
-"""How many values a JSON text from outside may hold."""
+"""The most values of a JSON text from outside."""
 
 MAX_CONTAINERS = 250_000
-"""How many arrays and objects a JSON text from outside may hold: they cost the most to build."""
+"""The most arrays and objects of a JSON text from outside: they cost the most to build."""
 
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 TOO_LONG = f"a number is longer than {MAX_DIGITS} digits"
@@ -92,7 +92,7 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def fits(number: Decimal) -> bool:
-    """Whether a number is finite and within the digits that JSON may carry here."""
+    """Return whether a number is finite and within the digits that JSON may carry here."""
     return (
         number.is_finite()
         and -MAX_DIGITS < number.adjusted() < MAX_DIGITS
@@ -146,7 +146,7 @@ def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
 # --- A large value in pieces, so that whoever takes it over never stops for long.
 
 PIECE = 1_000
-"""How many values a piece holds."""
+"""The number of values of a piece."""
 
 
 def pieces(value: Any) -> Iterator[tuple[Any, ...]]:
@@ -228,7 +228,7 @@ class Assembly:
 # --- The process that decodes.
 
 HEAD = struct.Struct(">HIQ")
-"""What precedes a body: the lengths of its kind, of its content type and of itself."""
+"""The header of a body: the lengths of its kind, of its content type and of itself."""
 LENGTH = struct.Struct(">Q")
 REFUSED, PART, DONE = b"!", b"+", b"."
 

@@ -1,4 +1,4 @@
-"""What an author asks to be sent, made ready: its headers, its query, and a body for every hop."""
+"""Make an author's request ready to be sent: its headers, its query, and a body for every hop."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Outgoing:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has no body, or one that is whole and not large."""
+        """True if it has no body, or one that is whole and not large."""
         small = self._body is None or len(self._body) <= _LARGE
         return small and self._files is None and self._payload is None
 

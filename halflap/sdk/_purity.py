@@ -87,7 +87,7 @@ class Body:
         self.called: dict[str, tuple[Module, Function]] = {}
 
     def check(self) -> Iterator[Found]:
-        """What is wrong in this body."""
+        """Yield what is wrong in this body."""
         for statement in self.function.body:
             for node in ast.walk(statement):
                 for code, said in self._node(node):
@@ -210,7 +210,9 @@ class Body:
             )
 
     def _is_awaitable(self, call: ast.Call) -> bool:
-        """Whether what is called is an action (titled, retried), or a method of ctx that is awaited."""
+        """Return whether what is called is an action (titled, retried), or a method of ctx that is
+        awaited.
+        """
         function = call.func
         match function:
             case ast.Call(func=ast.Attribute(value=inner, attr="titled" | "retried")):
@@ -228,7 +230,7 @@ class Body:
         return self._meaning(function) in self.survey.actions
 
     def _is_consumed(self, call: ast.Call) -> bool:
-        """Whether somebody may still await it: it is awaited, returned, or handed on."""
+        """Return whether somebody may still await it: it is awaited, returned, or handed on."""
         parent = self.parents.get(call)
         while isinstance(parent, ast.IfExp | ast.NamedExpr | ast.Starred):
             parent = self.parents.get(parent)

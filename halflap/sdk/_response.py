@@ -33,7 +33,7 @@ TOLD = 200  # characters of it in the error's message
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may take, and how fast an app may be called through a connection.
+    """Limits of one request, and of calls to an app through a connection.
 
     connect, total: seconds to connect, and in all. response_bytes: of the body after decompression.
     rate: requests a second; burst: how many of them at once after a rest (as many as in a second,
@@ -159,7 +159,9 @@ async def predecoded(response: Response) -> Response:
 
 
 def one_line(text: str) -> str:
-    """How a text begins, in one printable line: it is read by people, in tables and logs."""
+    """Return the beginning of a text in one printable line: it is read by people, in tables and
+    logs.
+    """
     words = " ".join(text[: 4 * TOLD].split())
     begun = words if len(words) <= TOLD else f"{words[:TOLD]}…"
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in begun)
@@ -177,7 +179,7 @@ def shown(url: URL | str) -> str:
 
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """How long a `Retry-After` (seconds or an HTTP date) asks to wait, at most `MOST_WAIT`."""
+    """Return the time that a `Retry-After` (seconds or an HTTP date) requests, at most `MOST_WAIT`."""
     value = (value or "").strip()
     if value.isascii() and value.isdigit():
         return min(timedelta(seconds=int(value[:9])), MOST_WAIT)
@@ -259,7 +261,7 @@ def unreached(limits: Limits) -> str:
 
 
 def untrusted(error: Exception) -> str:
-    """What is wrong with a certificate."""
+    """Return what is wrong with a certificate."""
     reason = getattr(error, "verify_message", "") or "it does not match"
     return f"its TLS certificate is not trusted ({reason}); nothing was sent"
 

@@ -1,4 +1,4 @@
-"""What a project's sources define, read from their text: names, actions, flows, triggers."""
+"""Survey a project's sources from their text: names, actions, flows, triggers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Module:
             self.functions[function.name] = function
 
     def meaning(self, node: ast.expr, shadowed: frozenset[str] = frozenset()) -> str | None:
-        """What an expression names, as a dotted name (`datetime.datetime.now`); None if it is no name."""
+        """Return the dotted name of an expression (`datetime.datetime.now`); None if it is no name."""
         match node:
             case ast.Name(id=name):
                 if name in shadowed:
@@ -141,7 +141,7 @@ def parents(root: ast.AST) -> Mapping[ast.AST, ast.AST]:
 
 
 def awaits(*nodes: ast.AST) -> bool:
-    """Whether there is an await in any of these."""
+    """Return whether there is an await in any of these."""
     return any(
         isinstance(each, ast.Await | ast.AsyncFor | ast.AsyncWith)
         for node in nodes

@@ -25,7 +25,7 @@ from halflap.errors import DefinitionError, InvalidEvent, Rejected
 from halflap.sdk.request import Headers, Request, pointer
 
 MAX_SIGNATURES = 32
-"""How many signatures of one request are looked at; a sender that rotates sends two."""
+"""The most signatures of one request that are compared; a sender that rotates sends two."""
 
 _ALGORITHMS = {"sha1": 20, "sha256": 32, "sha512": 64}
 _HOLES = ("id", "timestamp", "body", "method", "url", "plain_url", "form", "token")
@@ -35,7 +35,7 @@ _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)  # visible ASCII without the dot
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How an app signs its requests with a shared secret (HMAC).
+    """An app's signature of its requests with a shared secret (HMAC).
 
     `header` carries the signature; a place that begins with `/` is a pointer into the JSON body.
     `template` is what is signed, of `{body}`, `{timestamp}`, `{id}`, `{method}`, `{url}`, `{form}`

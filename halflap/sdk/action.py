@@ -30,7 +30,8 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and how soon, a failed step is tried again. By default 10 tries in about 8 minutes.
+    """A policy of tries: how often, and how soon, a failed step is tried again. By default 10 tries
+    in about 8 minutes.
 
     `attempts` counts all tries, the first one too. The wait doubles from `first` up to `longest`,
     each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
@@ -93,9 +94,9 @@ class Action(Generic[P, R]):
         self.writes = writes
         self.repeatable = repeatable or pure
         self.as_json = False
-        """Whether a flow gets the result as its record holds it, by the app's own names."""
+        """True if a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False
-        """Whether a call's inputs are made to fit before it is a step (see `fitted`)."""
+        """True if a call's inputs are made to fit before it is a step (see `fitted`)."""
         self.shape: Shape = read_signature(function, connection_type=connection_type)
         self.description = summary(function)
         self.where = where(function)

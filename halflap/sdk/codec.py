@@ -87,7 +87,7 @@ _SORTING_ENCODER = msgspec.json.Encoder(decimal_format="number", order="determin
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the encoder may write this as it is; refuses what is too deep."""
+    """Return whether the encoder may write this as it is; refuse what is too deep."""
     stack: list[tuple[Any, int]] = [(value, 0)]
     while stack:
         item, depth = stack.pop()

@@ -26,7 +26,9 @@ _default_egress: Egress | None = None
 
 @dataclass(slots=True)
 class Link:
-    """What binds a connection to its stored account: its name in the config, its refresh, its gate."""
+    """The link of a connection to its stored account: its name in the config, its refresh, its
+    gate.
+    """
 
     name: str
     id: str | None = None
@@ -36,7 +38,8 @@ class Link:
 
 
 class Connection(BaseModel):
-    """How to reach one account of an app. Subclass it with the fields that its customer fills in.
+    """A connection to one account of an app. Subclass it with the fields that its customer fills
+    in.
 
     Secret fields are `SecretStr`: write-only, sealed at rest, never logged. Override `headers` to sign
     requests and `test` to check the account before it is saved. Several ways in stand under one type

@@ -1,4 +1,6 @@
-"""What a flow sees: the customer's config, and what code between steps may not do by itself."""
+"""The context of a flow: the customer's config, and the effects that code between steps may not
+have by itself.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ class CustomerInfo:
 
 
 MAX_STATE_BYTES = 4 * 1024 * 1024
-"""How many bytes a value of state may have, as JSON."""
+"""The most bytes of a value of state, as JSON."""
 
 
 class State:
@@ -141,11 +143,11 @@ class Log:
 
 
 SETTLED = (StepFailed, TimedOut, Conflict, InvalidEvent, Overruled)
-"""What a step raises for good: `gather` with `settle=True` returns it."""
+"""Errors that a step raises for good: `gather` with `settle=True` returns them."""
 
 
 class Settled(Generic[R]):
-    """What became of one branch of `gather`: its result, or the error that it raised.
+    """The outcome of one branch of `gather`: its result, or the error that it raised.
 
     `error` is None where it ended well; `result` raises the error otherwise.
     """
@@ -156,12 +158,12 @@ class Settled(Generic[R]):
 
     @property
     def ok(self) -> bool:
-        """Whether it ended well."""
+        """True if it ended well."""
         return self.error is None
 
     @property
     def result(self) -> R:
-        """What the branch returned; what it raised is raised."""
+        """The branch's result; raises what it raised."""
         if self.error is not None:
             raise self.error
         return cast(R, self._result)
@@ -194,7 +196,7 @@ class Child(Generic[R]):
 
 
 class Context(Generic[C_co]):
-    """What a flow is given beside its event."""
+    """The context that a flow is given beside its event."""
 
     def __init__(
         self,
@@ -230,7 +232,7 @@ class Context(Generic[C_co]):
 
     @property
     def config(self) -> C_co:
-        """What the customer filled in: pinned for the execution; secrets are read live."""
+        """The customer's config: pinned for the execution; secrets are read live."""
         if self._config is None:
             raise DefinitionError(
                 f"the flow {self.flow} takes the events of all customers, so it has nobody's config; "
@@ -491,7 +493,7 @@ def settling(do: Callable[[T], Awaitable[Any]]) -> Callable[[T], Awaitable[Settl
 
 
 def result_adapter(flow: Flow[Any, Any, Any]) -> TypeAdapter[Any] | None:
-    """How a flow's result is read back: as its annotation says, where it has one."""
+    """Return the adapter of a flow's result: by its annotation, where it has one."""
     return None if flow.result_type is Any else adapter_of(flow.result_type)
 
 
@@ -516,7 +518,7 @@ def check_name(name: str) -> None:
 
 
 def default_key(item: Any, place: int) -> object:
-    """What a branch of `gather` is keyed by where the author does not say."""
+    """Return the key of a branch of `gather` for which the author gives none."""
     if isinstance(item, str | int):
         return item
     held: Any = item

@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 
 def pick(function: Callable[[Request], T], request: Request) -> T | None:
-    """What a declared function says; None where the request is not of the shape that it reads."""
+    """Return a declared function's result; None where the request is not of the shape that it
+    reads.
+    """
     try:
         return function(request)
     except Rejected:
@@ -34,13 +36,13 @@ def pick(function: Callable[[Request], T], request: Request) -> T | None:
 
 
 def said(function: Callable[[Request], Any] | None, request: Request) -> str | None:
-    """What a declared function says, as text: an id may well be a number."""
+    """Return a declared function's result as text: an id may well be a number."""
     found = pick(function, request) if function is not None else None
     return None if found is None else str(found)
 
 
 def wanted(filter: Callable[[Request], Any] | None, request: Request) -> bool:
-    """Whether a flow wants a request; one that its filter cannot read is kept, to be seen."""
+    """Return whether a flow wants a request; one that its filter cannot read is kept, to be seen."""
     if filter is None:
         return True
     found = pick(lambda request: bool(filter(request)), request)

@@ -25,10 +25,10 @@ INLINE = 64 * 1024
 """Bodies up to this many bytes are decoded where they are: none takes longer than some milliseconds."""
 
 PROCESSES = 2
-"""How many processes decode, each started when it is first needed."""
+"""The number of processes that decode, each started when it is first needed."""
 
 SECONDS = 30.0
-"""How long decoding one body may take before its process is ended."""
+"""Seconds that decoding one body may take before its process is ended."""
 
 COMMAND = (sys.executable, "-P", _json.__file__, str(Path(_json.__file__).parents[2]))
 

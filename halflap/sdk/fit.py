@@ -23,7 +23,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 _MOST = 64
-"""How deep a schema is followed; one that refers to itself ends there."""
+"""The depth to which a schema is followed; one that refers to itself ends there."""
 
 
 def fit(value: Any, schema: Schema) -> Any:
@@ -70,7 +70,7 @@ def without_unset(value: Any) -> Any:
 
 
 def misfit(error: ValidationError, value: Any) -> str:
-    """What is wrong with a value that does not fit, and what to write."""
+    """Return the message about a value that does not fit: what is wrong, and what to write."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(each) for each in first["loc"])
     told = f"{place}: {first['msg']}" if place else str(first["msg"])

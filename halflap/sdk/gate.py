@@ -1,4 +1,5 @@
-"""What stands between a connection and its app: whether it may be called now, and what is learnt.
+"""The gate between a connection and its app: whether it may be called now, and what its answers
+say.
 
 Outside of the platform there is none. There, `enter` lets a request through, has it wait for a
 moment, or raises instead of calling: then the step leaves memory, and is done again later.
@@ -40,7 +41,7 @@ class Parked(Unauthorized):
 
 
 Judgement = Literal["park", "again", "fail"]
-"""What becomes of a step whose credentials were refused."""
+"""The judgement of a step whose credentials were refused."""
 
 
 class Gate(Protocol):

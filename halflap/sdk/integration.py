@@ -23,7 +23,7 @@ from halflap.sdk.schema import Config, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-"""What a flow may be called."""
+"""The pattern of a flow's name."""
 LONGEST_NAME = 120
 
 C = TypeVar("C", bound=Config)
@@ -78,12 +78,12 @@ class Flow(Generic[C, E, R]):
 
     @property
     def is_shared(self) -> bool:
-        """Whether its URL is the integration's own, the same for all customers."""
+        """True if its URL is the integration's own, the same for all customers."""
         return self.preprocess is not None and self.preprocess.shared
 
     @property
     def has_url(self) -> bool:
-        """Whether each instance has a URL for it."""
+        """True if each instance has a URL for it."""
         return bool(self.trigger.declaration.methods) and not self.is_shared
 
     def order_of(

@@ -18,7 +18,7 @@ LONGEST_TOKEN = 4_000
 
 @dataclass(frozen=True, slots=True)
 class SignalLink:
-    """What a link does: it sends an execution a signal. Of those with the same `once`, one counts."""
+    """A link that sends an execution a signal. Of those with the same `once`, one counts."""
 
     execution: str
     name: str

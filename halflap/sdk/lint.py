@@ -155,7 +155,7 @@ _UNSIGNED = re.compile(r"^unsigned:[ \t]*\n((?:[ \t]+.*\n?|[ \t]*\n)*)", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What would mend a finding: from its place on, `length` characters become `text`."""
+    """A fix of a finding: from its place on, `length` characters become `text`."""
 
     title: str
     line: int
@@ -336,7 +336,7 @@ def _unsigned_flows(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
 
 
 def _unverified(module: Module, trigger: Function) -> str | None:
-    """What is missing of a trigger's verification, in words; None where nothing is."""
+    """Return what is missing of a trigger's verification, in words; None where nothing is."""
     computed = [
         node
         for node in module.tree.body
@@ -454,12 +454,14 @@ def _secrets(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
 
 
 def looks_secret(text: str) -> bool:
-    """Whether a text has the form of a well-known kind of key or token."""
+    """Return whether a text has the form of a well-known kind of key or token."""
     return _SECRET_TEXT.search(text) is not None
 
 
 def reads_as_secret(name: str, text: str) -> bool:
-    """Whether a text under this name is a secret: named as one, long, mixed, no place or header."""
+    """Return whether a text under this name is a secret: named as one, long, mixed, no place or
+    header.
+    """
     return (
         _SECRET_NAME.search(name) is not None
         and len(text) >= 12

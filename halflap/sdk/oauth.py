@@ -69,7 +69,7 @@ class Tokens(Auth):
         return {"Authorization": f"Bearer {self.access_token.get_secret_value()}"}
 
     def is_stale(self) -> bool:
-        """Whether there is no token, or one that is about to expire."""
+        """Return whether there is no token, or one that is about to expire."""
         if self.access_token is None:
             return True
         return self.expires_at is not None and datetime.now(UTC) >= self.expires_at - EARLY
@@ -92,7 +92,9 @@ class Tokens(Auth):
         return self.model_copy(update={**update, **self.keep(answer)})
 
     def keep(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """What else of a token endpoint's answer is kept, by field: the address of the API, say."""
+        """Return the other fields of a token endpoint's answer that are stored: the address of the
+        API, say.
+        """
         return {}
 
 
@@ -189,7 +191,9 @@ class OAuth2Code(Tokens):
 
 
 def allowed_origin(url: str, allowed: Iterable[str]) -> bool:
-    """Whether an address is at one of these origins; `https://*.host` stands for all hosts below."""
+    """Return whether an address is at one of these origins; `https://*.host` stands for all hosts
+    below.
+    """
     found = origin(url)
     scheme, _, host = found.partition("://")
     if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?", host):

@@ -28,7 +28,7 @@ _WHEN_BUSY: dict[Rule, Literal["wait", "end", "replace"]] = {
 
 @dataclass(frozen=True, slots=True)
 class FlowOrder:
-    """How a flow's executions come one after another; `parallel`, `fifo` and the others make one."""
+    """An order of a flow's executions; `parallel`, `fifo` and the others make one."""
 
     rule: Rule
     width: int = 1

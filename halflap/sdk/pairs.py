@@ -24,7 +24,7 @@ from halflap.sdk.schema import UNSET, File
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """Which record of the app an action writes, and which of its fields (for the echo).
+    """A declaration of the record that an action writes, and of its fields (for the echo).
 
     kind: of the record, as `opportunity`; `{object}` is what the input `object` says.
     record: the input that holds the record's id; where the action has no such input, the field of
@@ -40,7 +40,7 @@ class Writes:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Which record a trigger's event tells of, and which of its fields (for the echo).
+    """A declaration of the record that a trigger's event reports, and of its fields (for the echo).
 
     kind: of the record, as `opportunity`; `{type}` is what the event's field `type` says.
     record: the event's field that holds the record's id.
@@ -108,7 +108,7 @@ def written_by(writes: Writes, component: str, inputs: Mapping[str, Any]) -> Rec
 
 
 def saved_as(asked: RecordState, writes: Writes, result: bytes | None) -> RecordState:
-    """What was written, as the app says that it is now; what it does not say is as it was sent."""
+    """Return what was written, as the app returns it; what it does not return is as it was sent."""
     told = codec.decode(result) if result else None
     if not isinstance(told, dict):
         return asked
@@ -166,7 +166,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a field are the same, however an app writes them.
+    """Return whether two values of a field are the same, however an app writes them.
 
     Empty text is no value; numbers are compared as numbers, also where one is written as text (XML
     has nothing else); moments as moments.

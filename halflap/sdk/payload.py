@@ -23,7 +23,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Whose payloads an execution may read, and where they are."""
+    """A reader of payloads: whose an execution may read, and where they are."""
 
     reader: Reader
     customer: str
@@ -46,7 +46,7 @@ class Payload:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes."""
         return self.blob.size
 
     async def stream(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

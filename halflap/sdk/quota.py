@@ -1,4 +1,4 @@
-"""What an app's answer says of its limits: for how long it is not to be called."""
+"""Read an app's limits from its answer: for how long it is not to be called."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Rest:
 
 
 def asked_to_rest(response: Response) -> Rest | None:
-    """What an answer asks for: by 429 or 503 with `Retry-After`, or by a limit that is used up.
+    """Return the rest that an answer requests: by 429 or 503 with `Retry-After`, or by a limit that
+    is used up.
 
     Reads `RateLimit` (of the IETF's draft, old and new), `RateLimit-Remaining` and `-Reset`, and
     `X-RateLimit-…`, whose reset is a number of seconds or a time. An hour at the most is believed.

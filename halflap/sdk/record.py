@@ -1,4 +1,4 @@
-"""How inputs and results become the bytes of a record, and come back as the same values.
+"""Encode inputs and results as the bytes of a record, and decode them to the same values.
 
 Fractions are `Decimal` and keep every digit. A connection is recorded by its name. A secret among
 the inputs is not recorded at all; one in a result or in state is sealed, and so is a text in which an
@@ -24,7 +24,7 @@ from halflap.sdk.schema import UNSET, File, Input
 
 Seal = Callable[[str], str]
 ECHO = "\0echo:"
-"""What the content of an envelope begins with where it is plain data in which a secret was found."""
+"""The prefix of an envelope's content that is plain data in which a secret was found."""
 PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
 UNSET_BYTES = b'"UNSET"'
 
@@ -186,7 +186,7 @@ def without_unset(value: Any) -> Any:
 
 
 def decode_value(data: bytes, adapter: TypeAdapter[Any] | None, unseal: Seal) -> Any:
-    """What `encode_value` wrote, as a value of the adapter's type."""
+    """Decode what `encode_value` wrote, as a value of the adapter's type."""
     value = codec.decode(data)
     if b'"$secret"' in data:
         value = _unsealed(value, unseal)

@@ -29,7 +29,8 @@ CUT = 24
 LONG_LINE = 24
 """The shortest line of a secret of several lines (a PEM key) that is redacted by itself."""
 MOST_SENT = 256
-"""How many credentials of single requests, such as signatures, an execution's redactor holds."""
+"""The most credentials of single requests, such as signatures, that an execution's redactor holds.
+"""
 
 _CREDENTIAL = re.compile(
     r"auth|cookie|token|secret|signature|hmac|password|passwd|credential|session|api-?key"
@@ -56,7 +57,7 @@ class Redactor:
         self.add(secrets)
 
     def __bool__(self) -> bool:
-        """Whether there is anything to look for."""
+        """Return whether there is anything to look for."""
         return bool(self._spellings)
 
     def fork(self) -> Redactor:
@@ -100,7 +101,7 @@ class Redactor:
             self._known |= {value}
 
     def finds(self, data: bytes) -> bool:
-        """Whether any secret is in JSON or text as bytes. Never misses one; cheap."""
+        """Return whether any secret is in JSON or text as bytes. Never misses one; cheap."""
         for each in self._bytes:  # noqa: SIM110 (twice as fast as any() of a generator)
             if each in data:
                 return True
@@ -165,7 +166,7 @@ def escaped(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def is_credential(header: str) -> bool:
-    """Whether a header's name says that its value is a credential."""
+    """Return whether a header's name says that its value is a credential."""
     return _CREDENTIAL.search(header) is not None
 
 

@@ -100,7 +100,7 @@ class Request:
 
     @property
     def size(self) -> int:
-        """How many bytes the body has."""
+        """The number of bytes of the body."""
         return len(self.body)
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -199,7 +199,7 @@ class LargeRequest(Request):
 
     @property
     def size(self) -> int:
-        """How many bytes the body has."""
+        """The number of bytes of the body."""
         return self.payload.size
 
     @property

@@ -1,4 +1,4 @@
-"""What a pre-process flow returns: where an event goes on to, and why it goes nowhere."""
+"""Results of a pre-process flow: where an event goes on to, and why it goes nowhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Route:
 
     @property
     def whose(self) -> dict[str, str]:
-        """Whose event it is, as plain data; empty where the route does not say."""
+        """The owner of the event, as plain data; empty where the route does not say."""
         if self.customer is not None:
             return {"customer": self.customer}
         if self.instance is not None:
@@ -85,7 +85,7 @@ class DeadLetter:
 
 
 Routing = Route | Sequence[Route] | Ignore | DeadLetter | None
-"""What a pre-process flow returns; None, or no route at all, is a dead letter too."""
+"""The result of a pre-process flow; None, or no route at all, is a dead letter too."""
 
 Sender = Callable[[Request], str | None]
 

@@ -1,4 +1,5 @@
-"""What is running: the seam between a call in an author's code and the engine that records it.
+"""The current execution: the seam between a call in an author's code and the engine that records
+it.
 
 Two context variables say where a call happens. In a flow, `recorder` is set and an action is a
 step. Inside an action, `recorder` is None (a nested action is a plain call) and `step` says which

@@ -28,7 +28,7 @@ class Model(BaseModel):
 
 
 class Config(BaseModel):
-    """What a customer fills in to activate an integration: plain fields and connections."""
+    """A customer's settings for an instance: plain fields and connections."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -146,7 +146,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an author's function declares: inputs, connection, output. Read once, at definition."""
+    """The declared shape of an author's function: inputs, connection, output. Read once, at
+    definition.
+    """
 
     inputs: tuple[Input, ...]
     connection: str | None
@@ -316,7 +318,7 @@ def adapter_for(function: Callable[..., Any], name: str, annotation: Any) -> Typ
 
 
 def is_secret(annotation: Any) -> bool:
-    """Whether a field of this type is write-only."""
+    """Return whether a field of this type is write-only."""
     if get_origin(annotation) is Annotated:
         return is_secret(get_args(annotation)[0])
     return annotation is SecretStr or SecretStr in get_args(annotation)

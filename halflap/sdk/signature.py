@@ -1,4 +1,4 @@
-"""Whether a request comes from who it says: a table of how each app signs.
+"""Verification of a request's sender: a table of how each app signs.
 
 Every layout is a row for the one verifier, `Signature`; an app that is not here is a row of your
 own. Apps that only send a shared secret have `BearerToken` and `BasicAuth`; for those that prove
@@ -31,7 +31,7 @@ __all__ += ["Verifier"]
 
 @runtime_checkable
 class Verifier(Protocol):
-    """How a trigger knows that a request is genuine; every layout here is one."""
+    """A verification of a trigger's requests; every layout here is one."""
 
     def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
         """Return if any of the secrets made the request; raise `Rejected` (401) otherwise."""

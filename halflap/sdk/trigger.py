@@ -31,7 +31,7 @@ Misfire = Literal["once", "all", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """What a trigger returns for an event that needs no flow: the execution ends as ignored."""
+    """A trigger's result for an event that needs no flow: the execution ends as ignored."""
 
     reason: str
 
@@ -82,7 +82,7 @@ Answer = Reply | FlowResult | Callable[[Request], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a trigger declares for the gateway and the scheduler.
+    """A trigger's declaration for the gateway and the scheduler.
 
     verify: the signature layout, or None (see `halflap lint`).
     secret: whose secret signs: the `endpoint`'s (made by us, handed out as `ctx.secret(flow)`), the
@@ -120,7 +120,7 @@ class Declaration:
 
 
 class Trigger(Generic[P, E]):
-    """What starts a flow. Call it with its inputs to bind them: `github.webhook(events=[…])`."""
+    """A trigger starts a flow. Call it with its inputs to bind them: `github.webhook(events=[…])`."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class Trigger(Generic[P, E]):
         return function
 
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
-        """What is declared for these inputs."""
+        """Return the declaration for these inputs."""
         if self._declare is None:
             return self._declaration
         return self._declare(**inputs)
@@ -231,7 +231,7 @@ class BoundTrigger(Generic[E]):
 
     @property
     def subscribes(self) -> bool:
-        """Whether it makes its webhook at the app by itself, when an instance is activated."""
+        """True if it makes its webhook at the app by itself, when an instance is activated."""
         return self.trigger.subscriber is not None and self.declaration.subscribes
 
     async def parse(self, request: Request) -> E | Ignore:
@@ -325,7 +325,7 @@ def fit_event(value: Any, annotation: Any, flow: Callable[..., Any]) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What is wrong, in one line: the first of Pydantic's errors with its place."""
+    """Return what is wrong, in one line: the first of Pydantic's errors with its place."""
     errors = getattr(error, "errors", None)
     if not isinstance(error, ValidationError) or errors is None:
         return str(error)

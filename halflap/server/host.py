@@ -59,9 +59,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("halflap.host")
 
 POLL_SECONDS = 2.0
-"""How often what another process made due is looked for, where its hint was lost."""
+"""Seconds between looks for work that another process made due, where its hint was lost."""
 LEAST_MEMORY = 2 * 1024**3
-"""What a child process may have of memory, on however small a machine."""
+"""The least memory that a child process may have, on however small a machine."""
 
 
 class Host:
@@ -241,7 +241,7 @@ class Host:
 
     @property
     def base_url(self) -> str:
-        """How senders reach this server."""
+        """The URL at which senders reach this server."""
         return self.settings.public_url or f"http://{self.settings.host}:{self.port}"
 
     async def serve(self, *, ready: Callable[[int], object] | None = None) -> None:
@@ -359,7 +359,7 @@ class Host:
             await self.api(scope, receive, send)
 
     def _begin(self) -> Begin:
-        """What a child process is told, to run flows as this one would."""
+        """Return the message that has a child process run flows as this one would."""
         settings = self.settings
         return Begin(
             folder=str(settings.dir.absolute()),

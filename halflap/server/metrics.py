@@ -100,7 +100,7 @@ class Metrics:
         self.ended[outcome.state] += 1
 
     def of_process(self) -> Samples:
-        """What this process knows without its store."""
+        """Yield the samples that this process has without its store."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         edge = self.edge()
         found: Samples = {
@@ -123,7 +123,7 @@ class Metrics:
         return found
 
     async def of_store(self) -> Samples:
-        """What the store knows of all processes."""
+        """Yield the samples that the store has of all processes."""
         journal = self.store.journal
         live = await journal.count(Filter(states=LIVE))
         failed = await journal.count(Filter(dead_letters=True))

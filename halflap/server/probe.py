@@ -23,7 +23,7 @@ from halflap.store.store import Store
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 STORE_SECONDS = 3.0
-"""How long a probe waits for the store; orchestrators give up after a few seconds."""
+"""Seconds that a probe waits for the store; orchestrators give up after a few seconds."""
 JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -109,7 +109,7 @@ class Probes:
         return 200, {"content-type": MEDIA_TYPE}, self._metrics.write(samples)
 
     def _shows(self, scope: Any, *tokens: str) -> bool:
-        """Whether a request shows one of these tokens."""
+        """Return whether a request shows one of these tokens."""
         sent: bytes = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, shown = sent.partition(b" ")
         if scheme.lower() != b"bearer":

@@ -1,4 +1,4 @@
-"""What a process of Halflap is there for: all of it, or a part where many share one store."""
+"""The role of a Halflap process: all of it, or a part where many share one store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Role:
 
     @property
     def answers(self) -> bool:
-        """Whether anybody asks it: over the network, or a command in its own process."""
+        """True if anybody calls it: over the network, or a command in its own process."""
         return self.accepts or self.listens
 
     def check(self, settings: Settings) -> None:

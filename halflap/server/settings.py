@@ -38,7 +38,7 @@ def setting(default: T, what: str, *, least: float | None = None, most: float | 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a server process runs with, and which server commands speak to."""
+    """Settings of a server process, and of the commands that call one."""
 
     dir: Path = setting(
         Path(".halflap"),
@@ -297,7 +297,7 @@ def converted(variable: str, text: str, about: Field[Any]) -> object:
 
 
 def allowed(about: Field[Any]) -> str:
-    """What a setting that is a number may be, in words; nothing where it is none."""
+    """Return the values that a numeric setting may have, in words; nothing where it is none."""
     least, most = about.metadata.get("least"), about.metadata.get("most")
     if least is None or most is None:
         return ""
@@ -351,7 +351,7 @@ def check(where: str, value: Any, about: Field[Any]) -> None:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is an http or https URL that paths can be put after."""
+    """Return whether a text is an http or https URL that paths can be put after."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  # raises where it is none

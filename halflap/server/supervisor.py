@@ -35,7 +35,7 @@ SHORTEST_REST = 0.1
 LONGEST_REST = 5.0
 HEALTHY_SECONDS = 60.0
 PATIENCE = 10.0
-"""How much longer than its drain a server that was asked to stop may take."""
+"""Seconds beyond its drain that a server that was told to stop may take."""
 
 
 def exit_code(error: BaseException, *, started: bool) -> int:

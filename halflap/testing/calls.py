@@ -1,4 +1,4 @@
-"""What an execution called: its actions, the flows that it called or started, the routes that it took."""
+"""Calls of an execution: its actions, the flows that it called or started, the routes that it took."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Called:
 
 
 class called:  # noqa: N801 (reads as a word in an assertion)
-    """What `result.calls` is compared with: `called(acme.add_stock, item="anvil")`.
+    """An expected call, to compare with `result.calls`: `called(acme.add_stock, item="anvil")`.
 
     Of an action the inputs, of a flow the members of its event; what is left out may be anything. Of a
     route, `event`, and whose it is: `called(posted, config={"team": "T1"})`.
@@ -65,13 +65,15 @@ class called:  # noqa: N801 (reads as a word in an assertion)
 
 
 def members_of(call: Called) -> dict[str, Any]:
-    """What a call was given, by name."""
+    """Return the inputs of a call, by name."""
     held: Any = call.given
     return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
 
 
 def is_same(held: Any, expected: Any) -> bool:
-    """Whether a recorded value is the expected one, which may be a model, or a secret as text."""
+    """Return whether a recorded value is the expected one, which may be a model, or a secret as
+    text.
+    """
     if isinstance(held, SecretStr):
         return held == expected or held.get_secret_value() == expected
     return held == expected or held == codec.decode(codec.encode(expected))
@@ -89,14 +91,14 @@ def calls_in(
 
 
 def _whole(record: Record, given: Mapping[str, Any]) -> Any:
-    """What a call was given, with the secrets that no record holds."""
+    """Return the inputs of a call, with the secrets that no record holds."""
     inputs = told(record.path, codec.decode(record.inputs or b"null"))
     secrets = {name: each for name, each in given.items() if isinstance(each, SecretStr)}
     return {**inputs, **secrets} if secrets else inputs
 
 
 def told(path: str, inputs: Any) -> Any:
-    """What a call was given; of a route, whose event it is and which, as the document writes it."""
+    """Return the inputs of a call; of a route, its owner and its flow, as the document writes it."""
     if "route(" not in path:
         return inputs
     route = Route.of(inputs)

@@ -1,4 +1,4 @@
-"""What the tests of a YAML document ran of it, and what they did not: its steps and its branches."""
+"""Coverage of a YAML document by its tests: its steps and its branches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Coverage:
     def __init__(self) -> None:
         self.runs: Runs = {}
         self.tests = 0
-        """How many tests were run."""
+        """The number of tests that were run."""
 
     def steps(self, path: Path, steps: Steps) -> Steps:
         """A list of steps, with a mark before it, and one before each step."""
@@ -76,7 +76,7 @@ class Unit:
     missed: str
 
     def within(self, other: Unit) -> bool:
-        """Whether it is a part of another one, or a step that comes after it."""
+        """Return whether it is a part of another one, or a step that comes after it."""
         above, at = other.path, len(other.path)
         if self.path[:at] == above:
             return True
@@ -90,28 +90,28 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What was run of one document, in its order."""
+    """The coverage of one document, in its order."""
 
     file: str
     has: int
-    """How many tests stand in it."""
+    """The number of tests that it has."""
     tests: int
-    """How many of them were run."""
+    """The number of them that were run."""
     units: tuple[Unit, ...]
 
     @property
     def ran(self) -> int:
-        """How many of its steps and branches ran."""
+        """The number of its steps and branches that ran."""
         return sum(each.runs > 0 for each in self.units)
 
     @property
     def percent(self) -> int:
-        """How much of it ran; 100 only where all of it did."""
+        """The part of it that ran, in per cent; 100 only where all of it did."""
         return self.ran * 100 // max(1, len(self.units))
 
     @property
     def missed(self) -> Sequence[Unit]:
-        """What never ran; of a branch that never did, the branch alone."""
+        """The parts that never ran; of a branch that never did, the branch alone."""
         found: list[Unit] = []
         for each in self.units:
             if each.runs == 0 and not any(each.within(other) for other in found):
@@ -140,7 +140,7 @@ class Covered:
 
 
 def covered(source: Source, coverage: Coverage) -> Covered:
-    """What was run of a document so far."""
+    """Return the coverage of a document so far."""
     units = sorted(_units(source, coverage.runs), key=lambda each: _place(source, each.path))
     has = len(source.data.get("tests") or ())
     return Covered(source.file, has, coverage.tests, tuple(units))

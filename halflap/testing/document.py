@@ -35,7 +35,7 @@ from halflap.testing.stub import in_turn
 
 
 class Differs(AssertionError):
-    """What happened is not what the test expects; the message says where and how."""
+    """An outcome other than the test expects; the message names the place and the difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ async def play(opened: Opened, at: int) -> Result:
 
 
 def _event(opened: Opened, at: int) -> Any:
-    """What is sent: the event alone where nothing else is said of the request."""
+    """Return the request's parts: the event alone where nothing else is given."""
     test = opened.document.tests[at]
     if not test.model_fields_set & {"body", "method", "path", "query"}:
         return test.event
@@ -223,7 +223,7 @@ def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> 
 
 
 def same_pairs(one: Sequence[Mapping[str, str]], other: Sequence[Mapping[str, str]]) -> bool:
-    """Whether the same records are paired, in whichever order that is said."""
+    """Return whether the same records are paired, in either order."""
     return sorted(map(_sides, one)) == sorted(map(_sides, other))
 
 
@@ -262,7 +262,7 @@ def _compare_calls(
 
 
 def _inputs(call: Called) -> Any:
-    """What a call was given, as far as a person gave it."""
+    """Return the inputs of a call, as far as a person gave them."""
     members = members_of(call)
     told = {name: each for name, each in members.items() if name != "$connection"}
     return told if members else call.given

@@ -56,7 +56,7 @@ class Sent:
 
 
 class Route:
-    """What the fake answers to one kind of request; `then` says what it answers next."""
+    """The fake's answer to one kind of request; `then` is its next answer."""
 
     def __init__(self, method: str, path: str, params: Mapping[str, Any] | None) -> None:
         self.method = method
@@ -93,7 +93,7 @@ class Route:
         return self
 
     def takes(self, sent: Sent) -> bool:
-        """Whether the request is of this route's kind."""
+        """Return whether the request is of this route's kind."""
         return (
             self.method == sent.method
             and any(self._pattern.fullmatch(each) for each in addresses(sent))

@@ -213,7 +213,7 @@ class Recorded(Stubs):
         return self._answered(found)
 
     def flow(self, flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
-        """What stands for a flow that is called: it ends as it did when it was recorded."""
+        """Return a stand-in for a flow that is called: it ends as it did when it was recorded."""
 
         async def answer(ctx: Any, event: Any) -> Any:
             given = redacted(codec.decode(codec.encode(event)))
@@ -244,7 +244,7 @@ class Recorded(Stubs):
 
 
 def replayed(fixture: Fixture, clock: ManualClock) -> Stubs:
-    """What answers a fixture's steps."""
+    """Return stubs that answer a fixture's steps."""
     return Recorded(fixture, clock)
 
 
@@ -306,7 +306,7 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(step: Mapping[str, Any], name: str = "result") -> dict[str, Any]:
-    """What a step ended with, and when."""
+    """Return the outcome of a step, and its time."""
     ended, failure = step.get("ended_at"), step.get("failure")
     if step["status"] == "failed" and failure is not None:
         told = {each: failure.get(each) for each in ("kind", "message", "status")}
@@ -344,7 +344,7 @@ def _note_child(step: Mapping[str, Any], children: list[dict[str, Any]]) -> None
 def _note_state(
     step: Mapping[str, Any], state: dict[str, dict[str, Any]], touched: set[tuple[str, str]]
 ) -> None:
-    """What a flow read of the state, by scope and key, unless it had written it itself."""
+    """Note a flow's read of the state, by scope and key, unless it had written it itself."""
     scope, key = state_key(step)
     missing = step.get("result") is None or (
         isinstance(step["result"], dict) and "$bytes" in step["result"]

@@ -1,4 +1,4 @@
-"""What is kept between executions in a test: state of each scope, and pairs."""
+"""Preset data of a test that lasts between executions: state of each scope, and pairs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def held(
     paired: Mapping[Pairs, Sequence[Mapping[str, str]]],
     seal: Seal,
 ) -> dict[tuple[str, str], bytes]:
-    """What a flow finds, as it is kept."""
+    """Return the data that a flow finds, as it is stored."""
     if unknown := set(shared) - set(SHARED):
         raise DefinitionError(
             f"shared={{{min(unknown)!r}: …}}: state is shared by an `instance` or an `integration`"

@@ -33,12 +33,12 @@ CUSTOMER = CustomerInfo(**CustomerPart().model_dump())
 TEST_INSTANCE = InstanceInfo(**InstancePart().model_dump())
 INSTANCE = TEST_INSTANCE.id
 ROUTED = "ins_routed"
-"""Whose an event is that a pre-process flow under test has handed on."""
+"""The owner of an event that a pre-process flow under test has handed on."""
 HOOKS = "https://halflap.example/hooks"
 
 
 class TestInstance:
-    """What a flow needs to run: config, URLs, secrets, and where its requests go."""
+    """An instance for a test: config, URLs, secrets, and where its requests go."""
 
     __test__ = False  # not a test, whatever pytest makes of its name
 
@@ -86,7 +86,7 @@ class TestInstance:
         flow: Flow[Any, Any, Any],
         called: Callable[[Flow[Any, Any, Any]], Flow[Any, Any, Any]],
     ) -> Callable[[FlowKey], Awaitable[Work]]:
-        """What the executor asks for a flow's work."""
+        """Return the resolver through which the executor gets a flow's work."""
         siblings = self.integration.flows
 
         async def find(key: FlowKey) -> Work:
@@ -140,7 +140,7 @@ class TestInstance:
         return base64.b64encode(text.encode()).decode()
 
     def unseal(self, text: str) -> str:
-        """What was sealed."""
+        """Return the sealed text in clear."""
         return base64.b64decode(text).decode()
 
     def _filled(self, config: Config | Mapping[str, Any]) -> Config:

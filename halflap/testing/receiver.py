@@ -38,7 +38,7 @@ URL = f"{HOOKS}/{ENDPOINT}"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What the gateway made of a request: its answer, and the events that it accepted.
+    """The gateway's handling of a request: its answer, and the events that it accepted.
 
     `started` are the accepted events as their flow gets them, `keys` and `deliveries` the records'
     and the deliveries' ids, `orders` the orders that they are in, place by place. `noted` says what

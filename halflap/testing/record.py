@@ -91,7 +91,7 @@ class _Attempt:
     fixture: Mapping[str, Any]
 
     async def expected(self, test: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """What the test expects, and what of it is left out."""
+        """Return the test's expectations, and what is left out of them."""
         tried = self.draft.copy()
         _write(tried, self.at, _in_order(test))
         opened = open_document(self.path, content=tried.to_bytes())
@@ -121,7 +121,7 @@ def _in_order(test: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(draft: Draft, name: str, *, replace: bool) -> int:
-    """Which of the document's tests it becomes."""
+    """Return the number of the document's test that it becomes."""
     tests: list[Any] = draft.source.data.get("tests") or []
     for at, each in enumerate(tests):
         if each.get("name") == name:
@@ -147,7 +147,7 @@ def _write(draft: Draft, at: int, test: Mapping[str, Any]) -> None:
 def _given(
     fixture: Mapping[str, Any], detail: Mapping[str, Any], integration: Integration[Any]
 ) -> dict[str, Any]:
-    """What the flow was given: all that a test says before what it expects."""
+    """Return the test's preconditions: all that a test has before its expectations."""
     parts: dict[str, Any] = {
         **_request(fixture["event"]),
         "config": {n: each for n, each in fixture["config"].items() if each is not None},
@@ -175,7 +175,7 @@ def _whose(
 
 
 def _request(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What a test says of the request: its body, and of the rest what means something."""
+    """Return the test's request: its body, and the other parts that mean something."""
     headers = {
         name: value
         for name, value in event["headers"]
@@ -224,7 +224,7 @@ def _heard(fixture: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _answers(
     fixture: Mapping[str, Any], detail: Mapping[str, Any], integration: Integration[Any]
 ) -> Iterator[tuple[str, list[Any]]]:
-    """What each action and each flow that was called answered, a failure once for every try."""
+    """Yield each action's and each called flow's answers, a failure once for every try."""
     steps = [each for each in detail["steps"] if each["kind"] in ("action", "step")]
     for each, was in zip(fixture["steps"], steps, strict=True):
         if "." in each["action"]:  # what has no component runs in tests too
@@ -267,7 +267,7 @@ def _calls(detail: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _kept(detail: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was written to the state, by scope and key: the last value of each."""
+    """Return the writes to the state, by scope and key: the last value of each."""
     made: dict[str, dict[str, Any]] = {}
     for each in detail["steps"]:
         if (
@@ -286,7 +286,7 @@ def _expected(
     paired: Mapping[str, list[dict[str, str]]],
     left_out: list[str],
 ) -> dict[str, Any]:
-    """What a test expects: what was recorded, as far as it is the same in a test."""
+    """Return the test's expectations: what was recorded, as far as it is the same in a test."""
     was: Sequence[Any] = fixture["calls"]
     now = [(each.name, each.given) for each in result.calls]
     for number, (before, after) in enumerate(zip(was, now, strict=False), start=1):
@@ -326,7 +326,7 @@ def _after(
     paired: Mapping[str, list[dict[str, str]]],
     left_out: list[str],
 ) -> dict[str, Any]:
-    """What was written to the state, as far as it is the same in a test, and the pairs."""
+    """Return the writes to the state, as far as they are the same in a test, and the pairs."""
     same: dict[str, dict[str, Any]] = {}
     for scope, values in kept.items():
         held = result.stored if scope == "flow" else result.shared[scope]

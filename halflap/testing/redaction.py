@@ -54,5 +54,5 @@ def redacted(value: Any, *, emails: bool = True, found: set[str] | None = None) 
 
 
 def is_secret(name: str, value: Any) -> bool:
-    """Whether a field is named like a secret, and holds what could be one."""
+    """Return whether a field is named like a secret, and holds what could be one."""
     return isinstance(value, str) and bool(value) and SECRET.search(name) is not None

@@ -14,7 +14,7 @@ from halflap.testing.collect import documents
 from halflap.testing.coverage import Covered, Unit, covered
 
 MOST_LINES = 10
-"""How many lines a document gets at the terminal; the JSON has all."""
+"""The most lines of a document at the terminal; the JSON has all."""
 
 OUTPUT = "halflap_coverage"
 GATHERED = pytest.StashKey[list[Covered]]()
@@ -81,12 +81,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def gathered(config: pytest.Config) -> list[Covered]:
-    """What other processes ran; at the end, what all did."""
+    """Return the coverage of other processes; at the end, of all."""
     return config.stash.setdefault(GATHERED, [])
 
 
 def together(found: Sequence[Covered]) -> list[Covered]:
-    """What all processes ran, of documents with tests that were run, or that have none."""
+    """Return the coverage by all processes, of documents with tests that were run, or that have
+    none.
+    """
     added: dict[str, Covered] = {}
     for each in found:
         before = added.get(each.file)

@@ -1,4 +1,4 @@
-"""How an execution went, for a test to look at."""
+"""The result of an execution, for a test to inspect."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an execution went.
+    """The result of an execution.
 
     `outcome` is None while it waits for what time does not bring. `steps` are its actions and
     `@step`s in order, `calls` its actions, and the flows that it called or routed to, as they are
@@ -102,7 +102,7 @@ class Result:
 
     @property
     def result(self) -> Any:
-        """What the flow returned, as plain data."""
+        """The flow's return value, as plain data."""
         data = self.outcome.result if self.outcome is not None else None
         return None if data is None else codec.decode(data)
 
@@ -113,7 +113,7 @@ class Result:
 
     @property
     def routes(self) -> list[Route]:
-        """What a pre-process flow handed on, and where to; a route's event is plain data."""
+        """The routes of a pre-process flow, and their targets; a route's event is plain data."""
         return [
             Route.of(codec.decode(each.inputs or b"{}"))
             for each in self.records
@@ -122,11 +122,11 @@ class Result:
 
     @property
     def answers(self) -> list[Any]:
-        """What each step returned, as plain data, in order."""
+        """The result of each step, as plain data, in order."""
         return [each.result for each in self.steps]
 
     def ran(self, action: Action[..., Any] | str) -> int:
-        """How often an action was run, every try counted."""
+        """Return the number of times that an action was run, every try counted."""
         return self.runs.get(action if isinstance(action, str) else action.name, 0)
 
     def raise_for_failure(self) -> None:

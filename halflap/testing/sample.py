@@ -38,7 +38,7 @@ def sample_connection(kind: type[ConnectionT], fields: Mapping[str, Any]) -> Con
 def kept(
     kind: type[BaseModel], made: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What was given, validated as far as that goes without the rest."""
+    """Return the given inputs, validated as far as possible without the rest."""
     loose = kind.model_construct(**made)
     for name, value in fields.items():
         kind.__pydantic_validator__.validate_assignment(loose, name, value)

@@ -1,4 +1,4 @@
-"""What runs a step in a test: its stub, the action itself against a fake, or a clear refusal."""
+"""Run a step in a test: by its stub, by the action itself against a fake, or refuse clearly."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Stubs:
         return stubbed
 
     def times(self, action: str) -> int:
-        """How often an action was run."""
+        """Return the number of times that an action was run."""
         return sum(each.action.name == action for tries in self.done.values() for each in tries)
 
 
@@ -136,7 +136,7 @@ def name_of(key: Any) -> str:
 
 
 def fits(action: Action[..., Any], value: Any) -> bool:
-    """Whether a value is what the action returns."""
+    """Return whether a value is what the action returns."""
     try:
         action.shape.output_adapter.validate_python(value)
     except ValueError:

@@ -80,7 +80,7 @@ def create_app(
 
 
 class Front:
-    """What a request to `/v1` goes through: authenticate → faults → idempotency → handler."""
+    """The stages of a request to `/v1`: authenticate → faults → idempotency → handler."""
 
     def __init__(
         self, world: World, faults: FaultBoard, deliverer: Deliverer, settings: Settings

@@ -17,7 +17,7 @@ from halflap_sandbox.answer import Answer, Refused, answer, not_found, parse
 from halflap_sandbox.faults import FaultBoard
 
 SHOWN = 10
-"""How many records of each kind the page shows."""
+"""The number of records of each kind that the page shows."""
 
 
 class NewWorkspace(BaseModel):
@@ -31,7 +31,7 @@ class NewWorkspace(BaseModel):
 
 
 class WorkspaceChange(BaseModel):
-    """What to change in a workspace."""
+    """A change of a workspace."""
 
     model_config = ConfigDict(extra="forbid")
 

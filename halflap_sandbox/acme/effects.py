@@ -1,4 +1,4 @@
-"""What was asked and what was done, by idempotency key: the proof that nothing was done twice."""
+"""Requests and effects by idempotency key: the proof that nothing was done twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes of `/v1` read: the fields of each body, their limits and their names.
+"""Bodies that the routes of `/v1` read: their fields, limits and names.
 
 Like many an app, Acme tidies some of what it is sent: what it keeps and shows is not always that.
 """
@@ -66,7 +66,7 @@ class NewAccount(Input):
 
 
 class AccountChange(Input):
-    """What to change in an account; fields left out stay as they are."""
+    """A change of an account; fields left out stay as they are."""
 
     name: Name = ""
     external_id: ExternalId | None = None
@@ -82,7 +82,7 @@ class NewContact(Input):
 
 
 class ContactChange(Input):
-    """What to change in a contact; fields left out stay as they are."""
+    """A change of a contact; fields left out stay as they are."""
 
     name: PersonName = ""
     external_id: ExternalId | None = None
@@ -102,7 +102,7 @@ class NewOpportunity(Input):
 
 
 class OpportunityChange(Input):
-    """What to change in an opportunity; fields left out stay as they are."""
+    """A change of an opportunity; fields left out stay as they are."""
 
     name: Name = ""
     external_id: ExternalId | None = None
@@ -122,7 +122,7 @@ class NewActivity(Input):
 
 
 class StockMove(Input):
-    """How many to add or to remove."""
+    """The quantity to add or to remove."""
 
     quantity: Quantity
 

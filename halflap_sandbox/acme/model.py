@@ -36,7 +36,7 @@ def timestamp(seconds: float) -> str:
 
 
 class Record(Protocol):
-    """What a table can hold: it has an id, and may stand for another system's record."""
+    """A row of a table: it has an id, and may stand for another system's record."""
 
     @property
     def id(self) -> str: ...
@@ -145,7 +145,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """How many of an item there are."""
+    """The quantity of an item."""
 
     item: str
     quantity: int

@@ -1,4 +1,4 @@
-"""What a test may want otherwise: clock, limits, the patience of the webhooks."""
+"""Settings for tests: clock, limits, the patience of the webhooks."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this Acme keeps time, how much it remembers and how it delivers webhooks.
+    """Settings of this Acme: its time, its memory and its delivery of webhooks.
 
     `clock` gives Unix seconds: it stamps records and webhooks and paces the rate limit.
     `kept` bounds each workspace's list of effects (and with it the remembered idempotency keys),

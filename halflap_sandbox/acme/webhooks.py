@@ -102,7 +102,7 @@ class Lane:
 
     @property
     def pending(self) -> int:
-        """How many deliveries are not done yet, the one on its way included."""
+        """The number of deliveries that are not done yet, the one on its way included."""
         return len(self._pending) + self._underway
 
     def send(self, id: str, body: bytes, *, held_back: float = 0) -> None:

@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None, *, orgs: Sequence[str] = ()) ->
 
 
 class Front:
-    """What a request goes through: session → limit → faults → handler → perhaps no answer."""
+    """The stages of a request: session → limit → faults → handler → perhaps no answer."""
 
     def __init__(self, world: World, faults: FaultBoard, settings: Settings) -> None:
         self._world = world

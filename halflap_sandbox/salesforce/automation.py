@@ -1,4 +1,4 @@
-"""What a saved record sets off: the outbound messages of active flows and workflow rules.
+"""Automation of a saved record: the outbound messages of active flows and workflow rules.
 
 As in the real one, both run after the save, on creation and update, never on deletion; two that
 name the same message send it twice.
@@ -23,7 +23,7 @@ from halflap_sandbox.salesforce.model import (
 )
 
 hand: ContextVar[str] = ContextVar("hand", default="api")
-"""Who writes: `api`, or `person` for an edit at the backstage."""
+"""The writer: `api`, or `person` for an edit at the backstage."""
 STAMPS = {
     *("Id", "IsDeleted", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById"),
     "SystemModstamp",

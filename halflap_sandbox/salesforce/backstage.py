@@ -32,7 +32,7 @@ from halflap_sandbox.salesforce.sender import Sender
 
 PAGE = Path(__file__).parent / "page.html"
 SHOWN = 10
-"""How many records of each kind the page shows."""
+"""The number of records of each kind that the page shows."""
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -55,7 +55,7 @@ class NewOrg(BaseModel):
 
 
 class Edit(BaseModel):
-    """What a person does to a record: `id` is of the record to update or delete."""
+    """A person's edit of a record: `id` is of the record to update or delete."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -40,7 +40,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What saving did."""
+    """The result of a save."""
 
     id: str
     created: bool
@@ -49,7 +49,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who saves, and where."""
+    """The author of a save, and where it happens."""
 
     org: Org
     user: User

@@ -28,7 +28,7 @@ DELETION_ORDER = ["Flow", "FlowDefinition", "WorkflowRule", "WorkflowOutboundMes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came of one component."""
+    """The report on one component."""
 
     type: str
     full_name: str
@@ -43,13 +43,13 @@ class Report:
 
     @property
     def success(self) -> bool:
-        """Whether it was saved or deleted, or there was at most a warning."""
+        """True if it was saved or deleted, or there was at most a warning."""
         return self.problem is None or self.warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to deploy."""
+    """Options of a deployment."""
 
     check_only: bool
     rollback_on_error: bool
@@ -75,12 +75,12 @@ class Deployment:
 
     @property
     def done(self) -> bool:
-        """Whether it is over."""
+        """True if it is over."""
         return self.status not in {"Pending", "InProgress"}
 
     @property
     def failures(self) -> list[Report]:
-        """What could not be saved or deleted."""
+        """Reports of the components that could not be saved or deleted."""
         return [report for report in self.reports if not report.success]
 
     def run(self) -> None:
@@ -190,7 +190,7 @@ class Retrieval:
 
     @property
     def done(self) -> bool:
-        """Whether it is over."""
+        """True if it is over."""
         return self.status not in {"Pending", "InProgress"}
 
     def run(self) -> None:

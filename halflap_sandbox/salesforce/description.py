@@ -1,4 +1,4 @@
-"""What `describe` tells of an org's objects and their fields."""
+"""The `describe` of an org's objects and their fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a flow's XML says of when it runs and which outbound messages it sends, checked."""
+"""Read and check a flow's XML: when it runs, and which outbound messages it sends."""
 
 from __future__ import annotations
 

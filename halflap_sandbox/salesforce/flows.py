@@ -93,7 +93,7 @@ class Flows:
 
 
 class FlowDefinitions:
-    """Which version of each flow is active."""
+    """The active version of each flow."""
 
     type = "FlowDefinition"
 

@@ -1,4 +1,6 @@
-"""Who is signed in: at the address that a token's answer names, and in OpenID's words."""
+"""The identity of who is signed in: at the address that a token's answer names, and in OpenID's
+words.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "FlowDefinition": ("activeVersionNumber", "description"),
     "Flow": ("description",),
 }
-"""What is written as null where there is none."""
+"""Members that are written as null where there is none."""
 
 
 def to_json(type: str, content: Element) -> Json:

@@ -91,7 +91,7 @@ class Field:
 
     @property
     def custom(self) -> bool:
-        """Whether the customer added it."""
+        """True if the customer added it."""
         return self.name.endswith("__c")
 
 
@@ -137,7 +137,9 @@ class ConnectedApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a session id (an access token) opens, and the refresh token that it came of, if any."""
+    """A session: what its id (an access token) opens, and the refresh token that it came of, if
+    any.
+    """
 
     token: str
     org: Org
@@ -148,7 +150,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a user allowed a connected app: behind an OAuth code or a refresh token."""
+    """A user's grant to a connected app: behind an OAuth code or a refresh token."""
 
     org: Org
     user: User
@@ -187,7 +189,7 @@ Recording = Literal["Create", "Update", "CreateAndUpdate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowTrigger:
-    """What starts a record-triggered flow that runs after save, and which messages it sends.
+    """The start of a record-triggered flow that runs after save, and the messages that it sends.
 
     `filter_formula` is the text of the start's formula (supported: `ISCHANGED({!$Record.Field})`,
     `ISNEW()`, joined by OR / AND / `||` / `&&`, or none). `messages` are full names of outbound messages.
@@ -251,7 +253,7 @@ class WorkflowRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """Who made and who last changed a piece of metadata, and when."""
+    """The authors of a piece of metadata, first and last, with their times."""
 
     created_at: str
     created_by: User

@@ -64,7 +64,7 @@ class Deletion:
 
 @dataclass(slots=True)
 class Package:
-    """What a zip holds."""
+    """The content of a zip."""
 
     parts: list[Part] = field(default_factory=list[Part])
     deletions: list[Deletion] = field(default_factory=list[Deletion])

@@ -1,4 +1,4 @@
-"""What a test may want otherwise: clock, sessions, page sizes, the patience of outbound messages."""
+"""Settings for tests: clock, sessions, page sizes, the patience of outbound messages."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this Salesforce keeps time, how long sessions last and how outbound messages are retried.
+    """Settings of this Salesforce: its time, its sessions and its retries of outbound messages.
 
     `clock` gives Unix seconds: it stamps records, ends sessions and drops messages that are too old.
     `session_lasts` and `code_lasts` are seconds: of a session (an access token), of an OAuth code.

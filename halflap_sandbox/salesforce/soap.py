@@ -35,7 +35,7 @@ class Asked:
 
 
 Operation = Callable[[Asked], list[Element]]
-"""What an operation does: it gives the children of its answer."""
+"""An operation: it gives the children of its answer."""
 
 
 def read(call: Call) -> Envelope:

@@ -1,4 +1,4 @@
-"""What Salesforce answers: its errors as ours, and how much of the API's daily limit is used."""
+"""Read Salesforce's answers: its errors as Halflap's, and the use of the daily API limit."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ TRANSIENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ApiUsage:
-    """How many of the org's daily API requests are used."""
+    """The number of the org's daily API requests that are used."""
 
     used: int
     allowed: int
 
     @property
     def share(self) -> float:
-        """What part of them is used, from 0 to 1."""
+        """The used part of them, from 0 to 1."""
         return self.used / self.allowed if self.allowed else 0.0
 
 
 def observed(response: Response, before: ApiUsage | None) -> ApiUsage | None:
-    """What `Sforce-Limit-Info` says; a warning is logged once it passes nine tenths."""
+    """Return what `Sforce-Limit-Info` says; log a warning once it passes nine tenths."""
     found = re.search(r"api-usage=(\d+)/(\d+)", response.headers.get("Sforce-Limit-Info", ""))
     if found is None:
         return None
@@ -50,7 +50,9 @@ def observed(response: Response, before: ApiUsage | None) -> ApiUsage | None:
 
 
 def is_bad_token(response: Response) -> bool:
-    """Whether an answer refuses the session as the identity services do: by a 403 of their own."""
+    """Return whether an answer refuses the session as the identity services do: by a 403 of their
+    own.
+    """
     return response.status == 403 and response.body.strip() == b"Bad_OAuth_Token"
 
 
@@ -128,7 +130,7 @@ def worded(said: Sequence[Mapping[str, Any]]) -> str:
 
 
 def is_gone(error: UpstreamError) -> bool:
-    """Whether an error says that the record is not, or no longer, there."""
+    """Return whether an error says that the record is not, or no longer, there."""
     if error.status != 404:
         return False
     codes = re.findall(r'"errorCode"\s*:\s*"([A-Z_]+)"', error.body)

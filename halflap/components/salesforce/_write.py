@@ -74,7 +74,9 @@ def readable(names: Iterable[str], given: Mapping[str, Any]) -> list[str]:
 
 
 def may_be_composite(sf: Salesforce, write: Write) -> bool:
-    """Whether this API version can do both at once, and no value would be taken for a reference."""
+    """Return whether this API version can do both at once, and no value would be taken for a
+    reference.
+    """
     reads_like_a_reference = "@{" in f"{unquote(write.path)} {write.fields}"
     return int(sf.api_version.partition(".")[0]) >= write.since and not reads_like_a_reference
 
@@ -114,12 +116,12 @@ def told(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_ok(part: Mapping[str, Any]) -> bool:
-    """Whether one of the requests was done."""
+    """Return whether one of the requests was done."""
     return 200 <= part["httpStatusCode"] < 300
 
 
 def is_halted(part: Mapping[str, Any]) -> bool:
-    """Whether a request was undone only because another one failed."""
+    """Return whether a request was undone only because another one failed."""
     said = part["body"]
     errors = cast("list[Any]", said) if isinstance(said, list) else []
     return bool(errors) and all(

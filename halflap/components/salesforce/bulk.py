@@ -17,7 +17,7 @@ from halflap.components.salesforce.models import BulkResult, Refused, Saved
 from halflap.components.salesforce.records import FieldName
 
 MOST_BYTES = 100_000_000
-"""What one job takes: Salesforce's 150 MB is of the base64 that it makes of it."""
+"""The most bytes of one job: Salesforce's 150 MB is of the base64 that it makes of it."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
 STARTED = frozenset({"UploadComplete", "InProgress", "JobComplete"})
@@ -132,7 +132,7 @@ async def ended(sf: Salesforce, job: str) -> Mapping[str, Any]:
 
 
 async def outcome(sf: Salesforce, job: str, state: Mapping[str, Any]) -> BulkResult:
-    """What became of each row."""
+    """Return the outcome of each row."""
     saved = await rows(sf, job, "successfulResults")
     refused = await rows(sf, job, "failedResults")
     whole = state["state"] == "JobComplete"

@@ -1,4 +1,4 @@
-"""How to reach a Salesforce org: four ways in, and the requests that all of them make."""
+"""Connections to a Salesforce org: four ways to sign in, and the requests that all of them make."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from halflap.components.salesforce._answer import (
 
 
 class Granted(BaseModel):
-    """What Salesforce tells to whoever it lets in; none of it is asked of a customer."""
+    """Values that Salesforce returns on sign-in; no customer fills them in."""
 
     granted: ClassVar[frozenset[str]] = OAuth2Code.granted | {"instance_url", "organization_id"}
 
@@ -167,7 +167,7 @@ class Salesforce(Connection):
 
     @property
     def usage(self) -> ApiUsage | None:
-        """How much of the org's daily API requests was used, at the last answer."""
+        """The use of the org's daily API requests, as of the last answer."""
         return self._usage
 
     @property

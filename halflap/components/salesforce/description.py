@@ -1,4 +1,4 @@
-"""What an org's objects are made of: for pickers, for forms, and for flows that ask."""
+"""Descriptions of an org's objects: for pickers, for forms, and for flows that read them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def describe_fields(sf: Salesforce, object: Object) -> list[FieldSpec]:
 
 
 def writable(field: ObjectField) -> bool:
-    """Whether a form may offer a field."""
+    """Return whether a form may offer a field."""
     return (field.createable or field.updateable) and field.type not in NOT_SENT
 
 

@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field, computed_field, field_validator, model_v
 from halflap import Model
 
 Writing = Literal["create", "update", "create_and_update"]
-"""Which writes of a record an outbound message tells of."""
+"""The kinds of writes of a record that an outbound message reports."""
 
 
 class Fielded(Model):
-    """What has fields of a record by their API names: `each["Name"]`."""
+    """An object with fields of a record by their API names: `each["Name"]`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -141,7 +141,7 @@ TYPED: Mapping[str, type[TypedRecord]] = {
 
 
 class User(Model):
-    """Who a connection acts as."""
+    """The user that a connection acts as."""
 
     id: str = Field(alias="user_id")
     username: str = Field(alias="preferred_username")
@@ -232,7 +232,7 @@ class Refused(Model):
 
 
 class BulkResult(Model):
-    """What became of the rows of a bulk upsert."""
+    """The outcome of the rows of a bulk upsert."""
 
     id: str
     """The id of the job at Salesforce."""
@@ -241,4 +241,4 @@ class BulkResult(Model):
     saved: list[Saved]
     refused: list[Refused]
     unprocessed: int = 0
-    """How many rows Salesforce did not come to, where the job failed or was aborted."""
+    """The number of rows that Salesforce did not reach, where the job failed or was aborted."""

@@ -154,7 +154,7 @@ async def id_of(sf: Salesforce, full_name: str) -> str:
 
 
 async def is_there(sf: Salesforce, wanted: OutboundMessage) -> bool:
-    """Whether a message is at Salesforce, as it should be; names there have no case."""
+    """Return whether a message is at Salesforce, as it should be; names there have no case."""
     found = await soap.read_metadata(sf, MESSAGE, [f"{wanted.object}.{wanted.name}"])
     there = [read_message(each, "") for each in found]
     return any(
@@ -179,7 +179,7 @@ def read_message(found: Any, id: str) -> OutboundMessage:
 
 
 async def fires(sf: Salesforce, wanted: OutboundMessage, on: Writing) -> bool:
-    """Whether the flow that is to fire a message is there, active and as it should be."""
+    """Return whether the flow that is to fire a message is there, active and as it should be."""
     for flow in await soap.read_metadata(sf, "Flow", [wanted.name]):
         calls = {text(each, "actionName") for each in many(flow, "actionCalls")}
         return (

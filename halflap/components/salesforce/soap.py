@@ -20,7 +20,7 @@ INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 TYPE = f"{{{INSTANCE}}}type"
 NIL = f"{{{INSTANCE}}}nil"
 MOST_NAMES = 10
-"""How many names one call of readMetadata or deleteMetadata takes."""
+"""The most names that one call of readMetadata or deleteMetadata takes."""
 
 Value = str | bool | int | None | Sequence[Any] | Mapping[str, Any]
 
@@ -77,7 +77,7 @@ async def start_deploy(sf: Salesforce, archive: bytes) -> str:
 
 
 async def deploy_status(sf: Salesforce, id: str) -> Any:
-    """How far a deployment is."""
+    """Return the progress of a deployment."""
     ask: Mapping[str, Value] = {"asyncProcessId": id, "includeDetails": True}
     (result,) = await call(sf, "checkDeployStatus", ask)
     return result

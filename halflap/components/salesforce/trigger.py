@@ -100,7 +100,7 @@ class WholeMessage:
 
 
 def same_org(one: str, other: str) -> bool:
-    """Whether two ids are of one org; the last three of 18 characters are a checksum."""
+    """Return whether two ids are of one org; the last three of 18 characters are a checksum."""
     return len(one) in (15, 18) and compare_digest(one[:15].encode(), other.strip()[:15].encode())
 
 
