@@ -14,7 +14,7 @@ from halflap.engine.failure import failure_of
 from halflap.engine.ledger import Ledger
 from halflap.engine.past import Past, due_of
 from halflap.engine.protocol import Turn
-from halflap.engine.retry import TryAgain, again
+from halflap.engine.retry import TryAgain, again, classified
 from halflap.engine.scope import Scope, current
 from halflap.engine.signals import Signals
 from halflap.engine.step import Perform, line_of, step_failed
@@ -199,7 +199,8 @@ class Steps:
         except Exception as caught:
             step = self._begun.get(path)
             in_doubt = step is not None and step.in_doubt and not doing.repeatable
-            error, failure = await self._learnt(caught, path), failure_of(caught)
+            learnt, failure = await self._learnt(caught, path), failure_of(caught)
+            error = classified(learnt, caught, doing.retry)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
             if in_doubt and MAY_BE_DONE not in failure.message:

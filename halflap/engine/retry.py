@@ -10,7 +10,7 @@ from typing import Literal
 from halflap.errors import RateLimited, RetryLater, UpstreamError
 from halflap.model import Micros
 from halflap.sdk.action import Retry
-from halflap.sdk.gate import Away, Parked
+from halflap.sdk.gate import Away, Blocked, Parked
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,35 @@ def again(
         case Away():
             left = micros(retry.away) - elapsed
             return TryAgain("park", left) if left > 0 else None
+        case UpstreamError(retryable=False):
+            return None
         case RateLimited(retry_after=timedelta() as after):
             return TryAgain("later", micros(after))
         case RateLimited():
             wait = max(micros(retry.wait(tries, chance)), elapsed // 2)
             return TryAgain("later", min(wait, micros(retry.longest)))
-        case UpstreamError(retryable=False):
-            return None
         case UpstreamError() | TimeoutError() | ConnectionError() if in_doubt:
             return None
         case UpstreamError() | TimeoutError() | ConnectionError() if tries < retry.attempts:
             return TryAgain("retry", micros(retry.wait(tries, chance)))
         case _:
             return None
+
+
+def classified(error: Exception, caught: Exception, retry: Retry) -> Exception:
+    """Return a step's error as its retry rule takes the status that the app answered.
+
+    `caught` is what the step raised, `error` what the gate of its connection made of it. What was
+    not sent (the connection rests, is away or is parked) has no status.
+    """
+    if not isinstance(caught, UpstreamError) or isinstance(caught, Blocked | Away | Parked):
+        return error
+    if caught.status in retry.not_on:
+        caught.retryable = False
+        return caught
+    if caught.status in retry.on and isinstance(error, UpstreamError):
+        error.retryable = True
+    return error
 
 
 def micros(time: timedelta) -> Micros:

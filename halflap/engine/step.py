@@ -39,8 +39,16 @@ async def run_action(
 
     async def call_in_time() -> Any:
         assert action.timeout is not None
-        async with asyncio.timeout(action.timeout.total_seconds()):
-            return await call()
+        if action.is_patient:
+            step.patience = action.timeout.total_seconds()
+        step.limit = limit = asyncio.timeout(action.timeout.total_seconds())
+        try:
+            async with limit:
+                return await call()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no result within the time-out of {action.timeout}") from error
 
     value = await as_step(step, call if action.timeout is None else call_in_time)
     if action.shape.output is Any:

@@ -183,7 +183,8 @@ def _known(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[list
                 return _keys(KINDS[kind]), f"{_article(kind)} {kind} step"
             model = parts.ConnectionField if kind == "connection" else parts.PlainField
             return _keys(model), f"a {kind}"
-        model = getattr(parts, str(each), None) or _STEP_PARTS.get(str(each))
+        name = str(each).removesuffix("]").rpartition(", ")[2]  # behind what validates the model
+        model = getattr(parts, name, None) or _STEP_PARTS.get(name)
         if isinstance(model, type) and issubclass(model, BaseModel):
             return _keys(model), f"`{path[-2] if len(path) > 1 else ''}`"
     top, part = path[:1], path[-2:-1]

@@ -36,6 +36,10 @@ class Retry:
     `attempts` counts all tries, the first one too. The wait doubles from `first` up to `longest`,
     each with up to `jitter` (a share) taken off at random. What the app says in `Retry-After` wins.
     While the whole app is away (its circuit is open) no tries are spent, for `away` at the most.
+
+    408, 409, 425, 429 and 5xx are tried again, other statuses of the app fail at once: `on` lists
+    statuses to try again as well, `not_on` those to fail at. A request that may have been carried
+    out is not repeated by `on` either.
     """
 
     attempts: int = 10
@@ -43,6 +47,16 @@ class Retry:
     longest: timedelta = timedelta(minutes=10)
     jitter: float = 0.5
     away: timedelta = timedelta(hours=24)
+    on: tuple[int, ...] = ()
+    not_on: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = next((each for each in (*self.on, *self.not_on) if not 400 <= each <= 599), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong} is no status of a failure; give statuses from 400 to 599")
+        both = sorted({*self.on} & {*self.not_on})
+        if both:
+            raise ValueError(f"{both[0]} stands in `on` and in `not_on`; leave it out of one")
 
     def wait(self, tries: int, chance: random.Random) -> timedelta:
         """The wait after `tries` failed tries."""
@@ -93,6 +107,8 @@ class Action(Generic[P, R]):
         self.example = example
         self.writes = writes
         self.repeatable = repeatable or pure
+        self.is_patient = False
+        """Its time-out lengthens that of each of its requests, too (see `within`)."""
         self.as_json = False
         """True if a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False
@@ -159,6 +175,18 @@ class Action(Generic[P, R]):
         """The same action, tried again otherwise: `await acme.create.retried(Retry(3))(…)`."""
         other = copy.copy(self)
         other.retry = retry
+        return other
+
+    def within(self, timeout: timedelta) -> Action[P, R]:
+        """The same action with another time-out: `await crm.find.within(timedelta(minutes=2))(…)`.
+
+        It is that of one try; a longer one than the connection's (30 s) is that of its requests, too.
+        """
+        if timeout <= timedelta(0):
+            raise ValueError(f"{self.name}: a time-out is longer than nothing")
+        other = copy.copy(self)
+        other.timeout = timeout
+        other.is_patient = True
         return other
 
     def untyped(self) -> Action[P, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
@@ -117,9 +117,7 @@ class Connection(BaseModel):
         safe = method in REPEATABLE_METHODS or self.honoured_header() is not None
         gate = None if link is None else link.gate
         if gate is not None:
-            if current is not None:
-                current.through = gate
-            await gate.enter()
+            await (gate.enter() if current is None else current.enter(gate))
         if current is not None and not safe:
             current.in_doubt = True
         try:
@@ -174,7 +172,11 @@ class Connection(BaseModel):
             own[name] = key
         client = connection._client()
         noted(own)
-        arguments.update(params=params, limits=self.limits)
+        current = running.step.get()
+        limits = self.limits
+        if current is not None and current.patience > limits.total:
+            limits = replace(limits, total=current.patience)
+        arguments.update(params=params, limits=limits)
         response = await client.request(method, connection.url(path), headers=own, **arguments)
         if response.status == 401 and link is not None and link.refresh is not None:
             fresh = await link.refresh(connection)

@@ -8,6 +8,7 @@ step's requests are being made. Elsewhere both are None and an action is a plain
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -141,6 +142,8 @@ class RunningStep:
     in_doubt: a request that may not be sent twice was sent, and may have been carried out.
     sent: hears of the headers of each request, for what may not be recorded.
     variant: what tells this try's requests from another's, where they do not say the same.
+    limit: the action's time-out, which a wait for the connection's turn does not use up.
+    patience: seconds that a request may take, where that is longer than the connection's limits.
     """
 
     path: str
@@ -150,9 +153,25 @@ class RunningStep:
     link: Callable[[Connection], Link | None] | None = None
     through: Gate | None = None
     in_doubt: bool = False
+    limit: asyncio.Timeout | None = None
+    patience: float = 0.0
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     sent: Callable[[Mapping[str, str]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
+
+    async def enter(self, gate: Gate) -> None:
+        """Wait for the leave of a connection to call, while the time-out stands still."""
+        self.through = gate
+        limit = self.limit
+        if limit is None or limit.expired() or (until := limit.when()) is None:
+            return await gate.enter()
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        limit.reschedule(None)
+        try:
+            await gate.enter()
+        finally:
+            limit.reschedule(until + clock() - began)
 
     def next_key(self) -> str:
         """The idempotency key of the step's next request: the same on every try that says the same."""

@@ -36,6 +36,13 @@ def test_an_error_decides_whether_and_when_a_step_is_tried_again(
     assert again(error, STEADY, tries, 0, CHANCE) == expected
 
 
+def test_a_status_stands_in_one_list_and_is_one_of_a_failure() -> None:
+    with pytest.raises(ValueError, match="423 stands in `on` and in `not_on`"):
+        Retry(on=(423,), not_on=(423,))
+    with pytest.raises(ValueError, match="200 is no status of a failure"):
+        Retry(on=(200,))
+
+
 def test_by_default_a_step_is_tried_ten_times_in_about_eight_minutes() -> None:
     steady, waited = Retry(jitter=0), 0
     for tries in range(1, steady.attempts):

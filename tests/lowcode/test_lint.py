@@ -48,6 +48,10 @@ CASES = {
     ),
     "no component": ("HF102", "- action: «acme", "write acme.action", "- log: x"),
     "an unknown flow": ("HF102", "- call: «mian", "did you mean main?", "- call: main"),
+    "a time-out that an attempt never reaches": (
+        "HF108", "- {action: acme.list_stock, timeout: «15 min}", "is never reached",
+        "- {action: acme.list_stock, timeout: 14 min}",
+    ),
     "unknown pairs": (
         "HF102", "- {paired: «accounts, with: {acme: x}}", "there are no pairs", "- log: x",
     ),

@@ -22,6 +22,16 @@ STEP = {
     "two kinds": ("- {action: x.y, sleep: 3}", "6:23", "has `action` and `sleep`; write two steps"),
     "a number for a text": ("- {action: 6}", "6:18", 'quote it: "6"'),
     "a number out of range": ("- {action: x.y, retry: 0}", "6:30", "greater than or equal to 1"),
+    "a time-out of nothing": (
+        "- {action: x.y, timeout: 0s}",
+        "6:32",
+        "a time-out is longer than nothing",
+    ),
+    "a status in both lists": (
+        "- {action: x.y, retry: {on: [409], not_on: [409]}}",
+        "6:30",
+        "stands in `on` and in `not_on`",
+    ),
     "in a part of it": ("- {action: x.y, retry: {time: 1}}", "6:31", "`retry` has no `time`"),
     "a mapping for a list": ("- {if: true, then: {stop: true}}", "6:26", "`then` is a list"),
     "what is missing": ("- {for: x, do: [{stop: true}]}", "6:9", "`in` is missing here"),

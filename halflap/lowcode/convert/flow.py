@@ -209,6 +209,8 @@ def write_action(step: doc.ActionStep, spot: Spot) -> list[str]:
     retry = retry_of(step.retry, action.retry)
     if retry is not None:
         function = joined(function, call(".retried", _retry(spot, retry)))
+    if step.timeout is not None:
+        function = joined(function, call(".within", span(spot.scope, step.timeout)))
     given = [
         (each.name, *argument(spot.scope, each, step.inputs[each.name], spot.at("with", each.name)))
         for each in action.shape.inputs
@@ -239,11 +241,12 @@ def _retry(spot: Spot, retry: Retry) -> Piece:
     given = [] if retry.attempts == usual.attempts else [str(retry.attempts)]
     named = [
         (name, span(spot.scope, getattr(retry, name)))
-        for name in ("first", "longest")
+        for name in ("first", "longest", "away")
         if getattr(retry, name) != getattr(usual, name)
     ]
     if retry.jitter != usual.jitter:
         named.append(("jitter", str(retry.jitter)))
+    named += [(name, str(each)) for name in ("on", "not_on") if (each := getattr(retry, name))]
     return call_with(spot.use("Retry"), given, named)
 
 

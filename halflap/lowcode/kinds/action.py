@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.call import Call, Filled
@@ -34,6 +34,21 @@ class RetryRule(Part):
     """The wait after the first failure; it doubles each time."""
     longest: Duration = timedelta(minutes=10)
     """The longest wait."""
+    on: list[int] = Field(default_factory=list[int])
+    """Statuses of the app at which it is tried again as well: `on: [423]`."""
+    not_on: list[int] = Field(default_factory=list[int])
+    """Statuses of the app at which it fails at once: `not_on: [409]`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> RetryRule:
+        Retry(on=tuple(self.on), not_on=tuple(self.not_on))
+        return self
+
+
+def _positive(timeout: timedelta) -> timedelta:
+    if not timeout:
+        raise ValueError("a time-out is longer than nothing; write 20s")
+    return timeout
 
 
 class ActionStep(Result):
@@ -50,7 +65,9 @@ class ActionStep(Result):
     connection: Annotated[str | None, Refers("connection")] = None
     """The config's connection to use, where there are several of the component."""
     retry: RetryRule | Annotated[int, Field(ge=1, le=100)] | None = None
-    """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s}`."""
+    """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s, on: [423]}`."""
+    timeout: Annotated[Duration, AfterValidator(_positive)] | None = None
+    """The time-out of one try, such as `20s`; by default as the action says."""
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
@@ -62,6 +79,7 @@ class ActionStep(Result):
         retry = retry_of(self.retry, action.retry)
         made = action.untyped() if self.title is None else action.untyped().titled(self.title)
         made = made if retry is None else made.retried(retry)
+        made = made if self.timeout is None else made.within(self.timeout)
         call = Call(
             made,
             tuple(self._filled(compiler, action, path)),
@@ -109,5 +127,6 @@ def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
     if rule is None:
         return None
     if isinstance(rule, int):
-        return Retry(rule, own.first, own.longest, own.jitter, own.away)
-    return Retry(rule.attempts, rule.first, rule.longest, own.jitter, own.away)
+        return replace(own, attempts=rule)
+    given = {name: getattr(rule, name) for name in ("attempts", "first", "longest")}
+    return replace(own, **given, on=tuple(rule.on), not_on=tuple(rule.not_on))

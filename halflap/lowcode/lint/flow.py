@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, FlowPart, Triggered
+from halflap.lowcode.duration import written
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.layered import Layered
@@ -43,6 +45,8 @@ from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
 
+ATTEMPT_TIMEOUT = timedelta(minutes=15)
+"""The time-out of an attempt of a flow that declares none."""
 REQUEST: Names = {name: Known() for name in ("event", "headers", "query")}
 ERROR: Schema = {
     "type": "object",
@@ -189,6 +193,14 @@ class Flow:
             self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path)
             self._calls.connection(step.action, shape, step.connection, path)
         self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
+        longest = self._flow.timeout or ATTEMPT_TIMEOUT
+        if step.timeout is not None and step.timeout >= longest:
+            message = (
+                f"an attempt of the flow ends after {written(longest)}, so a time-out of "
+                f"{written(step.timeout)} is never reached; write a shorter one, or give the flow a "
+                "longer `timeout`"
+            )
+            self._findings.add(rules.MISPLACED, (*path, "timeout"), message)
         given, absent = shape.output if shape else None, f"{step.action} may give null"
         if step.on_failure == "ignore":
             given, absent = or_null(given), IGNORED

@@ -86,9 +86,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         MISPLACED,
-        "`break` outside of a loop, `break` or `stop` among items side by side, a `stop` in two ways",
+        "`break` outside of a loop, `break` or `stop` among items side by side, a `stop` in two ways, a "
+        "step's time-out that is longer than an attempt of its flow",
         "it could not do what it says",
-        "`stop` after the loop; a loop without `parallel`",
+        "`stop` after the loop; a loop without `parallel`; a longer `timeout` of the flow",
     ),
     Rule(
         UNREACHABLE,

@@ -328,7 +328,11 @@ class Documents:
         if chance.random() < 0.2:
             made["on_failure"] = "ignore"
         if chance.random() < 0.1:
-            made["retry"] = chance.choice([2, {"attempts": 3, "first": "2s"}])
+            made["retry"] = chance.choice(
+                [2, {"attempts": 3, "first": "2s"}, {"on": [423], "not_on": [409, 503]}]
+            )
+        if chance.random() < 0.2:
+            made["timeout"] = chance.choice(["20s", "1 min"])
         return self.named(made)
 
     def branch(self, depth: int) -> dict[str, Any]:
