@@ -91,15 +91,17 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
 
 
 @router.get(
-    "/integrations/{integration}/versions/{version}/outline", responses=documented(404, 409)
+    "/integrations/{integration}/versions/{version}/outline",
+    response_model=Outline,
+    responses=documented(404, 409),
 )
-async def get_outline(integration: str, version: str, operations: Ops) -> Outline:
+async def get_outline(integration: str, version: str, operations: Ops) -> Response:
     """What a version's flows may do, as a tree of steps, branches and loops; none of it is run.
 
     It is read from the sources, or the document, that were published with the version.
     """
     found = await operations.versions.get(integration, version)
-    return await operations.versions.outline(found.hash)
+    return exact(await operations.versions.outline(found.hash))
 
 
 @router.get(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from halflap.cli.project import Entry, Project, documents, sources
 from halflap.lowcode.outline import as_text
 from halflap.lowcode.outline import outline as outline_of
+from halflap.sdk import codec
 
 
 @click.command("outline")
@@ -26,8 +26,8 @@ def outline(target: str | None, as_json: bool) -> None:
     files = read(project.root)
     outlines = [outline_of(files, each.entry) for each in entries]
     if as_json:
-        shown = [each.model_dump(mode="json", exclude_none=True) for each in outlines]
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        shown = [each.model_dump() for each in outlines]
+        click.echo(codec.encode(shown).decode())
         return
     click.echo("\n\n".join(as_text(each) for each in outlines))
 

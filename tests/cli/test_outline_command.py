@@ -27,7 +27,7 @@ def test_a_file_or_a_name_is_shown_as_a_tree(project, target):
     code, output = run(target)
     assert code == 0
     assert output.startswith("warehouse: Warehouse → Acme (warehouse.py)\n")
-    assert "  40      acme.remove_stock: Remove stock\n" in output
+    assert "      action acme.remove_stock with " in output
 
 
 def test_without_a_target_all_integrations_are_shown(project):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.outline import Outline, as_text, outline, within
+from halflap.lowcode import read
+from halflap.lowcode.kinds import kind_of
+from halflap.lowcode.outline import Node, Outline, as_text, outline, outline_document, within
+from halflap.lowcode.rewrite.write import inline
+from halflap.lowcode.source import Path
+from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, HEAD
 
 ACME = {"acme.py": (EXAMPLES / "acme.py").read_text("utf-8")}
@@ -63,12 +70,14 @@ def test_actions_are_followed_through_their_names_and_titles() -> None:
         """,
     )
     assert said(found) == [
-        "acme.list_stock: List stock",
-        "stock = acme.add_stock: Add it, retry Retry(3)",
-        "acme.remove_stock: Remove {event.item}",
-        "acme.add_stock: Add later",
-        "http.post: Post",
-        "acme.list_webhooks: List webhooks",
+        "action acme.list_stock with {acme: ctx.config.acme} · List stock",
+        "stock = action acme.add_stock with {acme: ctx.config.acme, item: 'a', quantity: 1}"
+        " retry Retry(3) · Add it",
+        "action acme.remove_stock with {acme: ctx.config.acme, item: 'a', quantity: 1}"
+        " · Remove {event.item}",
+        "action acme.add_stock with {acme: ctx.config.acme, item: 'b', quantity: 2} · Add later",
+        "action http.post with {api: '/x'} · Post",
+        "action acme.list_webhooks with {acme: ctx.config.acme} · List webhooks",
     ]
 
 
@@ -84,18 +93,19 @@ def test_steps_in_expressions_come_in_the_order_in_which_python_takes_them() -> 
         """
     )
     assert said(found) == [
-        "acme.find_account: Find account",
+        "action acme.find_account with {acme: sf, external_id: event.id} · Find account",
         "if not await acme.find_account(sf, event.id)",
-        "  acme.create_account: Create account",
+        "  action acme.create_account with {acme: sf, external_id: '1', name: 'x'} · Create account",
         "if event.wanted",
-        "  acme.list_stock: List stock",
+        "  action acme.list_stock with {acme: sf} · List stock",
         "if event.wanted and await acme.list_stock(sf)",
-        "  acme.list_stock: List stock",
-        "  acme.add_stock: Add stock",
+        "  action acme.list_stock with {acme: sf} · List stock",
+        "  action acme.add_stock with {acme: sf, item: (await acme.list_stock(sf))[0].item, quant…"
+        " · Add stock",
         "if event.all",
-        "  one = acme.list_stock: List stock",
+        "  one = action acme.list_stock with {acme: sf} · List stock",
         "all = for each in event.items where each",
-        "  acme.add_stock: Add stock",
+        "  action acme.add_stock with {acme: sf, item: each, quantity: 1} · Add stock",
     ]
 
 
@@ -126,23 +136,23 @@ def test_branches_and_loops_have_their_comments_as_titles() -> None:
     assert said(found) == [
         "switch event.kind · Which kind?",
         "case 'a' | 'b' · The first two",
-        "  acme.list_stock: List stock",
+        "  action acme.list_stock with {acme: ctx.config.acme} · List stock",
         "case str() if event.other",
-        "  ignore other",
+        "  stop {ignore: other}",
         "default",
         "  throw ValueError(event.kind)",
         "for each in event.items · Every item",
         "  if not each",
         "    continue",
         "  try · It may be gone",
-        "    acme.add_stock: Add stock",
+        "    action acme.add_stock with {acme: ctx.config.acme, item: each, quantity: 1} · Add stock",
         "  catch StepFailed · It is gone",
-        "    log warning: gone",
+        "    log gone level warning",
         "    break",
-        "  in any case",
+        "  finally",
         "    sleep 5",
         "while event.more · Until all is there",
-        "  wait more for DAY",
+        "  wait more timeout DAY",
     ]
 
 
@@ -178,8 +188,8 @@ def test_what_holds_no_step_is_left_out() -> None:
         "if total > 5",
         "else",
         "  if total > 2",
-        "    log info: some",
-        "acme.add_stock: Add stock",
+        "    log some level info",
+        "action acme.add_stock with {acme: ctx.config.acme, item: label, quantity: number} · Add stock",
     ]
 
 
@@ -225,24 +235,26 @@ def test_functions_that_hold_steps_are_outlined_where_they_are_called() -> None:
             """,
     )
     assert said(found) == [
-        "account = ensure() · Find the account, or make it.",
-        "  known = acme.find_account: Find account",
+        "account = group ensure with {context: ctx, event: event} · Find the account, or make it.",
+        "  known = action acme.find_account with {acme: context.config.acme, external_id: event.id}"
+        " · Find account",
         "  if known is not None",
         "    return",
-        "  make()",
-        "    acme.create_account: Create account",
-        "twice()",
-        "  lambda()",
-        "    acme.list_stock: List stock",
-        "  lambda()",
-        "    acme.list_stock: List stock",
-        "book() in other.py",
-        "  acme.add_stock: Book it",
-        "inner()",
-        "  acme.remove_stock: Remove stock",
-        "forever()",
+        "  group make with {context: context, event: event}",
+        "    action acme.create_account with {acme: context.config.acme, external_id: event.id, name: ev…"
+        " · Create account",
+        "group twice with {do: lambda: acme.list_stock(ctx.config.acme)}",
+        "  group lambda",
+        "    action acme.list_stock with {acme: ctx.config.acme} · List stock",
+        "  group lambda",
+        "    action acme.list_stock with {acme: ctx.config.acme} · List stock",
+        "group book with {ctx: ctx, action: acme.add_stock} in other.py",
+        "  action acme.add_stock with {acme: ctx.config.acme, item: 'a', quantity: 1} · Book it",
+        "group inner with {item: 'a'}",
+        "  action acme.remove_stock with {acme: ctx.config.acme, item: item, quantity: 1} · Remove stock",
+        "group forever with {ctx: ctx}",
         "  sleep 60",
-        "  forever() …",
+        "  group forever with {ctx: ctx} folded true",
     ]
 
 
@@ -260,16 +272,15 @@ def test_branches_that_run_side_by_side_are_loops() -> None:
         """
     )
     assert said(found) == [
-        "done = for item in event.items, event.limit at once, going on after failures"
-        " · All at once",
+        "done = for item in event.items parallel event.limit on_failure continue · All at once",
         "  if item",
-        "    acme.add_stock: Add stock",
-        "for each in event.items, 10 at once",
-        "  acme.remove_stock: Remove stock",
-        "for item in event.items, 10 at once",
-        "  acme.list_stock: List stock",
-        "for item in event.items, 10 at once",
-        "  unknown: event.do",
+        "    action acme.add_stock with {acme: ctx.config.acme, item: item, quantity: 1} · Add stock",
+        "for each in event.items parallel 10",
+        "  action acme.remove_stock with {acme: ctx.config.acme, item: each, quantity: 1} · Remove stock",
+        "for item in event.items parallel 10",
+        "  action acme.list_stock with {acme: item} · List stock",
+        "for item in event.items parallel 10",
+        "  unknown event.do",
     ]
 
 
@@ -283,7 +294,9 @@ def test_a_flow_is_called_as_its_decorator_says() -> None:
         """,
     )
     assert (found.flows[0].name, found.flows[0].title) == ("class", "Class")
-    assert said(found) == ["call class"]
+    assert said(found) == [
+        "call class event event",
+    ]
 
 
 def test_what_a_flow_does_through_its_context_is_named() -> None:
@@ -316,19 +329,19 @@ def test_what_a_flow_does_through_its_context_is_named() -> None:
         """,
     )
     assert said(found) == [
-        "count = state get count of the instance",
-        "state update seen-{event.id}",
-        "yes = links approved: approve",
-        "known = paired accts",
-        "child = start sibling",
-        "call sibling",
-        "wait for sibling",
-        "drawn = code draw: Draw a number",
+        "count = state get key count default 0 scope instance",
+        "state update key seen-{event.id} change lambda value: value + 1",
+        "yes = links approved choices [approve]",
+        "known = paired accts with {acme: event.id}",
+        "child = call sibling event event wait false",
+        "call sibling event event",
+        "result sibling",
+        "drawn = code draw with {sides: 6} · Draw a number",
         "if event.wants",
-        "  reply Reply(201, {'drawn': drawn})",
+        "  stop {reply: {status: 201, body: {'drawn': drawn}}}",
         "else",
-        "  acme.list_stock: List stock",
-        "  answer await acme.list_stock(1)",
+        "  action acme.list_stock with {acme: 1} · List stock",
+        "  stop {answer: await acme.list_stock(1)}",
     ]
 
 
@@ -347,7 +360,7 @@ def test_what_a_flow_does_through_its_context_is_named() -> None:
     ],
 )
 def test_what_cannot_be_followed_is_shown_as_it_stands(body: str, shown: str) -> None:
-    assert said(of_python(body)) == [f"unknown: {shown}"]
+    assert said(of_python(body)) == [f"unknown {shown}"]
 
 
 def test_code_is_a_step_with_the_actions_that_its_text_calls() -> None:
@@ -373,12 +386,13 @@ def test_code_is_a_step_with_the_actions_that_its_text_calls() -> None:
         ''',
     )
     assert said(found) == [
-        "total = code: Take stock",
-        "  acme.list_stock: List stock",
-        "  acme.add_stock: More",
-        "code: Theirs",
-        "  acme.list_stock: List stock",
-        "  acme.add_stock: Add stock",
+        "total = code for each in await acme.list_stock(): await acme.add_stock(e…"
+        " with {ctx: ctx, factor: 1} · Take stock",
+        "  action acme.list_stock · List stock",
+        "  action acme.add_stock · More",
+        "code ctx.config.text with {ctx: ctx} · Theirs",
+        "  action acme.list_stock · List stock",
+        "  action acme.add_stock · Add stock",
     ]
     places = [(each.place.line, each.place.column) for each in within(found.flows[0].steps)]
     assert places[1:3] == [(16, 23), (17, 15)]  # in the source
@@ -399,13 +413,13 @@ def test_one_of_two_actions_is_a_branch() -> None:
     )
     assert said(found) == [
         "if event.adds",
-        "  acme.add_stock: Add stock",
+        "  action acme.add_stock with {acme: ctx.config.acme, item: 'a', quantity: 1} · Add stock",
         "else",
-        "  acme.remove_stock: Take it",
+        "  action acme.remove_stock with {acme: ctx.config.acme, item: 'a', quantity: 1} · Take it",
         "if event.last",
-        "  acme.add_stock: Add stock",
+        "  action acme.add_stock with {acme: 1} · Add stock",
         "else",
-        "  acme.remove_stock: Remove stock",
+        "  action acme.remove_stock with {acme: 1} · Remove stock",
     ]
 
 
@@ -428,11 +442,11 @@ def test_a_pre_process_flow_says_where_its_events_go() -> None:
     assert found.flows[-1].preprocess
     assert said(found) == [
         "if event.kind == 'a'",
-        "  route to other, customer = event.team",
+        "  route flow other customer event.team",
         "if event.kind == 'b'",
-        "  route to x",
-        "  route to y",
-        "dead letter nobody takes it",
+        "  route flow x",
+        "  route flow y",
+        "stop {dead_letter: nobody takes it}",
     ]
 
 
@@ -494,7 +508,7 @@ def test_functions_that_call_each_other_twice_do_not_grow_without_end() -> None:
     found = of_python("await f0(ctx)", more + "async def f40(ctx):\n    await ctx.sleep(1)\n")
     nodes = list(within(found.flows[0].steps))
     assert 1_000 < len(nodes) < 20_000
-    assert any(getattr(each, "folded", False) for each in nodes)
+    assert any("folded" in each.fields for each in nodes)
 
 
 STEPS = """
@@ -547,37 +561,39 @@ def test_a_document_has_the_same_outline() -> None:
     text = HEAD + indent(STEPS.strip("\n"), " " * 6)
     found = outline({**ACME, "tried.yaml": text}, "tried.yaml")
     assert said(found) == [
-        "stock = acme.add_stock: Add it, retry 3, failure ignored",
-        "acme.list_stock: List stock",
+        "stock = action acme.add_stock retry 3 on_failure ignore with {item: a b, quantity: 1} · Add it",
+        "action acme.list_stock · List stock",
         "if =stock = null",
         "  sleep 30s",
         "else",
         "  switch =event.kind",
         "  case 1",
-        "    log info: one",
+        "    log one",
         "  default",
         '    throw ="no " & event.kind',
-        "all = for each in =event.items where =each.ok, 3 at once, going on after failures",
-        "  drawn = code: Code",
-        "    acme.list_stock: List stock",
-        "    acme.add_stock: Add stock",
+        "all = for each in =event.items where =each.ok parallel 3 on_failure continue",
+        '  drawn = code await acme.list_stock() return await acme.add_stock(item="a… · Code',
+        "    action acme.list_stock · List stock",
+        "    action acme.add_stock · Add stock",
         "for each in [1]",
         "  break",
         "try",
-        "  start main",
-        "catch error",
-        "  wait approved for 90 min",
-        "links approved: yes, no",
-        'state put ="k" & 1 of the instance',
-        "set a, b",
-        'reply {"status":202}',
-        "ignore nothing",
-        'answer {"a":1}',
+        "  call main event 1 wait false",
+        "catch",
+        "  wait approved timeout 90 min",
+        "links approved choices [yes, no]",
+        'state put key ="k" & 1 value 1 scope instance',
+        "set {a: 1, b: 2}",
+        "stop {reply: {status: 202}}",
+        "stop {ignore: nothing}",
+        "stop {answer: {a: 1}}",
         "stop",
     ]
     lines = text.splitlines()
     for node in within(found.flows[0].steps):
         assert 1 <= node.place.line <= node.place.end_line <= len(lines)
+    paths = [each.path for each in within(found.flows[0].steps)]
+    assert len(set(paths)) == len(paths)
     first, second = found.flows[0].steps[:2]
     assert (first.place.line, first.place.end_line) == (12, 20)
     assert lines[second.place.line - 1][second.place.column - 1 :] == "action: acme.list_stock"
@@ -601,10 +617,9 @@ def test_routes_of_a_document_are_nodes() -> None:
     found = outline({"tried.yaml": text}, "tried.yaml")
     assert found.flows[-1].shared
     assert said(found) == [
-        "route to main, config.limit =event.limit if =event.a",
-        "if =event.b",
-        "  ignore not ours",
-        "route to main, customer =event.team",
+        "route when =event.a flow main config {limit: =event.limit}",
+        "route when =event.b ignore not ours",
+        "route flow main customer =event.team",
     ]
 
 
@@ -613,3 +628,90 @@ def test_the_outline_of_the_docs_is_that_of_its_source() -> None:
     found = re.findall(r"^```(python|text)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (_, source), (_, shown) = found
     assert as_text(outline({**ACME, "orders.py": source}, "orders:integration")) == shown.rstrip()
+
+
+def test_every_value_of_a_step_is_in_its_node_at_its_path() -> None:
+    for seed in range(60):
+        text = drawn(Random(seed), coded=seed % 2 == 0).text
+        source = read(text, "drawn.yaml")
+        for flow in outline_document(source, lambda _, action: action).flows:
+            data = value_at(source.data, flow.path)
+            steps = data["routes" if flow.preprocess else "steps"]
+            assert [whole(each) for each in flow.steps] == untitled(steps)
+            for node in within(flow.steps):
+                assert_addressed(node, source.data)
+
+
+def test_a_document_that_is_not_finished_has_an_outline_with_all_that_it_says() -> None:
+    chance = Random(7)
+    for seed in range(60):
+        source = read(drawn(Random(seed)).text, "drawn.yaml")
+        for _ in range(5):
+            spoil(source.data["flows"], chance)
+        source = read(inline(source.data), "drawn.yaml")
+        for flow in outline_document(source, lambda _, action: action).flows:
+            data = value_at(source.data, flow.path)
+            steps = data.get("steps") if isinstance(data, dict) else None
+            if isinstance(steps, list) and not flow.preprocess:
+                assert [whole(each) for each in flow.steps] == untitled(steps)
+
+
+def whole(node: Node) -> Any:
+    """The step of a document, made again of its node."""
+    if node.kind == "unknown" and set(node.fields) == {"unknown"}:
+        return node.fields["unknown"]
+    made = dict(node.fields)
+    if node.id is not None:
+        made["id"] = node.id
+    if node.title is not None and node.kind not in ("action", "code"):
+        made["title"] = node.title
+    for each in node.blocks:
+        name, *case = each.path[len(node.path) :]
+        steps = [whole(inner) for inner in each.nodes]
+        if case:
+            made.setdefault(name, {})[case[0]] = steps
+        elif each.place is not None and name != "code":
+            made[name] = steps
+    return made
+
+
+def untitled(value: Any) -> Any:
+    """A step without its title, where the node of one that has none has that of its action."""
+    if isinstance(value, list):
+        return [untitled(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    titled = isinstance(value.get("title"), str) and kind_of(value) in ("action", "code")
+    return {key: untitled(each) for key, each in value.items() if not (titled and key == "title")}
+
+
+def assert_addressed(node: Node, data: Any) -> None:
+    """A node's path leads to it in the document, and so do those of its fields."""
+    if len(node.path) > 1 and node.path[-2] == "code":
+        return  # an action that code calls, which is no step of the document
+    step = value_at(data, node.path)
+    assert all(step[key] == value for key, value in node.fields.items())
+
+
+def value_at(data: Any, path: Path) -> Any:
+    for each in path:
+        data = data[each]
+    return data
+
+
+def spoil(value: Any, chance: Random) -> None:
+    """Delete a member or an item somewhere, or put another value in its place."""
+    while True:
+        names = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not names:
+            return
+        name = chance.choice(names)
+        inner = value[name]
+        if isinstance(inner, dict | list) and inner and chance.random() < 0.8:
+            value = inner
+            continue
+        if chance.random() < 0.5:
+            del value[name]
+        else:
+            value[name] = chance.choice(["", 1, True, {}, [], [1], {"if": 1}, "=event."])
+        return

@@ -34,22 +34,23 @@ def sources() -> Mapping[str, str]:
 
 def shown(node: Node) -> str | None:
     """What the record of a node's step is called, as far as its text says."""
+    text = node.text
     match node.kind:
-        case "action":
-            return f"action {node.action}: {node.title}"
-        case "code":
-            return f"step {node.name}: {node.title}"
+        case "action" | "code":
+            kind = "action" if node.kind == "action" else "step"
+            name = text(node.kind) if kind == "action" or text("code").isidentifier() else "code"
+            return f"{kind} {name}: {node.title}"
         case "call":
-            return f"{'call' if node.waits else 'start'} {node.flow}"
+            return f"{'start' if node.fields.get('wait') is False else 'call'} {text('call')}"
         case "route":
-            return f"start {node.flow}"
+            return f"start {text('flow')}"
         case "result":
-            return f"call {node.flow}"
+            return f"call {text('result')}"
         case "wait":
-            return f"signal {node.signal}"
+            return f"signal {text('wait')}"
         case "state" | "sleep":
             return node.kind
-        case "pairs":
+        case "paired" | "pair" | "unpair":
             return "pair"
         case _:
             return None

@@ -1,7 +1,7 @@
 """The outline of an integration: what its flows may do, as a tree, read from its text.
 
-One shape for Python (`python`, `flow`, `values`) and YAML (`document`), for diagrams, reviews and
-whoever wants to know what a version does without running it.
+One shape for Python (`python`, `flow`, `values`) and YAML (`document`), for diagrams, reviews, the
+designer, and whoever wants to know what a version does without running it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,26 @@ from collections.abc import Mapping
 from halflap.errors import DefinitionError
 from halflap.lowcode.outline.calls import Meanings
 from halflap.lowcode.outline.document import outline_document
-from halflap.lowcode.outline.nodes import FlowOutline, Node, Outline, Place
-from halflap.lowcode.outline.pruning import within
+from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Place, within
 from halflap.lowcode.outline.python import outline_python, survey_of
 from halflap.lowcode.outline.text import as_text
+from halflap.lowcode.source import read
 
-__all__ = ["FlowOutline", "Node", "Outline", "Place", "as_text", "outline", "within"]
+__all__ = [
+    "FlowOutline",
+    "Node",
+    "NodeBlock",
+    "Outline",
+    "Place",
+    "as_text",
+    "outline",
+    "outline_document",
+    "within",
+]
 
 
 def outline(files: Mapping[str, str], entry: str) -> Outline:
-    """The outline of the integration that a project's files hold; nothing of them is run.
+    """Return the outline of the integration that a project's files hold; nothing of them is run.
 
     `files` maps paths below the project's folder to text. `entry` is where the integration starts:
     `warehouse:integration`, or the path of a YAML document. `DefinitionError` where it cannot be read.
@@ -30,4 +40,4 @@ def outline(files: Mapping[str, str], entry: str) -> Outline:
         return outline_python(survey, entry)
     if entry not in files:
         raise DefinitionError("there is no such document", where=entry)
-    return outline_document(files[entry], entry, Meanings(survey))
+    return outline_document(read(files[entry], entry), Meanings(survey).title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ class Action:
     name: str
     title: str
     retry: str | None = None
+    parameters: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -172,7 +173,8 @@ class Meanings:
             case ast.Call(func=function, args=[first, *_]) if (
                 scope.module.meaning(function, scope.own) == "functools.partial"
             ):
-                return self.of(first, scope)
+                found = self.of(first, scope)
+                return replace(found, parameters=()) if isinstance(found, Action) else found
             case ast.Call(func=function) if self._is_code(function, scope):
                 return Sandboxed(node, scope)
             case ast.Lambda():
@@ -235,14 +237,17 @@ class Meanings:
             owner, rest = self.survey.split(name)
             found = () if owner is None else owner.actions
             return next((self._own(module, each) for each in found if each.name == rest), None)
-        title = known.title_of(component, action)
-        return None if title is None else Action(f"{component}.{action}", title)
+        return _installed(component, action)
+
+    def title(self, component: str, action: str) -> str:
+        """The title of an action that a document names."""
+        found = self.named(component, action)
+        return known.titled(action) if found is None else found.title
 
     def installed(self, name: str) -> Action | None:
         """An action of an installed component, by the name under which a source has it."""
         component, short = known.component_in(name)
-        title = None if component is None else known.title_of(component, short)
-        return None if title is None else Action(f"{component}.{short}", title)
+        return None if component is None else _installed(component, short)
 
     def trigger(self, node: ast.expr | None, module: Module) -> str:
         """The trigger that a flow names, as `component.trigger`; else its source."""
@@ -262,7 +267,7 @@ class Meanings:
         """A function under `@step`, as it is recorded."""
         title = decorated(function).get("title")
         shown = known.titled(function.name) if title is None else text_of(title)
-        return Action(function.name, shown)
+        return Action(function.name, shown, None, tuple(parameters(function)))
 
     def _own(self, module: Module, function: Function) -> Action:
         owner, made = self.component_of(module, function), self.local_step(function)
@@ -291,6 +296,31 @@ class Meanings:
                 name: values[0] for name, values in found.items() if len(values) == 1
             }
         return self._variables[module.name]
+
+
+def _installed(component: str, action: str) -> Action | None:
+    """An action of an installed component; None where it has no such action."""
+    loaded = known.component(component)
+    found = None if loaded is None else loaded.actions.get(action)
+    title = found.title if found is not None else known.title_of(component, action)
+    if title is None:
+        return None
+    return Action(f"{component}.{action}", title, None, () if found is None else found.parameters)
+
+
+def parameters(function: Function | ast.Lambda) -> list[str]:
+    """The names of a function's parameters that are given by place."""
+    return [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+
+
+def inputs_of(call: ast.Call, names: Sequence[str]) -> dict[str, str] | None:
+    """The source of what a call is given, by name; by number where the name is not known."""
+    positional = {
+        names[at] if at < len(names) else str(at): ast.unparse(each)
+        for at, each in enumerate(call.args)
+    }
+    named = {each.arg or "**": ast.unparse(each.value) for each in call.keywords}
+    return (positional | named) or None
 
 
 def flow_name(function: Function) -> str:

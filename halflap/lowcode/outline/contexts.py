@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Literal, cast
 
-from halflap.lowcode.outline.calls import Scope, argument, flow_name, text_of
-from halflap.lowcode.outline.nodes import (
-    CallNode,
-    LinksNode,
-    LogNode,
-    Node,
-    PairsNode,
-    Place,
-    SleepNode,
-    StateNode,
-    WaitNode,
-)
+from halflap.lowcode.outline.calls import Scope, argument, flow_name, inputs_of, text_of
+from halflap.lowcode.outline.nodes import Node, Place, made
 from halflap.sdk._purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
 from halflap.sdk._survey import Survey
 
@@ -41,34 +30,38 @@ def of_context(
     """The node of a call of what `ctx` has; None where it is no step (`ctx.now()`)."""
     first = argument(call, 0, "key" if path[0] == "state" else "time")
     shown = "" if first is None else text_of(first)
+
+    def second(name: str) -> str | None:
+        given = argument(call, 1, name)
+        return None if given is None else ast.unparse(given)
+
     match path:
         case ("sleep",):
-            return SleepNode(place=place, time=shown)
+            return made("sleep", place, {"sleep": shown})
         case ("wait_for",):
-            timeout = argument(call, 1, "timeout")
-            said = None if timeout is None else ast.unparse(timeout)
-            return WaitNode(place=place, id=id, signal=shown, timeout=said)
+            return made("wait", place, {"wait": shown, "timeout": second("timeout")}, id=id)
         case ("start" | "call" as verb,):
             flow = sibling(call, survey, scope)
-            return CallNode(place=place, id=id, flow=flow, waits=verb == "call")
+            wait = None if verb == "call" else False
+            return made(
+                "call", place, {"call": flow, "event": second("event"), "wait": wait}, id=id
+            )
         case ("signal_url",):
             choice = argument(call, 1, "choice")
             choices = [] if choice is None else [text_of(choice)]
-            return LinksNode(place=place, id=id, signal=shown, choices=choices)
+            return made("links", place, {"links": shown, "choices": choices}, id=id)
         case ("paired" | "pair" | "unpair" as verb,):
-            return PairsNode(place=place, id=id, verb=verb, pairs=_pairs(first, survey, scope))
+            fields = {verb: _pairs(first, survey, scope), "with": inputs_of(_rest(call), ())}
+            return made(verb, place, fields, id=id)
         case ("state", *within, verb) if verb in AWAITED_OF_STATE:
-            return StateNode(
-                place=place,
-                id=id,
-                verb=cast(Literal["get", "put", "delete", "update"], verb),
-                key=shown,
-                scope=cast(
-                    Literal["flow", "instance", "integration"], within[0] if within else "flow"
-                ),
+            names = {"get": "default", "put": "value", "update": "change"}
+            given = {names[verb]: second(names[verb])} if verb in names else {}
+            scope_of = within[0] if within else None
+            return made(
+                "state", place, {"state": verb, "key": shown, **given, "scope": scope_of}, id=id
             )
         case ("log", level) if level in LEVELS:
-            return LogNode(place=place, level=level, text=shown)
+            return made("log", place, {"log": shown, "level": level})
         case _:
             return None
 
@@ -89,6 +82,11 @@ def sibling(call: ast.Call, survey: Survey, scope: Scope) -> str:
             owner = survey.split(name)[0] if within else scope.module
             flows = () if owner is None else owner.flows
             return next((flow_name(each) for each in flows if each.name == function), function)
+
+
+def _rest(call: ast.Call) -> ast.Call:
+    """The call without what it is given first."""
+    return ast.Call(call.func, call.args[1:], call.keywords)
 
 
 def _pairs(node: ast.expr | None, survey: Survey, scope: Scope) -> str:

@@ -1,91 +1,141 @@
-"""The outline of a YAML integration, of the document that was read."""
+"""The outline of a YAML integration, of the document's values, which may be unfinished."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
-from halflap.lowcode import kinds as doc
 from halflap.lowcode.code import Code, CodeError, components_of
-from halflap.lowcode.document import PreprocessPart, RoutePart
+from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.kinds.code import code_place
-from halflap.lowcode.outline import nodes
-from halflap.lowcode.outline.calls import Meanings
+from halflap.lowcode.kinds.raw import fields_in
+from halflap.lowcode.kinds.role import Block
 from halflap.lowcode.outline.known import titled
-from halflap.lowcode.outline.nodes import Case, Catch, FlowOutline, Node, Outline, Place
-from halflap.lowcode.shape import document_of
-from halflap.lowcode.source import Path, Source, read
-from halflap.sdk import codec
+from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Place
+from halflap.lowcode.source import Path, Source
+
+Titles = Callable[[str, str], str]
+"""Returns the title of a component's action."""
 
 
-def outline_document(content: str | bytes, file: str, meanings: Meanings) -> Outline:
-    """The outline of a document's text; `meanings` knows the project's own components."""
-    return _Document(read(content, file), meanings).outline()
+def outline_document(source: Source, titles: Titles) -> Outline:
+    """Return the outline of a document that was read, exactly or as far as it can be."""
+    return _Document(source, titles).outline()
 
 
 class _Document:
-    def __init__(self, source: Source, meanings: Meanings) -> None:
+    def __init__(self, source: Source, titles: Titles) -> None:
         self._source = source
-        self._document = document_of(source)
-        self._meanings = meanings
+        self._titles = titles
         self._ends = _ends(source)
 
     def outline(self) -> Outline:
-        document = self._document
-        flows = [
-            FlowOutline(
-                name=name,
-                title=each.title or titled(name),
-                description=each.description,
-                trigger=each.trigger,
-                place=self._at(("flows", name), key=True),
-                steps=self.steps(each.steps, ("flows", name, "steps")),
-            )
-            for name, each in document.flows.items()
-        ]
+        members = _members(self._source.data)
+        name = _text(members.get("name"))
         return Outline(
-            name=document.name,
-            title=document.title or document.name.replace("-", " ").capitalize(),
-            description=document.description,
+            name=name,
+            title=_text(members.get("title")) or name.replace("-", " ").capitalize(),
+            description=_text(members.get("description")),
             language="yaml",
             file=self._source.file,
-            flows=[*flows, *(self._routing(*each) for each in document.preprocess.items())],
+            flows=[*self._flows(members, "flows"), *self._flows(members, "preprocess")],
         )
 
-    def _routing(self, name: str, part: PreprocessPart) -> FlowOutline:
-        path: Path = ("preprocess", name)
-        return FlowOutline(
-            name=name,
-            title=part.title or titled(name),
-            description=part.description,
-            trigger=part.trigger,
-            preprocess=True,
-            shared=part.shared,
-            place=self._at(path, key=True),
-            steps=[self._route(e, (*path, "routes", at)) for at, e in enumerate(part.routes)],
-        )
+    def _flows(self, document: Mapping[Any, Any], part: str) -> Iterator[FlowOutline]:
+        routes = part == "preprocess"
+        key = "routes" if routes else "steps"
+        for name, flow in _members(document.get(part)).items():
+            path: Path = (part, name)
+            members = dict(_members(flow))
+            steps = members.pop(key, None)
+            yield FlowOutline(
+                path=path,
+                place=self._at(path, key=True),
+                name=str(name),
+                title=_take(members, "title") or titled(str(name)),
+                description=_take(members, "description"),
+                trigger=_take(members, "trigger"),
+                preprocess=routes,
+                shared=members.get("shared") is True,
+                fields=_named(members),
+                steps=self._nodes(steps, (*path, key), "route" if routes else None),
+            )
 
-    def _route(self, part: RoutePart, path: Path) -> Node:
-        place, condition = self._at(path), None if part.when is None else said(part.when)
-        if part.flow is None:
-            stop = nodes.StopNode(place=place, how="ignore", text=said(part.ignore))
-            if condition is None:
-                return stop
-            return nodes.IfNode(place=place, condition=condition, then=[stop])
-        whose = {"customer": part.customer, "instance": part.instance} | {
-            f"config.{name}": each for name, each in part.config.items()
-        }
-        named = [f"{name} {said(each)}" for name, each in whose.items() if each is not None]
-        return nodes.RouteNode(
-            place=place, flow=part.flow, condition=condition, whose=" ".join(named) or None
-        )
-
-    def steps(self, steps: Iterable[doc.Step], path: Path) -> list[Node]:
-        """The nodes of a list of steps that stands at `path`."""
+    def _nodes(self, steps: Any, path: Path, kind: str | None = None) -> list[Node]:
+        """The nodes of a list of steps; `kind` is that of what is no step."""
+        items = cast("list[Any]", steps) if isinstance(steps, list) else []
         return [
-            _MADE[type(each)](self, each, (*path, at), self._at((*path, at)))
-            for at, each in enumerate(steps)
+            self._node(each, (*path, at), kind or kind_of(each)) for at, each in enumerate(items)
         ]
+
+    def _node(self, step: Any, path: Path, kind: str | None) -> Node:
+        place = self._at(path)
+        if kind is None:
+            fields = _named(_members(step)) or {"unknown": step}
+            return Node(path=path, place=place, kind="unknown", fields=fields)
+        members = dict(_members(step))
+        blocks = [] if kind == "route" else list(self._blocks(members, path))
+        title, id = _take(members, "title"), _take(members, "id")
+        if kind == "code":
+            blocks.append(NodeBlock(path=(*path, "code"), nodes=list(self._called(members, path))))
+        return Node(
+            path=path,
+            place=place,
+            kind=kind,
+            title=title or self._title(kind, members),
+            id=id or None,
+            fields=_named(members),
+            blocks=blocks,
+        )
+
+    def _blocks(self, members: dict[Any, Any], path: Path) -> Iterator[NodeBlock]:
+        """Take the blocks out of a step; what can be none is left in it."""
+        for key, field in fields_in(dict(members)).items():
+            value: Any = members.get(key)
+            if field.role(Block) is None or not isinstance(
+                value, dict if field.many else list | None
+            ):
+                continue
+            members.pop(key, None)
+            lists: dict[Path, Any] = (
+                {(key, case): each for case, each in _members(value).items()}
+                if field.many
+                else {(key,): value}
+            )
+            for inner, steps in lists.items():
+                at = (*path, *inner)
+                written = at in self._source.values
+                yield NodeBlock(
+                    path=at,
+                    place=self._at(at, key=True) if written else None,
+                    nodes=self._nodes(steps, at),
+                )
+
+    def _title(self, kind: str, members: Mapping[Any, Any]) -> str | None:
+        """The title of a step that gives none, where its record has one."""
+        if kind == "action":
+            owner, _, short = _text(members.get("action")).partition(".")
+            return self._titles(owner, short)
+        return "Code" if kind == "code" else None
+
+    def _called(self, step: Mapping[Any, Any], path: Path) -> Iterator[Node]:
+        """The actions that code awaits, each a step of its own, in the order of the text."""
+        text, inputs = _text(step.get("code")), [*map(str, _members(step.get("with")))]
+        try:
+            at = code_place(self._source, (*path, "code"))
+            uses = Code.parse(text, inputs, components_of(text, inputs), at).uses
+        except CodeError:
+            return  # lint says what is wrong with it
+        for at, each in enumerate(uses):
+            yield Node(
+                path=(*path, "code", at),
+                place=Place(
+                    file=self._source.file, line=each.line, column=each.column, end_line=each.line
+                ),
+                kind="action",
+                title=self._titles(*each.name.split(".", 1)),
+                fields={"action": each.name},
+            )
 
     def _at(self, path: Path, *, key: bool = False) -> Place:
         start = self._source.key(path) if key else self._source.place(path)
@@ -96,233 +146,26 @@ class _Document:
             end_line=max(start.line, self._ends.get(path, 0)),
         )
 
-    # By kind ----------------------------------------------------------------------------------
 
-    def action(self, step: doc.ActionStep, path: Path, place: Place) -> Node:
-        """`action`."""
-        return nodes.ActionNode(
-            place=place,
-            title=step.title or self._title(step.action),
-            id=step.id,
-            action=step.action,
-            retry=None if step.retry is None else self._raw((*path, "retry")),
-            ignores=step.on_failure == "ignore",
-        )
-
-    def _title(self, action: str) -> str:
-        owner, _, short = action.partition(".")
-        found = self._meanings.named(owner, short)
-        return titled(short) if found is None else found.title
-
-    def _raw(self, path: Path) -> str:
-        """A value as the document writes it."""
-        value = self._source.data
-        for each in path:
-            value = value[each]
-        return said(value)
-
-    def branch(self, step: doc.IfStep, path: Path, place: Place) -> Node:
-        """`if`."""
-        return nodes.IfNode(
-            place=place,
-            title=step.title,
-            condition=said(step.condition),
-            then=self.steps(step.then, (*path, "then")),
-            otherwise=self.steps(step.otherwise, (*path, "else")),
-        )
-
-    def switch(self, step: doc.SwitchStep, path: Path, place: Place) -> Node:
-        """`switch`."""
-        cases = [
-            Case(
-                place=self._at((*path, "cases", value), key=True),
-                value=said(value),
-                steps=self.steps(steps, (*path, "cases", value)),
-            )
-            for value, steps in step.cases.items()
-        ]
-        return nodes.SwitchNode(
-            place=place,
-            title=step.title,
-            value=said(step.switch),
-            cases=cases,
-            default=self.steps(step.default or (), (*path, "default")),
-        )
-
-    def loop(self, step: doc.ForStep, path: Path, place: Place) -> Node:
-        """`for`."""
-        return nodes.ForNode(
-            place=place,
-            title=step.title,
-            id=step.id,
-            item=step.item,
-            items=said(step.items),
-            where=None if step.where is None else said(step.where),
-            parallel=step.parallel is not None,
-            limit=None if step.parallel is None else str(step.parallel),
-            goes_on=step.on_failure == "continue",
-            steps=self.steps(step.do, (*path, "do")),
-        )
-
-    def attempt(self, step: doc.TryStep, path: Path, place: Place) -> Node:
-        """`try`."""
-        caught = Catch(
-            place=self._at((*path, "catch"), key=True),
-            error=step.error,
-            steps=self.steps(step.catch, (*path, "catch")),
-        )
-        return nodes.TryNode(
-            place=place,
-            title=step.title,
-            steps=self.steps(step.attempt, (*path, "try")),
-            catches=[caught],
-        )
-
-    def assign(self, step: doc.SetStep, _: Path, place: Place) -> Node:
-        """`set`."""
-        return nodes.SetNode(place=place, title=step.title, names=list(step.set))
-
-    def code(self, step: doc.CodeStep, path: Path, place: Place) -> Node:
-        """`code`."""
-        at = code_place(self._source, (*path, "code"))
-        try:
-            code = Code.parse(
-                step.code, step.inputs.keys(), components_of(step.code, step.inputs), at
-            )
-        except CodeError:
-            uses: list[Node] = []  # lint says what is wrong with it
-        else:
-            uses = [
-                nodes.ActionNode(
-                    place=Place(
-                        file=self._source.file,
-                        line=each.line,
-                        column=each.column,
-                        end_line=each.line,
-                    ),
-                    title=self._title(each.name),
-                    action=each.name,
-                )
-                for each in code.uses
-            ]
-        return nodes.CodeNode(
-            place=place,
-            title=step.title or "Code",
-            id=step.id,
-            name="code",
-            steps=uses,
-            ignores=step.on_failure == "ignore",
-        )
-
-    def call(self, step: doc.CallStep, _: Path, place: Place) -> Node:
-        """`call`."""
-        return nodes.CallNode(
-            place=place,
-            title=step.title,
-            id=step.id,
-            flow=step.call,
-            waits=step.wait,
-            ignores=step.on_failure == "ignore",
-        )
-
-    def sleep(self, step: doc.SleepStep, _: Path, place: Place) -> Node:
-        """`sleep`."""
-        return nodes.SleepNode(place=place, title=step.title, time=said(step.sleep))
-
-    def wait(self, step: doc.WaitStep, path: Path, place: Place) -> Node:
-        """`wait`."""
-        timeout = None if step.timeout is None else self._raw((*path, "timeout"))
-        return nodes.WaitNode(
-            place=place, title=step.title, id=step.id, signal=step.wait, timeout=timeout
-        )
-
-    def links(self, step: doc.LinksStep, _: Path, place: Place) -> Node:
-        """`links`."""
-        return nodes.LinksNode(
-            place=place, title=step.title, id=step.id, signal=step.links, choices=step.choices
-        )
-
-    def state(self, step: doc.StateStep, _: Path, place: Place) -> Node:
-        """`state`."""
-        return nodes.StateNode(
-            place=place,
-            title=step.title,
-            id=step.id,
-            verb=step.state,
-            key=said(step.key),
-            scope=step.scope,
-        )
-
-    def paired(self, step: doc.PairedStep, _: Path, place: Place) -> Node:
-        """`paired`."""
-        return nodes.PairsNode(
-            place=place, title=step.title, id=step.id, verb="paired", pairs=step.paired
-        )
-
-    def pair(self, step: doc.PairStep, _: Path, place: Place) -> Node:
-        """`pair`."""
-        return nodes.PairsNode(place=place, title=step.title, verb="pair", pairs=step.pair)
-
-    def unpair(self, step: doc.UnpairStep, _: Path, place: Place) -> Node:
-        """`unpair`."""
-        return nodes.PairsNode(place=place, title=step.title, verb="unpair", pairs=step.unpair)
-
-    def log(self, step: doc.LogStep, _: Path, place: Place) -> Node:
-        """`log`."""
-        return nodes.LogNode(place=place, title=step.title, level=step.level, text=said(step.log))
-
-    def leave(self, step: doc.BreakStep, _: Path, place: Place) -> Node:
-        """`break`."""
-        return nodes.LeaveNode(kind="break", place=place, title=step.title)
-
-    def stop(self, step: doc.StopStep, path: Path, place: Place) -> Node:
-        """`stop`."""
-        given = None if isinstance(step.stop, bool) else step.stop
-        how: nodes.Ending = "end"
-        text: str | None = None
-        if given is not None and given.ignore is not None:
-            how, text = "ignore", said(given.ignore)
-        elif given is not None and given.reply is not None:
-            how, text = "reply", self._raw((*path, "stop", "reply"))
-        elif given is not None and given.answer is not None:
-            how, text = "answer", said(given.answer)
-        return nodes.StopNode(place=place, title=step.title, how=how, text=text)
-
-    def throw(self, step: doc.ThrowStep, _: Path, place: Place) -> Node:
-        """`throw`."""
-        return nodes.ThrowNode(place=place, title=step.title, text=said(step.throw))
+def _members(value: Any) -> Mapping[Any, Any]:
+    return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
 
 
-_MADE: Mapping[type[doc.Step], Callable[[_Document, Any, Path, Place], Node]] = {
-    doc.ActionStep: _Document.action,
-    doc.IfStep: _Document.branch,
-    doc.SwitchStep: _Document.switch,
-    doc.ForStep: _Document.loop,
-    doc.TryStep: _Document.attempt,
-    doc.SetStep: _Document.assign,
-    doc.CodeStep: _Document.code,
-    doc.CallStep: _Document.call,
-    doc.SleepStep: _Document.sleep,
-    doc.WaitStep: _Document.wait,
-    doc.LinksStep: _Document.links,
-    doc.StateStep: _Document.state,
-    doc.PairedStep: _Document.paired,
-    doc.PairStep: _Document.pair,
-    doc.UnpairStep: _Document.unpair,
-    doc.LogStep: _Document.log,
-    doc.BreakStep: _Document.leave,
-    doc.StopStep: _Document.stop,
-    doc.ThrowStep: _Document.throw,
-}
+def _take(members: dict[Any, Any], key: str) -> str:
+    """Take a text out of a mapping; what is none is left in it."""
+    return members.pop(key) if isinstance(members.get(key), str) else ""
 
 
-def said(value: Any) -> str:
-    """A value of a document as text: a text as it is, all else as JSON."""
-    return value if isinstance(value, str) else codec.encode(value).decode()
+def _named(members: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): each for key, each in members.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _ends(source: Source) -> dict[Path, int]:
-    """By path, the last line of a value."""
+    """Return the last line of each value, by its path."""
     ends: dict[Path, int] = {}
     for path, place in source.values.items():
         line = source.ends.get(path, place.line)

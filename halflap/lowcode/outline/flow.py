@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from halflap.lowcode.outline.calls import (
     Child,
@@ -17,25 +18,13 @@ from halflap.lowcode.outline.calls import (
     OfContext,
     Scope,
     argument,
+    inputs_of,
     text_of,
 )
 from halflap.lowcode.outline.comments import comments_of
 from halflap.lowcode.outline.contexts import sibling
-from halflap.lowcode.outline.nodes import (
-    Case,
-    Catch,
-    Ending,
-    ForNode,
-    LeaveNode,
-    Node,
-    RouteNode,
-    StopNode,
-    SwitchNode,
-    ThrowNode,
-    TryNode,
-    WhileNode,
-)
-from halflap.lowcode.outline.pruning import kept
+from halflap.lowcode.outline.nodes import Node, NodeBlock, block, made
+from halflap.lowcode.outline.pruning import pruned
 from halflap.lowcode.outline.values import Values, is_context
 from halflap.sdk._survey import Function, Module
 
@@ -52,7 +41,7 @@ class Reader(Values):
         body = function.body
         if isinstance(last := body[-1], ast.Return) and is_nothing(last.value):
             body = body[:-1]  # the end of a flow needs no node that says so
-        return kept(self.block(body, scope))
+        return pruned(self.block(body, scope))
 
     # Statements -------------------------------------------------------------------------------
 
@@ -75,7 +64,8 @@ class Reader(Values):
                 return self._return(node, value, scope)
             case ast.Raise(exc=error):
                 text = "raise" if error is None else ast.unparse(error)
-                return [*self.value(error, scope), ThrowNode(place=self.at(node, scope), text=text)]
+                thrown = made("throw", self.at(node, scope), {"throw": text.removeprefix("raise ")})
+                return [*self.value(error, scope), thrown]
             case ast.If():
                 return self._if(node, scope)
             case ast.For() | ast.AsyncFor():
@@ -94,9 +84,9 @@ class Reader(Values):
                 scope.names[node.name] = self._defined(node, scope)
                 return []
             case ast.Break():
-                return [LeaveNode(kind="break", place=self.at(node, scope))]
+                return [made("break", self.at(node, scope), {})]
             case ast.Continue():
-                return [LeaveNode(kind="continue", place=self.at(node, scope))]
+                return [made("continue", self.at(node, scope), {})]
             case _:
                 values = (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr))
                 return [found for each in values for found in self.value(each, scope)]
@@ -142,28 +132,27 @@ class Reader(Values):
         nodes = self.value(value, scope)
         place = self.at(node, scope)
         if self._within:
-            return [*nodes, LeaveNode(kind="return", place=place)]
-        if any(isinstance(each, RouteNode) for each in nodes):
+            return [*nodes, made("return", place, {})]
+        if any(each.kind == "route" for each in nodes):
             return nodes
-        how, text = self._ending(value, scope)
-        return [*nodes, StopNode(place=place, how=how, text=text)]
+        return [*nodes, made("stop", place, {"stop": self._ending(value, scope)})]
 
-    def _ending(self, value: ast.expr | None, scope: Scope) -> tuple[Ending, str | None]:
+    def _ending(self, value: ast.expr | None, scope: Scope) -> Any:
         if value is None or is_nothing(value):
-            return "end", None
+            return True
         if isinstance(value, ast.Call):
             named = scope.module.meaning(value.func, scope.own) or ""
             first = argument(value, 0, "reason")
             match named.removeprefix("halflap."):
                 case "Ignore":
-                    return "ignore", None if first is None else text_of(first)
+                    return {"ignore": "" if first is None else text_of(first)}
                 case "DeadLetter":
-                    return "dead_letter", None if first is None else text_of(first)
+                    return {"dead_letter": "" if first is None else text_of(first)}
                 case "Reply":
-                    return "reply", ast.unparse(value)
+                    return {"reply": inputs_of(value, ("status", "body", "headers")) or {}}
                 case _:
                     pass
-        return "answer", ast.unparse(value)
+        return {"answer": ast.unparse(value)}
 
     def _if(self, node: ast.If, scope: Scope) -> list[Node]:
         before = self.value(node.test, scope)
@@ -171,8 +160,7 @@ class Reader(Values):
         then, otherwise = self.block(node.body, one), self.block(node.orelse, other)
         branches = ((node.body, one), (node.orelse, other))
         scope.meet(*(each for body, each in branches if not leaves(body)))
-        made = self.either(node, node.test, then, otherwise, scope, title=True)
-        return [*before, made]
+        return [*before, self.either(node, node.test, then, otherwise, scope, title=True)]
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> list[Node]:
         before = self.value(node.iter, scope)
@@ -182,58 +170,63 @@ class Reader(Values):
             )
         scope.forget(node.target, *node.body)
         steps = self.block(node.body, scope)
-        made = ForNode(
-            place=self.at(node, scope),
+        loop = made(
+            "for",
+            self.at(node, scope),
+            {"for": ast.unparse(node.target), "in": ast.unparse(node.iter)},
+            [block("do", steps)],
             title=self.title(node, node.iter, scope),
-            item=ast.unparse(node.target),
-            items=ast.unparse(node.iter),
-            steps=steps,
         )
-        return [*before, made, *self.block(node.orelse, scope)]
+        return [*before, loop, *self.block(node.orelse, scope)]
 
     def _while(self, node: ast.While, scope: Scope) -> list[Node]:
         scope.forget(*node.body)
         asked = self.value(node.test, scope)
-        made = WhileNode(
-            place=self.at(node, scope),
+        loop = made(
+            "while",
+            self.at(node, scope),
+            {"while": ast.unparse(node.test)},
+            [block("do", [*asked, *self.block(node.body, scope)])],
             title=self.title(node, node.test, scope),
-            condition=ast.unparse(node.test),
-            steps=[*asked, *self.block(node.body, scope)],
         )
-        return [made, *self.block(node.orelse, scope)]
+        return [loop, *self.block(node.orelse, scope)]
 
     def _try(self, node: ast.Try | ast.TryStar, scope: Scope) -> list[Node]:
         steps = self.block(node.body, scope)
         scope.forget(*node.body)
-        catches: list[Catch] = []
+        catches: list[NodeBlock] = []
         for each in node.handlers:
             branch = scope.copy()
             if each.name is not None:
                 branch.names.pop(each.name, None)
             catches.append(
-                Catch(
+                NodeBlock(
+                    path=("catch", "any" if each.type is None else ast.unparse(each.type)),
                     place=self.at(each, scope),
                     title=self.title(each, each.type or each, scope),
-                    error="any" if each.type is None else ast.unparse(each.type),
-                    steps=self.block(each.body, branch),
+                    nodes=self.block(each.body, branch),
                 )
             )
         otherwise = self.block(node.orelse, scope)
         scope.forget(*node.handlers, *node.orelse)
         return [
-            TryNode(
-                place=self.at(node, scope),
+            made(
+                "try",
+                self.at(node, scope),
+                {},
+                [
+                    block("try", steps),
+                    *catches,
+                    block("else", otherwise),
+                    block("finally", self.block(node.finalbody, scope)),
+                ],
                 title=self.title(node, node, scope),
-                steps=steps,
-                catches=catches,
-                otherwise=otherwise,
-                always=self.block(node.finalbody, scope),
             )
         ]
 
     def _match(self, node: ast.Match, scope: Scope) -> list[Node]:
         before = self.value(node.subject, scope)
-        cases: list[Case] = []
+        cases: list[NodeBlock] = []
         default: list[Node] = []
         branches: list[Scope] = []
         for each in node.cases:
@@ -248,22 +241,22 @@ class Reader(Values):
             guard = "" if each.guard is None else f" if {ast.unparse(each.guard)}"
             place = self.at(each.pattern, scope, until=each.body[-1])
             cases.append(
-                Case(
+                NodeBlock(
+                    path=("cases", ast.unparse(each.pattern) + guard),
                     place=place,
                     title=comments_of(scope.module, self._comments).title(place.line),
-                    value=ast.unparse(each.pattern) + guard,
-                    steps=steps,
+                    nodes=steps,
                 )
             )
         scope.meet(*branches, scope.copy())
         return [
             *before,
-            SwitchNode(
-                place=self.at(node, scope),
+            made(
+                "switch",
+                self.at(node, scope),
+                {"switch": ast.unparse(node.subject)},
+                [*cases, block("default", default)],
                 title=self.title(node, node.subject, scope),
-                value=ast.unparse(node.subject),
-                cases=cases,
-                default=default,
             ),
         ]
 

@@ -1,14 +1,18 @@
 """The outline of an integration: its flows, each a tree of what may happen, with its places.
 
-One shape for Python and YAML. What a text says is kept as text (`condition`, `items`): in YAML that of
-the document, with its `=`; in Python that of the source.
+One node for every kind of step, in Python and YAML. In YAML a node's fields are the document's own
+values; in Python they have the same keys, and hold the source of what the text gives.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator
+from pydantic import BaseModel, ConfigDict, Field
+
+Path = tuple[str | bool | int, ...]
+"""An address: of a document, where the value stands in it; of Python, the place in the outline."""
 
 
 class Part(BaseModel):
@@ -28,269 +32,55 @@ class Place(Part):
     end_line: int
 
 
-class Placed(Part):
-    """What every node has."""
+class Node(Part):
+    """A step, a branch, a loop, or another part of a flow."""
 
+    path: Path = ()
+    """Its address, which edits, findings and executions share; a field's is `[*path, key]`."""
     place: Place
+    kind: str
+    """The key that names its kind in a document, and for Python also `group` (a function that holds
+    steps), `while`, `result`, `continue`, `return`; `route` of a pre-process flow; `unknown` for what
+    cannot be followed."""
     title: str | None = None
     """What people read; of a step, the title that its record has."""
-
-
-class Named(Placed):
-    """What every node with a result has."""
-
     id: str | None = None
-    """The name under which what follows finds the result."""
+    """The name under which later steps find the result."""
+    fields: dict[str, Any] = {}
+    """By key, all else that it says: its inputs and expressions."""
+    blocks: list[NodeBlock] = []
+    """Its lists of nodes, also those that are not written, in the order of its kind."""
+
+    def text(self, key: str) -> str:
+        """Return a field that is a text; the empty text where it is none."""
+        found = self.fields.get(key)
+        return found if isinstance(found, str) else ""
+
+    def with_blocks(self, blocks: Iterable[NodeBlock]) -> Node:
+        """Return the node with other blocks."""
+        return self.model_copy(update={"blocks": list(blocks)})
 
 
-class ActionNode(Named):
-    """A call of a component's action."""
+class NodeBlock(Part):
+    """A list of nodes within one: `then`, `do`, or a case of `cases`."""
 
-    kind: Literal["action"] = "action"
-    action: str
-    """The action, as `component.action`."""
-    retry: str | None = None
-    """How often it is tried again, where the flow says so."""
-    ignores: bool = False
-    """Whether the flow goes on where it fails for good."""
-
-
-class CodeNode(Named):
-    """A recorded step of local code: `code` in YAML, a function under `@step` in Python."""
-
-    kind: Literal["code"] = "code"
-    name: str
-    steps: list[Node] = []
-    """The actions that the code awaits, each a step of its own, in the order of the text."""
-    ignores: bool = False
-
-
-class CallNode(Named):
-    """A call of a sibling flow."""
-
-    kind: Literal["call"] = "call"
-    flow: str
-    waits: bool = True
-    """Whether it waits for that flow's end."""
-    ignores: bool = False
-
-
-class ResultNode(Named):
-    """Waits for the end of a flow that was started before."""
-
-    kind: Literal["result"] = "result"
-    flow: str
-
-
-class SleepNode(Placed):
-    """Waits for a time."""
-
-    kind: Literal["sleep"] = "sleep"
-    time: str
-
-
-class WaitNode(Named):
-    """Waits for a signal."""
-
-    kind: Literal["wait"] = "wait"
-    signal: str
-    timeout: str | None = None
-
-
-class LinksNode(Named):
-    """Makes links that send a signal."""
-
-    kind: Literal["links"] = "links"
-    signal: str
-    choices: list[str]
-
-
-class StateNode(Named):
-    """Reads or changes a value that outlives the execution."""
-
-    kind: Literal["state"] = "state"
-    verb: Literal["get", "put", "delete", "update"]
-    key: str
-    scope: Literal["flow", "instance", "integration"] = "flow"
-
-
-class PairsNode(Named):
-    """Looks up, makes or removes a pair of records."""
-
-    kind: Literal["pairs"] = "pairs"
-    verb: Literal["paired", "pair", "unpair"]
-    pairs: str
-
-
-class SetNode(Placed):
-    """Sets variables."""
-
-    kind: Literal["set"] = "set"
-    names: list[str]
-
-
-class LogNode(Placed):
-    """Writes a line to the execution's log."""
-
-    kind: Literal["log"] = "log"
-    level: str
-    text: str
-
-
-class RouteNode(Placed):
-    """Of a pre-process flow: hands its event on to a flow."""
-
-    kind: Literal["route"] = "route"
-    flow: str
-    condition: str | None = None
-    whose: str | None = None
-    """How a shared one says whose event it is: `customer = …`."""
-
-
-class IfNode(Placed):
-    """Does one thing or another."""
-
-    kind: Literal["if"] = "if"
-    condition: str
-    then: list[Node]
-    otherwise: list[Node] = []
-
-
-class Case(Part):
-    """One value of a switch."""
-
-    place: Place
+    path: Path
+    """Where its nodes stand; a node is inserted here."""
+    place: Place | None = None
+    """Where its key stands; null where it has none."""
     title: str | None = None
-    value: str
-    steps: list[Node]
+    nodes: list[Node] = []
 
-
-class SwitchNode(Placed):
-    """Does what belongs to a value."""
-
-    kind: Literal["switch"] = "switch"
-    value: str
-    cases: list[Case]
-    default: list[Node] = []
-
-
-class ForNode(Named):
-    """Does the same for each item."""
-
-    kind: Literal["for"] = "for"
-    item: str
-    items: str
-    where: str | None = None
-    parallel: bool = False
-    limit: str | None = None
-    """How many at once."""
-    goes_on: bool = False
-    """Whether the other items go on where a step of one fails for good."""
-    steps: list[Node]
-
-
-class WhileNode(Placed):
-    """Repeats while a condition holds."""
-
-    kind: Literal["while"] = "while"
-    condition: str
-    steps: list[Node]
-
-
-class Catch(Part):
-    """What is done where a step of a `try` fails for good."""
-
-    place: Place
-    title: str | None = None
-    error: str
-    """Which errors; in YAML, the error's name."""
-    steps: list[Node]
-
-
-class TryNode(Placed):
-    """Does something, and something else where a step of it fails for good."""
-
-    kind: Literal["try"] = "try"
-    steps: list[Node]
-    catches: list[Catch]
-    otherwise: list[Node] = []
-    always: list[Node] = []
-    """What is done in any case."""
-
-
-class GroupNode(Named):
-    """A function of the author's own that holds steps, where it is called."""
-
-    kind: Literal["group"] = "group"
-    function: str
-    steps: list[Node]
-    folded: bool = False
-    """Whether its steps are left out here: it calls itself, or the outline grows too long."""
-
-
-class LeaveNode(Placed):
-    """Leaves a loop, goes on with its next item, or leaves a function of the author's own."""
-
-    kind: Literal["break", "continue", "return"]
-
-
-Ending = Literal["end", "answer", "reply", "ignore", "dead_letter"]
-"""How a flow ends."""
-
-
-class StopNode(Placed):
-    """Ends the flow."""
-
-    kind: Literal["stop"] = "stop"
-    how: Ending
-    text: str | None = None
-
-
-class ThrowNode(Placed):
-    """Fails, unless a `try` around it catches that."""
-
-    kind: Literal["throw"] = "throw"
-    text: str
-
-
-class UnknownNode(Placed):
-    """What the reader cannot follow and may hold steps; `text` is its source."""
-
-    kind: Literal["unknown"] = "unknown"
-    text: str
-
-
-Node = Annotated[
-    ActionNode
-    | CodeNode
-    | CallNode
-    | ResultNode
-    | SleepNode
-    | WaitNode
-    | LinksNode
-    | StateNode
-    | PairsNode
-    | SetNode
-    | LogNode
-    | RouteNode
-    | IfNode
-    | SwitchNode
-    | ForNode
-    | WhileNode
-    | TryNode
-    | GroupNode
-    | LeaveNode
-    | StopNode
-    | ThrowNode
-    | UnknownNode,
-    Discriminator("kind"),
-]
-"""Any node of a flow's tree."""
+    def with_nodes(self, nodes: Sequence[Node]) -> NodeBlock:
+        """Return the block with other nodes."""
+        return self.model_copy(update={"nodes": list(nodes)})
 
 
 class FlowOutline(Part):
     """A flow, as its text has it."""
 
+    path: Path
+    place: Place
     name: str
     title: str
     description: str
@@ -300,8 +90,16 @@ class FlowOutline(Part):
     """Whether it hands its events on to other flows."""
     shared: bool = False
     """Whether its URL is the same for all customers."""
-    place: Place
+    fields: dict[str, Any] = {}
+    """By key, all else that it says: the trigger's inputs, its order, its filter."""
     steps: list[Node]
+
+
+class UnknownFlows(Part):
+    """Python that may add flows, and cannot be followed."""
+
+    place: Place
+    text: str
 
 
 class Outline(Part):
@@ -313,5 +111,53 @@ class Outline(Part):
     language: Literal["python", "yaml"]
     file: str
     flows: list[FlowOutline]
-    unknown: list[UnknownNode] = []
+    unknown: list[UnknownFlows] = Field(default_factory=list[UnknownFlows])
     """What may add flows and could not be followed."""
+
+
+def made(
+    kind: str,
+    place: Place,
+    fields: Mapping[str, Any | None],
+    blocks: Iterable[NodeBlock] = (),
+    *,
+    title: str | None = None,
+    id: str | None = None,
+) -> Node:
+    """Return a node that has no address yet; fields that are None are left out."""
+    given = {key: each for key, each in fields.items() if each is not None}
+    return Node(place=place, kind=kind, title=title, id=id, fields=given, blocks=list(blocks))
+
+
+def block(name: str, nodes: Sequence[Node]) -> NodeBlock:
+    """Return a block that has no address yet but its name."""
+    return NodeBlock(path=(name,), nodes=list(nodes))
+
+
+def addressed(nodes: Sequence[Node], path: Path) -> list[Node]:
+    """Return nodes with their addresses in a list that stands at a path; no two have the same one."""
+    return [_addressed(each, (*path, at)) for at, each in enumerate(nodes)]
+
+
+def _addressed(node: Node, path: Path) -> Node:
+    blocks: list[NodeBlock] = []
+    taken: set[Path] = set()
+    for each in node.blocks:
+        within, times = (*path, *each.path), 1
+        while within in taken:
+            times += 1
+            within = (*path, *each.path[:-1], f"{each.path[-1]} #{times}")
+        taken.add(within)
+        blocks.append(
+            each.model_copy(update={"path": within, "nodes": addressed(each.nodes, within)})
+        )
+    return node.model_copy(update={"path": path, "blocks": blocks})
+
+
+def within(nodes: Sequence[Node]) -> Iterator[Node]:
+    """Yield nodes and all that are in them, in the order of the text."""
+    stack = list(reversed(nodes))
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed([each for part in node.blocks for each in part.nodes]))

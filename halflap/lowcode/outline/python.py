@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.outline.calls import Meanings, argument, decorated, flow_name, text_of
+from halflap.lowcode.outline.calls import (
+    Meanings,
+    argument,
+    decorated,
+    flow_name,
+    inputs_of,
+    text_of,
+)
 from halflap.lowcode.outline.comments import Comments, first_sentence
 from halflap.lowcode.outline.flow import Reader
 from halflap.lowcode.outline.known import titled
-from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownNode
+from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
 from halflap.lowcode.outline.values import place_of
 from halflap.sdk._survey import Function, Module, Survey
 
@@ -93,26 +101,34 @@ class _Integration:
 
     def _flow(self, module: Module, function: Function, verb: str) -> FlowOutline:
         options = decorated(function)
-        title, shared = options.get("title"), options.get("shared")
+        title, shared = options.pop("title", None), options.get("shared")
+        trigger, name = options.pop("trigger", None), flow_name(function)
+        path = ("preprocess" if verb == "preprocess" else "flows", name)
         try:
             steps = Reader(self._meanings, self._comments).flow(module, function)
+            steps = addressed(steps, (*path, "steps"))
         except RecursionError:
             raise DefinitionError(
                 f"the flow {function.name} is nested too deep to be read; write it in functions",
                 where=f"{module.path}:{function.lineno}",
             ) from None
+        fields: dict[str, Any] = {key: ast.unparse(each) for key, each in options.items()}
+        if isinstance(trigger, ast.Call):
+            fields |= {"with": inputs_of(trigger, ()) or {}}
         return FlowOutline(
-            name=flow_name(function),
-            title=titled(flow_name(function)) if title is None else text_of(title),
+            path=path,
+            name=name,
+            title=titled(name) if title is None else text_of(title),
             description=first_sentence(ast.get_docstring(function)),
-            trigger=self._meanings.trigger(options.get("trigger"), module),
+            trigger=self._meanings.trigger(trigger, module),
             preprocess=verb == "preprocess",
             shared=shared is not None and ast.unparse(shared) != "False",
             place=place_of(function, module),
+            fields=fields,
             steps=steps,
         )
 
-    def _others(self, module: Module) -> Iterator[UnknownNode]:
+    def _others(self, module: Module) -> Iterator[UnknownFlows]:
         """What makes flows otherwise than by a decorator of a module's function."""
         decorators = {
             node
@@ -129,7 +145,7 @@ class _Integration:
                 and function.attr in MAKES_FLOWS
                 and self._is_it(module, function.value)
             ):
-                yield UnknownNode(place=place_of(node, module), text=ast.unparse(node))
+                yield UnknownFlows(place=place_of(node, module), text=ast.unparse(node))
 
 
 def _imported(survey: Survey, start: Module) -> Iterator[Module]:

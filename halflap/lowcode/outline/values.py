@@ -20,23 +20,14 @@ from halflap.lowcode.outline.calls import (
     Sandboxed,
     Scope,
     argument,
+    inputs_of,
+    parameters,
     text_of,
 )
 from halflap.lowcode.outline.comments import Comments, comments_of, first_sentence
 from halflap.lowcode.outline.contexts import awaited as is_awaited
 from halflap.lowcode.outline.contexts import of_context, sibling
-from halflap.lowcode.outline.nodes import (
-    ActionNode,
-    CodeNode,
-    ForNode,
-    GroupNode,
-    IfNode,
-    Node,
-    Place,
-    ResultNode,
-    RouteNode,
-    UnknownNode,
-)
+from halflap.lowcode.outline.nodes import Node, Place, block, made
 from halflap.lowcode.outline.pruning import holds_step
 from halflap.sdk._survey import Function, Module
 
@@ -116,14 +107,17 @@ class Values(ABC):
             inner = [] if each is first else self.value(each.iter, scope)
             steps = [
                 *inner,
-                ForNode(
-                    place=self.at(node, scope),
+                made(
+                    "for",
+                    self.at(node, scope),
+                    {
+                        "for": ast.unparse(each.target),
+                        "in": ast.unparse(each.iter),
+                        "where": " and ".join(ast.unparse(test) for test in each.ifs) or None,
+                    },
+                    [block("do", [*tests, *steps])],
                     title=self.title(node, node, scope),
                     id=id if each is first else None,
-                    item=ast.unparse(each.target),
-                    items=ast.unparse(each.iter),
-                    where=" and ".join(ast.unparse(test) for test in each.ifs) or None,
-                    steps=[*tests, *steps],
                 ),
             ]
         return [*before, *steps]
@@ -171,18 +165,18 @@ class Values(ABC):
         """A call of what is known."""
         place = self.at(call, scope)
         match meaning:
-            case Action(name=name, title=title) if meaning.is_local:
-                return [CodeNode(place=place, title=title, id=id, name=name)]
-            case Action(name=name, title=title, retry=retry):
-                return [ActionNode(place=place, title=title, id=id, action=name, retry=retry)]
+            case Action(name=name, title=title, retry=retry, parameters=names):
+                kind = "code" if meaning.is_local else "action"
+                fields = {kind: name, "with": inputs_of(call, names), "retry": retry}
+                return [made(kind, place, fields, title=title, id=id)]
             case Sandboxed():
-                return [self._code(meaning, place, id)]
+                return [self._code(call, meaning, place, id)]
             case Helper(node=function):
                 group = self._group(call, meaning, scope, id)
                 plain = isinstance(function, ast.FunctionDef) and not awaited
                 return [] if plain and not holds_step([group]) else [group]
             case Child(flow=flow):
-                return [ResultNode(place=place, id=id, flow=flow)]
+                return [made("result", place, {"result": flow}, id=id)]
             case Choice(test=test, one=one, other=other):
                 first = self._meant(call, one, scope, id, awaited=awaited)
                 second = self._meant(call, other, scope, id, awaited=awaited)
@@ -190,24 +184,28 @@ class Values(ABC):
             case _:
                 return [self._unknown(call, scope)]
 
-    def _code(self, made: Sandboxed, place: Place, id: str | None) -> Node:
+    def _code(self, call: ast.Call, code: Sandboxed, place: Place, id: str | None) -> Node:
         """A code step, with the actions that its text calls; of an unknown text, all that it may."""
         found = [
             (each, meaning)
-            for each in made.actions
-            if isinstance(meaning := self._meanings.of(each, made.scope), Action)
+            for each in code.actions
+            if isinstance(meaning := self._meanings.of(each, code.scope), Action)
         ]
         named = {meaning.name: meaning for _, meaning in found}
-        file, steps = made.scope.module.path, list[Node]()
-        if (uses := uses_of(made)) is None:
+        file, steps = code.scope.module.path, list[Node]()
+        if (uses := uses_of(code)) is None:
             for node, action in found:
-                at = self.at(node, made.scope)
-                steps.append(ActionNode(place=at, title=action.title, action=action.name))
+                at = self.at(node, code.scope)
+                steps.append(made("action", at, {"action": action.name}, title=action.title))
         for use in uses or ():
             at = Place(file=file, line=use.line, column=use.column, end_line=use.line)
             title = named[use.name].title if use.name in named else use.action
-            steps.append(ActionNode(place=at, title=title, action=use.name))
-        return CodeNode(place=place, title=made.title, id=id, name="code", steps=steps)
+            steps.append(made("action", at, {"action": use.name}, title=title))
+        fields = {
+            "code": None if code.text is None else text_of(code.text),
+            "with": inputs_of(call, ("ctx",)),
+        }
+        return made("code", place, fields, [block("code", steps)], title=code.title, id=id)
 
     def _other(
         self,
@@ -263,21 +261,20 @@ class Values(ABC):
             case Helper() as helper if (named := parameters(helper.node)) and do is not None:
                 item, found = named[0], self._helper_steps(helper, {})
                 steps = [self._unknown(do, scope)] if found is None else found
-            case Action() | Choice() as one:
-                steps = self._meant(call, one, scope, None, awaited=True)
+            case Action() | Choice() as one if do is not None:
+                called = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
+                steps = self._meant(called, one, scope, None, awaited=True)
             case _:
                 steps = [self._unknown(do or call, scope)]
-        return ForNode(
-            place=self.at(call, scope),
-            title=self.title(call, call, scope),
-            id=id,
-            item=item,
-            items="" if items is None else ast.unparse(items),
-            parallel=True,
-            limit="10" if limit is None else ast.unparse(limit),
-            goes_on=settles is not None and ast.unparse(settles) != "False",
-            steps=steps,
-        )
+        goes_on = settles is not None and ast.unparse(settles) != "False"
+        fields = {
+            "for": item,
+            "in": "" if items is None else ast.unparse(items),
+            "parallel": "10" if limit is None else ast.unparse(limit),
+            "on_failure": "continue" if goes_on else None,
+        }
+        place, title = self.at(call, scope), self.title(call, call, scope)
+        return made("for", place, fields, [block("do", steps)], title=title, id=id)
 
     def either(
         self,
@@ -290,12 +287,12 @@ class Values(ABC):
         title: bool = False,
     ) -> Node:
         """One thing or another, by a condition; with `title`, the comment on its line is one."""
-        return IfNode(
-            place=self.at(node, scope),
+        return made(
+            "if",
+            self.at(node, scope),
+            {"if": ast.unparse(test)},
+            [block("then", then), block("else", otherwise)],
             title=self.title(node, test, scope) if title else None,
-            condition=ast.unparse(test),
-            then=then,
-            otherwise=otherwise,
         )
 
     # Functions of the author's own ------------------------------------------------------------
@@ -306,13 +303,14 @@ class Values(ABC):
         steps = self._helper_steps(helper, names)
         function = helper.node
         told = None if isinstance(function, ast.Lambda) else ast.get_docstring(function)
-        return GroupNode(
-            place=self.at(call, scope),
-            title=first_sentence(told) or None,
-            id=id,
-            function=helper.name,
-            steps=steps or [],
-            folded=steps is None,
+        fields = {
+            "group": helper.name,
+            "with": inputs_of(call, parameters(function)),
+            "folded": True if steps is None else None,
+        }
+        title = first_sentence(told) or None
+        return made(
+            "group", self.at(call, scope), fields, [block("steps", steps or [])], title=title, id=id
         )
 
     def _helper_steps(self, helper: Helper, names: dict[str, Meaning]) -> list[Node] | None:
@@ -345,15 +343,12 @@ class Values(ABC):
 
     def _route(self, call: ast.Call, scope: Scope) -> Node:
         whose = [each for each in call.keywords if each.arg in ("customer", "config", "instance")]
-        said = [f"{each.arg} = {ast.unparse(each.value)}" for each in whose]
-        return RouteNode(
-            place=self.at(call, scope),
-            flow=sibling(call, self._meanings.survey, scope),
-            whose=" ".join(said) or None,
-        )
+        fields = {str(each.arg): ast.unparse(each.value) for each in whose}
+        flow = sibling(call, self._meanings.survey, scope)
+        return made("route", self.at(call, scope), {"flow": flow} | fields)
 
     def _unknown(self, node: ast.AST, scope: Scope, text: str | None = None) -> Node:
-        return UnknownNode(place=self.at(node, scope), text=text or ast.unparse(node))
+        return made("unknown", self.at(node, scope), {"unknown": text or ast.unparse(node)})
 
     def at(self, node: ast.AST, scope: Scope, until: ast.AST | None = None) -> Place:
         """Where a node stands."""
@@ -368,15 +363,15 @@ class Values(ABC):
         return comments_of(scope.module, self._comments).title(first, last)
 
 
-def uses_of(made: Sandboxed) -> Sequence[Use] | None:
+def uses_of(code: Sandboxed) -> Sequence[Use] | None:
     """The actions that a text calls, with their places; None where it is not written out."""
-    if not isinstance(made.text, ast.Constant) or not isinstance(made.text.value, str):
+    if not isinstance(code.text, ast.Constant) or not isinstance(code.text.value, str):
         return None
-    inputs = [text_of(each) for each in made.inputs]
-    text, lines = made.text.value, made.scope.module.lines
+    inputs = [text_of(each) for each in code.inputs]
+    text, lines = code.text.value, code.scope.module.lines
     source = cleaned(text)
     try:
-        place = place_in(text, made.text, lines)
+        place = place_in(text, code.text, lines)
         return Code.parse(source, inputs, components_of(source, inputs), place).uses
     except CodeError:
         return ()  # it says itself what is wrong with it, where it is made
@@ -398,11 +393,6 @@ def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Pla
 def is_context(argument: ast.arg) -> bool:
     """Whether a parameter is a `Context`, by its annotation."""
     return argument.annotation is not None and "Context" in ast.unparse(argument.annotation)
-
-
-def parameters(function: Function | ast.Lambda) -> list[str]:
-    """The names of a function's parameters that are given by place."""
-    return [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
 
 
 def bound(function: Function | ast.Lambda, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
