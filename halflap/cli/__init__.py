@@ -144,7 +144,7 @@ SECTIONS = {
         "integrations": Entry(
             "integrations",
             "integrations",
-            "What is published, and the URLs that all customers share.",
+            "List what is published, and the URLs that all customers share.",
         ),
         "customers": Entry("customers", "customers", "The customers of your product."),
         "connections": Entry("connections", "connections", "Accounts of apps, and their secrets."),
@@ -159,7 +159,7 @@ SECTIONS = {
         "tokens": Entry(
             "tokens",
             "tokens",
-            "What acts for one customer at the API: it sees and changes that customer's things alone.",
+            "Manage tokens that act for one customer at the API: they see and change its things alone.",
         ),
         "backup": Entry(
             "backup", "backup", "Copy the store to the directory TARGET, while its server goes on."
@@ -170,7 +170,7 @@ SECTIONS = {
         "executions": Entry(
             "executions", "executions", "Executions of flows: what happened, why, and again."
         ),
-        "events": Entry("executions", "events", "What arrived."),
+        "events": Entry("executions", "events", "Print an event: its request and its body."),
         "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
     },
     "Try it": {

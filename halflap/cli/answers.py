@@ -1,4 +1,4 @@
-"""What `.env` answers of an integration's config, and the lines that it still lacks.
+"""Read an integration's config from `.env`, and print the lines that it still lacks.
 
 A plain field is its name in capitals: `greeting` is `GREETING`. A field of a connection has the
 connection's name before it: `acme.api_key` is `ACME_API_KEY`, `acme.auth.client_id` is
@@ -59,7 +59,7 @@ def read_environment(path: Path) -> dict[str, str]:
 
 
 def answered(integration: Integration[Any], environment: Mapping[str, str]) -> Answers:
-    """What these variables answer of an integration's config."""
+    """Return an integration's config as far as these variables answer it."""
     answers = Answers()
     connections = integration.connections()
     for name, info in integration.config.model_fields.items():

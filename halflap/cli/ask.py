@@ -33,12 +33,12 @@ class Field:
 
     @property
     def secret(self) -> bool:
-        """Whether it may not be seen."""
+        """True if it may not be seen."""
         return is_secret(self.schema)
 
     @property
     def default(self) -> Any:
-        """What stands in it where it is left out; None for nothing."""
+        """The value of the field where it is left out; None for nothing."""
         return self.schema.get("default")
 
 
@@ -186,7 +186,7 @@ class Form:
 
 
 def is_secret(schema: Schema) -> bool:
-    """Whether a value of this schema may not be seen."""
+    """Return whether a value of this schema may not be seen."""
     return schema.get("format") == "password" or bool(schema.get("writeOnly"))
 
 
@@ -246,7 +246,7 @@ def read(field: Field, said: Any) -> Any:
 
 
 def option(field: Field, flag: str = "--field") -> str:
-    """How a field is given as an option."""
+    """Return the name of a field as an option."""
     if field.secret:
         return f"--secret {field.path}=env:NAME"
     choices = "|".join(map(str, field.schema.get("enum") or ()))

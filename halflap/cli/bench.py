@@ -113,7 +113,7 @@ def order(number: int, run: str = "quick") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured. Times are of the whole measurement, until the last flow had ended."""
+    """Measured figures. Times are of the whole measurement, until the last flow had ended."""
 
     workload: str
     seconds: float

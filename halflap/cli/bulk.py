@@ -1,4 +1,4 @@
-"""What is done with many executions at once: which ones are meant, a plan, and how far it has come."""
+"""Act on many executions at once: show which ones, a plan, and the progress."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def follow(api: Client, output: Output, bulk: Row) -> None:
 
 
 def plan_lines(output: Output, plan: Row) -> None:
-    """How many are meant, by what they have in common, and a few of them."""
+    """Print the number of selected executions, by what they have in common, and a few of them."""
     if not plan["total"]:
         output.note(("none: no execution is meant", "dim"))
         return
@@ -198,7 +198,7 @@ def left_out(output: Output, plan: Row) -> None:
 
 
 def bulk_lines(output: Output, bulk: Row) -> None:
-    """What became of a bulk, or how far it has come."""
+    """Print the progress or the result of a bulk."""
     more = f" of {bulk['total']:,}" if bulk["done"] != bulk["total"] else ""
     why = f": {bulk['reason']}" if bulk["reason"] else ""
     output.line(

@@ -1,4 +1,4 @@
-"""What a new version changes: its flows, its config, its files."""
+"""Compare a new version with the former one: its flows, its config, its files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Changes:
 
     @classmethod
     def between(cls, before: Outline | None, after: Outline, bundle: Bundle) -> Changes:
-        """What changes from a version, as the API shows it, to a bundle; all of it for none."""
+        """Return the changes from a version, as the API shows it, to a bundle; all of it for none."""
         old_files: Mapping[str, str] = before["files"] if before is not None else {}
         new_files = {path: text.decode(errors="replace") for path, text in bundle.files}
         return cls(
@@ -114,7 +114,7 @@ def fields(version: Outline | None) -> dict[str, str]:
 
 
 def differences(noun: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """What was added, removed and changed, in words."""
+    """Yield what was added, removed and changed, in words."""
     for name in sorted({*before, *after}):
         if name not in before:
             yield f"+ {noun} {name}: {after[name]}"

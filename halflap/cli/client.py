@@ -1,4 +1,4 @@
-"""How commands reach the API: over HTTP where a server runs, else in this process.
+"""Call the API from commands: over HTTP where a server runs, else in this process.
 
 A running server leaves its address in `server.json` beside its store. Where none answers, the store
 is opened here, its lock taken, and the same API is called without any port.
@@ -29,16 +29,16 @@ from halflap.server.settings import Settings
 ANSWERS_WITHIN = 10.0
 """The time a server may take to say that it is there; it loads its API for the first who asks."""
 LOCKED_FOR = 5.0
-"""How long a store may be locked by another command, before that is an error."""
+"""Seconds that a store may be locked by another command, before that is an error."""
 NEXT = "halflap-next"
 """The header that says by what the next page is asked for."""
 SILENCE = 60.0
-"""How long a server may say nothing, beyond what it was asked to wait."""
+"""Seconds that a server may be silent, beyond the time that it was told to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: an HTTP status, its content type, the body."""
+    """An answer: an HTTP status, its content type, the body."""
 
     status: int
     kind: str
@@ -57,7 +57,7 @@ class Line(Protocol):
 
     @property
     def runs(self) -> bool:
-        """Whether a server runs there."""
+        """True if a server runs there."""
         ...
 
     async def call(
@@ -93,7 +93,7 @@ class Client:
 
     @property
     def runs(self) -> bool:
-        """Whether a server runs there: it takes webhooks and goes on when the command has ended."""
+        """True if a server runs there: it takes webhooks and goes on when the command has ended."""
         return self._line.runs
 
     @classmethod
@@ -167,7 +167,7 @@ class Client:
         return (await self._call("GET", path, ..., b"", query)).body
 
     async def stream(self, path: str, **query: Any) -> AsyncIterator[Any]:
-        """What an event stream says, each as JSON, until the server ends it.
+        """Yield the events of a stream, each as JSON, until the server ends it.
 
         The first thing is None: from then on nothing is missed. A stream that fell behind raises
         `HalflapError`.
@@ -216,7 +216,7 @@ class Http:
         await self._session.close()
 
     async def health(self, challenge: str = "") -> Mapping[str, Any]:
-        """What the server says of itself; needs no token."""
+        """Return the server's account of itself; needs no token."""
         query = encoded({"challenge": challenge or None})
         answer = await self.call("GET", "/api/health", query, b"", "", ANSWERS_WITHIN)
         found: Any = codec.decode(answer.body)
@@ -350,7 +350,7 @@ async def local(settings: Settings) -> Http | None:
 
 
 def same_place(path: str, settings: Settings) -> bool:
-    """Whether a server's store is the one that the settings mean."""
+    """Return whether a server's store is the one of the settings."""
     if settings.store:
         from halflap.store.postgres.explain import where
 
@@ -359,7 +359,7 @@ def same_place(path: str, settings: Settings) -> bool:
 
 
 def lives(pid: int) -> bool:
-    """Whether there is a process of this id."""
+    """Return whether there is a process of this id."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -390,7 +390,7 @@ async def opened(settings: Settings) -> Line:
 
 
 def has_store(directory: Path) -> bool:
-    """Whether a store lies in a directory."""
+    """Return whether a store lies in a directory."""
     return (directory / "halflap.db").exists()
 
 

@@ -69,7 +69,8 @@ async def added(
     answers: tuple[str, ...],
     links: tuple[str, ...],
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What an instance's upgrade to a version adds to its config: given, or asked for.
+    """Return what an instance's upgrade to a version adds to its config: given, or answered at the
+    prompt.
 
     Only what that version needs and the instance does not have is asked for.
     """

@@ -75,7 +75,7 @@ class Tests:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a document becomes: a module, and its tests where it has any and the module has a file."""
+    """The Python of a document: a module, and its tests where it has any and the module has a file."""
 
     module: str
     tests: Tests | None = None
@@ -108,7 +108,7 @@ def place_of(output: Path) -> Path:
 
 
 def module_of(output: Path) -> str:
-    """What a module is called by those that import it: with the packages that it is in."""
+    """Return the dotted name by which a module is imported: with the packages that it is in."""
     return ".".join(output.resolve().with_name(output.stem).relative_to(top_of(output)).parts)
 
 

@@ -36,7 +36,7 @@ UPGRADES_WITHIN = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be deployed where: a bundle, the target, and what that has now."""
+    """A plan of a deployment: a bundle, the target, and what that has now."""
 
     entry: Entry
     bundle: Bundle
@@ -293,7 +293,7 @@ def report(plan: Plan, number: int | None) -> Mapping[str, Any]:
 
 
 class Ledger:
-    """What this checkout last saw at each server's targets."""
+    """A record of what this checkout last saw at each server's targets."""
 
     def __init__(self, project: Project, settings: Settings) -> None:
         self._path = project.root / STORE / "deployed.json"

@@ -89,7 +89,7 @@ class Doorway:
         return started
 
     async def outcome(self, execution: str, within: float) -> Outcome | None:
-        """How an execution ended."""
+        """Return the outcome of an execution."""
         return await self._engine.outcome(execution, within)
 
 

@@ -154,7 +154,7 @@ async def database(settings: Settings) -> list[Check]:
 
 
 def blobs(place: str, hosts: set[str]) -> Check:
-    """Whether every process reaches the payloads that are kept apart from the database."""
+    """Check that every process reaches the payloads that are stored apart from the database."""
     if not place:
         return Check("blobs", "ok", "in the database")
     if place.startswith(SCHEMES):
@@ -201,7 +201,7 @@ def disk(directory: Path) -> Iterator[Check]:
 
 
 def clock(directory: Path) -> Iterator[Check]:
-    """Whether the clock went back since the store was written."""
+    """Check whether the clock went back since the store was written."""
     written = [
         each.stat().st_mtime
         for each in (directory / "halflap.db", directory / "halflap.db-wal")
@@ -218,7 +218,7 @@ def clock(directory: Path) -> Iterator[Check]:
 
 
 def keys(settings: Settings) -> Iterator[Check]:
-    """Who may read the key of the secrets, whether it is this store's, and the token."""
+    """Check who may read the key of the secrets, whether it is this store's, and the token."""
     if not has_store(settings.dir):
         return
     for name, what, given in (
@@ -241,7 +241,7 @@ def keys(settings: Settings) -> Iterator[Check]:
 
 
 def foreign(settings: Settings) -> str:
-    """What the store says of keys that are not its own; nothing where they are."""
+    """Return the store's message about keys that are not its own; nothing where they are."""
     key, database = settings.dir / KEY, settings.dir / FILE
     if not settings.keys and (not key.exists() or key.stat().st_mode & 0o077):
         return ""
@@ -259,7 +259,7 @@ def foreign(settings: Settings) -> str:
 
 
 async def store(settings: Settings, server: Http | None) -> Check:
-    """Whether the store opens, or who has it."""
+    """Check that the store opens, or name the process that has it."""
     if server is not None:
         health = await server.health()
         said = f"open in the server at {server.where}, version {health['version']}"
@@ -288,7 +288,7 @@ async def store(settings: Settings, server: Http | None) -> Check:
 
 
 def port(settings: Settings, server: Http | None) -> Check:
-    """Whether the server's port is free, or ours."""
+    """Check that the server's port is free, or ours."""
     if server is not None:
         return Check("port", "ok", f"the server listens at {server.where}")
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
@@ -303,7 +303,7 @@ def port(settings: Settings, server: Http | None) -> Check:
 
 
 async def public_url(settings: Settings, server: Http | None) -> Check:
-    """Whether senders reach this server where they are told to."""
+    """Check that senders reach this server at the URL that they are given."""
     name, url = "public url", settings.public_url
     if not url and settings.store:
         said = "none: a server here tells apps its own address, gateways and workers do not start"
@@ -327,7 +327,7 @@ async def public_url(settings: Settings, server: Http | None) -> Check:
 
 
 def components() -> Iterator[Check]:
-    """Whether the installed components load."""
+    """Check that the installed components load."""
     good: list[str] = []
     for each in registry.names():
         try:
@@ -340,7 +340,7 @@ def components() -> Iterator[Check]:
 
 
 async def versions(settings: Settings, *, usable: bool) -> Check:
-    """Whether what is deployed loads here: its distributions are installed, in their versions."""
+    """Check that what is deployed loads here: its distributions are installed, in their versions."""
     name = "versions"
     if not usable or not (settings.store or has_store(settings.dir)):
         return Check(name, "ok", "none to look at")
@@ -365,7 +365,7 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
 
 
 def tunnels() -> Check:
-    """What `halflap dev --tunnel` may use."""
+    """Check which tunnels `halflap dev --tunnel` may use."""
     there = [each.name for each in PROGRAMS if shutil.which(each.name)]
     said = ", ".join(there) or "neither cloudflared nor ngrok; only halflap dev --tunnel needs one"
     return Check("tunnels", "ok", said)
@@ -390,7 +390,7 @@ def file_system(directory: Path) -> str:
 
 
 def commit_seconds(directory: Path) -> float:
-    """How long a write takes until it is on disk."""
+    """Return the seconds until a write is on disk."""
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         times: list[float] = []
         for _ in range(PROBES):

@@ -1,4 +1,4 @@
-"""How an error reaches who typed the command: one message that says what to do next, an exit code.
+"""Print an error to the user of a command: one message that says what to do next, an exit code.
 
 1: it did not work. 2: the command is wrong. 130: Ctrl-C. Errors go to stderr, never into `--json`.
 """
@@ -61,7 +61,7 @@ def told(run: Callable[[], Any]) -> int:
 
 
 def aborted(error: click.Abort) -> int:
-    """What Ctrl-C ended, or a question that there is nobody to answer."""
+    """Print what Ctrl-C ended, or a question that there is no terminal to answer."""
     if not isinstance(error.__cause__ or error.__context__, EOFError):
         return INTERRUPTED
     write("a question was asked and there is nobody to answer it; give the answer as an option")
@@ -93,7 +93,7 @@ def write(text: str) -> None:
 
 
 def from_problem(status: int, problem: Mapping[str, Any], where: str) -> HalflapError:
-    """What the API answered (problem+json), as the error of our tree that it was at the server.
+    """Return the API's answer (problem+json) as the error of the tree that it was at the server.
 
     `where` names the server.
     """

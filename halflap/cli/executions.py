@@ -426,7 +426,7 @@ async def show_bulks(api: Client, output: Output, bulk: str | None, cancels: boo
 
 @click.group("events", cls=Group)
 def events() -> None:
-    """What arrived.
+    """Print an event: its request and its body.
 
     Example: halflap events last
     """
@@ -466,7 +466,7 @@ async def last_event(
 
 
 def edited_event(body: BinaryIO | None, headers: Sequence[str]) -> dict[str, Any]:
-    """What is different about the event; empty where nothing is."""
+    """Return the changed parts of the event; empty where there are none."""
     edit: dict[str, Any] = {}
     if body is not None:
         edit = {"body": base64.b64encode(body.read()).decode(), "encoding": "base64"}

@@ -19,7 +19,7 @@ MOST_LINES = 100
 
 @dataclass(slots=True)
 class Seen:
-    """What of an execution was shown."""
+    """The parts of an execution that were shown."""
 
     accepted_at: Micros
     steps: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
@@ -38,7 +38,7 @@ class Feed:
         self._seen: dict[str, Seen] = {}
         self._dropped = 0
         self.labels: dict[tuple[str, str], str] = {}
-        """What a flow of an instance is called here."""
+        """The name of a flow of an instance here."""
 
     def heard(self, change: Change) -> None:
         """Take note of a change; never blocks."""
@@ -60,7 +60,7 @@ class Feed:
                 self._seen.clear()
 
     def label(self, instance: str, flow: str) -> str:
-        """What a flow is called in the feed."""
+        """Return the name of a flow in the feed."""
         return self.labels.get((instance.partition("~")[0], flow), flow)
 
     async def _show(self, change: Change) -> None:
@@ -142,5 +142,7 @@ def innermost(failure: Failure, step: Failure | None) -> Failure:
 
 
 def is_shown(record: Record) -> bool:
-    """Whether a step has a line: not what only parses the event, and no sleep before its end."""
+    """Return whether a step has a line: not what only parses the event, and no sleep before its
+    end.
+    """
     return record.kind != "trigger" and (record.kind != "sleep" or record.status == "succeeded")

@@ -16,7 +16,7 @@ from halflap.errors import NotFound
 
 @click.group("integrations", cls=Group)
 def integrations() -> None:
-    """What is published, and the URLs that all customers share.
+    """List what is published, and the URLs that all customers share.
 
     Example: halflap integrations list
     """

@@ -90,7 +90,7 @@ def asked_documents(root: Path, path: Path | None) -> list[Path]:
 def lint_documents(
     root: Path, asked: Iterable[Path], files: Mapping[str, str], *, loads: bool
 ) -> list[Finding]:
-    """What is wrong with the project's documents; its own components are loaded, or read."""
+    """Return the findings of the project's documents; its own components are loaded, or read."""
     own = Shapes(own=read_components(files))
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
@@ -115,7 +115,9 @@ def lint_loaded(root: Path, name: str, content: bytes, cache: Path) -> list[Find
 
 
 def load_all(root: Path, wrong: Set[str] = frozenset()) -> list[Finding]:
-    """What importing the project's modules says is wrong; of documents, those not `wrong` already."""
+    """Return the findings of importing the project's modules; of documents, those not `wrong`
+    already.
+    """
     found: dict[tuple[str, int, str], Finding] = {}
     with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
         for entry in starts(root, wrong):

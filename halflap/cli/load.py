@@ -15,7 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 @dataclass(slots=True)
 class Deliveries:
-    """What the destination saw: id → how often, when first, when last (monotonic nanoseconds).
+    """Deliveries at the destination: id → how often, when first, when last (monotonic nanoseconds).
 
     `forget` and `twice` make it lie about every so-manieth delivery: the controls that show that
     a loss or a double would be seen.
@@ -90,7 +90,7 @@ class Destination(asyncio.Protocol):
 
 
 def content_length(data: bytes, end: int) -> int:
-    """How long the body is, by a head that ends at `end`."""
+    """Return the length of the body, by a head that ends at `end`."""
     return int(_value(data[:end].lower(), b"content-length:") or 0)
 
 

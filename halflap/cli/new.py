@@ -84,7 +84,7 @@ def begin(kind: str, name: str, module: str, folder: Path) -> None:
 
 
 def words(name: str, module: str) -> dict[str, str]:
-    """What the templates are filled with."""
+    """Return the words that the templates are filled with."""
     spoken = re.sub(r"[-_]", " ", name)
     return {
         "module": module,

@@ -1,4 +1,4 @@
-"""What commands print: tables and words for people, JSON for machines.
+"""Print the output of commands: tables and words for people, JSON for machines.
 
 Colours only where a terminal shows them, and never under NO_COLOR. Whatever came from outside (a
 payload, an app's answer) is cleaned first: it can neither move the cursor nor colour the screen.
@@ -70,7 +70,7 @@ class Output:
 
     @property
     def asks(self) -> bool:
-        """Whether somebody is there to answer a question."""
+        """True if a person is there to answer a question."""
         return sys.stdin.isatty() and not self.json
 
     def emit(self, value: Any) -> None:
@@ -84,7 +84,7 @@ class Output:
             self.emit(each)
 
     def next(self, *commands: str) -> None:
-        """What may be done next, on stderr."""
+        """Print the next possible steps, on stderr."""
         for at, command in enumerate(commands):
             self.note(("next: " if not at else "      ", "dim"), clean(self.command(command)))
 

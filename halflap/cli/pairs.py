@@ -15,14 +15,14 @@ from halflap.cli.reach import sure
 from halflap.errors import Conflict, NotFound
 
 MOST = 1_000
-"""How many pairs the API gives at once."""
+"""The most pairs that the API returns at once."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which pairs: of a name, of a record by its id, on one side or on any."""
+    """The selected pairs: of a name, of a record by its id, on one side or on any."""
 
     of: str | None
     id: str | None

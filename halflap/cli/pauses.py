@@ -44,7 +44,7 @@ async def go_on(
 
 
 def told(paused: Row) -> str:
-    """What is paused, since when, by whom and why, in one line."""
+    """Return the pause in one line: what, since when, by whom and why."""
     flow = f" {paused['flow']}" if paused["flow"] else ""
     by = f" by {paused['by']}" if paused["by"] else ""
     why = f": {paused['reason']}" if paused["reason"] else ""
@@ -52,7 +52,7 @@ def told(paused: Row) -> str:
 
 
 def paused_lines(output: Output, paused: Sequence[Row]) -> None:
-    """What stands still, where anything does."""
+    """Print the pauses, where there are any."""
     for each in paused:
         output.line("  ", (f"paused: {told(each)}", "yellow"))
 
@@ -66,7 +66,7 @@ def name_of(found: Row, flow: str | None = None) -> str:
 
 
 def whoever() -> str:
-    """Who runs this command, as far as the machine knows."""
+    """Return the user who runs this command, as far as the machine knows."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def is_document(self) -> bool:
-        """Whether it is a YAML document."""
+        """True if it is a YAML document."""
         return not self.file.endswith(".py")
 
 
@@ -236,7 +236,7 @@ def _package(folder: Path) -> Iterator[Path]:
 
 
 def _mentions(path: Path) -> bool:
-    """Whether a source may define an integration at all, so that most need no parsing."""
+    """Return whether a source may define an integration at all, so that most need no parsing."""
     try:
         source = path.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""How an execution, its event and its steps look in a terminal."""
+"""Print an execution, its event and its steps in a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DULL = frozenset(
 MOST_INPUTS = 2_000
 """So many characters of a step's inputs are shown where no terminal sets a limit."""
 ASLEEP = frozenset({"sleep", "signal", "call"})
-"""How an attempt ends that is no try: the flow itself asked to wait."""
+"""Ends of an attempt that are no try: the flow itself waits."""
 
 
 def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bool = False) -> None:
@@ -101,7 +101,7 @@ def failure_part(output: Output, found: Row) -> None:
 
 
 def event_lines(output: Output, event: Row, *, whole: bool = False) -> None:
-    """What arrived: its request, the headers that matter, its body."""
+    """Print the event: its request, the headers that matter, its body."""
     query = f"?{event['query']}" if event["query"] else ""
     if event["url"]:
         request = f"{event['method']} {event['url']}{event['path']}{query}"
@@ -174,7 +174,7 @@ def origin(step: Row) -> Part:
 
 
 def input_lines(output: Output, step: Row, indent: str, *, full: bool) -> None:
-    """What a step was given: one line as wide as the terminal; all of it, one a line, with `full`."""
+    """Print a step's inputs: one line as wide as the terminal; all of it, one a line, with `full`."""
     inputs: Any = step["inputs"]
     given = twoway.told(step["kind"], inputs)
     if given is None and isinstance(inputs, Mapping):
@@ -207,7 +207,7 @@ def attempt_lines(output: Output, attempts: Sequence[Row]) -> None:
 
 
 def worth(result: Any) -> bool:
-    """Whether a step's result is worth a look."""
+    """Return whether a step's result is shown."""
     return result not in (None, True)
 
 
@@ -217,7 +217,7 @@ def uncut(value: Any) -> str:
 
 
 def lineage_lines(output: Output, found: Row) -> None:
-    """What an execution runs again, and what runs it again, each under what it came from."""
+    """Print the replays of an execution and their originals, each under what it came from."""
     lineage: Sequence[Row] = found["lineage"]
     if len(lineage) < 2:
         return
@@ -232,7 +232,7 @@ def lineage_lines(output: Output, found: Row) -> None:
 
 
 def again(each: Row) -> str:
-    """How an execution runs another one again."""
+    """Return the way in which an execution replays another one."""
     if each["from"] is None:
         return ""
     how = "  from the failed step" if each["from"] == "failed" else "  from the start"
@@ -273,7 +273,7 @@ def cause(found: Row, failure: Row) -> Row | None:
 
 
 def next_steps(output: Output, found: Row) -> None:
-    """What may be done with an execution now."""
+    """Print the possible next steps for an execution."""
     id = found["id"]
     match found["state"]:
         case "failed" if str(found["flow"]).startswith("$"):
@@ -315,7 +315,7 @@ def writer_of(found: Row) -> str:
 
 
 def has_steps(found: Row) -> bool:
-    """Whether any step of the author's was recorded."""
+    """Return whether any step of the author's was recorded."""
     return any(each["kind"] != "trigger" for each in found["steps"])
 
 
@@ -330,7 +330,7 @@ def children(found: Row) -> str:
 
 
 def waits(found: Row) -> str:
-    """What an execution waits for, and until when."""
+    """Return the reason for which an execution waits, and until when."""
     due = due_time(found)
     if found["paused"]:
         return f"it is paused: {told(found['paused'][0])}"

@@ -45,7 +45,7 @@ def retention_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def changed(
     own: Mapping[str, int | None], given: Mapping[str, int | None]
 ) -> dict[str, Any] | None:
-    """What is said with what was given; None where nothing was."""
+    """Return the given options as a change; None where none was given."""
     new = {name: days or None for name, days in given.items() if days is not None}
     return {**own, **new} if new else None
 

@@ -1,4 +1,4 @@
-"""What `halflap dev` shows: one compact line an event and a step, and what failed in full."""
+"""Print the screen of `halflap dev`: one compact line an event and a step, and what failed in full."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Screen:
     def outcome(
         self, label: str, outcome: Outcome, execution: str, at: Micros, took: Micros, attempts: int
     ) -> None:
-        """How an execution ended."""
+        """Print the outcome of an execution."""
         mark = {"succeeded": "ok", "failed": "bad"}.get(outcome.state, "none")
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         said = f"{outcome.state}{tries} in {duration(took)}"
@@ -193,7 +193,7 @@ def clock(at: Micros | None) -> str:
 
 
 def duration(micros: Micros) -> str:
-    """How long something took, short: `0.3 ms`, `12 ms`, `4.2 s`, `3 min`."""
+    """Return a duration, short: `0.3 ms`, `12 ms`, `4.2 s`, `3 min`."""
     if micros < 10_000:
         return f"{max(micros, 0) / 1_000:.1f} ms"
     if micros < 1_000_000:
@@ -204,7 +204,7 @@ def duration(micros: Micros) -> str:
 
 
 def size(count: int) -> str:
-    """How large a body is; nothing for none."""
+    """Return the size of a body; nothing for none."""
     if count < 1_000:
         return f"{count} B" if count else ""
     return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
@@ -217,7 +217,7 @@ def cut(text: str, most: int = WIDEST) -> str:
 
 
 def result_of(record: Record, arrow: str) -> str:
-    """What came out of a step, in one line; nothing where there is nothing to see."""
+    """Return the result of a step, in one line; nothing where there is nothing to see."""
     if record.kind in ("check", "pair"):
         result = None if record.result in (None, MISSING) else codec.decode(record.result)
         inputs = None if record.inputs is None else codec.decode(record.inputs)

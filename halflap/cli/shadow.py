@@ -261,7 +261,7 @@ def split(answer: str) -> tuple[str, str]:
 
 
 def told(done: Shadowed, was: Row) -> Row:
-    """What would differ of an execution, for machines."""
+    """Return the differences of an execution, for machines."""
     return {
         "execution": done.execution,
         "flow": was["flow"],
@@ -282,7 +282,7 @@ def told(done: Shadowed, was: Row) -> Row:
 
 
 def lines(output: Output, done: Shadowed, was: Row) -> None:
-    """What would differ of an execution, for people."""
+    """Print the differences of an execution, for people."""
     where = f"{was['customer']['name']}/{was['instance']['name']} {was['flow']}"
     output.line((done.execution, "bold"), f"  {where}")
     for each in done.differences:
@@ -293,7 +293,7 @@ def lines(output: Output, done: Shadowed, was: Row) -> None:
 
 
 def changed(difference: Difference) -> str:
-    """What is different between two values: of objects, only their members that differ."""
+    """Return the difference of two values: of objects, only their members that differ."""
     then, now = payload.shown(difference.then), payload.shown(difference.now)
     if isinstance(then, dict) and isinstance(now, dict):
         then, now = cast(dict[str, Any], then), cast(dict[str, Any], now)
@@ -308,7 +308,7 @@ def changed(difference: Difference) -> str:
 def summarize(
     output: Output, name: str, counts: Mapping[str, int], kinds: Mapping[str, int]
 ) -> None:
-    """How many would be the same, of how many what would differ, and which could not be tried."""
+    """Print the number of equal outcomes, of differing ones by difference, and of failed trials."""
     total = counts["same"] + counts["differs"]
     if output.json:
         output.emit({"summary": {"executions": total, **counts, "by_kind": dict(kinds)}})

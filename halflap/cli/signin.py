@@ -17,7 +17,7 @@ from halflap.cli.output import Output, clean
 from halflap.errors import ConfigError, HalflapError, UpstreamError
 
 WITHIN = 600.0
-"""How long a sign-in may take; the server forgets it then."""
+"""Seconds that a sign-in may take; the server forgets it then."""
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Halflap</title>
 <style>body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto 0;
@@ -69,7 +69,7 @@ async def sign_in(
 
 
 class Callback:
-    """What the app sends the browser back to."""
+    """The address to which the app sends the browser back."""
 
     def __init__(self, api: Client) -> None:
         self._api = api

@@ -28,7 +28,7 @@ NEEDED = {"pytest": "pytest", "pytest_asyncio": "pytest-asyncio"}
 ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
 WITH_VALUE = ("--coverage", "--coverage-min")
 NO_TESTS = 5
-"""What pytest ends with where it found no test."""
+"""The exit code of pytest where it found no test."""
 
 RECORDED = '''"""What really happened, again: `halflap test record` adds a fixture to `fixtures/`."""
 
@@ -177,7 +177,7 @@ async def record_in_document(
 
 
 async def changed_since(api: Client, file: Path, found: Mapping[str, Any]) -> str:
-    """What to say where a document is not the one that an execution ran; empty where it is."""
+    """Return the note about a document that an execution did not run; empty where it did."""
     version = found["version"]
     where = path("integrations", found["integration"], "versions", version["hash"], "bundle")
     bundle = Bundle.from_bytes(await api.bytes(where))

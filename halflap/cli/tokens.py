@@ -31,7 +31,7 @@ class Lasting(click.ParamType[int]):
 
 @click.group("tokens", cls=Group)
 def tokens() -> None:
-    """What acts for one customer at the API: it sees and changes that customer's things alone.
+    """Manage tokens that act for one customer at the API: they see and change its things alone.
 
     Example: halflap tokens mint Initech --lasts 15m
     """

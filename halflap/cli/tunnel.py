@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from halflap.errors import ConfigError, UpstreamError
 
 PATIENCE = 30.0
-"""How many seconds a tunnel may take to name its URL."""
+"""Seconds that a tunnel may take to name its URL."""
 
 
 @dataclass(frozen=True, slots=True)

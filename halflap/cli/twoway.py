@@ -1,4 +1,4 @@
-"""How the steps of a two-way flow read: what a check found, and which record is paired with which."""
+"""Print the steps of a two-way flow: what a check found, and which record is paired with which."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 
 def found(kind: str, inputs: Any, result: Any, arrow: str) -> str | None:
-    """What came out of a step in words; None where it is a step of another kind."""
+    """Return a step's result in words; None where it is a step of another kind."""
     match kind:
         case "check" if isinstance(result, Mapping):
             return news(cast(Mapping[str, Any], result))
@@ -18,7 +18,7 @@ def found(kind: str, inputs: Any, result: Any, arrow: str) -> str | None:
 
 
 def news(result: Mapping[str, Any]) -> str:
-    """What a check found: `run`, `echo of exe_…`; why is the outcome's reason."""
+    """Return a check's result: `run`, `echo of exe_…`; why is the outcome's reason."""
     how, hops = str(result.get("how", "")), result.get("hops", 0)
     if how == "run" and hops:
         return f"run, caused by {hops} {'write' if hops == 1 else 'writes'} of ours"
@@ -36,7 +36,7 @@ def partner(inputs: Mapping[str, Any], result: Any, arrow: str) -> str:
 
 
 def told(kind: str, inputs: Any) -> list[tuple[str, Any]] | None:
-    """What a step was given, by name, where that is not simply its inputs."""
+    """Return a step's inputs, by name, where they are not simply its recorded inputs."""
     if not isinstance(inputs, Mapping):
         return None
     given = cast(Mapping[str, Any], inputs)

@@ -33,7 +33,7 @@ SETTLES = 60.0
 
 @dataclass(slots=True)
 class Bench:
-    """What is known of one integration between two changes."""
+    """The state of one integration between two changes."""
 
     version: str = ""
     told: str = ""
@@ -293,7 +293,9 @@ class Workbench:
         return settled, True
 
     async def _has_moved(self, instance: Instance) -> bool:
-        """Whether this server is reached by another address than when the instance was activated."""
+        """Return whether this server is reached by another address than when the instance was
+        activated.
+        """
         return self._addresses().get(instance.id) != self._host.base_url
 
     async def _note_address(self, instance: Instance) -> None:
@@ -367,5 +369,5 @@ def place(where: str) -> str:
 
 
 def signature_of(integration: Integration[Any]) -> str:
-    """What was told of an integration: told again where it is another."""
+    """Return the signature of an integration's announcement: another one is announced again."""
     return ",".join(f"{name}={flow.trigger.name}" for name, flow in integration.flows.items())

@@ -26,7 +26,7 @@ FIRST, LEAST = 1_000, 100
 LONGEST_PAGES = 16_000
 """A log of so many pages, because its jobs are large, the writer moves by itself."""
 LENGTH = 32 << 20
-"""How long it is laid out: what usually gathers until it is moved."""
+"""The length to which the log is laid out: what usually gathers until it is moved."""
 PIECE = bytes(256 << 10)
 LAID_OUT_AFTER = 100
 """A store that makes fewer jobs than that, for a command or a test, has no need of it."""

@@ -1,4 +1,4 @@
-"""How an event is accepted: deduped, kept, and claimed at once where there is room."""
+"""Accept events: dedupe, store, and claim at once where there is room."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def first_of(
 
 
 def was_set_aside(connection: sqlite3.Connection, replayed: str | None) -> bool:
-    """Whether what is replayed ended its process until it was set aside."""
+    """Return whether what is replayed ended its process until it was set aside."""
     if replayed is None:
         return False
     row = connection.execute("SELECT crashes FROM executions WHERE id = ?", (replayed,)).fetchone()

@@ -1,4 +1,4 @@
-"""What an order makes of a new execution: a turn, a place behind others, or its end at once."""
+"""Decide an order's answer to a new execution: a turn, a place behind others, or its end at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may run next, and all that running it needs."""
+"""Claim the executions that may run next, with all that running them needs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ UPDATE executions SET due_at = ?1 WHERE id IN (
     UNION ALL SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND held <> 0
         AND due_at > ?1 AND due_at <= ?2)
 """
-"""What was due before the clock was set back stays so; what waits for its time goes by the new one."""
+"""Hasten due executions after the clock was set back: they stay due; what waits for its time goes
+by the new one.
+"""
 
 NONE = CustomerLimits()
 
@@ -102,7 +104,9 @@ def due(
     share: Share | None = None,
     default: CustomerLimits = NONE,
 ) -> list[str]:
-    """Who is next: customers in turn, then their instances, each as far as its limits allow."""
+    """Return the next executions: customers in turn, then their instances, each as far as its
+    limits allow.
+    """
     everything: list[tuple[str, str]] = connection.execute(
         ALL_DUE, (now, int(probation), room + 1)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""What remains of an erased customer, and a file without what was deleted from it."""
+"""Erase a customer: what remains afterwards, and a file without what was deleted from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is held back, and who goes on: what moves between states, and what somebody paused.
+"""Hold executions back and release them: of instances between two states, and of pauses.
 
 A gate's row comes first, so that whoever is accepted from then on is held; those that live already
 follow in parts, so that others' writes get through. It goes with the last of its bits, so a process
@@ -19,7 +19,7 @@ MOVING = 1
 PAUSED = 4
 """The bit of `held` that says that it, its instance or its customer is paused."""
 HELD_AT_ONCE = 5_000
-"""How many executions one transaction holds back or lets go."""
+"""The most executions that one transaction holds back or releases."""
 
 CLOSE = """
 INSERT INTO gates (name, bit, since, by, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING

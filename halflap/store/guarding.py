@@ -30,7 +30,9 @@ CATALOGUE = (
     "schedules",
     *MADE,
 )
-"""What is written through the catalogue; the journal is written by the engine, which is in no scope."""
+"""Tables that are written through the catalogue; the journal is written by the engine, which is in
+no scope.
+"""
 VERBS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 REFUSED = "a row of another customer, or of a table that no customer writes to"
 

@@ -1,4 +1,4 @@
-"""What was due before a clock was set back is due after it, too."""
+"""Keep what was due before a clock was set back due after it, too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Hindsight:
         self._clock = clock
         self._latest: Micros = 0
         self.before: Micros = 0
-        """What time it was before it was set back; 0 where it was not, or that was dealt with."""
+        """The time before the clock was set back; 0 where it was not, or that was dealt with."""
 
     def __call__(self) -> Micros:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What the journal in SQLite holds, to look at: executions, and what each did."""
+"""Read the journal in SQLite: executions, and what each did."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class History:
 
 
 def outcome_of(execution: str, found: Execution | None) -> Outcome | None:
-    """How an execution ended that was looked for; raises `NotFound` where there is none."""
+    """Return the outcome of an execution; raise `NotFound` where there is none."""
     if found is None:
         raise missing(execution)
     match found.state:

@@ -1,4 +1,4 @@
-"""Who has a store open: a process, its role, and the name that its claims bear.
+"""The identity of a process that has a store open: its role, and the name that its claims bear.
 
 A process that runs executions takes the name of its directory. The next one in that directory finds
 the same name, and so gets back at once what the one before it was running when it was killed. The
@@ -23,7 +23,7 @@ FILE = "worker"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a process says of itself to the others on its store.
+    """The identity that a process gives to the others on its store.
 
     before: the process that had the name before, which has surely ended. address: where it listens.
     """

@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class Cursor(Protocol):
-    """What a statement found, or how many rows it changed."""
+    """The rows that a statement found, or the number that it changed."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows were changed."""
+        """The number of rows that were changed."""
         ...
 
     def fetchone(self) -> Any:
@@ -48,7 +48,7 @@ class Connection(Protocol):
 
 
 class Stats(Protocol):
-    """What was written since the store was opened."""
+    """Counts of writes since the store was opened."""
 
     commits: int
     jobs: int
@@ -95,7 +95,7 @@ class Database(Way, Jobs, Protocol):
 
     @property
     def stats(self) -> Stats:
-        """What was written since the store was opened."""
+        """Counts of writes since the store was opened."""
         ...
 
     @property

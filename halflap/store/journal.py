@@ -420,6 +420,6 @@ def refused(
 
 
 def is_there(connection: sqlite3.Connection, execution: str) -> bool:
-    """Whether an execution is in the journal, in whatever state."""
+    """Return whether an execution is in the journal, in whatever state."""
     row = connection.execute("SELECT 1 FROM executions WHERE id = ?", (execution,)).fetchone()
     return row is not None

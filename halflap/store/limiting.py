@@ -1,4 +1,4 @@
-"""What customers may take, in SQLite: their limits, and how far they have used them up."""
+"""Limits of customers, in SQLite, and their use."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def limits_of(
 
 
 def running(connection: sqlite3.Connection, limits: Mapping[str, Limited]) -> dict[str, int]:
-    """How many executions of each of these run, where that is limited."""
+    """Return the number of running executions of each of these, where that is limited."""
     return {
         each.customer: connection.execute(RUNNING, (each.customer,)).fetchone()[0]
         for each in limits.values()
@@ -74,7 +74,9 @@ def spend(
 
 
 def load(connection: sqlite3.Connection, customer: str, now: Micros, most: int) -> CustomerLoad:
-    """How many of a customer's executions run, and how many, up to `most`, could or are held."""
+    """Return the number of a customer's executions that run, and that, up to `most`, could or are
+    held.
+    """
     running: int = connection.execute(RUNNING, (customer,)).fetchone()[0]
     queued: int = connection.execute(HELD, (customer, most)).fetchone()[0]
     instance: str | None = ""

@@ -81,7 +81,7 @@ class Applied:
 
 
 Applications = dict[tuple[int, Phase], Applied]
-"""What a store has of its migrations."""
+"""The applied migrations of a store."""
 
 
 def migrate(
@@ -147,7 +147,7 @@ def phases(phase: Literal["before", "after", "both"]) -> tuple[Phase, ...]:
 
 
 def read_history(connection: Connection) -> Applications:
-    """What was applied to a store."""
+    """Return the applied migrations of a store."""
     rows = connection.execute("SELECT number, phase, name, checksum, version FROM migrations")
     return {(row[0], row[1]): Applied(row[2], row[3], row[4]) for row in rows.fetchall()}
 

@@ -1,4 +1,4 @@
-"""Who waits for whom: which executions of an order have their turn (store/rules/order.py).
+"""Turns of an order: which executions wait for which (store/rules/order.py).
 
 `turn` says who has one; bit 2 of `held` keeps back everybody else. Only what matters of an order is
 read, however many wait in it: who has a turn, and the next ones.
@@ -99,7 +99,7 @@ def enter(
 
 
 def is_kept(connection: sqlite3.Connection, name: str, execution: str) -> bool:
-    """Whether one that failed has kept its turn in this order."""
+    """Return whether one that failed has kept its turn in this order."""
     return connection.execute(KEPT, (execution, name)).fetchone() is not None
 
 

@@ -35,11 +35,13 @@ from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
 MOST_CRASHES = 3
-"""How often an execution may end its process, running alone in it, before it is set aside."""
+"""The number of times that an execution may end its process, running alone in it, before it is set
+aside.
+"""
 
 
 class Written(Enum):
-    """What became of a write."""
+    """The outcome of a write."""
 
     DONE = "done"
     FENCED = "fenced"
@@ -84,7 +86,7 @@ class Claim:
 
 @frozen
 class Accepted:
-    """What became of one start. `claim` is set where it was claimed at once.
+    """The outcome of one start. `claim` is set where it was claimed at once.
 
     `outcome` is set where its order ended it at once; it has ended those `replaced`.
     """
@@ -98,14 +100,14 @@ class Accepted:
 
 @frozen
 class Release:
-    """How an execution leaves a worker without having ended."""
+    """A release of an execution by a worker before it has ended."""
 
     how: Literal["retry", "later", "sleep", "signal", "park", "drained"]
     due_at: Micros | None
     waiting_for: str = ""
     failure: Failure | None = None
     heard: int | None = None
-    """How many signals its turn knew of; None where no signal wakes it."""
+    """The number of signals that its turn knew of; None where no signal wakes it."""
 
 
 @frozen
@@ -121,7 +123,7 @@ class Cancelling:
 
 @frozen
 class Filter:
-    """Which executions to list; what is None does not matter. Newest first, or after one, oldest.
+    """A filter of executions; None matches all. Newest first, or after one, oldest.
 
     `reason` is what the reason contains; `since` and `until` (exclusive) are about acceptance;
     `of_events` leaves out deployments.
@@ -158,7 +160,7 @@ class Attempt:
 
 
 class Hints(Protocol):
-    """How processes that share a store tell each other; any hint may be lost, or come late."""
+    """Hints between processes that share a store; any hint may be lost, or come late."""
 
     def send(self, line: str = "") -> None:
         """Tell the others soon: a line of text, or nothing but that something may be due."""
@@ -182,7 +184,7 @@ class Journal(Protocol):
 
     @property
     def default_limits(self) -> CustomerLimits:
-        """What holds for customers that have no limits of their own."""
+        """The limits of customers that have none of their own."""
         ...
 
     def limit_by_default(self, limits: CustomerLimits) -> None:
@@ -221,7 +223,7 @@ class Journal(Protocol):
         ...
 
     async def parked(self) -> dict[str, int]:
-        """How many executions wait for each connection that is to be mended."""
+        """Return the number of executions that wait for each connection that is to be mended."""
         ...
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
@@ -243,7 +245,7 @@ class Journal(Protocol):
         ...
 
     async def throttled(self, connection: str) -> Throttled:
-        """How a connection's traffic stands."""
+        """Return the state of a connection's traffic."""
         ...
 
     async def resting(self) -> dict[str, Throttled]:
@@ -251,11 +253,11 @@ class Journal(Protocol):
         ...
 
     async def callers(self, connection: str) -> int:
-        """How many workers used a connection lately; this one is one of them."""
+        """Return the number of workers that used a connection lately, this one included."""
         ...
 
     async def load(self, customer: str, most: int) -> CustomerLoad:
-        """How many of a customer's executions run, and how many, up to `most`, wait to."""
+        """Return the number of a customer's executions that run, and that, up to `most`, wait to."""
         ...
 
     async def renew(self, leases: Sequence[Lease], lease: Micros) -> list[Lease]:
@@ -326,7 +328,7 @@ class Journal(Protocol):
         ...
 
     async def cancelled(self, executions: Sequence[str]) -> dict[str, Cancelling]:
-        """Which of these are to be cancelled, and how."""
+        """Return the ones of these that are to be cancelled, and how."""
         ...
 
     async def signal(
@@ -419,7 +421,7 @@ class Journal(Protocol):
     async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
 
     async def tally(self, which: Filter) -> list[Tally]:
-        """How many are alike, the most first: up to `limit` groups."""
+        """Return the number of executions that are alike, the most first: up to `limit` groups."""
         ...
 
     async def event(self, execution: str) -> Event | None: ...

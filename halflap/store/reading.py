@@ -102,12 +102,12 @@ def failure(data: bytes | None) -> Failure | None:
 
 
 def replay(text: str | None) -> Replay | None:
-    """How an execution runs another one again, as it was encoded."""
+    """Return the way in which an execution replays another one, as it was encoded."""
     return None if text is None else _replay.decode(text)
 
 
 def replay_text(how: Replay | None) -> str | None:
-    """How an execution runs another one again, as it is kept."""
+    """Return the way in which an execution replays another one, as it is stored."""
     return None if how is None else msgspec.json.encode(how).decode()
 
 

@@ -1,4 +1,4 @@
-"""What a worker writes about an execution: records, log lines, state, attempts."""
+"""Write a worker's records, log lines, state and attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whose rows a request may see: one customer's, or the whole tenant's; and how a table says so.
+"""The rows that a request may see: one customer's, or the whole tenant's; and the rule for each
+table.
 
 The engine works for everybody at once and is in no scope. The API is in one for each request, which
 has to be said. The whole tenant's is the store as the engine has it. To a customer's, both kinds of
@@ -15,7 +16,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rows are seen: those of a customer (by id); with None, which has to be said, all."""
+    """A filter by customer (by id). `None` (explicit) selects all customers."""
 
     customer: str | None
 
@@ -84,5 +85,5 @@ MADE: Mapping[str, str] = MappingProxyType(
 
 
 def rule(table: str, rules: Mapping[str, str], me: str, owner: str) -> str:
-    """What says of a table's rows whether they are in scope, in a store's own words."""
+    """Return the condition by which a table's rows are in scope, in a store's own words."""
     return rules[table].format(table=table, me=me, owner=owner)

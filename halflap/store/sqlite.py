@@ -45,14 +45,14 @@ from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
-"""What runs in a transaction: it may be run again, so it has no effect but through SQL."""
+"""A job in a transaction: it may be run again, so it has no effect but through SQL."""
 
 LARGEST_BATCH = 500
 
 
 @dataclass(slots=True)
 class Stats:
-    """What the writer has done since the store was opened."""
+    """Counts of the writer's work since the store was opened."""
 
     commits: int = 0
     jobs: int = 0
@@ -73,7 +73,9 @@ _Item = tuple[Job[Any], "asyncio.Future[Any]"]
 
 
 class Ways(Protocol):
-    """What a verb of the journal needs of a file, in a scope or in none."""
+    """The connections and the writer that a verb of the journal needs of a file, in a scope or in
+    none.
+    """
 
     def post(self, job: Job[T]) -> asyncio.Future[T]: ...
     async def write(self, job: Job[T]) -> T: ...
@@ -461,11 +463,11 @@ class Within:
 
 
 class _Doubtful(Exception):
-    """Whether this transaction was committed is not known."""
+    """The outcome of this transaction is not known."""
 
 
 def _is_certain(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
-    """Whether nothing of a transaction whose COMMIT failed can ever come to light."""
+    """Return whether nothing of a transaction whose COMMIT failed can ever come to light."""
     match code_of(error):
         case sqlite3.SQLITE_IOERR:
             return False

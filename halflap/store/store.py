@@ -35,7 +35,7 @@ from halflap.store.vault import KEY_SIZE, Vault
 FILE = "halflap.db"
 KEY = "halflap.key"
 MOVING, MOVED = f"{FILE}.moving", f"{FILE}.moved"
-"""What the file is called while it is moved to PostgreSQL, and from then on."""
+"""The names of the file while it is moved to PostgreSQL, and from then on."""
 BLOBS = "blobs"
 BLOB_BYTES = 64 * 1024
 SCHEMES = ("postgresql://", "postgres://")
@@ -43,7 +43,7 @@ SCHEMES = ("postgresql://", "postgres://")
 
 @runtime_checkable
 class Others(Protocol):
-    """What knows of the other processes that have a store open."""
+    """A register of the other processes that have a store open."""
 
     async def list(self) -> Sequence[Process]:
         """All that have it open now."""
@@ -67,7 +67,7 @@ class Counted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What there is of a store in a scope."""
+    """A store as it is seen in a scope."""
 
     scope: Scope
     catalogue: Catalogue
@@ -97,7 +97,7 @@ class Store:
         self.clock = clock
         self.blobs: blobs.BlobStore | None = None
         self.hints = hints
-        """How the processes that have this store open tell each other; None where one has it alone."""
+        """Hints between the processes that have this store open; None where one has it alone."""
         self._identity = identity or Identity()
         self._opened_at = clock()
         self.payloads: Payloads | None = None
@@ -241,7 +241,7 @@ class Store:
 
     @property
     def large(self) -> Payloads | None:
-        """What takes payloads that are too large for memory; None where there is no blob store."""
+        """The store of payloads that are too large for memory; None where there is no blob store."""
         return None if isinstance(self.blobs, blobs.Nowhere) else self.payloads
 
     @property
@@ -251,7 +251,7 @@ class Store:
 
     @property
     def commits(self) -> int:
-        """How many transactions this process has committed since it opened the store."""
+        """The number of transactions that this process has committed since it opened the store."""
         return sum(each.stats.commits for each in self._ways if isinstance(each, Counted))
 
     @property

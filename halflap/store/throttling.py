@@ -33,7 +33,7 @@ RESTING = "SELECT connection, until, reason, quota FROM throttles WHERE until > 
 
 
 def parked(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many executions wait for each connection."""
+    """Return the number of executions that wait for each connection."""
     found = connection.execute(COUNT).fetchall()
     return {name.removeprefix(PARKED): count for name, count in found}
 
@@ -68,7 +68,7 @@ def note_quota(connection: sqlite3.Connection, of: str, quota: str) -> None:
 
 
 def throttled(connection: sqlite3.Connection, of: str) -> Throttled:
-    """How a connection's traffic stands."""
+    """Return the state of a connection's traffic."""
     row = connection.execute(THROTTLED, (of,)).fetchone()
     return Throttled() if row is None else Throttled(*row)
 

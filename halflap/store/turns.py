@@ -1,4 +1,4 @@
-"""Whose turn it is: an equal share for each customer, then for each of its instances.
+"""Fair turns: an equal share for each customer, then for each of its instances.
 
 Executions stand in *lanes*, one for each customer; those of our own flows (`$deploy`) in a lane of
 their own, which has no limits. What is chosen here is how many are taken of which instance, in
@@ -20,7 +20,8 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of each customer may be claimed now, as far as the asker's own room is concerned.
+    """The number of each customer's executions that may be claimed now, within the worker's own
+    room.
 
     `most` is for customers that `of` does not name.
     """
@@ -29,7 +30,7 @@ class Share:
     of: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def allows(self, customer: str) -> int:
-        """How many of a customer's executions may be claimed."""
+        """Return the number of a customer's executions that may be claimed."""
         return self.of.get(customer, self.most)
 
 
@@ -43,7 +44,7 @@ class Ask:
 
 
 class Turns:
-    """Who was served last, so that the next turn begins behind it.
+    """The last served, so that the next turn begins behind it.
 
     `held_back` has the lanes that may not run what they have due, and `tokens_at` says when the
     first of these may begin another, where only its rate keeps it.
@@ -119,7 +120,9 @@ class _Lane:
         self._taken: dict[str, int] = {}
 
     def asks(self, quota: int) -> list[Ask]:
-        """What to look for, an equal share of each instance; who was asked is last the next time."""
+        """Return what to claim, an equal share of each instance; the first one is last the next
+        time.
+        """
         share = max(1, quota // len(self.instances))
         asked = self.instances[: max(1, min(len(self.instances), quota))]
         self.instances = self.instances[len(asked) :] + asked
@@ -157,7 +160,7 @@ class Limited:
     full_at: Micros
 
     def allows(self, now: Micros, running: int) -> int | None:
-        """How many more may begin now; None where nothing limits them."""
+        """Return the number that may begin now; None where nothing limits them."""
         found: list[int] = []
         if self.concurrency is not None:
             found.append(max(self.concurrency - running, 0))
@@ -184,7 +187,9 @@ class Limited:
 
 
 def burst_of(rate: float | None, burst: int | None) -> int:
-    """How many may begin at once: as declared, else as many as the rate allows in a second."""
+    """Return the number that may begin at once: as declared, else as many as the rate allows in a
+    second.
+    """
     return max(burst or int(rate or 1), 1)
 
 
@@ -209,7 +214,7 @@ def allowances(
     share: Share | None,
     now: Micros,
 ) -> dict[str, int]:
-    """How many each of these lanes may have claimed, where that is limited."""
+    """Return the number that each of these lanes may have claimed, where that is limited."""
     allowed: dict[str, int] = {}
     for lane in lanes:
         if lane == SYSTEM:

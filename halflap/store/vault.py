@@ -151,7 +151,7 @@ class Vault:
         return f"{self._current}.{_signed(self._signing[self._current], data)}"
 
     def verify(self, data: bytes, signature: str) -> bool:
-        """Whether `sign` made the signature, with any of the master keys; in constant time."""
+        """Return whether `sign` made the signature, with any of the master keys; in constant time."""
         key_id, _, signed = signature.rpartition(".")
         key = self._signing.get(key_id)
         expected = _signed(key or b"", data)

@@ -22,7 +22,7 @@ OPENERS = re.compile(r"(What|Whether|How|Whoever|Those|Who|Whose|Which)\b")
 SUBJECT = 60
 SUBJECTS_SINCE = "2026-11-28T00:00:00"
 LIMITS = {
-    "docstring opener": 984,
+    "docstring opener": 674,
     "class name": 147,
     "private import": 13,
     "commit subject": 0,

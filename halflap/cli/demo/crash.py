@@ -86,7 +86,7 @@ async def killed_meanwhile(
 
 
 async def arrived(scene: Stage, customer: Customer) -> Counter[str]:
-    """How often each of Salesforce's records is at Acme."""
+    """Return how often each of Salesforce's records is at Acme."""
     found: list[Any] = []
     for kind in ("accounts", "opportunities"):
         found += await scene.acme.everything(f"/v1/{kind}", customer.key)
@@ -94,11 +94,11 @@ async def arrived(scene: Stage, customer: Customer) -> Counter[str]:
 
 
 async def in_vain(scene: Stage, customer: Customer) -> int:
-    """How many messages Salesforce could not deliver."""
+    """Return the number of messages that Salesforce could not deliver."""
     deliveries = await scene.salesforce.look(customer.org, "deliveries")
     return sum(each["outcome"] == "failed" for each in deliveries)
 
 
 async def waiting(scene: Stage, customer: Customer) -> int:
-    """How many records' changes Salesforce is to send yet."""
+    """Return the number of records' changes that Salesforce has yet to send."""
     return (await scene.salesforce.look(customer.org, "pending"))["pending"]

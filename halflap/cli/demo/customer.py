@@ -124,7 +124,7 @@ async def customers(scene: Stage, checks: Checks, both: Both) -> None:
 
 
 async def refusal(scene: Stage, customer: Customer, app: str, values: dict[str, Any]) -> str:
-    """What is said about a connection that does not work; nothing where it was saved."""
+    """Return the refusal of a connection that does not work; nothing where it was saved."""
     try:
         await connect(scene, customer, app, values)
     except HalflapError as error:

@@ -47,7 +47,7 @@ class Salesforce:
         return await self._call("GET", f"/sandbox/{what}", params={"org": org["id"]})
 
     async def automation(self, org: Any) -> tuple[int, int]:
-        """How many outbound messages an org has, and how many flows."""
+        """Return the number of outbound messages of an org, and of flows."""
         shown = (await self.look(org, "overview"))["shown"]
         return shown["counts"]["messages"], shown["counts"]["flows"]
 

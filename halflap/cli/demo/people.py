@@ -179,7 +179,7 @@ async def apart(scene: Stage, checks: Checks, both: Both) -> None:
 
 
 async def made(scene: Stage, customer: Customer, kind: str, external_id: str) -> bool:
-    """Whether Acme has the record."""
+    """Return whether Acme has the record."""
     return bool(await found(scene, customer, kind, external_id))
 
 

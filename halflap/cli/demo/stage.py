@@ -1,4 +1,4 @@
-"""What the demo plays on: the sandbox apps, a GitHub stand-in, a receiver, and a server to kill."""
+"""The demo's stage: the sandbox apps, a GitHub stand-in, a receiver, and a server to kill."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Acme:
         return sorted(each["url"] for each in await self.call("GET", "/v1/webhooks", key))
 
     async def pending(self, workspace: str) -> int:
-        """How many webhooks it is to deliver yet."""
+        """Return the number of webhooks that it has yet to deliver."""
         page = await self.call("GET", f"/sandbox/overview?workspace={workspace}")
         return sum(each["pending"] for each in page["shown"]["webhooks"])
 

@@ -1,4 +1,4 @@
-"""What an instance did, counted: its executions by outcome, and the writes that arrived at the apps."""
+"""Count an instance's executions by outcome, and the writes that arrived at the apps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many executions succeeded, were echoes, and neither; how many writes arrived."""
+    """The number of executions that succeeded, were echoes, and neither; and of writes that
+    arrived.
+    """
 
     executed: int
     echoes: int
@@ -83,7 +85,7 @@ async def quiet(scene: Stage, both: Both) -> None:
 
 
 async def on_its_way(scene: Stage, customer: Customer) -> int:
-    """How many events the apps are to send yet."""
+    """Return the number of events that the apps have yet to send."""
     pending = await scene.salesforce.look(customer.org, "pending")
     return pending["pending"] + await scene.acme.pending(customer.workspace)
 

@@ -129,6 +129,8 @@ async def switch_off(scene: Stage, checks: Checks, both: Both, deals: list[Deal]
 
 
 async def footprint(scene: Stage, customer: Customer) -> tuple[int, int, int]:
-    """How many outbound messages and flows a customer's org has, and how many webhooks Acme."""
+    """Return the number of outbound messages and flows of a customer's org, and of webhooks at
+    Acme.
+    """
     hooks = await scene.acme.hooks(customer.key)
     return (*await scene.salesforce.automation(customer.org), len(hooks))

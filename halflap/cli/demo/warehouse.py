@@ -70,5 +70,5 @@ async def ended(scene: Stage, execution: str) -> Any:
 
 
 async def state(scene: Stage, execution: str) -> str:
-    """How an execution stands."""
+    """Return the state of an execution."""
     return (await scene.api.call("GET", f"/executions/{execution}"))["state"]

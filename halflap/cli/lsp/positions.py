@@ -72,5 +72,5 @@ class Positions:
 
 
 def units(text: str) -> int:
-    """How long a text is in UTF-16."""
+    """Return the length of a text in UTF-16 units."""
     return len(text) + sum(char > "\uffff" for char in text)

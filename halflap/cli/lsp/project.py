@@ -1,4 +1,4 @@
-"""What is known of the project beside a document: its components, by their text."""
+"""The project beside a document: its components, by their text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Projects:
     _alone: Shapes = field(default_factory=Shapes)
 
     def shapes(self, file: Path | None) -> tuple[Shapes, Path | None]:
-        """What a document may name, and its project's folder."""
+        """Return the shapes that a document may name, and its project's folder."""
         root = None if file is None else self._root(file.parent)
         if root is None:
             return self._alone, None

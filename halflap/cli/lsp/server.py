@@ -67,7 +67,7 @@ class Opened:
 
     analysis: Analysis | None = None
     found: tuple[str, list[Finding]] = ("", [])
-    """What is wrong with a text."""
+    """The findings of a text."""
     linting: asyncio.Task[None] | None = None
 
 
@@ -125,14 +125,14 @@ class Server:
         self.show(uri, await asyncio.to_thread(work), version)
 
     def _found(self, uri: str, text: str) -> list[Finding]:
-        """What is wrong with a document's text."""
+        """Return the findings of a document's text."""
         shapes, _ = self.projects.shapes(_path(uri))
         found = lint_text(text, _name(uri), shapes) if is_document(text) else []
         self.opened.setdefault(uri, Opened()).found = (text, found)
         return found
 
     async def fixes(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
-        """What would mend the findings at a place."""
+        """Return the fixes of the findings at a place."""
         uri = params.text_document.uri
         text = self.editor.workspace.get_text_document(uri).source
         opened = self.opened.setdefault(uri, Opened())

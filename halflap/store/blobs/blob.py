@@ -1,4 +1,4 @@
-"""What a row keeps of a payload that is elsewhere, and what a place for such payloads can do."""
+"""References to payloads that are stored elsewhere, and the protocol of such a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from halflap.model import Blob
 
 MARK = b"\x00halflap-blob\x00"
-"""What a reference begins with in its row. A payload that begins so is itself made a blob."""
+"""The prefix of a reference in its row. A payload that begins so is itself made a blob."""
 
 CHUNK = 256 * 1024
 
@@ -28,7 +28,7 @@ def referred(data: bytes) -> Blob:
 
 
 def is_reference(data: bytes | None) -> bool:
-    """Whether a row's value refers to a blob."""
+    """Return whether a row's value refers to a blob."""
     return data is not None and data.startswith(MARK)
 
 
@@ -38,7 +38,7 @@ def new_key(customer: str) -> str:
 
 
 def hasher(key: str) -> Any:
-    """What makes the digest of the blob of a key."""
+    """Return the hash that makes the digest of the blob of a key."""
     return blake2b(digest_size=32, key=key.partition("/")[0].encode()[:64])
 
 

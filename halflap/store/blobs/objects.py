@@ -17,7 +17,7 @@ from halflap.store.blobs.blob import CHUNK
 PART = 5 * 1024 * 1024
 """The size of the parts of what is larger than one: the least that S3 takes."""
 AT_ONCE = 2
-"""How many parts of a payload are under way: what it needs of memory."""
+"""The number of parts of a payload that are under way: the memory that it needs."""
 
 
 class Objects:

@@ -49,15 +49,15 @@ from halflap.store.turns import Share
 log = structlog.get_logger("halflap.store")
 
 GRACE: Micros = DAY
-"""How long a blob may be there before the execution that it belongs to."""
+"""The time that a blob may be there before the execution that it belongs to."""
 LONGEST_SECONDS = 3_600.0
-"""How long writing the blobs of one write may take: far less than `GRACE`."""
+"""Seconds that writing the blobs of one write may take: far less than `GRACE`."""
 LATER: Micros = 30_000_000
 WHOLE = 8 * 1024 * 1024
 """The largest body that is held in memory."""
 SWEPT_AT_ONCE = 100
 LOOKED_AT = 1_000
-"""How many blobs each sweep looks at."""
+"""The number of blobs that each sweep inspects."""
 
 
 class Payloads:
@@ -250,7 +250,7 @@ class Payloads:
         return len(keys)
 
     async def blobs_of(self, customer: str) -> int:
-        """How many blobs a customer has."""
+        """Return the number of a customer's blobs."""
         return await self._register.count(customer)
 
     async def erase_blobs(self, customer: str, limit: int) -> int:
@@ -270,7 +270,7 @@ class Payloads:
     # -- how ------------------------------------------------------------------------------------
 
     def is_large(self, data: bytes | None) -> bool:
-        """Whether a payload belongs in the blob store."""
+        """Return whether a payload belongs in the blob store."""
         return data is not None and (len(data) > self._over or data.startswith(MARK))
 
     def _has_large(self, records: Sequence[Record], logs: Sequence[LogLine]) -> bool:
@@ -411,7 +411,7 @@ class _Outgoing:
         self._data: list[bytes] = []
 
     def keep(self, customer: str, execution: str, data: bytes | None, part: Part) -> Any:
-        """What the row is to have of a payload: itself, or a reference to it."""
+        """Return the row's value for a payload: itself, or a reference to it."""
         if data is None or not self._payloads.is_large(data):
             return data
         key = new_key(customer)

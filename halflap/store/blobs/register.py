@@ -1,4 +1,4 @@
-"""Which blobs there are: noted in the store's database before they are written to the blob store."""
+"""A register of blobs: noted in the store's database before they are written to the blob store."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Register:
         return await self._keys(OF_CUSTOMER, f"{customer}/", f"{customer}0", limit)
 
     async def count(self, customer: str) -> int:
-        """How many blobs a customer has."""
+        """Return the number of a customer's blobs."""
 
         def job(connection: Connection) -> int:
             return connection.execute(COUNT, (f"{customer}/", f"{customer}0")).fetchone()[0]
@@ -94,7 +94,7 @@ class Register:
         await self._database.write(job)
 
     async def customer(self, execution: str) -> str | None:
-        """Whose an execution is."""
+        """Return the customer of an execution."""
         found = await self._keys(CUSTOMER, execution)
         return found[0] if found else None
 

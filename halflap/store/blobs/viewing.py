@@ -39,7 +39,7 @@ class Content:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of bytes."""
         return referred(self.data).size if self._apart else len(self.data)
 
     @property

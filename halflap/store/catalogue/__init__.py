@@ -82,7 +82,9 @@ class Catalogue:
         return self._writer.trying(name)
 
     async def holds(self, name: str) -> bool:
-        """Whether a name that `alone` gave is still ours: it is lost with the store's connection."""
+        """Return whether a name that `alone` gave is still ours: it is lost with the store's
+        connection.
+        """
         return await self._writer.holds(name)
 
     async def settled(self) -> None:

@@ -15,7 +15,7 @@ from halflap.sdk import codec
 from halflap.store.job import Connection
 
 LONGEST = 200
-"""How many characters a value may have by which an instance is found."""
+"""The most characters of a value by which an instance is found."""
 
 BY_CUSTOMER = """
 SELECT instances.id FROM customers JOIN instances ON instances.customer = customers.id

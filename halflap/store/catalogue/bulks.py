@@ -1,4 +1,4 @@
-"""What is done with many executions at once: what was asked for, and how far it has come."""
+"""Bulk operations on executions: the request, and the progress."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Bulks:
         return [read(each) for each in rows]
 
     async def running(self) -> Sequence[Bulk]:
-        """Those that have not ended, oldest first."""
+        """Return the bulks that have not ended, oldest first."""
         rows = await self._writer.rows(f"{SELECT} WHERE state = 'running' ORDER BY id")
         return [read(each) for each in rows]
 
     async def take(self, bulk: str, worker: str, lease: Micros) -> bool:
-        """Whether a worker may drive a bulk from now on, for so long."""
+        """Return whether a worker may drive a bulk from now on, for so long."""
         now = self._clock()
 
         def job(connection: Connection) -> bool:

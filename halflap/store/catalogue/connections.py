@@ -320,7 +320,7 @@ def write_envelopes(envelopes: Mapping[str, bytes]) -> str:
 
 
 def owner(customer: str | None) -> str:
-    """Whose connection it is, in words."""
+    """Return the owner of a connection, in words."""
     return f"customer {customer}'s" if customer is not None else "the team's own"
 
 

@@ -1,4 +1,4 @@
-"""What is noted beside the executions: refused requests, and counts of what was not kept.
+"""Notes beside the executions: refused requests, and counts of what was not kept.
 
 Nobody waits for a note. Those that come while one write is under way gather into the next, so a
 flood of refused requests costs the store one small write at a time.
@@ -21,7 +21,7 @@ from halflap.store.scope import Scope
 log = structlog.get_logger("halflap.store")
 
 KEPT = 100
-"""How many rejections an endpoint keeps."""
+"""The number of rejections that an endpoint keeps."""
 
 _Headers = tuple[tuple[str, str], ...]
 
@@ -93,7 +93,7 @@ class Rejections:
 
 
 class Counters:
-    """How often what is counted, not kept, came to each flow."""
+    """Counters of requests to each flow that are counted and not stored."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -16,10 +16,10 @@ from halflap.store.vault import Vault
 
 SELECT = "SELECT id, integration, flow, version FROM shared_endpoints"
 PREFIX = "hs_"
-"""What the id of a shared endpoint begins with; that of an instance's, with `hk_`."""
+"""The prefix of the id of a shared endpoint; that of an instance's is `hk_`."""
 PRODUCTION = "production"
 OVERLAP: Micros = 24 * 3_600 * 1_000_000
-"""How long the secret before is good, after it was changed."""
+"""The time for which the former secret is good, after it was changed."""
 RUNS = """
 SELECT versions.hash, versions.integration, number, published_at, note FROM versions
 LEFT JOIN targets ON targets.version = versions.hash AND targets.target = ?
@@ -81,7 +81,9 @@ class SharedEndpoints:
         return Version(*rows[0]) if rows else None
 
     async def secrets(self, endpoint: str) -> tuple[str, ...]:
-        """What may sign for an endpoint, in the clear: its secret, and for a day the one before."""
+        """Return the secrets that may sign for an endpoint, in the clear: its own, and for a day
+        the former one.
+        """
         rows = await self._writer.rows(
             "SELECT integration, secret, former, former_until FROM shared_endpoints WHERE id = ?",
             (endpoint,),

@@ -13,7 +13,7 @@ from halflap.store.catalogue.writer import Refused, Writer, one
 from halflap.store.job import Connection
 
 PREFIX = "halflap_"
-"""How every token begins, so that scanners of code find one that was left there."""
+"""The prefix of every token, so that scanners of code find one that was left there."""
 
 SELECT = "SELECT id, customer, access, label, made_at, expires_at FROM tokens"
 INSERT = """
@@ -80,5 +80,5 @@ class Tokens:
 
 
 def hashed(secret: str) -> str:
-    """What is kept of a token: 256 random bits need no slow hash."""
+    """Return the stored hash of a token: 256 random bits need no slow one."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -17,7 +17,7 @@ Refused = HalflapError
 
 
 MOST_VALUES = 10_000
-"""How many values one statement is given; SQLite takes 32,766."""
+"""The most values that one statement is given; SQLite takes 32,766."""
 
 
 class Writer:
@@ -92,7 +92,7 @@ class Writer:
             yield True
 
     async def holds(self, name: str) -> bool:
-        """Whether a name that was got by `trying` is still ours."""
+        """Return whether a name that was got by `trying` is still ours."""
         return name in self._held
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How events are accepted, those of many callers at once: deduped, kept, claimed where they may."""
+"""Accept events of many callers at once: dedupe, store, claim where that is allowed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def entry(start: Start, now: Micros) -> Entry:
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    """What one caller wants accepted, how many of it claimed, and until when."""
+    """A caller's starts to accept, with how many of them to claim, and until when."""
 
     entries: Sequence[Entry]
     now: Micros
@@ -144,7 +144,7 @@ class Acceptance:
 
     @property
     def replayed(self) -> set[str]:
-        """What it replays."""
+        """The ids of the executions that it replays."""
         return {e.start.replay_of for e in self.entries if e.start.replay_of is not None}
 
 
@@ -213,7 +213,7 @@ class Accepting:
             self._replays = await connection.execute(LIVE_REPLAYS, (ids,), binary=True)
 
     async def firsts(self) -> dict[DedupeKey, str]:
-        """Who has each dedupe key."""
+        """Return the first execution of each dedupe key."""
         if self._firsts is None:
             return {}
         return {(row[0], row[1], row[2]): row[3] for row in await self._firsts.fetchall()}
@@ -368,7 +368,7 @@ class Accepting:
         return sorted(each for item in self._items for each in item.replayed)
 
     def _ends(self, replayed: str, inserts: dict[str, _Row], admission: Admission) -> bool:
-        """Whether what replays it ended at once: then it stays what it is."""
+        """Return whether its replay ended at once: then it stays as it is."""
         return any(
             row.entry.start.replay_of == replayed and admission.outcome(id) is not None
             for id, row in inserts.items()

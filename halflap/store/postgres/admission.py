@@ -1,4 +1,4 @@
-"""What orders make of new executions: a turn, a place behind others, or their end at once."""
+"""Decide orders' answers to new executions: a turn, a place behind others, or their end at once."""
 
 from __future__ import annotations
 

@@ -14,9 +14,13 @@ T = TypeVar("T")
 WRITERS = 3
 LARGEST_BATCH = 200
 ENOUGH = 32
-"""How many have to wait before another writer takes them: a batch costs about as much as ten items."""
+"""The number of waiting items at which another writer takes them: a batch costs about as much as
+ten items.
+"""
 STALLED_SECONDS = 0.05
-"""How long a batch may take, for a lock perhaps, before another writer takes what waits behind it."""
+"""Seconds that a batch may take, for a lock perhaps, before another writer takes what waits behind
+it.
+"""
 
 
 class Gathering(Generic[T]):

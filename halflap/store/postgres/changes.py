@@ -32,9 +32,9 @@ T = TypeVar("T")
 log = structlog.get_logger("halflap.store")
 
 POLL_SECONDS = 2.0
-"""How long a change of another process may be missed."""
+"""Seconds for which a change of another process may be missed."""
 TAKE_SECONDS = 0.05
-"""How often a name that another process holds is asked for."""
+"""Seconds between tries to take a name that another process holds."""
 
 HINT = "catalogue"
 CHANGE = """
@@ -108,7 +108,7 @@ class SharedWriter(Writer):
                 await self._leave(name)
 
     async def holds(self, name: str) -> bool:
-        """Whether a name is still ours: the server frees it where the connection is lost."""
+        """Return whether a name is still ours: the server frees it where the connection is lost."""
         connection = self._taken.get(name)
         if connection is None or connection is not self._locks:
             return False

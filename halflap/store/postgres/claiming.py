@@ -1,4 +1,4 @@
-"""Who may run next, among many workers, and all that running it needs."""
+"""Claim executions, among many workers, with all that running them needs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ UPDATE executions SET due_at = %s WHERE id IN (
     SELECT id FROM executions WHERE due_at > %s AND due_at <= %s
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 """
-"""What was due before the clock was set back stays so; what waits for its time goes by the new one."""
+"""Hasten due executions after the clock was set back: they stay due; what waits for its time goes
+by the new one.
+"""
 EVENTS = """
 SELECT execution, received_at, part, head, body FROM events WHERE execution = ANY(%s)
 """

@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""What a URL may say otherwise."""
+"""The settings that a URL may override."""
 # An acknowledged event is on disk, whatever the server's or the role's default says; `local` and
 # what is stronger stay as they are.
 _SESSION = """

@@ -28,11 +28,11 @@ from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[Connection], Awaitable[T]]
-"""What runs in a transaction: it may be run again, so it has no effect but through SQL."""
+"""A job in a transaction: it may be run again, so it has no effect but through SQL."""
 
 CONNECTIONS = 8
 PATIENCE_SECONDS = 15.0
-"""How long a write waits for a database that restarts, before it fails with `StoreError`."""
+"""Seconds that a write waits for a database that restarts, before it fails with `StoreError`."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
@@ -40,7 +40,7 @@ _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAv
 
 @dataclass(slots=True)
 class Stats:
-    """What was written since the store was opened."""
+    """Counts of writes since the store was opened."""
 
     commits: int = 0
     jobs: int = 0
@@ -57,7 +57,9 @@ class _Seat:
 
 
 class Ways(Protocol):
-    """What a verb of the journal needs of a database, in a scope or in none."""
+    """The connections and batches that a verb of the journal needs of a database, in a scope or in
+    none.
+    """
 
     clock: Clock
 

@@ -1,4 +1,4 @@
-"""What became of a transaction whose COMMIT was not answered: one rule for whatever writes.
+"""Find the outcome of a transaction whose COMMIT was not answered: one rule for all writes.
 
 Each place that writes counts its transactions in a row of `writers`, within the transaction itself.
 Where a COMMIT was not answered, the transaction is done again only if that row does not have the new
@@ -21,7 +21,9 @@ MARK = "UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = 
 NUMBER = "SELECT number FROM writers WHERE id = %s FOR UPDATE"
 REMOVE = "DELETE FROM writers WHERE id = ANY(%s)"
 DOUBT_SECONDS = 30.0
-"""How long the outcome of a COMMIT is asked for; with the pauses, and what the row's lock takes."""
+"""Seconds for which the outcome of a COMMIT is looked up; with the pauses, and the wait for the
+row's lock.
+"""
 
 
 @dataclass(slots=True)

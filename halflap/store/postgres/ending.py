@@ -1,4 +1,4 @@
-"""How executions leave the live tables: each with all that is left of it, as one row."""
+"""Move executions that end out of the live tables: each with all that is left of it, as one row."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CLEAN = {
 
 @dataclass(slots=True)
 class Left:
-    """What an execution that ends has in the live tables."""
+    """The rows of an execution that ends in the live tables."""
 
     steps: dict[bytes, rows.Step]
     logs: list[tuple[int, bytes]]
@@ -64,7 +64,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an execution ended."""
+    """The end of an execution."""
 
     execution: str
     state: str

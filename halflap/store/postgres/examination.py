@@ -24,7 +24,7 @@ from halflap.store.retention import decode
 from halflap.store.vault import Vault
 
 OF_A_PROCESS = 13
-"""How many connections a process of Halflap opens at most."""
+"""The most connections that a process of Halflap opens."""
 SKEW_SECONDS, MUCH_SKEW_SECONDS = 1.0, 60.0
 PROBES = 9
 SLOW_SECONDS = 0.05
@@ -134,7 +134,7 @@ def _findings(
 
 
 def _processes(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
-    """Who has the store open, and whether all of them run the same code."""
+    """Check which processes have the store open, and whether all of them run the same code."""
     found = standing(connection)
     for each in found.processes:
         said = f"{each.role} {each.pid} on {each.host}, Halflap {each.version}"
@@ -169,7 +169,7 @@ def _store(
 
 
 def _disk(fsync: str, whole: str, commit: str) -> Finding:
-    """Whether what is acknowledged survives a power cut."""
+    """Check whether what is acknowledged survives a power cut."""
     if fsync != "on" or whole != "on":
         off = "fsync" if fsync != "on" else "full_page_writes"
         mend = f"set {off} = on and reload: without it a power cut may ruin the whole database"
@@ -181,7 +181,7 @@ def _disk(fsync: str, whole: str, commit: str) -> Finding:
 
 
 def _commit(connection: psycopg.Connection[Any]) -> Finding:
-    """How long a commit takes, on the way there and back too."""
+    """Measure a commit, on the way there and back too."""
     times: list[float] = []
     for _ in range(PROBES):
         began = time.perf_counter()
@@ -195,7 +195,7 @@ def _commit(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _pooler(connection: psycopg.Connection[Any]) -> Finding:
-    """Whether the session that answers is the one that we were told of."""
+    """Check that the session that answers is the one that was announced."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     if row is not None and row[0] != connection.info.backend_pid:
         mend = (
@@ -207,7 +207,7 @@ def _pooler(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> Finding:
-    """How far the clocks are apart, of the sample that took least."""
+    """Measure how far the clocks are apart, by the sample that took least."""
     samples: list[tuple[float, float]] = []
     for _ in range(3):
         began, sent = time.perf_counter(), now()
@@ -224,7 +224,7 @@ def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> Fin
 
 
 def _room(connection: psycopg.Connection[Any]) -> Finding:
-    """How many processes may still connect."""
+    """Check how many processes may still connect."""
     row = connection.execute(ROOM).fetchone()
     assert row is not None
     # This look has one of them itself.
@@ -237,7 +237,7 @@ def _room(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
-    """Whether there is room for the locks on the history's tables, once all its days are there."""
+    """Check that there is room for the locks on the history's tables, once all its days are there."""
     row = connection.execute(LOCKS).fetchone()
     assert row is not None
     each, slots, of_a_day = row
@@ -255,7 +255,7 @@ def _locks(connection: psycopg.Connection[Any], kept: Retention) -> Finding:
 
 
 def _guard(connection: psycopg.Connection[Any]) -> Finding:
-    """Whether the API sees what is in scope, all of it and nothing else."""
+    """Check that the API sees all that is in scope, and nothing else."""
     name, user = "row security", connection.info.user
     role = guard.role(connection)
     if role is None or not role.may_take:
@@ -284,7 +284,7 @@ def _guard(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _key(connection: psycopg.Connection[Any], vault: Vault | None) -> Finding:
-    """Whether the keys are those of this store."""
+    """Check that the keys are those of this store."""
     if vault is None:
         mend = "set HALFLAP_KEYS to the keys of this store"
         return Finding("key", "fail", "HALFLAP_KEYS is not set", mend)

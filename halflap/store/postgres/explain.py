@@ -1,4 +1,4 @@
-"""What PostgreSQL's complaints mean, and where its server is, in words without a password."""
+"""Explain PostgreSQL's errors, and where its server is, in words without a password."""
 
 from __future__ import annotations
 
@@ -66,6 +66,6 @@ def explain(error: BaseException, place: str) -> BaseException:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in a line."""
+    """Return an error's message in a line."""
     first = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     return " ".join((first or str(error) or type(error).__name__).split())

@@ -1,4 +1,4 @@
-"""Who is held back, and who goes on; the same rules as in store/gates.py."""
+"""Hold executions back and release them; the same rules as in store/gates.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ UPDATE executions SET held = held & ~%(bit)s WHERE id = ANY (ARRAY(
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What holds executions back: its name, and the bit of `held` that they have."""
+    """A gate that holds executions back: its name, and the bit of `held` that they have."""
 
     name: str
     bit: int
@@ -56,7 +56,7 @@ class Gate:
         return await changed(connection, CLOSE, values) > 0
 
     async def is_closed(self, connection: Connection) -> bool:
-        """Whether it is closed."""
+        """Return whether it is closed."""
         cursor = await connection.execute(IS_CLOSED, self._values())
         return await cursor.fetchone() is not None
 

@@ -28,11 +28,11 @@ PAUSE_SECONDS = 0.005
 """Hints of so long pass together."""
 AGAIN_SECONDS = 2.0
 LAST_SECONDS = 0.2
-"""How long what is still to be sent has, once nothing more comes."""
+"""Seconds for which the last hints may be sent, once nothing more comes."""
 MOST_BYTES = 7_900
-"""What one NOTIFY carries, of the 8,000 that PostgreSQL takes."""
+"""The most bytes of one NOTIFY, of the 8,000 that PostgreSQL takes."""
 MOST_WAITING = 10_000
-"""How many hints wait for a connection; the oldest are lost first."""
+"""The most hints that wait for a connection; the oldest are lost first."""
 DUE = ""
 
 SEND = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload"
@@ -120,7 +120,7 @@ class Hints:
         self._heard += lines
 
     def _gathered(self) -> Iterator[str]:
-        """What is to be sent, a line each, as few payloads."""
+        """Yield the hints to be sent, a line each, as few payloads."""
         due, self._due = self._due, False
         lines: list[str] = [DUE] if due else []
         size = 0

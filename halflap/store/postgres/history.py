@@ -1,4 +1,4 @@
-"""What the journal in PostgreSQL holds, to look at: executions, and what each did."""
+"""Read the journal in PostgreSQL: executions, and what each did."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from halflap.store.retention import DAY
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
-"""What nothing that has an id can be in is passed over: the slots of the days before it was made."""
+"""Conditions that skip the slots of the days before an id was made."""
 ONE = " UNION ALL ".join(
     f"SELECT {columns} FROM {place} WHERE id = %(id)s{SINCE[place]}"  # noqa: S608
     for place, columns in PLACES.items()

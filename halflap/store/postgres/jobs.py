@@ -43,7 +43,7 @@ Job = Callable[[Connection], T]
 READERS = 2
 TRIES = 5
 PATIENCE_SECONDS = 15.0
-"""How long a server that restarts is waited for."""
+"""Seconds that a server that restarts is waited for."""
 ASK_SECONDS = 0.1
 OLDEST = 140000
 """PostgreSQL 14."""
@@ -56,7 +56,7 @@ SET LOCAL idle_in_transaction_session_timeout = '5s';
 SET LOCAL lock_timeout = '15s';
 SET LOCAL statement_timeout = '30s';
 """
-"""Whoever hangs in a transaction loses it before others have waited too long for it."""
+"""Begin a transaction that ends a session which hangs in it, before others have waited too long."""
 
 # What another process' work can cause: the job looks again.
 CROSSED = (
@@ -117,7 +117,7 @@ class Line:
 
     @property
     def lost(self) -> bool:
-        """Whether there was a connection, and it is gone."""
+        """True if there was a connection, and it is gone."""
         return self._open is not None and self._open.closed
 
     def drop(self) -> None:
@@ -139,7 +139,7 @@ class Jobs:
         self.on_failure: Callable[[BaseException], object] | None = None
         self.stats = Stats()
         self.clock: Clock = wall_clock
-        """What the rows of `writers` are dated by."""
+        """The clock by which the rows of `writers` are dated."""
         self._row = WriterRow()
         self._where = where(url)
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What customers may take, in PostgreSQL: their limits, and how far they have used them up.
+"""Limits of customers, in PostgreSQL, and their use.
 
 Whoever claims of customers that have limits locks the rows of these limits first, so that many
 workers count what runs, and spend what may begin, one after another.
@@ -72,7 +72,7 @@ async def lock_limits(
 
 
 async def running(connection: Connection, limits: Mapping[str, Limited]) -> dict[str, int]:
-    """How many executions of each of these run, where that is limited."""
+    """Return the number of running executions of each of these, where that is limited."""
     lanes = [each.customer for each in limits.values() if each.concurrency is not None]
     if not lanes:
         return {}
@@ -95,7 +95,9 @@ async def spend(
 
 
 async def load(database: Ways, customer: str, now: Micros, most: int) -> CustomerLoad:
-    """How many of a customer's executions run, and how many, up to `most`, could or are held."""
+    """Return the number of a customer's executions that run, and that, up to `most`, could or are
+    held.
+    """
     values = {"customer": customer, "now": now, "most": most}
     (row,) = await database.fetch(LOAD, values)
     return CustomerLoad(row[0], row[1])

@@ -76,7 +76,7 @@ async def cancel_children(connection: Connection, parents: Collection[str], now:
 
 
 async def live(connection: Connection, parents: Collection[str]) -> set[str]:
-    """Those of some parents that are live, locked until the transaction ends."""
+    """Return the live ones of some parents, locked until the transaction ends."""
     cursor = await connection.execute(LOCK, (Texts(sorted(parents)),), binary=True)
     return {row[0] for row in await cursor.fetchall()}
 

@@ -1,4 +1,4 @@
-"""Who waits for whom beyond rows: advisory locks, held until their transaction ends."""
+"""Advisory locks, held until their transaction ends: the order in which writers wait beyond rows."""
 
 from __future__ import annotations
 

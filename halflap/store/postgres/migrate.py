@@ -36,7 +36,7 @@ log = structlog.get_logger("halflap.store")
 PATIENCE_SECONDS = 60.0
 """For how long a migration that meets somebody's lock is tried again."""
 REST_SECONDS = 1.0
-"""How long those that waited behind a try have to themselves before the next one."""
+"""Seconds that the sessions behind a try have to themselves before the next one."""
 WAIT = "SET LOCAL lock_timeout = '900ms'"
 """Less than `deadlock_timeout`, so that of two in a ring the migration gives way."""
 IN_THE_WAY = """
@@ -134,7 +134,9 @@ def _apply(
 
 
 def _in_the_way(connection: psycopg.Connection[Any]) -> str:
-    """Who has used tables of the store for longest in a transaction that goes on."""
+    """Return the session that has used tables of the store for longest in a transaction that goes
+    on.
+    """
     found = connection.execute(IN_THE_WAY).fetchall()
     return (
         "; ".join(

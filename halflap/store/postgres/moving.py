@@ -66,7 +66,9 @@ WHERE table_schema = current_schema() AND table_name = %s ORDER BY ordinal_posit
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was moved: how many rows of each table. `again` says that an earlier move had done it."""
+    """The result of a move: the number of rows of each table. `again` says that an earlier move had
+    done it.
+    """
 
     where: str
     file: Path
@@ -165,7 +167,7 @@ def _commit(target: psycopg.Connection[Any], url: str) -> None:
 
 
 def _identity(source: sqlite3.Connection) -> str:
-    """What tells a file's content from any other's: its canary, and the last of its executions."""
+    """Return the identity of a file's content: its canary, and the last of its executions."""
     last = source.execute("SELECT count(*), max(id) FROM executions").fetchone()
     return hashlib.sha256(repr((canary.find(source), last)).encode()).hexdigest()
 

@@ -25,7 +25,7 @@ from halflap.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a `Store` on PostgreSQL is made of: the journal's way in, and the catalogue's."""
+    """The parts of a `Store` on PostgreSQL: the journal's connections, and the catalogue's."""
 
     database: Database
     jobs: Jobs

@@ -1,4 +1,4 @@
-"""Who waits for whom: which executions of an order have their turn (store/rules/order.py).
+"""Turns of an order: which executions wait for which (store/rules/order.py).
 
 As in store/ordering.py, for many at once. Whoever changes an order holds its lock, so what is read
 here does not change under it; but for one that has its turn and does not run: a worker may claim it

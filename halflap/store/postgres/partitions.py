@@ -19,10 +19,10 @@ from halflap.store.retention import DAY
 log = structlog.get_logger("halflap.store")
 
 AHEAD = 2
-"""How many days are there before they begin."""
+"""The number of days whose partitions exist before they begin."""
 TRIES, REST_SECONDS = 5, 0.05
 AT_ONCE = 32
-"""How many tables are dropped at once: each takes some locks more."""
+"""The number of tables that are dropped at once: each takes some locks more."""
 
 NAMES = """
 SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid

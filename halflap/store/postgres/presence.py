@@ -1,4 +1,5 @@
-"""Which processes have the store open, and which code they run: a row each, kept fresh.
+"""A register of the processes that have the store open, and the code that they run: a row each,
+kept fresh.
 
 So a migration's `after` waits until no process is left that needs what it removes. One that was
 away for so long that it counts as gone ends itself where its code is too old by then.
@@ -26,7 +27,7 @@ log = structlog.get_logger("halflap.store")
 
 BEAT_SECONDS = 5.0
 GONE: Micros = 30_000_000
-"""How long a process may say nothing before it counts as gone."""
+"""The silence after which a process counts as gone."""
 FORGOTTEN: Micros = 600_000_000
 
 COLUMNS = "id, role, worker, host, pid, version, migration, started_at, seen_at"

@@ -1,4 +1,4 @@
-"""What workers write about executions, those of many at once: records, state, ends, releases."""
+"""Write records, state, ends and releases of many workers at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
 
 @dataclass(slots=True, eq=False)
 class Writing:
-    """What one turn wants written: made into rows before, so that a bad one hurts nobody."""
+    """The writes of one turn: made into rows before, so that a bad one fails alone."""
 
     lease: Lease | None
     steps: list[rows.Step]
@@ -108,12 +108,12 @@ class Writing:
 
     @property
     def parent(self) -> str | None:
-        """Who is to hear of it, where it is an end."""
+        """The parent to wake, where it is an end."""
         return self.lease.parent if self.end is not None and self.lease is not None else None
 
     @property
     def moves_order(self) -> bool:
-        """Whether an order's first may be another one after this."""
+        """True if an order's first may be another one after this."""
         leaves = self.end is not None or self.release is not None
         return leaves and self.lease is not None and self.lease.ordered
 
@@ -129,7 +129,7 @@ class _Locked:
 
 @dataclass(slots=True)
 class _Work:
-    """What is to be done for all of a batch."""
+    """The work for all of a batch."""
 
     steps: dict[str, dict[bytes, rows.Step]] = field(default_factory=dict[str, Any])
     lines: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict[str, Any])

@@ -42,7 +42,7 @@ class Step:
 
     @property
     def final(self) -> bool:
-        """Whether it never changes."""
+        """True if it never changes."""
         return self.status != "retrying" and self.seq >= 0
 
 
@@ -131,7 +131,9 @@ def attempt(row: Sequence[Any]) -> Attempt:
 
 
 def head(event: Event) -> bytes:
-    """What an event has beside its body; raises `UnicodeEncodeError` where UTF-8 cannot hold it."""
+    """Return an event's data beside its body; raise `UnicodeEncodeError` where UTF-8 cannot hold
+    it.
+    """
     return _encode((event.method, event.path, event.query, event.url, event.headers))
 
 

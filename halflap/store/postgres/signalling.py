@@ -1,4 +1,4 @@
-"""How what was sent to executions wakes them."""
+"""Wake executions by the signals that were sent to them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Leaf:
 
     @property
     def bare(self) -> bool:
-        """Whether its executions have no payload any more."""
+        """True if its executions have no payload any more."""
         return self.slot % OF_A_DAY == BARE
 
     @property

@@ -10,7 +10,7 @@ from halflap.store.postgres.database import Ways
 from halflap.store.turns import Limited
 
 LATELY: Micros = 30_000_000
-"""How long a worker counts as one that uses a connection."""
+"""The time for which a worker counts as a user of a connection."""
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
@@ -43,7 +43,7 @@ CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
 
 
 async def parked(database: Ways) -> dict[str, int]:
-    """How many executions wait for each connection."""
+    """Return the number of executions that wait for each connection."""
     found = await database.fetch(COUNT)
     return {row[0].decode().removeprefix(PARKED): row[1] for row in found}
 
@@ -81,7 +81,7 @@ async def note_quota(connection: Connection, of: str, quota: str) -> None:
 
 
 async def throttled(database: Ways, of: str) -> Throttled:
-    """How a connection's traffic stands."""
+    """Return the state of a connection's traffic."""
     rows = await database.fetch(THROTTLED, (of,))
     return Throttled(*rows[0]) if rows else Throttled()
 
@@ -92,7 +92,7 @@ async def resting(database: Ways, now: Micros) -> dict[str, Throttled]:
 
 
 async def callers(connection: Connection, of: str, worker: str, now: Micros) -> int:
-    """How many workers used a connection lately, this one among them."""
+    """Return the number of workers that used a connection lately, this one included."""
     await connection.execute(FORGET, (of, now - LATELY))
     await connection.execute(CALL, (of, worker, now))
     cursor = await connection.execute(CALLERS, (of,), binary=True)

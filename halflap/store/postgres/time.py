@@ -20,10 +20,13 @@ log = structlog.get_logger("halflap.store")
 NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 SAMPLES = 3
 LOOK_SECONDS = 10.0
-"""How often it is measured: processes do not agree what time it is from when it was set until then."""
+"""Seconds between measurements: processes disagree about the time from when it was set until then.
+"""
 MUCH: Micros = 1_000_000
 TWICE = 2
-"""How often that the clock was set back is told: a write may be under way that bears the old time."""
+"""The number of notices that the clock was set back: a write may be under way that bears the old
+time.
+"""
 
 
 class DatabaseClock:
@@ -72,7 +75,9 @@ class DatabaseClock:
 
 
 async def measure(connection: Connection) -> Micros:
-    """How far the database's time is ahead of the monotonic clock: the sample that took least."""
+    """Return how far the database's time is ahead of the monotonic clock: by the sample that took
+    least.
+    """
     best: tuple[int, Micros] | None = None
     for _ in range(SAMPLES):
         sent = _monotonic()

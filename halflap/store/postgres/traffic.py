@@ -13,7 +13,7 @@ from halflap.store.turns import Turns
 
 
 class Traffic:
-    """How much of what may run, and be called (see store/protocol.py)."""
+    """The amounts of executions that may run, and of calls (see store/protocol.py)."""
 
     hints: Hints
     _database: Ways

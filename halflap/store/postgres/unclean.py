@@ -1,4 +1,4 @@
-"""What becomes of executions whose worker lost them, or is to let go of them."""
+"""Settle executions whose worker lost them, or is to release them."""
 
 from __future__ import annotations
 
@@ -141,6 +141,6 @@ async def lock_order(
 
 
 async def is_over(connection: Connection, execution: str) -> bool:
-    """Whether an execution has ended, and was not pruned since."""
+    """Return whether an execution has ended, and was not pruned since."""
     cursor = await connection.execute(IS_OVER, {"id": execution})
     return await cursor.fetchone() is not None

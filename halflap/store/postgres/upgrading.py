@@ -23,7 +23,7 @@ NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a store's migrations are, and who has it open.
+    """The state of a store's migrations, and the processes that have it open.
 
     begun: those of which only `before` is applied. old: processes whose code does not know all.
     """
@@ -47,7 +47,7 @@ def advance(url: str, *, finish: bool) -> Standing:
 
 
 def standing(connection: psycopg.Connection[Any]) -> Standing:
-    """How things stand in a store that was made."""
+    """Return the state of a store that was made."""
     history = read_history(Link(connection))
     begun = [
         each

@@ -13,7 +13,7 @@ LIMITED = 0
 
 @frozen
 class Beginning:
-    """Whether a new execution is claimed at once; else its bits of `held`."""
+    """The beginning of a new execution: claimed at once, or with bits of `held`."""
 
     runs: bool
     held: int

@@ -34,7 +34,7 @@ class Place:
 
 
 def turns(places: Iterable[Place], now: Micros) -> set[str]:
-    """Who is to have a turn.
+    """Return the executions that are to have a turn.
 
     First come those whose turn cannot be taken from them; then those that were set aside and are
     due; then all others, as they were accepted. What is left goes to those that are not due yet, the
@@ -62,7 +62,7 @@ def turns(places: Iterable[Place], now: Micros) -> set[str]:
 def verdict(
     order: Order, replays: bool, others: Sequence[tuple[str, bool]]
 ) -> tuple[Outcome | None, list[str]]:
-    """What a new one is to do: end at once, or go on in the place of others.
+    """Return the verdict on a new execution: end at once, or go on in the place of others.
 
     others: who lives in its order, as accepted, and whether each has begun.
     """
@@ -79,7 +79,7 @@ def verdict(
 
 
 def superseded(by: str) -> Outcome:
-    """How one ends that a newer one takes the place of."""
+    """Return the outcome of an execution that a newer one replaces."""
     return Outcome("cancelled", f"superseded by {by}")
 
 
@@ -107,7 +107,7 @@ def text_of(value: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Who gets a turn, and whose is taken back."""
+    """The turns that are given, and those that are taken back."""
 
     given: list[str]
     taken: list[str]
