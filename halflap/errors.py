@@ -5,6 +5,7 @@ HalflapError
 ├─ ConfigError              the customer's answers are missing or wrong        → back to the wizard
 ├─ Rejected                 the request is unsigned, stale or misshaped        → 4xx, recorded
 ├─ InvalidEvent             verified but misshapen                             → 2xx; fails, not retried, replayable
+├─ FilterFailed             a flow's filter raised, so nothing decides         → 2xx; fails, not retried, replayable
 ├─ Unrouted                 nobody takes what a pre-process flow was sent       → fails, not retried, replayable
 ├─ UpstreamError            the other app said no; .status, .retryable         → retried where it may help
 │  ├─ RateLimited           .retry_after                                       → waits, no attempt spent
@@ -85,6 +86,10 @@ class Rejected(HalflapError):
 
 class InvalidEvent(HalflapError):
     """The event was verified, but does not have the shape that its trigger reads."""
+
+
+class FilterFailed(HalflapError):
+    """A flow's filter raised for this event, so that the flow did not run."""
 
 
 class Unrouted(HalflapError):

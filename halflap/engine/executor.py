@@ -48,6 +48,7 @@ from halflap.model import (
 from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Retry
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
+from halflap.sdk.declared import FILTER_FAILED, FILTERED, apply_filter_again, mark_of
 from halflap.sdk.decoding import predecode
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Flow
@@ -195,6 +196,9 @@ class Executor:
         request = request_of(turn, work.unseal)
         if request.method != CALL:
             await predecode(request)
+        mark = mark_of(start.event)
+        if mark is not None and not apply_filter_again(flow, request, mark):
+            return Outcome("ignored", FILTERED)
         trigger = flow.trigger
         found = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
         if isinstance(found, Ignore):
@@ -311,7 +315,8 @@ def refuse_secret(_: str) -> str:
 def request_of(turn: Turn, unseal: Seal) -> Request:
     """The kept event as the request that it was."""
     event = turn.start.event
-    headers = Headers(opened_headers(event.headers, unseal))
+    sent = [each for each in event.headers if each[0] != FILTER_FAILED]
+    headers = Headers(opened_headers(sent, unseal))
     head: dict[str, Any] = {
         "method": event.method,
         "path": event.path,

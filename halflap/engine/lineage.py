@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, FilterFailed
 from halflap.model import (
     CALL,
     SYSTEM,
@@ -26,7 +26,7 @@ from halflap.model import (
     timeless,
     to_datetime,
 )
-from halflap.sdk.declared import kept, wanted
+from halflap.sdk.declared import apply_filter, kept, marked
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 
@@ -82,10 +82,15 @@ def routed(
     """
     request = as_request(event)
     if event.method != CALL:
-        if not wanted(flow.filter, request):
-            return None
+        failed: FilterFailed | None = None
+        try:
+            if not apply_filter(flow, request):
+                return None
+        except FilterFailed as error:
+            failed = error
         if flow.keep is not None:
             event = replace(event, body=kept(request, flow.keep))
+        event = marked(event, flow, failed)
     return _child(parent, path, at, key, flow, event, request, False)
 
 

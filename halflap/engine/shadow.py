@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from halflap.engine.doing import Doing, Pause
@@ -20,8 +20,9 @@ from halflap.engine.past import Past
 from halflap.engine.protocol import Again, Ended
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import Scope
-from halflap.errors import EgressRefused, StoreError
+from halflap.errors import EgressRefused, FilterFailed, StoreError
 from halflap.model import (
+    CALL,
     Failure,
     LogLine,
     Micros,
@@ -32,6 +33,7 @@ from halflap.model import (
     StateWrite,
 )
 from halflap.sdk import codec
+from halflap.sdk.declared import apply_filter, mark_of, marked
 from halflap.sdk.egress import Egress
 from halflap.sdk.running import Suspended
 
@@ -104,7 +106,7 @@ async def _shadow(was: Original, work: Work) -> Shadowed:
         return ShadowRecorder(turn, seen, **given)
 
     chance = random.Random(was.start.execution)  # noqa: S311 (repeatable on purpose)
-    if work.flow.filter is not None and not wants(work, turn):
+    if not takes(work, turn):
         seen.note("outcome", "", told(was.outcome), codec.encode({"state": "filtered"}))
         return Shadowed(was.start.execution, tuple(seen.differences))
     try:
@@ -117,12 +119,20 @@ async def _shadow(was: Original, work: Work) -> Shadowed:
     return Shadowed(was.start.execution, tuple(seen.differences), seen.stopped)
 
 
-def wants(work: Work, turn: ShadowTurn) -> bool:
-    """Whether the flow's filter lets the event through; one that it cannot read is kept."""
-    assert work.flow.filter is not None
+def takes(work: Work, turn: ShadowTurn) -> bool:
+    """Return whether the flow's filter takes the event.
+
+    One that raises fails the execution, as it would at the gateway, but where it raises because not
+    all of the event is stored.
+    """
+    flow, event = work.flow, turn.start.event
+    if event.method == CALL or mark_of(event) is not None:
+        return True
     try:
-        return bool(work.flow.filter(request_of(turn, work.unseal)))
-    except Exception:
+        return apply_filter(flow, request_of(turn, work.unseal))
+    except FilterFailed as error:
+        if flow.keep is None and event.large is None:
+            turn.start = replace(turn.start, event=marked(event, flow, error))
         return True
 
 

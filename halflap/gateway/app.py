@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from halflap.errors import HalflapError, NotFound, Rejected, StoreError
+from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
 from halflap.gateway.intake import cut, dedupe_of, with_body
 from halflap.gateway.large import (
@@ -43,7 +43,7 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk._proof import begin
-from halflap.sdk.declared import kept, pick, said, wanted
+from halflap.sdk.declared import FILTER_FAILED, apply_filter, kept, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.request import Headers, Request, constant, decompress, header, query
 from halflap.sdk.signature import Signature, Verifier
@@ -292,10 +292,14 @@ class Gateway:
         for number, part in enumerate(cut(declared.split, request)):
             if number % 100 == 99:
                 await asyncio.sleep(0)
-            if not wanted(route.definition.filter, part):
-                self.events["filtered"] += 1
-                self._count(route.flow.instance, route.flow.flow, "filtered")
-                continue
+            failed: FilterFailed | None = None
+            try:
+                if not apply_filter(route.definition, part):
+                    self.events["filtered"] += 1
+                    self._count(route.flow.instance, route.flow.flow, "filtered")
+                    continue
+            except FilterFailed as error:
+                failed = error
             if execution is None or part is not request:
                 execution = new_id("exe", now=now, chance=self._chance())
             key = said(declared.key, part)
@@ -303,7 +307,7 @@ class Gateway:
                 Start(
                     execution=execution,
                     flow=flow_of(route, part),
-                    event=event_of(part, route, now),
+                    event=event_of(part, route, now, failed),
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
                     key=key,
@@ -386,8 +390,10 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
     return with_body(request, await apart(decompress, request.body, encoding, cap))
 
 
-def event_of(request: Request, route: Route, now: Micros) -> Event:
-    """The request as it is kept: credentials in its headers sealed, fields cut to `keep=`."""
+def event_of(
+    request: Request, route: Route, now: Micros, failed: FilterFailed | None = None
+) -> Event:
+    """Return the request as it is stored: credentials in headers sealed, fields cut to `keep=`."""
     headers, secret = request.headers.raw, is_secret(route)
     if any(secret(name, value) for name, value in headers):
         headers = tuple(
@@ -399,7 +405,7 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
         body = b""
     else:
         body = request.body if keep is None else kept(request, keep)
-    return Event(
+    event = Event(
         method=request.method,
         path=request.path,
         query=request.query,
@@ -410,6 +416,9 @@ def event_of(request: Request, route: Route, now: Micros) -> Event:
         part=request.part,
         large=None if payload is None else payload.blob,
     )
+    if failed is None and request.headers.get(FILTER_FAILED) is None:
+        return event
+    return marked(event, route.definition, failed)
 
 
 def is_secret(route: Route) -> Callable[[str, str], bool]:

@@ -48,14 +48,15 @@ class OfRequest:
     """What an expression says of a request: its `event`, `headers` and `query`."""
 
     asked: Asked
+    used: frozenset[str]
 
     def truth_of(self, request: Request) -> bool:
         """Whether a condition holds."""
-        return self.asked.truth_of(names_of(request), NO_HOST)
+        return self.asked.truth_of(names_of(request, self.used), NO_HOST)
 
     def text_of(self, request: Request) -> str | None:
         """A text; None where there is none."""
-        found = self.asked.fill(names_of(request), NO_HOST)
+        found = self.asked.fill(names_of(request, self.used), NO_HOST)
         return None if found is UNSET or found is None else str(found)
 
 
@@ -192,8 +193,9 @@ class _Builder:
         if value is None:
             return None
         place = (*path, key)
-        fill = template(value, self._source, place, set())
-        return OfRequest(Asked(fill, self._source.at(place), f"`{key}`"))
+        used = set[str]()
+        fill = template(value, self._source, place, used)
+        return OfRequest(Asked(fill, self._source.at(place), f"`{key}`"), frozenset(used))
 
     def _placed(self, error: DefinitionError, path: Path) -> DefinitionError:
         """An error of a definition, at its place in the document."""

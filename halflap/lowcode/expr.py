@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, cast
@@ -22,6 +22,10 @@ _CHANCE = ("$random", "$shuffle")
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Expression:
     return Expression.parse(text).named()
+
+
+def _names_in(text: str) -> frozenset[str]:
+    return frozenset(each.path[0] for each in _parse(text).names())
 
 
 class Expr:
@@ -75,15 +79,15 @@ class Expr:
 
     def filter(self, text: str, /) -> Callable[[Request], bool]:
         """A flow's `filter=`: a condition over a request's `event` (its body), `headers`, `query`."""
-        _parse(text)
-        return lambda request: self.truth(text, **names_of(request))
+        used = _names_in(text)
+        return lambda request: self.truth(text, **names_of(request, used))
 
     def sender(self, text: str, /) -> Callable[[Request], str | None]:
         """A pre-process flow's `sender=`: a text over a request, None where there is none."""
-        _parse(text)
+        used = _names_in(text)
 
         def read(request: Request) -> str | None:
-            found = self(text, **names_of(request))
+            found = self(text, **names_of(request, used))
             return None if found is None else str(found)
 
         return read
@@ -107,10 +111,10 @@ def at(value: Json, /, *names: str) -> Json:
     return plain(found)
 
 
-def names_of(request: Request) -> dict[str, Any]:
-    """The names that an expression over a request has."""
+def names_of(request: Request, used: Collection[str]) -> dict[str, Any]:
+    """Return the names that an expression over a request has, of which `used` are read."""
     return {
-        "event": request.json() if request.body else None,
+        "event": request.json() if "event" in used and request.body else None,
         "headers": {name.lower(): value for name, value in request.headers.items()},
         "query": request.params,
     }

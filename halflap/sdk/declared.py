@@ -1,19 +1,25 @@
 """Reads a request with a trigger's and a flow's declared functions, which are an author's code.
 
 They run before there is an answer, so one that raises decides nothing: an event whose id cannot be
-read has no id, and one that a filter cannot read is kept, to be seen.
+read has no id. An event whose filter raises is accepted and marked; the filter is asked again as its
+execution runs, which fails where there is still no answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import structlog
 
-from halflap.errors import InvalidEvent, Rejected
+from halflap.errors import FilterFailed, InvalidEvent, Rejected
+from halflap.model import Event
 from halflap.sdk import codec
+from halflap.sdk.integration import Flow
+from halflap.sdk.redact import clean
 from halflap.sdk.request import Request
+from halflap.sdk.trigger import first_line
 
 log = structlog.get_logger("halflap.gateway")
 
@@ -41,12 +47,69 @@ def said(function: Callable[[Request], Any] | None, request: Request) -> str | N
     return None if found is None else str(found)
 
 
-def wanted(filter: Callable[[Request], Any] | None, request: Request) -> bool:
-    """Return whether a flow wants a request; one that its filter cannot read is kept, to be seen."""
-    if filter is None:
+FILTERED = "the flow's filter wants nothing of it"
+"""The reason of an execution that its filter ignores."""
+FILTER_FAILED = "halflap-filter-failed"
+"""The header that marks an event whose filter raised: `whole` or `cut`, and why. No sender's is kept."""
+WHOLE, CUT = "whole", "cut"
+AnyFlow = Flow[Any, Any, Any]
+
+
+def apply_filter(flow: AnyFlow, request: Request) -> bool:
+    """Return whether a flow takes a request; `FilterFailed` where its filter raises."""
+    if flow.filter is None:
         return True
-    found = pick(lambda request: bool(filter(request)), request)
-    return found is None or found
+    try:
+        return bool(flow.filter(request))
+    except Rejected:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        # What a filter raises may tell of fields that the flow does not keep.
+        because = kind if flow.keep is not None else clean(f"{kind}: {first_line(error)}")[:500]
+        failed = FilterFailed(f"the filter of {flow.name} raised {because}")
+        raise failed.with_traceback(error.__traceback__) from error
+
+
+def marked(event: Event, flow: AnyFlow, failed: FilterFailed | None) -> Event:
+    """Return an event with the mark of a filter that raised for it, and with no other such mark.
+
+    The mark says whether the event has all that the filter read, so that it can be asked again.
+    """
+    headers = tuple(each for each in event.headers if each[0].lower() != FILTER_FAILED)
+    if failed is not None:
+        how = WHOLE if flow.keep is None and event.large is None else CUT
+        headers += ((FILTER_FAILED, f"{how} {failed.message}"),)
+    return replace(event, headers=headers)
+
+
+def whole_again(event: Event) -> Event:
+    """Return a marked event whose body was written anew: its filter can be asked again."""
+    mark = mark_of(event)
+    if mark is None:
+        return event
+    others = tuple(each for each in event.headers if each[0] != FILTER_FAILED)
+    mark = f"{WHOLE} {mark.partition(' ')[2]}"
+    return replace(event, headers=(*others, (FILTER_FAILED, mark)))
+
+
+def mark_of(event: Event) -> str | None:
+    """Return the mark of an event whose filter raised."""
+    return next((value for name, value in event.headers if name == FILTER_FAILED), None)
+
+
+def apply_filter_again(flow: AnyFlow, request: Request, mark: str) -> bool:
+    """Return whether a flow takes a request whose filter raised before.
+
+    `FilterFailed` where it raises again, or cannot be asked, as the body is no longer whole.
+    """
+    how, _, message = mark.partition(" ")
+    if how == CUT and flow.filter is not None:
+        raise FilterFailed(
+            f"{message}, and cannot be asked again, as the whole body is not stored, or is too "
+            "large; have the event sent again, or replay it with another body"
+        )
+    return apply_filter(flow, request)
 
 
 def kept(request: Request, pointers: Sequence[str]) -> bytes:

@@ -13,13 +13,13 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
 from halflap.lowcode.document import CustomerPart, Method, TestPart
 from halflap.sdk import codec
+from halflap.sdk.declared import FILTERED
 from halflap.sdk.integration import Integration
 from halflap.testing.calls import CALLS, told
 from halflap.testing.document import open_document, play, run_test, same_pairs
 from halflap.testing.fixture import make_fixture, state_key
 from halflap.testing.redaction import HIDDEN
 from halflap.testing.result import Result
-from halflap.testing.runner import FILTERED
 
 UNTOLD = re.compile(
     r"accept(-.*)?|connection|content-length|date|expect|forwarded|host|keep-alive|te|trace.*|trailer"

@@ -19,7 +19,7 @@ from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Turn, Verdict
 from halflap.engine.turn import JournalTurn
-from halflap.errors import DefinitionError
+from halflap.errors import DefinitionError, FilterFailed
 from halflap.model import (
     SYSTEM,
     Event,
@@ -34,8 +34,8 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.sdk.context import CustomerInfo, InstanceInfo
+from halflap.sdk.declared import FILTERED, apply_filter, marked
 from halflap.sdk.declared import kept as cut_to
-from halflap.sdk.declared import wanted
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Headers, Request
@@ -54,9 +54,6 @@ from halflap.testing.result import Result, Step, logged
 from halflap.testing.stub import Stubs, in_turn
 
 SOURCE = "https://app.example"
-
-
-FILTERED = "the flow's filter wants nothing of it"
 
 
 class Given(BoundTrigger[Any]):
@@ -144,7 +141,7 @@ class Run:
         start = start_of(flow, integration, request, root=None)
         scopes = scopes_of(flow, integration)
         kept = held(scopes, state or {}, shared or {}, paired or {}, made.seal)
-        taken = given(flow, event, request)
+        taken, start = judged(flow, event, request, start)
         return await execute(taken, start, made, work, kept, clock, payloads(signals or {}))
 
     async def fixture(
@@ -346,17 +343,25 @@ def as_bytes(body: Any) -> bytes:
             return codec.encode(body)
 
 
-def given(flow: Flow[Any, Any, Any], event: Any, request: Request) -> Flow[Any, Any, Any]:
-    """The flow itself; with a trigger that reads nothing where the event is typed, or not wanted."""
-    if isinstance(event, BaseModel):
-        found: Any = event
-    elif not wanted(flow.filter, request):
+def judged(
+    flow: Flow[Any, Any, Any], event: Any, request: Request, start: Start
+) -> tuple[Flow[Any, Any, Any], Start]:
+    """Return the flow and the start of its execution, as the flow's filter decides.
+
+    The trigger reads nothing where the event is typed, or the filter does not take it; the event is
+    marked where the filter raises.
+    """
+    found: Any = event
+    if not isinstance(event, BaseModel):
+        try:
+            if apply_filter(flow, request):
+                return flow, start
+        except FilterFailed as error:
+            return flow, replace(start, event=marked(start.event, flow, error))
         found = Ignore(FILTERED)
-    else:
-        return flow
     typed = copy.copy(flow)
     typed.trigger = Given(flow.trigger, found)
-    return typed
+    return typed, start
 
 
 def payloads(signals: Mapping[str, Any]) -> list[tuple[str, bytes, Micros]]:

@@ -17,7 +17,7 @@ from halflap.engine.shadow import Original, Shadowed, shadow
 from halflap.sdk.integration import Flow
 from halflap.testing.held import held, scopes_of
 from halflap.testing.instance import TestInstance, integration_of
-from halflap.testing.runner import execute, given, request_with, start_of
+from halflap.testing.runner import execute, judged, request_with, start_of
 from halflap.testing.stub import Stubs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
@@ -66,7 +66,7 @@ async def happened(
     start = start_of(flow, integration, request, root=None)
     instance = TestInstance(integration, {}, None, {}, None)
     kept = held(scopes_of(flow, integration), {}, {}, paired, instance.seal)
-    flow = given(flow, event, request)
+    flow, start = judged(flow, event, request, start)
     work = Stubs(stubs, {}, networked=False)
     accepted_at = clock()
     ran = await execute(flow, start, instance, work, kept, clock, signals)

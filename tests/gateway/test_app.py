@@ -31,6 +31,7 @@ from halflap.gateway.app import Gateway
 from halflap.gateway.route import Route
 from halflap.model import SEALED, Failure, FlowKey, Outcome, Rejection, Start, Started, wall_clock
 from halflap.sdk import codec
+from halflap.sdk.declared import FILTER_FAILED, mark_of
 from halflap.sdk.signature import new_secret
 
 KEY = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
@@ -330,12 +331,31 @@ async def test_a_flow_that_does_not_run_has_no_result_to_wait_for() -> None:
     assert (status, "halflap-execution" in headers) == (200, False)
 
 
-async def test_what_a_filter_cannot_read_is_kept_to_be_seen() -> None:
+async def test_what_a_filter_cannot_read_is_accepted_with_a_mark() -> None:
     shop = desk(filter=lambda request: request.json()["kind"] == "order")
     for body in (b"<xml/>", b"[]", b""):
         assert (await shop.send(body))[0] == 200
     assert [each.event.body for each in shop.intake.starts] == [b"<xml/>", b"[]", b""]
     assert shop.counted == []
+    marks = [mark_of(each.event) or "" for each in shop.intake.starts]
+    assert marks[0].startswith("whole the filter of orders raised InvalidEvent: ")
+    assert marks[1].startswith("whole the filter of orders raised TypeError: list indices")
+
+
+async def test_a_mark_tells_nothing_of_fields_that_are_not_kept() -> None:
+    shop = desk(filter=lambda request: int(request.json()["private"]) > 1, keep=["/id"])
+    assert (await shop.send(b'{"id": 1, "private": "4711-secret"}'))[0] == 200
+    [start] = shop.intake.starts
+    assert mark_of(start.event) == "cut the filter of orders raised ValueError"
+    assert b"4711" not in start.event.body
+
+
+async def test_no_sender_marks_its_event() -> None:
+    shop = desk()
+    assert (await shop.send(b"{}", headers={FILTER_FAILED.title(): "whole nothing"}))[0] == 200
+    [start] = shop.intake.starts
+    assert mark_of(start.event) is None
+    assert FILTER_FAILED not in {name.lower() for name, _ in start.event.headers}
 
 
 async def test_an_id_that_is_a_number_is_one_all_the_same() -> None:

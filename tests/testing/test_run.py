@@ -470,3 +470,17 @@ async def test_a_flow_of_a_local_integration_needs_no_module(run: Run) -> None:
     assert (secret, url) == ("secret-key", "https://halflap.example/hooks/copied")
     with pytest.raises(AssertionError, match="failed"):
         (await run(copied, {}, integration=Integration("bare"))).raise_for_failure()
+
+
+async def test_a_filter_that_raises_fails_the_run_without_a_step(run: Run) -> None:
+    integration = Integration("filtering", config=Config)
+
+    @integration.flow(trigger=webhook.request(), filter=lambda request: request.json()["open"])
+    async def flow(ctx: Context[Config], event: Any) -> str:
+        return "ran"
+
+    result = await run(flow, {})
+    assert (result.state, result.records) == ("failed", [])
+    assert result.reason == "the filter of flow raised KeyError: 'open'"
+    assert (await run(flow, {"open": True})).result == "ran"
+    assert (await run(flow, {"open": False})).state == "ignored"

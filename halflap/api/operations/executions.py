@@ -40,6 +40,7 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.sdk.context import LONGEST_NAME
+from halflap.sdk.declared import whole_again
 from halflap.sdk.integration import Integration
 from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
@@ -397,7 +398,8 @@ def edited(event: Event, edit: Edit) -> Event:
         changed.setdefault("content-length", ("content-length", str(len(body))))
     headers = [each for each in event.headers if each[0].lower() not in changed]
     headers += [(name, value) for name, value in changed.values() if value is not None]
-    return replace(event, body=body, headers=tuple(headers), large=large)
+    made = replace(event, body=body, headers=tuple(headers), large=large)
+    return made if edit.body is None else whole_again(made)
 
 
 def removed(execution: Execution) -> Removed:

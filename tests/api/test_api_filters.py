@@ -1,0 +1,122 @@
+"""Filters that raise: their events are accepted, fail without a step, and can be replayed."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import World
+
+INTAKE = '''
+"""Intake: takes orders of a kind."""
+
+from typing import Any
+
+import shop
+from halflap import Config, Context, Integration, webhook
+
+integration = Integration("intake", config=Config)
+
+
+@integration.flow(trigger=webhook.request(), filter=lambda r: r.json()["kind"].startswith("order"))
+async def whole(ctx: Context[Config], event: Any) -> str:
+    """An order."""
+    return event["id"]
+
+
+@integration.flow(
+    trigger=webhook.request(), filter=lambda r: int(r.json()["private"]) > 1, keep=["/id"]
+)
+async def cut(ctx: Context[Config], event: Any) -> str:
+    """An order, of which the id is stored."""
+    return event["id"]
+'''
+DOCUMENT = """
+name: intake
+flows:
+  whole:
+    trigger: webhook.request
+    filter: =$uppercase(event.kind) = "ORDER"
+    steps:
+      - stop: {answer: =event.id}
+  cut:
+    trigger: webhook.request
+    filter: =$number(event.private) > 1
+    keep: [/id]
+    steps:
+      - stop: {answer: =event.id}
+"""
+PYTHON = ("intake:integration", {"intake.py": INTAKE})
+YAML = ("intake.yaml", {"intake.yaml": DOCUMENT})
+BAD = {"whole": {"id": "o1", "kind": 1}, "cut": {"id": "o1", "private": "4711x"}}
+
+
+async def activated(world: World, entry: str, files: dict[str, str]) -> dict[str, Any]:
+    """An active instance of `intake`."""
+    await world.publish(world.packed(entry, files))
+    draft = {"customer": await world.customer(), "integration": "intake", "config": {}}
+    made = await world.api("POST", "/api/instances", draft)
+    assert made.status == 201, made.body
+    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
+    assert active.json["state"] == "active", active.body
+    return active.json
+
+
+@pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
+async def test_an_event_whose_filter_raises_fails_without_a_step_and_is_a_dead_letter(
+    either: World, written: Any
+) -> None:
+    instance = await activated(either, *written)
+    for flow, body in BAD.items():
+        shown = await either.ended(await either.send(instance, body, flow))
+        assert (shown["state"], shown["steps"]) == ("failed", [])
+        assert shown["failure"]["kind"] == "FilterFailed"
+        assert shown["reason"].startswith(f"the filter of {flow} raised ")
+        assert "4711" not in f"{shown}"
+    page = await either.api("GET", "/api/executions", instance=instance["id"], state="failed")
+    assert [each["flow"] for each in page.json["executions"]] == ["cut", "whole"]
+
+
+@pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
+async def test_a_replay_asks_the_filter_again_where_its_body_is_whole(
+    either: World, written: Any
+) -> None:
+    instance = await activated(either, *written)
+    ids = {f: await either.send(instance, body, f) for f, body in BAD.items()}
+    for each in ids.values():
+        await either.ended(each)
+
+    async def replayed(flow: str, body: str | None) -> dict[str, Any]:
+        draft: dict[str, Any] = {} if body is None else {"event": {"body": body}}
+        made = await either.api("POST", f"/api/executions/{ids[flow]}/replay", draft)
+        assert made.status < 300, made.body
+        return await either.ended(made.json["execution"])
+
+    again = await replayed("whole", None)
+    assert (again["state"], again["failure"]["kind"]) == ("failed", "FilterFailed")
+    again = await replayed("cut", None)
+    assert again["state"] == "failed"
+    assert "cannot be asked again" in again["reason"]
+    taken = await replayed("whole", '{"id": "o1", "kind": "order"}')
+    assert (taken["state"], taken["result"]) == ("succeeded", "o1")
+    ignored = await replayed("whole", '{"id": "o1", "kind": "ping"}')
+    assert (ignored["state"], ignored["reason"]) == (
+        "ignored",
+        "the flow's filter wants nothing of it",
+    )
+    taken = await replayed("cut", '{"id": "o2", "private": 2}')
+    assert (taken["state"], taken["result"]) == ("succeeded", "o2")
+
+
+async def test_a_version_whose_filter_is_mended_takes_what_failed(world: World) -> None:
+    instance = await activated(world, *PYTHON)
+    id = await world.send(instance, {"id": "o1"}, "whole")
+    assert (await world.ended(id))["reason"] == "the filter of whole raised KeyError: 'kind'"
+    mended = INTAKE.replace(
+        'r.json()["kind"].startswith("order")', 'r.json().get("kind") != "ping"'
+    )
+    bundle = world.packed("intake:integration", {"intake.py": mended})
+    hash = await world.publish(bundle, overwrite="true")
+    path = f"/api/instances/{instance['id']}/upgrade"
+    assert (await world.api("POST", path, {"version": hash}, wait=9)).json["state"] == "active"
+    made = await world.api("POST", f"/api/executions/{id}/replay", {})
+    assert (await world.ended(made.json["execution"]))["result"] == "o1"
