@@ -96,6 +96,10 @@ class Unrouted(HalflapError):
     """No customer, instance or flow takes an event of a pre-process flow."""
 
 
+STATUSES_IN_DOUBT = frozenset({408, 500, 502, 504})
+"""HTTP statuses after which a request may have been carried out all the same."""
+
+
 class UpstreamError(HalflapError):
     """The other app refused, failed or did not answer.
 
@@ -117,7 +121,7 @@ class UpstreamError(HalflapError):
         self.status = status
         self.body = body
         if in_doubt is None:
-            in_doubt = status is None or status in (408, 500, 502, 504)
+            in_doubt = status is None or status in STATUSES_IN_DOUBT
         self.in_doubt = in_doubt
         if retryable is None:
             retryable = status is None or status >= 500 or status in (408, 409, 425, 429)
@@ -226,11 +230,13 @@ class StepFailed(HalflapError):
         step: str = "",
         error: str = "",
         status: int | None = None,
+        cause: str = "",
     ) -> None:
         super().__init__(message)
         self.step = step
         self.error = error
         self.status = status
+        self.cause = cause
 
 
 class Thrown(StepFailed):

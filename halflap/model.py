@@ -263,12 +263,15 @@ class ConnectionLimits:
 class Throttled:
     """The traffic of a connection: until when it rests and why, and its quota's state.
 
-    A reason that begins with `AWAY` is an open circuit: what needs the app is parked until then.
+    `away` says that the circuit is open: what needs the app is parked, and the app is tried again at
+    `until`. Else the app asked not to be called until then. `since` is when that was first found.
     """
 
     until: Micros = 0
     reason: str = ""
     quota: str = ""
+    away: bool = False
+    since: Micros = 0
 
 
 @frozen
@@ -576,13 +579,17 @@ ended.
 
 @frozen
 class Failure:
-    """An error as it is recorded: its class, its message, where in the author's code, and more."""
+    """An error as it is recorded: its class, its message, where in the author's code, and more.
+
+    `cause` is by what failures group (store/rules/cause.py); empty in what 0.1.0 recorded.
+    """
 
     kind: str
     message: str
     where: str = ""
     status: int | None = None
     trace: str = ""
+    cause: str = ""
 
 
 @frozen
@@ -669,7 +676,6 @@ def pausable(flow: FlowKey) -> tuple[str, str, str]:
     return flow.customer, flow.instance, f"{flow.instance}/{flow.flow}"
 
 
-AWAY = "away: "
 PARKED = "connection:"
 """The prefix of `waiting_for` while an execution is parked: `connection:<id>`."""
 
@@ -739,6 +745,29 @@ class Execution:
     replay: Replay | None = None
     payload_removed: bool = False
     """Its event, the inputs and results of its steps and its log fields were removed since it ended."""
+    cause: str | None = None
+    """The mark of its failure's cause; None unless it failed, and for what 0.1.0 recorded."""
+    ran: Micros | None = None
+    """For how long its attempts ran, that of one which runs now left out; None where 0.1.0 ran it."""
+
+
+@frozen
+class CauseGroup:
+    """Failed executions of one cause: how many, the first and the last, and where they are.
+
+    `example` is the last one's id, `failure` its failure; `flows` and `instances` are their names and
+    ids, up to a few of each, `instance_count` counts all of these.
+    """
+
+    cause: str
+    count: int
+    first_at: Micros
+    last_at: Micros
+    example: str
+    failure: Failure | None
+    flows: tuple[str, ...]
+    instances: tuple[str, ...]
+    instance_count: int
 
 
 @frozen

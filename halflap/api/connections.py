@@ -159,5 +159,6 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
         parked=(await journal.parked()).get(stored.id, 0),
         rests_until=maybe(throttled.until if rests else None),
         rests_because=throttled.reason if rests else "",
+        away=rests and throttled.away,
         quota=throttled.quota,
     )

@@ -21,6 +21,7 @@ from halflap.api.part import streamed
 from halflap.api.payload import shown
 from halflap.api.recorded import (
     Cancellation,
+    CauseView,
     ExecutionPage,
     ExecutionSummary,
     ExecutionView,
@@ -29,6 +30,7 @@ from halflap.api.recorded import (
     ReplayDraft,
     Replayed,
     attempt_view,
+    cause_view,
     child_view,
     edit_of,
     failure_view,
@@ -66,6 +68,10 @@ async def list_executions(
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
     reason: Annotated[str | None, Query(description="What its reason contains.")] = None,
+    cause: Annotated[str | None, Query(description="The mark of what it failed of.")] = None,
+    status: Annotated[
+        int | None, Query(ge=100, le=599, description="The HTTP status of the call it failed of.")
+    ] = None,
     parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -85,6 +91,8 @@ async def list_executions(
         states=states(state),
         key=key,
         reason=reason,
+        cause=cause,
+        status=status,
         parent=parent,
         before=before,
         dead_letters=dead_letters,
@@ -94,6 +102,42 @@ async def list_executions(
     )
     found, next = await operations.executions.list(which)
     return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
+
+
+@router.get("/executions/causes", response_model=list[CauseView])
+@for_customers
+async def list_causes(
+    operations: Ops,
+    customer: Whose = None,
+    instance: str | None = None,
+    flow: str | None = None,
+    integration: str | None = None,
+    version: Annotated[
+        str | None,
+        Query(description="A version's hash; of an `integration`, its number or target."),
+    ] = None,
+    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
+    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
+    dismissed: Annotated[bool, Query(description="Those, too, that are no dead letters.")] = False,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Failed executions by what they failed of, the most first."""
+    owner, within = await whose(operations, customer, instance)
+    which = Filter(
+        customer=None if operations.customer is not None else owner,
+        instance=within,
+        flow=flow,
+        integration=integration,
+        version=await version_of(operations, integration, version),
+        states=("failed",) if dismissed else (),
+        dead_letters=not dismissed,
+        since=moment("since", since),
+        until=moment("until", until),
+        limit=limit,
+    )
+    found = await operations.journal.causes(which)
+    names = await operations.catalogue.instances.names(i for each in found for i in each.instances)
+    return exact([cause_view(each, names) for each in found])
 
 
 async def version_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -17,6 +17,7 @@ from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, Vi
 from halflap.errors import ConfigError
 from halflap.model import (
     MISSING,
+    CauseGroup,
     Event,
     Execution,
     ExecutionState,
@@ -29,6 +30,7 @@ from halflap.model import (
 )
 from halflap.store.blobs.viewing import Seen
 from halflap.store.protocol import Attempt
+from halflap.store.rules.cause import cause_text
 
 
 class FailureView(View):
@@ -39,6 +41,34 @@ class FailureView(View):
     where: str
     status: int | None
     trace: str
+    cause: str
+    """By what failures group: the error's class, where, the HTTP status, the message without values."""
+
+
+class CauseInstance(View):
+    """An instance in which executions failed of a cause; `name` is null where it was removed."""
+
+    id: str
+    name: str | None
+
+
+class CauseView(View):
+    """Failed executions of one cause."""
+
+    cause: str
+    """Its mark: the `cause` of lists and of bulk replays; empty for what 0.1.0 recorded."""
+    text: str
+    """The error's class, where it was raised, the HTTP status, the message without ids and values."""
+    count: int
+    first_at: Time
+    """When the first of them failed."""
+    last_at: Time
+    example: str
+    """The newest of them."""
+    flows: list[str]
+    instances: list[CauseInstance]
+    """Up to 5 of the instances in which they failed."""
+    instance_count: int
 
 
 class ExecutionSummary(View):
@@ -58,7 +88,10 @@ class ExecutionSummary(View):
     accepted_at: Time
     started_at: Time | None
     ended_at: Time | None
-    duration_ms: float | None
+    took_ms: float | None
+    """For how long its attempts ran; null until the first of them is over."""
+    waited_ms: float | None
+    """All other time until its end: queued, held, parked, asleep, between tries; null until then."""
     key: str | None
     parent: str | None
     """The execution that started it."""
@@ -66,6 +99,8 @@ class ExecutionSummary(View):
     duplicates: int
     waiting_for: str
     due_at: Time | None
+    cause: str | None
+    """The mark of what it failed of; null unless it failed."""
 
 
 class ExecutionPage(View):
@@ -293,16 +328,34 @@ async def summaries(
             accepted_at=rfc3339(each.accepted_at),
             started_at=maybe(each.started_at),
             ended_at=maybe(each.ended_at),
-            duration_ms=duration(each.started_at, each.ended_at),
+            took_ms=(times := times_of(each))[0],
+            waited_ms=times[1],
             key=each.key,
             parent=each.parent,
             replay_of=each.replay_of,
             duplicates=each.duplicates,
             waiting_for=each.waiting_for,
             due_at=maybe(each.due_at),
+            cause=each.cause,
         )
         for each in executions
     ]
+
+
+def cause_view(group: CauseGroup, names: Mapping[str, str]) -> CauseView:
+    """Return failed executions of one cause as they are shown."""
+    text = "recorded by Halflap 0.1.0, which noted no causes"
+    return CauseView(
+        cause=group.cause,
+        text=cause_text(group.failure) if group.cause and group.failure else text,
+        count=group.count,
+        first_at=rfc3339(group.first_at),
+        last_at=rfc3339(group.last_at),
+        example=group.example,
+        flows=list(group.flows),
+        instances=[CauseInstance(id=each, name=names.get(each)) for each in group.instances],
+        instance_count=group.instance_count,
+    )
 
 
 def child_view(execution: Execution) -> ChildView:
@@ -365,9 +418,18 @@ def moment(field: str, text: str | None) -> Micros | None:
     )
 
 
-def duration(start: Micros | None, end: Micros | None) -> float | None:
-    """How long something took, in milliseconds."""
-    return None if start is None or end is None else (end - start) / 1_000
+def times_of(execution: Execution) -> tuple[float | None, float | None]:
+    """Return for how long an execution ran and waited, in milliseconds; None where not known yet.
+
+    Of what 0.1.0 ran only the beginning and the end are known: it counts as having run in between.
+    """
+    ran, ended, started = execution.ran, execution.ended_at, execution.started_at
+    if ran is None and ended is not None:
+        ran = 0 if started is None else ended - started
+    if ran is None:
+        return None, None
+    waited = None if ended is None else max(ended - execution.accepted_at - ran, 0) / 1_000
+    return ran / 1_000, waited
 
 
 def event_view(event: Event, size: int | None = None, lost: str | None = None) -> EventView:
@@ -478,4 +540,5 @@ def failure_view(failure: Failure | None) -> FailureView | None:
         where=failure.where,
         status=failure.status,
         trace=failure.trace,
+        cause=cause_text(failure),
     )

@@ -30,7 +30,11 @@ class Where(Input):
     flow: Text | None = None
     key: Text | None = None
     reason: Text | None = None
-    """What its reason begins with."""
+    """What its reason contains."""
+    cause: Text | None = None
+    """The mark of what it failed of."""
+    status: Annotated[int | None, Field(ge=100, le=599)] = None
+    """The HTTP status of the call that it failed of."""
     since: str | None = None
     until: str | None = None
 
@@ -165,6 +169,8 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
         states=states(where.state),
         key=where.key,
         reason=where.reason,
+        cause=where.cause,
+        status=where.status,
         since=moment("where.since", where.since),
         until=moment("where.until", where.until),
     )

@@ -476,6 +476,8 @@ class ConnectionDetail(ConnectionView):
     rests_until: Time | None
     """Nobody calls its app before this time."""
     rests_because: str
+    away: bool
+    """Its circuit is open: the app does not answer, and is tried again at `rests_until`."""
     quota: str
     """How much of the app's quota is used, where the app says so: `950 of 1,000`."""
 

@@ -18,7 +18,9 @@ from halflap.errors import ConfigError
 
 LOOKS_EVERY = 0.3
 DONE = {"replay": "replayed", "cancel": "cancelled", "dismiss": "dismissed"}
-NAMES = ("state", "flow", "instance", "customer", "reason", "key", "since", "until")
+NAMES = (
+    "state", "flow", "instance", "customer", "reason", "cause", "status", "key", "since", "until",
+)  # fmt: skip
 PER = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 

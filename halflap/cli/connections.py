@@ -318,7 +318,8 @@ def shown(output: Output, found: Mapping[str, Any]) -> None:
     )
     output.line(f"parked executions {found['parked']}")
     if found["rests_until"]:
-        output.line(f"not called until {found['rests_until']}: {found['rests_because']}")
+        how = "away, tried again at" if found["away"] else "not called until"
+        output.line(f"{how} {found['rests_until']}: {found['rests_because']}")
     if found["quota"]:
         output.line(f"quota used {found['quota']}")
     for name, value in found["limits"].items():

@@ -49,6 +49,12 @@ def executions() -> None:
 @click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
 @click.option("--reason", metavar="TEXT", help="Only those whose reason contains it, as: 401.")
+@click.option(
+    "--cause", metavar="MARK", help="Only what failed of it: halflap executions failures."
+)
+@click.option(
+    "--status", type=click.IntRange(100, 599), help="Only what failed of this HTTP status."
+)
 @click.option("--parent", metavar="EXECUTION", help="Only those that it started.")
 @click.option("--failed", is_flag=True, help="The dead letters: failed, and not dismissed.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
@@ -66,6 +72,8 @@ async def list_executions(
     states: str | None,
     key: str | None,
     reason: str | None,
+    cause: str | None,
+    status: int | None,
     parent: str | None,
     failed: bool,
     limit: int,
@@ -90,6 +98,8 @@ async def list_executions(
             state=states,
             key=key,
             reason=reason,
+            cause=cause,
+            status=status,
             parent=parent,
             dead_letters=failed or None,
             limit=min(limit - len(found), 200),
@@ -103,7 +113,7 @@ async def list_executions(
         output.emit_all(found)
         return
     output.table(
-        ("id", "flow", "instance", "state!", "accepted!", "took!", "why?"),
+        ("id", "flow", "instance", "state!", "accepted!", "took!", "waited!", "why?"),
         [
             (
                 each["id"],
@@ -111,7 +121,8 @@ async def list_executions(
                 name_of(each),
                 state(each["state"]),
                 (ago(each["accepted_at"]), "dim"),
-                took(each["duration_ms"]),
+                took(each["took_ms"]),
+                (took(each["waited_ms"]), "dim"),
                 (" ".join((each["reason"] or each["waiting_for"]).split()), "dim"),
             )
             for each in found
@@ -120,6 +131,82 @@ async def list_executions(
     )
     if before is not None:
         output.note((f"these are the newest {len(found)}; more with --limit", "dim"))
+
+
+@executions.command("failures")
+@customer_option
+@instance_option
+@click.option("--flow", metavar="NAME", help="Only those of a flow.")
+@click.option("--integration", metavar="NAME", help="Only those of an integration.")
+@click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time.")
+@click.option("--until", metavar="TIME", help="Accepted before then.")
+@click.option("--dismissed", is_flag=True, help="Those, too, that were dismissed or replayed.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 200), help="How many causes."
+)
+@speaks()
+async def list_failures(
+    api: Client,
+    output: Output,
+    customer: str | None,
+    instance: str | None,
+    flow: str | None,
+    integration: str | None,
+    since: str | None,
+    until: str | None,
+    dismissed: bool,
+    limit: int,
+) -> None:
+    """List dead letters by what they failed of, the most first.
+
+    Example: halflap executions failures --since 2h
+    """
+    customer, instance = apart(customer, instance)
+    found: list[dict[str, Any]] = await api.get(
+        "/api/executions/causes",
+        customer=customer,
+        instance=instance,
+        flow=flow,
+        integration=integration,
+        since=time_of(since) if since else None,
+        until=time_of(until) if until else None,
+        dismissed=dismissed or None,
+        limit=limit,
+    )
+    if output.json:
+        output.emit_all(found)
+        return
+    output.table(
+        ("count!", "cause!", "flows", "where", "last!", "why?"),
+        [
+            (
+                f"{each['count']:,}",
+                each["cause"],
+                ", ".join(each["flows"]),
+                where_failed(each),
+                (ago(each["last_at"]), "dim"),
+                (each["text"], "dim"),
+            )
+            for each in found
+        ],
+        "no failures" if dismissed else "no dead letters",
+    )
+    if found and found[0]["cause"]:
+        mark = found[0]["cause"]
+        output.line()
+        output.next(
+            f"halflap executions show {found[0]['example']}  # the newest of the first",
+            f"halflap executions list --cause {mark}",
+            f"halflap executions replay --where cause={mark} --dry-run",
+        )
+
+
+def where_failed(group: dict[str, Any]) -> str:
+    """Return the instance in which executions failed of a cause, or how many there are."""
+    if group["instance_count"] > 1:
+        return f"{group['instance_count']:,} instances"
+    [instance] = group["instances"]
+    return str(instance["name"] or instance["id"])
 
 
 @executions.command("show")
@@ -495,7 +582,7 @@ async def tell(
     length = ""
     if change["state"] in ENDED:
         found = await api.get(path("executions", change["execution"]))
-        length = f"  {took(found['duration_ms'])}"
+        length = f"  {took(found['took_ms'])}"
     output.line(
         (f"{clock(change['at'])}  ", "dim"),
         f"{where} {change['flow']}  ",

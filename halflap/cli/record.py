@@ -38,7 +38,7 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
         (f"{found['flow']}", "bold"),
         f" of {name_of(found)}  ",
         state(found["state"]),
-        (f"  {took(found['duration_ms'])}", "dim"),
+        (lengths(found), "dim"),
     )
     slept = sum(each["how"] in ASLEEP for each in found["attempts"])
     tries = found["attempt"] - slept
@@ -48,6 +48,7 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "integration": f"{found['integration']}, version {version(found['version'])}",
             "accepted": f"{ago(found['accepted_at'])}  ({found['accepted_at']})",
             "why": found["reason"] if found["failure"] is None else "",
+            "cause": found["cause"],
             "order": order_of(found),
             "waits for": waits(found),
             "next try": next_try(found),
@@ -86,6 +87,12 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
     if found["failure"] is not None or found["state"] not in ENDED:
         failure_part(output, found)
     next_steps(output, found)
+
+
+def lengths(found: Row) -> str:
+    """Return for how long an execution ran, and waited; nothing where neither is known yet."""
+    ran, waited = took(found["took_ms"]), took(found["waited_ms"])
+    return f"  took {ran}{', waited ' if waited else ''}{waited}" if ran else ""
 
 
 def failure_part(output: Output, found: Row) -> None:

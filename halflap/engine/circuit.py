@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from halflap.errors import UpstreamError
-from halflap.model import AWAY, Clock, Micros, to_datetime
+from halflap.model import Clock, Micros, to_datetime
 from halflap.sdk.gate import Away
 
 AWAY_STATUSES = frozenset({502, 503, 504})
@@ -29,7 +29,7 @@ class Circuit:
     """The circuit of one connection in this process.
 
     `waits_for` is what parked executions wait for; `name` names the connection for people; `note`
-    stores that it is open until a time, with the reason.
+    stores that it is open until a time, with the reason, and since when the app is away.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Circuit:
         waits_for: str,
         name: Callable[[], str],
         clock: Clock,
-        note: Callable[[Micros, str], None],
+        note: Callable[[Micros, str, Micros], None],
     ) -> None:
         self._waits_for = waits_for
         self._name = name
@@ -76,14 +76,15 @@ class Circuit:
             self._until = now + min(FIRST_OPEN << min(self._opened, 10), LONGEST_OPEN)
             self._opened += 1
             self._probing_until = 0
-            self._reason = AWAY + reason
-            self._note(self._until, self._reason)
+            self._reason = reason
+            self._note(self._until, reason, self._failing_since)
 
-    def learn(self, until: Micros, reason: str) -> bool:
+    def learn(self, until: Micros, reason: str, since: Micros = 0) -> bool:
         """Take over that another worker found the app away; return whether that was unknown."""
         if until <= self._until:
             return False
         self._opened, self._until, self._reason = max(self._opened, 1), until, reason
+        self._failures, self._failing_since = max(self._failures, 1), since or self._clock()
         return True
 
     def away(self, error: UpstreamError) -> Away | None:
@@ -95,6 +96,6 @@ class Circuit:
     def _error(self) -> Away:
         at = to_datetime(self._until).isoformat(timespec="seconds").replace("+00:00", "Z")
         return Away(
-            f"{self._name()} is {self._reason}; it is tried again at {at}",
+            f"{self._name()} is away: {self._reason}; it is tried again at {at}",
             waiting_for=self._waits_for,
         )

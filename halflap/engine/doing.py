@@ -199,8 +199,8 @@ class Steps:
         except Exception as caught:
             step = self._begun.get(path)
             in_doubt = step is not None and step.in_doubt and not doing.repeatable
-            learnt, failure = await self._learnt(caught, path), failure_of(caught)
-            error = classified(learnt, caught, doing.retry)
+            error = classified(await self._learnt(caught, path), caught, doing.retry)
+            failure = failure_of(caught, doing.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
             if in_doubt and MAY_BE_DONE not in failure.message:

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from halflap.engine.deadline import Deadline
 from halflap.engine.doing import Cancelled, Pause
-from halflap.engine.failure import failure_of, redacted_verdict
+from halflap.engine.failure import failure_of, reason_of, redacted_verdict
 from halflap.engine.lineage import Siblings
-from halflap.engine.protocol import Again, Ended, Turn, Verdict
+from halflap.engine.protocol import LONGEST_REASON, Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
 from halflap.engine.routing import Aim, no_target, opened_headers
@@ -61,6 +61,7 @@ from halflap.sdk.request import Headers, LargeRequest, Request
 from halflap.sdk.running import Suspended
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import Ignore, Reply, fit_event
+from halflap.store.rules.cause import describe_cause
 
 UNSATISFIED = timedelta(seconds=30)
 MOST_TOLD = 3
@@ -166,8 +167,8 @@ class Executor:
             recorder.pauses.append(Pause("later", at, failure_of(error), waits_for))
             outcome = None
         except Exception as error:
-            failure = failure_of(error)
-            outcome = Outcome("failed", failure.message, failure=failure)
+            failure = failure_of(error, turn.start.flow.flow)
+            outcome = Outcome("failed", reason_of(error, failure), failure=failure)
             news = await recorder.two_way.failed()
         finally:
             running.recorder.set(None)
@@ -181,6 +182,7 @@ class Executor:
         elif deadline.expired:
             message = f"the attempt took longer than the flow's time-out, {work.flow.timeout}"
             failure = Failure("Timeout", message, where=work.flow.where)
+            failure = replace(failure, cause=describe_cause(failure, work.flow.name))
             outcome = Outcome("failed", message, failure=failure)
             news = await recorder.two_way.failed()
         elif recorder.pauses:
@@ -246,10 +248,6 @@ class Executor:
         if isinstance(value, Ignore):
             return Outcome("ignored", value.reason)
         return Outcome("succeeded", result=None if value is None else encoded(flow, value))
-
-
-LONGEST_REASON = 1_000
-"""How many characters the reason of an outcome may have."""
 
 
 def bounded(verdict: Verdict) -> Verdict:

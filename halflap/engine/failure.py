@@ -7,15 +7,17 @@ import traceback
 from dataclasses import replace
 
 from halflap.engine.protocol import Again, Ended, Verdict
-from halflap.errors import CodeFailed, DefinitionError
+from halflap.errors import CodeFailed, DefinitionError, StepFailed
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.record import redacted_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
 from halflap.sdk.trigger import first_line
+from halflap.store.rules.cause import describe_cause
 
 MOST_ERRORS = 3
 """How often a handler may fail by itself before its execution is set aside as failed."""
 
+_KEY = re.compile(r"\[[^\]]*\]")
 _UNPACKED = re.compile(r"^.*[/\\]bundles[/\\][0-9a-f]{64}[/\\]")
 _TRACED = re.compile(r'(?<=  File ")[^"\n]*[/\\]bundles[/\\][0-9a-f]{64}[/\\]')
 """Where a version's files lie on this machine: the author knows them by their place in the project."""
@@ -24,11 +26,12 @@ OURS = ("/halflap/engine/", "/halflap/sdk/", "/halflap/components/")
 """Where a frame is of no use to an author, who can mend nothing there."""
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException, place: str = "") -> Failure:
     """An exception as it is recorded: with its place in the author's code, without our frames.
 
     A step that failed for good has two: that of the step is in its record, and the exception that
-    leaves the flow has the line of the flow which called it.
+    leaves the flow has the line of the flow which called it. `place` is the action, step or flow that
+    raised it: a part of its cause, where the error does not bring one from a step.
     """
     frames = [
         frame
@@ -43,13 +46,25 @@ def failure_of(error: BaseException) -> Failure:
     message = clean(first_line(error) if isinstance(error, Exception) else str(error))
     if isinstance(error, DefinitionError) and error.where:
         message, where = _UNPACKED.sub("", message), where or _UNPACKED.sub("", error.where)
-    return Failure(
+    failure = Failure(
         kind=getattr(error, "error", "") or type(error).__name__,
         message=(message or type(error).__name__)[:2_000],
         where=where,
         status=status if isinstance(status, int) else None,
         trace=trace,
     )
+    brought: str = getattr(error, "cause", "")
+    return replace(failure, cause=brought or describe_cause(failure, place))
+
+
+def reason_of(error: Exception, failure: Failure) -> str:
+    """Return the reason of an execution that fails of an error: without the keys of branches.
+
+    The path of a failed step has the key of its item in it; the failure keeps it.
+    """
+    if isinstance(error, StepFailed) and error.step:
+        return failure.message.replace(f"({error.step})", f"({_KEY.sub('', error.step)})")
+    return failure.message
 
 
 def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:

@@ -126,6 +126,9 @@ class Again:
 
 
 Verdict = Ended | Again
+
+LONGEST_REASON = 1_000
+"""The most characters that the reason of an outcome may have."""
 Handler = Callable[[Turn], Awaitable[Verdict]]
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from halflap.engine.protocol import Change
+from halflap.engine.protocol import LONGEST_REASON, Change
 from halflap.model import Event, FlowKey, Outcome, Start
 from halflap.sdk import codec
 from halflap.store.protocol import Hints
@@ -29,7 +29,6 @@ TELL_SECONDS = 20.0
 """How long it is told after it was asked for."""
 LATELY = 500
 """How many of the last ends are told to who asks for the first time: it may have come too late."""
-LONGEST_REASON = 1_000
 
 
 class Relay:

@@ -13,6 +13,7 @@ from halflap.sdk.action import Action
 from halflap.sdk.record import Seal, encode_value
 from halflap.sdk.running import RunningStep
 from halflap.sdk.trigger import first_line
+from halflap.store.rules.cause import describe_cause
 
 LONGEST_LINE = 10_000
 
@@ -81,6 +82,7 @@ def step_failed(record: Record) -> StepFailed:
         step=record.path,
         error=failure.kind,
         status=failure.status,
+        cause=failure.cause or describe_cause(failure, record.name),
     )
 
 

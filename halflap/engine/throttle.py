@@ -20,7 +20,7 @@ import structlog
 
 from halflap.engine.circuit import AWAY_STATUSES, Circuit
 from halflap.errors import RateLimited, StoreError, UpstreamError
-from halflap.model import AWAY, PARKED, Clock, ConnectionLimits, Micros, Throttled, to_datetime
+from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled, to_datetime
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.quota import asked_to_rest
@@ -48,7 +48,7 @@ class Keeper(Protocol):
     async def take_tokens(
         self, connection: str, count: int, rate: float, burst: int
     ) -> tuple[int, Micros]: ...
-    async def rest(self, connection: str, until: Micros, reason: str) -> None: ...
+    async def rest(self, connection: str, rest: Throttled) -> None: ...
     async def note_quota(self, connection: str, quota: str) -> None: ...
     async def callers(self, connection: str) -> int: ...
     async def resting(self) -> dict[str, Throttled]: ...
@@ -91,7 +91,9 @@ class Throttle:
             PARKED + id,
             lambda: self.name,
             clock,
-            lambda until, reason: self._note(keeper.rest(id, until, reason)),
+            lambda until, reason, since: self._note(
+                keeper.rest(id, Throttled(until, reason, away=True, since=since))
+            ),
         )
 
     async def enter(self) -> None:
@@ -154,16 +156,17 @@ class Throttle:
             self._rests += 1
         else:
             rest = min(wait // timedelta(microseconds=1), MOST_REST)
-        if self.learn(now + rest, reason):
-            self._note(self._keeper.rest(self.id, self.until, reason))
+        found = Throttled(now + rest, reason, since=now)
+        if self.learn(found):
+            self._note(self._keeper.rest(self.id, found))
 
-    def learn(self, until: Micros, reason: str) -> bool:
+    def learn(self, rest: Throttled) -> bool:
         """Take over that the app rests or is away until a time; return whether that was unknown."""
-        if reason.startswith(AWAY):
-            return self.circuit.learn(until, reason)
-        if until <= self.until:
+        if rest.away:
+            return self.circuit.learn(rest.until, rest.reason, rest.since)
+        if rest.until <= self.until:
             return False
-        self.until, self._reason, self._sent_away = until, reason, 0
+        self.until, self._reason, self._sent_away = rest.until, rest.reason, 0
         return True
 
     def quota(self, used: int, allowed: int, resets_in: timedelta | None) -> None:
@@ -291,7 +294,7 @@ class LocalKeeper:
         self._full[connection] = full_at = bucket.after(now, granted)
         return granted, max(bucket.next_at(full_at), now)
 
-    async def rest(self, connection: str, until: Micros, reason: str) -> None:
+    async def rest(self, connection: str, rest: Throttled) -> None:
         """Nobody else is to know."""
 
     async def note_quota(self, connection: str, quota: str) -> None:
@@ -332,7 +335,7 @@ class Throttles:
             known = Throttle(id, self._keeper, self._clock, self._monotonic, self._chance)
             self._known[id] = known
             if (rest := self._resting.get(id)) is not None:
-                known.learn(rest.until, rest.reason)
+                known.learn(rest)
         return known
 
     async def look(self) -> None:
@@ -343,7 +346,7 @@ class Throttles:
             return
         for id, rest in self._resting.items():
             if (known := self._known.get(id)) is not None:
-                known.learn(rest.until, rest.reason)
+                known.learn(rest)
 
     async def run(self) -> None:
         """Look again and again until `stop`, where other workers share the store."""

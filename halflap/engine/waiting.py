@@ -16,6 +16,7 @@ from halflap.model import Failure, Micros, Outcome, Record, child_signal
 from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value
 from halflap.sdk.trigger import first_line
+from halflap.store.rules.cause import cause_text
 
 ASK_AGAIN: Micros = 30_000_000
 
@@ -207,7 +208,8 @@ def of_outcome(record: Record, child: str, outcome: Outcome) -> Record:
         return replace(record, status="succeeded", result=outcome.result or b"null")
     kind = outcome.failure.kind if outcome.failure is not None else outcome.state.capitalize()
     status = outcome.failure.status if outcome.failure is not None else None
+    cause = "" if outcome.failure is None else cause_text(outcome.failure)
     # The child's id is no part of the reason, so that failures of one cause read alike.
     reason = outcome.reason if outcome.state == "failed" else f"{outcome.state}: {outcome.reason}"
-    failure = Failure(kind, reason, where=child, status=status)
+    failure = Failure(kind, reason, where=child, status=status, cause=cause)
     return replace(record, status="failed", result=None, failure=failure)

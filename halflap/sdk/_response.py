@@ -24,8 +24,6 @@ MOST_WAIT = timedelta(hours=1)
 METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that do the same however often they are sent (RFC 9110, 9.2.2)."""
-IN_DOUBT = frozenset({408, 500, 502, 504})
-"""Statuses after which a request may have been carried out all the same."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT = 2_000  # characters of an error's body
 TOLD = 200  # characters of it in the error's message

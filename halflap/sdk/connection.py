@@ -11,9 +11,9 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from halflap.errors import Unauthorized, UpstreamError
+from halflap.errors import STATUSES_IN_DOUBT, Unauthorized, UpstreamError
 from halflap.sdk import running
-from halflap.sdk._response import IN_DOUBT, METHODS_WITH_EFFECT, REPEATABLE_METHODS
+from halflap.sdk._response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
@@ -139,7 +139,7 @@ class Connection(BaseModel):
         finally:
             if gate is not None:
                 gate.leave()
-        if current is not None and response.status not in IN_DOUBT:
+        if current is not None and response.status not in STATUSES_IN_DOUBT:
             current.in_doubt = False
         if gate is not None:
             gate.heard(response)

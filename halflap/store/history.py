@@ -6,6 +6,7 @@ from typing import Any
 
 from halflap.errors import NotFound
 from halflap.model import (
+    CauseGroup,
     Event,
     Execution,
     ExecutionState,
@@ -44,6 +45,11 @@ class History:
         where, values = reading.where(which)
         rows = await self._rows(f"{reading.COUNT} WHERE {where} GROUP BY state", values)
         return dict(rows)
+
+    async def causes(self, which: Filter) -> list[CauseGroup]:
+        where, values = reading.where(which)
+        rows = await self._rows(reading.CAUSES.format(where=where), (*values, which.limit))
+        return [reading.cause_group(row) for row in rows]
 
     async def tally(self, which: Filter) -> list[Tally]:
         where, values = reading.where(which)

@@ -46,6 +46,7 @@ from halflap.store.recording import (
     wake,
     write_state,
 )
+from halflap.store.rules.cause import mark_of
 from halflap.store.rules.state import changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 from halflap.store.scope import Scope
@@ -56,13 +57,15 @@ from halflap.store.turns import Share, Turns
 
 END_EXECUTION = """
 UPDATE executions SET state = ?, ended_at = ?, due_at = NULL, lease_until = NULL, reason = ?,
-    failure = ?, result = ?, waiting_for = '', probation = 0
+    failure = ?, result = ?, waiting_for = '', probation = 0, cause = ?, status = ?,
+    ran = ifnull(ran, 0) + max(?2 - claimed_at, 0)
 WHERE id = ? AND fence = ? AND state = 'running' AND (cancelling IS NULL OR ? = 'cancelled')
 """
 # One that is to be cancelled comes back at once, however long it wanted to wait.
 RELEASE_EXECUTION = """
 UPDATE executions SET state = ?, due_at = iif(cancelling IS NULL, ?, ?), lease_until = NULL,
-    waiting_for = ?, failure = ?, heard = ?, probation = 0
+    waiting_for = ?, failure = ?, heard = ?, probation = 0,
+    ran = ifnull(ran, 0) + max(?3 - claimed_at, 0)
 WHERE id = ? AND fence = ? AND state = 'running'
 """
 HOLDS = "SELECT cancelling FROM executions WHERE id = ? AND fence = ? AND state = 'running'"
@@ -177,6 +180,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
         now = self._clock()
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
+        cause, status = mark_of(outcome)
         changed = changes(writes) if writes else None
 
         def job(connection: sqlite3.Connection) -> Written:
@@ -193,6 +197,8 @@ class SqliteJournal(History, Pruning, State, Traffic):
                     reason,
                     failure,
                     outcome.result,
+                    cause,
+                    status,
                     lease.execution,
                     lease.fence,
                     outcome.state,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from halflap.model import (
+    CauseGroup,
     CustomerLimits,
     CustomerLoad,
     Event,
@@ -125,7 +126,8 @@ class Cancelling:
 class Filter:
     """A filter of executions; None matches all. Newest first, or after one, oldest.
 
-    `reason` is what the reason contains; `since` and `until` (exclusive) are about acceptance;
+    `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
+    status of the call that it failed of; `since` and `until` (exclusive) are about acceptance;
     `of_events` leaves out deployments.
     """
 
@@ -145,6 +147,8 @@ class Filter:
     parent: str | None = None
     dead_letters: bool = False
     of_events: bool = False
+    cause: str | None = None
+    status: int | None = None
     limit: int = 50
 
 
@@ -236,7 +240,7 @@ class Journal(Protocol):
         """Take up to `count` requests of a connection's rate; also when there are more."""
         ...
 
-    async def rest(self, connection: str, until: Micros, reason: str) -> None:
+    async def rest(self, connection: str, rest: Throttled) -> None:
         """Have nobody call a connection's app before a time; one that was later stays."""
         ...
 
@@ -419,6 +423,10 @@ class Journal(Protocol):
     async def executions(self, which: Filter) -> list[Execution]: ...
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
+
+    async def causes(self, which: Filter) -> list[CauseGroup]:
+        """Failed executions by their causes, the most first: up to `limit` groups."""
+        ...
 
     async def tally(self, which: Filter) -> list[Tally]:
         """Return the number of executions that are alike, the most first: up to `limit` groups."""

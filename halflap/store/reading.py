@@ -6,14 +6,25 @@ from typing import Any, get_args
 
 import msgspec
 
-from halflap.model import Event, Execution, Failure, FlowKey, Record, Replay, StepKind, StepStatus
+from halflap.model import (
+    CauseGroup,
+    Event,
+    Execution,
+    Failure,
+    FlowKey,
+    Record,
+    Replay,
+    StepKind,
+    StepStatus,
+)
 from halflap.store.protocol import Filter
 from halflap.store.rules.order import order_of
 
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
-    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed
+    duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,
+    cause, ran
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -24,7 +35,19 @@ TALLY = """
 SELECT customer, instance, integration, flow, version, state, reason, count(*) FROM executions
 WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT ?
 """
+CAUSES = """
+SELECT found.*, example.failure FROM (
+    SELECT ifnull(cause, '') AS cause, count(*) AS count, min(ended_at), max(ended_at),
+        max(id) AS example, group_concat(DISTINCT flow),
+        substr(group_concat(DISTINCT instance), 1, 154), count(DISTINCT instance)
+    FROM executions WHERE {where} AND state = 'failed'
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
+) AS found JOIN executions AS example ON example.id = found.example
+ORDER BY found.count DESC, found.cause
+"""
 COUNT = "SELECT state, count(*) FROM executions"
+MOST_INSTANCES = 5
+"""The most instances of which a group of failures has the ids."""
 LIVE = ("queued", "running", "waiting")
 
 
@@ -59,6 +82,23 @@ def execution(row: Any) -> Execution:
         parent=row[25],
         replay=replay(row[26]),
         payload_removed=bool(row[27]),
+        cause=row[28],
+        ran=row[29],
+    )
+
+
+def cause_group(row: Any) -> CauseGroup:
+    """A row of `CAUSES`."""
+    return CauseGroup(
+        cause=row[0],
+        count=row[1],
+        first_at=row[2],
+        last_at=row[3],
+        example=row[4],
+        failure=failure(row[8]),
+        flows=tuple(sorted(row[5].split(","))),
+        instances=tuple(sorted(row[6].split(",")))[:MOST_INSTANCES],
+        instance_count=row[7],
     )
 
 
@@ -132,6 +172,8 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         ("version", which.version),
         ("record_key", which.key),
         ("parent", which.parent),
+        ("cause", which.cause),
+        ("status", which.status),
     ):
         if value is not None:
             clauses.append(f"{column} = ?")

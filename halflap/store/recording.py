@@ -147,5 +147,6 @@ def encode_failure(failure: Failure | None) -> bytes | None:
             message=text(failure.message),
             where=text(failure.where),
             trace=text(failure.trace),
+            cause=text(failure.cause),
         )
     )

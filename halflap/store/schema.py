@@ -73,6 +73,9 @@ The journal
                 its parent.
                 `replay_of` is what it runs again, `replay` says how (JSON). `root` is the first of
                 its lineage, NULL where it is that itself.
+                `cause` is the mark of what it failed of (rules/cause.py) and `status` the HTTP status
+                of the call that failed; NULL unless it failed. `ran` is for how long its attempts
+                ran, that of one which runs now left out.
                 `removed` is 1 where its payload was removed since: its event, the inputs and results
                 of its steps, the fields of its log lines.
   events        what arrived, write-once, keyed by its execution.
@@ -107,7 +110,8 @@ The journal
   limits        what a customer may take, where that is not the default; NULL is the default, 0 no
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until
-                when its app is not called and why, what of a quota is used. May be forgotten.
+                when its app is not called, since when and why, what of a quota is used. With
+                `away`, its circuit is open. May be forgotten.
 
 `lane` of an execution is its customer, `$` for a flow of ours: claims take lanes in turn, and of a
 lane its instances. Limits are the lane's, so a deployment waits for nobody's flood.
@@ -554,8 +558,20 @@ ALTER TABLE subscriptions ADD COLUMN former_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN left_because TEXT NOT NULL DEFAULT '';
 """
 
+# Why executions failed, as a mark to group by; how long they ran; which rests are open circuits.
+CAUSES = """
+ALTER TABLE executions ADD COLUMN cause TEXT;
+ALTER TABLE executions ADD COLUMN status INTEGER;
+ALTER TABLE executions ADD COLUMN ran INTEGER;
+CREATE INDEX executions_by_cause ON executions (cause, id) WHERE cause IS NOT NULL;
+CREATE INDEX executions_by_status ON executions (status, id) WHERE status IS NOT NULL;
+ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
+    Migration(number=4, name="causes of failures", before=CAUSES),
 ]

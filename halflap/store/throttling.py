@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 from halflap.model import PARKED, Micros, Throttled
 from halflap.store.turns import Limited
@@ -20,16 +22,19 @@ INSERT INTO throttles (connection, full_at) VALUES (?, ?)
 ON CONFLICT (connection) DO UPDATE SET full_at = excluded.full_at
 """
 REST = """
-INSERT INTO throttles (connection, until, reason) VALUES (?, ?, ?)
-ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason
+INSERT INTO throttles (connection, until, reason, away, since) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+    away = excluded.away, since = excluded.since
     WHERE excluded.until > throttles.until
 """
 NOTE_QUOTA = """
 INSERT INTO throttles (connection, quota) VALUES (?, ?)
 ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
 """
-THROTTLED = "SELECT until, reason, quota FROM throttles WHERE connection = ?"
-RESTING = "SELECT connection, until, reason, quota FROM throttles WHERE until > ? AND until > 0"
+THROTTLED = "SELECT until, reason, quota, away, since FROM throttles WHERE connection = ?"
+RESTING = """
+SELECT connection, until, reason, quota, away, since FROM throttles WHERE until > ? AND until > 0
+"""
 
 
 def parked(connection: sqlite3.Connection) -> dict[str, int]:
@@ -57,9 +62,9 @@ def take_tokens(
     return granted, max(bucket.next_at(full_at), now)
 
 
-def rest(connection: sqlite3.Connection, of: str, until: Micros, reason: str) -> None:
+def rest(connection: sqlite3.Connection, of: str, rest: Throttled) -> None:
     """Have nobody call a connection's app before a time."""
-    connection.execute(REST, (of, until, reason))
+    connection.execute(REST, (of, rest.until, rest.reason, rest.away, rest.since))
 
 
 def note_quota(connection: sqlite3.Connection, of: str, quota: str) -> None:
@@ -70,9 +75,14 @@ def note_quota(connection: sqlite3.Connection, of: str, quota: str) -> None:
 def throttled(connection: sqlite3.Connection, of: str) -> Throttled:
     """Return the state of a connection's traffic."""
     row = connection.execute(THROTTLED, (of,)).fetchone()
-    return Throttled() if row is None else Throttled(*row)
+    return Throttled() if row is None else _read(row)
 
 
 def resting(connection: sqlite3.Connection, now: Micros) -> dict[str, Throttled]:
     """The connections that nobody calls now."""
-    return {row[0]: Throttled(*row[1:]) for row in connection.execute(RESTING, (now,))}
+    return {row[0]: _read(row[1:]) for row in connection.execute(RESTING, (now,))}
+
+
+def _read(row: Sequence[Any]) -> Throttled:
+    until, reason, quota, away, since = row
+    return Throttled(until, reason, quota, bool(away), since)

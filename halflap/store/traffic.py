@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from halflap.model import CustomerLimits, CustomerLoad, Micros, Throttled
 from halflap.store import limiting, throttling
@@ -47,9 +48,9 @@ class Traffic:
             lambda c: throttling.take_tokens(c, connection, count, rate, burst, now)
         )
 
-    async def rest(self, connection: str, until: Micros, reason: str) -> None:
-        kept = text(reason)
-        await self._database.write(lambda c: throttling.rest(c, connection, until, kept))
+    async def rest(self, connection: str, rest: Throttled) -> None:
+        kept = replace(rest, reason=text(rest.reason))
+        await self._database.write(lambda c: throttling.rest(c, connection, kept))
 
     async def note_quota(self, connection: str, quota: str) -> None:
         await self._database.write(lambda c: throttling.note_quota(c, connection, text(quota)))

@@ -429,3 +429,32 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     assert (left["execution"], first in left["why"]) == (id, True)
     await world.api("POST", f"/api/executions/{first}/cancel")
     assert (await world.api("POST", path)).status == 201
+
+
+async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(
+    world: Any, instance: Any, driving: None
+) -> None:
+    ids = await failed(world, instance, 3)
+    [group] = (await world.api("GET", "/api/executions/causes")).json
+    assert (group["count"], group["example"], group["flows"]) == (3, ids[-1], ["incoming"])
+    assert group["instances"] == [{"id": instance["id"], "name": instance["name"]}]
+    assert "o2" not in group["text"]
+    assert "shop." in group["text"]
+    shown = (await world.api("GET", f"/api/executions/{ids[0]}")).json
+    assert (shown["cause"], shown["failure"]["cause"]) == (group["cause"], group["text"])
+    status = shown["failure"]["status"]
+    assert status == 422, shown["failure"]
+    for by, found in (({"cause": group["cause"]}, 3), ({"status": 422}, 3), ({"status": 418}, 0)):
+        listed = (await world.api("GET", "/api/executions", **by)).json["executions"]
+        assert len(listed) == found, by
+    assert (await world.api("GET", "/api/executions", status=7)).status == 422
+    assert (await world.api("GET", "/api/executions/causes", flow="waiting")).json == []
+
+    other = {"do": "replay", "dry_run": True, "where": {"cause": "0" * 12}}
+    assert (await world.api("POST", "/api/replays", other)).json["total"] == 0
+    draft = {"do": "replay", "where": {"cause": group["cause"], "status": status}}
+    bulk = (await world.api("POST", "/api/replays", draft)).json
+    assert (await done(world, bulk["id"]))["done"] == 3
+    assert (await world.api("GET", "/api/executions/causes")).json == []
+    [again] = (await world.api("GET", "/api/executions/causes", dismissed="true")).json
+    assert again["count"] == 3

@@ -39,7 +39,9 @@ def step(name: str, **more: Any) -> StepView:
 def failure(message: str, place: str = "", source: str = "") -> FailureView:
     file, _, number = place.partition(":")
     trace = f'  File "{file}", line {number}, in {source}\n    {source}()\n' if place else ""
-    return FailureView(kind="ValueError", message=message, where=place, status=None, trace=trace)
+    return FailureView(
+        kind="ValueError", message=message, where=place, status=None, trace=trace, cause=""
+    )
 
 
 def attempt(number: int, how: str, why: FailureView | None = None) -> AttemptView:
@@ -62,7 +64,9 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "accepted_at": AT,
         "started_at": AT,
         "ended_at": AT,
-        "duration_ms": 0.0,
+        "took_ms": 0.0,
+        "waited_ms": 0.0,
+        "cause": None,
         "key": None,
         "replay_of": None,
         "duplicates": 0,
@@ -270,7 +274,7 @@ def test_an_echo_leads_to_the_execution_that_wrote_it():
 @pytest.mark.parametrize("state", ["queued", "waiting"])
 def test_one_behind_another_of_its_record_says_which(state: str):
     more = {"waits_for": "exe_7", "waits_because": "the same record; it came first"}
-    shown = drawn(execution(state=state, ended_at=None, duration_ms=None, **more))
+    shown = drawn(execution(state=state, ended_at=None, took_ms=None, waited_ms=None, **more))
     assert "waits for    exe_7 (the same record; it came first)" in shown
     assert "halflap executions show exe_7" in shown
     assert "order " not in shown

@@ -1556,3 +1556,88 @@ async def test_an_instances_executions_are_erased_and_nobody_elses(journal: Jour
     (again,) = await journal.accept([start(mine, dedupe=Dedupe("d"))], claim=0, lease=LEASE)
     assert again.duplicate_of is None
     assert len(await journal.steps(other.start.execution)) == 1
+
+
+# -- causes and times -------------------------------------------------------------------------
+
+
+async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status(
+    journal: Journal, clock: Clock
+):
+    ids: list[str] = []
+    ends: list[Micros] = []
+    for number, (kind, message, status) in enumerate(
+        (
+            ("UpstreamError", "answered 503 for order 1", 503),
+            ("UpstreamError", "answered 503 for order 2", 503),
+            ("ValueError", "no name", None),
+            ("UpstreamError", "answered 503 for order 3", 503),
+        )
+    ):
+        clock.move(SECOND)
+        customer = "cus_b" if number == 3 else "cus_a"
+        key = flow(customer, name="orders" if number else "returns")
+        claim = await running(journal, start(key, execution=new_id("exe", now=clock.now)))
+        clock.move(SECOND)
+        failure = Failure(kind, message, status=status)
+        await journal.end(claim.lease, [], [], Outcome("failed", message, failure=failure))
+        ids.append(claim.start.execution)
+        ends.append(clock.now)
+    claim = await running(journal)
+    ignored = Outcome("ignored", "x", failure=Failure("UpstreamError", "answered 503", status=503))
+    await journal.end(claim.lease, [], [], ignored)
+
+    first, second = await journal.causes(Filter(dead_letters=True))
+    assert (first.count, second.count) == (3, 1)
+    assert (first.first_at, first.last_at, first.example) == (ends[0], ends[3], ids[3])
+    assert first.flows == ("orders", "returns")
+    assert (first.instances, first.instance_count) == (("ins_of_cus_a", "ins_of_cus_b"), 2)
+    assert first.failure is not None
+    assert first.failure.message == "answered 503 for order 3"
+
+    async def listed(**by: Any) -> list[int]:
+        return [ids.index(each.id) for each in await journal.executions(Filter(**by))]
+
+    assert await listed(cause=first.cause) == [3, 1, 0]
+    assert await listed(status=503, customer="cus_a") == [1, 0]
+    assert await listed(status=404) == await listed(cause="0" * 12) == []
+    assert await journal.count(Filter(cause=second.cause)) == {"failed": 1}
+    assert [each.count for each in await journal.causes(Filter(customer="cus_b"))] == [1]
+    assert [each.count for each in await journal.causes(Filter(limit=1))] == [3]
+    found = await journal.execution(ids[0])
+    assert found is not None
+    assert found.cause == first.cause
+
+    await journal.dismiss(ids[3])
+    assert [each.count for each in await journal.causes(Filter(dead_letters=True))] == [2, 1]
+    assert [each.count for each in await journal.causes(Filter(states=("failed",)))] == [3, 1]
+    assert await listed(cause=first.cause, dead_letters=True) == [1, 0]
+
+
+async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: Clock):
+    claim = await running(journal)
+    id = claim.start.execution
+
+    async def ran() -> Micros | None:
+        found = await journal.execution(id)
+        assert found is not None
+        return found.ran
+
+    clock.move(2 * SECOND)
+    assert not await ran()
+    await journal.release(claim.lease, [], [], Release("sleep", clock.now + 90 * SECOND))
+    assert await ran() == 2 * SECOND
+    clock.move(90 * SECOND)
+    claim = await claim_one(journal)
+    clock.move(3 * SECOND)
+    await journal.end(claim.lease, [], [], DONE)
+    assert await ran() == 5 * SECOND
+
+    other = await running(journal)
+    clock.move(SECOND)
+    await journal.release(other.lease, [], [], Release("sleep", clock.now + 90 * SECOND))
+    clock.move(SECOND)
+    await journal.cancel(other.start.execution, "no")
+    found = await journal.execution(other.start.execution)
+    assert found is not None
+    assert found.ran == SECOND

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from halflap.model import CustomerLimits
+from halflap.model import CustomerLimits, Throttled
 from halflap.store.protocol import Claim, Journal, Release
 from halflap.store.turns import Share
 from tests.conformance.test_journal import (
@@ -254,11 +254,13 @@ async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, cl
 async def test_a_rest_is_kept_until_it_is_over_and_a_shorter_one_does_not_end_it(
     journal: Journal, clock: Clock
 ):
-    await journal.rest("con_1", clock.now + 60 * SECOND, "it answered 429")
-    await journal.rest("con_1", clock.now + 5 * SECOND, "another")
+    until = clock.now + 60 * SECOND
+    await journal.rest("con_1", Throttled(until, "it answered 503", away=True, since=clock.now))
+    await journal.rest("con_1", Throttled(clock.now + 5 * SECOND, "another"))
     await journal.note_quota("con_1", "9 of 10")
     found = await journal.throttled("con_1")
-    assert (found.until, found.reason) == (clock.now + 60 * SECOND, "it answered 429")
+    assert (found.until, found.reason) == (until, "it answered 503")
+    assert (found.away, found.since) == (True, clock.now)
     assert found.quota == "9 of 10"
     assert await journal.resting() == {"con_1": found}
     clock.move(60 * SECOND)

@@ -373,3 +373,30 @@ async def test_children_are_found_by_their_parent(tmp_path: Path) -> None:
         event = await journal.event(child.id)
         assert event is not None
         assert (event.method, event.body) == (CALL, b'{"number":1,"to":"nobody"}')
+
+
+async def test_a_parents_failure_groups_with_its_childs_and_its_reason_has_no_keys(
+    runner: Runner,
+) -> None:
+    async def reject(ctx: Context[Any], parcel: Parcel) -> None:
+        raise ValueError(f"no depot {parcel.number}")
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        async def one(number: int) -> None:
+            await ctx.call(handle, Parcel(number=number))
+
+        await ctx.gather([event], one)
+
+    handle = runner.app.flow(reject)
+    parent = runner.app.flow(flow)
+    reasons: set[str] = set()
+    for number in (17, 18):
+        outcome = await runner.finish(await runner.start(parent, str(number).encode()))
+        assert outcome.state == "failed"
+        reasons.add(outcome.reason.replace(str(number), "N"))
+        assert f"[{number}]" not in outcome.reason
+        assert outcome.failure is not None
+        assert outcome.failure.cause == "ValueError at reject: no depot #"
+    assert len(reasons) == 1
+    [group] = await runner.engine.journal.causes(Filter(dead_letters=True))
+    assert (group.count, group.flows) == (4, ("flow", "reject"))

@@ -24,6 +24,7 @@ from halflap.model import (
     Retention,
     Start,
     StateWrite,
+    Throttled,
     new_id,
 )
 from halflap.store.blobs.register import Note, Register
@@ -78,7 +79,7 @@ async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance
     catalogue.counters.count(instance.id, "in", "filtered")
     await catalogue.settled()
     await catalogue.tokens.make(customer.id, "manage", LEASE)
-    await journal.rest(connection.id, 2**60, "429")
+    await journal.rest(connection.id, Throttled(2**60, "429"))
     await journal.write_state([StateWrite(f"pairs:{instance.id}:p", "k", b"1")])
     await Register(store.database, store.clock).note(
         [Note(f"{customer.id}/{name}", "exe_none", "step", 1)]

@@ -295,11 +295,19 @@ def matches(which: Filter, execution: Execution) -> bool:
         and (not which.states or execution.state in which.states)
         and (not which.dead_letters or dead_letter)
         and which.key in (None, execution.key)
-        and (which.reason is None or execution.reason.startswith(which.reason))
+        and (which.reason is None or which.reason in execution.reason)
+        and which.cause in (None, execution.cause)
+        and (which.status is None or which.status == status_of(execution))
         and (which.since is None or execution.accepted_at >= which.since)
         and (which.until is None or execution.accepted_at < which.until)
         and (which.before is None or execution.id < which.before)
     )
+
+
+def status_of(execution: Execution) -> int | None:
+    """Return the HTTP status of the call that an execution failed of."""
+    failed = execution.state == "failed" and execution.failure is not None
+    return execution.failure.status if failed and execution.failure else None
 
 
 def prepared(verb: BulkVerb, where: Filter) -> Filter:

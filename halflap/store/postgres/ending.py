@@ -18,24 +18,26 @@ KEPT = (
     " order_rule, replay"
 )
 EVENT = "received_at, part, head, body"
-NEW = "state, failure, ended_at, reason, result, attempts, steps, logs"
+NEW = "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status"
+RAN = """coalesce(gone.ran, 0) + CASE WHEN gone.state = 'running'
+        THEN greatest(w.ended_at - gone.claimed_at, 0) ELSE 0 END"""
 ENDED = f"""
 WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
     event AS (DELETE FROM events WHERE execution = ANY(%s) RETURNING *),
     ended AS (SELECT {", ".join(f"gone.{each}" for each in KEPT.split(", "))},
         {", ".join(f"event.{each}" for each in EVENT.split(", "))},
-        {", ".join(f"w.{each}" for each in NEW.split(", "))}
+        {", ".join(f"w.{each}" for each in NEW.split(", "))}, {RAN} AS ran
         FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::bytea[], %s::bytea[],
-            %s::bytea[], %s::bytea[], %s::bytea[]) AS w (id, {NEW})
+            %s::bytea[], %s::bytea[], %s::bytea[], %s::text[], %s::bigint[]) AS w (id, {NEW})
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
 """  # noqa: S608
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
 FIRST = f"ended_at / {DAY} * {OF_A_DAY}"
 INTO = {
-    "letters": f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW})"  # noqa: S608
-    f" SELECT {KEPT}, {EVENT}, {NEW} FROM ended",
-    "history": f"INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW})"  # noqa: S608
-    f" SELECT {FIRST}, {KEPT}, {EVENT}, {NEW} FROM ended",
+    "letters": f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW}, ran)"  # noqa: S608
+    f" SELECT {KEPT}, {EVENT}, {NEW}, ran FROM ended",
+    "history": f"INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW}, ran)"  # noqa: S608
+    f" SELECT {FIRST}, {KEPT}, {EVENT}, {NEW}, ran FROM ended",
 }
 END = {into: (ENDED + sql).encode() for into, sql in INTO.items()}
 DISMISS = f"{DISMISSED} {INTO['history']} RETURNING id".encode()
@@ -72,6 +74,8 @@ class End:
     reason: bytes
     result: bytes | None
     failure: bytes | None
+    cause: str | None = None
+    status: int | None = None
 
 
 async def left(connection: Connection, executions: Collection[str]) -> dict[str, Left]:
@@ -115,6 +119,8 @@ async def move(
                 Blobs(rows.pack_attempts(each.attempts) for each in what),
                 Blobs(rows.pack_steps(each.steps.values()) for each in what),
                 Blobs(rows.pack_lines(each.logs) for each in what),
+                Texts(each.cause for each in some),
+                Numbers(each.status for each in some),
             ),
         )
     for table in CLEAN:

@@ -7,6 +7,7 @@ from typing import Any
 
 from halflap.model import (
     ENDED,
+    CauseGroup,
     Clock,
     Event,
     Execution,
@@ -17,8 +18,10 @@ from halflap.model import (
     Record,
     Tally,
 )
+from halflap.store import reading
 from halflap.store.history import outcome_of
 from halflap.store.postgres import gates, ordering, rows
+from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import Ways
 from halflap.store.postgres.slots import first_slot, made_at
 from halflap.store.protocol import Attempt, Filter
@@ -36,6 +39,16 @@ SELECT customer, instance, integration, flow, version, state, reason, sum(count)
 FROM ({places}) AS found (customer, instance, integration, flow, version, state, reason, count)
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
+"""
+CAUSES = """
+SELECT coalesce(cause, ''), count(*), min(ended_at), max(ended_at), max(id),
+    string_agg(DISTINCT flow, ','), left(string_agg(DISTINCT instance, ','), 154),
+    count(DISTINCT instance)
+FROM ({places}) AS found GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s
+"""
+FAILURES = """
+SELECT id, failure FROM letters WHERE id = ANY(%(ids)s)
+UNION ALL SELECT id, failure FROM history WHERE id = ANY(%(ids)s)
 """
 IN_HISTORY = "FROM history WHERE id = %(id)s AND slot >= %(since)s"
 EVENT = f"""
@@ -99,6 +112,24 @@ class History:
             for state, number in found:
                 counts[state] = counts.get(state, 0) + number
         return counts
+
+    async def causes(self, which: Filter) -> list[CauseGroup]:
+        selects: list[str] = []
+        values: list[Any] = []
+        for place, where, more in _places(which):
+            if place != "executions":
+                selects.append(
+                    f"SELECT cause, ended_at, id, flow, instance FROM {place}"  # noqa: S608
+                    f" WHERE {where} AND state = 'failed'"
+                )
+                values += more
+        if not selects:
+            return []
+        sql = CAUSES.format(places=" UNION ALL ".join(selects))
+        found = await self._database.fetch(sql, (*values, which.limit))
+        ids = Texts(row[4] for row in found)
+        failures = dict(await self._database.fetch(FAILURES, {"ids": ids}))
+        return [reading.cause_group((*row, failures.get(row[4]))) for row in found]
 
     async def tally(self, which: Filter) -> list[Tally]:
         selects: list[str] = []
@@ -212,8 +243,13 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
     if which.reason:
         ended.append("position(%s::bytea IN reason) > 0")
         of_ended.append(which.reason.encode())
+    for column, value in (("cause", which.cause), ("status", which.status)):
+        if value is not None:
+            ended.append(f"{column} = %s")
+            of_ended.append(value)
     places: list[tuple[str, str, Sequence[Any]]] = []
-    if not (which.dead_letters or which.reason or (states and states <= ENDED)):
+    has_ended = which.reason or which.cause is not None or which.status is not None
+    if not (which.dead_letters or has_ended or (states and states <= ENDED)):
         places.append(("executions", " AND ".join(live), of_live))
     if which.dead_letters or not states or "failed" in states:
         places.append(("letters", " AND ".join(ended), of_ended))

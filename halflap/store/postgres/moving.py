@@ -47,7 +47,7 @@ OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 """Tables that are not copied as they are."""
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
 LIVE = frozenset(reading.LIVE)
-ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed"})
+ONLY_ENDED = frozenset({"ended_at", "reason", "result", "dismissed", "cause", "status"})
 REMOVED = "removed"
 """A column that says in which of its day's slots an execution goes."""
 SLOT = f"ended_at / {DAY} * {OF_A_DAY} + removed * {BARE}"

@@ -13,6 +13,7 @@ from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
+from halflap.store.rules.cause import mark_of
 from halflap.store.rules.state import Key, StateChange, change, changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 
@@ -44,9 +45,10 @@ DELETE FROM state WHERE (scope, key) IN (SELECT * FROM unnest(%s::bytea[], %s::b
 """
 RELEASE = """
 UPDATE executions SET state = w.state, due_at = w.due_at, lease_until = NULL, worker = NULL,
-    waiting_for = w.waiting_for, failure = w.failure, heard = w.heard, probation = false
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[])
-    AS w (id, state, due_at, waiting_for, failure, heard)
+    waiting_for = w.waiting_for, failure = w.failure, heard = w.heard, probation = false,
+    ran = coalesce(ran, 0) + greatest(w.now - claimed_at, 0)
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[],
+    %s::bigint[]) AS w (id, state, due_at, waiting_for, failure, heard, now)
 WHERE executions.id = w.id
 """
 ADD_ATTEMPTS = """
@@ -91,6 +93,7 @@ class Writing:
                 text(outcome.reason).encode(),
                 outcome.result,
                 encode_failure(outcome.failure),
+                *mark_of(outcome),
             )
         return cls(
             lease,
@@ -300,6 +303,7 @@ class Recording:
                 Blobs(text(how.waiting_for).encode() for how in hows),
                 failures,
                 Numbers(how.heard for how in hows),
+                Numbers(item.now for item, _ in work.releases),
             ),
         )
         await connection.execute(

@@ -25,10 +25,10 @@ EXECUTION = (
     " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
     " order_rule, parent, replay"
 )
-LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false"
+LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false, NULL, ran"
 _ENDED = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result"
-LETTER = f"{_ENDED}, false, false"
-HISTORY = f"{_ENDED}, state = 'failed', body IS NULL"
+LETTER = f"{_ENDED}, false, false, cause, ran"
+HISTORY = f"{_ENDED}, state = 'failed', body IS NULL, cause, ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,8 @@ def execution(row: Sequence[Any]) -> Execution:
         result=row[25],
         dismissed=row[26],
         payload_removed=row[27],
+        cause=row[28],
+        ran=row[29],
     )
 
 

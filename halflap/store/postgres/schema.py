@@ -29,6 +29,10 @@ An execution lives in one of three places, and moves once or twice:
                 to the other slot of its day. Pruning drops slots. Beside that, rows change only in
                 `duplicates`.
 
+The last two also have in `cause` the mark of what it failed of (rules/cause.py) and in `status` the
+HTTP status of the call that failed; NULL unless it failed. `ran` is for how long its attempts ran,
+that of one which runs now left out.
+
 The last two have all that is left of an execution in one row: event, steps, logs, attempts. What is
 live has these in tables of their own, emptied as it moves:
 
@@ -61,7 +65,8 @@ Beside them:
                 limit. `full_at` is when its bucket of beginnings is full again. A claim locks the
                 rows of the customers that it claims of, so that workers count one after another.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until
-                when its app is not called and why, what of a quota is used. May be forgotten.
+                when its app is not called, since when and why, what of a quota is used. With
+                `away`, its circuit is open. May be forgotten.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
   writers       a row per place that writes with the number of its last transaction, written by that
@@ -449,6 +454,21 @@ ALTER TABLE subscriptions ADD COLUMN former_until bigint NOT NULL DEFAULT 0;
 ALTER TABLE subscriptions ADD COLUMN left_because text NOT NULL DEFAULT '';
 """
 
+# Why executions failed, as a mark to group by; how long they ran; which rests are open circuits.
+CAUSES = """
+ALTER TABLE executions ADD COLUMN ran bigint;
+ALTER TABLE letters ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
+    ADD COLUMN status bigint;
+ALTER TABLE history ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
+    ADD COLUMN status bigint;
+CREATE INDEX letters_by_cause ON letters (cause, id) WHERE cause IS NOT NULL;
+CREATE INDEX letters_by_status ON letters (status, id) WHERE status IS NOT NULL;
+CREATE INDEX history_by_cause ON history (cause, id) WHERE cause IS NOT NULL;
+CREATE INDEX history_by_status ON history (status, id) WHERE status IS NOT NULL;
+ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
+    ADD COLUMN since bigint NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -466,4 +486,5 @@ MIGRATIONS = [
         after=FOLD_PARTS + TWO_PARTS + NO_CLASSES,
     ),
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
+    Migration(number=4, name="causes of failures", before=CAUSES),
 ]

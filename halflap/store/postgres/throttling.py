@@ -24,16 +24,19 @@ MAKE = "INSERT INTO throttles (connection) VALUES (%s) ON CONFLICT DO NOTHING"
 LOCK = "SELECT full_at FROM throttles WHERE connection = %s FOR NO KEY UPDATE"
 SPEND = "UPDATE throttles SET full_at = %s WHERE connection = %s"
 REST = """
-INSERT INTO throttles (connection, until, reason) VALUES (%s, %s, %s)
-ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason
+INSERT INTO throttles (connection, until, reason, away, since) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+    away = excluded.away, since = excluded.since
     WHERE excluded.until > throttles.until
 """
 NOTE_QUOTA = """
 INSERT INTO throttles (connection, quota) VALUES (%s, %s)
 ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
 """
-THROTTLED = "SELECT until, reason, quota FROM throttles WHERE connection = %s"
-RESTING = "SELECT connection, until, reason, quota FROM throttles WHERE until > %s AND until > 0"
+THROTTLED = "SELECT until, reason, quota, away, since FROM throttles WHERE connection = %s"
+RESTING = """
+SELECT connection, until, reason, quota, away, since FROM throttles WHERE until > %s AND until > 0
+"""
 CALL = """
 INSERT INTO callers VALUES (%s, %s, %s)
 ON CONFLICT (connection, worker) DO UPDATE SET seen_at = excluded.seen_at
@@ -70,9 +73,10 @@ async def take_tokens(
     return granted, max(bucket.next_at(full_at), now)
 
 
-async def rest(connection: Connection, of: str, until: Micros, reason: str) -> None:
+async def rest(connection: Connection, of: str, rest: Throttled) -> None:
     """Have nobody call a connection's app before a time."""
-    await connection.execute(REST, (of, until, reason))
+    values = (of, rest.until, rest.reason, rest.away, rest.since)
+    await connection.execute(REST, values)
 
 
 async def note_quota(connection: Connection, of: str, quota: str) -> None:
