@@ -151,6 +151,10 @@ class Triggered(Part):
     """What people read, in the console and the diagram; made of the name, where it is left out."""
     description: str = ""
     """What it does, for people."""
+    declared: dict[str, Any] | None = Field(None, alias="schema")
+    """The JSON Schema of the event, by which lint and editors know its fields."""
+    sample: Any = None
+    """An example of the event; without it and a `schema`, the tests' events are examples."""
     filter: Template = None
     """Whether an event is kept: an expression over `event` (the request's body), `headers`, `query`."""
     keep: list[str] | None = None

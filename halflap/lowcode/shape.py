@@ -12,7 +12,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import Mend, instead_of, quoted_value
-from halflap.lowcode.kinds import KINDS, TAG, ReplyPart, RetryRule, StopPart
+from halflap.lowcode.kinds import KINDS, TAG, AnswersPart, ReplyPart, RetryRule, StopPart
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.lint import Finding
 
@@ -156,7 +156,7 @@ def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> str:
     return f"{what} has no `{name}`; {hint} has: {', '.join(known)}"
 
 
-_STEP_PARTS = {each.__name__: each for each in (ReplyPart, RetryRule, StopPart)}
+_STEP_PARTS = {each.__name__: each for each in (AnswersPart, ReplyPart, RetryRule, StopPart)}
 _PARTS: dict[tuple[str, int], tuple[str, type[BaseModel]]] = {
     ("flows", 2): ("a flow", parts.FlowPart),
     ("preprocess", 2): ("a pre-process flow", parts.PreprocessPart),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, cast
 
 from pydantic import Discriminator, Tag
 
-from halflap.lowcode.kinds.action import ActionStep, RetryRule
+from halflap.lowcode.kinds.action import ActionStep, AnswersPart, RetryRule
 from halflap.lowcode.kinds.break_ import BreakStep
 from halflap.lowcode.kinds.call import CallStep
 from halflap.lowcode.kinds.code import CodeStep
@@ -36,6 +36,7 @@ __all__ = [
     "KINDS",
     "TAG",
     "ActionStep",
+    "AnswersPart",
     "AnyStep",
     "BreakStep",
     "CallStep",

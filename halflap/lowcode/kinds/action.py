@@ -45,6 +45,15 @@ class RetryRule(Part):
         return self
 
 
+class AnswersPart(Part):
+    """The type of what an action gives, where it declares none: `answers: {sample: {id: a1}}`."""
+
+    declared: dict[str, Any] | None = Field(None, alias="schema")
+    """Its JSON Schema."""
+    sample: Any = None
+    """An example of it."""
+
+
 def _positive(timeout: timedelta) -> timedelta:
     if not timeout:
         raise ValueError("a time-out is longer than nothing; write 20s")
@@ -68,6 +77,8 @@ class ActionStep(Result):
     """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s, on: [423]}`."""
     timeout: Annotated[Duration, AfterValidator(_positive)] | None = None
     """The time-out of one try, such as `20s`; by default as the action says."""
+    answers: AnswersPart | None = None
+    """The type of its result, for lint and editors: a `schema`, or a `sample`."""
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 

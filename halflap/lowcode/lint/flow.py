@@ -19,7 +19,9 @@ from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, unknown_types
 from halflap.lowcode.lint.infer import TEXT
+from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.reader import (
     Names,
@@ -59,17 +61,32 @@ ERROR: Schema = {
 }
 
 
-def check_trigger(flow: Triggered, path: Path, calls: Calls, reader: Reader) -> Schema | None:
+def check_trigger(
+    flow: Triggered, path: Path, calls: Calls, reader: Reader, examples: Examples
+) -> Schema | None:
     """Check what starts a flow, and its filter; gives the schema of its events."""
     trigger = calls.find("trigger", flow.trigger, (*path, "trigger"))
-    reader.template(flow.filter, (*path, "filter"), REQUEST)
+    event = examples.event(str(path[1]), flow, None if trigger is None else trigger.output)
+    request = {**REQUEST, "event": Known(schema=event)} if flow.trigger == AS_SENT else REQUEST
+    reader.template(flow.filter, (*path, "filter"), request)
+    check_types(flow, path, reader.findings)
     if trigger is None:
-        return None
+        return event
     before = len(reader.findings.found)
     calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
     if len(reader.findings.found) == before:
         calls.verified(flow.trigger, trigger, flow.inputs, path)
-    return trigger.output
+    return event
+
+
+def check_types(part: Triggered | doc.AnswersPart, path: Path, findings: Findings) -> None:
+    """Check the schema by which a document declares a type."""
+    for inside in unknown_types(part.declared or {}):
+        message = f"JSON has no such type; there are: {', '.join(TYPES)}"
+        findings.add(rules.UNFIT, (*path, "schema", *inside), message)
+    if part.declared is not None and part.sample is not None:
+        message = "a `schema` says all that a `sample` says; leave out the sample"
+        findings.add(rules.UNUSED, (*path, "sample"), message, key=True)
 
 
 @dataclass(slots=True)
@@ -125,7 +142,7 @@ class Flow:
     def check(self) -> None:
         """Check the flow's trigger, its filter and its steps."""
         flow, path = self._flow, ("flows", self._name)
-        event = check_trigger(flow, path, self._calls, self._reader)
+        event = check_trigger(flow, path, self._calls, self._reader, self._results.examples)
         if flow.pairs is not None:
             self._known_pairs(flow.pairs, (*path, "pairs"))
         for each in self._scoping.clashes:
@@ -201,7 +218,10 @@ class Flow:
                 "longer `timeout`"
             )
             self._findings.add(rules.MISPLACED, (*path, "timeout"), message)
-        given, absent = shape.output if shape else None, f"{step.action} may give null"
+        if step.answers is not None:
+            check_types(step.answers, (*path, "answers"), self._findings)
+        given = self._results.examples.answer(step, shape.output if shape else None)
+        absent = f"{step.action} may give null"
         if step.on_failure == "ignore":
             given, absent = or_null(given), IGNORED
         elif given is None:
@@ -224,6 +244,9 @@ class Flow:
             if name in known:
                 templates = Templates(reads, names)
                 self._calls.fitting(called, known[name], value, templates, place)
+                wanted = known[name].schema()
+                if wanted is not None:
+                    check_many(value, place, reads, self._findings, wanted)
                 self._watch.input(called, known[name], value, place, reads, names)
 
     def branch(self, step: doc.IfStep, path: Path, names: Layered[Known]) -> str:
@@ -301,19 +324,31 @@ class Flow:
         before = self._watch.enter(step.item, step.items, step.where, step.do)
         walk = self.steps(step.do, (*path, "do"), inner)
         self._loops.pop()
-        each = self._typed(step.collect, (*path, "collect"), walk.names)
+        each = self._typed(step.collect, (*path, "collect"), walk.names, json=True, nested=True)
         self._watch.leave(before, step)
         if each is not None and step.on_failure == "continue":
             each = either(each, {"type": "object", "properties": {"error": ERROR}})
         self._result(step, path, names, None if step.collect is None else listed(each))
 
     def _typed(
-        self, value: Any, path: Path, names: Names, *, recorded: bool = False
+        self,
+        value: Any,
+        path: Path,
+        names: Names,
+        *,
+        recorded: bool = False,
+        json: bool = False,
+        nested: bool = False,
     ) -> Schema | None:
-        """Check a template; gives what it gives, where that is known."""
+        """Check a template; gives what it gives, where that is known.
+
+        json: it goes into JSON that others read; nested: what stands in its members does.
+        """
         reads = self._reader.template(value, path, names)
         if recorded:
             self._watch.recorded(reads)
+        if json:
+            check_many(value, path, reads, self._findings, nested=nested)
         return Templates(reads, names).schema(value, path)
 
     def _text(
@@ -355,9 +390,10 @@ class Flow:
         """`set`."""
         for name, value in step.set.items():
             place = (*path, "set", name)
-            given = self._typed(value, place, names)
+            once = self._sets[name] == 1  # else nothing is known of it where it is read
+            given = self._typed(value, place, names, json=True, nested=once)
             there = names.get(name)
-            known = Known(place, given if self._sets[name] == 1 else None, variable=True)
+            known = Known(place, given if once else None, variable=True)
             self._watch.assigned(name, value, names)
             self._give(names, name, known)
             if there is None or there.path is None:
@@ -397,7 +433,7 @@ class Flow:
                 instead_of(step.call, self._document.flows),
             )
             self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
-        self._watch.recorded(self._reader.template(step.event, (*path, "event"), names))
+        self._typed(step.event, (*path, "event"), names, recorded=True, json=True)
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
         absent = IGNORED if step.on_failure == "ignore" else absent
@@ -432,7 +468,7 @@ class Flow:
         """`state`."""
         self._text("key", step.key, (*path, "key"), names, recorded=True)
         self._typed(step.expect, (*path, "expect"), names, recorded=True)
-        value = self._typed(step.value, (*path, "value"), names, recorded=True)
+        value = self._typed(step.value, (*path, "value"), names, recorded=True, json=True)
         default = self._typed(step.default, (*path, "default"), names)
         match step.state:
             case "get":
@@ -498,14 +534,13 @@ class Flow:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
             self._text("ignore", step.stop.ignore, (*place, "ignore"), names)
-            answer = self._typed(step.stop.answer, (*place, "answer"), names)
+            answer = self._typed(step.stop.answer, (*place, "answer"), names, json=True)
             given = NULL if step.stop.ignore is not None else answer
             self.told.answers.append(given if step.stop.reply is None else None)
             if step.stop.reply is not None:
                 reply = step.stop.reply
-                for name in ("status", "body"):
-                    value = getattr(reply, name)
-                    self._reader.template(value, (*place, "reply", name), names)
+                self._reader.template(reply.status, (*place, "reply", "status"), names)
+                self._typed(reply.body, (*place, "reply", "body"), names, json=True)
                 for name, each in reply.headers.items():
                     self._text(name, each, (*place, "reply", "headers", name), names)
         return "`stop` ends the flow"

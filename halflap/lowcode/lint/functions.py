@@ -7,7 +7,7 @@ from typing import Protocol
 
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.env import NUMBER, Env, Lambda, function_of
-from halflap.lowcode.lint.scope import Schema, either, fields_of, listed
+from halflap.lowcode.lint.scope import Schema, either, fields_of, listed, one_or_many
 
 
 class Inference(Protocol):
@@ -36,7 +36,7 @@ def special(*names: str) -> Callable[[Special], Special]:
 
 
 def _one_or_list(item: Schema | None) -> Schema | None:
-    return None if item is None else either(item, listed(item))
+    return None if item is None else one_or_many(item)
 
 
 @special("map")
@@ -58,6 +58,12 @@ def filtered(inference: Inference, given: Sequence[Node], env: Env) -> Schema | 
     if function is not None:
         inference.applied(function, [item, NUMBER])
     return _one_or_list(item)
+
+
+@special("list")
+def as_list(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
+    """A list, whatever it is given."""
+    return listed(inference.items(given[0], env)) if given else None
 
 
 @special("single")

@@ -13,10 +13,18 @@ from typing import Any, cast
 
 from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
-from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.expressions.tree import Node, Stage
 from halflap.lowcode.lint.env import NUMBER, Env, Lambda, Names
 from halflap.lowcode.lint.functions import SPECIAL
-from halflap.lowcode.lint.scope import Schema, either, fields_of, items_of, listed, types_of
+from halflap.lowcode.lint.scope import (
+    Schema,
+    either,
+    fields_of,
+    items_of,
+    listed,
+    one_or_many,
+    types_of,
+)
 from halflap.lowcode.lint.words import words
 
 MOST_DEPTH = 40
@@ -57,7 +65,7 @@ class Stream:
         if not self.many:
             return self.schema
         item = items_of(self.schema)
-        return None if item is None else either(item, listed(item))
+        return None if item is None else one_or_many(item)
 
 
 class Inference:
@@ -149,18 +157,12 @@ class Inference:
             else:
                 known = self._names.get(name)
                 flow = Stream(None if known is None else known.schema)
-            for stage in first.stages:
-                flow = self._filtered(flow, stage.node, env)
         else:
             flow = Stream(self.of(first, env))
-            for stage in first.stages:
-                flow = self._filtered(flow, stage.node, env)
+        flow = self._staged(flow, first.stages, env)
         for step in rest:
-            flow = self._step(flow, step, env)
-            for stage in step.stages:
-                flow = self._filtered(flow, stage.node, env)
-        for stage in node.predicates:
-            flow = self._filtered(flow, stage.node, env)
+            flow = self._staged(self._step(flow, step, env), step.stages, env)
+        flow = self._staged(flow, node.predicates, env)
         return {"type": "object"} if node.group else flow.result(keep=node.keep_one or node.keep)
 
     def _step(self, flow: Stream, step: Node, env: Env) -> Stream:
@@ -189,14 +191,23 @@ class Inference:
             return Stream(None)
         return Stream(found[name], flow.many or _may_be_list(flow.schema))
 
-    def _filtered(self, flow: Stream, predicate: Node | None, env: Env) -> Stream:
+    def _staged(self, flow: Stream, stages: Sequence[Stage], env: Env) -> Stream:
+        """What passes filters, of which a position takes one of what each value of the path gave."""
+        several = flow.many
+        for stage in stages:
+            flow = self._filtered(flow, stage.node, env, several)
+        return flow
+
+    def _filtered(
+        self, flow: Stream, predicate: Node | None, env: Env, several: bool = False
+    ) -> Stream:
         item = None if flow.schema is None else items_of(flow.schema)
         if predicate is None:
             return flow
         told = self.of(predicate, env.within(item))
         at = predicate.kind == "literal" and told is not None and told.get("type") == "integer"
-        if at and not flow.many:
-            return Stream(item)
+        if at:
+            return Stream(item, many=several)
         return Stream(item, many=flow.many or _may_be_list(flow.schema))
 
     # What makes values --------------------------------------------------------------------------

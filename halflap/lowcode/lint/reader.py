@@ -9,10 +9,11 @@ from typing import Any
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
-from halflap.lowcode.fixes import Mend, instead_of
+from halflap.lowcode.fixes import Mend, closest, instead_of
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, place_in, read_all
 from halflap.lowcode.lint.infer import TEXT, Inference
 from halflap.lowcode.lint.literal import check_literals
@@ -144,6 +145,7 @@ class Reader:
             self.read.add(known.path)
         if root == "config":
             self.config.add(rest[0] if rest else "*")
+        self._unseen(path, offset, read, known.schema)
         lacking = missing(known.schema, tuple(rest))
         if lacking is not None:
             name, has = lacking
@@ -152,6 +154,21 @@ class Reader:
             )  # fmt: skip
             said += f"; {suggest(name, has, 'it has')}"
             self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
+
+    def _unseen(
+        self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None
+    ) -> None:
+        """Find a field that no example of a value has; of tests, one that is like those they have."""
+        found = unseen(schema, path[1:])
+        if found is None:
+            return
+        name, has, where = found
+        if where == "tests" and closest(name, has) is None:
+            return
+        holder = ".".join(path[: path.index(name, 1)])
+        shown = "its sample" if where == "sample" else "what the tests give it"
+        message = f"{holder} has no {name!r} in {shown}; {suggest(name, has, 'it has')}"
+        self._report(rules.UNSEEN, read, offset, message, instead_of(name, has))
 
     def _unknown(self, name: str, names: Names) -> str:
         place = self._given.get(name)

@@ -10,6 +10,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.scope import Schema, either
 from halflap.lowcode.template import is_expression
 
@@ -38,6 +39,7 @@ class Results:
 
     def __init__(self, document: Document, walk: Callable[[str], Told]) -> None:
         self._document = document
+        self.examples = Examples(document)
         self._walk = walk
         self._told: dict[str, Told] = {}
         self._walking: set[str] = set()

@@ -8,6 +8,7 @@ from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
+from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
 from halflap.lowcode.lint.reader import Names, Reader
 from halflap.lowcode.lint.rules import suggest
@@ -22,7 +23,8 @@ def check_preprocess(
     """Check one pre-process flow."""
     part = document.preprocess[name]
     path: Path = ("preprocess", name)
-    names: Names = {**common, "event": Known(schema=check_trigger(part, path, calls, reader))}
+    event = check_trigger(part, path, calls, reader, Examples(document))
+    names: Names = {**common, "event": Known(schema=event)}
     reader.template(part.sender, (*path, "sender"), REQUEST)
     if part.shared:
         names = {name: each for name, each in names.items() if name not in ONES_OWN}

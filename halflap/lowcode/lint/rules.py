@@ -38,6 +38,8 @@ NAMELESS = "HF122"
 READS_LIKE_EXPRESSION = "HF123"
 LITERAL_CONDITION = "HF124"
 UNSIGNED_ID = "HF140"
+ONE_OR_MANY = "HF141"
+UNSEEN = "HF142"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -203,6 +205,21 @@ RULES: tuple[Rule, ...] = (
         "a text in `if`, `where`, `filter` or `in`",
         "it is never computed: a condition is always true, a loop runs once",
         "an expression, which begins with `=`",
+    ),
+    Rule(
+        ONE_OR_MANY,
+        "one value or a list of several that goes into JSON: `{skus: =event.lines.sku}`",
+        "it is a text of one line, a list of two, and left out of none",
+        "`$list(event.lines.sku)` for a list always, `event.lines[0].sku` for one",
+        "warning",
+    ),
+    Rule(
+        UNSEEN,
+        "a field that the `sample` of an event or an answer does not have, or that is like one which "
+        "the tests give it",
+        "it reads as null, silently, where it is misspelt",
+        "the field that the message names; or the field in the sample, or in a test",
+        "warning",
     ),
 )
 

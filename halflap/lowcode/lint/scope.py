@@ -91,6 +91,20 @@ def either(*schemas: Schema) -> Schema:
     return different[0] if len(different) == 1 else {"anyOf": different}
 
 
+MANY = "x-one-or-many"
+"""The key of a type that is one value or a list of several, by how many there happen to be."""
+
+
+def one_or_many(item: Schema) -> Schema:
+    """Return the type of what gives its one value by itself, and several as a list."""
+    return {"anyOf": [item, listed(item)], MANY: True}
+
+
+def is_one_or_many(schema: Schema) -> bool:
+    """Return whether a value may be one by itself or a list of several."""
+    return MANY in schema or any(map(is_one_or_many, schema.get("anyOf", ())))
+
+
 def types_of(schema: Schema) -> frozenset[str] | None:
     """The JSON types that a value may have; None where that is not said."""
     found: set[str] = set()

@@ -82,6 +82,16 @@ def zipped(frame: Frame, *lists: Any) -> list[Any]:
     return [list(row) for row in zip(*columns, strict=False)]
 
 
+@function("list", "<x:a>")
+def as_list(frame: Frame, value: Any = UNDEFINED) -> list[Any]:
+    """A list always: of one value a list of it, of nothing and of null an empty one."""
+    if value is UNDEFINED or value is None:
+        return []
+    found = cast("list[Any]", value) if isinstance(value, list) else [value]
+    frame.evaluation.meter.values(len(found))
+    return list(found)
+
+
 @function("append", "<xx:a>")
 def append(frame: Frame, one: Any = UNDEFINED, two: Any = UNDEFINED) -> Any:
     """Both, one after the other."""

@@ -1,0 +1,252 @@
+"""Types of events and answers that no component declares: a document's schemas, samples and tests.
+
+A `schema` is taken at its word. A `sample` and the events and stubs of tests are examples: their
+objects may have other fields, and what tests show of texts and numbers is not held against an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, cast
+
+from halflap.lowcode import kinds as doc
+from halflap.lowcode.document import Document, Triggered
+from halflap.lowcode.kinds.walk import every
+from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.scope import Schema, either, forms_of
+
+SEEN_IN = "x-seen-in"
+"""The key of an object's schema that names where its fields were seen: `sample` or `tests`."""
+AS_SENT = "webhook.request"
+"""The trigger whose event is the body that a test sends; others may read something else of it."""
+MOST_EXAMPLES = 100
+"""Of how many tests the events and answers of one flow or action are looked at."""
+MOST_FIELDS = 500
+TYPES = ("string", "number", "integer", "boolean", "null", "array", "object")
+
+
+class Examples:
+    """The types that a document shows of its events and answers."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    def event(self, name: str, flow: Triggered, own: Schema | None) -> Schema | None:
+        """Return the type of a flow's event: `own` of its trigger, completed by what is shown."""
+        if flow.declared is not None:
+            return refined(own, normalised(flow.declared))
+        if flow.sample is not None:
+            return refined(own, seen([flow.sample], "sample"))
+        if flow.trigger != AS_SENT:
+            return own
+        tests = (each for each in self._document.tests if each.flow == name)
+        events = [each.event for each in tests if "event" in each.model_fields_set]
+        return refined(own, seen(events[:MOST_EXAMPLES], "tests")) if events else own
+
+    def answer(self, step: doc.ActionStep, own: Schema | None) -> Schema | None:
+        """Return the type of an action's result: `own`, completed by what is shown."""
+        shown = step.answers
+        if shown is not None and shown.declared is not None:
+            return refined(own, normalised(shown.declared))
+        if shown is not None and shown.sample is not None:
+            return refined(own, seen([shown.sample], "sample"))
+        stubs = self._stubs.get(step.action)
+        if not stubs:
+            return own
+        alone = self._called[step.action] == 1  # else each call may have answers of its own
+        return refined(own, seen(stubs, "tests", alike=alone))
+
+    @cached_property
+    def _stubs(self) -> Mapping[str, list[Any]]:
+        """The answers that tests give, by action."""
+        found: dict[str, list[Any]] = {}
+        for test in self._document.tests:
+            for name, answer in test.stubs.items():
+                answers = found.setdefault(name, [])
+                if len(answers) < MOST_EXAMPLES:
+                    answers += [each for each in _answers(answer) if not _fails(each)]
+        return found
+
+    @cached_property
+    def _called(self) -> Mapping[str, int]:
+        """How often each action is called in the document."""
+        found: dict[str, int] = {}
+        for flow in self._document.flows.values():
+            for _, step in every(flow.steps):
+                if isinstance(step, doc.ActionStep):
+                    found[step.action] = found.get(step.action, 0) + 1
+        return found
+
+
+def _answers(stub: Any) -> list[Any]:
+    """Return what a stub answers, one after the other."""
+    if isinstance(stub, dict):
+        several = cast("dict[str, Any]", stub).get("$sequence")
+        if isinstance(several, list):
+            return cast("list[Any]", several)
+    return [stub]
+
+
+def _fails(answer: Any) -> bool:
+    return isinstance(answer, dict) and "$error" in answer
+
+
+def seen(values: Sequence[Any], where: str, *, alike: bool = True) -> Schema:
+    """Return the type of which these values are examples, shown in `where`.
+
+    alike: they are of one kind, so that a field which some have not may be missing.
+    """
+    forms: list[Schema] = []
+    objects = [cast("dict[Any, Any]", each) for each in values if isinstance(each, dict)]
+    if objects:
+        names = list(dict.fromkeys(str(name) for each in objects for name in each))[:MOST_FIELDS]
+        fields: dict[str, Schema] = {}
+        for name in names:
+            given = [each[name] for each in objects if name in each]
+            field = seen(given, where, alike=alike)
+            fields[name] = either(field, NULL) if alike and len(given) < len(objects) else field
+        forms.append(
+            {"type": "object", "properties": fields, "additionalProperties": True, SEEN_IN: where}
+        )
+    lists = [cast("list[Any]", each) for each in values if isinstance(each, list)]
+    if lists:
+        items = [one for each in lists for one in each]
+        made: Schema = {"type": "array"}
+        forms.append({**made, "items": seen(items, where, alike=alike)} if items else made)
+    scalars = [each for each in map(_scalar, values) if each is not None]
+    forms += scalars
+    if where == "tests" and not objects and not lists:
+        forms.append({})  # a test may say "1" where the app sends a number
+    return either(*forms) if forms else {}
+
+
+def _scalar(value: Any) -> Schema | None:
+    match value:
+        case None:
+            return NULL
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer"}
+        case Decimal() | float():
+            return {"type": "number"}
+        case str() | date() | datetime():
+            return {"type": "string"}
+        case _:
+            return None
+
+
+def refined(own: Schema | None, shown: Schema) -> Schema:
+    """Return a declared type, with what is shown of the parts that it leaves open."""
+    if own is None or is_open(own):
+        return shown
+    fields = own.get("properties")
+    others = shown.get("properties")
+    if not isinstance(fields, dict) or not isinstance(others, dict):
+        return own
+    members = cast("dict[str, Schema]", fields)
+    known = cast("dict[str, Schema]", others)
+    made = {
+        name: refined(each, known[name]) if name in known else each
+        for name, each in members.items()
+    }
+    return {**own, "properties": made}
+
+
+def is_open(schema: Schema) -> bool:
+    """Return whether a type says nothing of its values."""
+    return not any(
+        key in schema for key in ("type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf")
+    )
+
+
+def normalised(schema: Mapping[str, Any]) -> Schema:
+    """Return a JSON Schema as lint reads it: a list of types, `nullable`, and what is not required.
+
+    Where an object names required fields, its others may be missing.
+    """
+    made: dict[str, Any] = dict(schema)
+    for key in ("properties", "$defs"):
+        members = made.get(key)
+        if isinstance(members, dict):
+            made[key] = {
+                str(name): normalised(cast("Mapping[str, Any]", each))
+                if isinstance(each, dict)
+                else {}
+                for name, each in cast("dict[Any, Any]", members).items()
+            }
+    required = made.get("required")
+    if isinstance(required, list) and isinstance(made.get("properties"), dict):
+        fields = cast("dict[str, Schema]", made["properties"])
+        made["properties"] = {
+            name: each if name in required else either(each, NULL) for name, each in fields.items()
+        }
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = normalised(made[key])
+    for key in ("anyOf", "oneOf", "allOf"):
+        if isinstance(made.get(key), list):
+            choices = cast("list[Any]", made[key])
+            made[key] = [
+                normalised(cast("Mapping[str, Any]", each)) if isinstance(each, dict) else {}
+                for each in choices
+            ]
+    kinds = made.get("type")
+    if not isinstance(kinds, list) and kinds not in (None, *TYPES):
+        return {}
+    if isinstance(kinds, list):
+        forms = [{**made, "type": each} for each in cast("list[Any]", kinds)]
+        return either(*forms) if forms else {}
+    return either({**made, "nullable": False}, NULL) if made.get("nullable") is True else made
+
+
+def unseen(schema: Schema | None, path: Sequence[str]) -> tuple[str, list[str], str] | None:
+    """Return the first field of a path that no example has, those that they have, and where."""
+    here = schema
+    for name in path:
+        if here is None or name == "*":
+            return None
+        objects = _objects(here)
+        found = [known[name] for each in objects if name in (known := each.get("properties", {}))]
+        if not found:
+            if not objects or any(SEEN_IN not in each for each in objects):
+                return None
+            has = dict.fromkeys(known for each in objects for known in each["properties"])
+            return name, list(has), str(objects[0][SEEN_IN])
+        here = either(*found)
+    return None
+
+
+def _objects(schema: Schema) -> list[Schema]:
+    """Return the objects that a value may be, or that its items may be."""
+    found: list[Schema] = []
+    for form in forms_of(schema):
+        if form.get("type") == "object":
+            found.append(form)
+        elif form.get("type") == "array" and "items" in form:
+            found += _objects(form["items"])
+    return found
+
+
+def unknown_types(schema: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Return the places in a JSON Schema whose `type` is none of JSON's."""
+    if isinstance(schema, list):
+        several = cast("list[Any]", schema)
+        return [each for at, one in enumerate(several) for each in unknown_types(one, (*path, at))]
+    if not isinstance(schema, dict):
+        return []
+    members = cast("dict[str, Any]", schema)
+    kind = members.get("type")
+    kinds = cast("list[Any]", kind) if isinstance(kind, list) else [kind]
+    found = [] if kind is None or all(each in TYPES for each in kinds) else [(*path, "type")]
+    for name in ("properties", "$defs"):
+        inner = members.get(name)
+        if isinstance(inner, dict):
+            for key, each in cast("dict[str, Any]", inner).items():
+                found += unknown_types(each, (*path, name, key))
+    for name in ("items", "additionalProperties", "anyOf", "oneOf", "allOf"):
+        found += unknown_types(members.get(name), (*path, name))
+    return found

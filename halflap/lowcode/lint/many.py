@@ -1,0 +1,103 @@
+"""One or many: what is one value, or a list of several, by how many there happen to be.
+
+`event.lines.sku` is a text of one line, a list of two, and nothing of none. That is right for a loop
+and for an input that takes a list, and wrong in JSON that another app reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.fixes import Mend
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.expressions import Read, place_in
+from halflap.lowcode.lint.fitting import others_of
+from halflap.lowcode.lint.rules import Findings
+from halflap.lowcode.lint.scope import Schema, carried, forms_of, is_one_or_many
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+from halflap.sdk.lint import Fix
+
+ANYTHING: Schema = {}
+
+
+def check_many(
+    value: Any,
+    path: Path,
+    reads: Sequence[Read],
+    findings: Findings,
+    wanted: Schema = ANYTHING,
+    *,
+    nested: bool = False,
+) -> None:
+    """Find what of a template is one or many where JSON of any type goes.
+
+    nested: the template itself may be; what stands in its members and items may not.
+    """
+    found = {each.path: each for each in reads}
+    for place in _open_places(value, path, wanted):
+        read = found.get(place)
+        if read is None or (nested and place == path):
+            continue
+        for node, whole in _parts(read.expression.tree, read.given):
+            line, column = place_in(findings.source, place, _start(node))
+            text = read.expression.text.strip()
+            named = whole and len(text) <= 60
+            message = (
+                f"{text if named else 'this'} is one value by itself, a list of several, and left out "
+                f"of none; $list({text if named else '…'}) is a list always, [0] takes one of them"
+            )
+            mend = _listed(text) if whole else None
+            findings.add_at(rules.ONE_OR_MANY, line, column, message, mend)
+
+
+def _open_places(value: Any, path: Path, wanted: Schema) -> Iterator[Path]:
+    """Yield the places of the expressions of a template that nothing declares a type for."""
+    forms = forms_of(wanted)
+    form: Schema = forms[0] if len(forms) == 1 else {}
+    if is_expression(value):
+        if all(each.get("type") is None and not each.keys() & {"enum", "const"} for each in forms):
+            yield path
+    elif isinstance(value, dict):
+        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
+        for name, each in cast("dict[Any, Any]", value).items():
+            takes = fields.get(name) or others_of(form)
+            yield from _open_places(each, (*path, name), carried(takes, form) if takes else {})
+    elif isinstance(value, list):
+        inner: Schema = carried(form["items"], form) if form.get("items") else {}
+        for at, each in enumerate(cast("list[Any]", value)):
+            yield from _open_places(each, (*path, at), inner)
+
+
+def _parts(node: Node, given: Schema | None) -> Iterator[tuple[Node, bool]]:
+    """Yield the parts of an expression that are one or many; true of what is the whole of it."""
+    if given is None:
+        return
+    if is_one_or_many(given):
+        yield node, True
+    elif node.kind == "object" and not node.group and not node.predicates:
+        fields = cast("Mapping[str, Schema]", given.get("properties", {}))
+        for name, value in node.pairs:
+            if name.kind == "literal":
+                for part, _ in _parts(value, fields.get(str(name.value))):
+                    yield part, False
+
+
+def _start(node: Node) -> int:
+    inner = [each for each in (node.left, *node.items[:1]) if each is not None]
+    return min([node.at, *(_start(each) for each in inner)])
+
+
+def _listed(text: str) -> Mend:
+    """Wrap an expression that stands on one line."""
+
+    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        whole = lines[line - 1] if line <= len(lines) else ""
+        at = whole.find(text, max(column - 1 - len(text), 0))
+        if at < 0 or "\n" in text:
+            return None
+        return Fix("always make it a list", line, at + 1, len(text), f"$list({text})")
+
+    return mend
