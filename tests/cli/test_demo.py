@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,7 @@ from pathlib import Path
 import pytest
 
 from halflap.cli.demo.checks import Checks
-from halflap.cli.demo.customer import Customer
-from halflap.cli.demo.people import in_time
-from halflap.cli.demo.tally import NEVER, Tally
-
-INITECH = Customer("Initech", "cus_1", {}, "", "")
-GLOBEX = Customer("Globex", "cus_2", {}, "", "")
+from halflap.cli.demo.story import follows
 
 
 def test_the_demo_passes_from_a_clone(tmp_path: Path) -> None:
@@ -25,7 +21,7 @@ def test_the_demo_passes_from_a_clone(tmp_path: Path) -> None:
     last = done.stdout.strip().splitlines()[-1]
     passed, _, total = last.removeprefix("demo: ").removesuffix(" checks passed").partition(" of ")
     assert (done.returncode, passed) == (0, total), done.stdout + done.stderr
-    assert int(total) >= 50
+    assert int(total) >= 45
 
 
 def test_a_check_that_does_not_hold_is_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,13 +46,14 @@ def test_a_check_tells_its_time_unless_it_measured_its_own(
     assert measured == "  ✓ measured  7 ms"
 
 
-def test_what_follows_is_timed_and_what_never_does_is_told() -> None:
-    holds, claim, shown = in_time("it follows", [INITECH, GLOBEX], [7.4, 8.6])
-    assert (holds, claim, shown) == (True, "it follows", "Initech 7 ms  Globex 9 ms")
-    assert not in_time("it follows", [INITECH, GLOBEX], [7.4, NEVER])[0]
+async def test_what_never_follows_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
 
+    async def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks == 3
 
-def test_tallies_are_taken_together_and_apart() -> None:
-    before, after = Tally(1, 2, 0, 1), Tally(4, 6, 1, 4)
-    assert after - before == Tally(3, 4, 1, 3)
-    assert (after - before) + before == after
+    assert await follows(look) < math.inf
+    monkeypatch.setattr("halflap.cli.demo.story.PATIENCE", 0.0)
+    assert await follows(look) == math.inf

@@ -1,4 +1,4 @@
-"""`halflap demo`: does it work here? Two customers, two apps, two kill -9, and a check for each claim."""
+"""`halflap demo`: does it work here? Two customers, two apps, kill -9, and a check for each claim."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from halflap.cli.demo.day import run_day
+from halflap.cli.demo.story import run_demo
 
 
 @click.command("demo")
@@ -16,9 +16,9 @@ def demo(keep: bool) -> None:
 
     Starts the sandbox apps Salesforce and Acme and a server. Two customers activate Salesforce ⇄ Acme;
     people work in both apps, the server is killed meanwhile, one customer upgrades, both switch off.
-    Then GitHub's real payloads, warehouse updates, and a kill in a burst. Needs no account, no
-    network, nothing installed. Exit code 0 where every check passed.
+    Then GitHub's real payloads and warehouse updates. Needs no account, no network, nothing
+    installed. Exit code 0 where every check passed.
     """
     from halflap.gateway.server import run_loop
 
-    sys.exit(run_loop(run_day(keep=keep)))
+    sys.exit(run_loop(run_demo(keep=keep)))

@@ -1,4 +1,4 @@
-"""The demo's stage: the sandbox apps, a GitHub stand-in, a receiver, and a server to kill."""
+"""The demo's stage: the sandbox apps, a GitHub stand-in, and a server that can be killed."""
 
 from __future__ import annotations
 
@@ -7,48 +7,58 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from halflap.cli.demo.org import Salesforce
+from halflap.cli.client import Client, Http, read_token
 from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap_sandbox import acme, salesforce
 
 HOST = "127.0.0.1"
+DATA = "/services/data/v63.0"
 
 
-class Acme:
-    """The sandbox app, in this process: it outlives the server."""
+class SandboxApp:
+    """A sandbox app at a URL. It runs in the demo's process, so it outlives the server."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
         self._http = http
+        self._tokens: dict[str, str] = {}
 
-    async def workspace(self, name: str) -> tuple[str, str]:
-        """A new workspace: its id and its API key."""
-        made = await self.call("POST", "/sandbox/workspaces", json={"name": name})
-        return made["id"], made["api_key"]
-
-    async def call(self, method: str, path: str, key: str = "", **more: Any) -> Any:
-        """Call Acme's API as its user would."""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async def call(self, method: str, path: str, token: str = "", **more: Any) -> Any:
+        """Call the app's API as its user would; return its JSON."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with self._http.request(method, self.url + path, headers=headers, **more) as answer:
             body = await answer.read()
             if answer.status >= 400:
-                raise HalflapError(f"Acme: {method} {path}: {answer.status} {body[:200]!r}")
+                raise HalflapError(f"{method} {self.url}{path}: {answer.status} {body[:200]!r}")
             return codec.decode(body) if body else None
 
+
+class Acme(SandboxApp):
+    """The sandbox Acme: its API, and its record of deliveries and effects."""
+
+    async def records(self, path: str, key: str) -> list[Any]:
+        """Return all pages of a list."""
+        found: list[Any] = []
+        for page in range(1, 1_000):
+            part = await self.call("GET", f"{path}?page={page}&per_page=500", key)
+            found += part
+            if len(part) < 500:
+                break
+        return found
+
     async def hooks(self, key: str) -> list[str]:
-        """The URLs that a workspace's webhooks call."""
+        """Return the URLs that a workspace's webhooks call."""
         return sorted(each["url"] for each in await self.call("GET", "/v1/webhooks", key))
 
     async def pending(self, workspace: str) -> int:
@@ -57,24 +67,48 @@ class Acme:
         return sum(each["pending"] for each in page["shown"]["webhooks"])
 
     async def written(self, workspace: str) -> list[Any]:
-        """The records that it was asked to write with an idempotency key, as people never do."""
+        """Return the writes with an idempotency key, which people's have not."""
         effects = await self.call("GET", f"/sandbox/effects?workspace={workspace}")
         return [each for each in effects if each["key"] and "/webhooks" not in each["path"]]
 
-    async def everything(self, path: str, key: str) -> list[Any]:
-        """All pages of a list."""
-        found: list[Any] = []
-        page = 1
-        while True:
-            part = await self.call("GET", f"{path}?page={page}&per_page=500", key)
-            found += part
-            if len(part) < 500:
-                return found
-            page += 1
+
+class Salesforce(SandboxApp):
+    """The sandbox Salesforce: its API, people's edits, and its record of deliveries."""
+
+    async def edit(self, org: Any, object: str, id: str | None = None, **values: Any) -> str:
+        """Create a record, or change one, as a person does; return its id."""
+        edit = {"action": "update" if id else "create", "object": object, "values": values}
+        body = {**edit, "id": id} if id else edit
+        return (await self.call("POST", f"/sandbox/orgs/{org['id']}/records", json=body))["Id"]
+
+    async def record(self, org: Any, object: str, id: str) -> Any:
+        """Return a record, as Salesforce's API gives it."""
+        return await self._get(org, f"{DATA}/sobjects/{object}/{id}")
+
+    async def query(self, org: Any, soql: str) -> list[Any]:
+        """Return the records of a query, as Salesforce's API gives them."""
+        return (await self._get(org, f"{DATA}/query", q=soql))["records"]
+
+    async def _get(self, org: Any, path: str, **params: str) -> Any:
+        if org["id"] not in self._tokens:
+            form = {name: org[name] for name in ("client_id", "client_secret")}
+            form["grant_type"] = "client_credentials"
+            token = await self.call("POST", "/services/oauth2/token", data=form)
+            self._tokens[org["id"]] = token["access_token"]
+        return await self.call("GET", path, self._tokens[org["id"]], params=params)
+
+    async def look(self, org: Any, part: str) -> Any:
+        """Return a part of the sandbox's own record: `effects`, `deliveries` or `pending`."""
+        return await self.call("GET", f"/sandbox/{part}", params={"org": org["id"]})
+
+    async def automation(self, org: Any) -> tuple[int, int]:
+        """Return the number of outbound messages of an org, and of flows."""
+        counts = (await self.look(org, "overview"))["shown"]["counts"]
+        return counts["messages"], counts["flows"]
 
 
 class GitHub:
-    """A stand-in for GitHub: keeps a repository's hooks, and sends them signed payloads."""
+    """A stand-in for GitHub: it stores a repository's hooks."""
 
     def __init__(self) -> None:
         self.hooks: dict[int, dict[str, Any]] = {}
@@ -92,9 +126,8 @@ class GitHub:
         return web.json_response([each for each in self.hooks.values() if each["repo"] == repo])
 
     async def _create(self, request: web.Request) -> web.Response:
-        hook = await request.json()
         id = len(self.hooks) + 1
-        self.hooks[id] = {**hook, "id": id, "repo": request.match_info["repo"]}
+        self.hooks[id] = {**await request.json(), "id": id, "repo": request.match_info["repo"]}
         return web.json_response(self.hooks[id], status=201)
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -102,173 +135,116 @@ class GitHub:
         return web.Response(status=204 if gone else 404)
 
 
-@dataclass
-class Receiver:
-    """Any HTTP API: it keeps what it is sent, and when."""
-
-    received: list[tuple[float, str, Any]] = field(default_factory=list[tuple[float, str, Any]])
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Keep a request."""
-        body = await request.read()
-        self.received.append(
-            (time.perf_counter(), request.path, codec.decode(body) if body else None)
-        )
-        return web.json_response({"ok": True})
-
-
 class ServerProcess:
     """`halflap serve` as a process of its own, so that it can be killed."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.process: asyncio.subprocess.Process | None = None
-        self.port = 0
-        self.url = ""
         self.log = directory / "server.log"
+        self.url = ""
+        self._port = 0
+        self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it answers; on the same port again after the first time."""
-        environment = {
-            **{
-                name: value for name, value in os.environ.items() if not name.startswith("HALFLAP_")
-            },
-            "HALFLAP_DIR": str(self.directory / "store"),
-            "HALFLAP_PORT": str(self.port),
-            "HALFLAP_EGRESS_ALLOW": HOST,
-        }
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "halflap",
-                "serve",
-                "--no-supervisor",
-                env=environment,
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-            )
-        async with asyncio.timeout(30):
-            while not await self._answers():
-                if self.process.returncode is not None:
-                    raise HalflapError(
-                        f"the server ended with {self.process.returncode}; its log: {self.log}"
-                    )
-                await asyncio.sleep(0.02)
-
-    async def _answers(self) -> bool:
-        assert self.process is not None
-        with contextlib.suppress(OSError, ValueError, KeyError, aiohttp.ClientError):
-            where = ServerAddress.read(self.directory / "store")
-            if where is None or where.pid != self.process.pid:
-                return False
-            self.url = where.url
-            self.port = int(self.url.rsplit(":", 1)[1])
-            async with (
-                aiohttp.ClientSession() as http,
-                http.get(f"{self.url}/api/health") as answer,
-            ):
-                return answer.status == 200
-        return False
+    @property
+    def store(self) -> Path:
+        """The directory of its store."""
+        return self.directory / "store"
 
     @property
     def pid(self) -> int:
-        """Its process."""
-        assert self.process is not None
-        return self.process.pid
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; on the same port again after the first time."""
+        theirs = {
+            name: text for name, text in os.environ.items() if not name.startswith("HALFLAP_")
+        }
+        ours = {
+            "HALFLAP_DIR": str(self.store),
+            "HALFLAP_PORT": str(self._port),
+            "HALFLAP_EGRESS_ALLOW": HOST,
+        }
+        command = [sys.executable, "-m", "halflap", "serve", "--no-supervisor"]
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, env=theirs | ours, stdout=log, stderr=log, cwd=self.directory
+            )
+        async with asyncio.timeout(30):
+            while not await self._answers():
+                if (code := self._process.returncode) is not None:
+                    raise HalflapError(f"the server ended with {code}; its log: {self.log}")
+                await asyncio.sleep(0.02)
+
+    async def _answers(self) -> bool:
+        with contextlib.suppress(OSError, ValueError, KeyError, HalflapError):
+            where = ServerAddress.read(self.store)
+            if where is not None and where.pid == self.pid:
+                self.url, self._port = where.url, int(where.url.rsplit(":", 1)[1])
+                line = Http.opened(self.url, "")
+                try:
+                    return bool(await line.health())
+                finally:
+                    await line.close()
+        return False
 
     async def kill(self) -> int:
-        """kill -9."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
+        """End it by kill -9; return the id that its process had."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
         return self.pid
 
     async def stop(self) -> None:
         """Stop it as an operator would."""
-        if self.process is None or self.process.returncode is not None:
+        if self._process is None or self._process.returncode is not None:
             return
-        self.process.terminate()
+        self._process.terminate()
         try:
-            await asyncio.wait_for(self.process.wait(), 30)
+            await asyncio.wait_for(self._process.wait(), 30)
         except TimeoutError:
-            self.process.kill()
-
-
-class Api:
-    """The server's management API."""
-
-    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession) -> None:
-        self._server = server
-        self._http = http
-
-    async def call(
-        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None
-    ) -> Any:
-        """Call it; a refusal is an error that says what it said."""
-        token = (self._server.directory / "store" / "token").read_text().strip()
-        data = raw if raw is not None else None if body is None else codec.encode(body)
-        kind = "application/octet-stream" if raw is not None else "application/json"
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
-        url = f"{self._server.url}/api{path}"
-        async with self._http.request(method, url, data=data, headers=headers) as answer:
-            content = await answer.read()
-            if answer.status >= 400:
-                problem = codec.decode(content)
-                raise HalflapError(problem.get("detail") or problem["title"])
-            return codec.decode(content) if content else None
+            self._process.kill()
 
 
 @dataclass
 class Stage:
-    """Everything that the demo plays on."""
+    """The apps and the server that the demo plays on."""
 
     salesforce: Salesforce
     acme: Acme
     github: GitHub
     github_url: str
-    receiver: Receiver
-    receiver_url: str
     server: ServerProcess
-    api: Api
     http: aiohttp.ClientSession
+    api: Client
 
 
 @asynccontextmanager
-async def stage(directory: Path) -> AsyncGenerator[Stage]:
-    """Set the stage, and clear it away."""
-    server = ServerProcess(directory)
-    github, receiver = GitHub(), Receiver()
-    sink = web.Application()
-    sink.router.add_route("*", "/{path:.*}", receiver.take)
-    connector = aiohttp.TCPConnector(limit=0)
+async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
+    """Start the apps and the server, and stop them afterwards."""
+    server, github = ServerProcess(directory), GitHub()
     async with (
-        aiohttp.ClientSession(connector=connector) as http,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         running(salesforce.serve) as salesforce_url,
         running(acme.serve) as acme_url,
         served(github.app) as github_url,
-        served(sink) as receiver_url,
     ):
         try:
-            yield Stage(
-                Salesforce(salesforce_url, http),
-                Acme(acme_url, http),
-                github,
-                github_url,
-                receiver,
-                receiver_url,
-                server,
-                Api(server, http),
-                http,
-            )
+            await server.start()
+            line = Http.opened(server.url, read_token(server.store))
+            try:
+                apps = Salesforce(salesforce_url, http), Acme(acme_url, http)
+                yield Stage(*apps, github, github_url, server, http, Client(line))
+            finally:
+                await line.close()
         finally:
             await server.stop()
 
 
 @asynccontextmanager
 async def running(serve: Callable[..., Coroutine[Any, Any, None]]) -> AsyncGenerator[str]:
-    """Run a sandbox app, in this process: it outlives the server."""
+    """Run a sandbox app in this process; give its URL."""
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     app = asyncio.create_task(serve(HOST, 0, ready=ready.set_result))
     try:
@@ -281,11 +257,10 @@ async def running(serve: Callable[..., Coroutine[Any, Any, None]]) -> AsyncGener
 
 @asynccontextmanager
 async def served(app: web.Application) -> AsyncGenerator[str]:
-    """Serve a small app on loopback."""
+    """Serve a small app on loopback; give its URL."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, HOST, 0)
-    await site.start()
+    await web.TCPSite(runner, HOST, 0).start()
     try:
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:

@@ -1,0 +1,554 @@
+"""The demo's story: its acts in order, each with its checks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import shutil
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import click
+
+from halflap.cli.demo.checks import Checks, eventually
+from halflap.cli.demo.stage import Stage, set_stage
+from halflap.engine.bundle import pack
+from halflap.errors import HalflapError
+from halflap.model import ENDED
+from halflap.sdk import codec
+from halflap.sdk.signature import GitHubSignature
+
+TWO_WAY = "salesforce_acme"
+FLOWS = {"account", "opportunity", "opportunity_amount", "contact", "acme_contact"}
+"""The flows of the two-way integration that records set off."""
+PRICE = Decimal("18.50")
+EDITS = 10
+"""The number of edits by each customer, at each app."""
+RECORDS = 150
+"""The number of records that people make while the server is killed."""
+PATIENCE = 10.0
+"""Seconds within which something has to follow."""
+NEVER = float("inf")
+
+
+@dataclass
+class DemoCustomer:
+    """A customer: at Halflap, at Salesforce and at Acme."""
+
+    name: str
+    id: str
+    org: dict[str, Any]
+    workspace: str
+    key: str
+    connections: dict[str, str] = field(default_factory=dict[str, str])
+    instances: dict[str, Any] = field(default_factory=dict[str, Any])
+    deal: tuple[str, str] = ("", "")
+    """The ids of its opportunity at Salesforce and at Acme."""
+
+    @property
+    def instance(self) -> Any:
+        """Its instance of Salesforce ⇄ Acme."""
+        return self.instances[TWO_WAY]
+
+
+async def run_demo(*, keep: bool) -> int:
+    """Run every act; return the exit code."""
+    directory = Path(tempfile.mkdtemp(prefix="halflap-demo-"))
+    checks = Checks()
+    try:
+        async with set_stage(directory) as stage:
+            story = Story(stage, checks)
+            try:
+                await story.run()
+            except (HalflapError, TimeoutError, OSError) as error:
+                checks.check(False, f"the demo could not go on: {error or type(error).__name__}")
+                log = stage.server.log.read_text(errors="replace")[-2_000:]
+                click.echo(f"the server's log: {stage.server.log}\n{log}", err=True)
+            code = checks.close()
+            if keep:
+                click.echo(f"\nSalesforce  {stage.salesforce.url}\nAcme        {stage.acme.url}")
+                click.echo(f"server      {stage.server.url}/api\nstore       {stage.server.store}")
+                click.echo("Look around; Ctrl-C ends it.")
+                with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+                    await asyncio.Event().wait()
+            return code
+    finally:
+        if checks.passed == checks.total:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            click.echo(f"kept for a look: {directory}", err=True)
+
+
+class Story:
+    """A day of two customers, Initech and Globex."""
+
+    def __init__(self, stage: Stage, checks: Checks) -> None:
+        self.api, self.salesforce, self.acme = stage.api, stage.salesforce, stage.acme
+        self.stage, self.check, self.act = stage, checks.check, checks.act
+        self.both: list[DemoCustomer] = []
+
+    async def run(self) -> None:
+        """Play the acts in their order."""
+        await self.begin()
+        await self.meet()
+        await self.work()
+        await self.crash()
+        await self.upgrade()
+        await self.switch_off()
+        await self.receive_github()
+        await self.receive_stock()
+        await self.end()
+
+    async def begin(self) -> None:
+        """The sandbox apps and the server answer; the two-way integration is published."""
+        self.act("A server, and two sandbox apps")
+        spaces = await self.acme.call("GET", "/sandbox/workspaces")
+        orgs = await self.salesforce.call("GET", "/sandbox/orgs")
+        self.check(spaces == [], "Acme answers", self.acme.url)
+        self.check(orgs == [], "Salesforce answers", self.salesforce.url)
+        self.check(True, "the server answers", self.stage.server.url)
+        version = await self.publish(TWO_WAY)
+        claim = "Salesforce ⇄ Acme is published, version 1"
+        self.check(version["number"] == 1, claim, version["hash"][:8])
+
+    async def meet(self) -> None:
+        """Two customers connect their accounts of both apps and activate the integration."""
+        self.act("Two customers, each with a Salesforce org and an Acme workspace")
+        for name in ("Initech", "Globex"):
+            made = await self.api.post("/api/customers", {"name": name})
+            org = await self.salesforce.call("POST", "/sandbox/orgs", json={"name": name})
+            space = await self.acme.call("POST", "/sandbox/workspaces", json={"name": name})
+            customer = DemoCustomer(name, made["id"], org, space["id"], space["api_key"])
+            self.both.append(customer)
+            auth = {"kind": "client_credentials", "client_id": org["client_id"]}
+            url = self.salesforce.url
+            refused = 0
+            for secret, key in (("no", "no"), (org["client_secret"], customer.key)):
+                login = {"login_url": url, "auth": {**auth, "client_secret": secret}}
+                for app, values in {
+                    "salesforce": login,
+                    "acme": {"base_url": f"{self.acme.url}/v1", "api_key": key},
+                }.items():
+                    try:
+                        await self.connect(customer, TWO_WAY, app, values)
+                    except HalflapError:
+                        refused += 1
+            self.check(
+                refused == 2 and len(customer.connections) == 2,
+                f"{name}: wrong credentials are refused before they are saved",
+            )
+        for each in self.both:
+            await self.activate(each, TWO_WAY)
+            number = each.instance["version"]["number"]
+            claim = f"{each.name}'s instance is active, on version {number}"
+            self.check(each.instance["state"] == "active", claim, each.instance["id"])
+        for each in self.both:
+            hooks = await self.acme.hooks(each.key)
+            messages, flows = await self.salesforce.automation(each.org)
+            ours = set(each.instance["urls"].values()).issuperset(hooks)
+            self.check(
+                (messages, flows, len(hooks), ours) == (2, 2, 1, True),
+                f"both apps call {each.name}'s own URLs",
+                f"{messages} outbound messages, {flows} flows, {len(hooks)} webhook",
+            )
+
+    async def work(self) -> None:
+        """People work at both apps; what they do is at the other one at once, and does not come back."""
+        self.act("People work in Salesforce and in Acme")
+        opportunity = {"StageName": "Prospecting", "CloseDate": "2026-12-31"}
+        took: list[float] = []
+        for each in self.both:
+            account = await self.salesforce.edit(each.org, "Account", Name=f"{each.name} Ltd")
+            took.append(await follows(partial(self.found, each, "accounts", account)))
+        self.check_times("an account made in Salesforce is in Acme", took)
+        took.clear()
+        for each in self.both:
+            name = f"{each.name} deal"
+            ours = await self.salesforce.edit(each.org, "Opportunity", Name=name, **opportunity)
+            took.append(await follows(partial(self.found, each, "opportunities", ours)))
+            theirs = await self.found(each, "opportunities", ours)
+            each.deal = ours, theirs[0]["id"]
+        self.check_times("so is an opportunity", took)
+        took = [await self.sell(each, 12) for each in self.both]
+        self.check_times(f"12 seats × {PRICE}, entered in Acme, are the amount in Salesforce", took)
+        took = []
+        for number in range(EDITS):
+            for each in self.both:
+                took.append(await self.rename(each, f"{each.name} deal {number}"))
+                took.append(await self.sell(each, 100 + number))
+        late = quantiles(took, n=100, method="inclusive")[98]
+        self.check(
+            max(took) < NEVER,
+            f"{len(took)} edits, in turn in both apps, are each in the other",
+            f"median {median(took):.1f} ms, p99 {late:.1f} ms",
+            timed=False,
+        )
+        await self.quiet()
+        counts = [await self.tally(each) for each in self.both]
+        done, echoes, others, writes = (sum(column) for column in zip(*counts, strict=True))
+        edited = 2 * (3 + 2 * EDITS)
+        claim = "each edit is one write at the other app"
+        self.check(done == writes == edited, claim, f"{edited} edits  {writes} writes")
+        self.check(
+            echoes > 0 and others == 0,
+            "our own writes came back, `ignored: echo`; none was executed",
+            f"{echoes} echoes",
+        )
+        one = self.both[0]
+        ids = await asyncio.gather(self.rename(one, "Initech, renamed"), self.sell(one, 300))
+        claim = "an edit in both apps at once: both arrive, both apps are equal"
+        self.check(max(ids) < NEVER, claim, f"{max(ids):.0f} ms", timed=False)
+        await self.quiet()
+        strangers = 0
+        for each in self.both:
+            theirs = await self.acme.records("/v1/accounts", each.key)
+            theirs += await self.acme.records("/v1/opportunities", each.key)
+            rows = await self.salesforce.query(each.org, "SELECT Name FROM Account")
+            names = [one["name"] for one in theirs] + [one["Name"] for one in rows]
+            strangers += sum(not name.startswith(each.name) for name in names)
+        self.check(strangers == 0, "no customer's record is in the other's Salesforce or Acme")
+
+    async def crash(self) -> None:
+        """The server is killed while Salesforce sends what people make."""
+        self.act(f"kill -9 while people make {RECORDS} accounts and opportunities in Salesforce")
+        one, other = self.both
+        before, known = await self.tally(one), await self.arrived(one)
+        others = await self.arrived(other)
+        gate = asyncio.Semaphore(8)
+
+        async def make(number: int) -> str:
+            fields = {"Name": f"{one.name} {number}"}
+            if number % 2 == 0:
+                fields |= {"StageName": "Prospecting", "CloseDate": "2026-12-31"}
+            async with gate:
+                kind = "Account" if number % 2 else "Opportunity"
+                return await self.salesforce.edit(one.org, kind, **fields)
+
+        async def underway() -> bool:
+            return (await self.arrived(one)).total() - known.total() >= RECORDS // 6
+
+        async def refused() -> bool:
+            return await self.failed_deliveries(one) > 0
+
+        making = [asyncio.create_task(make(number)) for number in range(RECORDS * 2 // 3)]
+        await eventually(underway, within=20, every=0.005)
+        pid = await self.stage.server.kill()
+        ids = list(await asyncio.gather(*making))
+        done = (await self.arrived(one)).total() - known.total()
+        self.check(0 < done < RECORDS, f"killed, pid {pid}", f"{done} are in Acme")
+        ids += await asyncio.gather(*(make(number) for number in range(len(ids), RECORDS)))
+        await eventually(refused, within=10)
+        waiting = (await self.salesforce.look(one.org, "pending"))["pending"]
+        claim = "people go on; Salesforce keeps what it cannot deliver"
+        self.check(waiting > 0, claim, f"{waiting} waiting")
+        await self.stage.server.start()
+        self.check(True, f"started again, pid {self.stage.server.pid}")
+        await self.quiet()
+        now = await self.arrived(one)
+        counts = [now[id] for id in ids]
+        lost = counts.count(0)
+        doubled = now.total() - known.total() - RECORDS + lost
+        claim = f"all {RECORDS} are in Acme, each once"
+        self.check(counts == [1] * RECORDS, claim, f"{lost} lost  {doubled} doubled")
+        after = await self.tally(one)
+        did = [new - old for new, old in zip(after, before, strict=True)]
+        repeated = sum(each["times"] > 1 for each in await self.acme.written(one.workspace))
+        self.check(
+            did[0] == did[3] == RECORDS and did[2] == 0,
+            "each was written once, or repeated with its key",
+            f"{did[3]} writes  {repeated} repeated",
+        )
+        same = await self.arrived(other) == others
+        self.check(same, f"nothing of it reached {other.name}")
+
+    async def upgrade(self) -> None:
+        """Version 2 brings contacts, both ways, to one customer."""
+        self.act("Version 2 adds contacts; one customer upgrades, the other stays")
+        one, other = self.both
+        before = await self.footprint(other)
+        version = await self.publish("salesforce_acme_contacts", one.instance["version"]["hash"])
+        published = f"version {version['number']} is published"
+        self.check(version["number"] == 2, published, version["hash"][:8])
+        path = f"/api/instances/{one.instance['id']}/upgrade"
+        one.instances[TWO_WAY] = await self.api.post(path, {"version": "2"}, wait=30)
+        messages, flows, hooks = await self.footprint(one)
+        self.check(
+            (one.instance["state"], messages, flows, hooks) == ("active", 3, 3, 2),
+            f"{one.name} is on version 2; both apps call its new URLs, none twice",
+            f"{messages} outbound messages, {flows} flows, {hooks} webhooks",
+        )
+        instance = await self.api.get(f"/api/instances/{other.instance['id']}")
+        self.check(
+            instance["version"]["number"] == 1 and await self.footprint(other) == before,
+            f"{other.name} is on version 1, its URLs as they were",
+        )
+        fields = {"FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@initech.example"}
+        ada = await self.salesforce.edit(one.org, "Contact", **fields)
+        await self.salesforce.edit(other.org, "Contact", **fields)
+        took = [await follows(partial(self.found, one, "contacts", ada))]
+        given = {"name": "Grace Hopper", "email": "grace@initech.example"}
+        await self.acme.call("POST", "/v1/contacts", one.key, json=given)
+        soql = "SELECT Id FROM Contact WHERE LastName = 'Hopper'"
+        took.append(await follows(partial(self.salesforce.query, one.org, soql)))
+        self.check_times("a contact made in each app is in the other", took)
+        await self.quiet()
+        theirs = await self.acme.records("/v1/contacts", other.key)
+        self.check(theirs == [], f"{other.name}, on version 1, has no contacts in Acme")
+
+    async def switch_off(self) -> None:
+        """Both customers disable their instances; both apps are as they were before."""
+        self.act("Both switch it off")
+        for each in self.both:
+            await self.api.post(f"/api/instances/{each.instance['id']}/disable", wait=60)
+            claim = f"{each.name}'s apps are clean: no outbound message, no flow, no webhook"
+            self.check(await self.footprint(each) == (0, 0, 0), claim)
+        one = self.both[0]
+        await self.salesforce.edit(one.org, "Opportunity", one.deal[0], Name="Nobody listens")
+        url = one.instance["urls"]["account"]
+        async with self.stage.http.post(url, data=b"") as answer:
+            self.check(answer.status == 404, "their URLs answer as if they never were")
+        await self.quiet()
+        deal = await self.acme.call("GET", f"/v1/opportunities/{one.deal[1]}", one.key)
+        claim = "an edit in Salesforce goes nowhere; nothing waits or runs"
+        self.check(deal["name"] != "Nobody listens", claim)
+
+    async def receive_github(self) -> None:
+        """GitHub's real payloads, signed, each sent twice."""
+        packed = files("halflap.cli.demo").joinpath("github_events.json.gz").read_bytes()
+        events = codec.decode(gzip.decompress(packed))
+        self.act(
+            f"Both activate two more integrations; GitHub sends its {len(events)} real payloads"
+        )
+        one, other = self.both
+        for module in ("github_acme", "warehouse"):
+            await self.publish(module)
+        for each in self.both:
+            repository = f"demo/{each.name.lower()}"
+            values = {"base_url": self.stage.github_url, "token": "ghp", "repository": repository}
+            await self.connect(each, "github_acme", "github", values)
+            for module in ("github_acme", "warehouse"):
+                await self.activate(each, module)
+            states = {each.instances[module]["state"] for module in ("github_acme", "warehouse")}
+            self.check(states == {"active"}, f"{each.name}'s instances are active")
+        self.check(len(self.stage.github.hooks) == 2, "GitHub has one hook per repository")
+        hooks = self.stage.github.hooks.values()
+        hook = next(each["config"] for each in hooks if each["repo"] == "initech")
+        bodies = [(each["event"], codec.encode(each["payload"])) for each in events]
+        unsigned = {"X-GitHub-Event": bodies[0][0]}
+        async with self.stage.http.post(hook["url"], data=bodies[0][1], headers=unsigned) as answer:
+            self.check(answer.status == 401, "an unsigned request is refused", answer.status)
+        took: list[float] = []
+        statuses: Counter[int] = Counter()
+        deliveries = [str(uuid.uuid4()) for _ in bodies]
+        for _ in range(2):
+            for (name, body), delivery in zip(bodies, deliveries, strict=True):
+                signature = GitHubSignature().sign(body, hook["secret"], datetime.now(UTC))
+                headers = {"X-GitHub-Event": name, "X-GitHub-Delivery": delivery, **signature}
+                began = time.perf_counter()
+                async with self.stage.http.post(hook["url"], data=body, headers=headers) as answer:
+                    statuses[answer.status] += 1
+                took.append((time.perf_counter() - began) * 1000)
+        claim = "every request is accepted, sent twice each"
+        shown = f"median {median(took):.1f} ms to the 2xx"
+        self.check(statuses == {200: 2 * len(events)}, claim, shown)
+        wanted = sum(name != "ping" for name, _ in bodies)
+
+        async def arrived() -> bool:
+            return len(await self.acme.records("/v1/activities", one.key)) >= wanted
+
+        await eventually(arrived)
+        activities = await self.acme.records("/v1/activities", one.key)
+        ids = {each["external_id"] for each in activities}
+        claim = "every event is an activity in Acme; sent twice, none is doubled"
+        self.check(len(ids) == len(activities) == wanted, claim, f"{len(ids)} of {wanted}")
+        theirs = await self.acme.records("/v1/activities", other.key)
+        self.check(theirs == [], f"nothing of it reached {other.name}")
+
+    async def receive_stock(self) -> None:
+        """The article's WAREHOUSE_UPDATE."""
+        self.act("A warehouse reports its movements")
+        one = self.both[0]
+
+        async def send(*updates: tuple[str, str, int], event: str = "WAREHOUSE_UPDATE") -> Any:
+            moved = [
+                dict(zip(("item", "action", "quantity"), each, strict=True)) for each in updates
+            ]
+            return await self.post(one, codec.encode({"event": event, "updates": moved}))
+
+        await send(("gadgets", "add", 30), ("widgets", "add", 20))
+        update = await send(("widgets", "remove", 10), ("gadgets", "add", 20))
+        stock = await self.acme.call("GET", "/v1/stock", one.key)
+        quantities = {each["item"]: each["quantity"] for each in stock}
+        right = update["state"] == "succeeded" and quantities == {"widgets": 10, "gadgets": 50}
+        self.check(right, "quantities are added and removed", update["id"], quantities)
+        other = await send(event="PRICE_UPDATE")
+        claim = "an unknown event is ignored, visibly"
+        self.check(other["state"] == "ignored", claim, other["id"])
+        broken = await self.post(one, b"<not json>")
+        failed = broken["state"] == "failed" and broken["failure"]["kind"] == "InvalidEvent"
+        self.check(failed, "what cannot be read is kept and fails, visibly", broken["id"])
+
+    async def end(self) -> None:
+        """One customer leaves."""
+        self.act("One customer switches off")
+        one, other = self.both
+        for module in ("github_acme", "warehouse"):
+            await self.api.post(f"/api/instances/{one.instances[module]['id']}/disable", wait=60)
+        repos = [each["repo"] for each in self.stage.github.hooks.values()]
+        claim = f"{one.name}'s webhook is gone at GitHub; {other.name}'s is not"
+        self.check(repos == ["globex"], claim, *repos)
+        url = one.instances["warehouse"]["urls"]["stock"]
+        async with self.stage.http.post(url, data=b"{}") as answer:
+            self.check(answer.status == 404, f"{one.name}'s URLs answer as if they never were")
+
+        async def idle() -> bool:
+            live = await self.api.get("/api/executions", state="queued,running", limit=10)
+            return live["executions"] == []
+
+        self.check(await eventually(idle, within=60), "nothing is left running")
+
+    # What the acts use.
+
+    async def publish(self, module: str, expect: str | None = None) -> Any:
+        """Pack an example and publish it."""
+        inside, beside = Path(__file__).parent / "examples", Path(__file__).parents[3] / "examples"
+        bundle = pack(inside if inside.is_dir() else beside, f"{module}:integration")
+        query = {"target": "production", "expect": expect}
+        return await self.api.post("/api/versions", data=bundle.to_bytes(), **query)
+
+    async def connect(
+        self, customer: DemoCustomer, module: str, app: str, values: dict[str, Any]
+    ) -> None:
+        """Test and save a connection."""
+        named = {"integration": module.replace("_", "-"), "field": app, "name": app}
+        body = {"customer": customer.id, **named, "values": values, "test": True}
+        made = await self.api.post("/api/connections", body)
+        customer.connections[app] = made["id"]
+
+    async def activate(self, customer: DemoCustomer, module: str) -> None:
+        """Configure and activate one instance."""
+        name = module.replace("_", "-")
+        version = await self.api.get(f"/api/integrations/{name}/versions/1")
+        wanted = {field: customer.connections[field] for field in version["connections"]}
+        body = {"customer": customer.id, "integration": name, "config": {}, "connections": wanted}
+        made = await self.api.post("/api/instances", body)
+        path = f"/api/instances/{made['id']}/activate"
+        customer.instances[module] = await self.api.post(path, wait=30)
+
+    async def post(self, customer: DemoCustomer, body: bytes) -> Any:
+        """Send a request to the warehouse flow; return its execution, once it has ended."""
+        url = customer.instances["warehouse"]["urls"]["stock"]
+        headers = {"X-Delivery-Id": str(uuid.uuid4())}
+        async with self.stage.http.post(url, data=body, headers=headers) as answer:
+            path = f"/api/executions/{answer.headers['halflap-execution']}"
+
+        async def over() -> bool:
+            return (await self.api.get(path))["state"] in ENDED
+
+        await eventually(over)
+        return await self.api.get(path)
+
+    async def rename(self, customer: DemoCustomer, name: str) -> float:
+        """Rename the deal at Salesforce; return the milliseconds until it is so at Acme."""
+        here, there = customer.deal
+        await self.salesforce.edit(customer.org, "Opportunity", here, Name=name)
+        path = f"/v1/opportunities/{there}"
+
+        async def same() -> bool:
+            return (await self.acme.call("GET", path, customer.key))["name"] == name
+
+        return await follows(same)
+
+    async def sell(self, customer: DemoCustomer, seats: int) -> float:
+        """Sell seats at Acme; return the milliseconds until their amount is at Salesforce."""
+        here, there = customer.deal
+        body = {"seats": seats, "price": str(PRICE)}
+        await self.acme.call("PATCH", f"/v1/opportunities/{there}", customer.key, json=body)
+
+        async def same() -> bool:
+            record = await self.salesforce.record(customer.org, "Opportunity", here)
+            return record["Amount"] == seats * PRICE
+
+        return await follows(same)
+
+    async def found(self, customer: DemoCustomer, kind: str, external_id: str) -> list[Any]:
+        """Return the records at Acme that stand for Salesforce's."""
+        return await self.acme.call("GET", f"/v1/{kind}?external_id={external_id}", customer.key)
+
+    async def arrived(self, customer: DemoCustomer) -> Counter[str]:
+        """Return how often each of Salesforce's records is at Acme."""
+        accounts = await self.acme.records("/v1/accounts", customer.key)
+        deals = await self.acme.records("/v1/opportunities", customer.key)
+        return Counter(each["external_id"] for each in (*accounts, *deals))
+
+    async def failed_deliveries(self, customer: DemoCustomer) -> int:
+        """Return the number of messages that Salesforce could not deliver."""
+        deliveries = await self.salesforce.look(customer.org, "deliveries")
+        return sum(each["outcome"] == "failed" for each in deliveries)
+
+    async def footprint(self, customer: DemoCustomer) -> tuple[int, int, int]:
+        """Return the outbound messages and flows of a customer's org, and the webhooks at Acme."""
+        messages, flows = await self.salesforce.automation(customer.org)
+        return messages, flows, len(await self.acme.hooks(customer.key))
+
+    async def tally(self, customer: DemoCustomer) -> tuple[int, int, int, int]:
+        """Count the executions that succeeded, echoes, others, and the writes at both apps."""
+        found: list[Any] = []
+        query: dict[str, Any] = {"instance": customer.instance["id"], "limit": 200}
+        while "before" not in query or query["before"] is not None:
+            page = await self.api.get("/api/executions", **query)
+            found += [each for each in page["executions"] if each["flow"] in FLOWS]
+            query["before"] = page["next"]
+        done = sum(each["state"] == "succeeded" for each in found)
+        ignored = [each["reason"] for each in found if each["state"] == "ignored"]
+        echoes = sum(reason.startswith("echo: ") for reason in ignored)
+        writes = sum(each["applied"] for each in await self.acme.written(customer.workspace))
+        effects = await self.salesforce.look(customer.org, "effects")
+        writes += sum(each["by"] == "api" for each in effects)
+        return done, echoes, len(found) - done - echoes, writes
+
+    async def quiet(self) -> None:
+        """Wait until no app has anything to send and nothing runs here; raise if it never is."""
+        last = ""
+
+        async def looks_so() -> bool:
+            nonlocal last
+            for each in self.both:
+                pending = (await self.salesforce.look(each.org, "pending"))["pending"]
+                if pending or await self.acme.pending(each.workspace):
+                    return False
+            live = await self.api.get("/api/executions", state="queued,running,waiting", limit=1)
+            newest = (await self.api.get("/api/executions", limit=1))["executions"][0]["id"]
+            was, last = last, newest
+            return not live["executions"] and was == newest
+
+        if not await eventually(looks_so, within=60):
+            raise HalflapError("the apps and the server do not come to rest")
+
+    def check_times(self, claim: str, took: list[float]) -> None:
+        """Check that something followed, and show how long it took."""
+        shown = "  ".join(f"{each:.0f} ms" for each in took)
+        self.check(max(took) < NEVER, claim, shown, timed=False)
+
+
+async def follows(look: Callable[[], Awaitable[object]]) -> float:
+    """Return the milliseconds until a look is truthy; `NEVER` where it is not in time."""
+    began = time.perf_counter()
+
+    async def seen() -> bool:
+        return bool(await look())
+
+    held = await eventually(seen, within=PATIENCE, every=0.001)
+    return (time.perf_counter() - began) * 1000 if held else NEVER
