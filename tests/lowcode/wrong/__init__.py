@@ -1,0 +1,132 @@
+"""A corpus of wrong documents: what builders write who know another tool, and the mend for each.
+
+A file holds a family of cases by name. A case puts its text into a document (`steps`, `flow`, `config`
+or `tests` of it, or the whole `document`), with « at the place where the mistake is to be reported.
+`at` is that place where the text cannot hold a mark, or `any`. `code` is the rule's, `mend` a part of
+the message or of the quick fix. `fixed` is the text once the quick fix is applied; `leaves` is the
+rule of which a finding may be left. `valid` marks what other readers of YAML refuse and this one takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from halflap.lowcode import Components
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.sdk.lint import Finding
+from tests.lowcode.documents import own
+
+HEAD = """\
+name: tried
+config:
+  Connect:
+    acme: {connection: acme}
+    api: {connection: http}
+  Options:
+    limit: {type: integer, default: 3}
+"""
+FLOWS = """\
+flows:
+  other:
+    trigger: instance.routed
+    steps:
+      - log: =config.limit
+  main:
+"""
+TRIGGER = """\
+    trigger: webhook.request
+    with: {signature: github, answer: result, dedupe: "header:x-github-delivery"}
+    steps:
+"""
+WAITS = "      - {wait: decision}\n"
+SHAPES = Shapes(Components(own))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One wrong document, with what has to be found in it."""
+
+    family: str
+    name: str
+    given: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The family and the name."""
+        return f"{self.family}: {self.name}"
+
+    @property
+    def valid(self) -> bool:
+        """Whether the document is right."""
+        return "valid" in self.given
+
+    def document(self, text: str) -> str:
+        """Return the document of a text that stands where the case's does."""
+        if "document" in self.given:
+            return text + "\n"
+        config = text + "\n" if "config" in self.given else ""
+        tests = f"tests:\n{text}\n" if "tests" in self.given else ""
+        more = str(self.given["more"]) + "\n" if "more" in self.given else ""
+        flow = TRIGGER + WAITS
+        if "steps" in self.given:
+            flow = TRIGGER + indent(text, " " * 6) + "\n"
+        elif "flow" in self.given:
+            flow = indent(text, " " * 4) + "\n"
+        return f"{HEAD}{config}{more}{FLOWS}{flow}{tests}"
+
+    @property
+    def marked(self) -> str:
+        """The text with its mark."""
+        keys = ("steps", "flow", "config", "tests", "document")
+        return str(next(self.given[key] for key in keys if key in self.given))
+
+    @property
+    def text(self) -> str:
+        """The document."""
+        return self.document(self.marked.replace("«", ""))
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """Line and column where a finding has to be; None where any place will do."""
+        if "at" in self.given:
+            return None if self.given["at"] == "any" else tuple(self.given["at"])
+        before = self.document(self.marked).partition("«")[0]
+        return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The document's findings."""
+        return linted(self.text)
+
+    def reports(self, finding: Finding) -> bool:
+        """Return whether a finding is the one that the case wants: place, rule and mend."""
+        if self.place not in (None, (finding.line, finding.column)):
+            return False
+        fix = "" if finding.fix is None else f"{finding.fix.title}\n{finding.fix.text}"
+        words = f"{finding.message}\n{fix}"
+        return finding.code == self.given["code"] and str(self.given["mend"]) in words
+
+
+@cache
+def linted(text: str) -> list[Finding]:
+    """Lint a document, once."""
+    return lint_text(text, "tried.yaml", SHAPES)
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """Read all cases of the corpus."""
+    return tuple(_read())
+
+
+def _read() -> Iterator[Case]:
+    for file in sorted(Path(__file__).parent.glob("*.yaml")):
+        for name, given in YAML(typ="safe").load(file.read_text()).items():
+            yield Case(file.stem, str(name), given)
