@@ -10,6 +10,8 @@ from itertools import islice
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
+from halflap.lowcode.source import Path, Source, is_plain
+from halflap.lowcode.template import value_at
 from halflap.sdk.lint import Fix
 
 _TOKEN = re.compile(r"[^\s,\[\]{}]+")
@@ -49,6 +51,41 @@ def instead_of(wrong: str, known: Iterable[str]) -> Mend:
         return Fix(f"write {meant}", line, at + 1, len(wrong), meant)
 
     return mend
+
+
+def rewritten(source: Source, path: Path, new: str, title: str | None = None) -> Mend:
+    """Write another text for a scalar of one line, quoted as it is, or as it has to be."""
+
+    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        place = source.place(path)
+        text, at = _line(lines, place.line), place.column - 1
+        old = str(value_at(source.data, path))
+        quoted = "'" + old.replace("'", "''") + "'"
+        doubled = '"' + old.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        written = next((each for each in (old, quoted, doubled) if text.startswith(each, at)), None)
+        if written is None or path in source.blocks or "\n" in new:
+            return None
+        if written == quoted:
+            made = "'" + new.replace("'", "''") + "'"
+        elif written == doubled:
+            made = '"' + new.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        else:
+            made = new if _stays(new, inside=_depth(text[:at]) > 0) else _quoted(new)
+        return Fix(title or f"write {new}", place.line, place.column, len(written), made)
+
+    return mend
+
+
+_STARTS = re.compile(r"""[-?:](?:\s|$)|[,\[\]{}#&*!|>'"%@`\s]""")
+
+
+def _stays(text: str, *, inside: bool) -> bool:
+    """Return whether a text is itself without quotes."""
+    if not is_plain(text) or _STARTS.match(text) or text != text.strip():
+        return False
+    if ": " in text or " #" in text or text.endswith(":"):
+        return False
+    return not inside or not any(each in text for each in ",[]{}")
 
 
 def quoted_value(lines: Sequence[str], line: int, column: int) -> Fix | None:

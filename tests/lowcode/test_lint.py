@@ -314,6 +314,13 @@ CASES = {
         "HF123", "- {log: «Hello =event.id}", "only at the text's beginning",
         "- {log: a =b.c}",
     ),
+    "a field in brackets": (
+        "HF130", "- {log: '=event[«\"name\"]'}", "write event.name",
+        "- {log: '=event.lines[sku = \"a\"].n'}",
+    ),
+    "a length": (
+        "HF131", "- {log: =event.lines.«length}", "$count(event.lines)", "- {log: =event.length.unit}",
+    ),
     "an input that code does not read": (
         "HF111", "- {code: 'return 1', with: {«a: =event.a}}", "does not read its input 'a'",
         "- {code: 'return a', with: {a: =event.a}}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
-from halflap.lowcode.fixes import quoted_expression
+from halflap.lowcode.fixes import quoted_expression, rewritten
+from halflap.lowcode.lint import habits
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, Source
@@ -29,8 +30,8 @@ class Read:
     given: Schema | None = None
 
 
-def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
-    """The expressions of a template; what cannot be read becomes a finding."""
+def leaves(value: Any, path: Path, findings: Findings) -> Iterator[tuple[Any, Path]]:
+    """Yield what a template holds at any depth: values that are no list and no mapping."""
     stack: list[tuple[Any, Path]] = [(value, path)]
     while stack:
         each, place = stack.pop()
@@ -43,11 +44,24 @@ def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
         elif isinstance(each, list):
             items = cast("list[Any]", each)
             stack.extend((item, (*place, at)) for at, item in enumerate(items))
-        elif is_expression(each):
-            try:
-                yield Read(parsed(str(each), findings.source), place)
-            except ExpressionError as error:
-                _unread(error, str(each), place, findings)
+        else:
+            yield each, place
+
+
+def read_one(text: str, path: Path, names: Collection[str], findings: Findings) -> Read | None:
+    """Return the expression of a text that begins with `=`; what cannot be read is a finding."""
+    try:
+        return Read(parsed(text, findings.source), path)
+    except ExpressionError as error:
+        _unread(error, text, path, names, findings)
+        return None
+
+
+def read_all(value: Any, path: Path, findings: Findings) -> Iterator[Read]:
+    """Yield the expressions of a template; what cannot be read is a finding."""
+    for each, place in leaves(value, path, findings):
+        if is_expression(each) and (read := read_one(each, place, (), findings)) is not None:
+            yield read
 
 
 def place_in(source: Source, path: Path, offset: int) -> tuple[int, int]:
@@ -56,17 +70,29 @@ def place_in(source: Source, path: Path, offset: int) -> tuple[int, int]:
     return int(line), int(column)
 
 
-def _unread(error: ExpressionError, text: str, path: Path, findings: Findings) -> None:
+def _unread(
+    error: ExpressionError, text: str, path: Path, names: Collection[str], findings: Findings
+) -> None:
     source = findings.source
     rest = _after(source, path, text)
     if rest.startswith((" ", "\t")):
         said = f"YAML takes what follows ` #` for a comment, so the expression is cut; {_QUOTE}"
         findings.add(CUT, path, said, mend=quoted_expression)
-    elif rest:
+        return
+    if rest and error.code in _ENDED:
         said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
         findings.add(CUT, path, said, mend=quoted_expression)
-    else:
+        return
+    habit = habits.find(text[1:].strip("\n"), names)
+    if habit is None:
         findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
+        return
+    mend = None if habit.meant is None else rewritten(source, path, f"={habit.meant}")
+    findings.add_at(UNPARSED, *place_in(source, path, habit.at), habit.message, mend)
+
+
+_ENDED = frozenset(("S0101", "S0105", "S0203", "S0207", "S0302"))
+"""Faults of an expression that goes on, but for YAML."""
 
 
 def _said(error: ExpressionError) -> str:

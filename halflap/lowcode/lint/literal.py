@@ -1,4 +1,4 @@
-"""Texts that read like expressions: a forgotten `=`, or the braces of another tool.
+"""Find texts that read like expressions: a forgotten `=`, or the braces of another tool.
 
 Such a text is sent as it stands, which nothing notices when the flow runs: `key: event.id` is one
 key for all events, and any text in `if` is true.
@@ -7,107 +7,189 @@ key for all events, and any text in `if` is true.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from typing import Any, cast
+from collections.abc import Collection
+from typing import Any
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
+from halflap.lowcode.expressions.library import LIBRARY
+from halflap.lowcode.fixes import Mend, rewritten
+from halflap.lowcode.lint import habits
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, READS_LIKE_EXPRESSION, Findings
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression
-from halflap.sdk.lint import Fix
+from halflap.lowcode.template import value_at
 
-CONDITIONS = frozenset({"if", "where", "filter", "in"})
+CONDITIONS = frozenset(("if", "where", "filter", "in", "switch", "when"))
 """Fields of steps and flows in which a text is never meant: it is true, or one item."""
-BRACES = re.compile(r"\$?\{\{\s*(?P<inner>[^{}]{1,200}?)\s*\}\}|\$\{(?P<plain>[A-Za-z_][\w.]*)\}")
-EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)[.\[]")
+_INNER = r"(?P<inner{}>[^{{}}%]{{1,200}}?)"
+BRACES = re.compile(
+    "|".join(
+        form.replace("INNER", _INNER.format(at))
+        for at, form in enumerate(
+            (
+                r"\$?\{\{\{?\s*INNER\s*\}?\}\}",
+                r"<%=\s*INNER\s*%>",
+                r"\{%\s*INNER\s*%\}",
+                r"[$#]\{INNER\}",
+            )
+        )
+    )
+)
+"""What other tools replace by a value."""
+LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
+"""The same, where it may be meant as a text; so only where it names what is in scope."""
+EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)[.\[]\S*")
 PATH = re.compile(r"\s*(?P<root>[A-Za-z_]\w*)\s*(?:$|[.\[=!<>&+*?-])")
+JSON_PATH = re.compile(r"\s*\$(?P<path>(?:\.[A-Za-z_]\w*)+)\s*")
+FUNCTION = re.compile(r"\s*\$(?P<name>\w+)\(")
 SUFFIXES = re.compile(
     r"[A-Za-z_]\w*\.(?:ya?ml|json|csv|txt|xml|html?|com|io|org|net|example|local)"
 )
 
 
-def check_literals(value: Any, path: Path, names: Collection[str], findings: Findings) -> None:
-    """Find the texts of a template that read like expressions of the names in scope."""
-    stack: list[tuple[Any, Path]] = [(value, path)]
-    while stack:
-        each, place = stack.pop()
-        if isinstance(each, dict):
-            members = cast("dict[Any, Any]", each).items()
-            stack += [(member, (*place, name)) for name, member in members]
-        elif isinstance(each, list):
-            items = cast("list[Any]", each)
-            stack += [(item, (*place, at)) for at, item in enumerate(items)]
-        elif isinstance(each, str) and not is_expression(each) and not each.startswith("=="):
-            check_text(each, place, names, findings)
+def check_literal(value: Any, path: Path, names: Collection[str], findings: Findings) -> None:
+    """Find what is wrong with a value of a template that is no expression."""
+    if is_condition(path, findings.source.data):
+        _condition(value, path, names, findings)
+    elif isinstance(value, str) and not value.startswith("=="):
+        _text(value, path, names, findings)
 
 
-def check_text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
-    """Find what is wrong with one text that is no expression."""
-    if is_condition(path):
-        message = f"{path[-1]!s} holds the text {shown(text)}, which is never computed; "
+def is_condition(path: Path, data: Any) -> bool:
+    """Return whether a place of the document decides something, so that a text there is no value."""
+    *above, name = path
+    if not above or not (isinstance(above[-1], int) or (name == "filter" and len(path) == 3)):
+        return False
+    return name in CONDITIONS or (name == "key" and "for" in value_at(data, tuple(above)))
+
+
+def _condition(value: Any, path: Path, names: Collection[str], findings: Findings) -> None:
+    name, meant = str(path[-1]), None
+    if isinstance(value, str):
+        message = f"{name} holds the text {shown(value)}, which is never computed; "
         message += "begin an expression with ="
-        findings.add(LITERAL_CONDITION, path, message, mend=begin_with_equals)
-        return
-    if (braces := BRACES.search(text)) is not None:
-        inner = braces["inner"] or braces["plain"]
-        root = re.match(r"\$?\.?(\w+)", inner.strip())
-        if braces["inner"] is not None or (root is not None and root[1] in names):
-            message = f"{shown(braces[0])} is sent as it stands: braces mean nothing here; write "
-            message += f"={inner}" if braces[0] == text.strip() else joined(text, braces, inner)
-            findings.add(READS_LIKE_EXPRESSION, path, message)
-        return
+        meant = _meant(value, names)
+        if meant is not None and meant != value.strip():
+            message += f": ={meant}"
+        findings.add(
+            LITERAL_CONDITION, path, message, mend=_expression(findings, path, meant or value)
+        )
+    elif name == "in" and type(value) is int:
+        message = f"a loop takes a list; to count, write =[1..{value}]"
+        findings.add(
+            LITERAL_CONDITION, path, message, mend=_expression(findings, path, f"[1..{value}]")
+        )
+    elif name == "in" and isinstance(value, dict):
+        findings.add(
+            LITERAL_CONDITION, path, "a loop takes a list; write `in: [a, b]`, or an expression"
+        )
+    elif isinstance(value, bool) and name not in ("in", "key"):
+        message = f"{name} is always {str(value).lower()}; write a condition, which begins with =, "
+        message += "or leave it out"
+        findings.add(LITERAL_CONDITION, path, message)
+
+
+def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
     embedded = EMBEDDED.search(text)
-    if embedded is not None and embedded["root"] in names:
+    if (parts := _braces(text, names)) is not None:
+        message, meant = _embraced(text, parts, path)
+    elif embedded is not None and embedded["root"] in names:
+        meant = _parsed(
+            habits.joined([text[: embedded.start()], embedded[0][1:], text[embedded.end() :]])
+        )
         message = f"{shown(text)} is sent as it stands: = begins an expression only at the text's "
         message += 'beginning; write ="…" & ' + embedded["root"]
-        findings.add(READS_LIKE_EXPRESSION, path, message)
+    elif (meant := reads_like(text, names)) is not None:
+        message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
+    else:
         return
-    if reads_like(text, names):
-        message = (
-            f"{shown(text)} is a text, sent as it stands; for the value, write ={text.strip()}"
+    mend = None if meant is None else _expression(findings, path, meant)
+    findings.add(READS_LIKE_EXPRESSION, path, message, mend=mend)
+
+
+def _embraced(text: str, parts: list[str], path: Path) -> tuple[str, str | None]:
+    """Return what is wrong with a text of parts, texts and expressions in turn, and what is meant."""
+    found = BRACES.search(text) or LOOSE.search(text)
+    message = (
+        f"{shown(found[0] if found else text)} is sent as it stands: braces mean nothing here; "
+    )
+    meant = _parsed(habits.joined(parts))
+    if any(each.startswith("secrets.") for each in parts[1::2]):
+        return f"{message}a secret belongs into a connection, which the customer fills in", None
+    if path[-1:] == ("path",) and "with" in path and text.startswith("/") and len(parts) > 1:
+        name = parts[1].rpartition(".")[2]
+        message += f"write {parts[0]}{{{name}}}, with `values: {{{name}: ={parts[1]}}}`"
+        return message, None
+    if meant is None:
+        return (
+            f"{message}write an expression, which begins with =, in the place of the whole text",
+            None,
         )
-        findings.add(READS_LIKE_EXPRESSION, path, message, mend=begin_with_equals)
+    return f"{message}write ={meant}", meant
 
 
-def is_condition(path: Path) -> bool:
-    """Return whether a place of the document decides something, so that a text there is no value."""
-    return "with" not in path and path[-1] in CONDITIONS
+def _braces(text: str, names: Collection[str]) -> list[str] | None:
+    """Return a text's parts, texts and expressions in turn; None where it has no braces."""
+    strict = list(BRACES.finditer(text))
+    found = strict or [each for each in LOOSE.finditer(text) if _inner(each).split(".")[0] in names]
+    if not found:
+        return None
+    parts, at = list[str](), 0
+    for each in found:
+        inner = _inner(each)
+        if each[0][0] in "$#" and each[0][1] == "{" and each[0][2] != "{":
+            root = re.match(r"\w+", inner)
+            if root is None or root[0] not in names:
+                return None  # a shell's, of another program
+        parts += [text[at : each.start()], habits.meant(inner, names) or inner]
+        at = each.end()
+    return [*parts, text[at:]]
 
 
-def reads_like(text: str, names: Collection[str]) -> bool:
-    """Return whether a whole text reads like an expression that begins with a name in scope.
+def _inner(found: re.Match[str]) -> str:
+    return next(each for each in found.groups() if each is not None).strip()
 
-    A bare name does not, since many texts are one word; nor does the name of a file or a host.
+
+def _meant(text: str, names: Collection[str]) -> str | None:
+    parts = _braces(text, names)
+    if parts is not None:
+        return _parsed(habits.joined(parts))
+    return habits.meant(text.strip(), names)
+
+
+def _parsed(text: str) -> str | None:
+    try:
+        Expression.parse(text)
+    except ExpressionError:
+        return None
+    return text
+
+
+def reads_like(text: str, names: Collection[str]) -> str | None:
+    """Return the expression that a whole text reads like, of a name in scope or a function.
+
+    A bare name is a word, unless a step gives it; the name of a file or a host is none.
     """
+    if (found := JSON_PATH.fullmatch(text)) is not None and "event" in names:
+        return f"event{found['path']}"
+    if (found := FUNCTION.match(text)) is not None and found["name"] in LIBRARY:
+        return text.strip() if habits.reads(text, names) else None
     found = PATH.match(text)
-    if found is None or found["root"] not in names or text.strip() == found["root"]:
-        return False
-    if SUFFIXES.fullmatch(text.strip()):
-        return False
+    if found is None or found["root"] not in names or SUFFIXES.fullmatch(text.strip()):
+        return None
+    if text.strip() == found["root"]:
+        return None
     try:
         tree = Expression.parse(text)
     except ExpressionError:
-        return False
-    return any(name.path[0] == found["root"] for name in tree.names())
-
-
-def begin_with_equals(lines: Sequence[str], line: int, column: int) -> Fix | None:
-    """Write the `=` that is missing."""
-    text = lines[line - 1] if line <= len(lines) else ""
-    if column > len(text):
         return None
-    at = column if text[column - 1] not in "\"'" else column + 1
-    return Fix("begin it with =", line, at, 0, "=")
+    return text.strip() if any(each.path[0] == found["root"] for each in tree.names()) else None
+
+
+def _expression(findings: Findings, path: Path, meant: str) -> Mend:
+    return rewritten(findings.source, path, f"={meant.strip()}")
 
 
 def shown(text: str) -> str:
     """Return a text in quotes, cut where it is long."""
     return f"“{text if len(text) <= 60 else text[:57] + '…'}”"
-
-
-def joined(text: str, braces: re.Match[str], inner: str) -> str:
-    """Return the expression that joins a text with the value that its braces name."""
-    before, after = text[: braces.start()], text[braces.end() :]
-    parts = [f'"{before}"' if before else "", inner, f'"{after}"' if after else ""]
-    return "=" + " & ".join(each for each in parts if each)

@@ -9,17 +9,18 @@ from typing import Any
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
-from halflap.lowcode.fixes import Mend, closest, instead_of
+from halflap.lowcode.fixes import Mend, closest, instead_of, rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
-from halflap.lowcode.lint import rules
+from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.examples import unseen
-from halflap.lowcode.lint.expressions import Read, place_in, read_all
+from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
 from halflap.lowcode.lint.infer import TEXT, Inference
-from halflap.lowcode.lint.literal import check_literals
+from halflap.lowcode.lint.literal import check_literal, is_condition
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
 
 Names = Mapping[str, Known]
 
@@ -115,18 +116,40 @@ class Reader:
         if self.notes is not None:
             self.notes.note(path, names)
         found: list[Read] = []
-        check_literals(value, path, names, self.findings)
-        for each in read_all(value, path, self.findings):
+        if isinstance(value, dict | list) and is_condition(path, self.findings.source.data):
+            check_literal(value, path, names, self.findings)
+        for leaf, place in leaves(value, path, self.findings):
+            if not is_expression(leaf):
+                check_literal(leaf, place, names, self.findings)
+                continue
+            each = read_one(leaf, place, names, self.findings)
+            if each is None:
+                continue
             inference = Inference(names)
             found.append(replace(each, given=inference.of(each.expression.tree)))
             for problem in inference.problems:
                 self._report(rules.UNFIT, each, problem.at, problem.said)
+            self._habit(each, names)
             for name in each.expression.names():
                 self._name_read(name.path, name.offset, each, names)
                 if name.path[0] == "secrets" and not secrets:
                     said = "a secret can only be given to an action's input that takes one"
                     self._report(rules.OPEN_SECRET, each, name.offset, said)
         return found
+
+    def _habit(self, read: Read, names: Names) -> None:
+        """Report what is written as in another language, and read as something else."""
+        habit = habits.silent(read.expression.text, names)
+        if habit is not None and habit.silent:
+            code = rules.FIELD_OF_LENGTH if habit.field else rules.SUBSCRIPT
+            self._report(code, read, habit.at, habit.message, self._meant(read, habit))
+        elif habit is not None:
+            self._report(rules.UNKNOWN, read, habit.at, habit.message, self._meant(read, habit))
+
+    def _meant(self, read: Read, habit: habits.Habit) -> Mend | None:
+        if habit.meant is None:
+            return None
+        return rewritten(self.findings.source, read.path, f"={habit.meant}")
 
     def _name_read(self, path: tuple[str, ...], offset: int, read: Read, names: Names) -> None:
         root, *rest = path
@@ -138,6 +161,11 @@ class Reader:
             return
         known = names.get(root)
         if known is None:
+            habit = None if root in self._given else habits.find(read.expression.text, names)
+            if habit is not None:
+                mend = self._meant(read, habit)
+                self._report(rules.UNKNOWN, read, habit.at, habit.message, mend)
+                return
             mend = None if root in self._given else instead_of(root, names)
             self._report(rules.UNKNOWN, read, offset, self._unknown(root, names), mend)
             return

@@ -37,6 +37,8 @@ ATTEMPT = "HF121"
 NAMELESS = "HF122"
 READS_LIKE_EXPRESSION = "HF123"
 LITERAL_CONDITION = "HF124"
+SUBSCRIPT = "HF130"
+FIELD_OF_LENGTH = "HF131"
 UNSIGNED_ID = "HF140"
 ONE_OR_MANY = "HF141"
 UNSEEN = "HF142"
@@ -202,7 +204,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         LITERAL_CONDITION,
-        "a text in `if`, `where`, `filter` or `in`",
+        "a text in `if`, `when`, `where`, `filter`, `in`, `switch`, or a loop's `key`",
         "it is never computed: a condition is always true, a loop runs once",
         "an expression, which begins with `=`",
     ),
@@ -219,6 +221,20 @@ RULES: tuple[Rule, ...] = (
         "the tests give it",
         "it reads as null, silently, where it is misspelt",
         "the field that the message names; or the field in the sample, or in a test",
+        "warning",
+    ),
+    Rule(
+        SUBSCRIPT,
+        'a field in brackets: `event["name"]`',
+        "brackets hold a condition, and a text is true: the whole value is given",
+        "`event.name`, or with backquotes ``event.`first-name` ``",
+    ),
+    Rule(
+        FIELD_OF_LENGTH,
+        "`.length` or `.size`, as other languages count",
+        "it reads a field of that name, and is null where there is none",
+        "`$count(event.lines)`, or `$length(event.name)` of a text; or "
+        "`# halflap: ignore[HF131]` where there is such a field",
         "warning",
     ),
 )

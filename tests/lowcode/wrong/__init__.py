@@ -16,9 +16,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from halflap.lowcode import Components
+from halflap.lowcode import Components, read
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.sdk.lint import Finding
 from tests.lowcode.documents import own
@@ -128,5 +126,5 @@ def cases() -> tuple[Case, ...]:
 
 def _read() -> Iterator[Case]:
     for file in sorted(Path(__file__).parent.glob("*.yaml")):
-        for name, given in YAML(typ="safe").load(file.read_text()).items():
+        for name, given in read(file.read_text(), file.name).data.items():
             yield Case(file.stem, str(name), given)
