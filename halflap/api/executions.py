@@ -22,6 +22,7 @@ from halflap.api.payload import shown
 from halflap.api.recorded import (
     Cancellation,
     CauseView,
+    ExecutionOutline,
     ExecutionPage,
     ExecutionSummary,
     ExecutionView,
@@ -36,6 +37,7 @@ from halflap.api.recorded import (
     failure_view,
     log_view,
     moment,
+    node_run_view,
     order_view,
     related_view,
     seen_view,
@@ -175,6 +177,26 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         payload_removed=found.payload_removed,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),
+    )
+    return exact(view)
+
+
+@router.get("/executions/{execution}/outline", response_model=ExecutionOutline)
+async def get_execution_outline(execution: str, operations: Ops) -> Response:
+    """The outline of an execution's flow, and how the execution went through it: what ran, how often.
+
+    A flow in YAML is run once more for it, against its records alone: nothing is called or written.
+    """
+    found = await operations.executions.find(execution)
+    flow, done, trace = await operations.tracing.outline(found)
+    view = ExecutionOutline(
+        execution=found.id,
+        state=found.state,
+        flow=flow,
+        nodes=[node_run_view(each) for each in done.nodes],
+        at=trace.at,
+        stopped=trace.stopped or None,
+        unplaced=list(done.unplaced),
     )
     return exact(view)
 

@@ -15,6 +15,9 @@ from halflap.api.operations.order import rule
 from halflap.api.operations.replay import Edit
 from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import ConfigError
+from halflap.lowcode.outline import FlowOutline
+from halflap.lowcode.outline.executed import NodeRun, NodeState
+from halflap.lowcode.outline.nodes import Path
 from halflap.model import (
     MISSING,
     CauseGroup,
@@ -454,6 +457,51 @@ def event_view(event: Event, size: int | None = None, lost: str | None = None) -
 def seen_view(seen: Seen) -> EventView:
     """An event as it is shown, with as much of its body as was read."""
     return event_view(seen.event, seen.size, seen.lost)
+
+
+class NodeRunView(View):
+    """A node of a flow's outline, or a block of one, as an execution went through it."""
+
+    path: Path
+    """Its address in the outline."""
+    times: int | None
+    """How often the execution came to it, a loop's step once for each item; null if not known."""
+    state: NodeState | None
+    """The state of its last step; null where it records none."""
+    attempts: int
+    """How often its steps were tried, all together."""
+    started_at: Time | None
+    ended_at: Time | None
+    steps: list[str]
+    """The paths of its steps in the execution."""
+
+
+class ExecutionOutline(View):
+    """The outline of an execution's flow, and the parts of it that the execution came to."""
+
+    execution: str
+    state: ExecutionState
+    flow: FlowOutline
+    nodes: list[NodeRunView]
+    at: Path | None
+    """Where it stands, if it has not ended."""
+    stopped: str | None
+    """Why the execution could not be followed to its end."""
+    unplaced: list[str]
+    """The steps of which the text alone does not say which node made them, as in Python."""
+
+
+def node_run_view(run: NodeRun) -> NodeRunView:
+    """Return a node's run as it is shown."""
+    return NodeRunView(
+        path=run.path,
+        times=run.times,
+        state=run.state,
+        attempts=run.attempts,
+        started_at=maybe(run.started_at),
+        ended_at=maybe(run.ended_at),
+        steps=run.steps,
+    )
 
 
 def step_view(step: Record, replay_of: str | None = None) -> StepView:

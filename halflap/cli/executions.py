@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, get_args
 
 import click
@@ -17,6 +17,8 @@ from halflap.cli.output import Output, ago, state, took, when
 from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, log_line, name_of
 from halflap.errors import ConfigError, HalflapError
+from halflap.lowcode.outline import FlowOutline, flow_lines
+from halflap.lowcode.outline.nodes import Path
 from halflap.model import ENDED, ExecutionState
 from halflap.sdk import codec
 
@@ -212,18 +214,42 @@ def where_failed(group: dict[str, Any]) -> str:
 @executions.command("show")
 @execution_argument
 @click.option("--full", is_flag=True, help="All of each step's inputs and result.")
+@click.option("--outline", is_flag=True, help="The flow's outline, and what ran of it.")
 @speaks()
-async def show_execution(api: Client, output: Output, execution: str, full: bool) -> None:
+async def show_execution(
+    api: Client, output: Output, execution: str, full: bool, outline: bool
+) -> None:
     """Show an execution: its event, its steps, why it failed, what to do next.
 
     Example: halflap executions show last
     """
+    if outline:
+        laid = await api.get(path("executions", execution, "outline"))
+        output.emit(laid) if output.json else outline_lines(output, laid)
+        return
     found = await api.get(path("executions", execution))
     if output.json:
         output.emit(found)
         return
     logs: list[dict[str, Any]] = await api.get(path("executions", found["id"], "logs"))
     execution_lines(output, found, logs, full=full)
+
+
+def outline_lines(output: Output, laid: Mapping[str, Any]) -> None:
+    """Show the outline of an execution's flow: before each line, how often it ran, and how it ended."""
+    notes: dict[Path, str] = {}
+    for each in laid["nodes"]:
+        times = f"{each['times'] or len(each['steps'])}×"
+        notes[tuple(each["path"])] = " ".join(filter(None, (each["state"], times)))
+    if laid["at"] is not None:
+        notes[tuple(laid["at"])] = f"{laid['state']} here"
+    for line in flow_lines(FlowOutline.model_validate(laid["flow"]), notes):
+        output.line(line)
+    if laid["unplaced"]:
+        several = ", ".join(laid["unplaced"])
+        output.note((f"several steps of the text may have made these: {several}", "dim"))
+    if laid["stopped"] and laid["at"] is None:
+        output.note((f"it could not be followed further: {laid['stopped']}", "dim"))
 
 
 @executions.command("logs")

@@ -11,19 +11,25 @@ from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
 from halflap.lowcode import Components
 from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.observer import Observer
 from halflap.lowcode.shape import NotADocument
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding, lint
 
 
-def load_integration(bundle: Bundle, cache: Path) -> Integration[Any]:
-    """Load a bundle (see `load`) and give its integration; a `DefinitionError` where it has none."""
+def load_integration(
+    bundle: Bundle, cache: Path, observer: Observer | None = None
+) -> Integration[Any]:
+    """Load a bundle (see `load`) and give its integration; a `DefinitionError` where it has none.
+
+    `observer` watches the steps of a document.
+    """
     loaded = load(bundle, cache)
     entry: Any = loaded.entry
     if bundle.document is not None:
         source = lowcode.read(dict(bundle.files)[bundle.document], bundle.document)
-        return lowcode.build(source, components_of(bundle, loaded))
+        return lowcode.build(source, components_of(bundle, loaded), observer)
     if not isinstance(entry, Integration):
         raise DefinitionError(
             f"it is no Integration but {type(entry).__name__}; name one", where=bundle.entry

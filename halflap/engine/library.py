@@ -18,6 +18,7 @@ from halflap.engine.integration import (
 )
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
+from halflap.lowcode.observer import Tracer
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding
 from halflap.store.catalogue import Catalogue
@@ -74,6 +75,14 @@ class Library:
             with contextlib.suppress(DefinitionError):
                 found += await anyio.to_thread.run_sync(find_in_document, bundle, self._cache)
         return found
+
+    async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
+        """Return the integration of a version whose steps are traced; `None` where it is Python."""
+        bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+        if bundle.document is None:
+            return None
+        async with self._loading:
+            return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""

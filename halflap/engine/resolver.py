@@ -14,10 +14,25 @@ from halflap.engine.gate import AccountGate, limits_of
 from halflap.engine.judge import Judges
 from halflap.engine.library import Library
 from halflap.engine.routing import Target, check_takes_routes
+from halflap.engine.shadow import NoEgress
 from halflap.engine.throttle import LocalKeeper, Throttles
+from halflap.engine.trace import trace
 from halflap.engine.twoway import Partner
 from halflap.errors import ConfigError, DefinitionError, NotFound, Unauthorized, Unrouted
-from halflap.model import SYSTEM, FlowKey, Instance, StoredConnection, wall_clock
+from halflap.lowcode.observer import Tracer
+from halflap.lowcode.outline.executed import Trace
+from halflap.model import (
+    SYSTEM,
+    Event,
+    Execution,
+    FlowKey,
+    Instance,
+    Record,
+    Start,
+    StoredConnection,
+    scope_time,
+    wall_clock,
+)
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.egress import Egress
@@ -72,6 +87,20 @@ class Resolver:
             if at == self._known_at:
                 self._known[flow] = known
         return known
+
+    async def trace(
+        self, execution: Execution, event: Event, records: Sequence[Record]
+    ) -> Trace | None:
+        """Trace an execution through its document (see `trace`); `None` of a flow in Python."""
+        key, tracer = execution.flow, Tracer()
+        traced = await self.library.traced(key.version, tracer)
+        if traced is None:
+            return None
+        work = replace(await self.work(key), flow=self._flow(traced, key), egress=NoEgress())
+        start = Start(execution.id, key, event, execution.root, key=execution.key)
+        at, replay = execution.accepted_at, execution.replay
+        accepted = scope_time(execution.root, replay, event, at)
+        return await trace(start, accepted, records, work, tracer)
 
     async def _read(self, key: FlowKey) -> Work:
         integration = await self.library.integration(key.version)

@@ -17,10 +17,12 @@ from typing import Any, Literal, NoReturn
 from halflap.engine.doing import Doing, Pause
 from halflap.engine.executor import Executor, Work, request_of
 from halflap.engine.past import Past
-from halflap.engine.protocol import Again, Ended
+from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import Scope
 from halflap.errors import EgressRefused, FilterFailed, StoreError
+from halflap.lowcode.observer import current
+from halflap.lowcode.source import Path as Address
 from halflap.model import (
     CALL,
     Failure,
@@ -96,8 +98,19 @@ async def shadow(was: Original, work: Work) -> Shadowed:
 
 
 async def _shadow(was: Original, work: Work) -> Shadowed:
-    seen = _Seen({each.path: each for each in was.history})
+    seen = Seen({each.path: each for each in was.history})
     turn = ShadowTurn(was.start, was.accepted_at)
+    if not takes(work, turn):
+        seen.note("outcome", "", told(was.outcome), codec.encode({"state": "filtered"}))
+        return Shadowed(was.start.execution, tuple(seen.differences))
+    verdict = await run_shadow(turn, work, seen)
+    if not seen.stopped:
+        _compare(seen, was, verdict)
+    return Shadowed(was.start.execution, tuple(seen.differences), seen.stopped)
+
+
+async def run_shadow(turn: ShadowTurn, work: Work, seen: Seen) -> Verdict | None:
+    """Run a flow against the records that `seen` has; `None` where it came to what has none."""
 
     async def resolve(_: object) -> Work:
         return work
@@ -105,18 +118,12 @@ async def _shadow(was: Original, work: Work) -> Shadowed:
     def recorder(turn: Any, **given: Any) -> StepRecorder:
         return ShadowRecorder(turn, seen, **given)
 
-    chance = random.Random(was.start.execution)  # noqa: S311 (repeatable on purpose)
-    if not takes(work, turn):
-        seen.note("outcome", "", told(was.outcome), codec.encode({"state": "filtered"}))
-        return Shadowed(was.start.execution, tuple(seen.differences))
+    chance = random.Random(turn.start.execution)  # noqa: S311 (repeatable on purpose)
     try:
-        verdict = await Executor(resolve, chance, recorder=recorder)(turn)
+        return await Executor(resolve, chance, recorder=recorder)(turn)
     except StoreError as error:
         seen.stopped = seen.stopped or error.message
-        verdict = None
-    if not seen.stopped:
-        _compare(seen, was, verdict)
-    return Shadowed(was.start.execution, tuple(seen.differences), seen.stopped)
+        return None
 
 
 def takes(work: Work, turn: ShadowTurn) -> bool:
@@ -136,7 +143,7 @@ def takes(work: Work, turn: ShadowTurn) -> bool:
         return True
 
 
-def _compare(seen: _Seen, was: Original, verdict: Ended | Again | None) -> None:
+def _compare(seen: Seen, was: Original, verdict: Ended | Again | None) -> None:
     for each in was.history:
         if each.path not in seen.met and not each.pure and each.kind != "trigger":
             seen.note("missing", each.path, each.inputs, None)
@@ -185,10 +192,16 @@ def alike(then: bytes | None, now: bytes | None) -> bool:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What a shadow run has come to."""
+class Seen:
+    """What a shadow run has come to.
+
+    recalls_pure: pure steps are answered from their records, too. places: by the path of a record, the
+    address of the document's step that came to it.
+    """
 
     then: Mapping[str, Record]
+    recalls_pure: bool = False
+    places: dict[str, Address] = field(default_factory=dict[str, Address])
     met: set[str] = field(default_factory=set[str])
     differences: list[Difference] = field(default_factory=list[Difference])
     stopped: str = ""
@@ -247,7 +260,7 @@ class ShadowTurn:
 class ShadowPast(Past):
     """The records of the original, by their place, whatever order the flow comes to them in."""
 
-    def __init__(self, recorder: ShadowRecorder, seen: _Seen) -> None:
+    def __init__(self, recorder: ShadowRecorder, seen: Seen) -> None:
         super().__init__(())
         self._recorder = recorder
         self._seen = seen
@@ -256,7 +269,9 @@ class ShadowPast(Past):
         """The record of the step that the flow came to; without one, the run stops."""
         known, seen = self._seen.then.get(path), self._seen
         seen.met.add(path)
-        if self._recorder.takes_pure() or path == "trigger":
+        seen.places[path] = current.get()
+        pure = self._recorder.takes_pure() and not seen.recalls_pure
+        if pure or path == "trigger":
             return known if path == "trigger" else None
         if known is None:
             seen.note("new", path, None, inputs)
@@ -274,7 +289,7 @@ class ShadowPast(Past):
 class ShadowRecorder(StepRecorder):
     """Answers steps from the original's records."""
 
-    def __init__(self, turn: Any, seen: _Seen, **given: Any) -> None:
+    def __init__(self, turn: Any, seen: Seen, **given: Any) -> None:
         super().__init__(turn, **given)
         self._past = ShadowPast(self, seen)
         self._seen = seen

@@ -1,20 +1,84 @@
-"""Who watches a document's steps run: tests, which ask for it as they build one; nobody otherwise."""
+"""Observers of a document's steps as they run: how often each ran, and which one runs now.
+
+Nothing is recorded for it: the paths of a journal stay what they are. What is published is compiled
+without an observer.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
-from halflap.lowcode.kinds.run import Asked, Steps
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.run import Asked, Do, Steps
 from halflap.lowcode.source import Path
+from halflap.lowcode.template import Host, Names
+
+Runs = dict[Path, int]
+
+current: ContextVar[Path] = ContextVar("halflap.lowcode.step", default=())
+"""The address of the step that runs in this task; of a pre-process flow, of the last route that held."""
 
 
 class Observer(Protocol):
-    """Is shown all that is compiled, and may put something of its own in its place."""
+    """Sees all that is compiled, and may put something of its own in its place."""
 
     def steps(self, path: Path, steps: Steps) -> Steps:
-        """A list of steps, which may be empty: an `else` that is not written."""
+        """Return what runs in the place of a list of steps, which may be empty (an absent `else`)."""
         ...
 
     def condition(self, path: Path, condition: Asked) -> Asked:
-        """What decides whether a loop takes an item (`where`), or an event a route (`when`)."""
+        """Return what decides in the place of a loop's `where`, or of a route's `when`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A step that counts, and stands before those of a document."""
+
+    runs: Runs
+    path: Path
+
+    async def run(self, frame: Frame) -> None:
+        """Count, and note the step that follows."""
+        self.runs[self.path] += 1
+        current.set(self.path)
+
+
+class Tracer:
+    """Counts how often each step and branch of a document runs, and notes the one that runs now.
+
+    A branch is a list of steps (`else` and `default` also where they are not written), an item that
+    a `where` leaves out, and a route of a pre-process flow. `routes` are those that held, in order.
+    """
+
+    def __init__(self) -> None:
+        self.runs: Runs = {}
+        self.routes: list[Path] = []
+
+    def steps(self, path: Path, steps: Steps) -> Steps:
+        """Return a list of steps, with a mark before it, and one before each step."""
+        marked: list[Do] = [self._mark(path)]
+        for at, each in enumerate(steps):
+            marked += [self._mark((*path, at)), each]
+        return tuple(marked)
+
+    def condition(self, path: Path, condition: Asked) -> Asked:
+        """Return a `where` that counts what it leaves out, or a `when` that counts what it takes."""
+        counted = path[-1] == "when"
+        place = path[:-1] if counted else path
+        self.runs[place] = 0
+
+        def fill(names: Names, host: Host) -> Any:
+            found = condition.fill(names, host)
+            self.runs[place] += (found is True) == counted
+            if counted and found is True:
+                self.routes.append(place)
+            return found
+
+        return replace(condition, fill=fill)
+
+    def _mark(self, path: Path) -> Do:
+        self.runs[path] = 0
+        return cast("Do", Mark(self.runs, path))

@@ -7,62 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from halflap.lowcode import Source
-from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds import kind_of
-from halflap.lowcode.kinds.run import Asked, Steps
+from halflap.lowcode.observer import Runs, Tracer
 from halflap.lowcode.source import Path
-from halflap.lowcode.template import Host, Names, value_at
-
-Runs = dict[Path, int]
+from halflap.lowcode.template import value_at
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A step that counts, and stands before those of a document."""
-
-    runs: Runs
-    path: Path
-
-    async def run(self, frame: Frame) -> None:
-        """Count."""
-        self.runs[self.path] += 1
-
-
-class Coverage:
-    """Counts how often each step and branch of a document runs: hand it to `lowcode.build`.
-
-    A branch is a list of steps (`else` and `default` also where they are not written), an item that
-    a `where` leaves out, and a route of a pre-process flow.
-    """
+class Coverage(Tracer):
+    """Counts how often each step and branch of a document runs: hand it to `lowcode.build`."""
 
     def __init__(self) -> None:
-        self.runs: Runs = {}
+        super().__init__()
         self.tests = 0
         """The number of tests that were run."""
-
-    def steps(self, path: Path, steps: Steps) -> Steps:
-        """A list of steps, with a mark before it, and one before each step."""
-        marked = [self._mark(path)]
-        for at, each in enumerate(steps):
-            marked += [self._mark((*path, at)), each]
-        return tuple(marked)
-
-    def condition(self, path: Path, condition: Asked) -> Asked:
-        """A `where` that counts what it leaves out, or a `when` that counts what it takes."""
-        counted = path[-1] == "when"
-        place = path[:-1] if counted else path
-        self.runs[place] = 0
-
-        def fill(names: Names, host: Host) -> Any:
-            found = condition.fill(names, host)
-            self.runs[place] += (found is True) == counted
-            return found
-
-        return replace(condition, fill=fill)
-
-    def _mark(self, path: Path) -> Any:
-        self.runs[path] = 0
-        return Mark(self.runs, path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from halflap.lowcode.outline import FlowOutline, Node, outline, within
-from halflap.model import Record
+from halflap.lowcode.outline import FlowOutline, outline, within
+from halflap.lowcode.outline.executed import recorded_as, records_as
 from halflap.testing import Fake, Result, Run
 from halflap.testing.document import open_document, run_test
 from tests.lowcode.documents import EXAMPLES
@@ -32,46 +32,11 @@ def sources() -> Mapping[str, str]:
     return {path.name: path.read_text("utf-8") for path in EXAMPLES.glob("*.*")}
 
 
-def shown(node: Node) -> str | None:
-    """What the record of a node's step is called, as far as its text says."""
-    text = node.text
-    match node.kind:
-        case "action" | "code":
-            kind = "action" if node.kind == "action" else "step"
-            name = text(node.kind) if kind == "action" or text("code").isidentifier() else "code"
-            return f"{kind} {name}: {node.title}"
-        case "call":
-            return f"{'start' if node.fields.get('wait') is False else 'call'} {text('call')}"
-        case "route":
-            return f"start {text('flow')}"
-        case "result":
-            return f"call {text('result')}"
-        case "wait":
-            return f"signal {text('wait')}"
-        case "state" | "sleep":
-            return node.kind
-        case "paired" | "pair" | "unpair":
-            return "pair"
-        case _:
-            return None
-
-
-def recorded(record: Record) -> str:
-    """The same of a record."""
-    match record.kind:
-        case "action" | "step":
-            return f"{record.kind} {record.name}: {record.title}"
-        case "start" | "call" | "signal":
-            return f"{record.kind} {record.name}"
-        case _:
-            return record.kind
-
-
 def lacking(result: Result, flow: FlowOutline) -> list[str]:
     """What a run recorded, and an outline does not have."""
-    has = {shown(node) for node in within(flow.steps)}
+    has = {records_as(node) for node in within(flow.steps)}
     kept = [each for each in result.records if each.kind not in READERS]
-    return [said for each in kept if (said := recorded(each)) not in has]
+    return [said for each in kept if (said := recorded_as(each)) not in has]
 
 
 @dataclass

@@ -23,6 +23,7 @@ from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.retaining import Retaining
 from halflap.api.operations.shared import SharedEndpoints
+from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.versions import Versions
 from halflap.model import CustomerLimits
 from halflap.store.scope import Scope
@@ -79,6 +80,7 @@ class Operations:
         self.executions = Executions(
             catalogue, journal, engine, library, configs, clock, self.offers
         )
+        self.tracing = Tracing(self.versions, journal, resolver)
         changed = asyncio.Event() if of is None else of.bulks.changed
         self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
         self.following = Following(engine) if of is None else of.following

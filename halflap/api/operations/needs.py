@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from halflap.lowcode.outline.executed import Trace
 from halflap.model import (
+    Event,
+    Execution,
     ExecutionState,
     Instance,
     Micros,
     Outcome,
     Paused,
+    Record,
     Sent,
     Start,
     Started,
@@ -94,6 +98,9 @@ class Resolver(Protocol):
     egress: Egress
 
     async def with_team_app(self, connection: Connection, component: str) -> Connection: ...
+    async def trace(
+        self, execution: Execution, event: Event, records: Sequence[Record]
+    ) -> Trace | None: ...
     async def urls(self, instance: str) -> dict[str, str]: ...
     async def shared_urls(self, integration: str) -> dict[str, str]: ...
     async def connection(

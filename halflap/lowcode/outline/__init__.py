@@ -13,7 +13,7 @@ from halflap.lowcode.outline.calls import Meanings
 from halflap.lowcode.outline.document import outline_document
 from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Place, within
 from halflap.lowcode.outline.python import outline_python, survey_of
-from halflap.lowcode.outline.text import as_text
+from halflap.lowcode.outline.text import as_text, flow_lines
 from halflap.lowcode.source import read
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Outline",
     "Place",
     "as_text",
+    "flow_lines",
     "outline",
     "outline_document",
     "within",

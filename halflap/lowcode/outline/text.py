@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline
+from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline, Path
 from halflap.sdk import codec
 
 LONGEST = 60
 """How much of a field is shown."""
 
-Line = tuple[int, int, str]
-"""The line of the source (0 for none), its depth, and its text."""
+Line = tuple[Path, int, int, str]
+"""The address of a node or a block, the line of the source (0 for none), its depth, and its text."""
 
 
 def as_text(outline: Outline) -> str:
     """Render the outline of an integration."""
     parts = [f"{outline.name}: {outline.title} ({outline.file})"]
     for flow in outline.flows:
-        parts += ["", _heading(flow)]
-        lines = list(_lines(flow.steps, 0, flow.place.file))
-        width = max((len(str(line)) for line, _, _ in lines), default=0)
-        parts += [f"{line or '':>{width + 2}}  {'  ' * depth}{text}" for line, depth, text in lines]
+        parts += ["", *flow_lines(flow)]
     for each in outline.unknown:
         parts += ["", f"{each.place.file}:{each.place.line}: may add flows: {short(each.text)}"]
     return "\n".join(parts)
+
+
+def flow_lines(flow: FlowOutline, notes: Mapping[Path, str] | None = None) -> list[str]:
+    """Render a flow, a line for each node; `notes` stand in front of them, by their address."""
+    lines = list(_lines(flow.steps, 0, flow.place.file))
+    width = max((len(str(line)) for _, line, _, _ in lines), default=0) + 2
+    apart = 0 if notes is None else max(map(len, notes.values()), default=0)
+    return [
+        _heading(flow),
+        *(
+            f"{(notes or {}).get(path, ''):>{apart}}{line or '':>{width}}  {'  ' * depth}{text}"
+            for path, line, depth, text in lines
+        ),
+    ]
 
 
 def _heading(flow: FlowOutline) -> str:
@@ -40,12 +51,12 @@ def _lines(nodes: Sequence[Node], depth: int, file: str) -> Iterator[Line]:
         first = next((each for block in node.blocks for each in block.nodes), node)
         elsewhere = first.place.file if node.kind == "group" else file
         moved = "" if elsewhere == file else f" in {elsewhere}"
-        yield node.place.line, depth, _titled(line_of(node) + moved, node.title)
+        yield node.path, node.place.line, depth, _titled(line_of(node) + moved, node.title)
         for at, each in enumerate(node.blocks):
             heading = _block_heading(node, each)
             if heading and (at or each.path[len(node.path) + 1 :]) and (each.nodes or each.place):
                 line = 0 if each.place is None else each.place.line
-                yield line, depth, _titled(heading, each.title)
+                yield each.path, line, depth, _titled(heading, each.title)
             yield from _lines(each.nodes, depth + 1, elsewhere)
 
 

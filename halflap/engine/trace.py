@@ -1,0 +1,25 @@
+"""Trace an execution: which step of its document made each record, found by a shadow run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halflap.engine.executor import Work
+from halflap.engine.shadow import Seen, ShadowTurn, run_shadow
+from halflap.lowcode.observer import Tracer, current
+from halflap.lowcode.outline.executed import Trace
+from halflap.model import Micros, Record, Start, is_earlier
+
+
+async def trace(
+    start: Start, accepted_at: Micros, history: Sequence[Record], work: Work, tracer: Tracer
+) -> Trace:
+    """Run a flow that `tracer` watches against what its execution recorded.
+
+    No step is done: each is answered by its record, and the run ends at the first that has none.
+    """
+    seen = Seen({each.path: each for each in history if not is_earlier(each)}, recalls_pure=True)
+    current.set(())
+    await run_shadow(ShadowTurn(start, accepted_at), work, seen)
+    at = next(reversed(seen.places.values()), None) if seen.stopped else None
+    return Trace(seen.places, dict(tracer.runs), tuple(tracer.routes), at or None, seen.stopped)
