@@ -24,6 +24,7 @@ from halflap.errors import (
     EgressRefused,
     ExpressionError,
     Fenced,
+    FilterFailed,
     HalflapError,
     InvalidEvent,
     Nondeterminism,
@@ -42,11 +43,10 @@ from halflap.errors import (
     UpstreamError,
     WorkerLost,
 )
+from halflap.problem import MEDIA_TYPE, title_of
 from halflap.sdk import codec
 
 log = structlog.get_logger("halflap.api")
-
-MEDIA_TYPE = "application/problem+json"
 
 STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     HalflapError: (500, "Something went wrong"),
@@ -54,6 +54,7 @@ STATUSES: dict[type[HalflapError], tuple[int, str]] = {
     ExpressionError: (422, "An expression cannot be read or evaluated"),
     ConfigError: (422, "What was filled in is incomplete or wrong"),
     InvalidEvent: (422, "The event is misshapen"),
+    FilterFailed: (422, "The flow's filter failed"),
     Unrouted: (422, "Nobody takes the event"),
     EgressRefused: (422, "The address may not be called"),
     UpstreamError: (502, "The other app refused, failed or did not answer"),
@@ -155,7 +156,7 @@ def of(error: HalflapError) -> Problem:
 
 def plain(status: int, detail: str | None = None) -> Problem:
     """A problem that is one of HTTP alone."""
-    title = HTTPStatus(status).phrase
+    title = title_of(status)
     kind, said = HTTP_KINDS.get(status, ("HttpError", title))
     return Problem(type="about:blank", title=title, status=status, detail=detail or said, kind=kind)
 

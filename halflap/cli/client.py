@@ -22,6 +22,7 @@ from yarl import URL
 
 from halflap.cli.errors import from_problem
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
+from halflap.problem import MEDIA_TYPE
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
@@ -302,7 +303,7 @@ def encoded(query: Mapping[str, Any]) -> str:
 
 def problem_of(answer: Answer) -> Mapping[str, Any]:
     """The problem that came back; of anything else, what little it says."""
-    if answer.kind == "application/problem+json":
+    if answer.kind == MEDIA_TYPE:
         found: Any = codec.decode(answer.body)
         if isinstance(found, dict):
             return found  # pyright: ignore[reportUnknownVariableType]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, cast
 
 from halflap.model import Failure, Outcome, Started
+from halflap.problem import MEDIA_TYPE, encode_problem
 from halflap.sdk import codec
 from halflap.sdk.declared import pick
 from halflap.sdk.request import Request
@@ -15,7 +15,6 @@ from halflap.sdk.trigger import FlowResult, Reply
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
-phrases = {each.value: each.phrase for each in HTTPStatus}
 # What an app or a flow answers is never a page of ours.
 GUARDED = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 
@@ -104,11 +103,7 @@ def nothing_here() -> Answer:
 
 def problem(status: int, *, detail: str = "", retry_after: int | None = None) -> Answer:
     """A refusal; its reason stays with us."""
-    title = phrases.get(status, "Refused")
-    shown: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
-    if detail:
-        shown["detail"] = detail
-    headers = {"content-type": "application/problem+json", **GUARDED}
+    headers = {"content-type": MEDIA_TYPE, **GUARDED}
     if retry_after is not None:
         headers["retry-after"] = str(retry_after)
-    return status, headers, codec.encode(shown)
+    return status, headers, encode_problem(status, detail=detail)

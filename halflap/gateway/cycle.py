@@ -71,11 +71,7 @@ class GuardedCycle(RequestResponseCycle):
             {
                 "type": "http.response.start",
                 "status": 500,
-                "headers": [
-                    (b"content-type", b"application/problem+json"),
-                    (b"content-length", b"%d" % len(body)),
-                    (b"connection", b"close"),
-                ],
+                "headers": [*refusal.problem_headers(body), (b"connection", b"close")],
             }
         )
         await self.send({"type": "http.response.body", "body": body, "more_body": False})

@@ -152,11 +152,7 @@ class ForwardedLimit:
             counted = self._edge.counters.refused
             counted[refused.code] = counted.get(refused.code, 0) + 1
             body = refused.body()
-            headers = [
-                (b"content-type", b"application/problem+json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"retry-after", b"1"),
-            ]
+            headers = [*refusal.problem_headers(body), (b"retry-after", b"1")]
             await send(
                 {"type": "http.response.start", "status": refused.status, "headers": headers}
             )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from http import HTTPStatus
+
+from halflap.problem import MEDIA_TYPE, encode_problem, title_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +25,24 @@ class Refusal:
 
     def body(self) -> bytes:
         """The problem document."""
-        return json.dumps(
-            {
-                "type": "about:blank",
-                "title": HTTPStatus(self.status).phrase,
-                "status": self.status,
-                "detail": self.detail,
-                "code": self.code,
-            }
-        ).encode()
+        return encode_problem(self.status, detail=self.detail, code=self.code)
 
     def response(self) -> bytes:
         """The whole HTTP/1.1 answer, which says that the connection closes."""
         body = self.body()
-        return (
-            b"HTTP/1.1 %d %s\r\ncontent-type: application/problem+json\r\n"
-            b"content-length: %d\r\n%sconnection: close\r\n\r\n%s"
-            % (self.status, HTTPStatus(self.status).phrase.encode(), len(body), self.headers, body)
+        lines = b"".join(b"%s: %s\r\n" % line for line in problem_headers(body))
+        return b"HTTP/1.1 %d %s\r\n%s%sconnection: close\r\n\r\n%s" % (
+            self.status,
+            title_of(self.status).encode(),
+            lines,
+            self.headers,
+            body,
         )
+
+
+def problem_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem document."""
+    return [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -13,6 +13,7 @@ STATUSES = {
     "ConfigError": 422,
     "Rejected": 401,
     "InvalidEvent": 422,
+    "FilterFailed": 422,
     "Unrouted": 422,
     "Removed": 410,
     "ExpressionError": 422,
