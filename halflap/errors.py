@@ -209,6 +209,20 @@ class ExpressionError(HalflapError):
         )
 
 
+_DOCUMENT_PLACE = "__halflap_place__"
+
+
+def note_place(error: Exception, where: str) -> None:
+    """Note on an error the place of the document's step that raised it; the innermost one stays."""
+    if document_place(error) is None:
+        setattr(error, _DOCUMENT_PLACE, getattr(error, "where", None) or where)
+
+
+def document_place(error: BaseException) -> str | None:
+    """Return the place in a document, `file:line:column`, that was noted on an error."""
+    return getattr(error, _DOCUMENT_PLACE, None)
+
+
 def place_of(text: str, offset: int) -> tuple[int, int]:
     """Line and column of a character, both from 1."""
     before = text[:offset]

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 
 from halflap.engine.protocol import Again, Ended, Verdict
-from halflap.errors import CodeFailed, DefinitionError, StepFailed
+from halflap.errors import CodeFailed, DefinitionError, StepFailed, document_place
 from halflap.model import Failure, Micros, Outcome
 from halflap.sdk.record import redacted_data
 from halflap.sdk.redact import LEAST_IN_DATA, Redactor, clean
@@ -42,6 +42,8 @@ def failure_of(error: BaseException, place: str = "") -> Failure:
     trace = clean(_TRACED.sub("", "".join(traceback.format_list(frames))))[-4_000:]
     if isinstance(error, CodeFailed):  # its lines are those of the low-code file
         where, trace = error.where, clean(error.trace)
+    elif (placed := document_place(error)) is not None:  # else it is the interpreter's line
+        where, trace = placed, ""
     status = getattr(error, "status", None)
     message = clean(first_line(error) if isinstance(error, Exception) else str(error))
     if isinstance(error, DefinitionError) and error.where:

@@ -9,7 +9,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.call import Callee
 from halflap.lowcode.code import Use
-from halflap.lowcode.kinds.run import Asked, Steps
+from halflap.lowcode.kinds.run import Asked, PlacedStep, Steps
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.scoping import Scoping
@@ -50,7 +50,10 @@ class Compiler:
 
     def steps(self, steps: Iterable[doc.Step], path: Path) -> Steps:
         """Compile a list of steps that stands at `path`."""
-        made = tuple(each.compile(self, (*path, at)) for at, each in enumerate(steps))
+        made = tuple(
+            PlacedStep(each.compile(self, (*path, at)), self.source.at((*path, at)))
+            for at, each in enumerate(steps)
+        )
         return made if self.observer is None else self.observer.steps(path, made)
 
     # What steps are made of -------------------------------------------------------------------

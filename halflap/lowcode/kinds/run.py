@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from halflap.errors import ExpressionError
+from halflap.errors import ExpressionError, note_place
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.template import Fill, Host, Names
@@ -21,6 +21,22 @@ class Do(Protocol):
     async def run(self, frame: Frame) -> None:
         """Run it; its result is a name of the frame afterwards."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedStep:
+    """A step that notes its place in the document on what it raises."""
+
+    step: Do
+    where: str
+
+    async def run(self, frame: Frame) -> None:
+        """Run the step."""
+        try:
+            await self.step.run(frame)
+        except Exception as error:
+            note_place(error, self.where)
+            raise
 
 
 Steps = Sequence[Do]
