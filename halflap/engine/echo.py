@@ -73,6 +73,35 @@ class Known:
             known += self.fields[name][0]
         return not any(same(each, short(value)) for each in known)
 
+    def as_event_shows(self, fields: Mapping[str, Any]) -> Known:
+        """Return what is known without the pending writes that an event speaks against.
+
+        A write changes all its fields at once. Where one of them still has the value from before,
+        somebody else wrote the others.
+        """
+        ours = {
+            step: each
+            for step, each in self.pending.items()
+            if not any(
+                name in fields
+                and not same(value, short(fields[name]))
+                and self._is_old(name, fields)
+                for name, value in each.items()
+            )
+        }
+        return replace(self, pending=ours)
+
+    def _is_old(self, name: str, fields: Mapping[str, Any]) -> bool:
+        old = self.fields[name][0] if name in self.fields else ()
+        return any(same(each, short(fields[name])) for each in old)
+
+    def is_edit(self, name: str, value: Any) -> bool:
+        """Return whether a value is new, or the field was edited and nothing came of it.
+
+        Then it has that edit's value, or is back at a value from before.
+        """
+        return name in self.failed or self.is_new(name, value)
+
     def failed_at(self, name: str, value: Any) -> Micros | None:
         """Return when the event with a field's value was accepted, where its execution failed."""
         known, at = self.failed.get(name, (None, None))
@@ -106,7 +135,7 @@ class Known:
 
     def news(self, fields: Mapping[str, Any]) -> list[str]:
         """The fields whose values are new."""
-        return [name for name, value in fields.items() if self.is_new(name, value)]
+        return [name for name, value in fields.items() if self.is_edit(name, value)]
 
     def writer(self, fields: Iterable[str]) -> str:
         """The execution of ours that wrote one of these fields, empty where none did."""
@@ -208,7 +237,7 @@ class Echo:
 
     def failed(self, told: RecordState, known: Known, at: Micros) -> StateWrite:
         """Store the values that nothing came of, with when their event was accepted."""
-        news = {n: v for n, v in told.fields.items() if known.is_new(n, v)}
+        news = {n: told.fields[n] for n in known.news(told.fields)}
         new = {n for n, v in news.items() if known.failed_at(n, v) is None}
         later = {n for n in new if known.failed.get(n, (None, 0))[1] <= at}
         return self._merged(told, {f"^{n}": [v, at] for n, v in kept(news).items() if n in later})
@@ -218,7 +247,8 @@ class Echo:
     ) -> StateWrite:
         """Keep that steps wrote what an event told, though they never heard so."""
         fields = {f"={n}": [v, *wrote[n]] for n, v in kept(told.fields).items() if n in wrote}
-        return self._merged(told, {**fields, **{f"~{step}": None for step in clears}})
+        gone = [f"^{name}" for name in wrote] + [f"~{step}" for step in clears]
+        return self._merged(told, {**fields, **dict.fromkeys(gone)})
 
     # A write --------------------------------------------------------------------------------
 
@@ -264,7 +294,7 @@ class Echo:
             step = f"{self.execution}/{path}"
             fields = {f"={n}": [v, step, self.pairs] for n, v in kept(ours).items()}
             over = {f"~{each}": None for each in (step, *doubts)}
-            done = {**over, f"?{step}": None, "!": self.execution}
+            done = {**over, **{f"^{n}": None for n in ours}, f"?{step}": None, "!": self.execution}
             writes += [self._merged(saved, {**fields, **done}), self._last_write(saved, hops)]
         return writes
 

@@ -67,10 +67,12 @@ class StepRecorder(Routes):
             action.repeatable or (asked is not None and bool(asked.id)),
         )
 
-        inputs, variant = encode_inputs(action, arguments), ""
+        inputs, variant, unless_same = encode_inputs(action, arguments), "", ""
         if not action.pure and (earlier := self._past.earlier(path)) is not None:
             was, now = self._without_secrets(earlier.inputs or b"{}"), self._without_secrets(inputs)
             differs, in_doubt = was != now, earlier.status == "retrying"
+            # An app that did it once, and has another value since, answers an old key and does nothing.
+            unless_same = f"\0by {self._turn.start.execution}"
             if differs and asked is not None and asked.id:
                 # An app that knows the key refuses it with another body.
                 variant = f"\0with {hashlib.blake2b(now, digest_size=8).hexdigest()}"
@@ -88,7 +90,7 @@ class StepRecorder(Routes):
             given, step = arguments, self._step(path)
             step.variant = variant
             if writes is not None and asked is not None and self.two_way.is_others(asked):
-                given = await self._allowed(action, arguments, writes, asked, step)
+                given = await self._allowed(action, arguments, writes, asked, step, unless_same)
             return await run_action(action, given, step, self._perform)
 
         return await self._do(scope, path, doing, inputs, run)
@@ -140,15 +142,18 @@ class StepRecorder(Routes):
         writes: Writes,
         asked: RecordState,
         step: RunningStep,
+        unless_same: str,
     ) -> Mapping[str, Any]:
         """An action's arguments without what was edited at the other app, and is to stay.
 
-        Looked for at each try: the one before may be minutes ago.
+        Looked for at each try: the one before may be minutes ago. `unless_same` is a part of the
+        idempotency key where the app has other values than these.
         """
         connection = arguments.get(action.shape.connection or "")
         if not isinstance(connection, Connection):
             return arguments
         found = await as_step(step, lambda: self.two_way.meanwhile(asked, step.path, connection))
+        step.variant += unless_same if found.changes else ""
         said = f"{asked} was edited meanwhile: "
         if found.idle:
             raise Overruled(f"conflict: {said}{told_of(found.stands)} stands")

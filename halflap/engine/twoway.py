@@ -59,12 +59,13 @@ class Meanwhile:
     """Edits at the other app whose events are still to come.
 
     stands: the fields that are not to be written, with their values there: those that our side has
-    not changed, and where that app is the master, all. overruled: those that are written over. idle:
-    nothing is left that a write would change.
+    not changed, and where that app is the master, all. overruled: those that are written over.
+    changes: a write would change a field. idle: the write can be left out.
     """
 
     stands: Mapping[str, Any] = field(default_factory=dict[str, Any])
     overruled: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    changes: bool = False
     idle: bool = False
 
 
@@ -149,6 +150,7 @@ class TwoWay:
             wrote = dict.fromkeys(told.fields, by) if made_by else {}
             return News("echo", reason, hops, writer=maker, made_by=made_by, wrote=wrote)
         clears = list(known.pending)
+        known = known.as_event_shows(told.fields)
         news = known.news(told.fields) if known else list(told.fields)
         if not news and told.fields and not self.replays:
             writer = known.writer(told.fields) or (known.last if partner is not None else "")
@@ -208,7 +210,8 @@ class TwoWay:
         """Return what is stored with a failure: the values that nothing came of."""
         if self.told is None or self._partner_of(self.told) is None:
             return []
-        return [self.echo.failed(self.told, await self.echo.known(self.told), self.at)]
+        known = await self.echo.known(self.told)
+        return [self.echo.failed(self.told, known.as_event_shows(self.told.fields), self.at)]
 
     def _seen(self, told: RecordState, news: News) -> list[StateWrite]:
         if news.how == "echo" and (news.clears or news.made_by):
@@ -262,6 +265,7 @@ class TwoWay:
         if first is None:
             self._looked[path] = {n: current[n] for n in asked.fields if n in current}
         besides = known.without(step, self.lineage)
+        shown = known.as_event_shows(current)
         edits: dict[str, Any] = {}
         stands: dict[str, Any] = {}
         changes = False
@@ -269,7 +273,7 @@ class TwoWay:
             there = current.get(name)
             if name in current and same(there, value):
                 continue
-            if name not in {*current} & {*known.fields} or not known.is_new(name, there):
+            if name not in {*current} & {*known.fields} or not shown.is_edit(name, there):
                 changes = True
             else:
                 edits[name] = there
@@ -280,7 +284,7 @@ class TwoWay:
             edit = Edited(
                 theirs_at=known.failed_at(name, there),
                 ours_at=own.failed_at(name, value) or self.at,
-                is_ours=besides.is_new(name, value) or own.failed_at(name, value) is not None,
+                is_ours=besides.is_new(name, value) or name in own.failed,
                 since_try=first is not None
                 and name in first
                 and not same(first[name], short(there)),
@@ -293,7 +297,7 @@ class TwoWay:
         self._doubts[path] = known.written_over(self._left[path], besides=self.echo.execution)
         # What an earlier try may have written is ours, so this one has to end well, and say so.
         again = step in known.pending
-        return Meanwhile(stands, overruled, idle=bool(stands) and not changes and not again)
+        return Meanwhile(stands, overruled, changes, bool(stands) and not changes and not again)
 
     def _stands(self, edit: Edited, *, is_master: bool) -> bool:
         """Return whether an edit at the other app stands, and is not written over."""
@@ -335,7 +339,17 @@ class TwoWay:
         status = error.status if isinstance(error, UpstreamError) else None
         refused = status is not None and 400 <= status < 500
         definite = (refused or isinstance(error, ValueError | Overruled)) and self._is_first(tries)
-        return self.echo.refused(asked, path, self.news.hops, definite=definite)
+        gone = self.echo.refused(asked, path, self.news.hops, definite=definite)
+        if not isinstance(error, Overruled) or path not in self._left:
+            return gone
+        agreed = replace(asked, fields=self._left[path])  # where both have it, the write is done
+        wrote = dict.fromkeys(agreed.fields, (f"{self.echo.execution}/{path}", self.echo.pairs))
+        dealt_with = [*gone, self.echo.came_back(agreed, (), wrote)]
+        if (told := self.told) is not None and self._partner_of(told) is not None:
+            both = {n: v for n, v in told.fields.items() if n in agreed.fields}
+            both = {n: v for n, v in both.items() if same(v, agreed.fields[n])}
+            dealt_with.append(self.echo.seen(replace(told, fields=both), (), self.news.written))
+        return dealt_with
 
     def _is_first(self, tries: int) -> bool:
         """Whether no try can have come before, of which nobody knows what it did."""

@@ -26,12 +26,16 @@ from halflap.model import Execution, Replay
 from halflap.sdk import running
 from halflap.store.protocol import Filter
 from tests import replays
-from tests.engine.twins import FIELDS, Twins, drained, twins_on
+from tests.engine.twins import FIELDS, Place, Twins, drained, twins_on
 from tests.replays import replay
 
 SEEDS = 12
 SOAK = 1_000
-AGAIN = False
+
+
+def value_of(name: str, number: int) -> Any:
+    """Return a value of a field."""
+    return Decimal(number) if name == "amount" else f"name {number}"
 
 
 class Noting(Twins):
@@ -78,6 +82,9 @@ class Bench:
     twins: Noting
     chance: random.Random
     truth: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    doubtful: dict[tuple[str, int, str], list[Any]] = field(
+        default_factory=lambda: defaultdict(list[Any])
+    )
     value: int = 0
 
     async def deliver(self, fault: str | None) -> None:
@@ -104,14 +111,23 @@ class Bench:
         """Somebody edits one or both fields of a thing, at either app."""
         self.twins.clock.advance(self.chance.uniform(1, 600))
         side = self.chance.choice(["left", "right"])
+        app: Place = getattr(self.twins, side)
         fields: dict[str, Any] = {}
         for name in self.chance.sample(FIELDS, self.chance.randint(1, 2)):
             self.value += 1
-            value = self.chance.randint(1, self.value) if AGAIN else self.value
-            fields[name] = Decimal(value) if name == "amount" else f"name {value}"
+            # A former value may come back. What is there is no edit, though, and what a write that
+            # failed may have left there cannot be told from that write.
+            former = [value_of(name, each) for each in range(1, self.value)]
+            no_edit = [app.records[f"{side}_{pair}"][name], *self.doubtful[side, pair, name]]
+            values = [each for each in former if each not in no_edit]
+            fields[name] = self.chance.choice([*values, value_of(name, 100 + self.value)])
         self.truth[f"{pair}"] |= fields
         getattr(self.twins, side).edit(f"{side}_{pair}", **fields)
         fault = self.chance.choice(["refuse", "lose", "note", "refuse", None])
+        if fault is not None:
+            other = "right" if side == "left" else "left"
+            for name, value in app.records[f"{side}_{pair}"].items():
+                self.doubtful[other, pair, name].append(value)
         await self.deliver(fault)
 
     async def create(self) -> None:

@@ -151,3 +151,72 @@ async def test_an_edit_at_the_other_app_before_that_is_written_over(twins: Twins
             await twins.settle()
         assert twins.equal
         assert twins.right.records["right_1"]["amount"] == Decimal(1)
+
+
+async def loses(twins: Twins, **fields: Any) -> str:
+    """An edit at the left that arrives at the right, which does not answer; its execution."""
+    twins.right.lose = 1_000
+    twins.left.edit("left_1", **fields)
+    failed = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert failed.state == "failed"
+    twins.right.lose = 0
+    twins.right.told.clear()
+    return failed.id
+
+
+async def test_a_value_that_comes_back_after_a_write_in_doubt_is_written(twins: Twins) -> None:
+    await paired(twins)
+    await loses(twins, amount=7)
+    assert twins.right.records["right_1"]["amount"] == Decimal(7)
+    twins.left.edit("left_1", amount=0)
+    back, _echo = await twins.settle()
+    assert back.state == "succeeded"
+    assert twins.equal
+
+
+async def test_a_value_in_doubt_that_is_there_no_more_is_written_again(twins: Twins) -> None:
+    """By the key of the first try, the app would answer as it did then, and write nothing."""
+    await paired(twins)
+    doubt = await loses(twins, amount=7)
+    twins.left.edit("left_1", amount=8)
+    await twins.settle()
+    assert twins.right.records["right_1"]["amount"] == Decimal(8)
+    await fails(twins, amount=7)
+    assert (await again(twins, doubt)).state == "succeeded"
+    assert twins.right.records["right_1"]["amount"] == Decimal(7)
+
+
+async def test_a_value_in_doubt_that_is_there_has_the_key_of_the_first_try(twins: Twins) -> None:
+    await paired(twins)
+    doubt = await loses(twins, amount=7)
+    keys = dict(twins.right.keys)
+    assert (await again(twins, doubt)).state == "succeeded"
+    assert twins.right.keys == keys
+
+
+async def test_an_edit_to_a_value_that_nothing_came_of_is_no_echo(twins: Twins) -> None:
+    """What we may have written changed the name as well, and the event has the former name."""
+    await paired(twins)
+    for amount in (4, 5):
+        await fails(twins, name="Initrode", amount=amount)
+    twins.clock.advance(60)
+    twins.right.edit("right_1", amount=4)
+    edited, *_ = await twins.settle()
+    assert (edited.state, twins.left.records["left_1"]["amount"]) == ("succeeded", Decimal(4))
+
+
+async def test_values_that_agree_where_another_field_stands_are_dealt_with(twins: Twins) -> None:
+    await paired(twins)
+    await fails(twins, name="Initrode", amount=2)
+    twins.clock.advance(60)
+    twins.right.edit("right_1", name="Initrode")
+    conflict, *_ = await twins.settle()
+    assert (conflict.state, conflict.reason.partition(":")[0]) == ("ignored", "conflict")
+    twins.clock.advance(60)
+    last = await fails(twins, name="Hooli")
+    twins.clock.advance(60)
+    twins.right.edit("right_1", amount=2)
+    await twins.settle()
+    await again(twins, last)
+    assert twins.left.records["left_1"] == {"name": "Hooli", "amount": Decimal(2)}
+    assert twins.equal
