@@ -582,6 +582,7 @@ class Failure:
     """An error as it is recorded: its class, its message, where in the author's code, and more.
 
     `cause` is by what failures group (store/rules/cause.py); empty in what 0.1.0 recorded.
+    `in_doubt`: a request may have been carried out, and the app could not tell a second one from it.
     """
 
     kind: str
@@ -590,6 +591,7 @@ class Failure:
     status: int | None = None
     trace: str = ""
     cause: str = ""
+    in_doubt: bool = False
 
 
 @frozen

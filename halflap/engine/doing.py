@@ -203,8 +203,10 @@ class Steps:
             failure = failure_of(caught, doing.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
-            if in_doubt and MAY_BE_DONE not in failure.message:
-                failure = replace(failure, message=f"{failure.message}; {MAY_BE_DONE}")
+            if in_doubt:
+                told = MAY_BE_DONE in failure.message
+                message = failure.message if told else f"{failure.message}; {MAY_BE_DONE}"
+                failure = replace(failure, message=message, in_doubt=True)
         else:
             error, in_doubt = None, False
             self._begun.pop(path, None)

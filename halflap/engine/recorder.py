@@ -16,9 +16,9 @@ from halflap.engine.echo import CHECK
 from halflap.engine.past import GUARD
 from halflap.engine.routing import Routes
 from halflap.engine.scope import Scope, current_scope, escaped
-from halflap.engine.step import as_step, run_action
+from halflap.engine.step import as_step, looking_up, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
-from halflap.errors import DefinitionError, Nondeterminism, Overruled
+from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
 from halflap.model import MISSING, Record, StateWrite, to_datetime
 from halflap.sdk import codec
 from halflap.sdk.action import Action, Retry
@@ -31,6 +31,11 @@ from halflap.sdk.running import RunningStep
 from halflap.sdk.schema import File
 
 NAMESPACE = UUID("6f1c7a30-7d0e-4d5b-9a53-6b1f2c0b9d11")
+UNPROTECTED = (
+    "an earlier try may have been carried out, and the app could not tell a second one from it: look "
+    "at the app; then replay with --repeat, or dismiss this. Where the app honours idempotency keys, "
+    "declare `idempotency_header`; where it can be asked for what was made, a `lookup` of the action"
+)
 COMPARE = Doing("check", CHECK, "Compare with what is known", Retry())
 
 
@@ -64,13 +69,17 @@ class StepRecorder(Routes):
             writes,
             asked,
             action.as_json,
-            action.repeatable or (asked is not None and bool(asked.id)),
+            action.repeatable
+            or action.lookup is not None
+            or (asked is not None and bool(asked.id)),
         )
 
         inputs, variant, unless_same = encode_inputs(action, arguments), "", ""
+        in_doubt = unprotected = False
         if not action.pure and (earlier := self._past.earlier(path)) is not None:
             was, now = self._without_secrets(earlier.inputs or b"{}"), self._without_secrets(inputs)
             differs, in_doubt = was != now, earlier.status == "retrying"
+            unprotected = earlier.failure is not None and earlier.failure.in_doubt
             # An app that did it once, and has another value since, answers an old key and does nothing.
             unless_same = f"\0by {self._turn.start.execution}"
             if differs and asked is not None and asked.id:
@@ -89,9 +98,14 @@ class StepRecorder(Routes):
         async def run() -> Any:
             given, step = arguments, self._step(path)
             step.variant = variant
+            if unprotected and not doing.repeatable:
+                step.in_doubt = True
+                raise UpstreamError(UNPROTECTED, retryable=False)
             if writes is not None and asked is not None and self.two_way.is_others(asked):
                 given = await self._allowed(action, arguments, writes, asked, step, unless_same)
-            return await run_action(action, given, step, self._perform)
+            unsure = in_doubt or self._turn.attempt > 1
+            perform = looking_up(self._perform) if action.lookup and unsure else self._perform
+            return await run_action(action, given, step, perform)
 
         return await self._do(scope, path, doing, inputs, run)
 

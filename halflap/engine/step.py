@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from inspect import signature
 from typing import Any, TypeVar
 
 from halflap.errors import DefinitionError, StepFailed
@@ -61,6 +62,25 @@ async def run_action(
             f"{action.name} returned what its annotation does not say: {first_line(error)}",
             where=action.where,
         ) from error
+
+
+def looking_up(perform: Perform | None) -> Perform:
+    """Return what asks an action's `lookup` first, and runs the action where that finds nothing.
+
+    For a step of which an earlier try may have been carried out.
+    """
+
+    async def look_up(action: Action[..., Any], given: Mapping[str, Any]) -> Any:
+        assert action.lookup is not None
+        wanted = {n: v for n, v in given.items() if n in signature(action.lookup).parameters}
+        found = await action.lookup(**wanted)
+        if found is not None:
+            return found
+        if (step := running.step.get()) is not None:
+            step.requests = 0  # so that the action's requests have the keys that they had
+        return await (action.invoke(**given) if perform is None else perform(action, given))
+
+    return look_up
 
 
 async def as_step(step: RunningStep, do: Callable[[], Awaitable[T]]) -> T:

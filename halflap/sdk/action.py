@@ -95,6 +95,7 @@ class Action(Generic[P, R]):
         example: Any = None,
         writes: Writes | None = None,
         repeatable: bool = False,
+        lookup: Callable[..., Awaitable[Any]] | None = None,
     ) -> None:
         self.function = function
         self.component = component
@@ -109,6 +110,7 @@ class Action(Generic[P, R]):
         self.repeatable = repeatable or pure
         self.is_patient = False
         """Its time-out lengthens that of each of its requests, too (see `within`)."""
+        self.lookup = lookup
         self.as_json = False
         """True if a flow gets the result as its record holds it, by the app's own names."""
         self.fits = False
@@ -123,6 +125,12 @@ class Action(Generic[P, R]):
         self._positional = tuple(each.name for each in parameters if each.kind in _BY_PLACE)
         self._by_name = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
         self._required = frozenset(each.name for each in parameters if each.default is each.empty)
+        if lookup and (unknown := set(inspect.signature(lookup).parameters) - {*self.parameters}):
+            raise DefinitionError(
+                f"{self.name}: its lookup takes {', '.join(sorted(unknown))}, which the action does "
+                "not; give it parameters of the action, by their names",
+                where=where(lookup),
+            )
         if component and not self.description:
             raise DefinitionError(
                 f"{self.name}: the docstring is missing; its first line is shown to customers",

@@ -57,6 +57,7 @@ class Component:
         example: Any = None,
         writes: Writes | None = None,
         repeatable: bool = False,
+        lookup: Callable[..., Awaitable[Any]] | None = None,
     ) -> ActionDecorator: ...
     def action(
         self,
@@ -69,6 +70,7 @@ class Component:
         example: Any = None,
         writes: Writes | None = None,
         repeatable: bool = False,
+        lookup: Callable[..., Awaitable[Any]] | None = None,
     ) -> Any:
         """Make an action of a function: async, or a plain `def`, which runs in a thread.
 
@@ -76,6 +78,7 @@ class Component:
         retry: how often it is tried again where the app failed. timeout: of one try.
         example: an example result, for docs and designers. writes: the record and fields it writes.
         repeatable: what it does twice is as if done once, so it is tried again in doubt, too.
+        lookup: finds what an earlier try made, by inputs of the same names; None where it made nothing.
         """
 
         def decorate(function: Callable[..., Any]) -> Action[..., Any]:
@@ -90,6 +93,7 @@ class Component:
                 example=example,
                 writes=writes,
                 repeatable=repeatable,
+                lookup=lookup,
             )
             self._claim(action.short_name, action.where)
             self.actions[action.short_name] = action

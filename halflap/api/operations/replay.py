@@ -118,7 +118,8 @@ def decide_replay(
     keeps_root = request.edit is None and (start == "failed" or bool(doubts))
     copied = copied_steps(material.steps) if start == "failed" else ()
     if keeps_root:
-        copied += earlier_tries(material.steps, execution.attempt)
+        tries = earlier_tries(material.steps, execution.attempt)
+        copied += tuple(map(repeated, tries)) if request.repeat else tries
     at: Micros = 0
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
@@ -214,7 +215,8 @@ READS = re.compile(r"paired\(|state\.(\w+\.)?get\(")
 def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
     """Return how steps were tried that did not succeed: `retrying` where they are in doubt.
 
-    Of what several replays tried, the first try counts: its key says nothing of its inputs.
+    Of what several replays tried, the inputs of the first try count: its key says nothing of them.
+    Where any of them is in doubt, the step is.
     """
     done = {EARLIER + each.path for each in steps if each.status == "succeeded"} | {EARLIER + GUARD}
     tries = {e.path: e for e in steps if is_earlier(e) and e.path not in done}
@@ -224,8 +226,16 @@ def earlier_tries(steps: Sequence[Record], attempt: int) -> tuple[Record, ...]:
         if each.kind in ("action", "step"):
             status = "failed" if is_settled(each, attempt) else "retrying"
             path = EARLIER + each.path
-            tries.setdefault(path, replace(each, path=path, status=status, result=None))
+            first = tries.setdefault(path, replace(each, path=path, status=status, result=None))
+            if each.failure is not None and each.failure.in_doubt:
+                tries[path] = replace(first, status=status, failure=each.failure)
     return tuple(tries.values())
+
+
+def repeated(record: Record) -> Record:
+    """Return an earlier try that may be repeated, though the app could not tell it from the first."""
+    failure = record.failure
+    return record if failure is None else replace(record, failure=replace(failure, in_doubt=False))
 
 
 def child_of(record: Record) -> str:

@@ -1,0 +1,185 @@
+"""What an app without idempotency keys may have made is not made again, unless that is said.
+
+One rule for retries, resumed attempts and replays: look it up where the action can; else do not repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from halflap import Component, Connection, DefinitionError, UpstreamError
+from halflap.api.operations.replay import ReplayRequest
+from halflap.engine.past import Past
+from halflap.sdk.connection import Link
+from halflap.sdk.egress import Egress, Response
+from halflap.store.protocol import Filter
+from tests.engine.flows import RETRY, Runner, runner_on
+from tests.replays import replay
+
+
+class Shop(Connection):
+    """An app that takes each POST for another one."""
+
+    base_url: str = "https://shop.example"
+
+
+class KeyedShop(Shop):
+    """An app that knows a repeated request by its key."""
+
+    idempotency_header = "Idempotency-Key"
+
+
+@dataclass
+class App(Egress):
+    """The app itself, of whose answers the next `loses` get lost after the work.
+
+    Requests carry a key always; it is for the app to honour it.
+    """
+
+    loses: int = 0
+    honours_keys: bool = False
+    orders: list[str] = field(default_factory=list[str])
+    keys: dict[str, int] = field(default_factory=dict[str, int])
+
+    async def request(self, method: str, url: str, **more: Any) -> Response:
+        headers = CIMultiDictProxy(CIMultiDict[str]())
+        if method == "GET":
+            number = url.rpartition("/")[2]
+            found = b'{"id":"%d"}' % self.orders.index(number) if number in self.orders else b"{}"
+            return Response(200, headers, found, url, method)
+        key = (more.get("headers") or {}).get("Idempotency-Key", "")
+        if not self.honours_keys or key not in self.keys:
+            self.orders.append(more["json"]["number"])
+            self.keys[key] = len(self.orders) - 1
+        if self.loses:
+            self.loses -= 1
+            raise UpstreamError("no answer", in_doubt=True)
+        return Response(200, headers, b'{"id":"%d"}' % (len(self.orders) - 1), url, method)
+
+
+@dataclass
+class Till:
+    """A runner whose flow makes an order at the app."""
+
+    runner: Runner
+    app: App
+
+    def flow(self, shop: Shop, *, looks_up: bool = False) -> Any:
+        shop._link = Link("shop", egress=self.app)
+
+        async def by_number(number: str) -> Any:
+            return await shop.get("/orders/{number}", values={"number": number}) or None
+
+        async def order(number: str) -> Any:
+            """Make an order."""
+            return await shop.post("/orders", json={"number": number})
+
+        lookup = by_number if looks_up else None
+        action = self.runner.app.component.action(retry=RETRY, lookup=lookup)(order)
+
+        async def flow(ctx: Any, event: Any) -> Any:
+            return await action("A1")
+
+        return self.runner.app.flow(flow)
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+async def till(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Till]:
+    async with runner_on(request.param, tmp_path) as runner:
+        yield Till(runner, App())
+
+
+async def test_a_create_in_doubt_is_repeated_only_where_that_is_said(till: Till) -> None:
+    till.app.loses = 1
+    first = await till.runner.start(till.flow(Shop()))
+    outcome = await till.runner.finish(first)
+    assert (outcome.state, till.app.orders) == ("failed", ["A1"])
+    assert "it may have been carried out" in outcome.reason
+    for start in (None, "failed", "start"):
+        request = ReplayRequest(start)  # pyright: ignore[reportArgumentType]
+        again = await replay(till.runner, first, request)
+        outcome = await till.runner.finish(again)
+        assert (outcome.state, till.app.orders) == ("failed", ["A1"])
+        assert "--repeat" in outcome.reason
+        first = again
+    again = await replay(till.runner, first, ReplayRequest(repeat=True))
+    assert (await till.runner.finish(again)).state == "succeeded"
+    assert till.app.orders == ["A1", "A1"]
+
+
+async def test_a_repeated_create_that_is_in_doubt_again_has_to_be_said_again(till: Till) -> None:
+    till.app.loses = 2
+    first = await till.runner.start(till.flow(Shop()))
+    assert (await till.runner.finish(first)).state == "failed"
+    again = await replay(till.runner, first, ReplayRequest(repeat=True))
+    assert (await till.runner.finish(again)).state == "failed"
+    assert till.app.orders == ["A1", "A1"]
+    last = await replay(till.runner, again)
+    assert (await till.runner.finish(last)).state == "failed"
+    assert till.app.orders == ["A1", "A1"]
+
+
+async def test_an_action_that_can_look_makes_nothing_twice(till: Till) -> None:
+    till.app.loses = 3
+    first = await till.runner.start(till.flow(Shop(), looks_up=True))
+    assert (await till.runner.finish(first)).state == "succeeded"  # a retry of its own
+    assert till.app.orders == ["A1"]
+    [step] = [e for e in await till.runner.engine.journal.steps(first) if e.kind == "action"]
+    assert (step.tries, step.result) == (2, b'{"id":"0"}')
+
+
+async def test_an_action_that_looks_and_finds_nothing_is_done(till: Till) -> None:
+    flow = till.flow(Shop(), looks_up=True)
+    lost = till.app.request
+
+    async def refused(method: str, url: str, **more: Any) -> Response:
+        if method == "POST":
+            till.app.request = lost  # pyright: ignore[reportAttributeAccessIssue]
+            raise UpstreamError("the connection broke", in_doubt=True)
+        return await lost(method, url, **more)
+
+    till.app.request = refused  # pyright: ignore[reportAttributeAccessIssue]
+    first = await till.runner.start(flow)
+    assert (await till.runner.finish(first)).state == "succeeded"
+    assert till.app.orders == ["A1"]
+
+
+async def test_an_app_that_honours_keys_is_asked_again_at_once(till: Till) -> None:
+    till.app.loses, till.app.honours_keys = 1, True
+    first = await till.runner.start(till.flow(KeyedShop()))
+    assert (await till.runner.finish(first)).state == "succeeded"
+    assert till.app.orders == ["A1"]
+    assert not await till.runner.engine.journal.executions(Filter(dead_letters=True))
+
+
+async def test_without_the_rule_a_replay_makes_a_second_one(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: the doubt is not recorded, as it was not in version 0.1.0."""
+
+    def forgetful(*args: Any, **more: Any) -> Any:
+        return None
+
+    till.app.loses = 1
+    first = await till.runner.start(till.flow(Shop()))
+    assert (await till.runner.finish(first)).state == "failed"
+    monkeypatch.setattr(Past, "earlier", forgetful)
+    again = await replay(till.runner, first)
+    assert (await till.runner.finish(again)).state == "succeeded"
+    assert till.app.orders == ["A1", "A1"]
+
+
+def test_a_lookup_that_wants_what_the_action_has_not_is_refused() -> None:
+    async def by_name(name: str) -> None: ...
+
+    async def order(number: str) -> None:
+        """Make an order."""
+
+    with pytest.raises(DefinitionError, match=r"its lookup takes name"):
+        Component("shop").action(lookup=by_name)(order)
