@@ -295,6 +295,27 @@ class StoredConnection:
 
 
 @frozen
+class Repetition:
+    """The repetition of a deployment that failed: since when, how often it was, when it is next.
+
+    `of` is the execution that failed; None as `at` while it runs again.
+    """
+
+    since: Micros
+    tries: int
+    of: str
+    at: Micros | None = None
+
+
+@frozen
+class VersionPin:
+    """A version with a revision of the config that fits it."""
+
+    version: str
+    revision: int
+
+
+@frozen
 class Instance:
     """One integration version activated for one customer with its config.
 
@@ -314,6 +335,18 @@ class Instance:
     created_at: Micros
     changed_at: Micros
     deployment: str | None = None
+    in_service: bool = False
+    """Whether it runs events, or did until its present move: it was active since its last disable."""
+    repetition: Repetition | None = None
+    former: VersionPin | None = None
+    """What it had before its last upgrade."""
+    moved_by: str | None = None
+    """The bulk that made its last upgrade."""
+
+    @property
+    def pin(self) -> VersionPin:
+        """Return what new events run on."""
+        return VersionPin(self.version, self.revision)
 
 
 @frozen
@@ -543,6 +576,11 @@ def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micr
 
 EARLIER = "~"
 """The prefix of the path of a record that a replay has of a step of the execution before it."""
+
+
+def is_ensured(record: Record) -> bool:
+    """Return whether a step of a deployment is one of ours, which every deployment makes again."""
+    return record.kind == "action" and "." not in record.name.partition("(")[0]
 
 
 def is_earlier(record: Record) -> bool:

@@ -30,12 +30,14 @@ from halflap.api.view import (
     PairPage,
     PairView,
     RejectionView,
+    RepetitionView,
     RetentionView,
     Rotated,
     Rotation,
     SubscriptionView,
     Upgrade,
     VersionName,
+    maybe,
     pause_view,
     rfc3339,
 )
@@ -308,6 +310,13 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             state=each.state,
             error=each.error,
             deployment=each.deployment,
+            repetition=None
+            if each.repetition is None
+            else RepetitionView(
+                since=rfc3339(each.repetition.since),
+                tries=each.repetition.tries,
+                next_at=maybe(each.repetition.at),
+            ),
             created_at=rfc3339(each.created_at),
             changed_at=rfc3339(each.changed_at),
             paused=[pause_view(found) for found in paused.get(each.id, ())],

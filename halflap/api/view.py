@@ -532,6 +532,15 @@ class Upgrade(Input):
     """By config field: a connection's id or name."""
 
 
+class RepetitionView(View):
+    """The repetition of a deployment that failed: since when, how often it was, when it is next."""
+
+    since: Time
+    tries: int
+    next_at: Time | None
+    """None while it runs."""
+
+
 class InstanceSummary(View):
     """One integration version activated for one customer. `error` says why the last move failed."""
 
@@ -547,6 +556,8 @@ class InstanceSummary(View):
     error: str | None
     deployment: str | None
     """The execution that does, or did, its last move."""
+    repetition: RepetitionView | None
+    """Set while a deployment that failed is repeated by itself."""
     created_at: Time
     changed_at: Time
     paused: list[PauseView]

@@ -10,7 +10,7 @@ import click
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
-from halflap.cli.moves import Move, settle
+from halflap.cli.moves import Move, repeated, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
@@ -96,6 +96,8 @@ async def show_instance(
     output.line((f"{found['customer_name']}/{found['name']}", "bold"), "  ", state(found["state"]))
     if found["error"]:
         output.line("  ", (str(found["error"]), "red"))
+    if found["repetition"] is not None and found["repetition"]["next_at"] is not None:
+        output.line(repeated(found))
     paused_lines(output, found["paused"])
     output.pairs(
         {

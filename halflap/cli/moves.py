@@ -48,7 +48,7 @@ async def settle(
         await asyncio.sleep(LOOKS_EVERY)
         found = await api.get(where)
     await steps.show(found["deployment"], instance["deployment"])
-    if found["state"] == "failed":
+    if found["state"] == "failed" or (found["error"] and move.reaches == "active"):
         raise HalflapError(failed(output, named, move, found))
     if output.json:
         output.emit(found)
@@ -107,14 +107,24 @@ def shown(api: Client, output: Output, named: str, found: Mapping[str, Any]) -> 
 def failed(output: Output, named: str, move: Move, found: Mapping[str, Any]) -> str:
     """Why a move failed, and what to do."""
     lines = [f"{named} could not be {past(move.verb)}: {found['error']}"]
+    if found["repetition"] is not None and found["repetition"]["next_at"] is not None:
+        lines.append(repeated(found))
     if found["deployment"]:
         show = output.command(f"halflap executions show {found['deployment']}")
         lines.append(f"  what happened:  {show}")
-    again = (
-        f"halflap instances {move.verb if move.verb != 'upgrade' else 'activate'} {quoted(named)}"
-    )
+    verb = "activate" if move.verb == "upgrade" and found["state"] == "failed" else move.verb
+    again = f"halflap instances {verb} {quoted(named)}"
     lines.append(f"  mend it, then:  {output.command(again)}   (what was done is not done twice)")
     return "\n".join(lines)
+
+
+def repeated(found: Mapping[str, Any]) -> str:
+    """Say that a deployment that failed is repeated, and what becomes of events meanwhile."""
+    again = found["repetition"]
+    next = f"  tried again:    at {again['next_at']}, for 24 hours since {again['since']}"
+    if found["state"] == "active":
+        return f"{next}; its events run meanwhile"
+    return f"{next}; its events wait meanwhile. Then it is taken down"
 
 
 def past(verb: str) -> str:

@@ -14,11 +14,11 @@ component = Component(
 
 
 class Deployment(Model):
-    """Why the flow runs: `activate`, `upgrade` or `redeploy`; `disable` or `remove`."""
+    """Why the flow runs: `activate`, `upgrade`, `redeploy` or `rollback`; `disable` or `remove`."""
 
     instance: str
     version: str
-    reason: Literal["activate", "upgrade", "redeploy", "disable", "remove"]
+    reason: Literal["activate", "upgrade", "redeploy", "rollback", "disable", "remove"]
     previous_version: str | None = None
     abandon: bool = False
     """With `abandon`, a subscription that cannot be taken down is left behind, with the reason."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import structlog
 
+from halflap.engine.clock import ManualClock
 from halflap.engine.deployment import DEPLOY
 from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import Leftovers
@@ -29,12 +31,13 @@ from halflap.model import (
     InstanceState,
     Micros,
     Outcome,
+    Repetition,
     Start,
     new_id,
 )
 from halflap.sdk import codec
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Journal
+from halflap.store.protocol import Filter, Journal, Pinning
 from halflap.store.retention import declared
 
 log = structlog.get_logger("halflap.deployer")
@@ -54,6 +57,16 @@ RETRY_LEFT: Micros = 3_600_000_000
 LEAVING = "what cannot be taken down is left behind"
 """The error of an instance that is being disabled and abandoned: whoever goes on knows by it."""
 
+GIVEN_UP = "it could not be activated for 24 hours, so it was taken down: "
+"""Begins the error of an instance whose first activation was given up."""
+GONE_BACK = "the upgrade to version "
+"""Begins the error of an instance that has its former version again."""
+RESTORING = "; what it had at its apps is not restored yet: "
+KEEP_TRYING: Micros = 24 * 3_600_000_000
+"""For how long a deployment that fails is repeated."""
+FIRST_REPEAT: Micros = 60_000_000
+LONGEST_REPEAT: Micros = 3_600_000_000
+
 BETWEEN = ("activating", "upgrading", "disabling")
 DISABLED_FROM: tuple[InstanceState, ...] = (
     "active",
@@ -63,9 +76,11 @@ DISABLED_FROM: tuple[InstanceState, ...] = (
     "disabling",
 )
 
-Reason = Literal["activate", "upgrade", "redeploy", "disable", "remove"]
+Reason = Literal["activate", "upgrade", "redeploy", "rollback", "disable", "remove"]
 Revision = tuple[Mapping[str, object], Mapping[str, str]]
 """A config's plain fields, and its connections' ids by field."""
+Repeat = Callable[[str, str, FlowKey], Awaitable[Start | None]]
+"""Returns what replays a deployment under a new id, on a flow; None where that cannot be."""
 
 
 class Deployer:
@@ -91,10 +106,13 @@ class Deployer:
         self._library = library
         self._clock = clock
         self._makes_moves = moves
+        self.repeat: Repeat | None = None
         self._moves: dict[str, asyncio.Task[None]] = {}
         self._towards: dict[str, tuple[InstanceState, str | None]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
+        if isinstance(clock, ManualClock):
+            clock.watch(self._wake.set)
 
     async def activate(self, instance: str) -> Instance:
         """Run the deploy flow, subscribe the triggers, then let events run. Returns at once."""
@@ -109,20 +127,33 @@ class Deployer:
         )
 
     async def upgrade(
-        self, instance: str, version: str, revision: Revision | None = None
+        self,
+        instance: str,
+        version: str,
+        revision: Revision | None = None,
+        *,
+        by: str | None = None,
     ) -> Instance:
         """Move to another version: subscribe what was added, unsubscribe what was removed.
 
-        `revision` is the config for it, with its connections' ids; the present one otherwise.
+        `revision` is the config for it, with its connections' ids; the present one otherwise. `by`
+        is the bulk that this is part of.
         """
         found = await self._catalogue.instances.get(instance)
         if found.state in ("configured", "disabled"):
             moved = await self._catalogue.instances.move(
-                instance, (found.state,), found.state, version=version, revision=revision
+                instance,
+                (found.state,),
+                found.state,
+                error=found.error,
+                version=version,
+                revision=revision,
+                former=found.pin,
+                moved_by=by,
             )
             return moved or await self._catalogue.instances.get(instance)
         return await self._deploy(
-            found, ("active", "failed"), "upgrading", version, "upgrade", revision
+            found, ("active", "failed"), "upgrading", version, "upgrade", revision, by
         )
 
     async def disable(
@@ -134,7 +165,7 @@ class Deployer:
         at its subscription, and is tried again every hour. Of a disabled instance it tries that now.
         """
         found = await self._catalogue.instances.get(instance)
-        begun = found.state == "disabling" and (found.error == LEAVING or not abandon)
+        begun = found.state == "disabling" and (is_left(found) or not abandon)
         states = DISABLED_FROM
         if abandon and instance in await self._catalogue.subscriptions.left():
             states = (*states, "disabled")
@@ -142,7 +173,7 @@ class Deployer:
             instance,
             states,
             "disabling",
-            error=LEAVING if abandon else found.error if begun else None,
+            error=leaving(found) if abandon else found.error if begun else None,
             deployment=None if begun else new_id("exe", now=self._clock()),
         )
         if moved is None:
@@ -214,7 +245,7 @@ class Deployer:
 
     async def _look(self) -> None:
         before = dict(self._towards)
-        for each in await self._catalogue.instances.moving():
+        for each in await self._catalogue.instances.due():
             now = self._towards.get(each.id)
             # What began or ended here while this was read is newer than what was read.
             if now == before.get(each.id) and now != towards(each):
@@ -230,6 +261,14 @@ class Deployer:
                 passed = (self._clock() - found.changed_at) / 1e6
                 drain = max(DRAIN_SECONDS - passed, 0.0)
                 await self._go(found, lambda: self._disable(found, drain))
+            case "failed":
+                with contextlib.suppress(ConfigError):  # moved by another process meanwhile
+                    await self._deploy(
+                        found, ("failed",), "activating", found.version, "activate", repeats=True
+                    )
+            case "active":
+                if (moved := await self._repeated(found)) is not None:
+                    await self._go(moved, lambda: self._restore(moved))
             case _:
                 pass
 
@@ -270,11 +309,19 @@ class Deployer:
         version: str,
         reason: Reason,
         revision: Revision | None = None,
+        by: str | None = None,
+        *,
+        repeats: bool = False,
     ) -> Instance:
         # One that does not load moves nothing.
         integration = await self._library.integration(version)
         await self._catalogue.retentions.put(declared(found.id), integration.retention)
         execution = new_id("exe", now=self._clock())
+        repetition = None
+        if repeats and found.repetition is not None:
+            repetition = replace(found.repetition, at=None)
+        elif found.state == "failed" and found.deployment is not None and not found.in_service:
+            repetition = Repetition(self._clock(), 0, found.deployment)
         moved = await self._catalogue.instances.move(
             found.id,
             states,
@@ -282,11 +329,18 @@ class Deployer:
             error=None,
             version=version,
             deployment=execution,
+            during=found.deployment if repeats else None,
             revision=revision,
+            repetition=repetition,
+            former=found.pin if state == "upgrading" else None,
+            moved_by=by,
         )
         if moved is None:
             now = (await self._catalogue.instances.get(found.id)).state
             raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
+        if found.repetition is not None and found.deployment is not None and found.in_service:
+            with contextlib.suppress(NotFound):
+                await self._engine.cancel(found.deployment, "its instance moves again", 0.0)
         previous = None if reason == "activate" else found.version
         with contextlib.suppress(StoreError):  # the move does it, too: so does a server's start
             await self._open(moved)
@@ -308,15 +362,7 @@ class Deployer:
     async def _start(
         self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
     ) -> None:
-        body = {
-            "instance": instance.id,
-            "version": instance.version,
-            "reason": reason,
-            "previous_version": previous,
-            **({"abandon": True} if instance.error == LEAVING else {}),
-        }
-        now = self._clock()
-        event = Event("POST", "", "", (), codec.encode(body), now)
+        """Start a deployment; one that repeats another replays it, so that siblings start once."""
         key = FlowKey(
             instance.customer,
             instance.id,
@@ -325,6 +371,24 @@ class Deployer:
             instance.version,
             instance.revision,
         )
+        again = instance.repetition
+        if again is not None and again.of != execution and flow == DEPLOY:
+            if await self._is_started(execution):
+                return
+            start = None if self.repeat is None else await self.repeat(again.of, execution, key)
+            if start is not None:
+                await self._engine.start([start])
+                return
+            await self._cancel_started_by(again.of, "the deployment that started it is made anew")
+        body = {
+            "instance": instance.id,
+            "version": instance.version,
+            "reason": reason,
+            "previous_version": previous,
+            **({"abandon": True} if is_left(instance) else {}),
+        }
+        now = self._clock()
+        event = Event("POST", "", "", (), codec.encode(body), now)
         await self._engine.start([Start(execution, key, event, root=execution)])
 
     async def _activated(self, instance: Instance, reason: Reason, previous: str | None) -> None:
@@ -334,23 +398,126 @@ class Deployer:
         outcome = await self._outcome(instance, deployment, DEPLOY, reason, previous)
         if outcome.state == "succeeded":
             # Released first: nobody would release what an active instance still holds.
-            await self._engine.release(instance.id)
+            await self._release(instance)
             await self._end(instance, "active")
+        elif instance.in_service:
+            await self._go_back(instance, deployment, why(outcome))
+        else:
+            await self._not_activated(instance, deployment, why(outcome))
+
+    async def _go_back(self, instance: Instance, deployment: str, because: str) -> None:
+        """Let an instance that was in service go on as before: a deployment of it failed."""
+        if instance.state == "upgrading" and instance.former is not None:
+            number = (await self._catalogue.versions.numbers([instance.version])).get(
+                instance.version, instance.version[:12]
+            )
+            error = f"{GONE_BACK}{number} failed ({deployment}), so it is as before: {because}"
+            await self._cancel_started_by(deployment, error)
+            execution = new_id("exe", now=self._clock())
+            await self._catalogue.instances.go_back(
+                instance.id, deployment, error=error, deployment=execution
+            )
             return
-        await self._end(instance, "failed", why(outcome))
+        await self._release(instance)
+        await self._end(instance, "active", because, self._next(instance, deployment))
+
+    async def _not_activated(self, instance: Instance, deployment: str, because: str) -> None:
+        """Keep what a first activation that failed subscribed and holds, and repeat it for a day."""
+        again = self._next(instance, deployment)
+        if again is not None:
+            await self._end(instance, "failed", because, again)
+            return
+        await self._catalogue.instances.move(
+            instance.id,
+            (instance.state,),
+            "disabling",
+            error=f"{GIVEN_UP}{because}",
+            deployment=new_id("exe", now=self._clock()),
+            during=deployment,
+        )
+
+    def _next(self, instance: Instance, deployment: str) -> Repetition | None:
+        """Return when a deployment that failed is repeated; None where that has lasted long enough."""
+        now, again = self._clock(), instance.repetition or Repetition(self._clock(), 0, deployment)
+        if now - again.since >= KEEP_TRYING:
+            return None
+        wait = min(FIRST_REPEAT * 2**again.tries, LONGEST_REPEAT)
+        at = min(now + wait, again.since + KEEP_TRYING)
+        return Repetition(again.since, again.tries + 1, deployment, at)
+
+    async def _repeated(self, found: Instance) -> Instance | None:
+        """Give the deployment that an active instance repeats an id; None where it has moved."""
+        again = found.repetition
+        assert again is not None
+        # What restores a former version is to be started; one that failed is to be repeated.
+        if again.of != found.deployment or not await self._is_started(again.of):
+            return found
+        return await self._catalogue.instances.move(
+            found.id,
+            ("active",),
+            "active",
+            error=found.error,
+            deployment=new_id("exe", now=self._clock()),
+            during=found.deployment,
+            repetition=again,
+        )
+
+    async def _restore(self, instance: Instance) -> None:
+        """Deploy an active instance again, which is as its apps may not be: it runs meanwhile."""
+        deployment, error = instance.deployment, instance.error or ""
+        assert deployment is not None
+        await self._release(instance)
+        has_gone_back = error.startswith(GONE_BACK)
+        reason: Reason = "rollback" if has_gone_back else "redeploy"
+        outcome = await self._outcome(instance, deployment, DEPLOY, reason, instance.version)
+        was, _, _ = error.partition(RESTORING)
+        if outcome.state == "succeeded":
+            await self._end(instance, "active", was if has_gone_back else None)
+            return
+        because = f"{was}{RESTORING}{why(outcome)}" if has_gone_back else why(outcome)
+        await self._end(instance, "active", because, self._next(instance, deployment))
+
+    async def _release(self, instance: Instance) -> None:
+        """Let run what is held; what has not begun begins on what the instance has now."""
+        integration = await self._library.integration(instance.version)
+        pinning = Pinning(instance.pin, tuple(integration.flows))
+        await self._engine.release(instance.id, pinning)
+
+    async def _cancel_started_by(self, deployment: str, because: str) -> None:
+        """Cancel what a deployment, or what it repeats, started and has not begun."""
+        of: str | None = deployment
+        while of is not None:
+            await self._cancel_unbegun(Filter(parent=of), because)
+            found = await self._journal.execution(of)
+            of = None if found is None else found.replay_of
+
+    async def _cancel_unbegun(self, which: Filter, because: str) -> None:
+        which = replace(which, states=("queued",), of_events=True, limit=1_000)
+        while page := await self._journal.executions(which):
+            for each in page:
+                if each.attempt == 0:
+                    await self._engine.cancel(each.id, because)
+            which = replace(which, before=page[-1].id)
 
     async def _disable(self, instance: Instance, drain: float) -> None:
         await self._catalogue.endpoints.close_all(instance.id)
-        await self._engine.release(instance.id)
         execution = instance.deployment
         assert execution is not None
+        if not instance.in_service:  # nothing of it was ever let run
+            never = "its instance was disabled before it was active"
+            because = instance.error if is_given_up(instance) else None
+            await self._cancel_unbegun(Filter(instance=instance.id), because or never)
+        await self._engine.release(instance.id)
         if not await self._is_started(execution):
             await self._drain(instance, drain)
-        abandon = instance.error == LEAVING
+        abandon = is_left(instance)
         within = ABANDON_SECONDS if abandon else None
         outcome = await self._outcome(instance, execution, TEARDOWN, "disable", None, within)
         if abandon:
-            await self._end(instance, "disabled", await self._left_behind(instance, outcome))
+            left = await self._left_behind(instance, outcome)
+            if is_given_up(instance):
+                left = "; ".join(each for each in (instance.error, left) if each)
+            await self._end(instance, "disabled", left)
         elif outcome.state == "succeeded":
             await self._end(instance, "disabled")
         else:
@@ -371,11 +538,20 @@ class Deployer:
         return f"left behind at the app: {'; '.join(left)}"[:2_000] if left else None
 
     async def _end(
-        self, instance: Instance, state: InstanceState, error: str | None = None
+        self,
+        instance: Instance,
+        state: InstanceState,
+        error: str | None = None,
+        repetition: Repetition | None = None,
     ) -> None:
         """End a move, unless another one has begun since."""
         await self._catalogue.instances.move(
-            instance.id, (instance.state,), state, error=error, during=instance.deployment
+            instance.id,
+            (instance.state,),
+            state,
+            error=error,
+            during=instance.deployment,
+            repetition=repetition,
         )
 
     async def _is_started(self, execution: str) -> bool:
@@ -481,6 +657,23 @@ class Deployer:
 def towards(instance: Instance) -> tuple[InstanceState, str | None]:
     """What tells a move of an instance from another one."""
     return instance.state, instance.deployment
+
+
+def is_given_up(instance: Instance) -> bool:
+    """Return whether the first activation of an instance was given up."""
+    return (instance.error or "").startswith(GIVEN_UP)
+
+
+def is_left(instance: Instance) -> bool:
+    """Return whether what cannot be taken down of an instance is left behind."""
+    return instance.error == LEAVING or is_given_up(instance)
+
+
+def leaving(instance: Instance) -> str:
+    """Return the error of an instance that is left, which still says that it was given up."""
+    if not is_given_up(instance):
+        return LEAVING
+    return (instance.error or "").partition("; left behind")[0]
 
 
 def why(outcome: Outcome) -> str:

@@ -308,7 +308,7 @@ def system_step(function: Callable[..., Any], name: str, title: str) -> Action[.
         connection_type=Connection,
         name=name,
         title=title,
-        retry=Retry(attempts=8),
+        retry=Retry(attempts=8, away=timedelta(minutes=2)),
         repeatable=True,
     )
 

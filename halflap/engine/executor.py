@@ -353,7 +353,8 @@ def told_together(waits: Sequence[str]) -> str:
 def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micros) -> Verdict:
     """An execution that would go on after its maximum age fails now instead.
 
-    The age counts from its acceptance, or from the end of its last sleep or wait.
+    The age counts from its first attempt, or from the end of its last sleep or wait: the time that
+    it was held, or had no turn, is none of its own.
     """
     if not isinstance(verdict, Again) or verdict.how not in ("retry", "later", "park"):
         return verdict
@@ -363,7 +364,9 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micr
         for each in turn.history
         if each.kind in ("signal", "call") and each.status != "retrying"
     ]
-    oldest = max([turn.accepted_at, woken_at, *woken]) + micros(flow.max_age)
+    own = [each.started_at for each in turn.history if each.seq >= 0]
+    begun_at = max(turn.accepted_at, min(own, default=turn.now()))
+    oldest = max([begun_at, woken_at, *woken]) + micros(flow.max_age)
     if verdict.how == "park" and turn.now() < oldest:
         # So that it fails then, if nobody mends the connection.
         return replace(verdict, at=min(verdict.at or oldest, oldest))

@@ -30,7 +30,16 @@ from halflap.model import (
     Start,
     Started,
 )
-from halflap.store.protocol import Cancelling, Claim, Filter, Hints, Journal, Release, Written
+from halflap.store.protocol import (
+    Cancelling,
+    Claim,
+    Filter,
+    Hints,
+    Journal,
+    Pinning,
+    Release,
+    Written,
+)
 from halflap.store.rules.order import superseded
 
 log = structlog.get_logger("halflap.engine")
@@ -359,9 +368,9 @@ class JournalEngine:
         """Accept the instance's events, and let them wait."""
         await self.journal.hold(instance)
 
-    async def release(self, instance: str) -> None:
-        """Let the instance's executions run."""
-        await self.journal.release_instance(instance)
+    async def release(self, instance: str, pinning: Pinning | None = None) -> None:
+        """Let the instance's executions run, those that have not begun as `pinning` says."""
+        await self.journal.release_instance(instance, pinning)
         self.nudge()  # what was held may be on probation
 
     async def pause(self, what: str, by: str = "", reason: str = "") -> bool:

@@ -204,7 +204,7 @@ class Integration(Generic[C]):
         filter: a pure function; where it is false the event is counted and dropped (each part of
         a request that the trigger splits is asked about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
-        timeout: of one attempt. max_age: from accepted, or from the last sleep, to ended.
+        timeout: of one attempt. max_age: from its first attempt, or from the last sleep, to ended.
         pairs: which record at the other app the event's record belongs to (see `pairs`).
         order: how many of its executions run at once, and who waits for whom: `parallel(n)`,
         `fifo()`, `singleton()`, `latest_wins()`. Without one, all may run at once.

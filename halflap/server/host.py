@@ -140,6 +140,7 @@ class Host:
             library=self.library,
             backlog=self.backlog,
         )
+        self.deployer.repeat = self.operations.executions.repeat_deployment
         self.crew = Crew(
             self.engine,
             self.executor,

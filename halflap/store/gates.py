@@ -7,11 +7,14 @@ that ends in between leaves nobody held without a row that says why.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from halflap.model import Micros, Paused
+from halflap.store.protocol import Pinning
 from halflap.store.recording import text
 
 MOVING = 1
@@ -44,8 +47,13 @@ UPDATE executions SET held = held | :bit WHERE id IN (SELECT id FROM {_LIVE}
     AND instance = :instance AND held & :bit = 0 AND substr(flow, 1, 1) <> '$'
     AND (:flow = '' OR flow = :flow) LIMIT :most)
 """  # noqa: S608
+_REPINNED = """
+attempt = 0 AND replay_of IS NULL AND bound = 0
+    AND flow IN (SELECT value FROM json_each(:flows))"""
 LET_GO = f"""
-UPDATE executions SET held = held & ~:bit WHERE id IN (SELECT id FROM {_LIVE}
+UPDATE executions SET held = held & ~:bit,
+    version = iif({_REPINNED}, :version, version), revision = iif({_REPINNED}, :revision, revision)
+WHERE id IN (SELECT id FROM {_LIVE}
     AND instance = :instance AND held & :bit <> 0 AND (:flow = '' OR flow = :flow)
     AND NOT EXISTS (SELECT 1 FROM gates WHERE bit = :bit AND name <> :name
         AND name IN (customer, instance, instance || '/' || flow)) LIMIT :most)
@@ -70,11 +78,13 @@ def hold(name: str, bit: int) -> Job:
     return lambda connection: _part(connection, HOLD, name, bit)
 
 
-def let_go(name: str, bit: int) -> Job:
+def let_go(name: str, bit: int, pinning: Pinning | None = None) -> Job:
     """The job that lets the next part go, and opens the gate with the last; True before that."""
+    repinned = repinning(pinning)
+    repinned["flows"] = json.dumps(repinned["flows"])
 
     def job(connection: sqlite3.Connection) -> bool:
-        if _part(connection, LET_GO, name, bit):
+        if _part(connection, LET_GO, name, bit, repinned):
             return True
         connection.execute(OPEN, (name, bit))
         return False
@@ -87,7 +97,20 @@ def paused(rows: Sequence[Any]) -> list[Paused]:
     return [Paused(*row) for row in rows]
 
 
-def _part(connection: sqlite3.Connection, sql: str, name: str, bit: int) -> bool:
+def repinning(pinning: Pinning | None) -> dict[str, Any]:
+    """Return the values of a statement that lets go: with no flows, nothing is pinned anew."""
+    if pinning is None:
+        return {"version": "", "revision": 0, "flows": []}
+    return {**asdict(pinning.pin), "flows": list(pinning.flows)}
+
+
+def _part(
+    connection: sqlite3.Connection,
+    sql: str,
+    name: str,
+    bit: int,
+    more: Mapping[str, Any] | None = None,
+) -> bool:
     left = HELD_AT_ONCE
     instance, _, flow = name.partition("/")
     instances = [instance]
@@ -95,6 +118,7 @@ def _part(connection: sqlite3.Connection, sql: str, name: str, bit: int) -> bool
         instances = [row[0] for row in connection.execute(LIVE_INSTANCES, (instance,)).fetchall()]
     for each in instances:
         values = {"bit": bit, "instance": each, "flow": flow, "name": name, "most": left}
+        values |= more or {}
         left -= connection.execute(sql, values).rowcount
         if left <= 0:
             return True

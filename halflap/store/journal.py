@@ -34,6 +34,7 @@ from halflap.store.protocol import (
     Cancelling,
     Claim,
     Lease,
+    Pinning,
     Release,
     Written,
 )
@@ -369,8 +370,8 @@ class SqliteJournal(History, Pruning, State, Traffic):
         await self._database.write(gates.close(instance, gates.MOVING, self._clock()))
         await self._in_parts(gates.hold(instance, gates.MOVING))
 
-    async def release_instance(self, instance: str) -> None:
-        await self._in_parts(gates.let_go(instance, gates.MOVING))
+    async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
+        await self._in_parts(gates.let_go(instance, gates.MOVING, pinning))
 
     async def pause(self, paused: Paused) -> bool:
         closing = gates.close(paused.what, gates.PAUSED, paused.since, paused.by, paused.reason)

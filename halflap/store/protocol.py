@@ -29,6 +29,7 @@ from halflap.model import (
     StateWrite,
     Tally,
     Throttled,
+    VersionPin,
     frozen,
 )
 from halflap.store.retention import RetentionRules
@@ -150,6 +151,17 @@ class Filter:
     cause: str | None = None
     status: int | None = None
     limit: int = 50
+
+
+@frozen
+class Pinning:
+    """A version and a revision that held executions of some flows begin on.
+
+    Replays, and children bound to their parent, stay on what they were accepted on.
+    """
+
+    pin: VersionPin
+    flows: tuple[str, ...]
 
 
 @frozen
@@ -350,7 +362,9 @@ class Journal(Protocol):
 
     async def hold(self, instance: str) -> None: ...
 
-    async def release_instance(self, instance: str) -> None: ...
+    async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
+        """Let go what `hold` held; what has not begun gets a version and a config of its own."""
+        ...
 
     async def pause(self, paused: Paused) -> bool:
         """Let what is paused stand still: what is live and what comes may not be claimed.

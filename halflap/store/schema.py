@@ -21,7 +21,10 @@ The catalogue
                 `secrets`, its AAD naming customer, connection, field. `generation` grows with each
                 change of a secret. `limits` (JSON) stand above those that its type declares.
   instances     one integration version activated for one customer. `state` moves only by
-                compare-and-set, so two activations cannot both win.
+                compare-and-set, so two activations cannot both win. `in_service` is 1 from being active
+                until it is disabled. A deployment that failed (`repeat_of`) is repeated at `repeat_at`;
+                `former_version` and `former_revision` are what the last upgrade began with, `moved_by`
+                the bulk that made it.
   revisions     an instance's config, one immutable row per change: plain values (JSON) and the
                 connection that each connection field names.
   endpoints     `/hooks/<id>`, one per flow of an instance, made once and kept through versions;
@@ -569,9 +572,24 @@ ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 """
 
+# How a deployment that failed is repeated, and what an instance had before its upgrade.
+REPETITIONS = """
+ALTER TABLE instances ADD COLUMN in_service INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN failing_since INTEGER;
+ALTER TABLE instances ADD COLUMN repeat_tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN repeat_of TEXT;
+ALTER TABLE instances ADD COLUMN repeat_at INTEGER;
+ALTER TABLE instances ADD COLUMN former_version TEXT;
+ALTER TABLE instances ADD COLUMN former_revision INTEGER;
+ALTER TABLE instances ADD COLUMN moved_by TEXT;
+UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
+CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
     Migration(number=4, name="causes of failures", before=CAUSES),
+    Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
 ]

@@ -26,9 +26,19 @@ from halflap.model import (
     Signal,
     Start,
     StateWrite,
+    VersionPin,
     new_id,
 )
-from halflap.store.protocol import Cancelling, Claim, Filter, Journal, Lease, Release, Written
+from halflap.store.protocol import (
+    Cancelling,
+    Claim,
+    Filter,
+    Journal,
+    Lease,
+    Pinning,
+    Release,
+    Written,
+)
 from tests.journals import opened
 
 SECOND: Micros = 1_000_000
@@ -378,6 +388,34 @@ async def test_holding_many_holds_every_one(journal: Journal):
     assert await journal.claim(10, LEASE) == []
     await journal.release_instance("ins_big")
     assert len(await journal.claim(6_000, LEASE)) == 5_001
+
+
+async def test_what_has_not_begun_is_released_on_the_version_of_then(journal: Journal):
+    here = replace(flow("cus_a", "ins_moving"), version="old", revision=1)
+    failed = await running(journal, start(here))
+    await journal.end(failed.lease, [], [], Outcome("failed", "no"))
+    begun = await running(journal, start(here))
+    before = start(here)
+    await accepted(journal, before)
+    parent = before.execution
+    queued, gone = start(here), start(replace(here, flow="gone"))
+    replayed, awaited = start(here, replay_of=failed.start.execution), start(here, parent=parent)
+    started = start(here, parent=parent, bound=False)
+    await journal.hold("ins_moving")
+    await accepted(journal, queued, gone, replayed, awaited, started)
+    await journal.release(begun.lease, [], [], Release("retry", 0))
+
+    pinning = Pinning(VersionPin("new", 2), (here.flow,))
+    await journal.release_instance("ins_moving", pinning)
+
+    claims = await journal.claim(20, LEASE)
+    pinned = {each.start.execution: each.start.flow for each in claims}
+    new = replace(here, version="new", revision=2)
+    assert {pinned[parent], pinned[queued.execution], pinned[started.execution]} == {new}
+    for each in (begun.start, replayed, awaited, gone):
+        assert pinned[each.execution] == each.flow
+    listed = await journal.executions(Filter(instance="ins_moving", limit=20))
+    assert {each.id: each.flow for each in listed if each.id in pinned} == pinned
 
 
 # -- replays, and many at once ---------------------------------------------------------------

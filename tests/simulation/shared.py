@@ -19,7 +19,7 @@ from halflap.model import Clock, Micros
 from halflap.store.claiming import NEXT_DUE
 from halflap.store.journal import SqliteJournal
 from halflap.store.postgres.batching import Gathering
-from halflap.store.protocol import Claim, Lease
+from halflap.store.protocol import Claim, Lease, Pinning
 from halflap.store.sqlite import Stats
 from tests.simulation.database import NOTE, Note, Troubles, empty_store
 from tests.simulation.loop import PROCESS, Process, in_context
@@ -282,8 +282,8 @@ class SharedJournal(SqliteJournal):
         self._hint()
         return sent
 
-    async def release_instance(self, instance: str) -> None:
-        await super().release_instance(instance)
+    async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
+        await super().release_instance(instance, pinning)
         self._hint()
 
     async def dismiss(self, execution: str) -> bool:

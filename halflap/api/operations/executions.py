@@ -36,6 +36,7 @@ from halflap.model import (
     Record,
     Start,
     is_earlier,
+    is_ensured,
     new_id,
 )
 from halflap.sdk import codec
@@ -214,6 +215,24 @@ class Executions:
                 key=started.duplicate_of,
             )
         return start
+
+    async def repeat_deployment(self, failed: str, id: str, flow: FlowKey) -> Start | None:
+        """Return what replays a deployment that failed, as an execution of this id.
+
+        None where it ran on another version or config, or cannot be replayed. What is ensured is
+        ensured again; what the author's deploy flow did, its siblings above all, is not done twice.
+        """
+        execution = await self.journal.execution(failed)
+        if execution is None or execution.flow != flow:
+            return None
+        request = ReplayRequest("failed", SAME)
+        plan = await self.plan_replay(execution, request)
+        if isinstance(plan, LeftOut):
+            return None
+        copied = tuple(
+            replace(each, status="retrying") if is_ensured(each) else each for each in plan.copied
+        )
+        return await self.start_of(execution, request, replace(plan, copied=copied), id, flow)
 
     async def plan_replay(
         self, execution: Execution, request: ReplayRequest

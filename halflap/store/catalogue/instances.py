@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
-from halflap.model import Clock, Instance, InstanceState, Micros, new_id
+from halflap.model import (
+    Clock,
+    Instance,
+    InstanceState,
+    Micros,
+    Repetition,
+    VersionPin,
+    new_id,
+)
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
 from halflap.store.catalogue.writer import Refused, Writer, one
@@ -14,7 +22,8 @@ from halflap.store.job import Connection
 
 SELECT = """
 SELECT id, customer, integration, name, version, revision, state, error, created_at, changed_at,
-    deployment
+    deployment, in_service, failing_since, repeat_tries, repeat_of, repeat_at, former_version,
+    former_revision, moved_by
 FROM instances
 """
 INSERT = """
@@ -80,14 +89,14 @@ class Instances:
         rows = await self._writer.rows(f"{SELECT} WHERE id = ?", (instance,))
         if not rows:
             raise missing(instance)
-        return Instance(*rows[0])
+        return read(rows[0])
 
     async def by_name(self, customer: str, name: str) -> Instance | None:
         """A customer's instance by its name."""
         rows = await self._writer.rows(
             f"{SELECT} WHERE customer = ? AND name = ?", (customer, name)
         )
-        return Instance(*rows[0]) if rows else None
+        return read(rows[0]) if rows else None
 
     async def list(
         self,
@@ -114,7 +123,7 @@ class Instances:
         rows = await self._writer.rows(
             f"{SELECT} {where and f'WHERE {where}'} ORDER BY id {most}", tuple(given.values())
         )
-        return [Instance(*each) for each in rows]
+        return [read(each) for each in rows]
 
     async def names(self, instances: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""
@@ -136,14 +145,16 @@ class Instances:
         rows = await self._writer.rows(
             f"{SELECT} WHERE id IN ({sql}) ORDER BY id LIMIT {MOST_ADDRESSED}", values
         )
-        return [Instance(*each) for each in rows]
+        return [read(each) for each in rows]
 
-    async def moving(self) -> Sequence[Instance]:
-        """Instances that are between two states."""
+    async def due(self) -> Sequence[Instance]:
+        """Return instances that are between two states, or whose deployment is to be repeated now."""
         rows = await self._writer.rows(
-            f"{SELECT} WHERE state IN ('activating', 'upgrading', 'disabling') ORDER BY id"
+            f"{SELECT} WHERE state IN ('activating', 'upgrading', 'disabling')"
+            " OR repeat_at <= ? ORDER BY id",
+            (self._clock(),),
         )
-        return [Instance(*each) for each in rows]
+        return [read(each) for each in rows]
 
     async def deployment(self, instance: str) -> str | None:
         """The execution that does, or did, the instance's last activation, upgrade or teardown."""
@@ -191,11 +202,15 @@ class Instances:
         deployment: str | None = None,
         during: str | None = None,
         revision: tuple[Mapping[str, object], Mapping[str, str]] | None = None,
+        repetition: Repetition | None = None,
+        former: VersionPin | None = None,
+        moved_by: str | None = None,
     ) -> Instance | None:
         """Move an instance from one of some states to another; None where it is in none of them.
 
-        With `during`, None also where its deployment is another one by now. `error` replaces the
-        one before it; `version` and `deployment` are kept where not given.
+        With `during`, None also where its deployment is another one by now. `error` and `repetition`
+        replace the ones before them; `version` and `deployment` stay where not given, and so do
+        `former` and `moved_by`, which go together.
         `revision` is a new config with its connections, as `set_revision` takes them: it is there
         with the new version or not at all, so that no event meets one without the other.
         """
@@ -217,13 +232,76 @@ class Instances:
                 revised = revise(connection, found, *revision, now)
                 if not isinstance(revised, int):
                     return revised
+            before, by = (found.former, found.moved_by) if former is None else (former, moved_by)
+            again = repetition
             connection.execute(
                 "UPDATE instances SET state = ?, error = ?, version = coalesce(?, version),"
-                " deployment = coalesce(?, deployment), changed_at = ? WHERE id = ?",
-                (to_state, error, version, deployment, now, instance),
+                " deployment = coalesce(?, deployment), changed_at = ?, in_service = ?,"
+                " failing_since = ?, repeat_tries = ?, repeat_of = ?, repeat_at = ?,"
+                " former_version = ?, former_revision = ?, moved_by = ? WHERE id = ?",
+                (
+                    to_state,
+                    error,
+                    version,
+                    deployment,
+                    now,
+                    int(serves(found, to_state)),
+                    again and again.since,
+                    again.tries if again else 0,
+                    again and again.of,
+                    again and again.at,
+                    before and before.version,
+                    before and before.revision,
+                    by,
+                    instance,
+                ),
             )
             if to_state == "disabled":  # what its schedules miss from now on is not missed
                 connection.execute("DELETE FROM schedules WHERE instance = ?", (instance,))
+            return find(connection, instance)
+
+        return await self._writer.change(job)
+
+    async def go_back(
+        self, instance: str, during: str, *, error: str, deployment: str
+    ) -> Instance | None:
+        """Give an instance whose upgrade failed what it had before; None where it moves otherwise.
+
+        It is active again, though what its former version has at apps is yet to be restored by
+        `deployment`.
+        """
+        now = self._clock()
+
+        def job(connection: Connection) -> Instance | Refused | None:
+            found = find(connection, instance)
+            if found is None:
+                return missing(instance)
+            if found.state != "upgrading" or found.deployment != during or found.former is None:
+                return None
+            connection.execute(
+                "UPDATE instances SET version = ?, revision = ?, state = 'active', error = ?,"
+                " deployment = ?, changed_at = ?, failing_since = ?, repeat_tries = 0,"
+                " repeat_of = ?, repeat_at = ?, former_version = NULL, former_revision = NULL,"
+                " moved_by = NULL WHERE id = ?",
+                (
+                    found.former.version,
+                    found.former.revision,
+                    error,
+                    deployment,
+                    now,
+                    now,
+                    deployment,
+                    now,
+                    instance,
+                ),
+            )
+            config, links = read_revision(connection, instance, found.former.revision) or (
+                "{}",
+                "{}",
+            )
+            addresses.index_instance(
+                connection, found, codec.decode(config.encode()), codec.decode(links.encode())
+            )
             return find(connection, instance)
 
         return await self._writer.change(job)
@@ -282,10 +360,30 @@ class Instances:
         await self._writer.note(job)
 
 
+def serves(found: Instance, to_state: InstanceState) -> bool:
+    """Return whether an instance is in service once it has moved to a state."""
+    if to_state == "active":
+        return True
+    ends = to_state == "disabled" or (found.state == "disabling" and to_state == "failed")
+    return found.in_service and not ends
+
+
+def read(row: Any) -> Instance:
+    """Return the instance of a row of `SELECT`."""
+    *plain, in_service, since, tries, of, at, version, revision, moved_by = row
+    return Instance(
+        *plain,
+        in_service=bool(in_service),
+        repetition=None if of is None else Repetition(since, tries, of, at),
+        former=None if version is None else VersionPin(version, revision),
+        moved_by=moved_by,
+    )
+
+
 def find(connection: Connection, instance: str) -> Instance | None:
     """An instance in a job."""
     row = one(connection, f"{SELECT} WHERE id = ?", instance)
-    return None if row is None else Instance(*row)
+    return None if row is None else read(row)
 
 
 def revise(

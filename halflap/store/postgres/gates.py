@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.model import Micros
-from halflap.store.gates import HELD_AT_ONCE, MOVING, PAUSED
+from halflap.store.gates import HELD_AT_ONCE, MOVING, PAUSED, repinning
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.locking import Locks, lock
+from halflap.store.protocol import Pinning
 from halflap.store.recording import text
 
 __all__ = ["LIST", "MOVING", "PAUSED", "Gate"]
@@ -31,13 +32,17 @@ UPDATE executions SET held = held | %(bit)s WHERE id = ANY (ARRAY(
     SELECT id FROM executions WHERE {meant} AND held & %(bit)s = 0 AND flow NOT LIKE '$%%'
     ORDER BY id LIMIT %(most)s FOR NO KEY UPDATE))
 """
-LET_GO = """
-UPDATE executions SET held = held & ~%(bit)s WHERE id = ANY (ARRAY(
-    SELECT id FROM executions WHERE {meant} AND held & %(bit)s <> 0 AND NOT EXISTS (
+_REPINNED = "attempt = 0 AND replay_of IS NULL AND NOT bound AND flow = ANY (%(flows)s)"
+LET_GO = f"""
+UPDATE executions SET held = held & ~%(bit)s,
+    version = CASE WHEN {_REPINNED} THEN %(version)s ELSE version END,
+    revision = CASE WHEN {_REPINNED} THEN %(revision)s ELSE revision END
+WHERE id = ANY (ARRAY(
+    SELECT id FROM executions WHERE {{meant}} AND held & %(bit)s <> 0 AND NOT EXISTS (
         SELECT FROM gates WHERE bit = %(bit)s AND name <> %(name)s
             AND name IN (customer, instance, instance || '/' || flow))
     ORDER BY id LIMIT %(most)s FOR NO KEY UPDATE))
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Gate:
 
     name: str
     bit: int
+    pinning: Pinning | None = None
 
     async def close(
         self, connection: Connection, locks: Locks, now: Micros, by: str = "", reason: str = ""
@@ -81,4 +87,11 @@ class Gate:
 
     def _values(self, most: int | None = None) -> dict[str, Any]:
         owner, _, flow = self.name.partition("/")
-        return {"name": self.name, "bit": self.bit, "owner": owner, "flow": flow, "most": most}
+        return {
+            "name": self.name,
+            "bit": self.bit,
+            "owner": owner,
+            "flow": flow,
+            "most": most,
+            **repinning(self.pinning),
+        }

@@ -40,7 +40,7 @@ from halflap.store.postgres.pruning import Pruning
 from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
 from halflap.store.postgres.traffic import Traffic
-from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Release, Written
+from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Pinning, Release, Written
 from halflap.store.recording import text
 from halflap.store.scope import Scope
 from halflap.store.turns import Share, Turns
@@ -269,8 +269,8 @@ class PostgresJournal(History, Pruning, State, Traffic):
         await self._database.write(lambda c: gate.close(c, self._locks, self._clock()))
         await self._in_parts(gate.hold)
 
-    async def release_instance(self, instance: str) -> None:
-        await self._let_go(Gate(instance, MOVING))
+    async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
+        await self._let_go(Gate(instance, MOVING, pinning))
 
     async def pause(self, paused: Paused) -> bool:
         gate = Gate(paused.what, PAUSED)

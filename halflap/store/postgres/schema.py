@@ -469,6 +469,20 @@ ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
     ADD COLUMN since bigint NOT NULL DEFAULT 0;
 """
 
+# How a deployment that failed is repeated, and what an instance had before its upgrade.
+REPETITIONS = """
+ALTER TABLE instances ADD COLUMN in_service bigint NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN failing_since bigint;
+ALTER TABLE instances ADD COLUMN repeat_tries bigint NOT NULL DEFAULT 0;
+ALTER TABLE instances ADD COLUMN repeat_of text COLLATE "C";
+ALTER TABLE instances ADD COLUMN repeat_at bigint;
+ALTER TABLE instances ADD COLUMN former_version text COLLATE "C";
+ALTER TABLE instances ADD COLUMN former_revision bigint;
+ALTER TABLE instances ADD COLUMN moved_by text COLLATE "C";
+UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
+CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -487,4 +501,5 @@ MIGRATIONS = [
     ),
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
     Migration(number=4, name="causes of failures", before=CAUSES),
+    Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
 ]
