@@ -13,6 +13,7 @@ from halflap.lowcode import Components
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.shape import NotADocument
+from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding, lint
@@ -39,7 +40,11 @@ def load_integration(
 
 def check_findings(bundle: Bundle, cache: Path) -> None:
     """Refuse a bundle in which lint finds errors: a `DefinitionError` names the first."""
-    errors = [each for each in find_in_sources(bundle) if each.severity == "error"]
+    try:
+        with Budget().running():
+            errors = [each for each in find_in_sources(bundle) if each.severity == "error"]
+    except OverBudget as error:
+        raise DefinitionError(f"{error}; split the integration", where=bundle.entry) from error
     if errors:
         more = f" (and {len(errors) - 1} more: halflap lint)" if len(errors) > 1 else ""
         first = errors[0]
@@ -62,7 +67,8 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     if bundle.document is None:
         return []
     components = components_of(bundle, load(bundle, cache))
-    return lint_text(dict(bundle.files)[bundle.document], bundle.document, Shapes(components))
+    content = dict(bundle.files)[bundle.document]
+    return lint_text(content, bundle.document, Shapes(components), Budget())
 
 
 def built_in() -> dict[str, Component]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from halflap.sdk._survey import Function, Module, Survey, awaits, local_names, parents
+from halflap.sdk.budget import spend
 
 Found = tuple[Module, ast.AST, str, str]
 
@@ -90,6 +91,7 @@ class Body:
         """Yield what is wrong in this body."""
         for statement in self.function.body:
             for node in ast.walk(statement):
+                spend()
                 for code, said in self._node(node):
                     yield self.module, node, code, said + self.via
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from halflap.sdk import _answering, _purity
 from halflap.sdk._survey import Function, Module, Survey
+from halflap.sdk.budget import EVERY, spend
 
 Severity = Literal["error", "warning"]
 
@@ -212,12 +213,14 @@ def lint(
     modules: list[Module] = []
     for path, text in files.items():
         if path.endswith(".py"):
+            spend(EVERY)
             try:
                 modules.append(Module.read(path, text))
             except (SyntaxError, ValueError, RecursionError) as error:
                 findings.append(_unreadable(path, error))
     survey = Survey.of(iter(modules), actions)
     for module in modules:
+        spend(EVERY)
         found = [
             *_component(module, _excused(files, module.path)),
             *_unsigned_flows(module),

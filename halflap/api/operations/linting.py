@@ -12,14 +12,14 @@ from halflap.api.operations.turns import Turns
 from halflap.api.operations.versions import Versions
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
-from halflap.lowcode.lint.rules import UNREADABLE
+from halflap.lowcode.lint import over_budget
 from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
 """How many documents are linted side by side; others wait, so that flows keep their share."""
 
 SECONDS = 20.0
-"""How long one document may take; the worst of 1 MiB take about 10 s."""
+"""After how long a document's process is ended; its own budget (`sdk.budget`) is over before."""
 
 MOST_ANSWERED = 8 << 20
 """Bytes of findings."""
@@ -66,16 +66,16 @@ class Linting:
                     )
             except TimeoutError:
                 self.workers.end(worker)
-                return [_unlinted(file, f"lint took longer than {self.seconds:g} s")]
+                return [over_budget(file, f"lint took longer than {self.seconds:g} s")]
             except Lost:
                 self.workers.end(worker)
-                return [_unlinted(file, "lint's process ended, perhaps out of memory")]
+                return [over_budget(file, "lint's process ended, perhaps out of memory")]
             except BaseException:
                 self.workers.end(worker)
                 raise
             self.workers.give(worker)
         if answer[0] != "found":
-            return [_unlinted(file, "lint ran out of memory")]
+            return [over_budget(file, "lint ran out of memory")]
         return [Finding(*each) for each in answer[1]]
 
 
@@ -83,8 +83,3 @@ async def _asked(worker: Worker, request: bytes) -> list[Any]:
     await worker.ready()
     await worker.send(request)
     return unpack(await worker.receive(MOST_ANSWERED))
-
-
-def _unlinted(file: str, problem: str) -> Finding:
-    said = f"{problem}; split the integration, or make its expressions shorter"
-    return Finding(file, 1, 1, UNREADABLE, said)

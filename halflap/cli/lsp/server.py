@@ -6,12 +6,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
 
@@ -35,6 +36,7 @@ from halflap.lowcode.assist import (
     symbols,
 )
 from halflap.lowcode.lint import lint_text
+from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.lint import Finding, Fix
 
 QUIET = 0.2
@@ -69,6 +71,14 @@ class Opened:
     found: tuple[str, list[Finding]] = ("", [])
     """The findings of a text."""
     linting: asyncio.Task[None] | None = None
+    budget: Budget = field(default_factory=Budget)
+    """Of the lint that runs in another thread, where one does."""
+
+    def cancel(self) -> None:
+        """End the lint of a text that is not the present one."""
+        if self.linting is not None:
+            self.linting.cancel()
+        self.budget.cancel()
 
 
 class Server:
@@ -92,6 +102,11 @@ class Server:
         told = lsp.ShowMessageParams(lsp.MessageType.Warning, text)
         self.editor.window_show_message(told)
 
+    def text_of(self, uri: str) -> tuple[str, int | None]:
+        """Return the present text of a document, and its version."""
+        document = self.editor.workspace.get_text_document(uri)
+        return document.source, document.version
+
     async def beside(self, uri: str, ask: Callable[[Analysis], T]) -> T:
         """Ask of a document's present text, in another thread."""
         text = self.editor.workspace.get_text_document(uri).source
@@ -100,34 +115,39 @@ class Server:
         def work() -> T:
             analysis = opened.analysis
             shapes, _ = self.projects.shapes(_path(uri))
-            if analysis is None or analysis.text != text or analysis.shapes is not shapes:
-                analysis = opened.analysis = analyse(text, _name(uri), shapes)
-            return ask(analysis)
+            with Budget().running():
+                if analysis is None or analysis.text != text or analysis.shapes is not shapes:
+                    analysis = opened.analysis = analyse(text, _name(uri), shapes)
+                return ask(analysis)
 
-        return await asyncio.to_thread(work)
+        try:
+            return await asyncio.to_thread(work)
+        except OverBudget as error:
+            raise JsonRpcException(f"{error}; split the integration", -32803) from None
 
     def lint_later(self, uri: str, after: float = QUIET) -> None:
         """Lint a document once nobody has typed for a while."""
         opened = self.opened.setdefault(uri, Opened())
-        if opened.linting is not None:
-            opened.linting.cancel()
+        opened.cancel()
+        opened.budget = Budget()
         opened.linting = asyncio.get_running_loop().create_task(self._lint(uri, after))
 
     async def _lint(self, uri: str, after: float) -> None:
         await asyncio.sleep(after)
-        document = self.editor.workspace.get_text_document(uri)
-        text, version = document.source, document.version
+        text, version = self.text_of(uri)
+        budget = self.opened.setdefault(uri, Opened()).budget
 
         def work() -> list[lsp.Diagnostic]:
             positions = Positions(text)
-            return [_diagnostic(each, positions) for each in self._found(uri, text)]
+            return [_diagnostic(each, positions) for each in self._found(uri, text, budget)]
 
-        self.show(uri, await asyncio.to_thread(work), version)
+        with suppress(OverBudget):  # the text has changed, and is linted anew
+            self.show(uri, await asyncio.to_thread(work), version)
 
-    def _found(self, uri: str, text: str) -> list[Finding]:
+    def _found(self, uri: str, text: str, budget: Budget) -> list[Finding]:
         """Return the findings of a document's text."""
         shapes, _ = self.projects.shapes(_path(uri))
-        found = lint_text(text, _name(uri), shapes) if is_document(text) else []
+        found = lint_text(text, _name(uri), shapes, budget) if is_document(text) else []
         self.opened.setdefault(uri, Opened()).found = (text, found)
         return found
 
@@ -140,7 +160,7 @@ class Server:
         def work() -> list[lsp.CodeAction]:
             known, found = opened.found
             positions = Positions(text)
-            mended = found if known == text else self._found(uri, text)
+            mended = found if known == text else self._found(uri, text, Budget())
             return [
                 _action(uri, each, each.fix, positions)
                 for each in mended
@@ -152,8 +172,8 @@ class Server:
     def forget(self, uri: str) -> None:
         """A document was closed: what was found in it is taken back."""
         opened = self.opened.pop(uri, None)
-        if opened is not None and opened.linting is not None:
-            opened.linting.cancel()
+        if opened is not None:
+            opened.cancel()
         self.show(uri, [])
 
 

@@ -1,7 +1,7 @@
 """Lint of YAML documents: one engine for the commands, publishing, the API and editors."""
 
-from halflap.lowcode.lint.engine import lint, lint_text
+from halflap.lowcode.lint.engine import lint, lint_text, over_budget
 from halflap.lowcode.lint.rules import RULES
 from halflap.lowcode.lint.shapes import Shapes, read_components
 
-__all__ = ["RULES", "Shapes", "lint", "lint_text", "read_components"]
+__all__ = ["RULES", "Shapes", "lint", "lint_text", "over_budget", "read_components"]

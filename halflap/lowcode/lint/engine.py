@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
+from math import inf
 from typing import Any, cast
 
 from halflap.errors import DefinitionError
@@ -25,6 +26,7 @@ from halflap.lowcode.lint.rules import Findings, TooMany, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Path, Source, Unreadable, read
+from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.lint import Finding, Fix, kept, looks_secret, reads_as_secret
 
 _VALUE = re.compile(r"(?:[:{\[,]|^\s*-)\s*=(?!=)")
@@ -35,8 +37,19 @@ MOST_TRIED = 5
 """How many ways to mend a text that cannot be read are tried."""
 
 
-def lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
-    """Lint a document's text, in order of place."""
+def lint_text(
+    content: bytes | str, file: str, shapes: Shapes, budget: Budget | None = None
+) -> list[Finding]:
+    """Lint a document's text, in order of place.
+
+    Over its budget it ends with what was found so far, and a finding that says so. Raises
+    `OverBudget` where the budget was cancelled.
+    """
+    with (budget or Budget(inf)).running():
+        return _lint_text(content, file, shapes)
+
+
+def _lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]:
     try:
         source = read(content, file)
     except Unreadable as error:
@@ -75,7 +88,17 @@ def lint(source: Source, shapes: Shapes) -> list[Finding]:
         said = f"there are more than {len(findings.found):,} findings; mend these first"
         last = max(len(source.lines), 1)
         findings.found.append(Finding(source.file, last, 1, rules.SHAPE, said))
+    except OverBudget as error:
+        if is_cancelled():
+            raise
+        findings.found.append(over_budget(source.file, str(error)))
     return kept(findings.found, {source.file: source.lines})
+
+
+def over_budget(file: str, problem: str) -> Finding:
+    """Return the finding of a document that could not be linted to its end."""
+    message = f"{problem}; split the integration, or make its expressions shorter"
+    return Finding(file, 1, 1, rules.UNREADABLE, message)
 
 
 def _check(source: Source, shapes: Shapes, findings: Findings) -> None:
@@ -128,6 +151,7 @@ def _secrets(source: Source, findings: Findings) -> None:
     """Secrets that stand in the text."""
     stack: list[tuple[Any, Path]] = [(source.data, ())]
     while stack:
+        spend()
         value, path = stack.pop()
         if isinstance(value, dict):
             members = cast("dict[Any, Any]", value)

@@ -46,6 +46,7 @@ from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
+from halflap.sdk.budget import spend
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
@@ -174,6 +175,7 @@ class Flow:
         told = False
         for at, step in enumerate(steps):
             place = (*path, at)
+            spend()
             self._note(place, walk.names)
             if walk.ends and not told:
                 said = f"this never runs: {walk.ends} above it; remove one of the two"

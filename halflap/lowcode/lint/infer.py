@@ -26,6 +26,7 @@ from halflap.lowcode.lint.scope import (
     types_of,
 )
 from halflap.lowcode.lint.words import words
+from halflap.sdk.budget import spend
 
 MOST_DEPTH = 40
 """How deep calls are followed."""
@@ -79,6 +80,7 @@ class Inference:
     def of(self, node: Node, env: Env | None = None) -> Schema | None:
         """What a part gives."""
         env = Env() if env is None else env
+        spend()
         self._depth += 1
         try:
             if self._depth > MOST_DEPTH:

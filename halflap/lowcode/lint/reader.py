@@ -21,6 +21,7 @@ from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
+from halflap.sdk.budget import spend
 
 Names = Mapping[str, Known]
 
@@ -119,6 +120,7 @@ class Reader:
         if isinstance(value, dict | list) and is_condition(path, self.findings.source.data):
             check_literal(value, path, names, self.findings)
         for leaf, place in leaves(value, path, self.findings):
+            spend()
             if not is_expression(leaf):
                 check_literal(leaf, place, names, self.findings)
                 continue

@@ -8,6 +8,7 @@ from itertools import islice
 from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, Source
+from halflap.sdk.budget import spend
 from halflap.sdk.lint import Finding, Rule
 
 MOST_SHOWN = 40
@@ -265,6 +266,7 @@ class Findings:
         self, code: str, line: int, column: int, message: str, mend: Mend | None = None
     ) -> None:
         """A finding at a place of the text; one of a rule at each place."""
+        spend()
         if (code, line, column) in self._told:
             return
         self._told.add((code, line, column))

@@ -15,6 +15,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.lowcode.lint import Shapes, lint_text, read_components
 from halflap.sdk import registry
+from halflap.sdk.budget import Budget
 from halflap.sdk.lint import Finding
 
 MEMORY = 1 << 30
@@ -26,7 +27,7 @@ def lint_document(content: str | bytes, file: str, files: dict[str, str]) -> lis
     for name in registry.names():
         with suppress(DefinitionError):
             registry.component(name)
-    return lint_text(content, file, Shapes(own=read_components(files)))
+    return lint_text(content, file, Shapes(own=read_components(files)), Budget())
 
 
 def main() -> None:
