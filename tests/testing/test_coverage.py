@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from halflap.lowcode import Components, build, read
+from halflap.lowcode.observer import Mark
 from halflap.testing import report
 from halflap.testing.collect import documents
-from halflap.testing.coverage import Coverage, Covered, Mark, covered
+from halflap.testing.coverage import Coverage, Covered, covered
 from halflap.testing.document import open_document, run_test
 
 DOCUMENT = """\
@@ -229,7 +230,7 @@ def watching(observer: Coverage | None) -> list[Any]:
     return [
         each
         for each in parts
-        if getattr(each, "__module__", type(each).__module__).startswith("halflap.testing")
+        if getattr(each, "__module__", type(each).__module__) == Mark.__module__
     ]
 
 
