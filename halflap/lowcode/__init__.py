@@ -10,15 +10,18 @@ from halflap.lowcode.build import build
 from halflap.lowcode.coding import close_runner
 from halflap.lowcode.names import components_in, heading, name_in
 from halflap.lowcode.registry import Components
-from halflap.lowcode.rewrite import Draft, Unwritable
+from halflap.lowcode.rewrite import Draft, DraftChange, DraftEdit, StaleDraft, Unwritable
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Source, read
 
 __all__ = [
     "Components",
     "Draft",
+    "DraftChange",
+    "DraftEdit",
     "NotADocument",
     "Source",
+    "StaleDraft",
     "Unwritable",
     "build",
     "close_runner",

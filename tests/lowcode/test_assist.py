@@ -9,6 +9,7 @@ from halflap.lowcode import Components
 from halflap.lowcode.assist import analyse, complete, definition, explain, symbols
 from halflap.lowcode.assist.loose import locate, read_loosely
 from halflap.lowcode.lint import Shapes
+from halflap.lowcode.outline import within
 from halflap.lowcode.source import read
 from tests.lowcode.documents import own
 from tests.lowcode.test_lint import HEAD
@@ -84,6 +85,8 @@ def test_no_text_and_no_place_is_too_broken_to_ask(text: str, part: float, after
     complete(analysis, line, column)
     explain(analysis, line, column)
     definition(analysis, line, column)
+    for flow in analysis.outline().flows:
+        assert all(node.path[: len(flow.path)] == flow.path for node in within(flow.steps))
     for each in symbols(analysis):
         assert each.place.line <= each.end <= len(lines) + text.count("\r")
 
@@ -130,3 +133,13 @@ def test_what_a_test_can_say_is_offered() -> None:
     assert "GET" in offered("    method: ")
     assert "main" in offered("    secrets:\n      ")
     assert "main" in offered("    urls:\n      ")
+
+
+def test_a_text_that_is_not_yaml_has_an_outline_as_far_as_it_can_be_read() -> None:
+    text = (
+        HEAD + '      - {log: one}\n      - if: =event.\n        then: [{log: "two\n      - wai\n'
+    )
+    flow = analyse(text, "half.yaml", SHAPES).outline().flows[0]
+    (branch,) = [each for each in flow.steps if each.kind == "if"]
+    assert branch.fields == {"if": "=event."}
+    assert [each.kind for each in branch.blocks[0].nodes][:1] == ["log"]

@@ -12,6 +12,8 @@ from halflap.lowcode.document import Document
 from halflap.lowcode.lint.engine import names_at
 from halflap.lowcode.lint.reader import Names
 from halflap.lowcode.lint.shapes import CallShape, Shapes
+from halflap.lowcode.outline import Outline, outline_document
+from halflap.lowcode.outline.known import titled
 from halflap.lowcode.source import Path, Source
 
 
@@ -33,6 +35,14 @@ class Analysis:
         if path not in self._names:
             self._names[path] = names_at(self.fitting, self.document, self.shapes, path)
         return self._names[path]
+
+    def outline(self) -> Outline:
+        """The outline of the text, as far as it can be read."""
+        return outline_document(self.source, self._title)
+
+    def _title(self, component: str, action: str) -> str:
+        found = find(self.shapes, "action", f"{component}.{action}")
+        return titled(action) if found is None else found.title
 
 
 def analyse(text: str, file: str, shapes: Shapes) -> Analysis:

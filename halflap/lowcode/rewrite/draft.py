@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from itertools import count as count_from
 from typing import Any, cast
 
+from halflap.errors import DefinitionError
 from halflap.lowcode.rewrite import model, write
 from halflap.lowcode.rewrite.brackets import COMMENT, unfolded
+from halflap.lowcode.rewrite.edits import (
+    DeleteValue,
+    DraftChange,
+    DraftEdit,
+    DuplicateItem,
+    InsertItem,
+    MoveItem,
+    Relocate,
+    RenameFlow,
+    RenameName,
+    ReplaceText,
+    SetValue,
+    StaleDraft,
+    WrapItems,
+    difference,
+    offset_of,
+    relocated,
+    step_paths,
+    with_item,
+    with_moved,
+    without_item,
+)
 from halflap.lowcode.rewrite.layout import Layout
-from halflap.lowcode.rewrite.names import Change, flow_renamed, renamed
+from halflap.lowcode.rewrite.names import Change, flow_renamed, names_in, renamed
 from halflap.lowcode.rewrite.text import Patch, Unwritable, shifted
 from halflap.lowcode.rewrite.tree import Entry, Node
 from halflap.lowcode.rewrite.write import Writer
@@ -30,6 +55,8 @@ class Draft:
     def __init__(self, source: Source, *, marked: bool = False) -> None:
         self._marked = marked
         self._write = Writer()
+        self.revision = 0
+        """How often it was edited; each edit, or batch of them, makes the next one."""
         self._take(source)
 
     @classmethod
@@ -45,7 +72,9 @@ class Draft:
 
     def copy(self) -> Draft:
         """Another draft of the document as it stands now."""
-        return Draft(self._here.source, marked=self._marked)
+        made = Draft(self._here.source, marked=self._marked)
+        made.revision = self.revision
+        return made
 
     def to_bytes(self) -> bytes:
         """The text as it stands now, for the file."""
@@ -54,6 +83,136 @@ class Draft:
     def value(self, path: Path = ()) -> Any:
         """A value, as plain data; `Unwritable` where there is none."""
         return model.value_at(self._here.source.data, path, self._here.refused)
+
+    # Batches ----------------------------------------------------------------------------------
+
+    def apply(self, edits: Sequence[DraftEdit], revision: int | None = None) -> DraftChange:
+        """Make edits one after another, all of them or none; each sees what the one before has made.
+
+        `revision` is the one that they were made for: `StaleDraft` where the document has another.
+        """
+        if revision is not None and revision != self.revision:
+            raise StaleDraft(self.revision, revision)
+        before, number = self._here.source, self.revision
+        patches: list[ReplaceText] = []
+        undo: list[ReplaceText] = []
+        changes: list[Relocate] = []
+        try:
+            for each in edits:
+                text = self._here.source.text
+                changes += self._made(each)
+                if text != self._here.source.text:
+                    patch, inverse = difference(text, self._here.source.text)
+                    patches.append(patch)
+                    undo.insert(0, inverse)
+        except Exception:
+            self._take(before)
+            self.revision = number
+            raise
+        self.revision = number + 1
+        moved = relocated(step_paths(before.data), changes)
+        return DraftChange(self.revision, tuple(patches), tuple(undo), tuple(moved))
+
+    def _made(self, edit: DraftEdit) -> list[Relocate]:
+        """Make one edit; how the addresses of steps change by it."""
+        match edit:
+            case SetValue(path=path, value=value, after=after):
+                self.set(path, value, after=after)
+                return []
+            case InsertItem(path=path, at=at, value=value):
+                at = min(at, len(self._items(path)))
+                self.insert(path, at, value)
+                return [with_item(path, at)]
+            case DeleteValue(path=path):
+                self.delete(path)
+                return [without_item(path)]
+            case MoveItem(path=path, to=to, at=at):
+                self._place(path)
+                at = min(at, len(self._items(to)))
+                self.move(path, to, at)
+                return [with_moved(path, to, at)]
+            case WrapItems(path=path, count=count, value=value, into=into):
+                return self._wrap(path, count, value, into)
+            case DuplicateItem(path=path):
+                holder, at = path[:-1], self._place(path) + 1
+                self.insert(holder, at, self._copied(path))
+                return [with_item(holder, at)]
+            case RenameName(flow=flow, name=name, to=new):
+                self.rename(flow, name, new)
+                return []
+            case RenameFlow(name=name, to=new):
+                self.rename_flow(name, new)
+                old: Path = ("flows", name)
+                return [lambda each: ("flows", new, *each[2:]) if each[:2] == old else each]
+            case ReplaceText(start=start, end=end, text=text):
+                self._retype(start, end, text)
+                return []
+
+    def _items(self, path: Path) -> Sequence[Any]:
+        """The items of a list; none where it is not written yet."""
+        found = self.value(path) if self._here.at(path) is not None else None
+        if found is not None and not isinstance(found, list):
+            raise self._here.refused("this is no list of steps or other items", path)
+        return cast("list[Any]", found or [])
+
+    def _place(self, path: Path) -> int:
+        """The place of an item in its list."""
+        self.value(path)
+        if not path or isinstance(path[-1], bool) or not isinstance(path[-1], int):
+            raise self._here.refused("this is no step, nor another item of a list", path)
+        return path[-1]
+
+    def _wrap(self, path: Path, count: int, value: Any, into: Path) -> list[Relocate]:
+        holder, at = path[:-1], self._place(path)
+        if at + count > len(self._items(holder)):
+            raise self._here.refused(f"there are no {count} items from here on", path)
+        if not into:
+            raise self._here.refused("`into` names the block that the steps are put into", path)
+        made = deepcopy(value)
+        block = made
+        for name in into[:-1]:
+            block = block.setdefault(name, {})
+        inside = len(block.setdefault(into[-1], []))
+        self.insert(holder, at, made)
+        changes: list[Relocate] = [with_item(holder, at)]
+        for each in range(count):
+            given = (*holder, at + 1), (*holder, at, *into), inside + each
+            self.move(*given)
+            changes.append(with_moved(*given))
+        return changes
+
+    def _copied(self, path: Path) -> Any:
+        """A copy of a step, whose results have names that its flow has not."""
+        step: Any = self.value(path)
+        if path[0] != "flows" or not isinstance(step, dict):
+            return step
+        known = names_in(self._here.source, path[: path.index("steps") + 1])
+        alone: Any = {"flows": {"copy": {"steps": [cast("Any", step)]}}}
+        made = Draft.read(write.inline(alone), self._here.source.file)
+        try:
+            for place in list(step_paths(alone)):
+                name = made.value(place).get("id")
+                if isinstance(name, str):
+                    new = next(f"{name}_{n}" for n in count_from(2) if f"{name}_{n}" not in known)
+                    known.add(new)
+                    made.rename("copy", name, new)
+        except DefinitionError as error:
+            raise self._here.refused(
+                f"its names cannot be made new: {error.message}", path
+            ) from error
+        return made.value(("flows", "copy", "steps", 0))
+
+    def _retype(self, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+        """Replace a piece of the text by hand."""
+        old = self._here.source.text
+        first, last = offset_of(old, start), offset_of(old, end)
+        if first is None or last is None or last < first:
+            raise self._here.refused(f"the text has no {start} to {end}", ())
+        try:
+            self._take(read(old[:first] + text + old[last:], self._here.source.file))
+        except Unreadable as error:
+            raise Unwritable(error.said, where=error.where) from error
+        self.revision += 1
 
     # Edits ------------------------------------------------------------------------------------
 
@@ -187,8 +346,8 @@ class Draft:
         wanted = model.added(self._here.source.data, holder, name, value)
         self._apply([patch], wanted, path)
 
-    def _replace(self, path: Path, value: Any) -> None:
-        """Write another value in the place of one."""
+    def _replace(self, path: Path, value: Any, first: int | None = None) -> None:
+        """Write another value in the place of one, of a block from the line that begins at `first`."""
         entry, node = self._here.entry(path), self._here.node(path)
         wanted = model.replaced(self._here.source.data, path, value)
         if self._here.in_flow(path):
@@ -204,7 +363,7 @@ class Draft:
             lines = self._compact(value, text.column(node.start), used)
             patches = [Patch(node.start, text.last(node.entries[-1]), text.joined(lines))]
         elif below_key:
-            start = text.line_start(node.start)
+            start = text.line_start(node.start) if first is None else first
             end = text.last(node.entries[-1]) if block else text.line_end(node.end)
             patches = [Patch(entry.marker, entry.marker, " " + head if head else "")]
             patches.append(
@@ -279,7 +438,9 @@ class Draft:
         holder = self._here.node(path[:-1])
         entry = self._here.entry(path)
         if len(holder.entries) == 1 and path[:-1] and not self._commented(holder, entry):
-            self._replace(path[:-1], [] if holder.kind == "list" else {})
+            leads = not holder.flow and self._here.text.leads(entry.start)
+            first = self._here.text.first(entry) if leads else None
+            self._replace(path[:-1], [] if holder.kind == "list" else {}, first)
             return
         wanted = model.deleted(self._here.source.data, path)
         text = self._here.text
@@ -388,6 +549,7 @@ class Draft:
                 if not blocks or not isinstance(error, Unwritable):
                     raise
             else:
+                self.revision += 1
                 return
 
 

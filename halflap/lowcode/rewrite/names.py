@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 from halflap.errors import DefinitionError, ExpressionError
@@ -37,6 +38,19 @@ def renamed(source: Source, flow: str, old: str, new: str) -> list[Change]:
     if new in names.known:
         raise DefinitionError(f"{new!r} is a name in {flow} already", where=source.at(path))
     return sorted(changes, key=lambda each: (each[2], len(each[0])))
+
+
+def names_in(source: Source, path: Path) -> set[str]:
+    """Return the names that the steps of a list give or read, as far as they can be read."""
+    names = _Names(source, "", "")
+    steps: Any = source.data
+    for each in path:
+        steps = steps[each]
+    for at, _ in enumerate(steps):
+        with suppress(DefinitionError):
+            for _ in names.steps(steps[at : at + 1], path):
+                pass
+    return names.known
 
 
 class _Names:

@@ -98,7 +98,7 @@ class _Maker:
                 found = _DASH.match(self._text, at)
                 assert found is not None
                 value = self.node(event, data[index])
-                entry = Entry(index, found.end() - 1, found.end(), found.end(), value)
+                entry = Entry(index, found.end() - 1, found.end() - 1, found.end(), value)
             at = max(value.end, entry.marker)
             made.entries.append(entry)
         made.end = cast(Any, event).end_mark.index if made.flow else at

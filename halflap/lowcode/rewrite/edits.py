@@ -1,0 +1,254 @@
+"""Edits of a document by the addresses of its values, as a designer or another machine sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from halflap.errors import Conflict
+from halflap.lowcode.kinds.raw import blocks_in
+from halflap.lowcode.rewrite import model
+from halflap.lowcode.source import Path
+
+Address = tuple[str | bool | int, ...]
+"""Where a value stands: a node's `path` in the outline, or that of one of its fields or blocks."""
+
+Position = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""A line and a column of the text, from 1."""
+
+
+class StaleDraft(Conflict):
+    """Somebody edited the document meanwhile; read it again, then send the edits anew."""
+
+    def __init__(self, revision: int, expected: int) -> None:
+        super().__init__(
+            f"the document is at revision {revision}, and these edits are for revision {expected}; "
+            "read it again, then send them anew"
+        )
+        self.revision = revision
+
+
+class _Op(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SetValue(_Op):
+    """Make a value another one, or add a member."""
+
+    op: Literal["set"] = "set"
+    path: Address
+    value: Any
+    after: str | None = None
+    """The member behind which a new one is added; the last one without it."""
+
+
+class InsertItem(_Op):
+    """Insert a step, or another item, into a list; the list is made where there is none."""
+
+    op: Literal["insert"] = "insert"
+    path: Address
+    """The list's address: a block's `path`."""
+    at: int = Field(ge=0)
+    value: Any
+
+
+class DeleteValue(_Op):
+    """Delete a member or an item."""
+
+    op: Literal["delete"] = "delete"
+    path: Address
+
+
+class MoveItem(_Op):
+    """Move an item into a list, before its item `at`: both as they are before the move."""
+
+    op: Literal["move"] = "move"
+    path: Address
+    to: Address
+    at: int = Field(ge=0)
+
+
+class WrapItems(_Op):
+    """Put steps that follow each other into a block of a new step."""
+
+    op: Literal["wrap"] = "wrap"
+    path: Address
+    """The first of the steps."""
+    count: int = Field(1, ge=1)
+    value: dict[str, Any]
+    """The new step, without the block: `{for: line, in: =event.lines}`."""
+    into: Address
+    """The block, from the new step on: `["do"]`, `["cases", "a"]`."""
+
+
+class DuplicateItem(_Op):
+    """Insert a copy of a step behind it, whose results have names of their own."""
+
+    op: Literal["duplicate"] = "duplicate"
+    path: Address
+
+
+class RenameName(_Op):
+    """Rename what a flow's steps give a name, with all its uses."""
+
+    op: Literal["rename"] = "rename"
+    flow: str
+    name: str
+    to: str
+
+
+class RenameFlow(_Op):
+    """Rename a flow, with all that names it."""
+
+    op: Literal["rename_flow"] = "rename_flow"
+    name: str
+    to: str
+
+
+class ReplaceText(_Op):
+    """Replace a piece of the text: an edit of its YAML, and what other edits amount to."""
+
+    op: Literal["text"] = "text"
+    start: Position
+    end: Position
+    text: str
+
+
+DraftEdit = Annotated[
+    SetValue
+    | InsertItem
+    | DeleteValue
+    | MoveItem
+    | WrapItems
+    | DuplicateItem
+    | RenameName
+    | RenameFlow
+    | ReplaceText,
+    Discriminator("op"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftChange:
+    """What a batch of edits has made of a document.
+
+    patches: the text's changes, each to be made after the one before it. undo: the edits that take
+    all of it back. moved: of each step that has another address now, the old and the new one, which
+    is `None` where it is gone.
+    """
+
+    revision: int
+    patches: tuple[ReplaceText, ...]
+    undo: tuple[ReplaceText, ...]
+    moved: tuple[tuple[Path, Path | None], ...]
+
+
+Relocate = Callable[[Path], Path | None]
+
+
+def difference(before: str, after: str) -> tuple[ReplaceText, ReplaceText]:
+    """Return the patch that makes one text the other, and its inverse."""
+    most = min(len(before), len(after))
+    first = next((at for at in range(most) if before[at] != after[at]), most)
+    rest = most - first
+    last = next((at for at in range(rest) if before[~at] != after[~at]), rest)
+    return _patch(before, first, last, after), _patch(after, first, last, before)
+
+
+def _patch(text: str, first: int, last: int, other: str) -> ReplaceText:
+    return ReplaceText(
+        start=position_of(text, first),
+        end=position_of(text, len(text) - last),
+        text=other[first : len(other) - last],
+    )
+
+
+def position_of(text: str, offset: int) -> tuple[int, int]:
+    """Return the line and column of a place in a text."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def offset_of(text: str, position: tuple[int, int]) -> int | None:
+    """Return the place in a text of a line and a column; `None` where it has none."""
+    line, column = position
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return None
+    end = text.find("\n", start)
+    found = start + column - 1
+    return found if found <= (len(text) if end < 0 else end) else None
+
+
+def without_item(path: Path) -> Relocate:
+    """Return how addresses change where an item is deleted."""
+    *holder, at = path
+
+    def relocate(each: Path) -> Path | None:
+        if each[: len(path)] == path:
+            return None
+        there = each[len(holder)] if len(each) > len(holder) else None
+        behind = isinstance(at, int) and isinstance(there, int) and there > at
+        if not behind or each[: len(holder)] != tuple(holder):
+            return each
+        return (*holder, cast(int, there) - 1, *each[len(path) :])
+
+    return relocate
+
+
+def with_item(path: Path, at: int) -> Relocate:
+    """Return how addresses change where an item is inserted into a list."""
+
+    def relocate(each: Path) -> Path:
+        there = each[len(path)] if len(each) > len(path) else None
+        if each[: len(path)] != path or not isinstance(there, int) or there < at:
+            return each
+        return (*path, there + 1, *each[len(path) + 1 :])
+
+    return relocate
+
+
+def with_moved(path: Path, to: Path, at: int) -> Relocate:
+    """Return how addresses change where an item is moved."""
+    to, at = model.shifted(path, to, at)
+    taken, put = without_item(path), with_item(to, at)
+
+    def relocate(each: Path) -> Path | None:
+        if each[: len(path)] == path:
+            return (*to, at, *each[len(path) :])
+        left = taken(each)
+        return None if left is None else put(left)
+
+    return relocate
+
+
+def relocated(paths: Iterable[Path], changes: Iterable[Relocate]) -> Iterator[tuple[Path, Any]]:
+    """Yield the addresses that changes leave otherwise, with what they are then."""
+    made = list(changes)
+    for path in paths:
+        now: Path | None = path
+        for each in made:
+            now = None if now is None else each(now)
+        if now != path:
+            yield path, now
+
+
+def step_paths(data: Any) -> Iterator[Path]:
+    """Yield the addresses of the steps of a document, which may be unfinished."""
+    for name, flow in _members(_members(data).get("flows")).items():
+        yield from _steps(_members(flow).get("steps"), ("flows", name, "steps"))
+
+
+def _steps(steps: Any, path: Path) -> Iterator[Path]:
+    for at, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
+        yield (*path, at)
+        for inner, each in blocks_in(_members(step)):
+            yield from _steps(each, (*path, at, *inner))
+
+
+def _members(value: Any) -> Mapping[Any, Any]:
+    return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}

@@ -1,0 +1,211 @@
+"""Batches of edits by address: all or none, for a revision, and undone to the byte."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from halflap.lowcode import Draft, DraftEdit, StaleDraft, Unwritable
+from halflap.lowcode.rewrite.edits import difference, offset_of, step_paths
+from halflap.lowcode.source import Path
+from tests.lowcode.convert.generated import drawn
+
+EDITS: TypeAdapter[list[Any]] = TypeAdapter(list[DraftEdit])
+STEPS = ("flows", "main", "steps")
+TEXT = """\
+name: tried
+flows:
+  main:
+    trigger: webhook.request
+    steps:
+      # the first
+      - {id: one, action: acme.list_stock}   # beside it
+      - if: =one
+        then:
+          # in a branch
+          - id: two
+            code: return one
+            with: {one: =one}
+          - log: =two
+      - log: last
+"""
+
+
+def edited(draft: Draft, *edits: dict[str, Any], revision: int | None = None) -> Any:
+    return draft.apply(EDITS.validate_python(edits), revision)
+
+
+def patched(text: str, patches: Any) -> str:
+    """A text with patches, one after another."""
+    for each in patches:
+        first, last = offset_of(text, each.start), offset_of(text, each.end)
+        assert first is not None
+        assert last is not None
+        text = text[:first] + each.text + text[last:]
+    return text
+
+
+def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
+    """An edit by chance of a document as it stands."""
+    paths = list(step_paths(draft.source.data))
+    path, other = chance.choice(paths), chance.choice(paths)
+    wraps: dict[str, Any] = {"value": {"if": "=event"}, "into": ["then"]}
+    return chance.choice(
+        [
+            {"op": "insert", "path": path[:-1], "at": path[-1], "value": {"log": "new"}},
+            {"op": "insert", "path": path[:-1], "at": 99, "value": {"if": 1, "then": []}},
+            {"op": "delete", "path": path},
+            {"op": "move", "path": path, "to": other[:-1], "at": other[-1]},
+            {"op": "wrap", "path": path, **wraps},
+            {"op": "wrap", "path": path, "count": 2, **wraps},
+            {"op": "duplicate", "path": path},
+            {"op": "set", "path": (*path, "note"), "value": "=x: y # z"},
+        ]
+    )
+
+
+def value_at(data: Any, path: Path) -> Any:
+    for each in path:
+        data = data[each]
+    return data
+
+
+def plain(step: Any) -> Any:
+    """A step without what stands in it: its kind and its own fields are what an address leads to."""
+    return {key: each for key, each in step.items() if not isinstance(each, dict | list)}
+
+
+def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace() -> None:
+    made = refused = 0
+    for seed in range(80):
+        chance = Random(seed)
+        draft = Draft.read(drawn(chance).text, "drawn.yaml")
+        for _ in range(4):
+            before, data, was = draft.source.text, draft.source.data, draft.revision
+            paths = set(step_paths(data))
+            try:
+                edits = [drawn_edit(chance, draft)]
+                change = edited(draft, *edits, revision=was)
+            except Unwritable:
+                refused += 1
+                assert (draft.source.text, draft.revision) == (before, was)
+                continue
+            made += 1
+            assert patched(before, change.patches) == draft.source.text
+            assert change.revision == draft.revision == was + 1
+            after = set(step_paths(draft.source.data))
+            moved = dict(change.moved)
+            for path in paths:
+                now = moved.get(path, path)
+                if now is None:
+                    continue
+                assert now in after
+                if edits[0]["op"] != "set":
+                    one, other = value_at(data, path), value_at(draft.source.data, now)
+                    assert plain(one) == plain(other), (edits, path, now)
+            again = draft.apply(change.undo, change.revision)
+            assert draft.source.text == before
+            draft.apply(again.undo)
+            assert patched(before, change.patches) == draft.source.text
+    assert made > 150
+    assert refused < made / 4
+
+
+def test_a_batch_of_which_one_edit_cannot_be_made_changes_nothing() -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    wrong = {"op": "delete", "path": [*STEPS, 9]}
+    with pytest.raises(Unwritable, match="there is no"):
+        edited(draft, {"op": "delete", "path": [*STEPS, 0]}, wrong)
+    assert (draft.source.text, draft.revision) == (TEXT, 0)
+
+
+def test_edits_for_another_revision_are_refused() -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    edited(draft, {"op": "delete", "path": [*STEPS, 2]}, revision=0)
+    with pytest.raises(StaleDraft, match="revision 1") as told:
+        edited(draft, {"op": "delete", "path": [*STEPS, 1]}, revision=0)
+    assert told.value.revision == draft.revision == 1
+    draft.set((*STEPS, 0, "note"), "by hand")
+    assert draft.revision == 2
+
+
+def test_a_copy_of_a_step_has_names_of_its_own_and_reads_them() -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    edited(
+        draft, {"op": "duplicate", "path": [*STEPS, 1]}, {"op": "duplicate", "path": [*STEPS, 1]}
+    )
+    copies = [draft.value((*STEPS, at, "then")) for at in (1, 2, 3)]
+    assert [each[0]["id"] for each in copies] == ["two", "two_3", "two_2"]
+    assert [each[1]["log"] for each in copies] == ["=two", "=two_3", "=two_2"]
+    assert draft.value((*STEPS, 2, "if")) == "=one"
+
+
+def test_steps_are_wrapped_with_their_comments() -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    wrap = {"op": "wrap", "path": [*STEPS, 0], "count": 2, "into": ["cases", "a"]}
+    change = edited(draft, {**wrap, "value": {"switch": "=event.kind"}})
+    assert draft.source.text.split("steps:\n")[1].startswith(
+        "      - switch: =event.kind\n"
+        "        cases:\n"
+        "          a:\n"
+        "            # the first\n"
+        "            - {id: one, action: acme.list_stock}   # beside it\n"
+    )
+    inside = (*STEPS, 0, "cases", "a")
+    assert dict(change.moved)[(*STEPS, 1, "then", 0)] == (*inside, 1, "then", 0)
+    assert dict(change.moved)[(*STEPS, 2)] == (*STEPS, 1)
+
+
+@pytest.mark.parametrize(
+    ("edit", "wrong"),
+    [
+        ({"op": "move", "path": [*STEPS, 0, "id"], "to": list(STEPS), "at": 0}, "no step"),
+        ({"op": "insert", "path": [*STEPS, 0], "at": 0, "value": 1}, "no list"),
+        ({"op": "duplicate", "path": ["name"]}, "no step"),
+        (
+            {"op": "wrap", "path": [*STEPS, 2], "count": 2, "value": {}, "into": ["do"]},
+            "no 2 items",
+        ),
+        ({"op": "wrap", "path": [*STEPS, 2], "value": {}, "into": []}, "names the block"),
+        ({"op": "move", "path": [*STEPS, 1], "to": [*STEPS, 1, "then"], "at": 0}, "into itself"),
+        ({"op": "text", "start": [1, 1], "end": [1, 99], "text": ""}, "the text has no"),
+        ({"op": "text", "start": [1, 1], "end": [1, 1], "text": "["}, "not YAML"),
+        ({"op": "delete", "path": []}, "whole document|there is no"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_says_why(edit: dict[str, Any], wrong: str) -> None:
+    draft = Draft.read(TEXT, "tried.yaml")
+    with pytest.raises(Unwritable, match=wrong):
+        edited(draft, edit)
+    assert draft.source.text == TEXT
+
+
+def test_a_document_that_is_not_finished_is_edited_too() -> None:
+    text = TEXT.replace("code: return one", "cod: =one +").replace("- log: last", "-")
+    draft = Draft.read(text, "tried.yaml")
+    edited(draft, {"op": "set", "path": [*STEPS, 2], "value": {"log": "=event."}})
+    edited(draft, {"op": "move", "path": [*STEPS, 1, "then", 0], "to": list(STEPS), "at": 0})
+    assert draft.value((*STEPS, 0))["cod"] == "=one +"
+    typed = {"op": "text", "start": [1, 7], "end": [1, 12], "text": "typed"}
+    edited(draft, typed)
+    assert draft.value(("name",)) == "typed"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("", "a\nb"), ("aa", "a"), ("a\r\nb", "a\nb"), ("é\n\n", "\n"), ("x", "x")]
+)
+def test_a_patch_and_its_inverse_make_one_text_of_the_other(one: str, other: str) -> None:
+    patch, inverse = difference(one, other)
+    assert (patched(one, [patch]), patched(other, [inverse])) == (other, one)
+
+
+def test_the_only_step_of_a_branch_goes_with_its_comment() -> None:
+    draft = Draft.read(
+        TEXT.replace("          - log: =two\n", "          # behind\n"), "tried.yaml"
+    )
+    edited(draft, {"op": "delete", "path": [*STEPS, 1, "then", 0]})
+    assert "then: []\n          # behind\n      - log: last" in draft.source.text
+    assert "# in a branch" not in draft.source.text
