@@ -10,7 +10,7 @@ import click
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
-from halflap.cli.moves import Move, repeated, settle
+from halflap.cli.moves import BETWEEN, Move, repeated, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
@@ -478,15 +478,19 @@ async def configured(
     found = await api.post("/api/instances", draft)
     named = f"{found['customer_name']}/{found['name']}"
     output.progress(f"configured {named}, revision {found['revision']}")
-    if activates:
-        await settle(api, output, found, Move("activate", "activating", "active"), timeout)
+    begun = found["state"] in BETWEEN
+    if begun:
+        output.note("It subscribes with other values now, so it is activated again.")
+    if activates or begun:
+        move = Move("activate", "activating", "active")
+        await settle(api, output, found, move, timeout, begun=begun)
         return
     if output.json:
         output.emit(found)
         return
     output.line((named, "bold"), "  ", state(found["state"]), (f"  {found['id']}", "dim"))
     if found["state"] == "active":
-        output.note("It runs with its old config until it is activated again.")
+        output.note("New events run with this config. To run the deploy flow with it:")
     output.next(f"halflap instances activate {quoted(named)}")
 
 

@@ -27,19 +27,29 @@ class Move:
 
 
 async def settle(
-    api: Client, output: Output, instance: Mapping[str, Any], move: Move, within: float
+    api: Client,
+    output: Output,
+    instance: Mapping[str, Any],
+    move: Move,
+    within: float,
+    *,
+    begun: bool = False,
 ) -> None:
-    """Begin a move and wait for its end; one that fails raises what was wrong and what to do."""
+    """Begin a move and wait for its end; one that fails raises what was wrong and what to do.
+
+    `begun`: the instance is being moved already, as it is given.
+    """
     named = f"{instance['customer_name']}/{instance['name']}"
     where = path("instances", instance["id"])
     draft = dict(move.draft) if move.draft else ...
-    found = await api.post(f"{where}/{move.verb}", draft, **move.query)
+    found = instance if begun else await api.post(f"{where}/{move.verb}", draft, **move.query)
     output.progress((f"{found['state']} {named} …", "dim"))
+    before = None if begun else instance["deployment"]
     steps = Steps(api, output)
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while found["state"] in BETWEEN:
-        await steps.show(found["deployment"], instance["deployment"])
+        await steps.show(found["deployment"], before)
         if loop.time() > end:
             raise HalflapError(
                 f"{named} is still {found['state']} after {within:.0f} s; it goes on at the server. "
@@ -47,7 +57,7 @@ async def settle(
             )
         await asyncio.sleep(LOOKS_EVERY)
         found = await api.get(where)
-    await steps.show(found["deployment"], instance["deployment"])
+    await steps.show(found["deployment"], before)
     if found["state"] == "failed" or (found["error"] and move.reaches == "active"):
         raise HalflapError(failed(output, named, move, found))
     if output.json:

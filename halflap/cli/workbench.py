@@ -263,7 +263,7 @@ class Workbench:
     ) -> tuple[Instance, bool]:
         """The dev instance, active at the version with this config; and whether it moved."""
         catalogue, deployer = self._host.store.catalogue, self._host.deployer
-        checked = await self._host.operations.instances.configs.check(
+        checked, _ = await self._host.operations.instances.configs.check(
             integration, self._customer, config, links
         )
         name = integration.name
@@ -336,6 +336,9 @@ class Workbench:
         declared = flow.trigger.declaration
         if declared.lifecycle is not None:
             return f"runs at {declared.lifecycle}"
+        if flow.trigger.references:
+            fields = ", ".join(each.name for each in flow.trigger.references.values())
+            return f"{flow.trigger.name}, as the config says ({fields})"
         if declared.ticks is not None:
             due = declared.ticks(datetime.now(UTC))
             return f"next at {due.astimezone():%d %b %H:%M:%S}" if due is not None else "never due"

@@ -38,6 +38,8 @@ from halflap.store.catalogue.subscriptions import StoredSubscription
 
 DEPLOY = "$deploy"
 GONE = (404, 410)
+MADE_BY = "$made_by"
+"""Beside a subscription's own data: the version and the revision of the config that made it."""
 BEGUN = "$begun"
 """Beside a subscription's own data: the versions that began to subscribe, and have not ended it."""
 
@@ -85,7 +87,8 @@ class Lifecycle:
         may make what it names.
         """
         author = integration.lifecycle_flow("deploy")
-        wanted = {name: flow for name, flow in integration.flows.items() if flow.trigger.subscribes}
+        flows = {name: flow.resolved(ctx.config) for name, flow in integration.flows.items()}
+        wanted = [name for name, flow in flows.items() if flow.trigger.subscribes]
         refused: list[str] = []
         for name in wanted:
             try:
@@ -109,8 +112,22 @@ class Lifecycle:
         flow = integration.flows[name]
         connection = connection_of(ctx.config, integration, flow)
         endpoint = endpoint_of(ctx, name)
-        subscribe = self._subscribe(ctx, flow.trigger, name, key)
-        await subscribe(connection, endpoint.url, endpoint.secret)
+        trigger = flow.trigger.resolved(ctx.config)
+        made_by = maker_of(flow.trigger, key)
+        subscribe = self._subscribe(ctx, trigger, name, key, made_by)
+        if not flow.trigger.references:
+            await subscribe(connection, endpoint.url, endpoint.secret)
+            return
+
+        async def subscribe_with(
+            connection: Connection, url: str, secret: SecretStr, inputs: dict[str, Any]
+        ) -> Subscription:
+            return await subscribe.function(connection, url, secret)
+
+        # Its inputs are part of the record: with another config it is another step.
+        inputs = {each: trigger.inputs[each] for each in flow.trigger.references}
+        step = system_step(subscribe_with, subscribe.name, subscribe.title)
+        await step(connection, endpoint.url, endpoint.secret, inputs)
 
     async def _teardown(
         self,
@@ -135,14 +152,19 @@ class Lifecycle:
         return left
 
     def _subscribe(
-        self, ctx: Context[Config], trigger: BoundTrigger[Any], flow: str, key: FlowKey
+        self,
+        ctx: Context[Config],
+        trigger: BoundTrigger[Any],
+        flow: str,
+        key: FlowKey,
+        made_by: str,
     ) -> Action[..., Subscription]:
         async def subscribe(connection: Connection, url: str, secret: SecretStr) -> Subscription:
             former = await self._catalogue.subscriptions.get(key.instance, flow)
-            if not is_known(former, key.version):
-                await self._begin(flow, key, former)
+            if not is_known(former, made_by):
+                await self._begin(flow, key, former, made_by)
             if former is not None:
-                await self._take_down_begun(ctx, former, key, besides=key.version)
+                await self._take_down_begun(ctx, former, key, besides=made_by)
             made = await trigger.subscribe(
                 connection, Endpoint(url, secret, flow), None if former is None else at_app(former)
             )
@@ -153,7 +175,7 @@ class Lifecycle:
                 flow,
                 remote_id=made.id,
                 secret=made.secret.get_secret_value() if made.secret else None,
-                data=dict(made.data),
+                data=dict(made.data) | ({MADE_BY: made_by} if made_by != key.version else {}),
                 version=key.version,
             )
             return made
@@ -162,7 +184,9 @@ class Lifecycle:
             subscribe, f"subscribe({flow})", f"Subscribe {flow} at {trigger.trigger.component}"
         )
 
-    async def _begin(self, flow: str, key: FlowKey, former: StoredSubscription | None) -> None:
+    async def _begin(
+        self, flow: str, key: FlowKey, former: StoredSubscription | None, made_by: str
+    ) -> None:
         """Keep that a version subscribes: what the app makes of it may never be answered."""
         await self._catalogue.subscriptions.put(
             key.instance,
@@ -171,7 +195,7 @@ class Lifecycle:
             secret=former.secret if former else None,
             data={
                 **(former.data if former else {}),
-                BEGUN: [*(begun(former) if former else ()), key.version],
+                BEGUN: [*(begun(former) if former else ()), made_by],
             },
             version=former.version if former else key.version,
         )
@@ -211,7 +235,7 @@ class Lifecycle:
 
     async def _take_down(self, made: StoredSubscription, key: FlowKey) -> None:
         """Have the app forget a subscription."""
-        trigger, connection = await self._trigger(made.flow, made.version, key)
+        trigger, connection = await self._trigger(made.flow, maker(made), key)
         subscription = at_app(made)
         if subscription is not None:
             await unsubscribed(trigger, connection, subscription)
@@ -227,10 +251,10 @@ class Lifecycle:
 
         Subscribing is ensured, so asking once more tells what there is.
         """
-        for version in begun(made):
-            if version == besides:
+        for made_by in begun(made):
+            if made_by == besides:
                 continue
-            trigger, connection = await self._trigger(made.flow, version, key)
+            trigger, connection = await self._trigger(made.flow, made_by, key)
             try:
                 found = await trigger.subscribe(connection, endpoint_of(ctx, made.flow))
             except UpstreamError as error:
@@ -241,13 +265,18 @@ class Lifecycle:
                 await unsubscribed(trigger, connection, found)
 
     async def _trigger(
-        self, flow: str, version: str, key: FlowKey
+        self, flow: str, made_by: str, key: FlowKey
     ) -> tuple[BoundTrigger[Any], Any]:
         """A flow's trigger as a version has it, and the connection that it subscribes with."""
+        version, _, revision = made_by.partition("@")
         integration: Integration[Any] = await self._load(version)
         found = integration.flows[flow]
         config = await self._config_for(integration, key)
-        return found.trigger, connection_of(config, integration, found)
+        trigger = found.trigger
+        if trigger.references:
+            then = int(revision) if revision else key.revision
+            trigger = trigger.resolved(await self._config(integration, key.instance, then))
+        return trigger, connection_of(config, integration, found)
 
     async def _config_for(self, integration: Integration[Any], key: FlowKey) -> Config:
         """The newest config that fits an older version: an upgrade may have dropped fields of it."""
@@ -271,15 +300,25 @@ def at_app(made: StoredSubscription) -> Subscription | None:
     """Return a subscription as its trigger made it; None where the app never answered."""
     if not made.remote_id:
         return None
-    data = {name: value for name, value in made.data.items() if name != BEGUN}
+    data = {name: value for name, value in made.data.items() if name not in (BEGUN, MADE_BY)}
     return Subscription(made.remote_id, SecretStr(made.secret) if made.secret else None, data)
 
 
-def is_known(made: StoredSubscription | None, version: str) -> bool:
+def maker_of(trigger: BoundTrigger[Any], key: FlowKey) -> str:
+    """Return who subscribes: a version, and the revision of the config where the trigger reads it."""
+    return f"{key.version}@{key.revision}" if trigger.references else key.version
+
+
+def maker(made: StoredSubscription) -> str:
+    """Return who made a subscription (see `maker_of`)."""
+    return made.data.get(MADE_BY, made.version)
+
+
+def is_known(made: StoredSubscription | None, made_by: str) -> bool:
     """Whether it is kept already that this version subscribes, or has subscribed."""
     if made is None:
         return False
-    return version in begun(made) or (bool(made.remote_id) and made.version == version)
+    return made_by in begun(made) or (bool(made.remote_id) and maker(made) == made_by)
 
 
 def begun(made: StoredSubscription) -> Sequence[str]:

@@ -110,8 +110,8 @@ class Resolver:
         instance = await self._catalogue.instances.get(key.instance)
         secrets = await self._endpoint_secrets(key.instance)
         seal, unseal = self.seals(key.customer)
-        flow = self._flow(integration, key)
         config = await self.config(integration, key.instance, key.revision)
+        flow = self._flow(integration, key).resolved(config)
         return Work(
             flow=flow,
             config=config,
@@ -124,7 +124,7 @@ class Resolver:
             unseal=unseal,
             egress=self.egress,
             partner=partner_of(flow, config),
-            siblings=integration.flows,
+            siblings={name: each.resolved(config) for name, each in integration.flows.items()},
             link=self.link,
             aim=self.aim,
             shared_urls=await self.shared_urls(key.integration),
@@ -171,6 +171,7 @@ class Resolver:
                 f"has no flow {route.name!r}; upgrade the instance, then replay this"
             )
         check_takes_routes(flow)
+        flow = await self.flow_of(integration, flow, target.instance, target.revision)
         _, unseal = self.seals(key.customer)
         seal, _ = self.seals(target.customer)
         return Target(replace(target, flow=flow.name), flow, lambda text: seal(unseal(text)))
@@ -235,6 +236,18 @@ class Resolver:
                 stored = await self._catalogue.connections.get(connections[name])
                 values[name] = await self._gated(kind, stored, name)
         return validated(integration, values)
+
+    async def flow_of(
+        self,
+        integration: Integration[Any],
+        flow: Flow[Any, Any, Any],
+        instance: str,
+        revision: int,
+    ) -> Flow[Any, Any, Any]:
+        """Return a flow as an instance has it: its trigger and its filter read the config."""
+        if not flow.reads_config:
+            return flow
+        return flow.resolved(await self.config(integration, instance, revision))
 
     async def connection(
         self, kind: type[Connection], stored: StoredConnection, name: str, *, gated: bool = False

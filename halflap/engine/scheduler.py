@@ -2,25 +2,34 @@
 
 Of all processes, one leads: it reads the schedules and fires, until it ends or loses the store; then
 another does. Each flow has a mark, the time up to which its ticks are dealt with, which is made when
-a flow is first seen. So whoever leads next knows what was missed, and the flow's trigger says what
-becomes of that. Where the clock is set back, ticks are asked for again from there: those that have
-fired are duplicates.
+a flow is first seen, and moved on when the config changes the schedule. So whoever leads next knows
+what was missed, and the flow's trigger says what becomes of that. Where the clock is set back, ticks
+are asked for again from there: those that have fired are duplicates.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
+from halflap.engine.lineage import as_request
 from halflap.engine.misfire import Ticks, due
-from halflap.errors import HalflapError, NotFound, StoreError
+from halflap.errors import (
+    ConfigError,
+    DefinitionError,
+    FilterFailed,
+    HalflapError,
+    NotFound,
+    StoreError,
+)
 from halflap.model import (
     Clock,
     Dedupe,
@@ -33,8 +42,8 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk import codec
-from halflap.sdk.order import FlowOrder
-from halflap.sdk.trigger import Misfire
+from halflap.sdk.declared import apply_filter, marked
+from halflap.sdk.integration import Flow, Integration
 from halflap.store.catalogue import Catalogue
 
 log = structlog.get_logger("halflap.scheduler")
@@ -49,17 +58,22 @@ and how soon a clock that was set is noticed.
 RETRY_SECONDS = 1.0
 
 
+FlowOf = Callable[[Integration[Any], Flow[Any, Any, Any], str, int], Awaitable[Flow[Any, Any, Any]]]
+
+
 @dataclass(slots=True)
 class Schedule:
-    """A scheduled flow of an active instance; its ticks up to `mark` are dealt with."""
+    """A scheduled flow as an active instance has it; its ticks up to `mark` are dealt with."""
 
     instance: Instance
-    flow: str
+    flow: Flow[Any, Any, Any]
     ticks: Ticks
-    misfire: Misfire
-    order: FlowOrder | None
     mark: datetime
-    next: datetime | None
+    next: datetime | None = None
+
+    def go_on(self, mark: datetime) -> None:
+        """Set the mark, and the next tick after it."""
+        self.mark, self.next = mark, self.ticks(mark)
 
 
 class Scheduler:
@@ -71,7 +85,10 @@ class Scheduler:
         engine: JournalEngine,
         library: Library,
         clock: Clock,
+        flow_of: FlowOf,
     ) -> None:
+        """`flow_of` gives a flow as an instance has it with a revision of its config."""
+        self._flow_of = flow_of
         self._catalogue = catalogue
         self._engine = engine
         self._library = library
@@ -139,8 +156,7 @@ class Scheduler:
             return
         for each in schedules:
             if each.mark > now:
-                each.mark = await self._noted(each.instance, each.flow, now, back=True)
-                each.next = each.ticks(each.mark)
+                each.go_on(await self._noted(each.instance, each.flow.name, now, back=True))
 
     async def _rest(self, seconds: float) -> None:
         if self._stopping:  # who said so woke what was not at rest yet
@@ -165,20 +181,73 @@ class Scheduler:
                 log.error("schedules not read", instance=instance.id, error=error.message)
                 continue
             for name, flow in integration.flows.items():
-                declared = flow.trigger.declaration
-                if declared.ticks is None:
+                if flow.trigger.declaration.ticks is None and not flow.trigger.references:
                     continue
                 old = known.get((instance.id, name))
-                if old is not None and is_as_it_was(old.instance, instance):
-                    mark = old.mark
-                else:
-                    mark = await self._mark(instance, name)
-                if mark is not None:
-                    next = declared.ticks(mark)
-                    found[instance.id, name] = Schedule(
-                        instance, name, declared.ticks, declared.misfire, flow.order, mark, next
-                    )
+                try:
+                    schedule = await self._schedule(instance, integration, flow, old)
+                except (ConfigError, DefinitionError) as error:
+                    said = error.message
+                    log.error("a schedule is not read", instance=instance.id, flow=name, error=said)
+                    continue
+                if schedule is not None:
+                    found[instance.id, name] = schedule
         return found
+
+    async def _schedule(
+        self,
+        instance: Instance,
+        integration: Integration[Any],
+        flow: Flow[Any, Any, Any],
+        old: Schedule | None,
+    ) -> Schedule | None:
+        """Return a flow's schedule with the values of its instance's config; None where it has none."""
+        if old is not None and not is_as_it_was(old.instance, instance):
+            old = None
+        if flow.reads_config:
+            if old is not None and old.instance.revision == instance.revision:
+                flow = old.flow
+            else:
+                flow = await self._flow_of(integration, flow, instance.id, instance.revision)
+        if old is not None and old.flow.trigger.inputs != flow.trigger.inputs:
+            if old.next is not None and old.next <= self._now():
+                await self._fire(old)
+            old = None
+        ticks = flow.trigger.declaration.ticks
+        mark = await self._mark(instance, flow.name) if old is None else old.mark
+        if ticks is None or mark is None:
+            return None
+        if old is None:
+            mark = await self._since(instance, integration, flow, mark)
+        found = Schedule(instance, flow, ticks, mark)
+        found.go_on(mark)
+        return found
+
+    async def _since(
+        self,
+        instance: Instance,
+        integration: Integration[Any],
+        flow: Flow[Any, Any, Any],
+        mark: datetime,
+    ) -> datetime:
+        """Return a mark, or when the config gave the schedule its values, where that was later.
+
+        What the schedule would have fired before was never due.
+        """
+        author = integration.flows[flow.name]
+        for number in range(instance.revision, 0, -1):
+            if not author.trigger.references:
+                break
+            at = to_datetime(await self._catalogue.instances.revised_at(instance.id, number))
+            if at <= mark:
+                break
+            try:
+                before = await self._flow_of(integration, author, instance.id, number - 1)
+            except HalflapError:  # a config that does not fit this version
+                return at
+            if before.trigger.inputs != flow.trigger.inputs:
+                return at
+        return mark
 
     async def _mark(self, instance: Instance, flow: str) -> datetime | None:
         """Up to when a flow's ticks are dealt with; from now on, where it is first seen."""
@@ -203,27 +272,33 @@ class Scheduler:
             instance.customer,
             instance.id,
             instance.integration,
-            schedule.flow,
+            schedule.flow.name,
             instance.version,
             instance.revision,
         )
         now = self._now()
-        fires = due(schedule.ticks, schedule.mark, now, schedule.misfire, AT_ONCE)
+        flow = schedule.flow
+        misfire = flow.trigger.declaration.misfire
+        fires = due(schedule.ticks, schedule.mark, now, misfire, AT_ONCE)
         mark = fires[-1] if len(fires) == AT_ONCE else now
-        rule = schedule.order
-        order = None if rule is None else rule.of(instance.id, schedule.flow)
+        rule = flow.order
+        order = None if rule is None else rule.of(instance.id, flow.name)
         starts: list[Start] = []
         for at in fires:
             execution = new_id("exe", now=self._clock())
             event = Event("TICK", "", "", (), codec.encode({"at": at}), self._clock())
+            try:
+                if not apply_filter(flow, as_request(event)):
+                    continue
+            except FilterFailed as error:
+                event = marked(event, flow, error)
             dedupe = Dedupe(f"tick:{to_micros(at)}")
             start = Start(execution, key, event, root=execution, dedupe=dedupe, order=order)
             starts.append(start)
         if starts:
             await self._engine.start(starts)
-        await self._noted(instance, schedule.flow, fires[-1] if fires else mark)
-        schedule.mark = mark
-        schedule.next = schedule.ticks(mark)
+        await self._noted(instance, flow.name, fires[-1] if fires else mark)
+        schedule.go_on(mark)
 
 
 def is_as_it_was(before: Instance, now: Instance) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.compile import Compiler
-from halflap.lowcode.config import config_of
+from halflap.lowcode.config import config_of, trigger_inputs
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
 from halflap.lowcode.expr import names_of
-from halflap.lowcode.frame import Frame, Stopped, scope_of
+from halflap.lowcode.frame import Frame, Stopped, plain, scope_of
 from halflap.lowcode.kinds.run import Asked, run_all
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
@@ -27,7 +27,7 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Request, pointer
-from halflap.sdk.schema import UNSET
+from halflap.sdk.schema import UNSET, Config
 from halflap.sdk.trigger import BoundTrigger
 
 
@@ -49,6 +49,11 @@ class OfRequest:
 
     asked: Asked
     used: frozenset[str]
+
+    def with_config(self, request: Request, config: Config) -> bool:
+        """Return whether a condition holds that reads the config of the instance."""
+        names = {**names_of(request, self.used), "config": plain(config)}
+        return self.asked.truth_of(names, NO_HOST)
 
     def truth_of(self, request: Request) -> bool:
         """Whether a condition holds."""
@@ -94,7 +99,7 @@ class _Builder:
         sender = self._of_request(part.sender, path, "sender")
         try:
             flow = made.preprocess(
-                trigger=self._trigger(part, path),
+                trigger=self._trigger(made, part, path),
                 name=name,
                 shared=part.shared,
                 sender=None if sender is None else sender.text_of,
@@ -129,7 +134,7 @@ class _Builder:
         try:
             result: Flow[Any, Any, Any] = Flow(
                 function,
-                trigger=self._trigger(flow, path),
+                trigger=self._trigger(made, flow, path),
                 name=name,
                 title=flow.title,
                 filter=self._filter(flow, path),
@@ -145,13 +150,14 @@ class _Builder:
         result.description = flow.description
         return result
 
-    def _trigger(self, flow: Triggered, path: Path) -> BoundTrigger[Any]:
+    def _trigger(self, made: Integration[Any], flow: Triggered, path: Path) -> BoundTrigger[Any]:
         try:
             trigger = self._components.trigger(flow.trigger)
         except DefinitionError as error:
             raise self._placed(error, (*path, "trigger")) from error
+        inputs = trigger_inputs(trigger, flow.inputs, (*path, "with"), self._source, made.config)
         try:
-            return BoundTrigger(trigger, trigger.bind(flow.inputs))
+            return BoundTrigger(trigger, trigger.bind(inputs))
         except DefinitionError as error:
             raise self._placed(error, (*path, "with" if flow.inputs else "trigger")) from error
 
@@ -184,9 +190,11 @@ class _Builder:
         run.__doc__ = flow.description
         return run
 
-    def _filter(self, flow: Triggered, path: Path) -> Callable[[Request], bool] | None:
+    def _filter(self, flow: Triggered, path: Path) -> Callable[..., bool] | None:
         asked = self._of_request(flow.filter, path, "filter")
-        return None if asked is None else asked.truth_of
+        if asked is None:
+            return None
+        return asked.with_config if "config" in asked.used else asked.truth_of
 
     def _of_request(self, value: Any, path: Path, key: str) -> OfRequest | None:
         """What is asked of a request before it is accepted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
@@ -12,9 +13,13 @@ from pydantic import Field, create_model
 from halflap.errors import DefinitionError
 from halflap.lowcode.document import ConnectionField, Document, Picker, PlainField
 from halflap.lowcode.registry import Components
+from halflap.lowcode.source import Path
 from halflap.lowcode.source import Source as Text
+from halflap.lowcode.template import is_expression
 from halflap.sdk.record import adapter_of
-from halflap.sdk.schema import Config, Source
+from halflap.sdk.reference import FieldReference, accepts
+from halflap.sdk.schema import Config, Source, without_unset
+from halflap.sdk.trigger import Trigger
 
 PATTERNS = {"url": r"^https?://\S+$", "email": r"^[^@\s]+@[^@\s]+\.[^@\s]+$"}
 """What a text of a type looks like."""
@@ -101,6 +106,58 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
                 _source(given, field.depends, components)  # it is one
                 extra[side] = shown_source(given, field.depends)
     return list[annotation] if field.multiple else annotation
+
+
+def trigger_inputs(
+    trigger: Trigger[..., Any],
+    given: Mapping[str, Any],
+    path: Path,
+    text: Text,
+    config: type[Config],
+) -> dict[str, Any]:
+    """Return a trigger's inputs; `=config.every` is a reference to the config's field."""
+    takes = {each.name: each.annotation for each in trigger.shape.inputs}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        field = field_read(value)
+        if field is None:
+            found[name] = value[1:] if isinstance(value, str) and value.startswith("==") else value
+        elif field in config.model_fields:
+            found[name] = reference = FieldReference(config, field)
+            if name in takes and not accepts(without_unset(takes[name]), reference.annotation):
+                message = (
+                    f"the input {name} is {in_words(takes[name])}, and config.{field} is "
+                    f"{in_words(reference.annotation)}; give the field the `type` that the input takes"
+                )
+                raise DefinitionError(message, where=text.at((*path, name)))
+        else:
+            where = text.at((*path, name))
+            if not field:
+                raise DefinitionError(ONLY_A_FIELD, where=where)
+            has = ", ".join(config.model_fields) or "none"
+            raise DefinitionError(f"the config has no field {field!r}; it has: {has}", where=where)
+    return found
+
+
+def in_words(annotation: Any) -> str:
+    """Return a type in the words of documents."""
+    from halflap.lowcode.lint.words import words  # which imports what builds documents
+
+    return words(adapter_of(without_unset(annotation)).json_schema()) or "something else"
+
+
+ONLY_A_FIELD = (
+    "a trigger's input is a value, or one field of the config, as in `=config.every`; it is known "
+    "before there is an event, so it is not computed"
+)
+
+
+def field_read(value: Any) -> str | None:
+    """Return the config's field that a trigger's input is; "" for any other expression."""
+    if not is_expression(value):
+        return None
+    found = re.fullmatch(r"=\s*config\.([A-Za-z_][A-Za-z0-9_]*)\s*", value)
+    return "" if found is None else found[1]
 
 
 def _source(given: str | Picker, depends: list[str], components: Components) -> Source:

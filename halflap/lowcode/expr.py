@@ -14,7 +14,7 @@ from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.frame import error_of, plain
 from halflap.sdk import running
 from halflap.sdk.request import Request
-from halflap.sdk.schema import UNSET, Json
+from halflap.sdk.schema import UNSET, Config, Json
 
 _CHANCE = ("$random", "$shuffle")
 
@@ -78,9 +78,20 @@ class Expr:
             raise ExpressionError(str(error)) from error
 
     def filter(self, text: str, /) -> Callable[[Request], bool]:
-        """A flow's `filter=`: a condition over a request's `event` (its body), `headers`, `query`."""
+        """A flow's `filter=`: a condition over a request's `event` (its body), `headers`, `query`.
+
+        And over `config`, where the text names it: the flow gives it the config, too.
+        """
         used = _names_in(text)
-        return lambda request: self.truth(text, **names_of(request, used))
+
+        def holds(request: Request) -> bool:
+            return self.truth(text, **names_of(request, used))
+
+        def with_config(request: Request, config: Config) -> bool:
+            return self.truth(text, **names_of(request, used), config=config)
+
+        found: Any = with_config if "config" in used else holds
+        return found
 
     def sender(self, text: str, /) -> Callable[[Request], str | None]:
         """A pre-process flow's `sender=`: a text over a request, None where there is none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from pydantic_core import PydanticUndefined
 
@@ -27,9 +28,37 @@ NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LONGEST_NAME = 120
 
 C = TypeVar("C", bound=Config)
+Filter: TypeAlias = Callable[[Request], bool] | Callable[[Request, C], bool] | None
 E = TypeVar("E")
 R = TypeVar("R")
 P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class WithConfig:
+    """A filter with the config that it reads."""
+
+    filter: Callable[..., bool]
+    config: Any
+
+    def __call__(self, request: Request) -> bool:
+        """Return whether the flow takes the request."""
+        return self.filter(request, self.config)
+
+
+def takes_config(filter: Callable[..., bool]) -> bool:
+    """Return whether a filter takes the config beside the request."""
+    try:
+        parameters = inspect.signature(filter).parameters.values()
+    except (TypeError, ValueError):  # of a function in C, which takes the request alone
+        return False
+    needed = [
+        each
+        for each in parameters
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        and each.default is each.empty
+    ]
+    return len(needed) == 2
 
 
 class Flow(Generic[C, E, R]):
@@ -42,7 +71,7 @@ class Flow(Generic[C, E, R]):
         trigger: BoundTrigger[Any],
         name: str | None = None,
         title: str | None,
-        filter: Callable[[Request], bool] | None,
+        filter: Filter[C],
         keep: Sequence[str] | None,
         timeout: timedelta,
         max_age: timedelta,
@@ -56,7 +85,8 @@ class Flow(Generic[C, E, R]):
         self.description = summary(function)
         self.where = where(function)
         self.trigger = trigger
-        self.filter = filter
+        self.filter: Callable[..., bool] | None = filter
+        self._filter_reads_config = filter is not None and takes_config(filter)
         self.keep = None if keep is None else tuple(keep)
         self.timeout = timeout
         self.max_age = max_age
@@ -75,6 +105,25 @@ class Flow(Generic[C, E, R]):
         self.result_type: Any = hints.get("return", PydanticUndefined)
         if self.result_type is PydanticUndefined:
             self.result_type = Any
+
+    @property
+    def reads_config(self) -> bool:
+        """True if the trigger's inputs or the filter depend on the config of an instance."""
+        return self._filter_reads_config or bool(self.trigger.references)
+
+    def resolved(self, config: Any) -> Flow[C, E, R]:
+        """Return the flow as an instance has it: its trigger's inputs and its filter read the config.
+
+        `DefinitionError` where the trigger refuses a value. Without a config, it stays as it is.
+        """
+        if config is None or not self.reads_config:
+            return self
+        made = copy.copy(self)
+        made.trigger = self.trigger.resolved(config)
+        if self._filter_reads_config and self.filter is not None:
+            made.filter = WithConfig(self.filter, config)
+            made._filter_reads_config = False
+        return made
 
     @property
     def is_shared(self) -> bool:
@@ -191,7 +240,7 @@ class Integration(Generic[C]):
         trigger: Trigger[..., E] | BoundTrigger[E],
         name: str | None = None,
         title: str | None = None,
-        filter: Callable[[Request], bool] | None = None,
+        filter: Filter[C] = None,
         keep: Sequence[str] | None = None,
         timeout: timedelta = timedelta(minutes=15),
         max_age: timedelta = timedelta(days=3),
@@ -201,8 +250,9 @@ class Integration(Generic[C]):
         """Make a flow of an `async def flow(ctx, event)`.
 
         name: what it is called; by default, as the function is. title: what people read.
-        filter: a pure function; where it is false the event is counted and dropped (each part of
-        a request that the trigger splits is asked about by itself).
+        filter: a pure function of the request, or of the request and the config; where it is false
+        the event is counted and dropped (each part of a request that the trigger splits is asked
+        about by itself).
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
         timeout: of one attempt. max_age: from its first attempt, or from the last sleep, to ended.
         pairs: which record at the other app the event's record belongs to (see `pairs`).
@@ -230,7 +280,7 @@ class Integration(Generic[C]):
         sender: Sender | None = None,
         name: str | None = None,
         title: str | None = None,
-        filter: Callable[[Request], bool] | None = None,
+        filter: Filter[C] = None,
         keep: Sequence[str] | None = None,
         timeout: timedelta = timedelta(minutes=1),
         max_age: timedelta = timedelta(days=3),
@@ -276,7 +326,25 @@ class Integration(Generic[C]):
             self._take_side(flow, flow.pairs)
         if flow.preprocess is not None:
             self._check_preprocess(flow, flow.preprocess)
+        if flow.reads_config:
+            self._check_config(flow)
         self.flows[flow.name] = flow
+
+    def _check_config(self, flow: Flow[C, Any, Any]) -> None:
+        message: str | None = None
+        if flow.is_shared:
+            message = (
+                "is shared by all customers, so neither its filter nor its trigger's inputs can read "
+                "the config; filter in the flow that it routes to"
+            )
+        for name, each in flow.trigger.references.items():
+            if not issubclass(self.config, each.config):
+                message = (
+                    f"has {name}={each!r}, which is no field of the config of {self.name}, "
+                    f"{self.config.__name__}"
+                )
+        if message is not None:
+            raise DefinitionError(f"the flow {flow.name} {message}", where=flow.where)
 
     def _check_preprocess(self, flow: Flow[C, Any, Any], how: Preprocess) -> None:
         said: str | None = None

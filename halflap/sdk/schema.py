@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
 from pydantic_core import PydanticUndefined, core_schema
 
 from halflap.errors import DefinitionError
+from halflap.sdk.reference import ConfigMeta
 
 
 class Model(BaseModel):
@@ -27,7 +28,7 @@ class Model(BaseModel):
     )
 
 
-class Config(BaseModel):
+class Config(BaseModel, metaclass=ConfigMeta):
     """A customer's settings for an instance: plain fields and connections."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

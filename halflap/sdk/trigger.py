@@ -17,8 +17,17 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk.pairs import Reads
+from halflap.sdk.reference import FieldReference, accepts, name_of_type
 from halflap.sdk.request import Request
-from halflap.sdk.schema import Shape, adapter_for, hints_of, read_signature, where
+from halflap.sdk.schema import (
+    Input,
+    Shape,
+    adapter_for,
+    hints_of,
+    read_signature,
+    where,
+    without_unset,
+)
 from halflap.sdk.signature import Verifier
 
 P = ParamSpec("P")
@@ -178,16 +187,33 @@ class Trigger(Generic[P, E]):
             if name not in known:
                 has = ", ".join(known) or "none"
                 raise DefinitionError(f"{self.name} has no input {name!r}; its inputs: {has}")
-            try:
-                bound[name] = known[name].adapter.validate_python(value)
-            except ValueError as error:
-                raise DefinitionError(f"{self.name}: {name}: {first_line(error)}") from error
+            bound[name] = self._fitted(known[name], value)
         for name, each in known.items():
             if name not in bound:
                 if each.required:
                     raise DefinitionError(f"{self.name} needs the input {name!r}")
                 bound[name] = each.default
         return bound
+
+    def _fitted(self, wanted: Input, value: Any) -> Any:
+        if isinstance(value, FieldReference):
+            if not accepts(without_unset(wanted.annotation), value.annotation):
+                takes, gives = map(name_of_type, (wanted.annotation, value.annotation))
+                raise DefinitionError(
+                    f"{self.name}: {wanted.name} takes {takes}, and {value!r} is {gives}; give the "
+                    "field the type that the input takes"
+                )
+            return value
+        try:
+            return wanted.adapter.validate_python(value)
+        except ValueError as error:
+            raise DefinitionError(f"{self.name}: {wanted.name}: {first_line(error)}") from error
+
+    def put(self, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return bound inputs with other values, which have to fit them."""
+        known = {each.name: each for each in self.shape.inputs}
+        fitted = {name: self._fitted(known[name], each) for name, each in values.items()}
+        return {**inputs, **fitted}
 
     def declare(self, function: F) -> F:
         """Compute the declaration from the trigger's inputs: `@webhook.declare def _(events): …`."""
@@ -211,10 +237,19 @@ class Trigger(Generic[P, E]):
         return function
 
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
-        """Return the declaration for these inputs."""
+        """Return the declaration for these inputs.
+
+        An input that refers to a config's field has the field's default. Where it has none, the
+        declaration is the one that does not depend on inputs.
+        """
         if self._declare is None:
             return self._declaration
-        return self._declare(**inputs)
+        defaults = {
+            name: each.default for name, each in inputs.items() if isinstance(each, FieldReference)
+        }
+        if None in defaults.values():
+            return self._declaration
+        return self._declare(**self.put(inputs, defaults))
 
     def __repr__(self) -> str:
         return f"<trigger {self.name}>"
@@ -228,6 +263,20 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
+
+    @property
+    def references(self) -> dict[str, FieldReference]:
+        """The inputs that refer to fields of the config."""
+        return {
+            name: each for name, each in self.inputs.items() if isinstance(each, FieldReference)
+        }
+
+    def resolved(self, config: Any) -> BoundTrigger[E]:
+        """Return the trigger with the values of a config; `DefinitionError` where it refuses one."""
+        values = {name: getattr(config, each.name) for name, each in self.references.items()}
+        if not values:
+            return self
+        return BoundTrigger(self.trigger, self.trigger.put(self.inputs, values))
 
     @property
     def subscribes(self) -> bool:

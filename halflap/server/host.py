@@ -113,6 +113,7 @@ class Host:
             self.engine,
             self.library,
             self.clock,
+            self.resolver.flow_of,
         )
         store.catalogue.on_change(self.scheduler.nudge)
         store.catalogue.retentions.default = settings.retention

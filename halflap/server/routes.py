@@ -72,6 +72,7 @@ class Routes:
         flow = integration.flows.get(found.flow)
         if flow is None or not flow.has_url:
             return None
+        flow = await self._resolver.flow_of(integration, flow, instance.id, instance.revision)
         seal, _ = self._resolver.seals(instance.customer)
         key = FlowKey(
             instance.customer,

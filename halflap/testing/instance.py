@@ -106,8 +106,9 @@ class TestInstance:
         return Target(replace(key, flow=route.name, instance=ROUTED), flow, lambda text: text)
 
     def _work(self, flow: Flow[Any, Any, Any]) -> Work:
+        siblings = self.integration.flows.items()
         return Work(
-            flow=flow,
+            flow=flow.resolved(self.config),
             config=self.config,
             customer=self.customer,
             instance=self.instance,
@@ -118,7 +119,7 @@ class TestInstance:
             egress=FakeEgress(self.network),
             partner=None if self.config is None else partner_of(flow, self.config),
             ask=self.ask,
-            siblings=self.integration.flows,
+            siblings={name: each.resolved(self.config) for name, each in siblings},
             link=link,
             aim=self.aim,
             shared_urls={} if flow.is_shared else self.shared_urls,

@@ -29,7 +29,14 @@ from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Trigger
-from halflap.testing.instance import CUSTOMER, HOOKS, INSTANCE, endpoint_secret, integration_of
+from halflap.testing.instance import (
+    CUSTOMER,
+    HOOKS,
+    INSTANCE,
+    TestInstance,
+    endpoint_secret,
+    integration_of,
+)
 from halflap.testing.runner import Run, as_bytes
 
 ENDPOINT = "hk_test"
@@ -131,6 +138,9 @@ class Receive:
             sent = {**made, **sent}
         intake = self._intake(flow)
         intake.begin(target, self._run, options)
+        if target.reads_config:
+            given = TestInstance(integration_of(target), options.get("config", {}), None, {}, None)
+            target = target.resolved(given.config)
         return await intake.send(target, data, sent, method, path, query, secret, at)
 
     def _intake(self, flow: Any) -> Intake:

@@ -135,6 +135,7 @@ class Run:
             instance=instance,
             secrets=secrets or {},
         )
+        flow = flow.resolved(made.config)
         request = event
         if not isinstance(event, Request):
             request = request_with(flow, event, headers or {}, clock)
@@ -164,6 +165,7 @@ class Run:
         instance = TestInstance(
             integration, {**fixture.config, **dict(config or {})}, None, {}, None, fixture.records
         )
+        flow = flow.resolved(instance.config)
         start = start_of(flow, integration, fixture.request(), root=fixture.root)
         scopes, pairs = scopes_of(flow, integration), fixture.pairs_of(integration)
         kept = held(scopes, fixture.state, fixture.shared, pairs, instance.seal)

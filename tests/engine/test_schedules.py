@@ -43,8 +43,8 @@ class Clock:
 
 
 class Library:
-    def __init__(self, trigger: Any) -> None:
-        self.found = Integration("scheduled", config=Config)
+    def __init__(self, trigger: Any, config: type[Config] = Config) -> None:
+        self.found: Integration[Any] = Integration("scheduled", config=config)
 
         @self.found.flow(trigger=trigger)
         async def flow(ctx: Context[Config], tick: schedule.Tick) -> None:
@@ -57,10 +57,18 @@ class Library:
 class Office:
     """A store that some processes have open, each with a scheduler."""
 
-    def __init__(self, clock: Clock, stores: list[Store], trigger: Any) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        stores: list[Store],
+        trigger: Any,
+        config: type[Config] = Config,
+        answers: dict[str, Any] | None = None,
+    ) -> None:
         self.clock = clock
         self.stores = stores
-        self.library = Library(trigger)
+        self.library = Library(trigger, config)
+        self.answers = answers or {}
         self.schedulers: list[Scheduler] = []
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -69,7 +77,7 @@ class Office:
         customer = await catalogue.customers.add("Initech")
         await catalogue.versions.publish("scheduled", "v1", b"")
         made = await catalogue.instances.add(customer.id, "scheduled", "scheduled", "v1")
-        await catalogue.instances.set_revision(made.id, {}, {})
+        await catalogue.instances.set_revision(made.id, self.answers, {})
         assert await catalogue.instances.move(made.id, ("configured",), "active")
         for each in self.stores:
             self.begin(each)
@@ -77,9 +85,18 @@ class Office:
     def begin(self, store: Store) -> None:
         engine = JournalEngine(store.journal, clock=self.clock)
         library: Any = self.library
-        scheduler = Scheduler(store.catalogue, engine, library, self.clock)
+        scheduler = Scheduler(store.catalogue, engine, library, self.clock, self.flow_of)
         self.schedulers.append(scheduler)
         self.tasks.append(asyncio.create_task(scheduler.run()))
+
+    async def flow_of(self, integration: Any, flow: Any, instance: str, revision: int) -> Any:
+        plain, _ = await self.stores[0].catalogue.instances.revision(instance, revision)
+        return flow.resolved(integration.config.model_validate(plain))
+
+    async def configure(self, answers: dict[str, Any]) -> None:
+        """Give the instance another config."""
+        made = await self.instance()
+        await self.stores[0].catalogue.instances.set_revision(made.id, answers, {})
 
     async def instance(self) -> Instance:
         (found,) = await self.stores[0].catalogue.instances.list()
@@ -141,7 +158,9 @@ class Office:
 
 
 @asynccontextmanager
-async def office(kind: str, trigger: Any, at: datetime = START) -> AsyncIterator[Office]:
+async def office(
+    kind: str, trigger: Any, at: datetime = START, **config: Any
+) -> AsyncIterator[Office]:
     clock = Clock()
     clock.set(at)
     if kind == "postgresql":
@@ -149,7 +168,7 @@ async def office(kind: str, trigger: Any, at: datetime = START) -> AsyncIterator
         stores = [await Store.open(url, clock=clock, vault=vault) for _ in range(3)]
     else:
         stores = [await Store.memory(clock=clock)]
-    made = Office(clock, stores, trigger)
+    made = Office(clock, stores, trigger, **config)
     try:
         await made.open()
         await made.leader()
@@ -287,6 +306,94 @@ async def test_changes_of_the_clocks_fire_each_tick_once(
         fired = await made.fired()
         assert times(fired) == expected
         assert set(fired.values()) == {1}
+
+
+class Hours(Config):
+    """A customer's own hour, and its time zone."""
+
+    cron: str
+    zone: str = "UTC"
+    label: str = ""
+
+
+DAILY = {"config": Hours, "answers": {"cron": "0 6 * * *"}}
+
+
+@BOTH
+async def test_a_schedule_of_the_config_moves_when_the_config_changes(kind: str) -> None:
+    trigger = schedule.cron(Hours.cron, tz=Hours.zone)
+    async with office(kind, trigger, datetime(2026, 1, 1, 5, tzinfo=UTC), **DAILY) as made:
+        made.clock.move(timedelta(hours=5))
+        await made.settled()
+        assert times(await made.fired()) == ["06:00"]
+        # At 10:00 the customer wants 09:00 instead: today's is not caught up with.
+        await made.configure({"cron": "0 9 * * *"})
+        made.clock.move(timedelta(minutes=1))
+        await made.settled()
+        assert times(await made.fired()) == ["06:00"]
+        # A change of what the schedule does not read moves nothing.
+        made.clock.set(datetime(2026, 1, 2, 8, 59, tzinfo=UTC))
+        await made.settled()
+        await made.configure({"cron": "0 9 * * *", "label": "x"})
+        made.clock.move(timedelta(minutes=2))
+        await made.settled()
+        assert times(await made.fired()) == ["06:00", "09:00"]
+        await made.configure({"cron": "0 9 * * *", "zone": "America/New_York"})
+        made.clock.set(datetime(2026, 1, 2, 15, tzinfo=UTC))
+        await made.settled()
+        assert times(await made.fired()) == ["06:00", "09:00", "14:00"]
+
+
+async def test_a_leader_that_comes_after_a_change_fires_no_tick_that_was_never_due() -> None:
+    trigger = schedule.cron(Hours.cron, tz=Hours.zone)
+    begins = datetime(2026, 1, 1, 5, tzinfo=UTC)
+    async with office("postgresql", trigger, begins, **DAILY) as made:
+        made.clock.move(timedelta(hours=2))
+        await made.settled()
+        for number in range(3):
+            made.schedulers[number].stop()
+        await asyncio.gather(*made.tasks)
+        made.clock.set(datetime(2026, 1, 1, 10, tzinfo=UTC))
+        await made.configure({"cron": "0 9 * * *"})
+        made.clock.move(timedelta(hours=1))
+        await made.configure({"cron": "0 9 * * *", "label": "x"})
+        made.schedulers, made.tasks = [], []
+        made.begin(made.stores[0])
+        await made.settled()
+        assert times(await made.fired()) == ["06:00"]
+        made.clock.set(datetime(2026, 1, 2, 9, 1, tzinfo=UTC))
+        await made.settled()
+        assert times(await made.fired()) == ["06:00", "09:00"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("begins", "expected"),
+    [
+        (datetime(2026, 3, 28, 12, tzinfo=UTC), ["01:00", "00:30"]),
+        (datetime(2026, 10, 24, 12, tzinfo=UTC), ["00:30", "01:30"]),
+    ],
+    ids=["spring", "autumn"],
+)
+async def test_a_zone_of_the_config_follows_its_summer_time(
+    kind: str, begins: datetime, expected: list[str]
+) -> None:
+    answers = {"cron": "30 2 * * *", "zone": "Europe/Berlin"}
+    trigger = schedule.cron(Hours.cron, tz=Hours.zone)
+    async with office(kind, trigger, begins, config=Hours, answers=answers) as made:
+        for _ in range(14):
+            made.clock.move(timedelta(hours=3))
+            await made.settled()
+        assert times(await made.fired()) == expected
+
+
+async def test_a_filter_of_a_schedule_decides_which_ticks_fire() -> None:
+    async with office("memory", schedule.every(hours=1)) as made:
+        made.library.found.flows["flow"].filter = lambda request: "T12:" in request.json()["at"]
+        for _ in range(3):
+            made.clock.move(timedelta(hours=1))
+            await made.settled()
+        assert times(await made.fired()) == ["12:00"]
 
 
 @BOTH

@@ -626,3 +626,52 @@ def test_a_finding_is_bounded() -> None:
     ):
         for each in linted(steps):
             assert len(str(each)) < 1_200, each.code
+
+
+REFERRING = """
+name: hours
+config:
+  schedule:
+    every: {type: integer, minimum: 1}
+    zone: {default: UTC}
+    region: {}
+flows:
+  often:
+    trigger: schedule.every
+    with: {minutes: =config.every, tz: =config.zone}
+    filter: =query.region = config.region
+    steps:
+      - log: a tick
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("", "", ""),
+        (
+            "=config.every",
+            "=config.zone",
+            "the input minutes is a whole number, and config.zone is a text",
+        ),
+        ("=config.every", "=config.ever", "config has no 'ever'; did you mean every?"),
+        (
+            "=config.every",
+            "=config.every * 2",
+            "a trigger's input is a value, or one field of the config",
+        ),
+        (
+            "=config.every",
+            "=event.every",
+            "a trigger's input is a value, or one field of the config",
+        ),
+        ("config.region", "config.regio", "config has no 'regio'; did you mean region?"),
+    ],
+)
+def test_a_triggers_input_and_a_filter_read_the_config(old: str, new: str, said: str) -> None:
+    found = [
+        str(each)
+        for each in lint_text(REFERRING.replace(old, new, 1), "h.yaml", Shapes(Components(own)))
+    ]
+    errors = [each for each in found if "nothing reads" not in each]
+    assert any(said in each for each in errors) if said else found == []

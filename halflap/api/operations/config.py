@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from halflap.api.operations import finding
 from halflap.api.operations.connections import needs_sign_in
 from halflap.api.operations.kinds import name_of
-from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound
 from halflap.model import StoredConnection
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Integration
+from halflap.sdk.schema import Config
 from halflap.sdk.secret import config_error, put_together
 from halflap.store.catalogue import Catalogue
 
@@ -33,7 +34,7 @@ class Configs:
         connections: Mapping[str, str],
         *,
         signed_in: bool = False,
-    ) -> dict[str, str]:
+    ) -> tuple[dict[str, str], Config]:
         """The connections' ids by field, where all is complete and right.
 
         Else `ConfigError` with every wrong field. Connections are named by id or name; each has to
@@ -64,13 +65,13 @@ class Configs:
                         wrong[name] = f"nobody has signed in to {stored.name!r} yet; authorize it"
                 except (ConfigError, NotFound, Conflict) as error:
                     wrong[name] = error.message
-        wrong = self._plain(integration, values, wrong)
-        if wrong:
+        made, wrong = fill(integration, values, wrong)
+        if made is None:
             listed = "; ".join(f"{name}: {message}" for name, message in wrong.items())
             raise ConfigError(
                 f"the config of {integration.name} is not complete: {listed}", fields=wrong
             )
-        return ids
+        return ids, made
 
     async def _connection(self, kind: type[Connection], stored: StoredConnection) -> Connection:
         name = name_of(kind)
@@ -81,12 +82,30 @@ class Configs:
         secrets = await self.catalogue.connections.open_secrets(stored.id)
         return put_together(kind, stored.fields, secrets)
 
-    def _plain(
-        self, integration: Integration[Any], values: Mapping[str, Any], wrong: Mapping[str, str]
-    ) -> dict[str, str]:
+
+def fill(
+    integration: Integration[Any], values: Mapping[str, Any], wrong: Mapping[str, str]
+) -> tuple[Config | None, dict[str, str]]:
+    """Return the config of these values, or None and what is wrong with each field."""
+    try:
+        made = integration.config.model_validate(values)
+    except ValidationError as error:
+        # What was said of a connection stands: Pydantic only knows that it is missing.
+        return None, config_error("", error).fields | dict(wrong)
+    wrong = {**refused_by_triggers(integration, made), **wrong}
+    return (None if wrong else made), wrong
+
+
+def refused_by_triggers(integration: Integration[Any], config: Config) -> dict[str, str]:
+    """Return the fields whose values a trigger refuses, and why: a cron expression, a time zone."""
+    wrong: dict[str, str] = {}
+    for flow in integration.flows.values():
         try:
-            integration.config.model_validate(values)
-        except ValidationError as error:
-            # What was said of a connection stands: Pydantic only knows that it is missing.
-            return config_error("", error).fields | dict(wrong)
-        return dict(wrong)
+            flow.trigger.resolved(config)
+        except (DefinitionError, ValueError) as error:
+            message = error.message if isinstance(error, DefinitionError) else str(error)
+            fields = [each.name for each in flow.trigger.references.values()]
+            # Where the trigger does not say which of several values it refuses, all are named.
+            named = [each for each in fields if repr(getattr(config, each)) in message]
+            wrong |= dict.fromkeys(named or fields, message)
+    return wrong

@@ -10,9 +10,10 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Deployer, Library, Resolver
 from halflap.api.operations.offers import Offers
-from halflap.errors import ConfigError, HalflapError, NotFound
+from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
+from halflap.sdk.schema import Config
 from halflap.store.catalogue import Catalogue, StoredSubscription
 
 
@@ -70,7 +71,8 @@ class Instances:
     ) -> tuple[Instance, bool]:
         """Make an instance, or give the one of that name a new config; and whether it was made.
 
-        `ConfigError` names every wrong field, and nothing is changed. A new instance starts on
+        `ConfigError` names every wrong field, and nothing is changed. Where a trigger subscribes
+        with values of the config, and these change, the instance is deployed again. A new instance is on
         `version`, else on what `target` has, else on what `dev` has, else on the newest. For a
         customer it is the offered version: `NotFound` where another is asked for, or none is offered.
         """
@@ -82,10 +84,42 @@ class Instances:
         else:
             hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
-        links = await self.configs.check(definition, owner.id, config, connections)
+        links, made = await self.configs.check(definition, owner.id, config, connections)
+        renews = existing is not None and await self._renews(definition, existing, made)
+        if renews:
+            await self.configs.check(definition, owner.id, config, connections, signed_in=True)
         instance = existing or await self.catalogue.instances.add(owner.id, integration, name, hash)
         await self.catalogue.instances.set_revision(instance.id, config, links)
+        if renews:
+            return await self.deployer.activate(instance.id), False
         return await self.catalogue.instances.get(instance.id), existing is None
+
+    async def _renews(
+        self, definition: Integration[Any], instance: Instance, config: Config
+    ) -> bool:
+        """Return whether a new config changes what an instance has subscribed to.
+
+        Raises `ConfigError` where that is so, and the instance is between two states.
+        """
+        triggers = [
+            each.trigger
+            for each in definition.flows.values()
+            if each.trigger.references and each.trigger.trigger.subscriber is not None
+        ]
+        if not triggers or instance.state in ("configured", "disabled", "failed"):
+            return False
+        try:
+            before = await self.resolver.config(definition, instance.id, instance.revision)
+            if all(e.resolved(before).inputs == e.resolved(config).inputs for e in triggers):
+                return False
+        except (ConfigError, DefinitionError, NotFound):
+            pass
+        if instance.state != "active":
+            raise ConfigError(
+                f"{instance.name} is {instance.state}, and this config changes what it subscribes "
+                "to; wait until that is done, then try again"
+            )
+        return True
 
     async def activate(self, instance: Instance) -> Instance:
         """Activate an instance, or deploy it again; its config has to be complete."""
@@ -108,7 +142,9 @@ class Instances:
         before, linked = await self.catalogue.instances.revision(instance.id, instance.revision)
         plain = {**fitting(before, plain_fields(definition)), **(config or {})}
         chosen = {**fitting(linked, definition.connections()), **(connections or {})}
-        ids = await self.configs.check(definition, instance.customer, plain, chosen, signed_in=True)
+        ids, _ = await self.configs.check(
+            definition, instance.customer, plain, chosen, signed_in=True
+        )
         return await self.deployer.upgrade(instance.id, version.hash, (plain, ids))
 
     async def upgrade_all(

@@ -23,6 +23,7 @@ from halflap.model import (
 from halflap.sdk.connection import Connection
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Integration
+from halflap.sdk.schema import Config
 
 
 class Change(Protocol):
@@ -99,6 +100,9 @@ class Resolver(Protocol):
 
     egress: Egress
 
+    async def config(
+        self, integration: Integration[Any], instance: str, revision: int
+    ) -> Config: ...
     async def with_team_app(self, connection: Connection, component: str) -> Connection: ...
     async def trace(
         self, execution: Execution, event: Event, records: Sequence[Record]

@@ -23,6 +23,7 @@ from halflap.lowcode.registry import Components
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, Source
 from halflap.lowcode.template import is_expression
+from halflap.sdk.reference import FieldReference
 from halflap.sdk.schema import hints_of
 from halflap.sdk.trigger import Ignore
 
@@ -155,8 +156,14 @@ class _Writer:
         member = self._module.member(bound.trigger)
         if not part.inputs:
             return member
-        given = [(each, constant(self._scope, bound.inputs[each])) for each in part.inputs]
+        given = [(each, self._input(bound.inputs[each])) for each in part.inputs]
         return call_with(member, [], given)
+
+    def _input(self, value: Any) -> Piece:
+        """A trigger's input: what it is, or the config's field that it refers to."""
+        if isinstance(value, FieldReference):
+            return joined(self._module.settings, f".{value.name}")
+        return constant(self._scope, value)
 
     def _order(self, order: str | OrderPart) -> Piece:
         given = OrderPart(rule=cast(Any, order)) if isinstance(order, str) else order

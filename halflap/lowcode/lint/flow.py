@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from halflap.lowcode import kinds as doc
+from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.duration import written
 from halflap.lowcode.fixes import instead_of
@@ -63,19 +64,34 @@ ERROR: Schema = {
 
 
 def check_trigger(
-    flow: Triggered, path: Path, calls: Calls, reader: Reader, examples: Examples
+    flow: Triggered,
+    path: Path,
+    calls: Calls,
+    reader: Reader,
+    examples: Examples,
+    common: Names,
 ) -> Schema | None:
     """Check what starts a flow, and its filter; gives the schema of its events."""
+    config: Names = {"config": common["config"]}
     trigger = calls.find("trigger", flow.trigger, (*path, "trigger"))
     event = examples.event(str(path[1]), flow, None if trigger is None else trigger.output)
-    request = {**REQUEST, "event": Known(schema=event)} if flow.trigger == AS_SENT else REQUEST
+    request: Names = {**REQUEST, **config}
+    if flow.trigger == AS_SENT:
+        request = {**request, "event": Known(schema=event)}
     reader.template(flow.filter, (*path, "filter"), request)
     check_types(flow, path, reader.findings)
+    references = {each: field_read(value) for each, value in flow.inputs.items()}
+    before = len(reader.findings.found)
+    for each, field in references.items():
+        place = (*path, "with", each)
+        if field is not None:
+            reader.template(flow.inputs[each], place, config)
+        if field == "":
+            reader.findings.add(rules.UNFIT, place, ONLY_A_FIELD)
     if trigger is None:
         return event
-    before = len(reader.findings.found)
     calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
-    if len(reader.findings.found) == before:
+    if len(reader.findings.found) == before and not any(references.values()):
         calls.verified(flow.trigger, trigger, flow.inputs, path)
     return event
 
@@ -143,7 +159,8 @@ class Flow:
     def check(self) -> None:
         """Check the flow's trigger, its filter and its steps."""
         flow, path = self._flow, ("flows", self._name)
-        event = check_trigger(flow, path, self._calls, self._reader, self._results.examples)
+        examples = self._results.examples
+        event = check_trigger(flow, path, self._calls, self._reader, examples, self._common)
         if flow.pairs is not None:
             self._known_pairs(flow.pairs, (*path, "pairs"))
         for each in self._scoping.clashes:

@@ -23,7 +23,7 @@ def check_preprocess(
     """Check one pre-process flow."""
     part = document.preprocess[name]
     path: Path = ("preprocess", name)
-    event = check_trigger(part, path, calls, reader, Examples(document))
+    event = check_trigger(part, path, calls, reader, Examples(document), common)
     names: Names = {**common, "event": Known(schema=event)}
     reader.template(part.sender, (*path, "sender"), REQUEST)
     if part.shared:

@@ -191,6 +191,14 @@ class Instances:
             return {}, {}
         raise NotFound(f"instance {instance} has no revision {number} of its config")
 
+    async def revised_at(self, instance: str, number: int) -> Micros:
+        """Return when a revision of an instance's config was made; raises `NotFound`."""
+        sql = "SELECT made_at FROM revisions WHERE instance = ? AND number = ?"
+        rows = await self._writer.rows(sql, (instance, number))
+        if not rows:
+            raise NotFound(f"instance {instance} has no revision {number} of its config")
+        return rows[0][0]
+
     async def move(
         self,
         instance: str,
