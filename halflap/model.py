@@ -506,7 +506,7 @@ class Replay:
     the scope of the root began, where the root is kept. `roots`: the roots of children that version
     0.1.0 started, by what they would be now (see `timeless`); children of the replay inherit them.
     `strict`: on another version a step in doubt may not be done elsewhere in the flow. `event_at`: when
-    the event was first accepted.
+    the event was first accepted. `chain`, `link`: the place in its chain of what is run again.
     """
 
     start: Literal["start", "failed"] = "start"
@@ -517,6 +517,8 @@ class Replay:
     roots: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     strict: bool = False
     event_at: Micros = 0
+    chain: str = ""
+    link: int = 0
 
     @property
     def goes_on(self) -> bool:
@@ -535,7 +537,8 @@ class Start:
     replaying from a failed step keep them. `key` is the record's id: what support searches by.
     `order` says which others it waits for. `parent` is the execution that started it, which hears of
     its end by the signal `child_signal`; `bound` says that it is cancelled with its parent. `replay` says
-    how it runs `replay_of` again.
+    how it runs `replay_of` again. `continues` is the execution that hands over to this one as it ends;
+    both are of the `chain` that is named after its first one, and `link` counts from 0 in it.
     """
 
     execution: str
@@ -550,6 +553,9 @@ class Start:
     parent: str | None = None
     bound: bool = True
     replay: Replay | None = None
+    continues: str | None = None
+    chain: str | None = None
+    link: int = 0
 
     def found_by(self) -> Mapping[str, str]:
         """Return by what the execution is found."""
@@ -560,6 +566,27 @@ class Start:
             "integration": flow.integration,
             "instance": flow.instance,
         }
+
+
+@frozen
+class Continuation:
+    """The next of a chain, and how many signals of each name the former one has taken."""
+
+    start: Start
+    taken: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+
+
+CONTINUED = "continued"
+"""The reason of an execution that has handed over to the next of its chain."""
+
+
+def position_in_chain(execution: Start | Execution) -> tuple[str, int]:
+    """Return the chain of an execution and its place there; that of what it replays, for a replay."""
+    if execution.chain is not None:
+        return execution.chain, execution.link
+    if execution.replay is not None and execution.replay.chain:
+        return execution.replay.chain, execution.replay.link
+    return (execution.id if isinstance(execution, Execution) else execution.execution), 0
 
 
 def scope_time(root: str, replay: Replay | None, event: Event, accepted_at: Micros) -> Micros:
@@ -783,6 +810,8 @@ class Execution:
     order: Order | None = None
     parent: str | None = None
     replay: Replay | None = None
+    chain: str | None = None
+    link: int = 0
     payload_removed: bool = False
     """Its event, the inputs and results of its steps and its log fields were removed since it ended."""
     cause: str | None = None

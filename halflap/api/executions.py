@@ -170,6 +170,8 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
         children=[child_view(each) for each in detail.children],
+        continues=detail.continues,
+        continued_by=detail.continued_by,
         waiting_since=waiting_since(detail.steps),
         order=order_view(found.order),
         waits_for=detail.waits_for,

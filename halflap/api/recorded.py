@@ -204,6 +204,10 @@ class ExecutionView(ExecutionSummary):
     """What it runs again, itself, and what runs it again, as they were accepted."""
     children: list[ChildView]
     """The executions that it started, newest first: 100 at most; all of them are listed by `parent`."""
+    continues: str | None
+    """The execution that handed over to it, by `ctx.continue_with`."""
+    continued_by: str | None
+    """The execution that it handed over to."""
     waiting_since: Time | None
     """When it came to what it waits for: the first of its steps that are not done."""
     order: OrderView | None

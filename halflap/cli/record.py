@@ -56,6 +56,8 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "record": found["key"],
             "started by": found["parent"],
             "children": children(found),
+            "continues": found["continues"],
+            "continued by": found["continued_by"],
             "replay of": found["replay_of"],
             "replayed as": ", ".join(found["replays"]),
             "dismissed": "it is no dead letter"

@@ -33,6 +33,11 @@ class Audience:
         return bool(self._listeners) or self._relays
 
     @property
+    def is_awaited(self) -> bool:
+        """Return True while anybody here follows, or waits for an outcome."""
+        return self.listens or bool(self._waiters)
+
+    @property
     def _relays(self) -> bool:
         return self.relay is not None and self.relay.is_asked("changes")
 
@@ -89,13 +94,26 @@ class Audience:
                 if not waiters:
                     self._waiters.pop(execution, None)
 
-    def resolve(self, execution: str, outcome: Outcome, start: Start | None = None) -> None:
-        """Give an outcome to all who wait for it."""
+    def resolve(
+        self,
+        execution: str,
+        outcome: Outcome,
+        start: Start | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """Give an outcome to all who wait for it.
+
+        Where its chain `goes_on`, they wait for the outcome of the last one.
+        """
         for each in self.on_end:
             each(execution, outcome, start)
-        self._wake(execution, outcome)
-        if self.relay is not None:
-            self.relay.ended(execution)
+        if goes_on:
+            return
+        for each in {execution, start.chain or execution if start else execution}:
+            self._wake(each, outcome)
+            if self.relay is not None:
+                self.relay.ended(each)
 
     def look(self, execution: str) -> None:
         """Have all who wait for an outcome look for it: it is in the store."""

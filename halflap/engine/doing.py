@@ -124,6 +124,8 @@ class Steps:
         self._begun: dict[str, RunningStep] = {}
         self.two_way = TwoWay.of(turn)
         self.calls = CallLog()
+        self.next_event: bytes | None = None
+        """The event that the flow has handed over to the next of its chain."""
         self.pauses: list[Pause] = []
         self.cancelled = False
         self.woken_at: Micros = 0
@@ -133,6 +135,11 @@ class Steps:
     def heard(self) -> int:
         """How many signals the attempt knew of."""
         return self._signals.heard
+
+    @property
+    def taken(self) -> Mapping[str, int]:
+        """Return how many signals of each name were taken."""
+        return dict(self._signals.taken)
 
     # The flow's own scope -------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from halflap.engine.deadline import Deadline
 from halflap.engine.doing import Cancelled, Pause
 from halflap.engine.failure import failure_of, reason_of, redacted_verdict
-from halflap.engine.lineage import Siblings
+from halflap.engine.lineage import Siblings, continuation
 from halflap.engine.protocol import LONGEST_REASON, Again, Ended, Turn, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.retry import micros
@@ -38,6 +38,8 @@ from halflap.errors import (
 )
 from halflap.model import (
     CALL,
+    CONTINUED,
+    Continuation,
     Failure,
     FlowKey,
     Micros,
@@ -72,6 +74,11 @@ def no_links(link: SignalLink) -> str:
     raise DefinitionError("nobody serves links here; send the signal by hand")
 
 
+async def as_it_is(key: FlowKey) -> FlowKey:
+    """Return a flow as it is pinned."""
+    return key
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that running a flow of an instance needs, read once per execution."""
@@ -91,6 +98,8 @@ class Work:
     link: Callable[[SignalLink], str] = no_links
     aim: Aim = no_target
     shared_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    current: Callable[[FlowKey], Awaitable[FlowKey]] = as_it_is
+    """The flow on the version and the config that its instance has now."""
     redactor: Redactor = field(default_factory=Redactor)
     """The secrets of the instance: of its connections, endpoints and subscriptions."""
 
@@ -188,8 +197,13 @@ class Executor:
         elif recorder.pauses:
             return await paused(turn, recorder)
         assert outcome is not None
+        next = None
+        if outcome.state == "succeeded" and recorder.next_event is not None:
+            flow = await work.current(turn.start.flow)
+            start = continuation(turn.start, flow, recorder.next_event, scope.now, turn.now())
+            next = Continuation(start, recorder.taken)
         records, logs, writes = await recorder.left(scope)
-        return Ended(outcome, records, logs, [*writes, *news])
+        return Ended(outcome, records, logs, [*writes, *news], next)
 
     async def _attempt(
         self, turn: Turn, work: Work, recorder: StepRecorder, scope: Scope
@@ -239,8 +253,16 @@ class Executor:
             shared_urls=work.shared_urls,
         )
         recorder.siblings = work.siblings
-        value = await flow.function(ctx, event)
+        try:
+            value = await flow.function(ctx, event)
+        except Suspended:
+            if recorder.next_event is None:
+                raise
+            value = None
         recorder.calls.check()
+        if recorder.next_event is not None:
+            recorder.close(scope)
+            return Outcome("succeeded", CONTINUED, recorder.next_event)
         if flow.preprocess is not None and not isinstance(value, Ignore):
             recorder.aim = work.aim
             value = await recorder.route(flow, value)

@@ -21,6 +21,7 @@ from halflap.engine.room import USUAL, Room, Shares, is_ours
 from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
+    ENDED,
     Clock,
     Micros,
     Monotonic,
@@ -40,6 +41,7 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
+from halflap.store.rules.continuing import question_of
 from halflap.store.rules.order import superseded
 
 log = structlog.get_logger("halflap.engine")
@@ -305,11 +307,16 @@ class JournalEngine:
         """Cancel: at once where it is queued or waiting, at its next step where it runs.
 
         One that goes on running is cut after `grace` seconds. Once asked for, no other outcome
-        stands. False where it has already ended; raises `NotFound` where there is none.
+        stands. Of a chain, the one that is live is cancelled. False where it has already ended; raises
+        `NotFound` where there is none.
         """
         seconds = self._grace if grace is None else grace
         how = Cancelling(reason, self._clock() + round(seconds * 1e6))
+        first = execution
         done = await self.journal.cancel(execution, reason, how.cut_at)
+        while done == "over" and (live := await self._live_link(first)) not in (None, execution):
+            execution = live or execution
+            done = await self.journal.cancel(execution, reason, how.cut_at)
         if done == "asked":
             self._asked(execution, how)
             if execution not in self._running and self._audience.relay is not None:
@@ -349,13 +356,26 @@ class JournalEngine:
     async def signal(
         self, execution: str, name: str, payload: bytes, once: str | None = None
     ) -> Sent:
-        """Send a signal; one that comes before the execution asks is kept.
+        """Send a signal; one that comes before the execution asks is kept. Of a chain, the last gets it.
 
         `once` names an answer that counts once: the second one is `known`, and not kept.
         """
+        first = execution
         sent = await self.journal.signal(execution, name, payload, once)
+        while sent == "over" and (live := await self._live_link(first)) not in (None, execution):
+            execution = live or execution
+            asked = None if once is None else question_of(first, once)
+            sent = await self.journal.signal(execution, name, payload, asked)
         self._wake.set()
         return sent
+
+    async def _live_link(self, execution: str) -> str | None:
+        """Return the one of an execution's chain that has not ended."""
+        found = await self.journal.execution(execution)
+        if found is None or found.chain is None:
+            return None
+        [last] = await self.journal.executions(Filter(chain=found.chain, limit=1))
+        return None if last.state in ENDED else last.id
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
         """Let up to `limit` executions go on that are parked for a connection; returns which."""
@@ -559,8 +579,8 @@ class JournalEngine:
     async def _settle(self, turn: JournalTurn, verdict: Verdict) -> None:
         lease = turn.claim.lease
         match verdict:
-            case Ended(outcome, records, logs, writes):
-                written = await self.journal.end(lease, records, logs, outcome, writes)
+            case Ended(outcome, records, logs, writes, next):
+                written = await self.journal.end(lease, records, logs, outcome, writes, next=next)
                 if written is Written.CANCELLED:  # it was asked for first, so it stands
                     outcome = Outcome(
                         "cancelled", await self._why(turn) or "cancelled", failure=outcome.failure
@@ -569,9 +589,13 @@ class JournalEngine:
                 if written is Written.FENCED:
                     raise Fenced
                 self._errors.pop(turn.start.execution, None)
-                self._audience.resolve(turn.start.execution, outcome, turn.start)
+                goes_on = written is Written.CONTINUED
+                self._audience.resolve(turn.start.execution, outcome, turn.start, goes_on=goes_on)
                 self._audience.tell(turn.start, outcome.state, outcome, turn.attempt)
-                if lease.ordered or lease.parent is not None or outcome.state == "cancelled":
+                if goes_on and next is not None:
+                    self._audience.tell(next.start, "queued")
+                    self._wake.set()
+                elif lease.ordered or lease.parent is not None or outcome.state == "cancelled":
                     self.nudge()
             case Again(how, at, records, logs, failure, waiting_for, heard):
                 release = Release(how, at, waiting_for, failure, heard)
@@ -598,11 +622,12 @@ class JournalEngine:
 
     async def _cancelled(self, execution: str, reason: str) -> None:
         outcome = Outcome("cancelled", reason)
-        self._audience.resolve(execution, outcome)
-        if self._audience.listens:
+        start, attempt = None, 1
+        if self._audience.is_awaited:
             found = await self.journal.execution(execution)
             event = await self.journal.event(execution)
             if found is not None and event is not None:
+                attempt = max(found.attempt, 1)
                 start = Start(
                     execution,
                     found.flow,
@@ -612,8 +637,12 @@ class JournalEngine:
                     replay_of=found.replay_of,
                     replay=found.replay,
                     order=found.order,
+                    chain=found.chain,
+                    link=found.link,
                 )
-                self._audience.tell(start, "cancelled", outcome, max(found.attempt, 1))
+        self._audience.resolve(execution, outcome, start)
+        if start is not None:
+            self._audience.tell(start, "cancelled", outcome, attempt)
 
     async def _rest(self, due: Micros | None) -> None:
         waits: list[float] = []

@@ -23,6 +23,7 @@ from halflap.model import (
     Replay,
     Start,
     new_id,
+    position_in_chain,
     timeless,
     to_datetime,
 )
@@ -32,6 +33,7 @@ from halflap.sdk.request import Headers, Request
 
 PARENT, DEPTH = "halflap-parent", "halflap-depth"
 TEARDOWN = "$teardown"
+CONTINUE = "continue"
 MOST_DEEP = 20
 """How many executions may each have started the next: a flow that calls itself ends here."""
 
@@ -115,6 +117,32 @@ def _child(
         parent=parent.execution,
         bound=bound,
         replay=inherited(parent.replay),
+    )
+
+
+def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Micros) -> Start:
+    """Return the start of what follows an execution that ends: the next of its chain.
+
+    `at` is when the former one came to that, by its own time. The root derives from the former one's,
+    so that replays of the former one lead to the same idempotency keys, and other ones than its own.
+    """
+    chain, link = position_in_chain(former)
+    headers = [("content-type", "application/json"), (DEPTH, str(depth_of(former.event)))]
+    if former.parent is not None:
+        headers.append((PARENT, former.parent))
+    return Start(
+        execution=derived(former.execution, CONTINUE, now),
+        flow=flow,
+        event=Event(CALL, "", "", tuple(headers), event, at),
+        root=derived(former.root, CONTINUE, 0),
+        key=former.key,
+        order=former.order,
+        parent=former.parent,
+        bound=former.bound,
+        replay=inherited(former.replay),
+        continues=former.execution,
+        chain=chain,
+        link=link + 1,
     )
 
 

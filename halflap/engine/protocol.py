@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from halflap.model import (
+    Continuation,
     ExecutionState,
     Failure,
     LogLine,
@@ -88,13 +89,14 @@ class Turn(Protocol):
 class Ended:
     """The execution ended; its last records, its writes to state and its outcome are one commit.
 
-    What has an outcome cannot be refused, so its writes expect nothing.
+    What has an outcome cannot be refused, so its writes expect nothing. `next` is accepted with it.
     """
 
     outcome: Outcome
     records: Sequence[Record] = ()
     logs: Sequence[LogLine] = ()
     writes: Sequence[StateWrite] = ()
+    next: Continuation | None = None
 
     def __post_init__(self) -> None:
         for each in self.writes:

@@ -128,7 +128,19 @@ class Resolver:
             link=self.link,
             aim=self.aim,
             shared_urls=await self.shared_urls(key.integration),
+            current=self.current,
         )
+
+    async def current(self, key: FlowKey) -> FlowKey:
+        """Return a flow on the version and the config that its instance has now, if that has the flow."""
+        try:
+            instance = await self._catalogue.instances.get(key.instance)
+            integration = await self.library.integration(instance.version)
+        except (NotFound, DefinitionError):  # removed meanwhile, or this worker cannot run it
+            return key
+        if key.flow not in integration.flows:
+            return key
+        return replace(key, version=instance.version, revision=instance.revision)
 
     async def _redactor(
         self, instance: str, config: Config, endpoints: Mapping[str, SecretStr]

@@ -25,11 +25,12 @@ class Signals:
         self._turn = turn
         self._sent: dict[str, list[bytes]] | None = None
         self._asking = asyncio.Lock()
-        self._taken: defaultdict[str, int] = defaultdict(int)
+        self.taken: defaultdict[str, int] = defaultdict(int)
+        """The number of signals of each name that steps have taken."""
         self.heard = 0
         for each in turn.history:
             if is_taken(each):
-                self._taken[each.name] += 1
+                self.taken[each.name] += 1
 
     async def has(self, name: str) -> bool:
         """Whether there is a signal of a name; it is not taken."""
@@ -37,10 +38,10 @@ class Signals:
 
     async def take(self, name: str) -> bytes | None:
         """The oldest signal of a name that no step has taken; None where there is none yet."""
-        payloads, taken = (await self._known()).get(name, []), self._taken[name]
+        payloads, taken = (await self._known()).get(name, []), self.taken[name]
         if taken >= len(payloads):
             return None
-        self._taken[name] += 1
+        self.taken[name] += 1
         return payloads[taken]
 
     async def _known(self) -> dict[str, list[bytes]]:

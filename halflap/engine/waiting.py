@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,7 @@ from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, child_signal
 from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value
+from halflap.sdk.running import Suspended
 from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import cause_text
 
@@ -140,6 +141,19 @@ class Waits(Branches):
             self._keep(scope, replace(known, status="retrying"))
             self._pause(scope, Pause("sleep", wake))
         self._keep(scope, replace(known, status="succeeded", ended_at=max(now, wake)))
+
+    async def continue_with(self, event: bytes) -> NoReturn:
+        """See `Context.continue_with`."""
+        scope = current_scope()
+        if scope.parent is not None:
+            raise DefinitionError(
+                "ctx.continue_with ends the flow, and was called in a branch of ctx.gather, beside "
+                "which others run; await ctx.gather first, then continue as the flow's last statement"
+            )
+        self._check(scope)
+        self.next_event = self._handed_on(event)
+        scope.unwinding = True
+        raise Suspended
 
     def question(self, name: str) -> str:
         """See `Recorder.question`."""

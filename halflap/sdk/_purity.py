@@ -51,7 +51,10 @@ MUTATORS = {
     *("clear", "setdefault", "sort", "reverse", "appendleft", "popleft", "extendleft"),
 }
 CALLS_AN_APP = {"request", "get", "post", "put", "patch", "delete", "pages", "file"}
-AWAITED_OF_CONTEXT = {"sleep", "wait_for", "start", "call", "gather", "paired", "pair", "unpair"}
+AWAITED_OF_CONTEXT = {
+    *("sleep", "wait_for", "start", "call", "gather", "paired", "pair", "unpair"),
+    "continue_with",
+}
 AWAITED_OF_STATE = {"get", "put", "delete", "update"}
 
 
@@ -126,6 +129,12 @@ class Body:
         if self._is_awaitable(call) and not self._is_consumed(call):
             shown = ast.unparse(call.func)
             yield "HF007", f"{shown} is called without await, so nothing happens; await it"
+        if self._is_continue(call) and self._is_followed(call):
+            yield (
+                "HF017",
+                "ctx.continue_with ends the flow, so what follows it is never done; do that before, or "
+                "in the execution that it continues with",
+            )
         if self._hands_over(call):
             yield (
                 "HF008",
@@ -271,6 +280,24 @@ class Body:
                 return owner in self.contexts
             case _:
                 return False
+
+    def _is_continue(self, call: ast.Call) -> bool:
+        match call.func:
+            case ast.Attribute(value=ast.Name(id=owner), attr="continue_with"):
+                return owner in self.contexts
+            case _:
+                return False
+
+    def _is_followed(self, call: ast.Call) -> bool:
+        """Return whether a statement follows the one of a call, in the same block."""
+        statement: ast.AST | None = call
+        while statement is not None and not isinstance(statement, ast.stmt):
+            statement = self.parents.get(statement)
+        block = None if statement is None else self.parents.get(statement)
+        blocks: list[list[ast.stmt]] = [
+            getattr(block, name, []) for name in ("body", "orelse", "finalbody")
+        ]
+        return any(statement in each[:-1] for each in blocks)
 
     def _is_set(self, node: ast.expr) -> bool:
         match node:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
 from pydantic import SecretStr, TypeAdapter
@@ -291,6 +291,31 @@ class Context(Generic[C_co]):
         """
         found = self._sibling(flow)
         return await self._recorder.call_flow(found.name, made(found, event), result_adapter(found))
+
+    @noted("ctx.continue_with")
+    async def continue_with(self, event: Any, /) -> NoReturn:
+        """End here, and go on as a new execution of this flow with another event: the last statement.
+
+            if page.next:
+                await ctx.continue_with(Page(cursor=page.next))
+
+        Both happen at once or not at all, so long work is done in parts, each of them cheap to resume:
+        a page after another. The next one has this one's place in its order, its caller, and the
+        signals that nobody took; it runs on the instance's version of then, with an empty journal.
+        Whoever called this one, or waits for its answer, gets what the last one returns.
+        `DefinitionError` in a branch of `gather`, and in deploy, teardown and pre-process flows.
+        """
+        own = self._siblings.get(self.flow)
+        if (
+            own is None
+            or own.preprocess is not None
+            or own.trigger.declaration.lifecycle is not None
+        ):
+            raise DefinitionError(
+                f"the flow {self.flow} cannot continue: deploy, teardown and pre-process flows run once "
+                "for each event; ctx.start another flow that continues"
+            )
+        await self._recorder.continue_with(made(own, event))
 
     def _sibling(self, flow: Flow[Any, Any, Any] | str) -> Flow[Any, Any, Any]:
         name = flow if isinstance(flow, str) else flow.name

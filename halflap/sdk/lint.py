@@ -134,6 +134,12 @@ RULES: tuple[Rule, ...] = (
         "warning",
     ),
     Rule(
+        "HF017",
+        "a statement after `ctx.continue_with`",
+        "that ends the flow, so the statement is never reached",
+        "do it before, or in the execution that it continues with",
+    ),
+    Rule(
         "HF099",
         "an `ignore` that names no rule",
         "it would hide more, or less, than was meant",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 from uuid import UUID
 
 from halflap.errors import DefinitionError
@@ -102,6 +102,8 @@ class Recorder(Protocol):
     async def call_flow(self, flow: str, event: bytes, adapter: TypeAdapter[Any] | None) -> Any: ...
 
     async def result(self, flow: str, child: str, adapter: TypeAdapter[Any] | None) -> Any: ...
+
+    async def continue_with(self, event: bytes) -> NoReturn: ...
 
     async def wait_for(
         self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None

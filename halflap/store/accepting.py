@@ -19,9 +19,9 @@ from halflap.store.rules.beginning import LIMITED, begin, gates_of
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, replay, state, attempt, fence, started_at,
-    claimed_at, due_at, lease_until, held, probation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    replay_of, parent, bound, record_key, accepted_at, replay, chain, link, dedupe_key, state, attempt,
+    fence, started_at, claimed_at, due_at, lease_until, held, probation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
@@ -30,6 +30,7 @@ UPDATE executions SET dismissed = 1
 WHERE id = ? AND state = 'failed' AND dismissed = 0
 """
 
+CONTINUED_BY = "SELECT id FROM executions WHERE chain = ? AND link = ? AND id <> ? LIMIT 1"
 LIVE_REPLAY = """
 SELECT id FROM executions
 WHERE replay_of = ? AND id <> ? AND state IN ('queued', 'running', 'waiting') LIMIT 1
@@ -61,6 +62,9 @@ class Entry:
 def entry(start: Start, now: Micros) -> Entry:
     """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
     flow, event, order = start.flow, start.event, start.order
+    key = None
+    if start.dedupe is not None:
+        key = blake2b(start.dedupe.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     try:
         headers = msgspec.json.encode(event.headers)
         f"{event.method}{event.path}{event.query}{event.url}{start.key}".encode()
@@ -85,6 +89,9 @@ def entry(start: Start, now: Micros) -> Entry:
             start.key,
             now,
             reading.replay_text(start.replay),
+            start.chain,
+            start.link,
+            key,
         ),
         (
             start.execution,
@@ -99,13 +106,7 @@ def entry(start: Start, now: Micros) -> Entry:
         ),
         None
         if start.dedupe is None
-        else (
-            flow.instance,
-            flow.flow,
-            blake2b(start.dedupe.key.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
-            start.execution,
-            now + start.dedupe.ttl,
-        ),
+        else (flow.instance, flow.flow, key, start.execution, now + start.dedupe.ttl),
     )
 
 
@@ -128,6 +129,12 @@ def accept(
             first = first_of(connection, each.dedupe, start.execution, now)
             if first is not None:
                 answers.append(Accepted(start.execution, duplicate_of=first))
+                continue
+        if start.continues is not None:
+            values = (start.chain, start.link, start.execution)
+            before = connection.execute(CONTINUED_BY, values).fetchone()
+            if before is not None:
+                answers.append(Accepted(start.execution, duplicate_of=before[0]))
                 continue
         if start.replay_of is not None:
             live = connection.execute(LIVE_REPLAY, (start.replay_of, start.execution)).fetchone()

@@ -166,7 +166,7 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
     row = connection.execute(
         "SELECT customer, instance, integration, flow, version, revision, root, replay_of,"
         " record_key, attempt, fence, lease_until, accepted_at, cancelling, probation, crashes,"
-        " order_scope, order_key, order_rule, parent, replay"
+        " order_scope, order_key, order_rule, parent, replay, bound, chain, link"
         " FROM executions WHERE id = ?",
         (execution,),
     ).fetchone()
@@ -183,11 +183,14 @@ def claimed(connection: sqlite3.Connection, execution: str) -> Claim:
         key=row[8],
         order=order_of(row[16], row[17], row[18]),
         parent=row[19],
+        bound=bool(row[21]) or row[19] is None,
         replay=reading.replay(row[20]),
+        chain=row[22],
+        link=row[23],
     )
     return Claim(
         start=start,
-        lease=Lease(execution, row[10], row[11], row[16] is not None, row[19]),
+        lease=Lease(execution, row[10], row[11], row[16] is not None, row[19], row[22]),
         attempt=row[9],
         accepted_at=row[12],
         cancelling=row[13],

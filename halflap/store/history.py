@@ -34,9 +34,9 @@ class History:
 
     async def executions(self, which: Filter) -> list[Execution]:
         where, values = reading.where(which)
-        direction = "DESC" if which.after is None else "ASC"
+        order = order_of_list(which)
         rows = await self._rows(
-            f"{reading.source(which, hinted=self._hinted)} WHERE {where} ORDER BY id {direction} LIMIT ?",
+            f"{reading.source(which, hinted=self._hinted)} WHERE {where} ORDER BY {order} LIMIT ?",
             (*values, which.limit),
         )
         return [reading.execution(each) for each in rows]
@@ -98,10 +98,20 @@ class History:
         return rows[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        return outcome_of(execution, await self.execution(execution))
+        found = await self.execution(execution)
+        if found is not None and found.chain is not None:
+            [found] = await self.executions(Filter(chain=found.chain, limit=1))
+        return outcome_of(execution, found)
 
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())
+
+
+def order_of_list(which: Filter) -> str:
+    """Return how executions of a filter are ordered."""
+    if which.chain is not None:
+        return "link DESC, id DESC"
+    return "id DESC" if which.after is None else "id ASC"
 
 
 def outcome_of(execution: str, found: Execution | None) -> Outcome | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from halflap.model import (
     ENDED,
+    Continuation,
     CustomerLimits,
     LogLine,
     Micros,
@@ -27,6 +28,7 @@ from halflap.model import (
 from halflap.store import gates, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import HASTEN, due, next_due, take
+from halflap.store.continuing import hand_over
 from halflap.store.hindsight import Hindsight
 from halflap.store.history import History, missing
 from halflap.store.protocol import (
@@ -78,7 +80,13 @@ WHERE id = ?
 CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
     waiting_for = '', probation = 0, fence = fence + 1
-WHERE id = ? AND state IN ('queued', 'waiting') RETURNING order_scope, parent
+WHERE id = ? AND state IN ('queued', 'waiting')
+RETURNING order_scope, parent, ifnull(chain, id), attempt
+"""
+# An event that nothing was done about may come again.
+FREE_KEY = """
+DELETE FROM dedupe WHERE execution = ?1 AND (instance, flow, key) IN
+    (SELECT instance, flow, dedupe_key FROM executions WHERE id = ?1)
 """
 SIGNAL = """
 INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
@@ -177,8 +185,11 @@ class SqliteJournal(History, Pruning, State, Traffic):
         logs: Sequence[LogLine],
         outcome: Outcome,
         writes: Sequence[StateWrite] = (),
+        *,
+        next: Continuation | None = None,
     ) -> Written:
         now = self._clock()
+        following = None if next is None else (entry(next.start, now), next.taken)
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
         cause, status = mark_of(outcome)
@@ -208,11 +219,13 @@ class SqliteJournal(History, Pruning, State, Traffic):
             if not ended:
                 return refused(connection, lease, outcome) or Written.FENCED
             add(connection, lease.execution, records, logs)
+            if following is not None and hand_over(connection, *following, now):
+                return Written.CONTINUED
             if lease.ordered:
                 failed = outcome.state == "failed"
                 ordering.leave(connection, lease.execution, now, failed=failed)
             if lease.parent is not None:
-                lineage.tell(connection, lease.parent, lease.execution, now)
+                lineage.tell(connection, lease.parent, lease.child, now)
             if outcome.state == "cancelled":
                 lineage.cancel_children(connection, lease.execution, now)
             return Written.DONE
@@ -312,7 +325,9 @@ class SqliteJournal(History, Pruning, State, Traffic):
                 if ended[0] is not None:
                     ordering.leave(connection, execution, now)
                 if ended[1] is not None:
-                    lineage.tell(connection, ended[1], execution, now)
+                    lineage.tell(connection, ended[1], ended[2], now)
+                if not ended[3]:
+                    connection.execute(FREE_KEY, (execution,))
                 lineage.cancel_children(connection, execution, now)
                 return "ended"
             return "over" if is_there(connection, execution) else None

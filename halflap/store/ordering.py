@@ -26,7 +26,7 @@ SELECT count(*), ifnull(min(width), {ANY_WIDTH}), ifnull(sum(back_at > 0), 0),
 FROM orders WHERE name = ?1 AND turn = 1
 """  # noqa: S608
 MEMBERS = """
-SELECT orders.execution, executions.attempt > 0, turn FROM orders
+SELECT orders.execution, executions.attempt > 0 OR link > 0, turn FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ? ORDER BY place
 """
 ENTER = """

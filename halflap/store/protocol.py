@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from halflap.model import (
     CauseGroup,
+    Continuation,
     CustomerLimits,
     CustomerLoad,
     Event,
@@ -48,6 +49,8 @@ class Written(Enum):
     DONE = "done"
     FENCED = "fenced"
     CONFLICT = "conflict"
+    CONTINUED = "continued"
+    """It ended, and the next of its chain is accepted."""
     CANCELLED = "cancelled"
     """Somebody cancelled it: that is the only end it may have."""
 
@@ -57,7 +60,7 @@ class Lease:
     """The right to write to an execution.
 
     `fence` is its number, `until` its end by the store's clock; `ordered` says that others may wait
-    for it in its order, `parent` who hears of its end.
+    for it in its order, `parent` who hears of its end, `chain` under which id, where it is of one.
     """
 
     execution: str
@@ -65,6 +68,12 @@ class Lease:
     until: Micros
     ordered: bool = False
     parent: str | None = None
+    chain: str | None = None
+
+    @property
+    def child(self) -> str:
+        """Return the id by which its parent knows it: that of the first of its chain."""
+        return self.chain or self.execution
 
 
 @frozen
@@ -129,7 +138,7 @@ class Filter:
 
     `reason` is what the reason contains; `cause` is the mark of a failure's cause, `status` the HTTP
     status of the call that it failed of; `since` and `until` (exclusive) are about acceptance;
-    `of_events` leaves out deployments.
+    `of_events` leaves out deployments. Of a `chain`, the last comes first.
     """
 
     customer: str | None = None
@@ -146,6 +155,8 @@ class Filter:
     until: Micros | None = None
     replay_of: str | None = None
     parent: str | None = None
+    chain: str | None = None
+    link: int | None = None
     dead_letters: bool = False
     of_events: bool = False
     cause: str | None = None
@@ -300,12 +311,18 @@ class Journal(Protocol):
         logs: Sequence[LogLine],
         outcome: Outcome,
         writes: Sequence[StateWrite] = (),
+        *,
+        next: Continuation | None = None,
     ) -> Written:
         """End an execution with its outcome, its last records and writes to state.
 
         A conflict writes nothing, and does not end it; nor does an outcome other than `cancelled`
         where somebody cancelled it. Frees the next one of its order, tells its parent by
         `child_signal`, and where it was cancelled its bound children are to be.
+
+        With `next`, that is accepted in the same transaction, has its place and its turn, gets its
+        unread signals, and its parent hears of the end of the last one. Where a replay has accepted
+        the next one before, none is, and the answer is not `CONTINUED`.
         """
         ...
 
@@ -383,7 +400,9 @@ class Journal(Protocol):
 
     async def live(self, instance: str) -> int: ...
 
-    async def outcome(self, execution: str) -> Outcome | None: ...
+    async def outcome(self, execution: str) -> Outcome | None:
+        """Return how an execution ended, of a chain the last one; None where that has not."""
+        ...
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
 

@@ -23,11 +23,16 @@ FROM each WHERE instance IS NOT NULL
 OVER = """
 SELECT id FROM executions INDEXED BY executions_kept
 WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
-    AND removed = ? AND ended_at >= ? AND ended_at < ? {of}
+    AND removed = ? AND ended_at >= ? AND ended_at < ? {of} {chained}
 ORDER BY ended_at LIMIT ?
 """
-OF_ALL = OVER.format(of="")
-OF_SOME = OVER.format(of="AND instance IN (SELECT value FROM json_each(?))")
+# A chain goes as a whole: none of it before the last one may.
+OVER_AS_WELL = """
+(SELECT ifnull(last.ended_at < ?, 0) AND (last.state <> 'failed' OR last.dismissed)
+    FROM executions AS last WHERE last.chain = executions.chain ORDER BY link DESC, id DESC LIMIT 1)
+"""
+WHOLE = f"AND (chain IS NULL OR {OVER_AS_WELL})"
+HELD = f"AND chain IS NOT NULL AND NOT {OVER_AS_WELL}"
 EXPIRED = "SELECT instance, flow, key FROM dedupe WHERE expires_at <= ? LIMIT ?"
 PRUNE_DEDUPE = f"DELETE FROM dedupe WHERE (instance, flow, key) IN ({EXPIRED})"  # noqa: S608
 REMOVE_PAYLOAD = (
@@ -91,14 +96,18 @@ def over(
     for instance, customer in connection.execute(INSTANCES).fetchall():
         alike.setdefault(rules.cutoffs(instance, customer, now), []).append(instance)
     for (whole, payload), instances in alike.items():
-        sql, of = OF_ALL, ()
+        some, of = "", ()
         if len(alike) > 1:
-            sql, of = OF_SOME, (msgspec.json.encode(instances).decode(),)
-        for found, *which in (
-            (executions, 0, 0, whole),
-            (executions, 1, 0, whole),
-            (payloads, 0, whole, payload),
+            some = "AND instance IN (SELECT value FROM json_each(?))"
+            of = (msgspec.json.encode(instances).decode(),)
+        for found, chained, *which in (
+            (executions, WHOLE, 0, 0, whole),
+            (executions, WHOLE, 1, 0, whole),
+            (payloads, "", 0, whole, payload),
+            (payloads, HELD, 0, 0, whole),
         ):
             if left := limit - len(executions) - len(payloads):
-                found += connection.execute(sql, (*which, *of, left)).fetchall()
+                sql = OVER.format(of=some, chained=chained)
+                last = (whole,) if chained else ()
+                found += connection.execute(sql, (*which, *of, *last, left)).fetchall()
     return executions, payloads

@@ -24,7 +24,7 @@ EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
     duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,
-    cause, ran
+    cause, ran, chain, link
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -84,6 +84,8 @@ def execution(row: Any) -> Execution:
         payload_removed=bool(row[27]),
         cause=row[28],
         ran=row[29],
+        chain=row[30],
+        link=row[31],
     )
 
 
@@ -174,6 +176,8 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         ("parent", which.parent),
         ("cause", which.cause),
         ("status", which.status),
+        ("chain", which.chain),
+        ("link", which.link),
     ):
         if value is not None:
             clauses.append(f"{column} = ?")

@@ -74,6 +74,9 @@ The journal
                 let in then; at `cut_at` its worker ends it. `parent` is the execution that
                 started it, which is sent a signal as it ends; one that is `bound` is cancelled with
                 its parent.
+                `chain` is the first of those that handed over one to the next, `link` its place in it;
+                both are set as one hands over, or is handed over to. `dedupe_key` is the hash in
+                `dedupe` that the first of it took.
                 `replay_of` is what it runs again, `replay` says how (JSON). `root` is the first of
                 its lineage, NULL where it is that itself.
                 `cause` is the mark of what it failed of (rules/cause.py) and `status` the HTTP status
@@ -586,10 +589,19 @@ UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 """
 
+# Executions that hand over to the next one, and what frees a key.
+CHAINS = """
+ALTER TABLE executions ADD COLUMN chain TEXT;
+ALTER TABLE executions ADD COLUMN link INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
+CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
     Migration(number=4, name="causes of failures", before=CAUSES),
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
+    Migration(number=6, name="executions that hand over to the next", before=CHAINS),
 ]

@@ -17,13 +17,14 @@ from pydantic import BaseModel
 from halflap.engine.clock import MADE_AT, ManualClock
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
-from halflap.engine.protocol import Turn, Verdict
+from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.engine.turn import JournalTurn
 from halflap.errors import DefinitionError, FilterFailed
 from halflap.model import (
     SYSTEM,
     Event,
     FlowKey,
+    LogLine,
     Micros,
     Outcome,
     Record,
@@ -41,11 +42,12 @@ from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.schema import Config
 from halflap.sdk.trigger import BoundTrigger, Ignore
+from halflap.store.history import outcome_of
 from halflap.store.journal import SqliteJournal
-from halflap.store.protocol import Claim
+from halflap.store.protocol import Claim, Filter
 from halflap.store.store import memory_file
 from halflap.testing import large
-from halflap.testing.calls import calls_in
+from halflap.testing.calls import Called, calls_in
 from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, compare, load_fixture, replayed
 from halflap.testing.held import SHARED, Held, held, keep, pairs_in, scopes_of, state_in
@@ -54,6 +56,9 @@ from halflap.testing.result import Result, Step, logged
 from halflap.testing.stub import Stubs, in_turn
 
 SOURCE = "https://app.example"
+
+
+MOST_LINKS = 10_000
 
 
 class Given(BoundTrigger[Any]):
@@ -169,7 +174,7 @@ class Run:
         start = start_of(flow, integration, fixture.request(), root=fixture.root)
         scopes, pairs = scopes_of(flow, integration), fixture.pairs_of(integration)
         kept = held(scopes, fixture.state, fixture.shared, pairs, instance.seal)
-        result = await execute(flow, start, instance, work, kept, clock, fixture.sent())
+        result = await execute(flow, start, instance, work, kept, clock, fixture.sent(), alone=True)
         compare(fixture, result)
         return result
 
@@ -182,10 +187,13 @@ async def execute(
     kept: Held,
     clock: ManualClock,
     signals: Sequence[tuple[str, bytes, Micros]] = (),
+    *,
+    alone: bool = False,
 ) -> Result:
     """Run one execution on a store of its own, whose state holds what is `kept` already.
 
-    signals: what is sent while it waits, oldest first, and when.
+    signals: what is sent while it waits, oldest first, and when. alone: where it continues with
+    another event, that is not run; else the result is that of the whole chain.
     """
     database = memory_file(clock)
     journal = SqliteJournal(database, clock)
@@ -197,6 +205,8 @@ async def execute(
     async def handle(turn: Turn) -> Verdict:
         if start.event.large is not None and isinstance(turn, JournalTurn):
             turn.claim = with_large(turn.claim, start)
+        if alone and turn.start.chain is not None:
+            return Ended(Outcome("ignored", "another test's"))
         return await executor(turn)
 
     await engine.start([start])
@@ -215,20 +225,34 @@ async def execute(
         await running
     for mistake in (*work.mistakes, *instance.mistakes):
         raise mistake
-    execution = await journal.execution(start.execution)
-    assert execution is not None
-    records = await journal.steps(start.execution)
+    first = await journal.execution(start.execution)
+    assert first is not None
+    links = [first]
+    if alone:
+        outcome = outcome_of(first.id, first)
+    elif first.chain is not None:
+        links = (await journal.executions(Filter(chain=first.chain, limit=MOST_LINKS)))[::-1]
+    records: list[Record] = []
+    steps: list[Step] = []
+    calls: list[Called] = []
+    lines: list[LogLine] = []
+    for link in links:
+        found = await journal.steps(link.id)
+        own = [step_of(e, work, link.root) for e in found if e.kind in ("action", "step")]
+        calls += calls_in(found, {each.path: each.inputs for each in own})
+        steps += own
+        records += found
+        lines += [each for _, each in await journal.logs(link.id)]
     scopes = scopes_of(flow, instance.integration)
-    steps = [step_of(each, work, start.root) for each in records if each.kind in ("action", "step")]
     result = Result(
         execution=start.execution,
         outcome=outcome,
-        state=execution.state,
-        attempts=execution.attempt,
+        state=links[-1].state,
+        attempts=sum(each.attempt for each in links),
         steps=steps,
-        calls=calls_in(records, {each.path: each.inputs for each in steps}),
+        calls=calls,
         records=records,
-        logs=[logged(each) for _, each in await journal.logs(start.execution)],
+        logs=[logged(each) for each in lines],
         stored=await state_in(journal, scopes["flow"]),
         shared={each: await state_in(journal, scopes[each]) for each in SHARED},
         paired=await pairs_in(journal, instance.integration),

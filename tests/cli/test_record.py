@@ -86,6 +86,8 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "order": None,
         "waits_for": None,
         "waits_because": "",
+        "continues": None,
+        "continued_by": None,
         "payload_removed": False,
         "paused": [],
         "lineage": [],

@@ -126,6 +126,9 @@ def codes(body: str) -> list[str]:
         ("loop.run_in_executor(None, work, ctx)", "HF008"),
         ("for each in {'a', 'b'}:\n    await acme.create(each)", "HF012"),
         ("await ctx.gather(set(event['ids']), acme.create)", "HF012"),
+        ("ctx.continue_with({'page': 2})", "HF007"),
+        ("await ctx.continue_with({'page': 2})\nctx.log.info('never')", "HF017"),
+        ("if event:\n    await ctx.continue_with(event)\n    return 1", "HF017"),
     ],
 )
 def test_what_breaks_a_replay_is_found(body, code):
@@ -136,6 +139,7 @@ def test_what_breaks_a_replay_is_found(body, code):
     "body",
     [
         "ctx.now()\nctx.uuid()\nawait ctx.sleep(3)",
+        "if event:\n    await ctx.continue_with(event)\nreturn await ctx.continue_with(event)",
         "await draw()",
         "uuid.uuid5(uuid.NAMESPACE_URL, event['id'])",
         "random.Random(7)",

@@ -278,10 +278,12 @@ class Watched:
             lambda: super(Watched, self).commit(lease, records, *more),
         )
 
-    async def end(self, lease: Lease, records: Any, logs: Any, outcome: Any, *more: Any) -> Any:
+    async def end(
+        self, lease: Lease, records: Any, logs: Any, outcome: Any, *more: Any, **named: Any
+    ) -> Any:
         return await self._noted(
             lambda written: self.truth.ended(self.worker, lease, records, outcome, written),
-            lambda: super(Watched, self).end(lease, records, logs, outcome, *more),
+            lambda: super(Watched, self).end(lease, records, logs, outcome, *more, **named),
         )
 
     async def release(self, lease: Lease, records: Any, logs: Any, how: Release) -> Any:

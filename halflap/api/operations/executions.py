@@ -38,6 +38,7 @@ from halflap.model import (
     is_earlier,
     is_ensured,
     new_id,
+    position_in_chain,
 )
 from halflap.sdk import codec
 from halflap.sdk.context import LONGEST_NAME
@@ -70,6 +71,9 @@ class ExecutionDetail:
     waits_for: str | None
     """The execution whose turn it is in its order, where it has none itself."""
     waits_because: str
+    continues: str | None
+    """The execution before it in its chain."""
+    continued_by: str | None
 
 
 @dataclass(slots=True)
@@ -133,7 +137,17 @@ class Executions:
             await self._children(execution),
             ahead,
             "" if ahead is None else because(execution, await self.journal.execution(ahead)),
+            await self._linked(execution, -1),
+            await self._linked(execution, 1),
         )
+
+    async def _linked(self, execution: Execution, by: int) -> str | None:
+        """Return the execution before or behind one in its chain."""
+        chain, link = position_in_chain(execution)
+        if link + by < 0 or (by > 0 and execution.state not in ENDED):
+            return None
+        found = await self.journal.executions(Filter(chain=chain, link=link + by, limit=1))
+        return found[0].id if found else None
 
     async def event(self, execution: Execution) -> Event:
         """An execution's event; `Removed` where it is no longer kept."""

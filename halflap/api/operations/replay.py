@@ -23,6 +23,7 @@ from halflap.model import (
     Record,
     Replay,
     is_earlier,
+    position_in_chain,
     scope_time,
     timeless,
 )
@@ -124,7 +125,9 @@ def decide_replay(
     if keeps_root or copied:
         at = scope_time(execution.root, execution.replay, material.event, execution.accepted_at)
     before = execution.replay
-    started = {e.id for e in material.descendants if e.parent == execution.id}
+    own = [e for e in material.descendants if e.parent == execution.id]
+    kept = started_by(copied)
+    chain, link = position_in_chain(execution)
     return ReplayPlan(
         start,
         execution.root if keeps_root else None,
@@ -137,9 +140,11 @@ def decide_replay(
             at=at,
             roots=inherited_roots(execution, material.descendants) if keeps_root else {},
             event_at=(before.event_at if before else 0) or execution.accepted_at,
+            chain=chain,
+            link=link,
         ),
         doubts,
-        frozenset(started - started_by(copied)),
+        frozenset(e.id for e in own if (e.chain or e.id) not in kept),
     )
 
 

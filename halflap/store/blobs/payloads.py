@@ -21,6 +21,7 @@ from halflap.errors import BlobLost, Removed, StoreError
 from halflap.model import (
     Blob,
     Clock,
+    Continuation,
     Event,
     Execution,
     LogLine,
@@ -133,11 +134,17 @@ class Payloads:
         logs: Sequence[LogLine],
         outcome: Outcome,
         writes: Sequence[StateWrite] = (),
+        *,
+        next: Continuation | None = None,
     ) -> Written:
+        if next is not None and self.is_large(next.start.event.body):
+            outgoing = _Outgoing(self)
+            next = replace(next, start=self._start(next.start, outgoing))
+            await outgoing.write()
         if self.is_large(outcome.result) or self._has_large(records, logs):
             records, logs, result = await self._kept(lease, records, logs, outcome.result)
             outcome = replace(outcome, result=result)
-        return await self.journal.end(lease, records, logs, outcome, writes)
+        return await self.journal.end(lease, records, logs, outcome, writes, next=next)
 
     async def release(
         self, lease: Lease, records: Sequence[Record], logs: Sequence[LogLine], how: Release

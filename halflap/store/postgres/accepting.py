@@ -44,23 +44,32 @@ SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 """
+CONTINUED_BY = " UNION ALL ".join(
+    f"SELECT chain, link, id FROM {table}"  # noqa: S608
+    " WHERE (chain, link) IN (SELECT * FROM unnest(%(chains)s::text[], %(links)s::bigint[]))"
+    for table in ("executions", "letters", "history")
+)
 LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
 # `until` is set for those that are claimed at once.
 INSERT = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, replay, held,
-    probation, state, attempt, fence, started_at, claimed_at, due_at, lease_until, worker)
+    replay_of, parent, bound, record_key, accepted_at, order_scope, order_key, order_rule, replay, chain,
+    link, dedupe_key, held, probation, state, attempt, fence, started_at, claimed_at, due_at,
+    lease_until, worker)
 SELECT id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-    bound <> 0, record_key, at, order_scope, order_key, order_rule, replay, held, suspect <> 0,
+    bound <> 0, record_key, at, order_scope, order_key, order_rule, replay, chain, link, dedupe_key, held,
+    suspect <> 0,
     CASE WHEN until IS NULL THEN 'queued' ELSE 'running' END, (until IS NOT NULL)::int,
     (until IS NOT NULL)::int, CASE WHEN until IS NOT NULL THEN at END,
     CASE WHEN until IS NOT NULL THEN at END, CASE WHEN until IS NULL THEN at END, until,
     CASE WHEN until IS NOT NULL THEN %s END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
     %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bytea[],
-    %s::bytea[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    %s::bytea[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[],
+    %s::bigint[], %s::bigint[])
     AS w (id, customer, instance, integration, flow, version, revision, root, replay_of, parent,
-        bound, record_key, at, order_scope, order_key, order_rule, replay, held, suspect, until)
+        bound, record_key, at, order_scope, order_key, order_rule, replay, chain, link, dedupe_key, held,
+        suspect, until)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 INSERT_EVENTS = """
@@ -176,6 +185,7 @@ class Accepting:
         self._closed: Any = None
         self._crashed: Any = None
         self._replays: Any = None
+        self._continued: Any = None
         self._orphans = set[str]()
         self._locks: Any = None
 
@@ -207,6 +217,12 @@ class Accepting:
         self._closed = await connection.execute(CLOSED.encode(), (names, names), binary=True)
         parents = {e.start.parent for e in self._entries if e.start.parent is not None}
         self._orphans = parents - await lineage.live(connection, parents) if parents else parents
+        if next := [each.start for each in self._entries if each.start.continues is not None]:
+            links = {
+                "chains": Texts(each.chain for each in next),
+                "links": Numbers(each.link for each in next),
+            }
+            self._continued = await connection.execute(CONTINUED_BY.encode(), links, binary=True)
         if replayed := self._replayed():
             ids = Texts(replayed)
             self._crashed = await connection.execute(CRASHES, (ids, MOST_CRASHES) * 3, binary=True)
@@ -228,6 +244,9 @@ class Accepting:
         replays = dict[str, str]()
         if self._replays is not None:
             replays = {row[0]: row[1] for row in await self._replays.fetchall()}
+        continued = dict[tuple[str, int], str]()
+        if self._continued is not None:
+            continued = {(row[0], row[1]): row[2] for row in await self._continued.fetchall()}
         admission = await Admission.look(connection, [each.start for each in self._entries])
         inserts: dict[str, _Row] = {}
         duplicates: Counter[str] = Counter()
@@ -241,6 +260,11 @@ class Accepting:
                     duplicates[first] += 1
                     item.answers.append(Accepted(start.execution, duplicate_of=first))
                     continue
+                if start.continues is not None and start.chain is not None:
+                    before = continued.setdefault((start.chain, start.link), start.execution)
+                    if before != start.execution:
+                        item.answers.append(Accepted(start.execution, duplicate_of=before))
+                        continue
                 if start.replay_of is not None:
                     live = replays.setdefault(start.replay_of, start.execution)
                     if live != start.execution:
@@ -314,6 +338,9 @@ class Accepting:
                 Blobs(each[1] for each in orders),
                 Texts(None if e.order is None else rule_of(e.order) for e in starts),
                 Texts(replay_text(each.replay) for each in starts),
+                Texts(each.chain for each in starts),
+                Numbers(each.link for each in starts),
+                Blobs(each.entry.dedupe and each.entry.dedupe[2] for each in made),
                 Numbers(each.held for each in made),
                 Numbers(int(each.suspect) for each in made),
                 Numbers(each.until for each in made),

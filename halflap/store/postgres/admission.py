@@ -28,7 +28,7 @@ FROM unnest(%s::bytea[]) AS n (name)
 LEFT JOIN orders ON orders.name = n.name AND turn GROUP BY n.name
 """  # noqa: S608
 MEMBERS = """
-SELECT name, orders.execution, executions.attempt > 0, turn FROM orders
+SELECT name, orders.execution, executions.attempt > 0 OR link > 0, turn FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ANY(%s) ORDER BY place
 """
 THERE = """

@@ -64,7 +64,7 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
 WHERE id = ANY(%s)
 RETURNING id, customer, instance, integration, flow, version, revision, root, replay_of,
     record_key, attempt, fence, accepted_at, cancelling, probation, crashes, order_scope, order_key,
-    order_rule, parent, replay
+    order_rule, parent, replay, bound, chain, link
 """
 HASTEN = """
 UPDATE executions SET due_at = %s WHERE id IN (
@@ -202,9 +202,12 @@ def _claim(row: Any, event: Any, steps: list[bytes], until: Micros) -> Claim:
             key=rows.plain(row[9]),
             order=rows.order(row[16], row[17], row[18]),
             parent=row[19],
+            bound=row[21] or row[19] is None,
             replay=reading.replay(row[20]),
+            chain=row[22],
+            link=row[23],
         ),
-        lease=Lease(row[0], row[11], until, row[16] is not None, row[19]),
+        lease=Lease(row[0], row[11], until, row[16] is not None, row[19], row[22]),
         attempt=row[10],
         accepted_at=row[12],
         cancelling=rows.plain(row[13]),

@@ -15,7 +15,7 @@ from halflap.store.retention import DAY
 KEPT = (
     "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
     " parent, record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
-    " order_rule, replay"
+    " order_rule, replay, chain, link"
 )
 EVENT = "received_at, part, head, body"
 NEW = "state, failure, ended_at, reason, result, attempts, steps, logs, cause, status"

@@ -19,7 +19,7 @@ from halflap.model import (
     Tally,
 )
 from halflap.store import reading
-from halflap.store.history import outcome_of
+from halflap.store.history import order_of_list, outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import Ways
@@ -88,17 +88,17 @@ class History:
         return rows.execution(found[0]) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
-        direction = "DESC" if which.after is None else "ASC"
+        order = order_of_list(which)
         selects: list[str] = []
         values: list[Any] = []
         for place, where, more in _places(which):
             selects.append(
-                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY id {direction} LIMIT %s)"  # noqa: S608
+                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY {order} LIMIT %s)"  # noqa: S608
             )
             values += (*more, which.limit)
         if not selects:
             return []
-        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY 1 {direction} LIMIT %s"  # noqa: S608
+        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY {order} LIMIT %s"  # noqa: S608
         found = await self._database.fetch(sql, (*values, which.limit))
         return [rows.execution(each) for each in found]
 
@@ -185,7 +185,10 @@ class History:
         return (await self._database.fetch(sql, (instance,)))[0][0]
 
     async def outcome(self, execution: str) -> Outcome | None:
-        return outcome_of(execution, await self.execution(execution))
+        found = await self.execution(execution)
+        if found is not None and found.chain is not None:
+            [found] = await self.executions(Filter(chain=found.chain, limit=1))
+        return outcome_of(execution, found)
 
     async def _found(self, sql: str, execution: str) -> list[Any]:
         """As `_of`, of what every execution has.
@@ -213,6 +216,8 @@ def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
         ("version", which.version),
         ("record_key", rows.kept(which.key)),
         ("parent", which.parent),
+        ("chain", which.chain),
+        ("link", which.link),
     ):
         if value is not None:
             clauses.append(f"{column} = %s")

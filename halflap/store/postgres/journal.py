@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from halflap.model import (
+    Continuation,
     CustomerLimits,
     LogLine,
     Micros,
@@ -165,11 +166,14 @@ class PostgresJournal(History, Pruning, State, Traffic):
         logs: Sequence[LogLine],
         outcome: Outcome,
         writes: Sequence[StateWrite] = (),
+        *,
+        next: Continuation | None = None,
     ) -> Written:
         now = self._clock()
         await self._partitions.make(now)
-        written = await self._record(Writing.of(lease, now, records, logs, writes, outcome))
-        if lease.ordered or lease.parent is not None or outcome.state == "cancelled":
+        item = Writing.of(lease, now, records, logs, writes, outcome, next=next)
+        written = await self._record(item)
+        if lease.ordered or lease.parent or next or outcome.state == "cancelled":
             self.hints.send()
         return written
 
@@ -357,7 +361,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
                 if accepts
                 else None
             )
-            recording = Recording(writes, self._number) if writes else None
+            recording = Recording(writes, self._number, self._locks) if writes else None
             if accepting is not None:
                 await accepting.look(connection, self._locks)
             if recording is not None:

@@ -391,6 +391,7 @@ _ONLY_LIVE = frozenset(
         "probation",
         "cancelling",
         "bound",
+        "dedupe_key",
         "cut_at",
         "dismissed",
     }

@@ -34,9 +34,19 @@ WITH RECURSIVE each AS (
         WHERE {table}.instance > each.instance ORDER BY instance LIMIT 1) AS next)
 SELECT instance, customer FROM each
 """
-OVER = """
-SELECT id, slot FROM {table} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
-    USING (instance) WHERE slot < w.before LIMIT %s
+# A chain goes as a whole: none of it before the last one may.
+HELD = """(chain IS NOT NULL AND (
+    EXISTS (SELECT FROM executions AS other WHERE other.chain = {table}.chain)
+    OR EXISTS (SELECT FROM letters AS other WHERE other.chain = {table}.chain)
+    OR EXISTS (SELECT FROM history AS other
+        WHERE other.chain = {table}.chain AND other.slot >= w.before)))"""
+OVER = f"""
+SELECT id, slot FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
+    USING (instance) WHERE slot < w.before AND NOT {HELD} LIMIT %s
+"""  # noqa: S608
+HOLDS = f"""
+SELECT FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
+    USING (instance) WHERE {HELD} LIMIT 1
 """
 DELETE = "DELETE FROM {table} WHERE id = ANY(%s)"
 WITH_PAYLOAD = f"""
@@ -90,7 +100,7 @@ class Pruning:
                 }
                 for at in (0, 1)
             )
-            if leaf is not None and len(over) == len(cutoffs):
+            if leaf is not None and len(over) == len(cutoffs) and not await self._holds(name, over):
                 dropped.append(leaf)
                 continue
             if leaf is not None and leaf.bare:
@@ -102,6 +112,11 @@ class Pruning:
                 break
             self._settled[name] = (rules, now // HOUR)
         return await self._partitions.drop(dropped) or more
+
+    async def _holds(self, table: str, over: Mapping[str, int]) -> bool:
+        """Return whether a table has executions whose chain goes on, or ended later."""
+        values = (Texts(over), Numbers(over.values()))
+        return bool(await self._database.fetch(HOLDS.format(table=table), values))
 
     async def _prune(
         self, table: str, over: Mapping[str, int], bare: Mapping[str, int], limit: int

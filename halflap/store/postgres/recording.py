@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halflap.model import LogLine, Micros, Outcome, Record, StateWrite
-from halflap.store.postgres import ending, lineage, ordering, rows, signalling
+from halflap.model import Continuation, LogLine, Micros, Outcome, Record, StateWrite
+from halflap.store.postgres import continuing, ending, lineage, ordering, rows, signalling
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
-from halflap.store.postgres.locking import Locks
+from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
 from halflap.store.rules.cause import mark_of
@@ -70,6 +70,7 @@ class Writing:
     now: Micros
     end: ending.End | None = None
     release: Release | None = None
+    next: continuing.NextLink | None = None
     answer: Written = Written.DONE
 
     @classmethod
@@ -82,9 +83,12 @@ class Writing:
         writes: Sequence[StateWrite] = (),
         outcome: Outcome | None = None,
         release: Release | None = None,
+        next: Continuation | None = None,
     ) -> Writing:
         """As the verbs give it; raises where it cannot be kept."""
-        end = None
+        end = following = None
+        if lease is not None and next is not None:
+            following = continuing.NextLink.of(lease.execution, next, now)
         if outcome is not None and lease is not None:
             end = ending.End(
                 lease.execution,
@@ -103,6 +107,7 @@ class Writing:
             now,
             end,
             release,
+            following,
         )
 
     @property
@@ -145,6 +150,7 @@ class _Work:
 async def locks_of(connection: Connection, items: Sequence[Writing], locks: Locks) -> list[int]:
     """The locks that writes need beyond rows."""
     found = [locks.state(*encoded(key)) for item in items for key in item.keys]
+    found += [locks.replay(item.next.chain) for item in items if item.next is not None]
     for item in items:
         found += [locks.order(*encoded((w.scope, w.key))) for w, _ in item.changes if w.orders]
     ordered = [item.lease.execution for item in items if item.lease and item.moves_order]
@@ -158,14 +164,18 @@ async def locks_of(connection: Connection, items: Sequence[Writing], locks: Lock
 class Recording:
     """Writes what many turns brought, in one transaction."""
 
-    def __init__(self, items: Sequence[Writing], number: Any) -> None:
+    def __init__(self, items: Sequence[Writing], number: Any, locks: Locks) -> None:
         self._items = items
         self._number = number
+        self._locks = locks
         self._locked: Any = None
         self._values: Any = None
 
     async def look(self, connection: Connection) -> None:
         """Ask for what is needed to decide; the locks are held already."""
+        if following := [item.next for item in self._items if item.next is not None]:
+            await share(connection, self._locks.gates)
+            await continuing.prolong_keys(connection, following)
         ids = {item.lease.execution for item in self._items if item.lease}
         ids |= {item.parent for item in self._items if item.parent is not None}
         if ids:
@@ -241,6 +251,14 @@ class Recording:
         if not ends:
             return {}
         ids = [each.execution for each in ends]
+        gone = [item for item in work.ends if item.lease]
+        following = [item.next for item in gone if item.next is not None]
+        if following:
+            continued = await continuing.hand_over(connection, self._locks, following)
+            for item in gone:
+                if item.end is not None and item.end.execution in continued:
+                    item.answer = Written.CONTINUED
+            gone = [item for item in gone if item.answer is not Written.CONTINUED]
         live = await ending.left(connection, ids)
         whole: dict[str, ending.Left] = {}
         for id in ids:
@@ -250,11 +268,11 @@ class Recording:
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
         await ending.move(connection, ends, whole, live=live)
-        told = {i.lease.execution: i.parent for i in work.ends if i.lease and i.parent is not None}
+        told = {i.lease.child: i.parent for i in gone if i.lease and i.parent is not None}
         widths = await lineage.tell(connection, told, ends[0].at)
         cancelled = [each.execution for each in ends if each.state == "cancelled"]
         await lineage.cancel_children(connection, cancelled, ends[0].at)
-        ordered = {i.lease.execution for i in work.ends if i.lease and i.lease.ordered}
+        ordered = {i.lease.execution for i in gone if i.lease and i.lease.ordered}
         failed = {each.execution for each in ends if each.state == "failed"} & ordered
         ordering.wider(widths, await ordering.leave(connection, ordered - failed))
         ordering.wider(widths, await ordering.leave(connection, failed, failed=True))

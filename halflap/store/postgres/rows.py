@@ -23,7 +23,7 @@ _lines = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 EXECUTION = (
     "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
     " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
-    " order_rule, parent, replay"
+    " order_rule, parent, replay, chain, link"
 )
 LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false, NULL, ran"
 _ENDED = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result"
@@ -170,15 +170,17 @@ def execution(row: Sequence[Any]) -> Execution:
         order=order(row[16], row[17], row[18]),
         parent=row[19],
         replay=reading.replay(row[20]),
-        due_at=row[21],
-        waiting_for=row[22].decode(),
-        ended_at=row[23],
-        reason=row[24].decode(),
-        result=row[25],
-        dismissed=row[26],
-        payload_removed=row[27],
-        cause=row[28],
-        ran=row[29],
+        chain=row[21],
+        link=row[22],
+        due_at=row[23],
+        waiting_for=row[24].decode(),
+        ended_at=row[25],
+        reason=row[26].decode(),
+        result=row[27],
+        dismissed=row[28],
+        payload_removed=row[29],
+        cause=row[30],
+        ran=row[31],
     )
 
 

@@ -21,6 +21,8 @@ An execution lives in one of three places, and moves once or twice:
                 cancelled: no other end is let in then. `probation` is set from an unclean end of
                 its claim until it leaves its worker cleanly, `crashes` counts those while it ran
                 alone. `parent` is sent a signal as it ends; one that is `bound` is cancelled with it.
+                `chain` is the first of those that handed over one to the next, `link` its place in it,
+                `dedupe_key` the hash in `dedupe` that the first of it took.
   letters       once it has failed: a dead letter, until it is dismissed, by hand or by a replay.
                 Kept as long as it is one, so no partition is held up by it.
   history       once it has ended otherwise, or is dismissed. Partitioned by `slot` (slots.py): the day
@@ -482,6 +484,15 @@ ALTER TABLE instances ADD COLUMN moved_by text COLLATE "C";
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 """
+# Executions that hand over to the next one, and what frees a key.
+CHAINS = "ALTER TABLE executions ADD COLUMN dedupe_key bytea;" + "".join(
+    f"""
+ALTER TABLE {table} ADD COLUMN chain text COLLATE "C";
+ALTER TABLE {table} ADD COLUMN link bigint NOT NULL DEFAULT 0;
+CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NULL;
+"""
+    for table in ("executions", "letters", "history")
+)
 
 MIGRATIONS = [
     Migration(
@@ -502,4 +513,5 @@ MIGRATIONS = [
     Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
     Migration(number=4, name="causes of failures", before=CAUSES),
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
+    Migration(number=6, name="executions that hand over to the next", before=CHAINS),
 ]

@@ -31,7 +31,20 @@ ORDER_OF = """
 SELECT order_scope, order_key FROM executions WHERE id = %s AND order_scope IS NOT NULL
 """
 ORDER_OF_LETTER = ORDER_OF.replace("executions", "letters")
-LOCK_ONE = "SELECT state, order_scope IS NOT NULL FROM executions WHERE id = %s FOR NO KEY UPDATE"
+LOCK_ONE = """
+SELECT state, order_scope IS NOT NULL, coalesce(chain, id), attempt, failure
+FROM executions WHERE id = %s FOR NO KEY UPDATE
+"""
+LOCK_KEY = """
+SELECT FROM dedupe JOIN executions USING (instance, flow)
+WHERE executions.id = %s AND dedupe.key = dedupe_key AND dedupe.execution = executions.id
+FOR UPDATE OF dedupe
+"""
+FREE_KEY = """
+DELETE FROM dedupe USING executions WHERE executions.id = %s
+    AND dedupe.instance = executions.instance AND dedupe.flow = executions.flow
+    AND dedupe.key = dedupe_key AND dedupe.execution = executions.id
+"""
 ASK = "UPDATE executions SET cancelling = %s, cut_at = %s WHERE id = %s"
 IS_OVER = """
 SELECT FROM letters WHERE id = %(id)s UNION ALL SELECT FROM history WHERE id = %(id)s LIMIT 1
@@ -98,27 +111,27 @@ async def cancel(
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
     parent = (await lineage.parents_of(connection, locks, [execution])).get(execution)
+    await connection.execute(LOCK_KEY, (execution,))  # keys are locked before executions
     cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
     match await cursor.fetchone():
         case None:
             return "over" if await is_over(connection, execution) else None
-        case ("running", _):
+        case ("running", *_):
             await connection.execute(ASK, (reason, cut_at, execution))
             return "asked"
         case row:
+            _, ordered, child, attempt, failure = row
+            if not attempt:  # an event that nothing was done about may come again
+                await connection.execute(FREE_KEY, (execution,))
             live = await ending.left(connection, [execution])
-            failure = await connection.execute(
-                "SELECT failure FROM executions WHERE id = %s", (execution,), binary=True
-            )
-            last = await failure.fetchone()
-            end = ending.End(execution, "cancelled", now, reason, None, last[0] if last else None)
+            end = ending.End(execution, "cancelled", now, reason, None, failure)
             await ending.move(connection, [end], live, live=live)
-            if row[1]:
+            if ordered:
                 await ordering.settle(
                     connection, await ordering.leave(connection, [execution]), now
                 )
             if parent is not None:
-                widths = await lineage.tell(connection, {execution: parent}, now)
+                widths = await lineage.tell(connection, {child: parent}, now)
                 await ordering.settle(connection, widths, now)
             await lineage.cancel_children(connection, [execution], now)
             return "ended"

@@ -94,6 +94,8 @@ def admit(line: OrderLine, start: Start, order: Order, *, is_there: bool) -> Sta
 
     `is_there`: the execution was accepted before, so that nothing ends for it.
     """
+    if start.continues is not None:
+        return Standing(order, True, start.continues)
     replaced: list[str] = []
     if asks_for_members(order) and not is_there:
         others = [(each.execution, each.has_begun) for each in line.members]
