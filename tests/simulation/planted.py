@@ -193,13 +193,13 @@ def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The next one of an order may run before the one in front of it has ended."""
     end = SqliteJournal.end
 
-    async def hasty(self: Any, lease: Any, *more: Any) -> Any:
+    async def hasty(self: Any, lease: Any, *more: Any, **named: Any) -> Any:
         if lease.ordered:
             with unwatched():
                 await self._database.write(
                     lambda c: ordering.leave(c, lease.execution, self._clock())
                 )
-        return await end(self, replace(lease, ordered=False), *more)
+        return await end(self, replace(lease, ordered=False), *more, **named)
 
     patch.setattr(SqliteJournal, "end", hasty)
 

@@ -33,9 +33,16 @@ def verify(
             ids = truth.started_by(delivery.flow, event)
             if delivery in acknowledged and not ids:
                 raise Violation("nothing accepted is lost", f"{delivery.id} {event}")
-            if len(ids) > 1:
+            # What was cancelled before it began may be delivered again.
+            counted = [id for id in ids if not was_freed(truth.executions[id])]
+            if len(counted) > 1:
                 raise Violation("a delivery is one execution", f"{delivery.id}: {ids}")
     verify_state(truth, store)
+
+
+def was_freed(known: Known) -> bool:
+    """Return whether somebody cancelled an execution before it began."""
+    return known.attempt == 0 and known.cancelled
 
 
 def is_right(known: Known, outcome: Outcome) -> bool:
