@@ -182,6 +182,14 @@ CASES = {
     "a stop in two ways": (
         "HF108", "- stop: «{answer: 1, ignore: x}", "takes one of", "- stop: {answer: 1}",
     ),
+    "a continuation among items side by side": (
+        "HF108", "- {for: x, in: =event.xs, parallel: 2, do: [«{continue_with: {x: =x}}]}",
+        "leave out `parallel`", "- {for: x, in: =event.xs, do: [{continue_with: {x: =x}}]}",
+    ),
+    "a step after a continuation": (
+        "HF109", "- continue_with: {page: 2}\n- «log: x", "`continue_with` ends the flow above it",
+        "- if: =event.x = 1\n  then: [{continue_with: {page: 2}}]\n- log: x",
+    ),
     "a step that never runs": (
         "HF109", "- stop: true\n- «log: x", "`stop` ends the flow above it",
         "- if: =event.x = 1\n  then: [{stop: true}]\n- log: x",

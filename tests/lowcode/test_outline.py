@@ -553,6 +553,7 @@ STEPS = """
 - stop: {reply: {status: 202}}
 - stop: {ignore: nothing}
 - stop: {answer: {a: 1}}
+- continue_with: {a: 1}
 - stop: true
 """
 
@@ -587,6 +588,7 @@ def test_a_document_has_the_same_outline() -> None:
         "stop {reply: {status: 202}}",
         "stop {ignore: nothing}",
         "stop {answer: {a: 1}}",
+        "continue_with {a: 1}",
         "stop",
     ]
     lines = text.splitlines()

@@ -399,3 +399,45 @@ async def test_a_log_evaluates_its_message_before_its_fields(run: Run) -> None:
     result = await tried(run, "- {log: =$error('message'), fields: {a: =$error('field')}}")
     with pytest.raises(AssertionError, match="message"):
         result.raise_for_failure()
+
+
+# Going on -------------------------------------------------------------------------------------
+
+
+async def test_it_continues_with_another_event_as_a_new_execution(run: Run) -> None:
+    result = await tried(
+        run,
+        """
+- {id: page, call: sub, event: {n: =event.n}}
+- if: =event.n < 3
+  then: [{continue_with: {n: =event.n + 1}}]
+- stop: {answer: =event.n & " pages"}
+""",
+        {"n": 1},
+        "sub: {trigger: webhook.request, steps: [{stop: {answer: =event.n}}]}",
+    )
+    assert answer(result) == "3 pages"
+    assert [each.given for each in result.calls] == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+async def test_it_continues_from_within_a_loop_and_a_try(run: Run) -> None:
+    result = await tried(
+        run,
+        """
+- for: each
+  in: =event.list
+  do:
+    - try: [{if: =each = 2, then: [{continue_with: {list: [7]}}]}]
+      catch: [{log: never}]
+    - {log: =$string(each)}
+- stop: {answer: =event.list}
+""",
+        {"list": [1, 2, 3]},
+    )
+    assert answer(result) == [7]
+    assert [each.message for each in result.logs] == ["1", "7"]
+
+
+def test_a_continuation_beside_others_is_refused_as_it_is_compiled() -> None:
+    with pytest.raises(DefinitionError, match="leave out `parallel`"):
+        of_steps("- {for: x, in: [1], parallel: 2, do: [{continue_with: {}}]}")

@@ -25,6 +25,7 @@ _FILLED: dict[str, Any] = {
     "cases": {}, "steps": [NOTHING], "routes": [{"ignore": ""}], "choices": [""], "for": "item",
     "set": {}, "rule": "fifo", "sides": {"one": "", "other": ""}, "flow": "", "break": True,
     "state": "get", "code": "", "call": "", "wait": "", "links": "", "stop": True,
+    "continue_with": {},
 }  # fmt: skip
 
 

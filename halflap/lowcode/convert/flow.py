@@ -557,6 +557,12 @@ def _reply(spot: Spot, reply: doc.ReplyPart) -> Piece:
     return call_with(spot.use("Reply"), args, named)
 
 
+def write_continue(step: doc.ContinueStep, spot: Spot) -> list[str]:
+    """Write `continue_with`."""
+    event = value(spot.scope, step.continue_with, spot.at("continue_with"))
+    return spot.lines(call("await ctx.continue_with", event))
+
+
 def write_throw(step: doc.ThrowStep, spot: Spot) -> list[str]:
     """Write `throw`."""
     named = [] if step.title is None else [("step", text(step.title))]
@@ -583,5 +589,6 @@ _WRITTEN: dict[type[doc.Step], Callable[[Any, Spot], list[str]]] = {
     doc.LogStep: write_log,
     doc.BreakStep: write_break,
     doc.StopStep: write_stop,
+    doc.ContinueStep: write_continue,
     doc.ThrowStep: write_throw,
 }

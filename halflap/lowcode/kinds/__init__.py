@@ -2,7 +2,7 @@
 
 Its kind is the key that names a step in a document: `action`, `if`, `switch`, `for`, `try`, `set`,
 `code`, `call`, `sleep`, `wait`, `links`, `state`, `paired`, `pair`, `unpair`, `log`, `break`, `stop`,
-`throw`. `walk` and `raw` walk over steps by the roles (`role`) of their fields.
+`continue_with`, `throw`. `walk` and `raw` walk over steps by the roles (`role`) of their fields.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from halflap.lowcode.kinds.action import ActionStep, AnswersPart, RetryRule
 from halflap.lowcode.kinds.break_ import BreakStep
 from halflap.lowcode.kinds.call import CallStep
 from halflap.lowcode.kinds.code import CodeStep
+from halflap.lowcode.kinds.continue_ import ContinueStep
 from halflap.lowcode.kinds.for_ import ForStep
 from halflap.lowcode.kinds.if_ import IfStep
 from halflap.lowcode.kinds.links import LinksStep
@@ -41,6 +42,7 @@ __all__ = [
     "BreakStep",
     "CallStep",
     "CodeStep",
+    "ContinueStep",
     "ForStep",
     "IfStep",
     "LinksStep",
@@ -88,6 +90,7 @@ KINDS: dict[str, type[Step]] = {
         LogStep,
         BreakStep,
         StopStep,
+        ContinueStep,
         ThrowStep,
     )
 }

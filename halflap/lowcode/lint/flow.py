@@ -13,6 +13,7 @@ from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.duration import written
 from halflap.lowcode.fixes import instead_of
+from halflap.lowcode.kinds.continue_ import BESIDE_OTHERS
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
@@ -564,6 +565,20 @@ class Flow:
                     self._text(name, each, (*place, "reply", "headers", name), names)
         return "`stop` ends the flow"
 
+    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> str:
+        """`continue_with`."""
+        if any(each.parallel for each in self._loops):
+            self._findings.add(rules.MISPLACED, path, BESIDE_OTHERS)
+        if self._flow.trigger in ("instance.deploy", "instance.teardown"):
+            message = (
+                "`continue_with` is not for deploy and teardown flows, which run once; `call` another "
+                "flow with `wait: false`, and continue there"
+            )
+            self._findings.add(rules.MISPLACED, path, message)
+        event = (*path, "continue_with")
+        self._watch.recorded(self._reader.template(step.continue_with, event, names))
+        return "`continue_with` ends the flow"
+
     def throw(self, step: doc.ThrowStep, path: Path, names: Layered[Known]) -> str:
         """`throw`."""
         self._text("throw", step.throw, (*path, "throw"), names)
@@ -589,5 +604,6 @@ _CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | 
     doc.LogStep: Flow.log,
     doc.BreakStep: Flow.leave,
     doc.StopStep: Flow.stop,
+    doc.ContinueStep: Flow.go_on,
     doc.ThrowStep: Flow.throw,
 }

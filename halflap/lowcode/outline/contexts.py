@@ -46,6 +46,10 @@ def of_context(
             return made(
                 "call", place, {"call": flow, "event": second("event"), "wait": wait}, id=id
             )
+        case ("continue_with",):
+            event = argument(call, 0, "event")
+            given = None if event is None else ast.unparse(event)
+            return made("continue_with", place, {"continue_with": given})
         case ("signal_url",):
             choice = argument(call, 1, "choice")
             choices = [] if choice is None else [text_of(choice)]

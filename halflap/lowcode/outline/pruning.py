@@ -36,5 +36,5 @@ def _ends(node: Node) -> Iterator[Node]:
 
 def holds_step(nodes: Sequence[Node]) -> bool:
     """Return whether there is a step among these, or what may be one."""
-    others = LIGHT | {"stop", "throw"}
+    others = LIGHT | {"stop", "continue_with", "throw"}
     return any(end.kind not in others for each in nodes for end in _ends(each))

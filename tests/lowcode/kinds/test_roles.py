@@ -66,6 +66,8 @@ flows:
         then: [{stop: {ignore: =n}}]
       - if: =n = 2
         then: [{stop: {reply: {status: =n, body: =n, headers: {x: =n}}}}]
+      - if: =n = 3
+        then: [{continue_with: {n: =n}}]
       - stop: {answer: [=n, =acted, =coded, =called, =waited, =linked, =stored, =found, =looped]}
   sub:
     trigger: webhook.request

@@ -1,0 +1,45 @@
+"""`continue_with`: ends the flow, and goes on in a new execution of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from halflap.lowcode.frame import Frame
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.source import Path
+
+if TYPE_CHECKING:
+    from halflap.lowcode.compile import Compiler
+
+BESIDE_OTHERS = (
+    "`continue_with` cannot end the flow while other items run beside this one; leave out `parallel`, "
+    "or continue after the loop"
+)
+
+
+class ContinueStep(Step):
+    """End the flow, and go on as a new execution of it with another event."""
+
+    kind: ClassVar[str] = "continue_with"
+    ends: ClassVar[bool] = True
+
+    continue_with: Annotated[Template, Asks()]
+    """The event that the new execution gets."""
+
+    def compile(self, compiler: Compiler, path: Path) -> Do:
+        if compiler.parallel:
+            raise compiler.refused(BESIDE_OTHERS, path)
+        return DoContinue(compiler.asked(self.continue_with, path, "continue_with"))
+
+
+@dataclass(frozen=True, slots=True)
+class DoContinue:
+    """`continue_with`."""
+
+    event: Asked
+
+    async def run(self, frame: Frame) -> None:
+        await frame.ctx.continue_with(self.event.value(frame))
