@@ -10,6 +10,8 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, cast, get_args, get_origin
@@ -21,8 +23,13 @@ from bench.report import is_kept
 from halflap import Component, HalflapError
 from halflap.cli import main
 from halflap.components import salesforce
+from halflap.lowcode.assist.naming import function_help
+from halflap.lowcode.expressions import Expression, Scope
+from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
+from halflap.sdk import codec
 from halflap.sdk.lint import RULES as SOURCE_RULES
+from halflap.sdk.schema import UNSET
 from halflap.server.metrics import METRICS
 from halflap.server.settings import PREFIX, Settings
 
@@ -43,6 +50,7 @@ def pages() -> dict[str, str]:
         "reference/metrics.md": metrics(),
         "reference/components.md": components(),
         "reference/lint.md": lint_rules(),
+        "reference/functions.md": functions(),
         "reference/python.md": python(),
         "performance.md": with_figures("performance.md", figures()),
         "scaling.md": with_figures("scaling.md", scale()),
@@ -66,6 +74,128 @@ def lint_rules() -> str:
         for each in rules:
             warns = " (warning)" if each.severity == "warning" else ""
             cells = (each.code + warns, each.finds, each.why, each.instead)
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+# The functions of expressions -----------------------------------------------------------------
+
+EVENT: dict[str, Any] = {
+    "id": "006",
+    "name": "  Ada   Lovelace ",
+    "total": Decimal("99.90"),
+    "at": "2026-03-01T12:00:00Z",
+    "tags": ["b", "a", "b"],
+    "lines": [{"sku": "anvil", "count": 2}, {"sku": "rope", "count": 1}],
+    "customer": {"first": "Ada", "last": "Lovelace"},
+}
+"""The event that the examples of functions read."""
+OWN = ("list",)
+"""Functions that JSONata does not have."""
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "Lists": (
+        ("list", "$list(event.customer.first)"),
+        ("count", "$count(event.lines)"),
+        ("map", "$map(event.lines, function($line) { $uppercase($line.sku) })"),
+        ("filter", "$filter(event.lines, function($line) { $line.count > 1 })"),
+        ("single", "$single(event.lines, function($line) { $line.sku = 'rope' })"),
+        ("reduce", "$reduce(event.lines.count, function($sum, $each) { $sum + $each })"),
+        ("append", "$append(event.tags, 'c')"),
+        ("distinct", "$distinct(event.tags)"),
+        ("sort", "$sort(event.tags)"),
+        ("reverse", "$reverse(event.tags)"),
+        ("zip", "$zip(event.tags, [1, 2, 3])"),
+        ("shuffle", "$count($shuffle(event.tags))"),
+    ),
+    "Numbers": (
+        ("number", "$number(event.id)"),
+        ("sum", "$sum(event.lines.count)"),
+        ("max", "$max(event.lines.count)"),
+        ("min", "$min(event.lines.count)"),
+        ("average", "$average(event.lines.count)"),
+        ("round", "$round(event.total * 1.19, 2)"),
+        ("floor", "$floor(event.total)"),
+        ("ceil", "$ceil(event.total)"),
+        ("abs", "$abs(-3)"),
+        ("power", "$power(2, 10)"),
+        ("sqrt", "$sqrt(16)"),
+        ("formatNumber", "$formatNumber(event.total, '#,##0.00')"),
+        ("formatBase", "$formatBase(255, 16)"),
+        ("formatInteger", "$formatInteger(4, 'I')"),
+        ("parseInteger", "$parseInteger('twelve', 'w')"),
+        ("random", "$random() < 1"),
+    ),
+    "Texts": (
+        ("string", "$string(event.total)"),
+        ("length", "$length(event.id)"),
+        ("trim", "$trim(event.name)"),
+        ("uppercase", "$uppercase(event.customer.first)"),
+        ("lowercase", "$lowercase(event.customer.first)"),
+        ("contains", "$contains(event.name, 'Ada')"),
+        ("substring", "$substring(event.at, 0, 10)"),
+        ("substringBefore", "$substringBefore(event.at, 'T')"),
+        ("substringAfter", "$substringAfter(event.at, 'T')"),
+        ("split", "$split('a, b', ', ')"),
+        ("join", "$join(event.tags, '-')"),
+        ("pad", "$pad(event.id, -6, '0')"),
+        ("replace", "$replace(event.id, /^0+/, '')"),
+        ("match", "$match(event.at, /[0-9]{4}/).match"),
+        ("base64encode", "$base64encode('Ada')"),
+        ("base64decode", "$base64decode('QWRh')"),
+        ("encodeUrlComponent", "$encodeUrlComponent('a b/c')"),
+        ("decodeUrlComponent", "$decodeUrlComponent('a%20b%2Fc')"),
+        ("encodeUrl", "$encodeUrl('https://example.com/a b')"),
+        ("decodeUrl", "$decodeUrl('https://example.com/a%20b')"),
+    ),
+    "Objects": (
+        ("keys", "$keys(event.customer)"),
+        ("lookup", "$lookup(event.customer, 'first')"),
+        ("merge", "$merge([event.customer, {'first': 'Augusta'}])"),
+        ("each", "$each(event.customer, function($value, $key) { $key & '=' & $value })"),
+        ("sift", "$sift(event.customer, function($value, $key) { $key = 'last' })"),
+        ("spread", "$spread(event.customer)"),
+        ("clone", "$clone(event.customer)"),
+    ),
+    "Times": (
+        ("now", "$now()"),
+        ("millis", "$millis()"),
+        ("toMillis", "$toMillis(event.at)"),
+        ("fromMillis", "$fromMillis($toMillis(event.at), '[D].[M].[Y]')"),
+    ),
+    "True and false, errors": (
+        ("exists", "$exists(event.discount)"),
+        ("boolean", "$boolean(event.tags)"),
+        ("not", "$not(event.paid)"),
+        ("type", "$type(event.lines)"),
+        ("assert", "$assert(event.total > 0, 'nothing to pay')"),
+        ("error", "event.total > 0 ? 'fine' : $error('nothing to pay')"),
+    ),
+}
+
+
+def functions() -> str:
+    """The functions of expressions, each with an example that is run."""
+    lacking = LIBRARY.keys() ^ {name for each in EXAMPLES.values() for name, _ in each}
+    assert not lacking, f"EXAMPLES lacks, or has too many of: {', '.join(sorted(lacking))}"
+    event = codec.encode(EVENT).decode()
+    parts = [
+        "# Functions of expressions\n",
+        NOTE
+        + "All that an expression of a YAML integration can call, and `expr` in Python. They are "
+        "[JSONata's](https://docs.jsonata.org/overview) but for "
+        + ", ".join(f"`${name}`" for name in OWN)
+        + ". The examples read this event, at the time that it names:\n",
+        f"```json\n{event}\n```\n",
+    ]
+    now = datetime.fromisoformat(EVENT["at"])
+    for title, examples in EXAMPLES.items():
+        parts.append(f"## {title}\n\n| function | gives | example | result |\n|---|---|---|---|")
+        for name, text in examples:
+            said, call = function_help(name)
+            found = Expression.parse(text).named().evaluate(Scope({"event": EVENT}, now, "docs"))
+            result = "nothing" if found is UNSET else f"`{codec.encode(found).decode()}`"
+            cells = (f"`{call}`", said, f"`{text}`", result)
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("")
     return "\n".join(parts)

@@ -20,6 +20,7 @@ from halflap.sdk import registry
 INTEGRATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 COMPONENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SUFFIX = ".tmpl"
+ACME = "examples/acme.py"
 FOLDERS = {
     "integration": ("project", "integration"),
     "document": ("project", "document"),
@@ -37,7 +38,7 @@ directory_option = click.option(
 
 @click.group("new", cls=Group)
 def new() -> None:
-    """Begin an integration or a component."""
+    """Begin an integration or a component, or take the example of one."""
 
 
 @new.command("integration")
@@ -73,6 +74,25 @@ def new_component(name: str, directory: Path | None) -> None:
     begin("component", name, module, directory or Path(name))
     step("halflap test", "run its tests, with no network")
     step("pip install --editable .", f"then an integration says: import {module}")
+
+
+@new.command("acme")
+@directory_option
+def new_acme(directory: Path | None) -> None:
+    """Write acme.py: the component of the sandbox app Acme, by which the docs show what to do."""
+    shipped, here = Path(__file__).parent / "demo", Path(__file__).parents[2]
+    source = next(
+        each for each in (shipped / ACME, here / ACME) if each.is_file()
+    )  # in a wheel the examples lie beside the demo
+    folder = directory or Path()
+    target = folder / "acme.py"
+    if target.exists():
+        raise ConfigError(f"{target} is there already, and nothing is overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+    told(folder, [target.name])
+    click.echo("Next:")
+    step("halflap sandbox acme", "run the app; it prints the lines for your .env")
 
 
 def begin(kind: str, name: str, module: str, folder: Path) -> None:

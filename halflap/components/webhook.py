@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import InstanceOf
+from pydantic import InstanceOf, WithJsonSchema
 
 from halflap import (
     BearerToken,
@@ -58,11 +58,14 @@ LAYOUTS: dict[str, Callable[[], Verifier]] = {
     "bearer": BearerToken,
 }
 
+Layout = Annotated[str, WithJsonSchema({"type": "string", "enum": list(LAYOUTS)})]
+"""The name of a layout; `layout` refuses others, by their names."""
+
 
 @component.trigger(methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
 async def request(
     request: Request,
-    signature: InstanceOf[Signature] | str | None = None,
+    signature: InstanceOf[Signature] | Layout | None = None,
     dedupe: Pick | str | None = None,
     key: Pick | str | None = None,
     answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",
@@ -88,7 +91,7 @@ async def request(
 @component.trigger(title="Raw request", methods=("POST", "PUT", "PATCH", "GET", "DELETE"))
 async def raw(
     request: Request,
-    signature: InstanceOf[Signature] | str | None = None,
+    signature: InstanceOf[Signature] | Layout | None = None,
     dedupe: Pick | str | None = None,
     key: Pick | str | None = None,
     answer: InstanceOf[Reply] | Literal["accepted", "result"] = "accepted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from decimal import Decimal
 from typing import Any, cast
@@ -15,6 +16,9 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.request import Request, as_record
 from halflap.sdk.schema import UNSET, Config
+
+ORIGIN = re.compile(r"\bhttps?://[^/\s\"'<>(),;]+(?=(?P<path>/?))")
+"""Scheme and host of a URL."""
 
 
 class Stopped(Exception):
@@ -100,11 +104,19 @@ def _members(value: BaseModel) -> Iterable[tuple[str, Any]]:
     return value.model_dump(mode="python", by_alias=True).items()
 
 
+def _path_of(found: re.Match[str]) -> str:
+    return "" if found["path"] else "/"
+
+
 def error_of(error: Exception) -> dict[str, Any]:
-    """An error as `catch` sees it: `message`, `kind`, `step`, and the app's `status`."""
+    """An error as `catch` sees it: `message`, `kind`, `step`, and the app's `status`.
+
+    The message names the path of a request, and not the host: a flow may answer with it, and where an
+    app is reached within a network is nothing for a customer.
+    """
     cause = error.__cause__ if isinstance(error.__cause__, UpstreamError) else None
     return {
-        "message": getattr(error, "message", str(error)),
+        "message": ORIGIN.sub(_path_of, getattr(error, "message", str(error))),
         "kind": "thrown" if isinstance(error, Thrown) else type(error).__name__,
         "step": getattr(error, "step", "") or None,
         "status": getattr(error, "status", None) or getattr(cause, "status", None),

@@ -150,8 +150,8 @@ async def test_from_nothing_to_a_running_flow_that_follows_every_change(project)
         await dev.shows("key 3(.|\n)*is nearly there(.|\n)*succeeded", at)
 
         at = len(dev.shown)
-        clock = "    import time\n    time.time()\n    if await ctx.state.get"
-        source.write_text(text.replace("    if await ctx.state.get", clock))
+        clock = "    import time\n    time.time()\n    if order.total == 0"
+        source.write_text(text.replace("    if order.total == 0", clock))
         await dev.shows(r"error: order_sync\.py:\d+:\d+: HF001: ", at)
         await dev.shows("version before stays active", at)
 
@@ -239,3 +239,20 @@ async def test_lines_of_the_environment_that_nothing_reads_are_named(project):
         await dev.shows("HALFLAP_ROOM takes effect at the next start")
         lines.write_text(f"{before}\nHALFLAP_ROOM=0\n")
         await dev.shows("HALFLAP_ROOM=0: it is a whole number from 1")
+
+
+@pytest.mark.parametrize("options", [[], ["--yaml"]], ids=["python", "yaml"])
+async def test_ten_posts_of_one_order_at_once_start_the_new_flow_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(new, ["integration", "orders", *options], catch_exceptions=False)
+    order: dict[str, object] = {"id": "1001", "customer": "Ada", "total": 99.9}
+    async with dev_in(tmp_path / "orders") as dev:
+        url = (await dev.shows(r"(http://127.0.0.1:\d+/hooks/hk_\w+)"))[1]
+        assert await asyncio.gather(*(send(url, order) for _ in range(10))) == [200] * 10
+        await dev.shows("succeeded in")
+        assert await send(url, {**order, "id": "1002"}) == 200
+        await dev.shows(r"← POST .*key 1002")
+    assert len(re.findall(r"← POST .*key 1001", dev.shown)) == 1
+    assert len(re.findall("Hello, Ada!", dev.shown)) >= 1

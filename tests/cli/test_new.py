@@ -116,3 +116,12 @@ def test_a_name_that_would_not_work_is_refused_with_one_that_does(make, tmp_path
     with pytest.raises(ConfigError, match=said):
         make(kind, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_acme_is_written_as_the_docs_use_it_and_never_over_a_file(make, tmp_path):
+    make("integration", "orders", "--yaml")
+    assert "acme.py" in make("acme", "--dir", "orders")
+    written = (tmp_path / "orders" / "acme.py").read_bytes()
+    assert written == (Path(__file__).parents[2] / "examples" / "acme.py").read_bytes()
+    with pytest.raises(ConfigError, match="is there already"):
+        make("acme", "--dir", "orders")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,3 +113,35 @@ def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
         log.close()
     assert code in (0, 130)
     assert os.listdir(project / "tests")
+
+
+def test_the_low_code_pages_can_be_followed_from_the_wheel(halflap: Path, tmp_path: Path) -> None:
+    """Lint and test each whole document of the pages, beside what `halflap new acme` writes."""
+    env = bare(tmp_path)
+
+    def run(*words: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        command = [str(halflap), *words]
+        return subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+        )
+
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "-p"]
+    quiet([*uv, str(halflap.parent / "python"), "pytest", "pytest-asyncio"])
+    for page in sorted((ROOT / "docs" / "low-code").glob("*.md")):
+        for at, block in enumerate(page.read_text("utf-8").split("```yaml\n")[1:]):
+            text = block.partition("```")[0]
+            if not text.startswith(("name:", "#")) or "flows:" not in text:
+                continue
+            project = tmp_path / f"{page.stem}-{at}"
+            assert run("new", "integration", project.name, "--yaml").returncode == 0
+            (made,) = project.glob("*.yaml")
+            made.write_text(text)
+            assert run("new", "acme", cwd=project).returncode == 0
+            for name in re.findall(r"file: (\S+?)[,}\s]", text):
+                (project / name).parent.mkdir(parents=True, exist_ok=True)
+                (project / name).touch()
+            linted = run("lint", made.name, cwd=project)
+            assert linted.returncode == 0, f"{project.name}: {linted.stdout}{linted.stderr}"
+            if "tests:" in text:
+                tested = run("test", made.name, cwd=project)
+                assert tested.returncode == 0, f"{project.name}: {tested.stdout}{tested.stderr}"

@@ -267,3 +267,9 @@ async def test_list_always_gives_a_list_in_yaml_and_in_its_python(at: int) -> No
     one = await documents.run_test(given, at)
     assert outcome_of(one) == outcome_of(await documents.run_test(twin, at))
     assert one.result == given.document.tests[at].answer
+
+
+def test_the_layouts_of_signatures_are_offered() -> None:
+    text = "name: a\nflows:\n  main:\n    trigger: webhook.request\n    with: {signature: }\n"
+    offers = complete(analyse(text, "f.yaml", Shapes()), 4, 22).offers
+    assert {"github", "stripe", "standard"} <= {each.label for each in offers}

@@ -412,6 +412,15 @@ def test_a_projects_components_are_known_by_their_text() -> None:
     ]
 
 
+def test_a_component_that_is_not_there_is_told_once_with_what_writes_it() -> None:
+    text = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
+    (found,) = [each for each in lint_text(text, "f.yaml", Shapes()) if each.code == "HF102"]
+    assert "there is no component 'acme'" in found.message
+    assert "`halflap new acme` writes that of the sandbox app" in found.message
+    misspelt = lint_text(text.replace("acme.", "htp.", 2), "f.yaml", Shapes())
+    assert sum("did you mean http?" in each.message for each in misspelt) == 2
+
+
 def test_every_rule_of_documents_has_a_mistake_of_its_own() -> None:
     others = {"HF100", "HF101", "HF114", "HF118", "HF140"}  # below, and in test_shape.py
     others |= {"HF141", "HF142"}  # in test_examples.py

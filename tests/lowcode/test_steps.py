@@ -441,3 +441,22 @@ async def test_it_continues_from_within_a_loop_and_a_try(run: Run) -> None:
 def test_a_continuation_beside_others_is_refused_as_it_is_compiled() -> None:
     with pytest.raises(DefinitionError, match="leave out `parallel`"):
         of_steps("- {for: x, in: [1], parallel: 2, do: [{continue_with: {}}]}")
+
+
+async def test_an_error_that_is_caught_names_no_host(run: Run) -> None:
+    failed = UpstreamError(
+        "GET http://10.0.0.5:8080/v1/a answered 404 (see https://docs.example)", status=404
+    )
+    steps = """
+- id: each
+  for: id
+  in: [a]
+  do: [{action: acme.get_account, with: {id: =id}}]
+  collect: =id
+  on_failure: continue
+- stop: {answer: =each}
+"""
+    (item,) = answer(await tried(run, steps, stubs={"get_account": failed}))
+    assert item.keys() == {"error"}
+    assert item["error"].keys() == {"message", "kind", "step", "status"}
+    assert "GET /v1/a answered 404 (see /)" in item["error"]["message"]

@@ -69,6 +69,10 @@ class Calls:
 
     def find(self, kind: Kind, name: str, path: Path, *, key: bool = False) -> CallShape | None:
         """The action or trigger of a name; what there is none of becomes a finding."""
+        owner = name.partition(".")[0]
+        if self._shapes.component(owner) is None:
+            self._findings.add_absent(owner, self._shapes.names(), path, key=key)
+            return None
         found, said = self.look(kind, name)
         if said is not None:
             mend = self.meant(kind, name)

@@ -258,10 +258,7 @@ class _Linter:
             place = (*path, "connection")
             component = self._shapes.component(field.connection)
             if component is None:
-                there = suggest(field.connection, self._shapes.names())
-                said = f"there is no component {field.connection!r}; {there}"
-                mend = instead_of(field.connection, self._shapes.names())
-                findings.add(rules.NO_SUCH, place, said, mend=mend)
+                findings.add_absent(field.connection, self._shapes.names(), place)
             elif component.connection is False:
                 said = f"{field.connection} needs no connection; leave the field out"
                 findings.add(rules.CONNECTION, place, said)

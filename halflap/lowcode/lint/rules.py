@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest
+from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.budget import spend
 from halflap.sdk.lint import Finding, Rule
 
+NEW = {"acme": "`halflap new acme` writes that of the sandbox app"}
+"""Commands that write a component which the docs use."""
 MOST_SHOWN = 40
 """How many names a message lists."""
 
@@ -254,6 +256,7 @@ class Findings:
         self.source = source
         self.found: list[Finding] = []
         self._told: set[tuple[str, int, int]] = set()
+        self._absent: set[str] = set()
 
     def add(
         self, code: str, path: Path, message: str, *, key: bool = False, mend: Mend | None = None
@@ -275,6 +278,21 @@ class Findings:
         fix = None if mend is None else mend(self.source.lines, line, column)
         severity = CODES[code].severity
         self.found.append(Finding(self.source.file, line, column, code, message, severity, fix))
+
+    def add_absent(self, name: str, known: Sequence[str], path: Path, *, key: bool = False) -> None:
+        """A component that there is none of; told once, where it is no misspelling of another."""
+        message = f"there is no component {name!r}; {suggest(name, known)}"
+        if closest(name, known) is None:
+            if name in self._absent:
+                return
+            self._absent.add(name)
+            begin = NEW.get(name, f"`halflap new component {name}` begins one")
+            message += (
+                f". Install the package that has it, or write {name}.py beside the document: "
+            )
+            message += f"{begin}. Other places that name it are not told"
+        mend = instead_of(name, known)
+        self.add(NO_SUCH, path, message, key=key, mend=mend)
 
     @property
     def errors(self) -> bool:

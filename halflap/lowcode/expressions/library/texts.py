@@ -264,14 +264,16 @@ def base64decode(frame: Frame, text: str) -> str:
         return fail("D3140", value=text, token="base64decode")  # noqa: S106
 
 
-def _url(name: str, convert: Callable[[str], str]) -> None:
-    @of_value(name, "<s-:s>")
+def _url(name: str, gives: str, convert: Callable[[str], str]) -> None:
     def converted(frame: Frame, text: str) -> str:
         frame.evaluation.meter.text(12 * len(text))
         try:
             return convert(text)
         except ValueError:
             return fail("D3140", value=text, token=name)
+
+    converted.__doc__ = gives
+    of_value(name, "<s-:s>")(converted)
 
 
 _COMPONENT = "-_.!~*'()"
@@ -297,7 +299,11 @@ def _decoded(text: str, kept: str) -> str:
     return _ESCAPED.sub(replaced, text.encode()).decode()
 
 
-_url("encodeUrlComponent", lambda text: quote(text, _COMPONENT))
-_url("encodeUrl", lambda text: quote(text, _WHOLE))
-_url("decodeUrlComponent", lambda text: _decoded(text, ""))
-_url("decodeUrl", lambda text: _decoded(text, ";/?:@&=+$,#"))
+_url(
+    "encodeUrlComponent",
+    "Percent-encoded, as a part of a URL.",
+    lambda text: quote(text, _COMPONENT),
+)
+_url("encodeUrl", "Percent-encoded, as a whole URL.", lambda text: quote(text, _WHOLE))
+_url("decodeUrlComponent", "Percent-decoded, as a part of a URL.", lambda text: _decoded(text, ""))
+_url("decodeUrl", "Percent-decoded, as a whole URL.", lambda text: _decoded(text, ";/?:@&=+$,#"))
