@@ -745,6 +745,8 @@ def pausable(flow: FlowKey) -> tuple[str, str, str]:
 
 PARKED = "connection:"
 """The prefix of `waiting_for` while an execution is parked: `connection:<id>`."""
+ONCE = ":once"
+"""The suffix, in the store, where its next request must not be sent twice: a bad probe."""
 
 MISSING = b"\x00missing"
 

@@ -2,9 +2,10 @@
 
 Closed, it counts failures in a row: connections that fail or break, 502, 503 and 504. Five of them,
 and ten seconds without any success, open it. Open, whatever needs the app is parked as for refused
-credentials. After a while one execution is let go, the oldest (see `Parking`): if it reaches the app,
-the circuit closes and the others follow, ramping up; else it is open for twice as long, at most a
-minute. While it is open, the store has it as a rest, so that all workers share it.
+credentials. After a while one execution is let go, the oldest whose request may be repeated (see
+`Parking`): if it reaches the app, the circuit closes and the others follow, ramping up; else it is
+open for twice as long, at most a minute. While it is open, the store has it as a rest, so that all
+workers share it.
 """
 
 from __future__ import annotations

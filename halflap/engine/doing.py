@@ -29,6 +29,7 @@ from halflap.errors import (
     UpstreamError,
 )
 from halflap.model import (
+    ONCE,
     SYSTEM,
     Failure,
     LogLine,
@@ -210,6 +211,10 @@ class Steps:
             failure = failure_of(caught, doing.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
+            elif (
+                isinstance(error, Away) and step is not None and step.once and not doing.repeatable
+            ):
+                error.waiting_for += ONCE
             if in_doubt:
                 told = MAY_BE_DONE in failure.message
                 message = failure.message if told else f"{failure.message}; {MAY_BE_DONE}"

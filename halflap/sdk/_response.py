@@ -204,7 +204,7 @@ def failure(method: str, url: URL, limits: Limits, error: BaseException) -> Upst
     """Return the error for a request without a whole answer, in doubt where it was sent."""
     broken = broken_by(limits, error)
     message = f"{method} {shown(url)}: {broken}"
-    return UpstreamError(message, retryable=True, in_doubt=broken.sent)
+    return UpstreamError(message, retryable=not isinstance(broken, Untrusted), in_doubt=broken.sent)
 
 
 def status_of_done(method: str, broken: Broken) -> int | None:
@@ -258,10 +258,16 @@ def unreached(limits: Limits) -> str:
     return f"no connection within {limits.connect:g} s; nothing was sent"
 
 
-def untrusted(error: Exception) -> str:
-    """Return what is wrong with a certificate."""
-    reason = getattr(error, "verify_message", "") or "it does not match"
-    return f"its TLS certificate is not trusted ({reason}); nothing was sent"
+class Untrusted(Broken):
+    """The app's certificate is not trusted, which another try does not change."""
+
+    def __init__(self, error: Exception) -> None:
+        reason = getattr(error, "verify_message", "") or "it does not match"
+        super().__init__(
+            f"its TLS certificate is not trusted ({reason}); nothing was sent. Check the address, have "
+            "the certificate renewed, or name a file with its CA in SSL_CERT_FILE; then replay",
+            sent=False,
+        )
 
 
 def broken_by(limits: Limits, error: BaseException) -> Broken:
@@ -270,7 +276,7 @@ def broken_by(limits: Limits, error: BaseException) -> Broken:
         case Broken():
             return error
         case aiohttp.ClientConnectorCertificateError():
-            return Broken(untrusted(error.certificate_error), sent=False)
+            return Untrusted(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():
             return Broken(NO_TLS, sent=False)
         case aiohttp.ClientConnectorDNSError():

@@ -32,9 +32,9 @@ from halflap.sdk._response import (
     NO_TLS,
     Broken,
     Limits,
+    Untrusted,
     late,
     unreached,
-    untrusted,
 )
 
 PER_HOST = 10_000
@@ -315,7 +315,7 @@ class Wire:
         except TimeoutError:
             raise Broken(unreached(limits), sent=False) from None
         except ssl.SSLCertVerificationError as error:
-            raise Broken(untrusted(error), sent=False) from None
+            raise Untrusted(error) from None
         except ssl.SSLError:
             raise Broken(NO_TLS, sent=False) from None
         except OSError as error:

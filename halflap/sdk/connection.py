@@ -116,6 +116,8 @@ class Connection(BaseModel):
         key = current.next_key() if current and method in METHODS_WITH_EFFECT else ""
         safe = method in REPEATABLE_METHODS or self.honoured_header() is not None
         gate = None if link is None else link.gate
+        if current is not None:
+            current.once = not safe
         if gate is not None:
             await (gate.enter() if current is None else current.enter(gate))
         if current is not None and not safe:
@@ -135,6 +137,8 @@ class Connection(BaseModel):
                 current.in_doubt = False
             if gate is not None:
                 gate.failed(error)
+            if link is not None and type(error) is UpstreamError and not error.retryable:
+                error.args = (f"the connection {link.name}: {error.message}",)
             raise
         finally:
             if gate is not None:

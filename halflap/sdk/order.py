@@ -118,6 +118,7 @@ def fifo(
 def singleton(*, by_key: bool | Callable[[Request], str | None] = False) -> FlowOrder:
     """While one execution of the flow has not ended, a new one ends at once, as ignored.
 
+    While that one waits for its connection, the latest is kept.
     by_key: one for each record (see `fifo`).
     """
     _check_key("singleton", by_key)

@@ -141,7 +141,8 @@ class RunningStep:
     """The step whose requests are being made: its path, and how many it has made.
 
     through: the gate of the connection that its last request went through.
-    in_doubt: a request that may not be sent twice was sent, and may have been carried out.
+    once: its last request must not be sent twice. in_doubt: it was sent, and may have been carried
+    out.
     sent: hears of the headers of each request, for what may not be recorded.
     variant: what tells this try's requests from another's, where they do not say the same.
     limit: the action's time-out, which a wait for the connection's turn does not use up.
@@ -154,6 +155,7 @@ class RunningStep:
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
     through: Gate | None = None
+    once: bool = False
     in_doubt: bool = False
     limit: asyncio.Timeout | None = None
     patience: float = 0.0

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from halflap.model import Micros, Order
+from halflap.store.reading import IS_PARKED
 from halflap.store.rules import order as rules
 from halflap.store.rules.admission import ANY_WIDTH, Member, OrderLine
 from halflap.store.rules.order import DUE, NEVER, Place, text_of
@@ -25,10 +26,10 @@ SELECT count(*), ifnull(min(width), {ANY_WIDTH}), ifnull(sum(back_at > 0), 0),
     EXISTS (SELECT 1 FROM orders WHERE name = ?1 AND turn = 0)
 FROM orders WHERE name = ?1 AND turn = 1
 """  # noqa: S608
-MEMBERS = """
-SELECT orders.execution, executions.attempt > 0 OR link > 0, turn FROM orders
+MEMBERS = f"""
+SELECT orders.execution, executions.attempt > 0 OR link > 0, turn, {IS_PARKED} FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ? ORDER BY place
-"""
+"""  # noqa: S608
 ENTER = """
 INSERT INTO orders (name, execution, width, turn, blocks, passable) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -85,7 +86,7 @@ def line_of(
     found: tuple[Member, ...] = ()
     if members:
         rows = connection.execute(MEMBERS, (name,))
-        found = tuple(Member(row[0], bool(row[1]), bool(row[2])) for row in rows)
+        found = tuple(Member(row[0], *map(bool, row[1:])) for row in rows)
     kept = frozenset({replayed} if replayed and is_kept(connection, name, replayed) else ())
     return OrderLine(turns, width, aside, bool(some_wait), found, kept)
 

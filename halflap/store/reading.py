@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import msgspec
 
 from halflap.model import (
+    ONCE,
+    PARKED,
     CauseGroup,
     Event,
     Execution,
@@ -20,6 +23,7 @@ from halflap.model import (
 from halflap.store.protocol import Filter
 from halflap.store.rules.order import order_of
 
+IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
 EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
@@ -76,7 +80,7 @@ def execution(row: Any) -> Execution:
         failure=failure(row[17]),
         result=row[18],
         duplicates=row[19],
-        waiting_for=row[20],
+        waiting_for=row[20].removesuffix(ONCE),
         dismissed=bool(row[21]),
         order=order_of(row[22], row[23], row[24]),
         parent=row[25],
@@ -208,3 +212,12 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
         clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
         values += which.states
     return " AND ".join(clauses), tuple(values)
+
+
+def parked(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the number of executions that wait for each connection, from what they wait for."""
+    counts: dict[str, int] = {}
+    for waiting_for, count in rows:
+        connection = waiting_for.removeprefix(PARKED).removesuffix(ONCE)
+        counts[connection] = counts.get(connection, 0) + count
+    return counts

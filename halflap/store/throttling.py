@@ -6,14 +6,16 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from halflap.model import PARKED, Micros, Throttled
+from halflap.model import ONCE, PARKED, Micros, Throttled
+from halflap.store import reading
+from halflap.store.reading import IS_PARKED
 from halflap.store.turns import Limited
 
-IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
 UNPARK = f"""
-UPDATE executions SET state = 'queued', due_at = ?, waiting_for = '' WHERE id IN (
-    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for = ? ORDER BY id LIMIT ?)
+UPDATE executions SET state = 'queued', due_at = ?3, waiting_for = '' WHERE id IN (
+    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for IN (?1, ?1 || '{ONCE}')
+    ORDER BY CASE ?2 WHEN 1 THEN waiting_for END, id LIMIT ?2)
 RETURNING id
 """  # noqa: S608
 FULL_AT = "SELECT full_at FROM throttles WHERE connection = ?"
@@ -39,13 +41,12 @@ SELECT connection, until, reason, quota, away, since FROM throttles WHERE until 
 
 def parked(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the number of executions that wait for each connection."""
-    found = connection.execute(COUNT).fetchall()
-    return {name.removeprefix(PARKED): count for name, count in found}
+    return reading.parked(connection.execute(COUNT).fetchall())
 
 
 def unpark(connection: sqlite3.Connection, of: str, limit: int, now: Micros) -> list[str]:
-    """Let up to `limit` executions go on that wait for a connection."""
-    found = connection.execute(UNPARK, (now, PARKED + of, limit)).fetchall()
+    """Let up to `limit` executions go on; one alone, as a probe, is one that may be repeated."""
+    found = connection.execute(UNPARK, (PARKED + of, limit, now)).fetchall()
     return sorted(row[0] for row in found)
 
 

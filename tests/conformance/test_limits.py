@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from halflap.model import CustomerLimits, Throttled
+from halflap.model import ONCE, CustomerLimits, Throttled
 from halflap.store.protocol import Claim, Journal, Release
 from halflap.store.turns import Share
 from tests.conformance.test_journal import (
@@ -214,6 +214,22 @@ async def test_a_load_counts_what_could_run_and_what_is_held(journal: Journal, c
 
 
 # -- connections ------------------------------------------------------------------------------
+
+
+async def test_a_probe_is_the_oldest_that_may_be_repeated(journal: Journal, clock: Clock):
+    starts = sorted((start() for _ in range(4)), key=lambda each: each.execution)
+    for each, suffix in zip(starts, (ONCE, ONCE, "", ""), strict=True):
+        claim = await running(journal, each)
+        how = Release("park", clock.now + 90 * SECOND, f"connection:con_1{suffix}")
+        await journal.release(claim.lease, [], [], how)
+    ids = [each.execution for each in starts]
+    found = await journal.execution(ids[0])
+    assert found is not None
+    assert found.waiting_for == "connection:con_1"
+    assert await journal.parked() == {"con_1": 4}
+    assert await journal.unpark("con_1", 1) == [ids[2]]
+    assert await journal.unpark("con_1", 2) == ids[:2]  # then all go on in order
+    assert await journal.unpark("con_1", 1) == [ids[3]]
 
 
 async def test_what_is_parked_goes_on_by_connection_the_oldest_first(

@@ -336,6 +336,26 @@ async def test_a_singleton_ends_at_once_while_another_one_lives(journal: Journal
     await claim(journal, last)
 
 
+async def test_a_singleton_that_waits_for_its_app_keeps_the_latest(journal: Journal, clock: Clock):
+    first = start(SINGLETON)
+    (answer,) = await accept(journal, first, claim=1)
+    assert answer.claim is not None
+    park = Release("park", clock.now + 60 * SECOND, "connection:con_1")
+    await journal.release(answer.claim.lease, [], [], park)
+    old = await accepted(journal, SINGLETON)
+    latest = await accepted(journal, SINGLETON)
+    assert await how(journal, old) == ("cancelled", f"superseded by {latest}")
+    assert (await how(journal, latest))[0] == "queued"
+    replay = await accepted(journal, SINGLETON, replay_of=old)
+    assert await how(journal, replay) == ("cancelled", f"superseded by {latest}")
+    assert await claimed(journal) == {}
+    assert await journal.unpark("con_1", 1) == [first.execution]
+    later = await accepted(journal, SINGLETON)
+    assert (await how(journal, later))[0] == "ignored"
+    await end(journal, await claim(journal, first.execution))
+    await end(journal, await claim(journal, latest))
+
+
 async def test_a_replay_that_ends_at_once_leaves_the_dead_letter(journal: Journal):
     failed = await accepted(journal, SINGLETON)
     await end(journal, await claim(journal, failed), FAILED)

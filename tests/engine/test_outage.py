@@ -14,6 +14,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap import Connection, Retry, UpstreamError
+from halflap.engine import doing
 from halflap.engine import parking as parked
 from halflap.engine.circuit import Circuit
 from halflap.engine.clock import ManualClock
@@ -21,6 +22,7 @@ from halflap.engine.gate import AccountGate
 from halflap.engine.parking import Parking
 from halflap.engine.throttle import Throttles
 from halflap.model import Micros, StoredConnection
+from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.sdk.gate import Away, Judgement
@@ -37,13 +39,20 @@ class Crm(Connection):
     idempotency_header = "Idempotency-Key"
 
 
+class Keyless(Crm):
+    """The same app, as one that knows no repeated requests."""
+
+    idempotency_header = None
+
+
 @dataclass
 class App(Egress):
-    """The app itself: `refuses` decides by the time whether it answers 503."""
+    """The app itself: `refuses` decides by the time whether it answers 503, or `hangs`."""
 
     clock: ManualClock
     refuses: Callable[[Micros], bool]
     began: Micros = 0
+    hangs: bool = False
     calls: int = 0
     done: list[str] = field(default_factory=list[str])
 
@@ -51,6 +60,8 @@ class App(Egress):
         """Answer 503, or do what is asked."""
         self.calls += 1
         status = 503 if self.refuses(self.clock() - self.began) else 200
+        if status == 503 and self.hangs:
+            raise UpstreamError("no answer", in_doubt=True)
         if status == 200:
             self.done.append(more["json"]["name"])
         headers = CIMultiDictProxy(CIMultiDict[str]())
@@ -86,11 +97,12 @@ class Shop:
     parking: Parking
     deliver: Any
 
-    async def events(self, count: int, every: float) -> list[str]:
+    async def events(self, count: int, every: float, *, once: bool = False) -> list[str]:
         """Accept events, one after the other."""
         found: list[str] = []
         for number in range(count):
-            found.append(await self.runner.start(self.deliver, f'{{"name":"{number}"}}'.encode()))
+            event = codec.encode({"name": str(number), "once": once})
+            found.append(await self.runner.start(self.deliver, event))
             await self.let_pass(every)
         return found
 
@@ -132,17 +144,22 @@ async def shop(
             "con_1", "cus_1", "app", "crm", {}, frozenset(), 1, "working", runner.clock()
         )
         throttles = Throttles(runner.engine.journal, runner.clock, chance=random.Random(1))
-        crm = Crm()
+        crm, keyless = Crm(), Keyless()
         gate = AccountGate(stored, throttles.of("con_1"), fine)
-        crm._link = Link("crm", "con_1", egress=app, gate=gate)
+        crm._link = keyless._link = Link("crm", "con_1", egress=app, gate=gate)
 
         @runner.app.component.action(**({"retry": retry} if retry else {}))
         async def send(name: str) -> None:
             """Send something to the CRM."""
             await crm.post("/things", json={"name": name})
 
+        @runner.app.component.action
+        async def send_once(name: str) -> None:
+            """Send something that must not be sent twice."""
+            await keyless.post("/things", json={"name": name})
+
         async def deliver(ctx: Any, event: Any) -> None:
-            await send(event["name"])
+            await (send_once if event["once"] else send)(event["name"])
 
         parking = Parking(runner.engine.journal, Account(stored), runner.engine)
         task = asyncio.create_task(parking.run())
@@ -207,6 +224,32 @@ async def test_what_waits_for_an_app_that_is_away_spends_no_tries_and_says_so(
             if each.kind == "action"
         ]
         assert max(tries) < 5
+
+
+async def hours_of_silence(folder: Path) -> int:
+    """Return how many dead letters an app leaves that takes requests and does not answer."""
+    async with shop(folder, lambda at: at < 2 * HOUR) as found:
+        found.app.hangs = True
+        opening = await found.events(5, every=3)  # they open the circuit
+        waiting = await found.events(20, every=6, once=True)
+        waiting += await found.events(1, every=6)
+        for each in opening:
+            await found.runner.engine.cancel(each, "no longer wanted")
+        states = await found.ended(waiting, within=4 * HOUR)
+        return states.get("failed", 0)
+
+
+async def test_the_probe_of_an_app_that_does_not_answer_is_one_that_may_be_repeated(
+    tmp_path: Path,
+) -> None:
+    assert await hours_of_silence(tmp_path) == 0
+
+
+async def test_control_the_oldest_as_the_probe_becomes_a_dead_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doing, "ONCE", "")
+    assert await hours_of_silence(tmp_path) > 5
 
 
 async def test_an_app_that_is_away_for_more_than_a_day_ends_in_a_dead_letter(

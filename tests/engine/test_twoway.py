@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from halflap import Conflict, Context
+from halflap import Conflict, Context, UpstreamError
 from halflap.engine.echo import MAKING_LASTS, MOST_HOPS
 from halflap.model import Execution
+from halflap.sdk.gate import Away
 from tests.engine.twins import Twins, drained, outcomes, twins_on
+from tests.served import until
 
 
 @pytest.fixture
@@ -404,6 +406,39 @@ async def test_a_long_text_is_known_again(twins: Twins) -> None:
     twins.left.edit("left_1", name="long " * 1_000 + "and longer")
     assert outcomes(await twins.settle()) == {"succeeded": 1, "ignored: echo": 1}
     assert twins.equal
+
+
+async def test_the_check_is_tried_again_as_any_step_is(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten tries by the default; and none is spent while the app is away."""
+    asked = 0
+
+    account = type(twins.config.left)
+    current = account.current
+
+    async def away(self: Any, kind: str, id: str, fields: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise Away("left is away", waiting_for="connection:con_1")
+        if asked <= 10:
+            raise UpstreamError(status=503)
+        return await current(self, kind, id, fields)
+
+    monkeypatch.setattr(account, "current", away)
+    twins.left.edit(name="Initech", amount="220")
+    execution = await twins.send(twins.left.told.pop())
+
+    async def waits() -> bool:
+        found = await twins.execution(execution)
+        return found.waiting_for == "connection:con_1"
+
+    await until(waits)
+    assert await twins.engine.unpark("con_1", 1) == [execution]
+    assert (await twins.ended(execution)).state == "succeeded"
+    [check] = [e for e in await twins.engine.journal.steps(execution) if e.path == "$check"]
+    assert (check.tries, asked) == (10, 11)
 
 
 async def test_an_edit_between_two_tries_is_not_written_over(twins: Twins) -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, Field, SecretStr
 
+from halflap import Connection
 from halflap.errors import (
     DefinitionError,
     EgressRefused,
@@ -28,6 +29,7 @@ from halflap.errors import (
     Unauthorized,
     UpstreamError,
 )
+from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Limits, Policy, Response
 from halflap.sdk.schema import UNSET, File
 
@@ -728,7 +730,17 @@ async def test_tls_and_host_keep_the_name_of_a_pinned_address(
         unknown = Egress(policy, resolver=to_loopback)
         error = await failure(unknown.request("GET", f"https://app.example:{server.port}/?k=v"))
         assert "certificate is not trusted" in error.message
-        assert error.retryable
+        assert "SSL_CERT_FILE" in error.message
+        assert not error.retryable  # another try would find the same certificate
+
+        class Crm(Connection):
+            base_url: str
+
+        crm = Crm(base_url=f"https://app.example:{server.port}")
+        crm._link = Link("billing", egress=unknown)
+        error = await failure(crm.request("POST", "/orders", json={}))
+        assert error.message.startswith("the connection billing: POST https://app.example")
+        assert (error.retryable, error.in_doubt) == (False, False)
         await unknown.close()
         assert len(server.seen) == 1
 

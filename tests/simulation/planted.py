@@ -306,8 +306,8 @@ def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
     """A newer event takes the place of one that waits for its next try."""
     verdict = rules.verdict
 
-    def harsh(order: Any, replays: bool, others: Any) -> Any:
-        return verdict(order, replays, [(name, False) for name, _ in others])
+    def harsh(order: Any, replays: bool, others: Any, **more: Any) -> Any:
+        return verdict(order, replays, [(name, False) for name, _ in others], **more)
 
     patch.setattr(rules, "verdict", harsh)
 

@@ -11,6 +11,7 @@ from halflap.store.postgres import ending, lineage, ordering
 from halflap.store.postgres.columns import Blobs, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
+from halflap.store.reading import IS_PARKED
 from halflap.store.rules.admission import (
     ANY_WIDTH,
     Member,
@@ -27,10 +28,10 @@ SELECT n.name, count(turn), coalesce(min(width), {ANY_WIDTH}), count(*) FILTER (
 FROM unnest(%s::bytea[]) AS n (name)
 LEFT JOIN orders ON orders.name = n.name AND turn GROUP BY n.name
 """  # noqa: S608
-MEMBERS = """
-SELECT name, orders.execution, executions.attempt > 0 OR link > 0, turn FROM orders
+MEMBERS = f"""
+SELECT name, orders.execution, executions.attempt > 0 OR link > 0, turn, {IS_PARKED} FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ANY(%s) ORDER BY place
-"""
+"""  # noqa: S608
 THERE = """
 SELECT id FROM executions WHERE id = ANY(%(ids)s) UNION ALL
 SELECT id FROM letters WHERE id = ANY(%(ids)s) UNION ALL

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import Event, Execution, FlowKey, LogLine, Order, Record
+from halflap.model import ONCE, Event, Execution, FlowKey, LogLine, Order, Record
 from halflap.store import reading
 from halflap.store.protocol import Attempt
 from halflap.store.recording import encode_failure, text
@@ -173,7 +173,7 @@ def execution(row: Sequence[Any]) -> Execution:
         chain=row[21],
         link=row[22],
         due_at=row[23],
-        waiting_for=row[24].decode(),
+        waiting_for=row[24].decode().removesuffix(ONCE),
         ended_at=row[25],
         reason=row[26].decode(),
         result=row[27],

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from halflap.model import PARKED, Micros, Throttled
+from halflap.model import ONCE, PARKED, Micros, Throttled
+from halflap.store import reading
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.database import Ways
+from halflap.store.reading import IS_PARKED
 from halflap.store.turns import Limited
 
 LATELY: Micros = 30_000_000
 """The time for which a worker counts as a user of a connection."""
 
-IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
 COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
 UNPARK = f"""
 UPDATE executions SET state = 'queued', due_at = %s, waiting_for = '' WHERE id = ANY (ARRAY(
-    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for = %s
-    ORDER BY id LIMIT %s FOR NO KEY UPDATE))
+    SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for IN (%s, %s)
+    ORDER BY CASE %s WHEN 1 THEN waiting_for END, id LIMIT %s FOR NO KEY UPDATE))
 RETURNING id
 """  # noqa: S608
 MAKE = "INSERT INTO throttles (connection) VALUES (%s) ON CONFLICT DO NOTHING"
@@ -47,13 +48,13 @@ CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
 
 async def parked(database: Ways) -> dict[str, int]:
     """Return the number of executions that wait for each connection."""
-    found = await database.fetch(COUNT)
-    return {row[0].decode().removeprefix(PARKED): row[1] for row in found}
+    return reading.parked([(row[0].decode(), row[1]) for row in await database.fetch(COUNT)])
 
 
 async def unpark(connection: Connection, of: str, limit: int, now: Micros) -> list[str]:
-    """Let up to `limit` executions go on that wait for a connection."""
-    values = (now, (PARKED + of).encode(), limit)
+    """Let up to `limit` executions go on; one alone, as a probe, is one that may be repeated."""
+    parked = PARKED + of
+    values = (now, parked.encode(), (parked + ONCE).encode(), limit, limit)
     cursor = await connection.execute(UNPARK, values, binary=True)
     return sorted(row[0] for row in await cursor.fetchall())
 

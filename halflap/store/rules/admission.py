@@ -13,11 +13,12 @@ ANY_WIDTH = 2**31
 
 @frozen
 class Member:
-    """An execution that lives in an order."""
+    """An execution that lives in an order. `is_blocked`: it waits for its connection."""
 
     execution: str
     has_begun: bool
     has_turn: bool
+    is_blocked: bool = False
 
 
 @frozen
@@ -99,7 +100,9 @@ def admit(line: OrderLine, start: Start, order: Order, *, is_there: bool) -> Sta
     replaced: list[str] = []
     if asks_for_members(order) and not is_there:
         others = [(each.execution, each.has_begun) for each in line.members]
-        outcome, replaced = verdict(order, start.replay_of is not None, others)
+        is_blocked = any(each.is_blocked for each in line.members)
+        replays = start.replay_of is not None
+        outcome, replaced = verdict(order, replays, others, is_blocked=is_blocked)
         if outcome is not None:
             return Standing(order, outcome=outcome)
     if start.replay_of is not None and start.replay_of in line.kept:

@@ -60,19 +60,20 @@ def turns(places: Iterable[Place], now: Micros) -> set[str]:
 
 
 def verdict(
-    order: Order, replays: bool, others: Sequence[tuple[str, bool]]
+    order: Order, replays: bool, others: Sequence[tuple[str, bool]], *, is_blocked: bool = False
 ) -> tuple[Outcome | None, list[str]]:
     """Return the verdict on a new execution: end at once, or go on in the place of others.
 
-    others: who lives in its order, as accepted, and whether each has begun.
+    others: who lives in its order, as accepted, and whether each has begun. is_blocked: one of them
+    waits for its connection; meanwhile an order that would end the new one keeps the latest.
     """
     waiting = [execution for execution, has_begun in others if not has_begun]
     match order.when_busy:
-        case "end" if others:
+        case "end" if others and not is_blocked:
             return Outcome("ignored", f"singleton: {others[0][0]} is still running"), []
-        case "replace" if waiting and replays:  # what it replays is older than what waits
+        case "replace" | "end" if waiting and replays:  # what it replays is older than what waits
             return superseded(waiting[-1]), []
-        case "replace":
+        case "replace" | "end":
             return None, waiting
         case _:
             return None, []
