@@ -1,15 +1,18 @@
 """Canaries: unique secrets in every place that a secret can be, and an app that repeats them all.
 
-Whatever the app echoes, in whatever spelling, no secret is in a table of the store, in a blob, in a
-line of the log or in an answer of the API. The control runs the same without redaction.
+Whatever the app echoes, in whatever spelling, no secret is in a table of the store, in a large blob,
+in a line of the log (of a suspect's child process, too), in an answer of the API, in the metrics or
+in a backup. The control runs the same without redaction.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -25,9 +28,12 @@ from fastapi.routing import APIRoute
 
 from halflap.api.app import ROUTERS
 from halflap.cli.serve import configure_log
+from halflap.model import Start, new_id
 from halflap.sdk.redact import Redactor
+from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.api.conftest import KEYS, TOKEN, Shop, World, world_on
+from halflap.store.backup import back_up
+from tests.api.conftest import KEYS, TOKEN, Client, Shop, World, world_on
 from tests.cluster import ordinary_url
 
 CANARY = '''
@@ -36,6 +42,7 @@ CANARY = '''
 import base64
 import hashlib
 import hmac
+import os
 from typing import Any
 
 from pydantic import SecretStr
@@ -46,7 +53,7 @@ from halflap import (
     step, webhook,
 )
 from halflap.components import http
-from halflap.sdk.oauth import ClientCredentials
+from halflap.sdk.oauth import ClientCredentials, OAuth2Code
 
 
 class Parrot(Connection):
@@ -65,7 +72,21 @@ class Parrot(Connection):
         await self.get("/me")
 
 
+class Team(Connection):
+    """The same app, signed in to through the team's own OAuth app."""
+
+    base_url: str
+    auth: OAuth2Code
+
+
 component = Component("parrot", connection=Parrot)
+team = Component("team", connection=Team)
+
+
+@team.action(title="Repeat for the team")
+async def repeat_for_team(team: Team, what: Any) -> Any:
+    """Repeat."""
+    return {"process": os.getpid(), **await team.post("/repeat", json=what)}
 
 
 @component.action
@@ -109,6 +130,7 @@ async def _(parrot: Parrot, endpoint: Endpoint) -> Subscription:
 class Settings(Config):
     parrot: Parrot
     web: http.Http
+    team: Team
 
 
 integration = Integration("canary", config=Settings)
@@ -121,6 +143,8 @@ async def go(ctx: Context[Settings], event: Any) -> Any:
     digest = hashlib.sha256(found["spelled"][0].encode()).hexdigest()
     assert digest == event["digest"], "the flow does not get what the app said"
     also = await http.post(ctx.config.web, "/repeat", json=event)
+    theirs = await repeat_for_team(ctx.config.team, event)
+    ctx.log.info(f"process {theirs['process']}", theirs=theirs)
     ctx.log.warning(f"got {found}", found=found, also=also)
     await ctx.state.put("found", found)
     await repeat(ctx.config.parrot, {"again": found})
@@ -162,12 +186,21 @@ SPELLED = {
 }
 
 
+CARELESS = """
+from halflap.sdk.redact import Redactor
+
+Redactor.finds = lambda *_: False
+Redactor.hits = lambda *_: []
+"""
+
+
 @dataclass
 class Parrot:
     """The app: it repeats every secret that it ever heard or knows, in every spelling."""
 
     secrets: dict[str, str]
     heard: set[str] = field(default_factory=set[str])
+    asked: list[str] = field(default_factory=list[str])
 
     def known(self, request: web.Request) -> list[str]:
         """All spellings of all that is secret."""
@@ -180,6 +213,8 @@ class Parrot:
     async def repeat(self, request: web.Request) -> web.Response:
         spelled = self.known(request)
         data = {"spelled": spelled, "whole": " ".join(spelled), spelled[0]: {"in": spelled}}
+        if b"fill" in await request.read():  # so that it is stored as a blob
+            data["whole"] += "x" * 100_000
         return web.json_response(data)
 
     async def refuse(self, request: web.Request) -> web.Response:
@@ -192,7 +227,9 @@ class Parrot:
         return web.json_response({"error": spelled}, status=422)
 
     async def token(self, request: web.Request) -> web.Response:
-        return web.json_response({"access_token": self.secrets["token"], "expires_in": 3600})
+        self.asked.append((await request.read()).decode())
+        made = {"access_token": self.secrets["token"], "expires_in": 3600}
+        return web.json_response({**made, "said": self.known(request)})
 
     async def hooks(self, request: web.Request) -> web.Response:
         return web.json_response({"id": "h1", "secret": self.secrets["subscription"]})
@@ -206,6 +243,7 @@ SECRETS = {
     "password": "CANARYpassword$1",
     "header": "CANARYheader~key~42",
     "subscription": "CANARYsubscription==0123",
+    "team": "CANARYteams-own-app-secret-0123",
 }
 
 
@@ -239,6 +277,9 @@ class Story:
     settings: Settings
     log: io.StringIO
     answers: list[bytes] = field(default_factory=list[bytes])
+    of_suspects: list[bytes] = field(default_factory=list[bytes])
+    instance: Any = None
+    executions: list[str] = field(default_factory=list[str])
 
     async def ask(self, method: str, path: str, *given: Any, **more: Any) -> Any:
         answer = await self.world.api(method, path, *given, **more)
@@ -248,6 +289,7 @@ class Story:
     async def places(self) -> Mapping[str, bytes]:
         """Everything that is stored, was logged or was answered, by where that is."""
         found = {f"answer {at}": body for at, body in enumerate(self.answers)}
+        found |= {f"suspect's answer {at}": body for at, body in enumerate(self.of_suspects)}
         found["log"] = self.log.getvalue().encode()
         if self.settings.store:
             found |= tables(self.settings.store)
@@ -308,6 +350,7 @@ async def live(world: World, url: str, story: Story) -> None:
         "header": "X-Own",
         "key": SECRETS["header"],
     }
+    await sign_in_through_the_team(story, customer, url)
     for name, values in (("parrot", parrot), ("web", web_)):
         draft = {"customer": customer, "integration": "canary", "field": name, "name": name}
         made = await story.ask("POST", "/api/connections", {**draft, "values": values})
@@ -321,7 +364,7 @@ async def live(world: World, url: str, story: Story) -> None:
         "customer": customer,
         "integration": "canary",
         "name": "canary",
-        "connections": {"parrot": "parrot", "web": "web"},
+        "connections": {"parrot": "parrot", "web": "web", "team": "team"},
     }
     made = await story.ask("POST", "/api/instances", draft)
     active = await story.ask("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
@@ -333,11 +376,14 @@ async def live(world: World, url: str, story: Story) -> None:
     event = {"digest": hashlib.sha256(SECRETS["key"].encode()).hexdigest()}
     header = {"X-Gitlab-Token": own["go"]}
     sent = [await world.send(instance, event, "go", **header)]
+    filled = [await world.send(instance, {**event, "fill": True}, "go", **header)]
     for how in ("refuse", "raise", "here"):
         header = {"X-Subscribed": SECRETS["subscription"]}
         sent.append(await world.send(instance, {"how": how}, "failing", **header))
     states = [(await world.ended(each))["state"] for each in sent]
     assert states == ["succeeded", "failed", "failed", "failed"]
+    assert [(await world.ended(each))["state"] for each in filled] == ["succeeded"]
+    story.instance, story.executions = instance, sent[:1] + filled
     # Refused requests are kept for support, with their headers.
     _, _, path = instance["urls"]["go"].partition("/hooks/")
     for header in ({"X-Gitlab-Token": f"x{own['go']}"}, {"X-Other": own["go"]}):
@@ -349,6 +395,65 @@ async def live(world: World, url: str, story: Story) -> None:
     await world.api("POST", f"/api/executions/{sent[1]}/replay")
     await world.host.store.catalogue.settled()
     await everything(story, instance, executions)
+
+
+async def sign_in_through_the_team(story: Story, customer: str, url: str) -> None:
+    """Store the team's OAuth app, and have a customer's connection sign in through it."""
+    app = {
+        "client_id": "the-team",
+        "client_secret": SECRETS["team"],
+        "callback": "https://product.example/callback",
+        "origins": [url],
+    }
+    stored = await story.ask("PUT", "/api/oauth-apps/canary:Team", app)
+    assert stored.status == 200, stored.body
+    urls = {"token_url": f"{url}/token", "authorize_url": f"{url}/authorize"}
+    draft = {
+        "customer": customer,
+        "integration": "canary",
+        "field": "team",
+        "name": "team",
+        "values": {"base_url": url, "auth": {"kind": "oauth2_code", **urls}},
+    }
+    made = await story.ask("POST", "/api/connections", draft)
+    assert made.status == 201, made.body
+    begun = await story.ask("POST", f"/api/connections/{made.json['id']}/authorize", {})
+    answer = {"state": begun.json["state"], "code": "the-code"}
+    ended = await story.ask("POST", "/api/connections/authorized", answer)
+    assert ended.status == 200, ended.body
+    assert any(SECRETS["team"] in each for each in story.app.asked)
+
+
+async def as_suspects(story: Story, world: World) -> None:
+    """Run the events again, as a process that was killed while it ran them left them."""
+    journal = world.host.store.journal
+    starts: list[Start] = []
+    for each in story.executions:
+        found, event = await journal.execution(each), await journal.event(each)
+        assert found is not None
+        assert event is not None
+        id = new_id("exe")
+        starts.append(Start(id, found.flow, event, id))
+    await journal.accept(starts, claim=len(starts), lease=1)
+    await journal.void()
+    probation = world.host.probation
+    assert probation is not None
+    tasks = [
+        asyncio.create_task(world.host.engine.run(world.host.executor)),
+        asyncio.create_task(probation.run()),
+    ]
+    for start in starts:
+        assert (await world.ended(start.execution))["state"] == "succeeded"
+        lines = (await world.api("GET", f"/api/executions/{start.execution}/logs")).body
+        story.of_suspects.append(lines)
+        assert f"process {os.getpid()}".encode() not in lines
+        assert b"process " in lines
+    await everything(story, story.instance, [each.execution for each in starts])
+    story.answers.append((await world.api("GET", "/metrics")).body)
+    probation.stop()
+    await probation.close()
+    for each in tasks:
+        each.cancel()
 
 
 async def everything(story: Story, instance: Any, executions: list[str]) -> None:
@@ -384,13 +489,19 @@ async def everything(story: Story, instance: Any, executions: list[str]) -> None
 
 
 async def lived(
-    kind: str, tmp_path: Path, app: Parrot, url: str, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    tmp_path: Path,
+    app: Parrot,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> Mapping[str, bytes]:
     """Run the story on a store; returns all that is left of it."""
     log = io.StringIO()
     monkeypatch.setattr("sys.stderr", log)
+    blobs = str(tmp_path / "store" / "blobs")
     settings = Settings(
-        dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",), log="json"
+        dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",), log="json", blobs=blobs
     )
     if kind == "postgresql":
         settings = replace(settings, store=ordinary_url(), keys=KEYS)
@@ -400,34 +511,60 @@ async def lived(
         async with world_on(settings, Shop(url=url), tmp_path / "projects") as world:
             story = Story(world, app, settings, log)
             await live(world, url, story)
-            return await story.places()
+        host = await Host.open(settings)
+        story.world = World(host, Client(host), world.shop, world.folder)
+        try:
+            await as_suspects(story, story.world)
+        finally:
+            await host.stop(1)
+        if kind == "file":
+            back_up(Path(settings.dir), tmp_path / "store" / "backup")
+        places = await story.places()
+        child = capfd.readouterr()
+        return {**places, "a child's output": f"{child.out}{child.err}".encode()}
     finally:
         structlog.configure(**before)
 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
 async def test_no_secret_is_stored_logged_or_answered(
-    kind: str, tmp_path: Path, parrot: tuple[Parrot, str], monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    tmp_path: Path,
+    parrot: tuple[Parrot, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     app, url = parrot
-    places = await lived(kind, tmp_path, app, url, monkeypatch)
+    places = await lived(kind, tmp_path, app, url, monkeypatch, capfd)
 
+    assert any("/blobs/" in place and b"$secret" in data for place, data in places.items())
     assert len(app.heard) >= 3, "the signatures and credentials that were sent"
     assert sorted(hits(places, app)) == []
     assert any("•••".encode() in data for data in places.values())
 
 
 async def test_without_redaction_the_same_story_leaves_secrets_everywhere(
-    tmp_path: Path, parrot: tuple[Parrot, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    parrot: tuple[Parrot, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The control."""
     app, url = parrot
     monkeypatch.setattr(Redactor, "finds", lambda *_: False)
     monkeypatch.setattr(Redactor, "hits", lambda *_: [])
-    places = await lived("file", tmp_path, app, url, monkeypatch)
+    (tmp_path / "sitecustomize.py").write_text(CARELESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    places = await lived("file", tmp_path, app, url, monkeypatch, capfd)
 
     found = "\n".join(hits(places, app))
     for name in (*app.secrets, "sent"):
         assert f"{name} as " in found
-    assert "halflap.db" in found
-    assert "answer" in found
+    for place in (
+        "store/halflap.db",
+        "backup/halflap.db",
+        "/blobs/",
+        "in answer",
+        "suspect's answer",
+    ):
+        assert place in found
