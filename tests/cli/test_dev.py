@@ -256,3 +256,18 @@ async def test_ten_posts_of_one_order_at_once_start_the_new_flow_once(
         await dev.shows(r"← POST .*key 1002")
     assert len(re.findall(r"← POST .*key 1001", dev.shown)) == 1
     assert len(re.findall("Hello, Ada!", dev.shown)) >= 1
+
+
+async def test_what_blocks_and_what_is_too_large_is_told(project: Path) -> None:
+    source = project / "order_sync.py"
+    (project / ".env").write_text("GREETING=Hello\nHALFLAP_BODY_BYTES=1000\n")
+    async with dev_in(project) as dev:
+        url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
+        assert await send(url, {"id": "x" * 2_000}) == 413
+        await dev.shows(r"refused with 413: .*HALFLAP_BODY_BYTES")
+        at = len(dev.shown)
+        text = source.read_text().replace("from decimal", "import time\nfrom decimal")
+        source.write_text(
+            text.replace("    if order.total == 0", "    time.sleep(1)\n    if order.total == 0")
+        )
+        await dev.shows(r"order_sync\.py:\d+:\d+: HF\d+: .*time\.sleep", at)

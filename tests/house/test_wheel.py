@@ -116,32 +116,36 @@ def test_a_new_integration_runs_at_once(halflap: Path, tmp_path: Path) -> None:
 
 
 def test_the_low_code_pages_can_be_followed_from_the_wheel(halflap: Path, tmp_path: Path) -> None:
-    """Lint and test each whole document of the pages, beside what `halflap new acme` writes."""
+    """Lint and test the whole documents of the pages, beside what `halflap new acme` writes."""
     env = bare(tmp_path)
 
-    def run(*words: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, cwd: Path) -> None:
         command = [str(halflap), *words]
-        return subprocess.run(
+        done = subprocess.run(
             command, cwd=cwd, env=env, capture_output=True, text=True, check=False
         )
+        assert done.returncode == 0, f"{cwd.name}: {done.stdout}{done.stderr}"
 
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "-p"]
     quiet([*uv, str(halflap.parent / "python"), "pytest", "pytest-asyncio"])
+    projects: list[dict[str, str]] = []  # in each, every integration has a name of its own
     for page in sorted((ROOT / "docs" / "low-code").glob("*.md")):
-        for at, block in enumerate(page.read_text("utf-8").split("```yaml\n")[1:]):
+        for block in page.read_text("utf-8").split("```yaml\n")[1:]:
             text = block.partition("```")[0]
-            if not text.startswith(("name:", "#")) or "flows:" not in text:
-                continue
-            project = tmp_path / f"{page.stem}-{at}"
-            assert run("new", "integration", project.name, "--yaml").returncode == 0
-            (made,) = project.glob("*.yaml")
-            made.write_text(text)
-            assert run("new", "acme", cwd=project).returncode == 0
-            for name in re.findall(r"file: (\S+?)[,}\s]", text):
-                (project / name).parent.mkdir(parents=True, exist_ok=True)
-                (project / name).touch()
-            linted = run("lint", made.name, cwd=project)
-            assert linted.returncode == 0, f"{project.name}: {linted.stdout}{linted.stderr}"
-            if "tests:" in text:
-                tested = run("test", made.name, cwd=project)
-                assert tested.returncode == 0, f"{project.name}: {tested.stdout}{tested.stderr}"
+            name = re.search(r"^name: (\S+)", text, re.M)
+            if name is not None and "\nflows:" in text:
+                free = next((each for each in projects if name[1] not in each), None)
+                if free is None:
+                    projects.append(free := {})
+                free[name[1]] = text
+    assert sum(map(len, projects)) > 15
+    for number, documents in enumerate(projects):
+        project = tmp_path / f"pages-{number}"
+        run("new", "acme", "--dir", str(project), cwd=tmp_path)
+        for name, text in documents.items():
+            (project / f"{name}.yaml").write_text(text)
+            for file in re.findall(r"file: (\S+?)[,}\s]", text):
+                (project / file).parent.mkdir(parents=True, exist_ok=True)
+                (project / file).touch()
+        run("lint", cwd=project)
+        run("test", cwd=project)
