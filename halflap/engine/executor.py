@@ -220,7 +220,9 @@ class Executor:
         if isinstance(found, Ignore):
             return Outcome("ignored", found.reason)
         told, event = found
-        reads = None if request.method == CALL else trigger.declaration.reads
+        reads = trigger.declaration.reads
+        if request.method == CALL and (flow.pairs is None or not recorder.compares_calls):
+            reads = None
         record = None if reads is None else read_of(reads, trigger.trigger.component, told)
         if record is not None:
             recorder.two_way.partner, recorder.two_way.ask = work.partner, work.ask

@@ -107,6 +107,8 @@ def _child(
     bound: bool,
 ) -> Start:
     key = said(flow.trigger.declaration.key, request)
+    if key is None and event.method == CALL and flow.pairs is not None:
+        key = said(partial(record_id, flow), request)
     return Start(
         execution=derived(parent.execution, path, at),
         flow=target,
@@ -144,6 +146,12 @@ def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Mi
         chain=chain,
         link=link + 1,
     )
+
+
+def record_id(flow: Flow[Any, Any, Any], request: Request) -> Any:
+    """Return the id of the record in a typed event, which has the order of its live events."""
+    reads = flow.trigger.declaration.reads
+    return None if reads is None else request.json().get(reads.record)
 
 
 def child_root(parent: Start, path: str) -> str:

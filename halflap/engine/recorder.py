@@ -19,7 +19,7 @@ from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.engine.step import as_step, looking_up, run_action
 from halflap.engine.twoway import News, inputs_of, told_of
 from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
-from halflap.model import MISSING, Record, StateWrite, to_datetime
+from halflap.model import MISSING, Record, StateWrite, is_earlier, to_datetime
 from halflap.sdk import codec
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
@@ -120,6 +120,12 @@ class StepRecorder(Routes):
             "look at the app; then replay on the version that it ran on (--version same), or repeat "
             "it all the same (--repeat)"
         )
+
+    @property
+    def compares_calls(self) -> bool:
+        """Return whether an event that another flow made is compared; version 0.1.0 never did."""
+        done = [e for e in self._turn.history if e.kind != "trigger" and not is_earlier(e)]
+        return not done or any(each.kind == "check" for each in done)
 
     async def check(self, record: RecordState) -> News:
         """Compare what an event tells of a record with what is known: a step like any other.
