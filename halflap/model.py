@@ -855,21 +855,22 @@ class Tally:
     count: int
 
 
-BulkVerb = Literal["replay", "cancel", "dismiss"]
+ExecutionVerb = Literal["replay", "cancel", "dismiss"]
+BulkVerb = Literal["replay", "cancel", "dismiss", "upgrade"]
 BulkState = Literal["running", "succeeded", "cancelled", "failed"]
 
 
 @frozen
 class Refusal:
-    """Why a bulk could not do what it is for with an execution."""
+    """Why a bulk could not do what it is for with an execution or an instance, by its id."""
 
-    execution: str
+    id: str
     why: str
 
 
 @frozen
 class Bulk:
-    """Something that is done with many executions, in the background, each of them once.
+    """Something that is done with many executions or instances, in the background, each of them once.
 
     `wanted` is what was asked for, as plain data: the filter, and how. `done` and `refused` count
     those of `total` that it has come to, `refusals` says why of the first; `after` is the last one.

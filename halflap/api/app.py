@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request
 
 import halflap
 from halflap.api import (
+    bulks,
     components,
     connections,
     customers,
@@ -23,7 +24,6 @@ from halflap.api import (
     problem,
     processes,
     recordings,
-    replays,
     tokens,
 )
 from halflap.api.door import SCOPE, Door
@@ -42,7 +42,7 @@ ROUTERS = (
     instances,
     executions,
     recordings,
-    replays,
+    bulks,
     pauses,
     follow,
     processes,

@@ -11,7 +11,8 @@ from math import ceil
 
 import structlog
 
-from halflap.api.operations.bulks import Bulks
+from halflap.api.operations.bulks import Bulks, Step
+from halflap.api.operations.upgrades import Stages
 from halflap.errors import HalflapError, InDoubt, StoreError
 from halflap.model import Bulk, Micros
 from halflap.store.catalogue import Catalogue
@@ -22,9 +23,15 @@ log = structlog.get_logger("halflap.bulks")
 AT_ONCE = 100
 """How many executions a page has at most."""
 LEASE: Micros = 30_000_000
+RENEW = 10.0
+"""How often, in seconds, the lease is prolonged while a page is being done."""
 LOOK_SECONDS = 5.0
 """How soon a bulk that another process made, or left, is found."""
 STORE_SECONDS = 1.0
+
+
+class StepLost(Exception):
+    """Raised in a bulk that ended, or that another worker drives, while a page of it was done."""
 
 
 class BulkDriver:
@@ -76,6 +83,8 @@ class BulkDriver:
             began = time.monotonic()
             try:
                 now = await self._page(now)
+            except StepLost:
+                return
             except InDoubt:
                 self._bulks.changed.set()
                 return
@@ -95,21 +104,53 @@ class BulkDriver:
 
     async def _page(self, bulk: Bulk) -> Bulk | None:
         """Do the next page; None where there is none, or where it is no longer to go on."""
-        page = await self._bulks.page(bulk, at_once(bulk.rate))
-        if not page:
+        stages, come = Stages.wanted(bulk), bulk.done + bulk.refused
+        if rest := stages.rest(come):
+            await self._catalogue.bulks.go_on(bulk, self._worker, LEASE + round(rest * 1e6))
+            await self._rest(rest)
+            is_ours = await self._catalogue.bulks.go_on(bulk, self._worker, LEASE)
+            if self._stopping.is_set() or not is_ours:
+                return None
+        step = await self._step(bulk)
+        if step is None:
             await self._catalogue.bulks.end(bulk.id, "succeeded")
             return None
-        done, refusals = await self._bulks.do(bulk, page)
         now = replace(
             bulk,
-            done=bulk.done + done,
-            refused=bulk.refused + len(refusals),
-            refusals=(*bulk.refusals, *refusals)[:MOST_REFUSALS],
-            after=page[-1].id,
+            done=bulk.done + step.done,
+            refused=bulk.refused + len(step.refusals),
+            refusals=(*bulk.refusals, *step.refusals)[:MOST_REFUSALS],
+            after=step.last,
         )
-        rest = 0 if not bulk.rate else round(len(page) / bulk.rate * 1e6)
-        goes_on = await self._catalogue.bulks.go_on(now, self._worker, LEASE + rest)
+        count = len(step.refusals) + step.done
+        wait = 0 if not bulk.rate else round(count / bulk.rate * 1e6)
+        goes_on = await self._catalogue.bulks.go_on(now, self._worker, LEASE + wait)
+        why = stages.too_many(now.done + now.refused, now.refused)
+        if goes_on and why is not None:
+            await self._catalogue.bulks.end(bulk.id, "failed", why)
+            return None
         return now if goes_on else None
+
+    async def _step(self, bulk: Bulk) -> Step | None:
+        """Do a page, and prolong the lease meanwhile; raise `StepLost` where it is not to go on.
+
+        An upgrade waits for deployments, which go on by themselves: it is cut where it is to stop.
+        """
+        doing = asyncio.ensure_future(self._bulks.step(bulk, at_once(bulk.rate)))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        waits = {doing, stopping} if bulk.verb == "upgrade" else {doing}
+        try:
+            while True:
+                await asyncio.wait(waits, timeout=RENEW, return_when=asyncio.FIRST_COMPLETED)
+                if doing.done():
+                    return doing.result()
+                is_cut = stopping in waits and stopping.done()
+                if is_cut or not await self._catalogue.bulks.go_on(bulk, self._worker, LEASE):
+                    raise StepLost
+        finally:
+            doing.cancel()
+            stopping.cancel()
+            await asyncio.gather(doing, stopping, return_exceptions=True)
 
     async def _rest(self, seconds: float) -> None:
         if seconds > 0:

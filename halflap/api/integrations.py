@@ -7,11 +7,13 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import create_model
 
-from halflap.api.asking import Ops, Wait, body_of, exact, for_customers, router_of
+from halflap.api.asking import Ops, body_of, exact, for_customers, router_of
+from halflap.api.bulks import BulkView, bulk_view
 from halflap.api.components import form, schema
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
+from halflap.api.operations.upgrades import Stages
 from halflap.api.problem import documented
 from halflap.api.view import (
     FlowView,
@@ -23,8 +25,8 @@ from halflap.api.view import (
     SharedEndpointView,
     SharedSecret,
     SharedSecrets,
-    Upgraded,
     UpgradeMany,
+    UpgradePlan,
     VersionName,
     VersionSummary,
     VersionView,
@@ -145,26 +147,33 @@ async def publish_version(
     return Published(hash=version.hash, number=version.number, integration=version.integration)
 
 
-@router.post("/integrations/{integration}/upgrade", responses=documented(404, 409))
-async def upgrade_instances(
-    integration: str, draft: UpgradeMany, operations: Ops, wait: Wait = 0
-) -> Response:
-    """Move many instances to a version; of each, how it is now and what was wrong."""
+@router.post(
+    "/integrations/{integration}/upgrade",
+    status_code=201,
+    response_model=BulkView,
+    responses={
+        **documented(404, 409),
+        200: {"model": UpgradePlan, "description": "What it would do, with `dry_run`"},
+    },
+)
+async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Ops) -> Response:
+    """Move all instances that are on another version: a bulk, in stages, with a way back."""
+    bulks = operations.bulks
     version = await operations.versions.get(integration, draft.version)
-    results = await operations.instances.upgrade_all(integration, version, draft.instances)
-    views: list[Upgraded] = []
-    for id, instance, error in results:
-        if instance is not None and error is None and wait:
-            instance = await operations.instances.settled(instance, wait)
-        views.append(
-            Upgraded(
-                instance=instance.id if instance is not None else id,
-                name=instance.name if instance is not None else id,
-                state=instance.state if instance is not None else None,
-                error=error or (instance.error if instance is not None else None),
+    stay = [(await operations.versions.get(integration, each)).hash for each in draft.stay]
+    which = await bulks.upgrades.which(integration, version, draft.customer, stay)
+    how = (draft.stages, draft.most_failed, draft.between)
+    if draft.dry_run:
+        total = await bulks.upgrades.count(which)
+        stages = Stages.of(total, *how)
+        return exact(
+            UpgradePlan(
+                version=VersionName(hash=version.hash, number=version.number),
+                total=total,
+                stages=list(stages.ends),
             )
         )
-    return exact(views)
+    return exact(bulk_view(await bulks.begin_upgrade(which, *how, version=version.hash)), 201)
 
 
 @router.get("/integrations/{integration}/endpoints")

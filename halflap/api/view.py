@@ -391,21 +391,30 @@ class OfferView(View):
 
 
 class UpgradeMany(Input):
-    """Which instances to move to which version."""
+    """Which instances are moved to which version, and in which stages."""
 
     version: str
     """Its number, its hash, or a target."""
-    instances: list[str] | None = None
-    """Ids; all of the integration's where left out."""
+    customer: Text | None = None
+    """A customer whose instances alone are meant."""
+    stay: list[Text] = Field(default_factory=list[str])
+    """Versions (numbers, hashes, targets) whose instances stay on them."""
+    stages: list[Text] = Field(default_factory=list[str])
+    """After how many instances each stage ends: a number, or a share of all (`1%`)."""
+    most_failed: Text = "10%"
+    """How many may fail before it stops: a number, or a share of the stage that is being done."""
+    between: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0
+    """How many seconds it rests between two stages."""
+    dry_run: bool = False
+    """Only say how many are meant, and after how many each stage would end."""
 
 
-class Upgraded(View):
-    """What became of one instance's upgrade."""
+class UpgradePlan(View):
+    """How many instances would be moved, and after how many each stage would end."""
 
-    instance: str
-    name: str
-    state: InstanceState | None
-    error: str | None
+    version: VersionName
+    total: int
+    stages: list[int]
 
 
 # Connections ----------------------------------------------------------------------------------

@@ -170,6 +170,11 @@ SECTIONS = {
         "executions": Entry(
             "executions", "executions", "Executions of flows: what happened, why, and again."
         ),
+        "bulks": Entry(
+            "bulk",
+            "bulks",
+            "Show what was done with many executions or instances at once, or follow one to its end.",
+        ),
         "events": Entry("executions", "events", "Print an event: its request and its body."),
         "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
     },

@@ -1,4 +1,4 @@
-"""Act on many executions at once: show which ones, a plan, and the progress."""
+"""Act on many executions or instances at once: show which ones, a plan, and the progress."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import click
 
 from halflap.cli.client import Client, path
 from halflap.cli.output import Output, Part, ago, state
-from halflap.cli.reach import sure
+from halflap.cli.reach import speaks, sure
 from halflap.cli.record import name_of
 from halflap.errors import ConfigError
 
 LOOKS_EVERY = 0.3
-DONE = {"replay": "replayed", "cancel": "cancelled", "dismiss": "dismissed"}
+DONE = {
+    "replay": "replayed",
+    "cancel": "cancelled",
+    "dismiss": "dismissed",
+    "upgrade": "upgraded",
+}
 NAMES = (
     "state", "flow", "instance", "customer", "reason", "cause", "status", "key", "since", "until",
 )  # fmt: skip
@@ -120,7 +125,7 @@ async def do_many(
 ) -> None:
     """Show the plan; unless that is all, do it on the server, and show how far it has come."""
     draft = {"do": do, "where": where, "rate": rate_of(rate), **options}
-    plan = await api.post("/api/replays", {**draft, "dry_run": True})
+    plan = await api.post("/api/bulks", {**draft, "dry_run": True})
     if dry_run and output.json:
         output.emit(plan)
         return
@@ -130,13 +135,13 @@ async def do_many(
         return
     if not yes and not output.json:
         sure(yes, f"{do.capitalize()} {counted(plan['total'])}?")
-    begun = await api.post("/api/replays", draft)
+    begun = await api.post("/api/bulks", draft)
     await follow(api, output, begun)
 
 
 async def follow(api: Client, output: Output, bulk: Row) -> None:
     """Show how far a bulk has come, until it has ended."""
-    if not api.runs:
+    if not api.runs and bulk["do"] != "upgrade":
         if output.json:
             output.emit(bulk)
         else:
@@ -146,17 +151,76 @@ async def follow(api: Client, output: Output, bulk: Row) -> None:
     output.progress((f"{bulk['id']}: goes on on the server, also after Ctrl-C", "dim"))
     shown = -1
     while bulk["state"] == "running":
-        if bulk["done"] != shown:
-            shown = bulk["done"]
-            output.progress((f"{shown:,} of {bulk['total']:,}", "dim"))
+        come = bulk["done"] + bulk["refused"]
+        if come != shown:
+            shown = come
+            output.progress((f"{come:,} of {bulk['total']:,}{stage(bulk, come)}", "dim"))
         await asyncio.sleep(LOOKS_EVERY)
-        bulk = await api.get(path("replays", bulk["id"]))
+        bulk = await api.get(path("bulks", bulk["id"]))
     if output.json:
         output.emit(bulk)
     else:
         bulk_lines(output, bulk)
-    if bulk["state"] == "failed":
+    if bulk["state"] == "failed" or (bulk["do"] == "upgrade" and bulk["refused"]):
         raise click.exceptions.Exit(1)
+
+
+def stage(bulk: Row, come: int) -> str:
+    """Say which stage a bulk is in, where it has several."""
+    ends: list[int] = bulk["stages"]
+    if len(ends) < 2:
+        return ""
+    number = min(sum(each <= come for each in ends) + 1, len(ends))
+    return f", stage {number} of {len(ends)}"
+
+
+@click.command("bulks")
+@click.argument("bulk", required=False)
+@click.option("--cancel", "cancels", is_flag=True, help="End it early; what is done stays done.")
+@click.option(
+    "--back", "undoes", is_flag=True, help="Of an upgrade: give each instance what it had before."
+)
+@speaks()
+async def bulks(api: Client, output: Output, bulk: str | None, cancels: bool, undoes: bool) -> None:
+    """Show what was done with many executions or instances at once, or follow one to its end.
+
+    An upgrade that was made, or stopped, is undone with --back: each instance that it moved gets the
+    version and the config that it had before.
+
+    Example: halflap bulks
+    """
+    if bulk is None and (cancels or undoes):
+        raise click.UsageError("--cancel and --back: name the one that is meant")
+    if bulk is not None and cancels:
+        found = await api.post(path("bulks", bulk, "cancel"))
+        output.emit(found) if output.json else bulk_lines(output, found)
+        return
+    if bulk is not None:
+        if undoes:
+            found = await api.post(path("bulks", bulk, "back"))
+        else:
+            found = await api.get(path("bulks", bulk))
+        await follow(api, output, found)
+        return
+    listed: list[dict[str, Any]] = await api.get("/api/bulks")
+    if output.json:
+        output.emit_all(listed)
+        return
+    output.table(
+        ("id", "what", "state!", "done!", "refused!", "begun!"),
+        [
+            (
+                each["id"],
+                each["do"],
+                state(each["state"]),
+                f"{each['done']:,} of {each['total']:,}",
+                f"{each['refused']:,}",
+                (ago(each["made_at"]), "dim"),
+            )
+            for each in listed
+        ],
+        "nothing was done with many at once yet; see: halflap executions replay --help",
+    )
 
 
 def plan_lines(output: Output, plan: Row) -> None:
@@ -212,7 +276,11 @@ def bulk_lines(output: Output, bulk: Row) -> None:
     if bulk["refused"]:
         output.line(f"  {bulk['refused']:,} could not be:")
         for each in bulk["refusals"][:10]:
-            output.line(f"    {each['execution']}  ", (each["why"], "yellow"))
+            output.line(f"    {each['id']}  ", (each["why"], "yellow"))
+        if bulk["do"] == "upgrade" and bulk["done"]:
+            output.note(
+                ("  to go back: ", "dim"), output.command(f"halflap bulks {bulk['id']} --back")
+            )
 
 
 def counted(total: int) -> str:

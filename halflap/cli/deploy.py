@@ -16,22 +16,20 @@ from typing import Any, cast
 
 import click
 
+from halflap.cli.bulk import follow
 from halflap.cli.changes import Changes, outline
 from halflap.cli.client import Client, path
-from halflap.cli.moves import BETWEEN
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Entry, Project
 from halflap.cli.reach import speaks, sure
 from halflap.engine.bundle import Bundle, pack
-from halflap.errors import Conflict, HalflapError, NotFound
+from halflap.errors import Conflict, NotFound
 from halflap.server.settings import Settings
 
 OWN = "dev"
 """The target that `halflap dev` moves as well, in the project's own store."""
 USUAL = (OWN, "staging", "production")
 """The targets that need not be there yet."""
-LOOKS_EVERY = 0.3
-UPGRADES_WITHIN = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,26 +204,19 @@ async def follow_up(
 ) -> None:
     """Upgrade the target's instances, or say which ones stay where they are."""
     name = plan.entry.name
-    found: list[dict[str, Any]] = await api.get("/api/instances", integration=name)
-    others = others_versions(plan)
-    behind = [
-        each
-        for each in found
-        if each["version"]["hash"] not in {plan.bundle.hash, *others} and each["name"]
-    ]
+    draft = {"version": plan.bundle.hash, "stay": sorted(others_versions(plan))}
+    at = path("integrations", name, "upgrade")
+    behind: int = (await api.post(at, {**draft, "dry_run": True}))["total"]
     if upgrades and behind:
-        await upgrade(api, output, plan, number, [each["id"] for each in behind])
-        return
-    if not behind:
-        if not found:
-            at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
-            if not output.json:
-                output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
-        return
-    many = f"{len(behind)} {'instance stays on its' if len(behind) == 1 else 'instances stay on their'}"
-    output.progress(f"{many} version; to move to version {number}:")
-    again = f"halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances"
-    output.progress(f"  {output.command(again)}")
+        await follow(api, output, await api.post(at, draft))
+    elif behind:
+        many = f"{behind:,} {'instance stays on its' if behind == 1 else 'instances stay on their'}"
+        output.progress(f"{many} version; to move to version {number}:")
+        again = f"halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances"
+        output.progress(f"  {output.command(again)}")
+    elif not output.json and not await api.get("/api/instances", integration=name, limit=1):
+        at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
+        output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
 
 
 def others_versions(plan: Plan) -> set[str]:
@@ -234,49 +225,6 @@ def others_versions(plan: Plan) -> set[str]:
         return set()
     targets: Mapping[str, str] = plan.listed["targets"]
     return {hash for name, hash in targets.items() if name != plan.target and hash != plan.now}
-
-
-async def upgrade(
-    api: Client, output: Output, plan: Plan, number: int, instances: list[str]
-) -> None:
-    """Upgrade instances, all at once; tells how far they are, and raises where one failed."""
-    name = plan.entry.name
-    results: list[dict[str, Any]] = await api.post(
-        path("integrations", name, "upgrade"),
-        {"version": plan.bundle.hash, "instances": instances},
-    )
-    refused = {each["instance"]: str(each["error"]) for each in results if each["error"]}
-    waiting = set(instances) - set(refused)
-    end = asyncio.get_running_loop().time() + UPGRADES_WITHIN
-    total, told = len(instances), -1
-    found: dict[str, dict[str, Any]] = {}
-    while True:
-        listed: list[dict[str, Any]] = await api.get("/api/instances", integration=name)
-        found = {each["id"]: each for each in listed}
-        waiting = {each for each in waiting if each in found and found[each]["state"] in BETWEEN}
-        done = total - len(waiting)
-        if done != told:
-            output.progress((f"upgrading: {done} of {total}", "dim"))
-            told = done
-        if not waiting or asyncio.get_running_loop().time() > end:
-            break
-        await asyncio.sleep(LOOKS_EVERY)
-    for each in instances:
-        if each in found and found[each]["state"] == "failed" and each not in refused:
-            refused[each] = str(found[each]["error"])
-    refused |= dict.fromkeys(waiting, "is still upgrading; it goes on at the server")
-    if refused:
-        lines = [f"{len(refused)} of {total} instances are not on the new version:"]
-        for id, why in refused.items():
-            named = f"{found[id]['customer_name']}/{found[id]['name']}" if id in found else id
-            lines.append(f"  {named}: {why}")
-        again = output.command(f"halflap instances upgrade CUSTOMER/NAME --version {number}")
-        lines.append(
-            f"Mend that, then for each: {again}; "
-            "where its config lacks a field, with --config FIELD=VALUE or --connection FIELD=NAME"
-        )
-        raise HalflapError("\n".join(lines))
-    output.progress(f"upgraded {total} {'instance' if total == 1 else 'instances'}")
 
 
 def report(plan: Plan, number: int | None) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, get_args
 
 import click
 
-from halflap.cli.bulk import bulk_lines, bulk_options, do_many, follow, meant, time_of
+from halflap.cli.bulk import bulk_options, do_many, meant, time_of
 from halflap.cli.client import Client, path
 from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
@@ -496,45 +496,6 @@ async def dismiss_execution(
             output.emit({"dismissed": found["id"]})
         else:
             output.line(f"dismissed {found['id']}")
-
-
-@executions.command("bulks")
-@click.argument("bulk", required=False)
-@click.option("--cancel", "cancels", is_flag=True, help="End it early; what is done stays done.")
-@speaks()
-async def show_bulks(api: Client, output: Output, bulk: str | None, cancels: bool) -> None:
-    """Show what was done with many executions at once, or follow one of these to its end.
-
-    Example: halflap executions bulks
-    """
-    if bulk is not None and cancels:
-        found = await api.post(path("replays", bulk, "cancel"))
-        output.emit(found) if output.json else bulk_lines(output, found)
-        return
-    if bulk is not None:
-        await follow(api, output, await api.get(path("replays", bulk)))
-        return
-    if cancels:
-        raise click.UsageError("--cancel: name the one that is to end")
-    listed: list[dict[str, Any]] = await api.get("/api/replays")
-    if output.json:
-        output.emit_all(listed)
-        return
-    output.table(
-        ("id", "what", "state!", "done!", "refused!", "begun!"),
-        [
-            (
-                each["id"],
-                each["do"],
-                state(each["state"]),
-                f"{each['done']:,} of {each['total']:,}",
-                f"{each['refused']:,}",
-                (ago(each["made_at"]), "dim"),
-            )
-            for each in listed
-        ],
-        "nothing was done with many at once yet; see: halflap executions replay --help",
-    )
 
 
 @click.group("events", cls=Group)

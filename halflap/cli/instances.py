@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from halflap.cli.bulk import follow
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
@@ -281,18 +282,38 @@ async def activate_instance(
 
 
 @instances.command("upgrade")
-@instance_argument
+@click.argument("instance", metavar="[INSTANCE]", required=False)
 @customer_option
 @click.option("--version", "number", help="A number, a hash or a target; the newest otherwise.")
+@click.option("--all", "meant", is_flag=True, help="All instances of --integration.")
+@click.option("--integration", metavar="NAME", help="With --all: whose instances.")
+@click.option("--stages", metavar="1%,10%,100%", help="With --all: after how many each stage ends.")
+@click.option(
+    "--most-failed",
+    metavar="N|N%",
+    help="With --all: stop where more of a stage fail; 10%, where it is not given.",
+)
+@click.option(
+    "--between", type=Lasting(), metavar="WHILE", help="With --all: rest so long between stages."
+)
+@click.option("--dry-run", is_flag=True, help="With --all: only say how many are meant.")
+@click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @config_options
 @patience_option
 @speaks()
 async def upgrade_instance(
     api: Client,
     output: Output,
-    instance: str,
+    instance: str | None,
     customer: str | None,
     number: str | None,
+    meant: bool,
+    integration: str | None,
+    stages: str | None,
+    most_failed: str | None,
+    between: int | None,
+    dry_run: bool,
+    yes: bool,
     answers: tuple[str, ...],
     links: tuple[str, ...],
     timeout: float,
@@ -302,8 +323,31 @@ async def upgrade_instance(
     What is not given stays, what the version no longer has is dropped. Executions that have begun
     keep their version and their config.
 
+    With --all, the server moves all instances of an integration that are on another version, stage by
+    stage, and stops where too many fail; those stay on their version. It goes on after Ctrl-C.
+    `halflap bulks` shows how far it is, and takes it back.
+
     Example: halflap instances upgrade Initech/warehouse --version 3 --config site=Graz
     """
+    many = (integration, stages, most_failed, between)
+    if meant:
+        if instance is not None or integration is None or answers or links:
+            raise click.UsageError("--all goes with --integration NAME, and names no instance")
+        draft = {
+            "version": number or "latest",
+            "customer": customer,
+            "stages": stages.split(",") if stages else [],
+            "most_failed": most_failed or "10%",
+            "between": between or 0,
+        }
+        await upgrade_all(api, output, integration, draft, dry_run=dry_run, yes=yes)
+        return
+    if any(each is not None for each in many) or dry_run or yes:
+        raise click.UsageError(
+            "--integration, --stages, --most-failed, --between, --dry-run and --yes go with --all"
+        )
+    if instance is None:
+        raise click.UsageError("name an instance, or say --all --integration NAME")
     found = await find(api, instance, customer)
     wanted = await version_of(api, found["integration"], number, None)
     if wanted["hash"] == found["version"]["hash"]:
@@ -324,6 +368,34 @@ async def upgrade_instance(
     draft = {"version": wanted["hash"], "config": config, "connections": chosen}
     move = Move("upgrade", "upgrading", "active", draft)
     await settle(api, output, found, move, timeout)
+
+
+async def upgrade_all(
+    api: Client,
+    output: Output,
+    integration: str,
+    draft: dict[str, Any],
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Say how many instances would be moved; unless that is all, move them, and show the progress."""
+    if draft["version"] == "latest":
+        draft["version"] = (await version_of(api, integration, None, None))["hash"]
+    at = path("integrations", integration, "upgrade")
+    plan = await api.post(at, {**draft, "dry_run": True})
+    if dry_run and output.json:
+        output.emit(plan)
+        return
+    many = f"{plan['total']:,} instance{'' if plan['total'] == 1 else 's'}"
+    what = f"{many} of {integration} to version {version(plan['version'])}"
+    if not output.json:
+        output.line(what, (f"  in stages that end at {plan['stages']}", "dim"))
+    if dry_run or (not plan["total"] and not output.json):
+        return
+    if not yes and not output.json:
+        sure(yes, f"Move {what}?")
+    await follow(api, output, await api.post(at, draft))
 
 
 @instances.command("disable")

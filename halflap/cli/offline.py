@@ -22,7 +22,8 @@ from halflap.server.role import COMMAND
 from halflap.server.settings import Settings
 
 NEEDS_ENGINE = re.compile(
-    r"/api/(instances/[^/]+/(activate|redeploy|upgrade|disable)|integrations/[^/]+/upgrade)"
+    r"/api/(instances/[^/]+/(activate|redeploy|upgrade|disable)|integrations/[^/]+/upgrade"
+    r"|bulks/[^/]+/back)"
 )
 QUIET = 40
 """Errors only: a command is not a server, and has no log."""
@@ -39,6 +40,7 @@ class Offline:
         settings = host.settings
         self.where = host.store.where if settings.store else str(settings.dir.absolute())
         self._engine: asyncio.Task[None] | None = None
+        self._bulks: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Settings) -> Offline:
@@ -52,8 +54,8 @@ class Offline:
     async def close(self) -> None:
         """Let what runs end within a moment, and close the store."""
         await self.host.stop(2.0)
-        if self._engine is not None:
-            await asyncio.gather(self._engine, return_exceptions=True)
+        under_way = [each for each in (self._engine, self._bulks) if each is not None]
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def call(
         self, method: str, path: str, query: str, body: bytes, kind: str, patience: float
@@ -114,4 +116,5 @@ class Offline:
             await self.host.store.journal.void()
             run = self.host.engine.run(self.host.executor)
             self._engine = asyncio.create_task(run, name="engine")
+            self._bulks = asyncio.create_task(self.host.crew.bulks.run(), name="bulks")
             await self.host.deployer.resume()

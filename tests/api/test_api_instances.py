@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from tests.api.test_api_upgrades import upgraded
+
 
 async def test_an_instance_takes_its_integrations_name_and_shows_what_it_made(world: Any) -> None:
     hash = await world.publish()
@@ -124,11 +126,13 @@ async def test_an_upgrade_waits_for_the_config_that_the_new_version_needs(world:
     await world.publish(needs_more, target="")
 
     refused = await world.api("POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"})
-    many = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "2"})
+    many = await upgraded(world, {"version": "2"})
 
     assert (refused.status, refused.json["fields"]) == (422, {"more": "Field required"})
-    assert many.json[0]["instance"] == instance["id"]
-    assert (many.json[0]["state"], "more" in many.json[0]["error"]) == ("active", True)
+    [left] = many["refusals"]
+    assert (left["id"], "more" in left["why"]) == (instance["id"], True)
+    assert left["why"].startswith("Initech/orders: ")
+    assert (many["state"], many["done"]) == ("failed", 0)
     now = await world.api("GET", f"/api/instances/{instance['id']}")
     assert now.json["version"]["number"] == 1
 
@@ -177,9 +181,9 @@ async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -
     assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
     await world.publish(world.bundle(orders=SHOPLESS), target="")
 
-    moved = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "2"}, wait=9)
+    moved = await upgraded(world, {"version": "2"})
 
-    assert [(each["state"], each["error"]) for each in moved.json] == [("active", None)]
+    assert (moved["state"], moved["done"], moved["refusals"]) == ("succeeded", 1, [])
     now = (await world.api("GET", f"/api/instances/{id}")).json
     assert (now["config"], now["connections"]) == ({"label": "x"}, {})
     assert (now["subscriptions"], world.shop.hooks) == ([], {})
@@ -234,9 +238,9 @@ async def test_all_instances_of_an_integration_move_to_another_version(world: An
     urls = {each["id"]: each["urls"] for each in (first, second)}
     hash = await world.publish(world.bundle(label="2"), expect=first["version"]["hash"])
 
-    moved = await world.api("POST", "/api/integrations/orders/upgrade", {"version": "dev"}, wait=9)
+    moved = await upgraded(world, {"version": "dev"})
 
-    assert [(each["state"], each["error"]) for each in moved.json] == [("active", None)] * 2
+    assert (moved["state"], moved["done"], moved["refusals"]) == ("succeeded", 2, [])
     for id, before in urls.items():
         now = (await world.api("GET", f"/api/instances/{id}")).json
         assert (now["version"], now["urls"]) == ({"hash": hash, "number": 2}, before)

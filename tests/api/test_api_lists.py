@@ -84,7 +84,7 @@ LISTS: dict[str, dict[str, int]] = {
     "integrations": {},
     "tokens": {},
     "pauses": {},
-    "replays": {},
+    "bulks": {},
     "processes": {},
 }
 

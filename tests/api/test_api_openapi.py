@@ -140,7 +140,7 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
         "{connection}": instance["connections"]["shop"],
         "{instance}": instance["id"],
         "{execution}": await world.send(instance, {}, flow="waiting"),
-        "{bulk}": (await world.api("POST", "/api/replays", {})).json["id"],
+        "{bulk}": (await world.api("POST", "/api/bulks", {})).json["id"],
     }
     reached = 0
     for path, method, operation in routes(document):

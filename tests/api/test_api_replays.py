@@ -51,7 +51,7 @@ async def done(world: Any, bulk: str) -> dict[str, Any]:
     """A bulk once it has ended."""
 
     async def look() -> Any:
-        found = (await world.api("GET", f"/api/replays/{bulk}")).json
+        found = (await world.api("GET", f"/api/bulks/{bulk}")).json
         return found if found["state"] != "running" else None
 
     return await until(look)
@@ -149,20 +149,20 @@ async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: An
     ids = await failed(world, instance, 3)
     await world.ended(await world.send(instance, {"id": "fine", "amount": 1}))
     draft = {"where": {"state": "failed", "flow": "incoming"}, "dry_run": True}
-    plan = await world.api("POST", "/api/replays", draft)
+    plan = await world.api("POST", "/api/bulks", draft)
     assert (plan.status, plan.json["total"]) == (200, 3)
     [group] = plan.json["groups"]
     assert (group["flow"], group["instance_name"], group["count"]) == ("incoming", "orders", 3)
     assert "not to our taste" in group["reason"]
     assert [each["id"] for each in plan.json["samples"]] == ids[::-1]
-    assert (await world.api("GET", "/api/replays")).json == []
+    assert (await world.api("GET", "/api/bulks")).json == []
     assert not await replays_of(world, ids[0])
     keyed = {"where": {"key": "o1"}, "dry_run": True}
-    assert (await world.api("POST", "/api/replays", keyed)).json["total"] == 1
+    assert (await world.api("POST", "/api/bulks", keyed)).json["total"] == 1
     none = {"where": {"until": "2020-01-01T00:00:00Z"}, "dry_run": True}
-    assert (await world.api("POST", "/api/replays", none)).json["total"] == 0
+    assert (await world.api("POST", "/api/bulks", none)).json["total"] == 0
     for wrong in ({"state": "running"}, {"since": "yesterday"}, {"since": "2026-01-01"}):
-        refused = await world.api("POST", "/api/replays", {"where": wrong})
+        refused = await world.api("POST", "/api/bulks", {"where": wrong})
         assert refused.status == 422
 
 
@@ -170,7 +170,7 @@ async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: An
 async def test_many_are_replayed_each_once_from_the_failed_step(world: Any, instance: Any) -> None:
     """F15: the same bytes, a new id, a link; the same root, so the same idempotency keys."""
     ids = await failed(world, instance, 5)
-    begun = await world.api("POST", "/api/replays", {"where": {"state": "failed"}, "rate": 1000})
+    begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}, "rate": 1000})
     assert (begun.status, begun.json["state"], begun.json["total"]) == (201, "running", 5)
     bulk = await done(world, begun.json["id"])
     assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", 5, 0)
@@ -186,7 +186,7 @@ async def test_many_are_replayed_each_once_from_the_failed_step(world: Any, inst
         assert shown["lineage"][1]["from"] == "failed"
     assert len(world.shop.orders) == 5
     whole = {"where": {"state": "succeeded", "flow": "incoming"}, "from": "start"}
-    again = await done(world, (await world.api("POST", "/api/replays", whole)).json["id"])
+    again = await done(world, (await world.api("POST", "/api/bulks", whole)).json["id"])
     assert again["done"] == 5
     [new] = await replays_of(world, (await replays_of(world, ids[0]))[0].id)
     assert (await world.ended(new.id))["root"] == new.id
@@ -200,11 +200,11 @@ async def test_what_cannot_be_replayed_is_counted_with_its_reason(
     other = await world.instance(await world.customer("Globex"), "other")
     [gone] = await failed(world, other, 1)
     await world.api("POST", f"/api/instances/{other['id']}/disable", wait=9)
-    bulk = (await world.api("POST", "/api/replays", {})).json
+    bulk = (await world.api("POST", "/api/bulks", {})).json
     ended = await done(world, bulk["id"])
     assert (ended["state"], ended["done"], ended["refused"]) == ("succeeded", 1, 1)
     [refusal] = ended["refusals"]
-    assert (refusal["execution"], "activate it" in refusal["why"]) == (gone, True)
+    assert (refusal["id"], "activate it" in refusal["why"]) == (gone, True)
     assert len(await replays_of(world, id)) == 1
 
 
@@ -215,13 +215,13 @@ async def test_many_are_cancelled_and_dismissed_by_the_same_filter(
     waiting = [await world.send(instance, {}, flow="waiting") for _ in range(3)]
     ids = await failed(world, instance, 2)
     cancel = {"do": "cancel", "where": {"flow": "waiting"}, "reason": "a mistake"}
-    bulk = await done(world, (await world.api("POST", "/api/replays", cancel)).json["id"])
+    bulk = await done(world, (await world.api("POST", "/api/bulks", cancel)).json["id"])
     assert (bulk["do"], bulk["done"]) == ("cancel", 3)
     for each in waiting:
         shown = await world.ended(each)
         assert (shown["state"], shown["reason"]) == ("cancelled", "a mistake")
     dismiss = {"do": "dismiss", "where": {"instance": "orders"}}
-    bulk = await done(world, (await world.api("POST", "/api/replays", dismiss)).json["id"])
+    bulk = await done(world, (await world.api("POST", "/api/bulks", dismiss)).json["id"])
     assert (bulk["do"], bulk["done"]) == ("dismiss", 2)
     assert (await world.api("GET", f"/api/executions/{ids[0]}")).json["dismissed"]
 
@@ -229,16 +229,16 @@ async def test_many_are_cancelled_and_dismissed_by_the_same_filter(
 @pytest.mark.usefixtures("driving")
 async def test_a_bulk_that_is_cancelled_does_no_further_page(world: Any, instance: Any) -> None:
     ids = await failed(world, instance, 3)
-    bulk = (await world.api("POST", "/api/replays", {"rate": 0.02})).json["id"]
+    bulk = (await world.api("POST", "/api/bulks", {"rate": 0.02})).json["id"]
 
     async def first() -> bool:
-        return (await world.api("GET", f"/api/replays/{bulk}")).json["done"] == 1
+        return (await world.api("GET", f"/api/bulks/{bulk}")).json["done"] == 1
 
     await until(first)
-    ended = (await world.api("POST", f"/api/replays/{bulk}/cancel")).json
+    ended = (await world.api("POST", f"/api/bulks/{bulk}/cancel")).json
     assert (ended["state"], ended["done"], ended["total"]) == ("cancelled", 1, 3)
     assert [len(await replays_of(world, each)) for each in ids] == [1, 0, 0]
-    unknown = await world.api("POST", "/api/replays/blk_no/cancel")
+    unknown = await world.api("POST", "/api/bulks/blk_no/cancel")
     assert (unknown.status, unknown.kind) == (404, "NotFound")
 
 
@@ -258,7 +258,7 @@ async def test_what_a_bulk_did_before_it_died_is_not_done_again(
         monkeypatch.setattr(bulks, "replay_id", lambda *_: new_id("exe"))
     catalogue, operations = world.host.store.catalogue, world.host.operations
     where = {"where": {"state": state, "flow": "incoming"}, "from": "start"}
-    bulk = (await world.api("POST", "/api/replays", where)).json["id"]
+    bulk = (await world.api("POST", "/api/bulks", where)).json["id"]
 
     async def dies(*_: Any) -> bool:
         raise StoreError("the process ends here")
@@ -340,7 +340,7 @@ async def replayed(world: Any, way: str, ids: list[str], flow: str) -> None:
             assert (made.json["from"], made.json["root"]) == ("failed", each)
             await world.ended(made.json["execution"])
         return
-    begun = await world.api("POST", "/api/replays", {"where": {"state": "failed", "flow": flow}})
+    begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed", "flow": flow}})
     assert (await done(world, begun.json["id"]))["done"] == len(ids)
     for each in ids:
         [new] = await replays_of(world, each)
@@ -380,12 +380,12 @@ async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
         assert (await world.ended(each))["state"] == "failed"
     deep = {"together": 2, "above": 3}[flow]
     where = {"where": {"state": "failed"}, "from": start}
-    plan = (await world.api("POST", "/api/replays", {**where, "dry_run": True})).json
+    plan = (await world.api("POST", "/api/bulks", {**where, "dry_run": True})).json
     assert (plan["total"], plan["examined"]) == (3 * deep, 3 * deep)
     [left] = plan["left_out"]
     assert (left["count"], left["why"]) == (3 * (deep - 1), LEFT_TO_PARENT)
     shop.mended = True
-    bulk = await done(world, (await world.api("POST", "/api/replays", where)).json["id"])
+    bulk = await done(world, (await world.api("POST", "/api/bulks", where)).json["id"])
     assert (bulk["done"], bulk["refused"]) == (3, 3 * (deep - 1))
     assert {each["why"] for each in bulk["refusals"]} == {LEFT_TO_PARENT}
     for each in ids:
@@ -403,10 +403,10 @@ async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
     await world.ended(parent)
     shop.mended = True
     where = {"where": {"state": "failed", "flow": "place"}}
-    assert (await world.api("POST", "/api/replays", {**where, "dry_run": True})).json[
+    assert (await world.api("POST", "/api/bulks", {**where, "dry_run": True})).json[
         "left_out"
     ] == []
-    assert (await done(world, (await world.api("POST", "/api/replays", where)).json["id"]))[
+    assert (await done(world, (await world.api("POST", "/api/bulks", where)).json["id"]))[
         "done"
     ] == 1
     again = await world.api("POST", f"/api/executions/{parent}/replay")
@@ -425,7 +425,7 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     assert (refused.status, refused.kind) == (409, "Conflict")
     assert first in refused.json["detail"]
     where = {"where": {"state": "cancelled", "flow": "waiting"}, "dry_run": True}
-    [left] = (await world.api("POST", "/api/replays", where)).json["left_out"]
+    [left] = (await world.api("POST", "/api/bulks", where)).json["left_out"]
     assert (left["execution"], first in left["why"]) == (id, True)
     await world.api("POST", f"/api/executions/{first}/cancel")
     assert (await world.api("POST", path)).status == 201
@@ -451,9 +451,9 @@ async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(
     assert (await world.api("GET", "/api/executions/causes", flow="waiting")).json == []
 
     other = {"do": "replay", "dry_run": True, "where": {"cause": "0" * 12}}
-    assert (await world.api("POST", "/api/replays", other)).json["total"] == 0
+    assert (await world.api("POST", "/api/bulks", other)).json["total"] == 0
     draft = {"do": "replay", "where": {"cause": group["cause"], "status": status}}
-    bulk = (await world.api("POST", "/api/replays", draft)).json
+    bulk = (await world.api("POST", "/api/bulks", draft)).json
     assert (await done(world, bulk["id"]))["done"] == 3
     assert (await world.api("GET", "/api/executions/causes")).json == []
     [again] = (await world.api("GET", "/api/executions/causes", dismissed="true")).json

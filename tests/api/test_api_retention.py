@@ -143,7 +143,7 @@ async def test_a_bulk_replay_goes_on_past_what_is_removed(
     await world.ended(fresh)
 
     began = await world.api(
-        "POST", "/api/replays", {"where": {"state": "succeeded", "flow": "incoming"}}
+        "POST", "/api/bulks", {"where": {"state": "succeeded", "flow": "incoming"}}
     )
     bulk = await done(world, began.json["id"])
 

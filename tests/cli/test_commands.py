@@ -237,8 +237,8 @@ def test_many_are_planned_and_begun_where_no_server_runs(project):
     assert (plan["do"], plan["total"], plan["groups"]) == ("replay", 0, [])
     begun = plain("executions", "dismiss", "--where", "state=failed", "--rate", "600/min")
     assert (begun["do"], begun["state"], begun["wanted"]["rate"]) == ("dismiss", "running", 10.0)
-    assert begun["id"] in ok("executions", "bulks")
-    ended = plain("executions", "bulks", begun["id"], "--cancel")
+    assert begun["id"] in ok("bulks")
+    ended = plain("bulks", begun["id"], "--cancel")
     assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by hand")
     for wrong in ("state", "colour=red", "since=soon"):
         assert run("executions", "replay", "--where", wrong).exit_code == 1
@@ -308,13 +308,39 @@ def test_deploy_moves_the_targets_instances_only_when_asked(project):
     assert "1 instance stays on its version" in stays.stderr
     assert plain("instances", "list")["version"]["number"] == 1
     moved = run("deploy", "--upgrade-instances")
-    assert "upgraded 1 instance" in moved.stderr
+    assert "succeeded  upgraded 1" in moved.stdout
     assert plain("instances", "list")["version"]["number"] == 2
     wanted = source.replace("    label: str", "    label: str\n    missing: str", 1)
     (project / "orders.py").write_text(wanted)
     failed = run("deploy", "--upgrade-instances")
     assert failed.exit_code == 1
-    assert "Initech/orders: the config of orders is not complete: missing" in failed.stderr
+    assert "Initech/orders: the config of orders is not complete: missing" in failed.stdout
+
+
+def test_all_instances_move_to_a_version_and_back(project):
+    ok("deploy")
+    for customer in ("Initech", "Globex"):
+        ok("customers", "add", customer)
+        ok("instances", "add", customer, "orders", "--config", "label=A", "--activate")
+    source = (project / "orders.py").read_text()
+    (project / "orders.py").write_text(source + "\n# two\n")
+    ok("deploy")
+    every = ("instances", "upgrade", "--all", "--integration", "orders", "--stages", "50%")
+    plan = plain(*every, "--dry-run")
+    assert (plan["total"], plan["stages"], plan["version"]["number"]) == (2, [1, 2], 2)
+    assert "2 instances of orders to version 2" in ok(*every, "--dry-run")
+    one = plain(*every, "--customer", "Initech")
+    assert (one["state"], one["done"], one["total"]) == ("succeeded", 1, 1)
+    assert "succeeded  upgraded 1" in ok(*every, "--yes")
+    back = plain("bulks", one["id"], "--back")
+    assert (back["state"], back["done"], back["wanted"]["back_of"]) == ("succeeded", 1, one["id"])
+    numbers = {
+        each["customer_name"]: each["version"]["number"] for each in plain("instances", "list")
+    }
+    assert numbers == {"Initech": 1, "Globex": 2}
+    assert "goes with --integration NAME" in refused("instances", "upgrade", "--all", code=2)
+    assert "go with --all" in refused("instances", "upgrade", "orders", "--yes", code=2)
+    assert "--all --integration NAME" in refused("instances", "upgrade", code=2)
 
 
 def test_an_upgrade_asks_for_what_the_new_version_needs(project):

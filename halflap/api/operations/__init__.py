@@ -24,6 +24,7 @@ from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.retaining import Retaining
 from halflap.api.operations.shared import SharedEndpoints
 from halflap.api.operations.tracing import Tracing
+from halflap.api.operations.upgrades import Upgrades
 from halflap.api.operations.versions import Versions
 from halflap.model import CustomerLimits
 from halflap.store.scope import Scope
@@ -82,7 +83,8 @@ class Operations:
         )
         self.tracing = Tracing(self.versions, journal, resolver)
         changed = asyncio.Event() if of is None else of.bulks.changed
-        self.bulks = Bulks(catalogue, journal, self.executions, clock, changed)
+        upgrades = Upgrades(catalogue, self.instances)
+        self.bulks = Bulks(catalogue, journal, self.executions, upgrades, clock, changed)
         self.following = Following(engine) if of is None else of.following
         self.erasure = Erasure(store, deployer)
         self.retaining = Retaining(store.catalogue.retentions)

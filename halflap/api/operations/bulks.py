@@ -1,4 +1,4 @@
-"""What people do with many executions at once: replay, cancel, dismiss, by a filter.
+"""Bulks: what people do with many executions or instances at once. Replay, cancel, dismiss; upgrade.
 
 A plan says first what it would be, and what it leaves out. A bulk is kept in the catalogue, and driven
 by whoever serves (`api/driving.py`): it survives any crash, and does each execution once at most, since
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.replay import LEFT_TO_PARENT, LeftOut, ReplayPlan, ReplayRequest
+from halflap.api.operations.upgrades import Stages, Upgrades
 from halflap.errors import BlobLost, ConfigError, HalflapError, StoreError
 from halflap.model import (
     ENDED,
@@ -27,13 +28,16 @@ from halflap.model import (
     Clock,
     Execution,
     ExecutionState,
+    ExecutionVerb,
     FlowKey,
+    Micros,
     Refusal,
     Start,
     Tally,
     new_id,
 )
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.instances import Upgradable
 from halflap.store.protocol import Filter, Journal
 
 SAMPLES = 5
@@ -41,7 +45,7 @@ MOST_GROUPS = 50
 MOST_EXAMINED = 2_000
 """How many executions a plan looks at one by one, to say which a bulk leaves out."""
 MS = 1_000
-ALLOWED: Mapping[BulkVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState, ...]]] = {
+ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState, ...]]] = {
     "replay": (ENDED, ("failed",)),
     "cancel": (LIVE, ("queued", "running", "waiting")),
     "dismiss": (frozenset({"failed"}), ("failed",)),
@@ -56,7 +60,7 @@ class Plan:
     `left_out` are the reasons why some would not be done, of the `examined` oldest.
     """
 
-    verb: BulkVerb
+    verb: ExecutionVerb
     total: int
     groups: Sequence[Tally]
     samples: Sequence[Execution]
@@ -73,6 +77,15 @@ class LeftOutGroup:
     execution: str
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a bulk that was done: how many, why not the others, and the last one's id."""
+
+    done: int
+    refusals: Sequence[Refusal]
+    last: str
+
+
 @dataclass(slots=True)
 class Bulks:
     """Plans, begins, shows and ends bulks; `changed` is set where there is something to look at."""
@@ -80,11 +93,12 @@ class Bulks:
     catalogue: Catalogue
     journal: Journal
     executions: Executions
+    upgrades: Upgrades
     clock: Clock
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def plan(
-        self, verb: BulkVerb, where: Filter, request: ReplayRequest | None = None
+        self, verb: ExecutionVerb, where: Filter, request: ReplayRequest | None = None
     ) -> Plan:
         """Return what would be done now."""
         which = prepared(verb, where)
@@ -109,19 +123,38 @@ class Bulks:
         by_count = sorted(groups.values(), key=lambda each: -each.count)
         return replace(plan, examined=len(page), left_out=by_count[:MOST_GROUPS])
 
-    async def begin(self, verb: BulkVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:
+    async def begin(self, verb: ExecutionVerb, where: Filter, options: Mapping[str, Any]) -> Bulk:
         """Keep a bulk over what there is now; it is done in the background, from the oldest on."""
         now = self.clock()
         which = replace(prepared(verb, where), before=new_id("exe", now=now + MS, chance=0))
         counts = await self.journal.count(which)
-        bulk = Bulk(
-            id=new_id("blk", now=now),
-            verb=verb,
-            wanted={**options, "where": msgspec.to_builtins(which)},
-            state="running",
-            total=sum(counts.values()),
-            made_at=now,
-        )
+        wanted = {**options, "where": msgspec.to_builtins(which)}
+        return await self._add(verb, wanted, sum(counts.values()), now)
+
+    async def begin_upgrade(
+        self,
+        which: Upgradable,
+        stages: Sequence[str],
+        most_failed: str,
+        between: float,
+        **more: Any,
+    ) -> Bulk:
+        """Keep a bulk that moves the instances of now; `more` says to which version, or back."""
+        now = self.clock()
+        which = replace(which, before=new_id("ins", now=now + MS, chance=0))
+        total = await self.upgrades.count(which)
+        parts = Stages.of(total, stages, most_failed, between)
+        wanted = {**more, "where": asdict(which), "stages": asdict(parts)}
+        return await self._add("upgrade", wanted, total, now)
+
+    async def go_back(self, bulk: str) -> Bulk:
+        """Begin what undoes an upgrade that has ended: each instance gets what it had before."""
+        found = await self.catalogue.bulks.get(bulk)
+        which = await self.upgrades.back(found)
+        return await self.begin_upgrade(which, (), "100%", 0.0, back_of=bulk)
+
+    async def _add(self, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros) -> Bulk:
+        bulk = Bulk(new_id("blk", now=now), verb, wanted, "running", total, now)
         await self.catalogue.bulks.add(bulk)
         self.changed.set()
         return bulk
@@ -136,8 +169,7 @@ class Bulks:
 
         Only where what was replayed is a dead letter no more: else the page is found once again.
         """
-        which = where_of(bulk)
-        if bulk.verb != "replay" or not which.dead_letters:
+        if bulk.verb != "replay" or not where_of(bulk).dead_letters:
             return bulk
         done, after = 0, new_id("exe", now=bulk.made_at + MS, chance=0)
         last = new_id("exe", now=bulk.made_at + MS, chance=2**74 - 1)
@@ -148,21 +180,30 @@ class Bulks:
                 return replace(bulk, done=done)
             after = page[-1].id
 
-    async def page(self, bulk: Bulk, most: int) -> list[Execution]:
-        """The next executions that are meant, oldest first."""
-        return await self.journal.executions(replace(where_of(bulk), after=bulk.after, limit=most))
+    async def step(self, bulk: Bulk, most: int) -> Step | None:
+        """Do what is wanted with the next ones, oldest first; None where there are none."""
+        if bulk.verb == "upgrade":
+            instances = await self.upgrades.page(bulk, most)
+            done, refusals = await self.upgrades.do(bulk, instances)
+            return Step(done, refusals, instances[-1].id) if instances else None
+        which = replace(where_of(bulk), after=bulk.after, limit=most)
+        page = await self.journal.executions(which)
+        if not page:
+            return None
+        if bulk.verb == "replay":
+            done, refusals = await self._replay(bulk, page)
+        else:
+            done, refusals = await self._end(bulk, page)
+        return Step(done, refusals, page[-1].id)
 
-    async def do(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
-        """Do what is wanted with these; how many it was done with, and why not with the others."""
-        match bulk.verb:
-            case "replay":
-                return await self._replay(bulk, page)
-            case "cancel":
-                reason = str(bulk.wanted.get("reason") or "cancelled by hand")
-                grace = bulk.wanted.get("grace")
-                calls = {e.id: self.executions.cancel(e, reason, grace) for e in page}
-            case "dismiss":
-                calls = {each.id: self.executions.dismiss(each) for each in page}
+    async def _end(self, bulk: Bulk, page: Sequence[Execution]) -> tuple[int, list[Refusal]]:
+        """Cancel or dismiss executions; how many, and why not the others."""
+        if bulk.verb == "cancel":
+            reason = str(bulk.wanted.get("reason") or "cancelled by hand")
+            grace = bulk.wanted.get("grace")
+            calls = {e.id: self.executions.cancel(e, reason, grace) for e in page}
+        else:
+            calls = {each.id: self.executions.dismiss(each) for each in page}
         refusals: list[Refusal] = []
         for id, call in calls.items():
             try:
@@ -310,7 +351,7 @@ def status_of(execution: Execution) -> int | None:
     return execution.failure.status if failed and execution.failure else None
 
 
-def prepared(verb: BulkVerb, where: Filter) -> Filter:
+def prepared(verb: ExecutionVerb, where: Filter) -> Filter:
     """A filter for what is done: with the states that are meant, and without deployments."""
     allowed, usual = ALLOWED[verb]
     wrong = [each for each in where.states if each not in allowed]
@@ -325,7 +366,7 @@ def prepared(verb: BulkVerb, where: Filter) -> Filter:
     return replace(where, states=() if dead else states, dead_letters=dead, of_events=True)
 
 
-PAST: Mapping[BulkVerb, str] = {
+PAST: Mapping[ExecutionVerb, str] = {
     "replay": "replayed",
     "cancel": "cancelled",
     "dismiss": "dismissed",

@@ -10,7 +10,7 @@ from halflap.api.operations import finding
 from halflap.api.operations.config import Configs
 from halflap.api.operations.needs import Deployer, Library, Resolver
 from halflap.api.operations.offers import Offers
-from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
+from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound
 from halflap.model import Instance, Micros, Rejection, Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
@@ -132,6 +132,8 @@ class Instances:
         version: Version,
         config: Mapping[str, Any] | None = None,
         connections: Mapping[str, str] | None = None,
+        *,
+        by: str | None = None,
     ) -> Instance:
         """Move an instance to another version, with its config as that one needs it.
 
@@ -145,32 +147,19 @@ class Instances:
         ids, _ = await self.configs.check(
             definition, instance.customer, plain, chosen, signed_in=True
         )
-        return await self.deployer.upgrade(instance.id, version.hash, (plain, ids))
+        return await self.deployer.upgrade(instance.id, version.hash, (plain, ids), by=by)
 
-    async def upgrade_all(
-        self, integration: str, version: Version, instances: Sequence[str] | None
-    ) -> list[tuple[str, Instance | None, str | None]]:
-        """Move many instances to a version: of each its id, how it is now, and what was wrong.
+    async def version(self, integration: str, named: str) -> Version:
+        """Return a version by its number, its hash or a target."""
+        return await finding.version(self.catalogue, integration, named)
 
-        All of the integration's that are on another version, where none are named.
-        """
-        if instances is None:
-            found = await self.catalogue.instances.list(integration=integration)
-            instances = [each.id for each in found if each.version != version.hash]
-        results: list[tuple[str, Instance | None, str | None]] = []
-        for each in instances:
-            instance = None
-            try:
-                instance = await self.find(each)
-                if instance.integration != integration:
-                    raise ConfigError(
-                        f"{instance.name} is an instance of {instance.integration}, not of "
-                        f"{integration}"
-                    )
-                results.append((each, await self.upgrade(instance, version), None))
-            except HalflapError as error:
-                results.append((each, instance, error.message))
-        return results
+    async def go_back(self, instance: Instance, of: str, *, by: str) -> Instance:
+        """Move an instance to the version and the config that it had before a bulk moved it."""
+        former = instance.former
+        if former is None or instance.moved_by != of:
+            raise Conflict(f"{instance.name} has moved on since", key=instance.id)
+        revision = await self.catalogue.instances.revision(instance.id, former.revision)
+        return await self.deployer.upgrade(instance.id, former.version, revision, by=by)
 
     async def disable(self, instance: Instance, *, abandon: bool = False) -> Instance:
         """Close an instance's URLs and take down what it made at apps.

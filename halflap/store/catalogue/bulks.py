@@ -26,7 +26,7 @@ WHERE id = ? AND state = 'running' AND worker = ?
 """
 END = "UPDATE bulks SET state = ?, reason = ?, ended_at = ? WHERE id = ? AND state = 'running'"
 
-_refusals = msgspec.json.Decoder(tuple[Refusal, ...])
+_refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
 
 
 class Bulks:
@@ -113,7 +113,11 @@ def read(row: Any) -> Bulk:
         total=row[4],
         done=row[5],
         refused=row[6],
-        refusals=_refusals.decode(row[7]),
+        # Version 0.1.0 wrote `execution`.
+        refusals=tuple(
+            Refusal(each.get("id") or each["execution"], each["why"])
+            for each in _refusals.decode(row[7])
+        ),
         after=row[8],
         reason=row[9],
         made_at=row[10],
@@ -128,4 +132,4 @@ def encoded(value: Any) -> str:
 
 def missing(bulk: str) -> NotFound:
     """Says that a bulk is not there."""
-    return NotFound(f"no bulk has the id {bulk!r}; see: halflap executions bulks")
+    return NotFound(f"no bulk has the id {bulk!r}; see: halflap bulks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import ConfigError, NotFound
@@ -33,6 +34,32 @@ VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
 MOST_ADDRESSED = 10
 REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Upgradable:
+    """Which instances a bulk moves: of an integration, and of a customer where one is given.
+
+    Those that are on none of `versions`, or that one of the bulks `moved_by` moved; `before` bounds
+    their ids.
+    """
+
+    integration: str
+    customer: str | None = None
+    versions: tuple[str, ...] = ()
+    moved_by: tuple[str, ...] = ()
+    before: str = "ins_~"
+
+    def condition(self) -> tuple[str, tuple[str, ...]]:
+        """Return the SQL that says so, with its values."""
+        others, bulks = (",".join("?" * len(each)) for each in (self.versions, self.moved_by))
+        either = [f"version NOT IN ({others})"] if others else []
+        either += [f"moved_by IN ({bulks})"] if bulks else []
+        sql = f"integration = ? AND id < ? AND ({' OR '.join(either)})"
+        values = (self.integration, self.before, *self.versions, *self.moved_by)
+        if self.customer is None:
+            return sql, values
+        return f"{sql} AND customer = ?", (*values, self.customer)
 
 
 class Instances:
@@ -124,6 +151,23 @@ class Instances:
             f"{SELECT} {where and f'WHERE {where}'} ORDER BY id {most}", tuple(given.values())
         )
         return [read(each) for each in rows]
+
+    async def page(self, which: Upgradable, after: str, limit: int) -> Sequence[Instance]:
+        """Return the next instances that a bulk moves, oldest first."""
+        where, values = which.condition()
+        rows = await self._writer.rows(
+            f"{SELECT} WHERE {where} AND id > ? ORDER BY id LIMIT {limit:d}", (*values, after)
+        )
+        return [read(each) for each in rows]
+
+    async def count(self, which: Upgradable) -> int:
+        """Return how many instances a bulk moves."""
+        where, values = which.condition()
+        rows = await self._writer.rows(
+            f"SELECT count(*) FROM instances WHERE {where}",  # noqa: S608
+            values,
+        )
+        return rows[0][0]
 
     async def names(self, instances: Iterable[str]) -> dict[str, str]:
         """Return the names of those of these ids that are there."""

@@ -1,4 +1,4 @@
-"""Many executions at once: planned, replayed, cancelled or dismissed by a filter, with progress."""
+"""Bulks: many executions replayed, cancelled or dismissed, many instances upgraded, with progress."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import Plan
 from halflap.api.operations.replay import ReplayRequest
+from halflap.api.operations.upgrades import Stages
 from halflap.api.recorded import ExecutionSummary, moment, summaries
 from halflap.api.view import Input, JsonObject, Text, Time, View, maybe, rfc3339
-from halflap.model import Bulk, BulkState, BulkVerb
+from halflap.model import Bulk, BulkState, BulkVerb, ExecutionVerb
 from halflap.store.protocol import Filter
 
-router = router_of("/api/replays", "replays", 404, 409)
+router = router_of("/api/bulks", "bulks", 404, 409)
 
 
 class Where(Input):
@@ -42,7 +43,7 @@ class Where(Input):
 class BulkDraft(Input):
     """What is to be done with which executions; `dry_run` only says with how many."""
 
-    do: BulkVerb = "replay"
+    do: ExecutionVerb = "replay"
     where: Where = Field(default_factory=Where)
     dry_run: bool = False
     rate: Annotated[float | None, Field(gt=0, le=100_000)] = None
@@ -84,7 +85,7 @@ class LeftOutView(View):
 class PlanView(View):
     """What would be done: the largest groups, and a few of the executions."""
 
-    do: BulkVerb
+    do: ExecutionVerb
     total: int
     groups: list[GroupView]
     samples: list[ExecutionSummary]
@@ -95,14 +96,14 @@ class PlanView(View):
 
 
 class RefusalView(View):
-    """Why it could not be done with an execution."""
+    """Why it could not be done with an execution or an instance, by its id."""
 
-    execution: str
+    id: str
     why: str
 
 
 class BulkView(View):
-    """What is done with many executions, and how far it has come."""
+    """What is done with many executions or instances, and how far it has come."""
 
     id: str
     do: BulkVerb
@@ -112,6 +113,8 @@ class BulkView(View):
     refused: int
     refusals: list[RefusalView]
     """Of the first of those that were refused."""
+    stages: list[int]
+    """Of an upgrade: after how many each stage ends."""
     reason: str
     wanted: JsonObject
     made_at: Time
@@ -124,7 +127,7 @@ class BulkView(View):
     response_model=BulkView,
     responses={200: {"model": PlanView, "description": "What it would do, with `dry_run`"}},
 )
-async def begin_replay(draft: BulkDraft, operations: Ops) -> Response:
+async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
     """Replay, cancel or dismiss executions by a filter: in the background, each once."""
     where = await filter_of(operations, draft.where)
     if draft.dry_run:
@@ -140,7 +143,7 @@ async def begin_replay(draft: BulkDraft, operations: Ops) -> Response:
 
 
 @router.get("")
-async def list_replays(
+async def list_bulks(
     operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[BulkView]:
     """What was done with many at once, newest first."""
@@ -148,15 +151,21 @@ async def list_replays(
 
 
 @router.get("/{bulk}")
-async def get_replay(bulk: str, operations: Ops) -> BulkView:
+async def get_bulk(bulk: str, operations: Ops) -> BulkView:
     """How far it has come."""
     return bulk_view(await operations.catalogue.bulks.get(bulk))
 
 
 @router.post("/{bulk}/cancel")
-async def cancel_replay(bulk: str, operations: Ops) -> BulkView:
+async def cancel_bulk(bulk: str, operations: Ops) -> BulkView:
     """End it early; what it has done stays done."""
     return bulk_view(await operations.bulks.cancel(bulk))
+
+
+@router.post("/{bulk}/back", status_code=201)
+async def undo_bulk(bulk: str, operations: Ops) -> BulkView:
+    """Move the instances of an upgrade back to the version and config that each had before it."""
+    return bulk_view(await operations.bulks.go_back(bulk))
 
 
 async def filter_of(operations: Operations, where: Where) -> Filter:
@@ -214,7 +223,8 @@ def bulk_view(bulk: Bulk) -> BulkView:
         total=bulk.total,
         done=bulk.done,
         refused=bulk.refused,
-        refusals=[RefusalView(execution=e.execution, why=e.why) for e in bulk.refusals],
+        stages=list(Stages.wanted(bulk).ends) if bulk.verb == "upgrade" else [],
+        refusals=[RefusalView(id=e.id, why=e.why) for e in bulk.refusals],
         reason=bulk.reason,
         wanted=bulk.wanted,
         made_at=rfc3339(bulk.made_at),

@@ -1,0 +1,284 @@
+"""All instances of an integration move to a version: a bulk, in stages, with a way back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from halflap.api import driving
+from halflap.api.driving import BulkDriver
+from halflap.api.operations.upgrades import Stages
+from halflap.errors import ConfigError, StoreError
+from halflap.model import Instance
+from tests.api.test_api_lists import counted
+
+UPGRADE = "/api/integrations/orders/upgrade"
+PLAIN = '''
+from typing import Any
+
+from halflap import Config, Context, Deployment, Integration, instance, webhook
+
+
+class Settings(Config):
+    label: str
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Nothing of any app."""
+'''
+BROKEN = (
+    PLAIN
+    + '''
+
+@integration.flow(trigger=instance.deploy)
+async def deploy(ctx: Context[Settings], _: Deployment) -> None:
+    """Fails for some."""
+    if ctx.config.label == "bad":
+        raise ValueError("no such label")
+'''
+)
+
+
+async def upgraded(world: Any, draft: dict[str, Any]) -> Any:
+    """Begin an upgrade, and drive it to its end."""
+    begun = await world.api("POST", UPGRADE, draft)
+    assert begun.status == 201, begun.body
+    return await driven(world, begun.json["id"])
+
+
+async def driven(world: Any, bulk: str, within: float = 20.0) -> Any:
+    """Drive bulks until one has ended."""
+    driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
+    driving = asyncio.create_task(driver.run())
+    try:
+        return await ended(world, bulk, within)
+    finally:
+        driver.stop()
+        await driving
+
+
+async def ended(world: Any, bulk: str, within: float = 20.0) -> Any:
+    async with asyncio.timeout(within):
+        while True:
+            found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+            if found["state"] != "running":
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def activated(world: Any, count: int, bad: tuple[int, ...] = ()) -> list[Instance]:
+    """Make active instances of `orders`, one of each customer, by id; some with a bad label."""
+    catalogue = world.host.store.catalogue
+    version = await catalogue.versions.latest("orders")
+
+    async def one(number: int) -> Instance:
+        customer = await catalogue.customers.add(f"Customer {number:04}")
+        made = await catalogue.instances.add(customer.id, "orders", "orders", version.hash)
+        await catalogue.instances.set_revision(made.id, {"label": "x"}, {})
+        moved = await catalogue.instances.move(made.id, ("configured",), "active")
+        assert moved is not None
+        return moved
+
+    made = await asyncio.gather(*(one(each) for each in range(count)))
+    made.sort(key=lambda each: each.id)
+    for number in bad:
+        await catalogue.instances.set_revision(made[number].id, {"label": "bad"}, {})
+    return made
+
+
+async def versions_of(world: Any) -> list[str]:
+    found = await world.host.store.catalogue.instances.list(integration="orders")
+    assert {each.state for each in found} <= {"active"}
+    return [each.version for each in found]
+
+
+def bundle(world: Any, label: str, source: str = PLAIN) -> Any:
+    return world.bundle(orders=source, label=label)
+
+
+async def test_a_thousand_instances_move_in_stages_through_restarts(world: Any) -> None:
+    first = await world.publish(bundle(world, "1"))
+    await activated(world, 1_000)
+    second = await world.publish(bundle(world, "2"), target="")
+    draft = {"version": "2", "stages": ["1%", "10%", "100%"]}
+    plan = await world.api("POST", UPGRADE, {**draft, "dry_run": True})
+    assert (plan.status, plan.json["total"], plan.json["stages"]) == (200, 1_000, [10, 100, 1_000])
+    with counted() as statements:
+        begun = await world.api("POST", UPGRADE, draft)
+    assert len(statements) < 12, statements
+    bulk = begun.json["id"]
+    assert begun.json["stages"] == [10, 100, 1_000]
+    stops = [10, 100, 500]
+    deploying = asyncio.create_task(world.host.deployer.run())
+    while stops:  # it ends with its process, and the next one goes on
+        driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
+        driving = asyncio.create_task(driver.run())
+        async with asyncio.timeout(60):
+            while True:
+                with counted() as statements:
+                    found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+                assert len(statements) < 6
+                if found["done"] >= stops[0]:
+                    break
+                await asyncio.sleep(0.01)
+        driving.cancel()
+        await asyncio.gather(driving, return_exceptions=True)
+        for each in driver._tasks.values():
+            each.cancel()
+        await asyncio.gather(*driver._tasks.values(), return_exceptions=True)
+        await world.host.store.catalogue.bulks.take(bulk, driver._worker, -1)
+        stops.pop(0)
+    end = await driven(world, bulk, 120)
+
+    assert (end["state"], end["done"], end["refused"]) == ("succeeded", 1_000, 0)
+    assert await versions_of(world) == [second] * 1_000
+    await world.host.deployer.stop()
+    await deploying
+    found = await world.host.store.catalogue.instances.list(integration="orders")
+    assert {(each.former.version, each.moved_by) for each in found} == {(first, bulk)}
+
+
+async def test_an_upgrade_stops_where_too_many_fail_and_goes_back(world: Any) -> None:
+    first = await world.publish(bundle(world, "1"))
+    made = await activated(world, 50, bad=(3, 20, 21, 22))
+    second = await world.publish(bundle(world, "2", BROKEN), target="")
+
+    end = await upgraded(world, {"version": "2", "stages": ["10", "30"], "most_failed": "10%"})
+
+    assert (end["state"], end["done"], end["refused"]) == ("failed", 26, 4)
+    assert "stopped: 4 of the first 30 failed" in end["reason"]
+    assert {each["id"] for each in end["refusals"]} == {made[n].id for n in (3, 20, 21, 22)}
+    assert all("no such label" in each["why"] for each in end["refusals"])
+    assert sorted(await versions_of(world)) == sorted([first] * 24 + [second] * 26)
+
+    back = await world.api("POST", f"/api/bulks/{end['id']}/back")
+    assert (back.status, back.json["total"]) == (201, 26)
+    undone = await driven(world, back.json["id"])
+    assert (undone["state"], undone["done"]) == ("succeeded", 26)
+    assert await versions_of(world) == [first] * 50
+    again = await world.api("POST", f"/api/bulks/{end['id']}/back")
+    assert again.json["total"] == 0
+
+
+async def test_going_back_brings_the_former_config_and_leaves_what_has_moved_on(
+    either: Any,
+) -> None:
+    first = await either.publish(bundle(either, "1"))
+    one, other = await activated(either, 2)
+    await either.publish(bundle(either, "2"), target="")
+    bulk = await upgraded(either, {"version": "2"})
+    third = await either.publish(bundle(either, "3"), target="")
+    draft = {"version": third, "config": {"label": "new"}}
+    await either.api("POST", f"/api/instances/{other.id}/upgrade", draft, wait=9)
+
+    back = await either.api("POST", f"/api/bulks/{bulk['id']}/back")
+    undone = await driven(either, back.json["id"])
+
+    assert (undone["total"], undone["done"], undone["refusals"]) == (1, 1, [])
+    now = (await either.api("GET", f"/api/instances/{one.id}")).json
+    assert (now["version"]["hash"], now["config"]) == (first, {"label": "x"})
+    kept = (await either.api("GET", f"/api/instances/{other.id}")).json
+    assert (kept["version"]["hash"], kept["config"]) == (third, {"label": "new"})
+
+
+async def test_only_a_customers_instances_and_not_those_that_stay_are_moved(either: Any) -> None:
+    first = await either.publish(bundle(either, "1"))
+    made = await activated(either, 3)
+    second = await either.publish(bundle(either, "2"), target="staging")
+    await either.api("POST", f"/api/instances/{made[2].id}/upgrade", {"version": "2"}, wait=9)
+    third = await either.publish(bundle(either, "3"), target="")
+
+    one = await upgraded(either, {"version": "3", "customer": made[1].customer})
+    rest = await upgraded(either, {"version": "3", "stay": ["staging"]})
+
+    assert (one["total"], rest["total"]) == (1, 1)
+    assert await versions_of(either) == [third, third, second]
+    assert first not in await versions_of(either)
+
+
+async def test_what_an_upgrade_did_before_it_died_counts_and_is_not_done_again(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.publish(bundle(world, "1"))
+    made = await activated(world, 5)
+    second = await world.publish(bundle(world, "2"), target="")
+    bulk = (await world.api("POST", UPGRADE, {"version": "2"})).json["id"]
+    catalogue, operations = world.host.store.catalogue, world.host.operations
+
+    async def dies(*_: Any) -> bool:
+        raise StoreError("the process ends here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(catalogue.bulks, "go_on", dies)
+        driver = BulkDriver(catalogue, operations.bulks)
+        with pytest.raises(StoreError):
+            await driver._page(await catalogue.bulks.get(bulk))
+    moved = [(await catalogue.instances.get(each.id)).deployment for each in made]
+    assert await versions_of(world) == [second] * 5
+
+    end = await driven(world, bulk)
+
+    assert (end["state"], end["done"], end["refused"]) == ("succeeded", 5, 0)
+    assert [(await catalogue.instances.get(each.id)).deployment for each in made] == moved
+
+
+async def test_an_upgrade_rests_between_its_stages_and_can_be_cancelled_there(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.publish(bundle(world, "1"))
+    await activated(world, 4)
+    second = await world.publish(bundle(world, "2"), target="")
+    rests: list[float] = []
+    draft = {"version": "2", "stages": ["25%"], "between": 600}
+    bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
+
+    async def rest(_: Any, seconds: float) -> None:
+        if seconds == 600:
+            rests.append(seconds)
+            await world.api("POST", f"/api/bulks/{bulk}/cancel")
+
+    monkeypatch.setattr(driving.BulkDriver, "_rest", rest)
+    end = await driven(world, bulk)
+
+    assert (end["state"], end["done"], rests) == ("cancelled", 1, [600])
+    assert sorted(await versions_of(world)) == sorted([first] * 3 + [second])
+
+
+async def test_only_an_upgrade_that_has_ended_goes_back(world: Any) -> None:
+    await world.publish(bundle(world, "1"))
+    await activated(world, 1)
+    await world.publish(bundle(world, "2"), target="")
+    upgrade = (await world.api("POST", UPGRADE, {"version": "2"})).json["id"]
+    replays = (await world.api("POST", "/api/bulks", {})).json["id"]
+
+    running = await world.api("POST", f"/api/bulks/{upgrade}/back")
+    other = await world.api("POST", f"/api/bulks/{replays}/back")
+    wrong = await world.api("POST", UPGRADE, {"version": "2", "stages": ["many"]})
+
+    assert (running.status, "cancel it first" in running.json["detail"]) == (409, True)
+    assert (other.status, "is no upgrade" in other.json["detail"]) == (409, True)
+    assert (wrong.status, list(wrong.json["fields"])) == (422, ["stages"])
+
+
+def test_stages_end_at_shares_of_all_and_allow_shares_of_themselves() -> None:
+    stages = Stages.of(300, ["1%", "30", "50%"], "10%", 0)
+    assert stages.ends == (3, 30, 150, 300)
+    assert [stages.too_many(done, failed) is None for done, failed in ((3, 0), (3, 1))] == [
+        True,
+        False,
+    ]
+    assert stages.too_many(20, 3) is None
+    assert stages.too_many(20, 4) is not None
+    assert stages.end(0) == 3
+    assert stages.end(29) == 30
+    assert Stages.of(5, ["1%"], "0", 0).ends == (1, 5)
+    assert Stages.of(0, ["1%"], "0", 0).ends == (0,)
+    for wrong in ("0", "101%", "x", "-1", "0.5"):
+        with pytest.raises(ConfigError, match="neither a number nor a share"):
+            Stages.of(5, [wrong], "10%", 0)
