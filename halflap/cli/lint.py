@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from halflap.api.operations.versions import check_definition
-from halflap.cli.project import documents, entries, find_root, sources
+from halflap.cli.project import COMPONENTS, STORE, documents, entries, find_root, sources
 from halflap.engine.bundle import pack
 from halflap.engine.integration import (
     components_of,
@@ -23,7 +23,8 @@ from halflap.engine.integration import (
 from halflap.engine.loader import load, unload
 from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
-from halflap.lowcode.lint import Shapes, lint_text, read_components
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.lint.describing import describe_components, store_components
 from halflap.sdk import lint as rules
 from halflap.sdk.lint import RULES, Finding
 
@@ -39,7 +40,8 @@ LOAD = "HF098"
 def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> None:
     """Find what is wrong with a project's sources and YAML documents, by reading them.
 
-    None of its code is run, unless --load is given: that tells the types of its own components, too.
+    Where there are documents, its components are imported in a process of their own, for what they take
+    and give. None of its other code is run, unless --load is given.
     A file is linted alone, with the others known. Excuse a line with `# halflap: ignore[HF001]`. The
     exit code is 1 where there are errors; warnings alone end with 0.
     """
@@ -90,14 +92,18 @@ def asked_documents(root: Path, path: Path | None) -> list[Path]:
 def lint_documents(
     root: Path, asked: Iterable[Path], files: Mapping[str, str], *, loads: bool
 ) -> list[Finding]:
-    """Return the findings of the project's documents; its own components are loaded, or read."""
-    own = Shapes(own=read_components(files))
+    """Return the findings of the project's documents; its components are loaded, or described."""
+    documents = list(asked)
+    own = describe_components(root, files) if documents else {}
+    if own:
+        store_components(root / STORE / COMPONENTS, files, own)
+    shapes = Shapes(own=own)
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="halflap-lint-") as cache:
-        for path in asked:
+        for path in documents:
             name, content = path.relative_to(root).as_posix(), path.read_bytes()
             told = lint_loaded(root, name, content, Path(cache)) if loads else None
-            found += lint_text(content, name, own) if told is None else told
+            found += lint_text(content, name, shapes) if told is None else told
     return found
 
 

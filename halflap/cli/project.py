@@ -13,6 +13,9 @@ from halflap.errors import DefinitionError, NotFound
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
 
+COMPONENTS = "components.json"
+"""The file in there with the descriptions of the project's components, which editors read."""
+
 ENVIRONMENT = ".env"
 """The file of a project's local settings and secrets; never packed, ignored by git."""
 

@@ -13,10 +13,12 @@ import msgspec
 from halflap.api.operations.kinds import name_of
 from halflap.cli.answers import Answers, answered, expected, read_environment, stray
 from halflap.cli.feed import Feed
-from halflap.cli.project import Entry, Project
+from halflap.cli.project import COMPONENTS, Entry, Project
 from halflap.cli.screen import Screen
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError
+from halflap.lowcode.lint import read_shapes
+from halflap.lowcode.lint.describing import store_components
 from halflap.model import Instance, Version, owner_of
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
@@ -152,6 +154,10 @@ class Workbench:
         version = await self._host.operations.versions.publish(
             bundle.to_bytes(), target=TARGET, expect=None, note="halflap dev", overwrite=True
         )
+        described = read_shapes(await self._host.operations.versions.components(version.hash))
+        files = {path: text.decode("utf-8", "replace") for path, text in bundle.files}
+        if described:
+            store_components(self._project.store / COMPONENTS, files, described)
         integration = await self._host.library.integration(version.hash)
         bench.expected = expected(integration)
         answers = answered(integration, environment)

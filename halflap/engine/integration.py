@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
 from halflap.lowcode import Components
 from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.lint.describing import component_modules
+from halflap.lowcode.lint.shapes import ComponentShape, dump_shapes, shape_of
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.shape import NotADocument
 from halflap.sdk.budget import Budget, OverBudget
@@ -69,6 +72,18 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     components = components_of(bundle, load(bundle, cache))
     content = dict(bundle.files)[bundle.document]
     return lint_text(content, bundle.document, Shapes(components), Budget())
+
+
+def describe(bundle: Bundle, cache: Path) -> bytes:
+    """Describe the components of a bundle's own modules, as `read_shapes` reads them."""
+    loaded = load(bundle, cache)
+    components = components_of(bundle, loaded)
+    files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
+    found: dict[str, ComponentShape] = {}
+    for name in component_modules(files):
+        with suppress(DefinitionError):
+            found[name] = shape_of(components.component(name), loaded.folder)
+    return dump_shapes(found)
 
 
 def built_in() -> dict[str, Component]:

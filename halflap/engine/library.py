@@ -12,12 +12,14 @@ import anyio.to_thread
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import (
     check_findings,
+    describe,
     find_in_document,
     find_in_sources,
     load_integration,
 )
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
+from halflap.lowcode.lint.shapes import dump_shapes
 from halflap.lowcode.observer import Tracer
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding
@@ -83,6 +85,15 @@ class Library:
             return None
         async with self._loading:
             return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
+
+    async def components(self, data: bytes) -> bytes:
+        """Describe a bundle's own components, which are loaded; none where it does not run here."""
+        bundle = await anyio.to_thread.run_sync(Bundle.from_bytes, data)
+        async with self._loading:
+            with contextlib.suppress(DefinitionError):
+                if not unsatisfied(bundle.lock):
+                    return await anyio.to_thread.run_sync(describe, bundle, self._cache)
+        return dump_shapes({})
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""

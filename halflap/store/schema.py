@@ -597,6 +597,11 @@ ALTER TABLE executions ADD COLUMN dedupe_key BLOB;
 CREATE INDEX executions_by_chain ON executions (chain, link, id) WHERE chain IS NOT NULL;
 """
 
+# What the components of a version's own modules declare, as JSON; null of what 0.1.0 published.
+COMPONENTS = """
+ALTER TABLE versions ADD COLUMN components BLOB;
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(number=2, name="retention in two parts", before=RETENTION, after=NO_CLASSES),
@@ -604,4 +609,5 @@ MIGRATIONS = [
     Migration(number=4, name="causes of failures", before=CAUSES),
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
+    Migration(number=7, name="components of versions", before=COMPONENTS),
 ]

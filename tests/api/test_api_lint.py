@@ -17,8 +17,9 @@ from halflap.api.lint import lint_document as lint_document_of
 from halflap.api.operations.linting import Linting
 from halflap.api.operations.turns import Turns
 from halflap.lowcode.code.pool import Pool
+from halflap.lowcode.lint import read_shapes
 from halflap.lowcode.lint.worker import lint_document
-from tests.api.conftest import Answer
+from tests.api.conftest import ORDERS, Answer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = """\
@@ -127,6 +128,22 @@ async def test_a_version_lends_its_own_components(world: Any) -> None:
     assert "did you mean find_order?" in beside.json[0]["message"]
 
 
+async def test_what_a_versions_components_declare_is_stored_as_it_is_published(either: Any) -> None:
+    hash = await either.publish()
+    versions = either.host.store.catalogue.versions
+    stored = await versions.components(hash)
+    shop = read_shapes(stored)["shop"]
+    assert [each.name for each in shop.actions["find_order"].inputs or ()] == ["id"]
+
+    other = either.packed("orders:integration", {"orders.py": ORDERS + "\n#"})
+    await versions.publish(
+        "orders", other.hash, other.to_bytes()
+    )  # as 0.1.0 did: nothing is stored
+    assert await versions.components(other.hash) is None
+    beside = await lint(either, SHOP, integration="orders", version="2")
+    assert [each["line"] for each in beside.json] == [11]
+
+
 async def test_a_version_that_is_not_there_is_said_to_be_none(world: Any) -> None:
     refused = await lint(world, SHOP, integration="orders")
 
@@ -192,10 +209,10 @@ def test_whatever_a_document_names_nothing_is_imported_run_or_fetched() -> None:
     """In the process that lints: what its worker does with a document."""
     texts = [REACHING, (EXAMPLES / "warehouse.yaml").read_text(), HEAD + "      - log: =event.x\n"]
     for text in texts:
-        lint_document(text, "", {})  # what is loaded once, for all documents, is loaded now
+        lint_document(text, "")  # what is loaded once, for all documents, is loaded now
 
     with watched() as heard:
-        found = [lint_document(text, "", {}) for text in texts]
+        found = [lint_document(text, "") for text in texts]
 
     told = " ".join(each.message for each in found[0])
     for name in ("os", "subprocess", "antigravity", "socket"):

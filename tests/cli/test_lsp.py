@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli import main
+from halflap.lowcode.lint.describing import describe_components, store_components
 from tests.cli.editor import Editor, Page
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,9 +41,13 @@ flows:
 def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     folder = tmp_path_factory.mktemp("project")
     (folder / "pyproject.toml").write_text("")
-    (folder / "acme.py").write_text(
-        (EXAMPLES / "acme.py").read_text() + "\nraise RuntimeError('linting runs nothing')\n"
-    )
+    guard = "import os\nif 'DESCRIBES' not in os.environ:\n    raise RuntimeError('an editor runs it')\n"
+    files = {"acme.py": f"{(EXAMPLES / 'acme.py').read_text()}\n{guard}"}
+    (folder / "acme.py").write_text(files["acme.py"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DESCRIBES", "1")
+        described = describe_components(folder, files)
+    store_components(folder / ".halflap" / "components.json", files, described)
     started = Editor(folder)
     started.begin()
     yield started

@@ -9,6 +9,7 @@ from textwrap import indent
 from typing import Any
 
 from halflap.lowcode import Components, build, read
+from halflap.lowcode.lint.shapes import ComponentShape, dump_shapes, read_shapes, shape_of
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 
@@ -36,6 +37,11 @@ flows:
 def own(name: str) -> Component | None:
     """The examples' component, as a project's own."""
     return acme.component if name == "acme" else None
+
+
+def described() -> dict[str, ComponentShape]:
+    """The same, as it is stored of a version: read from JSON."""
+    return read_shapes(dump_shapes({"acme": shape_of(acme.component, EXAMPLES)}))
 
 
 def built(text: str, file: str = "tried.yaml") -> Integration[Any]:

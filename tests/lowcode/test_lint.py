@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from textwrap import indent
 from typing import Annotated
 
@@ -13,9 +12,9 @@ from pydantic import BeforeValidator, Field
 from halflap import Component, Model
 from halflap.lowcode import Components
 from halflap.lowcode.expressions import Expression
-from halflap.lowcode.lint import RULES, Shapes, lint_text, read_components
+from halflap.lowcode.lint import RULES, Shapes, lint_text
 from halflap.sdk.lint import Finding
-from tests.lowcode.documents import EXAMPLES, own
+from tests.lowcode.documents import EXAMPLES, described, own
 
 DOCS = EXAMPLES.parent / "docs" / "low-code"
 HEAD = """\
@@ -33,7 +32,7 @@ flows:
       - log: "=config.limit & event.x"
 """
 LINES = HEAD.count("\n")
-STATIC = read_components({"acme.py": (EXAMPLES / "acme.py").read_text()})
+STATIC = described()
 STATIC_SHAPES = Shapes(own=STATIC)
 
 # code, the wrong steps with the finding at « , a part of the message, the right steps
@@ -402,7 +401,7 @@ def test_what_is_right_is_left_alone(right: str) -> None:
     assert linted(right, Shapes(own=STATIC)) == []
 
 
-def test_a_projects_components_are_known_by_their_text() -> None:
+def test_a_projects_components_are_known_by_their_description() -> None:
     shapes = Shapes(own=STATIC)
     assert [each.code for each in linted("- action: acme.find_acount", shapes)] == ["HF102"]
     said = [each.message for each in linted("- {action: acme.find_account, with: {x: 1}}", shapes)]
@@ -517,10 +516,9 @@ ALARMS = ("HF120", "HF121")
 
 
 @pytest.mark.parametrize("name", documents())
-@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "read"])
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "described"])
 def test_the_examples_have_no_errors_and_nothing_that_may_be_null(name: str, loaded: bool) -> None:
-    files = {path.name: path.read_text() for path in Path(EXAMPLES).glob("*.py")}
-    shapes = Shapes(Components(own)) if loaded else Shapes(own=read_components(files))
+    shapes = Shapes(Components(own)) if loaded else Shapes(own=described())
     found = lint_text(documents()[name], name, shapes)
     assert [each for each in found if each.severity == "error" or each.code in ALARMS] == []
 

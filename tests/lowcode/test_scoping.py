@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from halflap import DefinitionError
-from halflap.lowcode.lint import Shapes, lint_text, read_components
+from halflap.lowcode.lint import Shapes, lint_text
 from halflap.testing import Run
 from tests.lowcode.convert.twins import imported, opened, python_of
-from tests.lowcode.documents import EXAMPLES, HEAD
+from tests.lowcode.documents import HEAD, described
 
-SHAPES = Shapes(own=read_components({"acme.py": (EXAMPLES / "acme.py").read_text()}))
+SHAPES = Shapes(own=described())
 
 # steps before the flow answers [=n, =got], and that answer for {a: true}, and for {a: false}
 CASES: dict[str, tuple[str, Any, Any]] = {

@@ -49,20 +49,20 @@ class Linting:
     ) -> list[Finding]:
         """Return what is wrong with a document, in order of place.
 
-        `beside` is an integration and a version of it: its own components are known by their text,
-        which is not run. Callers have their turns in rotation; one that leaves (its task is
-        cancelled) ends its worker's process and frees its place.
+        `beside` is an integration and a version of it: its own components are known as they were
+        described when it was published. Callers have their turns in rotation; one that leaves (its
+        task is cancelled) ends its worker's process and frees its place.
         """
-        files: dict[str, str] = {}
+        own = b"{}"
         if beside is not None:
             version = await self.versions.get(*beside)
-            _, files = await self.versions.files(version.hash)
+            own = await self.versions.components(version.hash)
         async with self.turns.of(caller):
             worker = self.workers.take()
             try:
                 async with asyncio.timeout(self.seconds):
                     answer = await _asked(
-                        worker, pack("lint", content.decode("latin-1"), file, files)
+                        worker, pack("lint", content.decode("latin-1"), file, own.decode())
                     )
             except TimeoutError:
                 self.workers.end(worker)

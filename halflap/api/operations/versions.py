@@ -48,7 +48,8 @@ class Versions:
         now = await versions.target(name, target) if target is not None else None
         if now is not None and now.hash not in (hash, expect) and not overwrite:
             raise moved_on(name, target, now)
-        version = await versions.publish(name, hash, bundle, note)
+        described = await self.library.components(bundle)
+        version = await versions.publish(name, hash, bundle, note, described)
         shared = [flow for flow, each in integration.flows.items() if each.is_shared]
         await self.catalogue.shared.ensure(name, shared)
         while target is not None:
@@ -80,6 +81,16 @@ class Versions:
         """A version's entry, and its files as text."""
         entry, files = await self.library.files(hash)
         return entry, {path: content.decode(errors="replace") for path, content in files.items()}
+
+    async def components(self, hash: str) -> bytes:
+        """Return the descriptions of a version's own components, as `read_shapes` reads them.
+
+        They are stored as it is published; of what 0.1.0 published, they are made by loading it.
+        """
+        stored = await self.catalogue.versions.components(hash)
+        if stored is None:
+            stored = await self.library.components(await self.catalogue.versions.bundle(hash))
+        return stored
 
     async def outline(self, hash: str) -> Outline:
         """The outline of a version, read from its files."""

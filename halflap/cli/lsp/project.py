@@ -1,4 +1,4 @@
-"""The project beside a document: its components, by their text."""
+"""The project beside a document: its components, as `lint` or `dev` last described them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from halflap.cli.project import find_root
+from halflap.cli.project import COMPONENTS, STORE, find_root
 from halflap.errors import DefinitionError
-from halflap.lowcode.lint import Shapes, read_components
+from halflap.lowcode.lint import Shapes
+from halflap.lowcode.lint.describing import stored_components
 
 LARGEST = 1024 * 1024
 """Of a source that is read."""
@@ -17,7 +18,7 @@ LARGEST = 1024 * 1024
 
 @dataclass(slots=True)
 class Projects:
-    """Reads the sources of each project once, and again where one has changed."""
+    """Reads the components of each project once, and again where one has changed."""
 
     _known: dict[Path, tuple[tuple[tuple[str, int], ...], Shapes]] = field(
         default_factory=dict[Path, tuple[tuple[tuple[str, int], ...], Shapes]]
@@ -31,7 +32,7 @@ class Projects:
         if root is None:
             return self._alone, None
         stamps: list[tuple[str, int]] = []
-        for path in _modules(root):
+        for path in (*_modules(root), root / STORE / COMPONENTS):
             with suppress(OSError):
                 stamps.append((path.relative_to(root).as_posix(), path.stat().st_mtime_ns))
         known = self._known.get(root)
@@ -49,9 +50,11 @@ class Projects:
 def _read(root: Path, names: list[str]) -> Shapes:
     files: dict[str, str] = {}
     for name in names:
+        if not name.endswith(".py"):
+            continue
         with suppress(OSError):
             files[name] = (root / name).read_bytes()[:LARGEST].decode("utf-8", "replace")
-    return Shapes(own=read_components(files))
+    return Shapes(own=stored_components(root / STORE / COMPONENTS, files))
 
 
 def _modules(root: Path) -> Iterator[Path]:

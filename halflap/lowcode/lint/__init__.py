@@ -2,6 +2,6 @@
 
 from halflap.lowcode.lint.engine import lint, lint_text, over_budget
 from halflap.lowcode.lint.rules import RULES
-from halflap.lowcode.lint.shapes import Shapes, read_components
+from halflap.lowcode.lint.shapes import Shapes, read_shapes
 
-__all__ = ["RULES", "Shapes", "lint", "lint_text", "over_budget", "read_components"]
+__all__ = ["RULES", "Shapes", "lint", "lint_text", "over_budget", "read_shapes"]

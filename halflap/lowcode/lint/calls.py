@@ -16,7 +16,7 @@ from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Schema, forms_of, types_of
-from halflap.lowcode.lint.shapes import CallShape, InputShape, Shapes
+from halflap.lowcode.lint.shapes import SAMPLES, CallShape, InputShape, Lineage, Shapes
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
@@ -24,7 +24,6 @@ from halflap.lowcode.template import is_expression
 from halflap.sdk.fit import misfit
 from halflap.sdk.lint import unsigned_id
 from halflap.sdk.request import header
-from halflap.sdk.schema import is_secret
 from halflap.sdk.signature import Signature, Unsigned
 
 Kind = Literal["action", "trigger"]
@@ -35,13 +34,13 @@ class Connected:
     """A connection of the config: of which component, and its type where that is known."""
 
     component: str
-    type: type[Any] | None = None
+    type: Lineage | None = None
 
-    def fits(self, wanted: type[Any] | None, component: str) -> bool:
+    def fits(self, wanted: Lineage | None, component: str) -> bool:
         """Whether it is one that an action of a component can use."""
         if self.type is None or wanted is None:
             return self.component == component
-        return issubclass(self.type, wanted)
+        return wanted[0] in self.type
 
 
 class Calls:
@@ -107,11 +106,17 @@ class Calls:
                 self._findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
 
     def _literal(self, name: str, input: InputShape, value: Any, path: Path) -> None:
-        if input.type is None or not _is_literal(value):
+        if not _is_literal(value):
             return
-        if _holds_secret(input) and isinstance(value, str) and value:
+        if input.secret and isinstance(value, str) and value:
             said = f"{name}: the input {input.name} is a secret in plain text; read it from secrets"
             self._findings.add(rules.PLAIN_SECRET, path, said)
+            return
+        if input.type is None:  # `fitting` goes by its schema, which leaves null out
+            if value is None and input.accepts and "null" not in input.accepts:
+                takes = words(input.schema()) or "something else"
+                text = f"{name}: the input {input.name} is {takes}, and this gives null"
+                self._findings.add(rules.UNFIT, path, text)
             return
         value = _plain(value)
         try:
@@ -230,27 +235,13 @@ def _misfitting(input: str, found: Misfit) -> str:
     return f"the input {input} is {takes}, and this gives {gives}{hint}"
 
 
-_SAMPLES: dict[str, list[Any]] = {
-    "number": [1, Decimal("1.5")],
-    "integer": [1],
-    "boolean": [True, False],
-    "string": ["a", "1"],
-    "array": [[]],
-    "object": [{}],
-}
-
-
 def samples(schema: Schema) -> Iterator[Any]:
     """Values of a type, where any will do to see whether it is taken."""
     for form in forms_of(schema):
         if "const" in form:
             yield form["const"]
         else:
-            yield from form.get("enum") or _SAMPLES.get(form.get("type", ""), [])
-
-
-def _holds_secret(input: InputShape) -> bool:
-    return input.type is not None and is_secret(input.type.annotation)
+            yield from form.get("enum") or SAMPLES.get(form.get("type", ""), [])
 
 
 def takes_secret(shape: CallShape | None, name: str) -> bool:
@@ -258,7 +249,7 @@ def takes_secret(shape: CallShape | None, name: str) -> bool:
     if shape is None or shape.inputs is None:
         return True
     found = next((each for each in shape.inputs if each.name == name), None)
-    return found is None or found.type is None or _holds_secret(found)
+    return found is None or found.secret
 
 
 def _is_literal(value: Any) -> bool:

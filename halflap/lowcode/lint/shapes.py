@@ -1,35 +1,47 @@
-"""What the components that a document names look like: of their objects, or of their text alone."""
+"""Shapes of the components that a document names: of their objects, or of what was stored of them."""
 
 from __future__ import annotations
 
-import ast
+import inspect
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.lint.annotations import Annotations
 from halflap.lowcode.registry import Components
-from halflap.sdk import registry
-from halflap.sdk._survey import Function, Module, Survey
+from halflap.sdk import codec, registry
+from halflap.sdk.action import Action
 from halflap.sdk.component import Component
-from halflap.sdk.schema import Input, Shape
+from halflap.sdk.connection import Connection
+from halflap.sdk.schema import Input, Shape, is_secret, without_unset
 from halflap.sdk.trigger import Trigger
+
+_DEFINES = re.compile(r"\s*(async )?def ")
+
+
+Lineage = tuple[str, ...]
+"""The names of a class of connections and of those that it is made of, the class first."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """An input; its `type` where the component is loaded, what is `read` of it where it is not."""
+    """An input; its `type` where the component is loaded, what is `known` of it where it is not."""
 
     name: str
     required: bool
     type: Input | None = None
-    read: Mapping[str, Any] | None = None
+    known: Mapping[str, Any] | None = None
+    is_secret: bool = False
+    accepts: frozenset[str] = frozenset()
+    """The types of JSON of which it takes a value, where it is known so: more than its schema says."""
     _kept: list[Mapping[str, Any] | None] = field(
         default_factory=list[Mapping[str, Any] | None], repr=False, compare=False
     )
@@ -37,14 +49,19 @@ class InputShape:
     def schema(self) -> Mapping[str, Any] | None:
         """What it takes, as JSON Schema; None where that is not known."""
         if not self._kept:
-            made = self.read if self.type is None else _schema(self.type.adapter.json_schema)
+            made = self.known if self.type is None else _input_schema(self.type)
             self._kept.append(made)
         return self._kept[0]
 
+    @property
+    def secret(self) -> bool:
+        """Whether it takes a secret."""
+        return self.is_secret if self.type is None else is_secret(self.type.annotation)
+
     def takes(self, value: Any) -> bool:
-        """Whether it takes a value; no where its type is not known."""
+        """Whether it takes a value, for all that is known of it."""
         if self.type is None:
-            return False
+            return _json_type(value) in self.accepts
         try:
             self.type.adapter.validate_python(value)
         except Exception:  # a validator of the component's own may raise anything
@@ -52,19 +69,45 @@ class InputShape:
         return True
 
 
+SAMPLES: Mapping[str, list[Any]] = {
+    "number": [1, Decimal("1.5")],
+    "integer": [1],
+    "boolean": [True, False],
+    "string": ["a", "1"],
+    "array": [[]],
+    "object": [{}],
+    "null": [None],
+}
+"""Values of each type of JSON, the plainest first; any will do to see whether it is taken."""
+
+
+def _json_type(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | Decimal():
+            return "number"
+        case str():
+            return "string"
+        case _:
+            return "object" if isinstance(value, Mapping) else "array"
+
+
 @dataclass(frozen=True, slots=True)
 class CallShape:
-    """An action or a trigger. None stands for what the text alone does not say."""
+    """An action or a trigger; `trigger` where its component is loaded."""
 
     inputs: tuple[InputShape, ...] | None
     output: Mapping[str, Any] | None = None
-    connection: type[Any] | Literal[False] | None = None
+    connection: Lineage | Literal[False] | None = None
     trigger: Trigger[..., Any] | None = None
     title: str = ""
     description: str = ""
     file: str | None = None
     line: int | None = None
-    """Where its text says so: the source and the line of its function."""
+    """Where its function stands, of one of the project's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +117,13 @@ class ComponentShape:
     name: str
     actions: Mapping[str, CallShape] = field(default_factory=dict[str, CallShape])
     triggers: Mapping[str, CallShape] = field(default_factory=dict[str, CallShape])
-    connection: type[Any] | Literal[False] | None = None
+    connection: Lineage | Literal[False] | None = None
     open: bool = False
     file: str | None = None
 
 
 class Shapes:
-    """Finds components by name: a project's own as their text says, others by their objects."""
+    """Finds components by name: a project's own as they are described, others by their objects."""
 
     def __init__(
         self, components: Components | None = None, own: Mapping[str, ComponentShape] | None = None
@@ -112,36 +155,49 @@ class Shapes:
         return self._known[name]
 
 
-def shape_of(component: Component) -> ComponentShape:
-    """What a component's object says."""
+def shape_of(component: Component, root: Path | None = None) -> ComponentShape:
+    """Return what a component's object says; functions below `root` are told with their place."""
+
+    def call(name: str, made: Action[..., Any] | Trigger[..., Any]) -> CallShape:
+        file, line = _place(made.function, root)
+        return CallShape(
+            tuple(InputShape(each.name, each.required, each) for each in made.shape.inputs),
+            _output(made.shape),
+            _lineage(made.shape.connection_type),
+            made if isinstance(made, Trigger) else None,
+            made.title,
+            made.shape.description,
+            file,
+            line,
+        )
+
     return ComponentShape(
         component.name,
-        {
-            name: CallShape(
-                tuple(InputShape(each.name, each.required, each) for each in action.shape.inputs),
-                _output(action.shape),
-                action.shape.connection_type or False,
-                title=action.title,
-                description=action.shape.description,
-            )
-            for name, action in component.actions.items()
-        },
-        {
-            name: CallShape(
-                tuple(InputShape(each.name, each.required, each) for each in trigger.shape.inputs),
-                _output(trigger.shape),
-                trigger=trigger,
-                title=trigger.title,
-                description=trigger.shape.description,
-            )
-            for name, trigger in component.triggers.items()
-        },
-        component.connection or False,
+        {name: call(name, each) for name, each in component.actions.items()},
+        {name: call(name, each) for name, each in component.triggers.items()},
+        _lineage(component.connection),
     )
 
 
+def _lineage(kind: type[Any] | None) -> Lineage | Literal[False]:
+    """The names of a class of connections and of what it is made of; False where there is none."""
+    if kind is None:
+        return False
+    within = kind.__mro__[: kind.__mro__.index(Connection)] if kind is not Connection else (kind,)
+    return tuple(f"{each.__module__}.{each.__qualname__}" for each in within)
+
+
+def _place(function: Callable[..., Any], root: Path | None) -> tuple[str | None, int | None]:
+    code = getattr(function, "__code__", None)
+    if root is None or code is None or not Path(code.co_filename).is_relative_to(root):
+        return None, None
+    lines, first = inspect.getsourcelines(function)
+    at = next((at for at, each in enumerate(lines) if _DEFINES.match(each)), 0)
+    return Path(code.co_filename).relative_to(root).as_posix(), first + at
+
+
 class _Values(GenerateJsonSchema):
-    """Results as expressions see them: a decimal is a number, with all its digits."""
+    """Values as expressions see them: a decimal is a number, with all its digits."""
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         return {"type": "number"}
@@ -150,6 +206,12 @@ class _Values(GenerateJsonSchema):
 def _output(shape: Shape) -> Mapping[str, Any] | None:
     adapter = shape.output_adapter
     return _schema(lambda: adapter.json_schema(mode="serialization", schema_generator=_Values))
+
+
+def _input_schema(given: Input) -> Mapping[str, Any] | None:
+    annotation = without_unset(given.annotation)
+    adapter = given.adapter if annotation is given.annotation else TypeAdapter[Any](annotation)
+    return _schema(lambda: adapter.json_schema(schema_generator=_Values))
 
 
 def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -161,106 +223,68 @@ def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
             return None
 
 
-# By their text --------------------------------------------------------------------------------
+# As data --------------------------------------------------------------------------------------
 
 
-def read_components(files: Mapping[str, str]) -> dict[str, ComponentShape]:
-    """The components of a project's sources, by the name of their module; nothing is run."""
-    found: dict[str, ComponentShape] = {}
-    modules: dict[str, Module] = {}
-    for path, text in files.items():
-        with suppress(SyntaxError, ValueError, RecursionError):
-            modules[path] = Module.read(path, text)
-    types = Annotations(Survey.of(iter(modules.values())))
-    for path in files:
-        package = path.endswith("/__init__.py")
-        name = path.removesuffix(".py").removesuffix("/__init__")
-        if not path.endswith(".py") or "/" in name:
-            continue
-        module = modules.get(path)
-        if module is None:
-            found[name] = ComponentShape(name, open=True)
-        elif "component" in module.variables or "component" in module.aliases:
-            inside = [each for at, each in modules.items() if at.startswith(f"{name}/")]
-            read = _read(name, inside if package else [module], types)
-            found[name] = replace(read, file=path)
-    return found
+def dump_shapes(components: Mapping[str, ComponentShape]) -> bytes:
+    """Write components as JSON, which `read_shapes` reads: what is stored of a version's own ones."""
+    return codec.encode({name: _component_data(each) for name, each in components.items()})
 
 
-def _read(name: str, modules: Sequence[Module], types: Annotations) -> ComponentShape:
-    """A component, of one module or of those of its package."""
-    made = [value for module in modules for value in _made(module)]
-    if len(made) != 1 or not isinstance(made[0], ast.Call):
-        return ComponentShape(name, open=True)
-    kind = next((each.value for each in made[0].keywords if each.arg == "connection"), None)
-    decorators = sum(1 for module in modules for _ in _registering(module.tree))
-    actions = [(each, module) for module in modules for each in module.actions]
-    triggers = [(each, module) for module in modules for each in module.triggers]
-    return ComponentShape(
-        name,
-        {each.name: _call(each, kind, module, types) for each, module in actions},
-        {each.name: _call(each, kind, module, types) for each, module in triggers},
-        False if kind is None else None,
-        open=decorators > len(actions) + len(triggers),
-    )
+def _component_data(component: ComponentShape) -> dict[str, Any]:
+    return {
+        "open": component.open,
+        "connection": component.connection,
+        "file": component.file,
+        "actions": {name: _call_data(each) for name, each in component.actions.items()},
+        "triggers": {name: _call_data(each) for name, each in component.triggers.items()},
+    }
 
 
-def _made(module: Module) -> Iterator[ast.expr]:
-    """What a module makes its component of."""
-    for node in module.tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(each, ast.Name) and each.id == "component" for each in node.targets
-        ):
-            yield node.value
-
-
-def _call(
-    function: Function, connection: ast.expr | None, module: Module, types: Annotations
-) -> CallShape:
-    """What a function's text says of an action or a trigger."""
-    said = (ast.get_docstring(function) or "").partition("\n")[0]
-    title = function.name.replace("_", " ").capitalize()
-    inputs, given = _inputs(function, connection), None
-    if len(function.decorator_list) == 1:  # another decorator may make another function of it
-        arguments = function.args
-        listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-        read = {each.arg: types.of(each.annotation, module) for each in listed}
-        inputs = None if inputs is None else tuple(replace(x, read=read[x.name]) for x in inputs)
-        given = types.of(function.returns, module)
-    return CallShape(
-        inputs, given, title=title, description=said, file=module.path, line=function.lineno
-    )
-
-
-def _registering(tree: ast.Module) -> Iterator[ast.AST]:
-    """Every place that says `.action` or `.trigger`: more than there are decorators is more than
-    can be read from the text."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("action", "trigger"):
-            yield node
-
-
-def _inputs(function: Function, connection: ast.expr | None) -> tuple[InputShape, ...] | None:
-    """The inputs of a function's signature; None where the connection among them is not clear."""
-    arguments = function.args
-    if arguments.vararg or arguments.kwarg:
-        return None
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
-    pairs = [
-        *zip(positional, [*defaults, *arguments.defaults], strict=True),
-        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+def _call_data(call: CallShape) -> dict[str, Any]:
+    inputs = [
+        {
+            "name": each.name,
+            "required": each.required,
+            "secret": each.secret,
+            "schema": each.schema(),
+            "accepts": [name for name, some in SAMPLES.items() if each.takes(some[0])],
+        }
+        for each in call.inputs or ()
     ]
-    kinds = {"Request", *(() if connection is None else (_last(connection),))}
-    found = [
-        InputShape(each.arg, default is None)
-        for each, default in pairs
-        if each.annotation is None or _last(each.annotation) not in kinds
-    ]
-    if connection is not None and len(found) == len(pairs):
-        return None  # a subclass of the connection, perhaps
-    return tuple(found)
+    parts = ("output", "connection", "title", "description", "file", "line")
+    return {"inputs": inputs} | {part: getattr(call, part) for part in parts}
 
 
-def _last(node: ast.expr) -> str:
-    return ast.unparse(node).rpartition(".")[2]
+def read_shapes(data: bytes) -> dict[str, ComponentShape]:
+    """Read components that `dump_shapes` wrote."""
+    return {
+        name: ComponentShape(
+            name,
+            {each: _read_call(call) for each, call in found["actions"].items()},
+            {each: _read_call(call) for each, call in found["triggers"].items()},
+            _read_connection(found["connection"]),
+            found["open"],
+            found["file"],
+        )
+        for name, found in codec.decode(data).items()
+    }
+
+
+def _read_call(found: Mapping[str, Any]) -> CallShape:
+    inputs = tuple(
+        InputShape(
+            each["name"],
+            each["required"],
+            known=each["schema"],
+            is_secret=each["secret"],
+            accepts=frozenset(each["accepts"]),
+        )
+        for each in found["inputs"]
+    )
+    parts = {part: found[part] for part in ("output", "title", "description", "file", "line")}
+    return CallShape(inputs, connection=_read_connection(found["connection"]), **parts)
+
+
+def _read_connection(found: Any) -> Lineage | Literal[False]:
+    return tuple(found) if found else False

@@ -1,7 +1,8 @@
 """A process that lints documents, within a limit of memory; `Pool` starts and ends it.
 
-A request is a packed `["lint", text, file, files]` and its answer a packed list of findings. What the
-document names is not imported: installed components are loaded once, before the first request.
+A request is a packed `["lint", text, file, own]` and its answer a packed list of findings. What the
+document names is not imported: installed components are loaded once, before the first request, and
+its `own` are described, as they were stored.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
-from halflap.lowcode.lint import Shapes, lint_text, read_components
+from halflap.lowcode.lint import Shapes, lint_text, read_shapes
 from halflap.sdk import registry
 from halflap.sdk.budget import Budget
 from halflap.sdk.lint import Finding
@@ -22,19 +23,19 @@ MEMORY = 1 << 30
 """Bytes of a worker; the worst documents of 1 MiB take about 450 MB."""
 
 
-def lint_document(content: str | bytes, file: str, files: dict[str, str]) -> list[Finding]:
-    """Lint a document beside installed components, and those that `files` hold as text."""
+def lint_document(content: str | bytes, file: str, own: str = "{}") -> list[Finding]:
+    """Lint a document beside installed components, and those that `own` describes."""
     for name in registry.names():
         with suppress(DefinitionError):
             registry.component(name)
-    return lint_text(content, file, Shapes(own=read_components(files)), Budget())
+    return lint_text(content, file, Shapes(own=read_shapes(own.encode())), Budget())
 
 
 def main() -> None:
     """Answer requests on the standard input, which is a socket, until it is closed."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    lint_document("", "", {})
+    lint_document("", "")
     with socket.socket(fileno=0) as connection:
         connection.sendall(pack("ready"))
         while (message := _received(connection)) is not None:
@@ -42,9 +43,9 @@ def main() -> None:
                 connection.sendall(_answer(*message[1:]))
 
 
-def _answer(content: str, file: str, files: dict[str, str]) -> bytes:
+def _answer(content: str, file: str, own: str) -> bytes:
     try:
-        found = lint_document(content.encode("latin-1"), file, files)
+        found = lint_document(content.encode("latin-1"), file, own)
     except MemoryError:
         return pack("memory")
     rows = [(f.file, f.line, f.column, f.code, f.message, f.severity) for f in found]

@@ -20,8 +20,18 @@ class Versions:
         self._writer = writer
         self._clock = clock
 
-    async def publish(self, integration: str, hash: str, bundle: bytes, note: str = "") -> Version:
-        """Keep a bundle as the integration's next version; the same hash again is the same one."""
+    async def publish(
+        self,
+        integration: str,
+        hash: str,
+        bundle: bytes,
+        note: str = "",
+        components: bytes | None = None,
+    ) -> Version:
+        """Store a bundle as the integration's next version; the same hash again is the same one.
+
+        components: the descriptions of its own components, for lint and for forms.
+        """
         now = self._clock()
 
         def job(connection: Connection) -> Version | Refused:
@@ -39,9 +49,10 @@ class Versions:
                 integration,
             )[0]
             connection.execute(
-                "INSERT INTO versions (hash, integration, number, bundle, note, published_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (hash, integration, number, bundle, note, now),
+                "INSERT INTO versions"
+                " (hash, integration, number, bundle, note, published_at, components)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (hash, integration, number, bundle, note, now, components),
             )
             return Version(hash, integration, number, now, note)
 
@@ -57,6 +68,14 @@ class Versions:
     async def bundle(self, hash: str) -> bytes:
         """A version's bundle, as it was published; raises `NotFound`."""
         rows = await self._writer.rows("SELECT bundle FROM versions WHERE hash = ?", (hash,))
+        if not rows:
+            raise missing(hash)
+        return rows[0][0]
+
+    async def components(self, hash: str) -> bytes | None:
+        """Return the descriptions of a version's own components; `None` where none were stored."""
+        sql = "SELECT components FROM versions WHERE hash = ?"
+        rows = await self._writer.rows(sql, (hash,))
         if not rows:
             raise missing(hash)
         return rows[0][0]

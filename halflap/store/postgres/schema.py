@@ -494,6 +494,11 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
     for table in ("executions", "letters", "history")
 )
 
+# What the components of a version's own modules declare, as JSON; null of what 0.1.0 published.
+COMPONENTS = """
+ALTER TABLE versions ADD COLUMN components bytea;
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -514,4 +519,5 @@ MIGRATIONS = [
     Migration(number=4, name="causes of failures", before=CAUSES),
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
+    Migration(number=7, name="components of versions", before=COMPONENTS),
 ]
