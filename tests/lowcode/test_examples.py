@@ -120,6 +120,18 @@ def test_what_is_missing_in_some_tests_or_not_required_may_be_null() -> None:
     assert linted("- {action: http.get, with: {path: =event.id}}", SCHEMA, "") == []
 
 
+def test_a_flow_that_is_called_or_continues_has_other_events_too() -> None:
+    get = "- {action: http.get, with: {path: =event.name}}"
+    tests = "tests:\n" + "".join(
+        f"  - {{name: t{each}, flow: main, event: {event}}}\n"
+        for each, event in enumerate(["{name: Ada}", "{id: '1'}"])
+    )
+    assert linted(get + "\n- {continue_with: {name: x}}", "", tests) == []
+    assert codes(linted(get, "", tests)) == ["HF120"]
+    wrong = linted("- {continue_with: {skus: =event.lines.sku}}")
+    assert codes(wrong) == ["HF141"]
+
+
 def test_tests_do_not_fix_the_type_of_a_text_or_a_number() -> None:
     assert linted("- {action: http.get, with: {path: =event.lines.count}}") == []
     assert "HF104" in codes(

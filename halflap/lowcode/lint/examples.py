@@ -44,7 +44,10 @@ class Examples:
             return own
         tests = (each for each in self._document.tests if each.flow == name)
         events = [each.event for each in tests if "event" in each.model_fields_set]
-        return refined(own, seen(events[:MOST_EXAMPLES], "tests")) if events else own
+        if not events:
+            return own
+        alone = name not in self._given_others  # else other events may have other fields
+        return refined(own, seen(events[:MOST_EXAMPLES], "tests", alike=alone))
 
     def answer(self, step: doc.ActionStep, own: Schema | None) -> Schema | None:
         """Return the type of an action's result: `own`, completed by what is shown."""
@@ -58,6 +61,18 @@ class Examples:
             return own
         alone = self._called[step.action] == 1  # else each call may have answers of its own
         return refined(own, seen(stubs, "tests", alike=alone))
+
+    @cached_property
+    def _given_others(self) -> frozenset[str]:
+        """The flows whose events do not all come from the app: they are called, or continue."""
+        found: set[str] = set()
+        for name, flow in self._document.flows.items():
+            for _, step in every(flow.steps):
+                if isinstance(step, doc.CallStep):
+                    found.add(step.call)
+                elif isinstance(step, doc.ContinueStep):
+                    found.add(name)
+        return frozenset(found)
 
     @cached_property
     def _stubs(self) -> Mapping[str, list[Any]]:

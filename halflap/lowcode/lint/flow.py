@@ -576,7 +576,7 @@ class Flow:
             )
             self._findings.add(rules.MISPLACED, path, message)
         event = (*path, "continue_with")
-        self._watch.recorded(self._reader.template(step.continue_with, event, names))
+        self._typed(step.continue_with, event, names, recorded=True, json=True)
         return "`continue_with` ends the flow"
 
     def throw(self, step: doc.ThrowStep, path: Path, names: Layered[Known]) -> str:
