@@ -818,6 +818,8 @@ class Execution:
     """Its event, the inputs and results of its steps and its log fields were removed since it ended."""
     cause: str | None = None
     """The mark of its failure's cause; None unless it failed, and for what 0.1.0 recorded."""
+    held: int = 0
+    """What holds it back while it does not run: bits, see store/schema.py."""
     ran: Micros | None = None
     """For how long its attempts ran, that of one which runs now left out; None where 0.1.0 ran it."""
 

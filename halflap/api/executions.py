@@ -43,6 +43,7 @@ from halflap.api.recorded import (
     seen_view,
     step_view,
     summaries,
+    wait_view,
     waiting_since,
 )
 from halflap.api.view import Json, pause_view
@@ -176,6 +177,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         order=order_view(found.order),
         waits_for=detail.waits_for,
         waits_because=detail.waits_because,
+        waiting=wait_view(detail.wait),
         payload_removed=found.payload_removed,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),

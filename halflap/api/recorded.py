@@ -13,6 +13,7 @@ from halflap.api import payload
 from halflap.api.operations import Operations
 from halflap.api.operations.order import rule
 from halflap.api.operations.replay import Edit
+from halflap.api.operations.waiting import Wait, WaitReason
 from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
 from halflap.errors import ConfigError
 from halflap.lowcode.outline import FlowOutline
@@ -186,6 +187,24 @@ class ChildView(View):
     state: ExecutionState
 
 
+class WaitView(View):
+    """What an execution that does not run waits for."""
+
+    reason: WaitReason
+    """`pause`, `gate` (its instance is activated or upgraded), `order`, `connection` (credentials refused
+    or its app away), `limit` (of a connection or its customer), `back-off` (its next try), `signal`,
+    `execution` (one that it called), `sleep`, or `turn` (a free worker)."""
+    message: str
+    since: Time | None
+    until: Time | None
+    """When it goes on, the app is tried again, or the time for a signal is over; null where unknown."""
+    execution: str | None
+    """The one in front of it in its order, or the one that it called."""
+    connection: str | None
+    number: int | None
+    """The number of its next try."""
+
+
 class ExecutionView(ExecutionSummary):
     """An execution in full."""
 
@@ -216,6 +235,8 @@ class ExecutionView(ExecutionSummary):
     """The execution whose turn it is in their order, where this one has none."""
     waits_because: str
     """Why it waits for that one."""
+    waiting: WaitView | None
+    """What it waits for; null where it runs or has ended."""
     paused: list[PauseView]
     """What it stands still with, where that is paused."""
     payload_removed: bool
@@ -552,6 +573,21 @@ def step_result(step: Record) -> Json:
     if step.kind == "sleep" or (step.status == "retrying" and not is_due(step)):
         return until(step)
     return None if step.result == MISSING or is_due(step) else payload.shown(step.result)
+
+
+def wait_view(wait: Wait | None) -> WaitView | None:
+    """Return what an execution waits for as it is shown."""
+    if wait is None:
+        return None
+    return WaitView(
+        reason=wait.reason,
+        message=wait.message,
+        since=maybe(wait.since),
+        until=maybe(wait.until),
+        execution=wait.execution,
+        connection=wait.connection,
+        number=wait.number,
+    )
 
 
 def order_view(order: Order | None) -> OrderView | None:

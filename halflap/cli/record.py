@@ -51,7 +51,6 @@ def execution_lines(output: Output, found: Row, logs: Sequence[Row], *, full: bo
             "cause": found["cause"],
             "order": order_of(found),
             "waits for": waits(found),
-            "next try": next_try(found),
             "tries": f"{tries} attempts" if tries > 1 else "",
             "record": found["key"],
             "started by": found["parent"],
@@ -338,21 +337,26 @@ def children(found: Row) -> str:
     return f"{told}: halflap executions list --parent {found['id']}"
 
 
+UNTIL = {"connection": "tried again", "back-off": "due", "signal": "at the latest"}
+"""By what an execution waits for: how the time is called at which that ends, where it is not `until`."""
+
+
 def waits(found: Row) -> str:
-    """Return the reason for which an execution waits, and until when."""
-    due = due_time(found)
+    """Return what an execution waits for, since when, and until when."""
+    wait = found["waiting"]
+    if wait is None:
+        return ""
     if found["paused"]:
         return f"it is paused: {told(found['paused'][0])}"
-    match found["state"]:
-        case "waiting" | "queued" if found["waits_for"]:
-            return f"{found['waits_for']} ({found['waits_because']})"
-        case "waiting":
-            since = f", since {clock(found['waiting_since'])}" if found["waiting_since"] else ""
-            return f"{found['waiting_for'] or 'its time'}{since}{', due ' if due else ''}{due}"
-        case "queued":
-            return str(found["waiting_for"])
-        case _:
-            return ""
+    if wait["reason"] == "order":
+        return f"{wait['execution']} ({wait['message']})"
+    since = f", since {clock(wait['since'])}" if wait["since"] else ""
+    number = f"try {wait['number']}: " if wait["number"] else ""
+    until = ""
+    if wait["until"]:
+        label = UNTIL.get(wait["reason"], "until")
+        until = f", {label} {clock(wait['until'])} ({ago(wait['until'])})"
+    return f"{number}{plain_places(str(wait['message']))}{since}{until}"
 
 
 def order_of(found: Row) -> str:
@@ -361,16 +365,6 @@ def order_of(found: Row) -> str:
     if order is None or order["rule"] == "pairs":
         return ""
     return f"{order['rule']}{', key ' if order['key'] else ''}{order['key']}"
-
-
-def next_try(found: Row) -> str:
-    """When an execution that was tried is tried again."""
-    return due_time(found) if found["state"] == "queued" and found["attempt"] else ""
-
-
-def due_time(found: Row) -> str:
-    """When an execution is due: `14:05:19 (in 5 min)`; nothing where no time is set."""
-    return f"{clock(found['due_at'])} ({ago(found['due_at'])})" if found["due_at"] else ""
 
 
 def clock(at: str | None) -> str:

@@ -28,7 +28,7 @@ EXECUTION = """
 SELECT id, customer, instance, integration, flow, version, revision, state, attempt, root,
     replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,
     duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,
-    cause, ran, chain, link
+    cause, ran, chain, link, held
 FROM executions
 """
 ID = "SELECT id FROM executions"
@@ -90,6 +90,7 @@ def execution(row: Any) -> Execution:
         ran=row[29],
         chain=row[30],
         link=row[31],
+        held=row[32],
     )
 
 

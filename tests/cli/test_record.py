@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from halflap.api.recorded import AttemptView, ExecutionView, FailureView, StepView
+from halflap.api.recorded import AttemptView, ExecutionView, FailureView, StepView, WaitView
 from halflap.cli.output import Output
 from halflap.cli.record import clock, execution_lines
 
@@ -88,12 +88,18 @@ def execution(*steps: StepView, **more: Any) -> ExecutionView:
         "waits_because": "",
         "continues": None,
         "continued_by": None,
+        "waiting": None,
         "payload_removed": False,
         "paused": [],
         "lineage": [],
         "steps": list(steps),
     }
     return ExecutionView(**{**given, **more})
+
+
+def waiting_for(reason: Any, message: str, **more: Any) -> WaitView:
+    given: dict[str, Any] = {"until": None, "execution": None, "connection": None, "number": None}
+    return WaitView(reason=reason, message=message, since=AT, **{**given, **more})
 
 
 def drawn(found: ExecutionView, *, full: bool = False, width: int = 200) -> str:
@@ -155,16 +161,20 @@ def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():
 def test_between_tries_it_says_when_the_next_is_and_why_the_others_failed():
     waiting = step("add", status="retrying", failure=failure("busy"), due_at=LATER)
     attempts = [attempt(1, "retry", failure("away")), attempt(2, "retry", failure("busy"))]
-    shown = drawn(execution(waiting, state="queued", attempt=2, attempts=attempts, due_at=LATER))
-    assert re.search(rf"next try +{clock(LATER)} ", shown)
+    wait = waiting_for("back-off", "busy", until=LATER, number=3)
+    more: dict[str, Any] = {"attempts": attempts, "due_at": LATER, "waiting": wait}
+    shown = drawn(execution(waiting, state="queued", attempt=2, **more))
+    assert f"try 3: busy, since {clock(AT)}, due {clock(LATER)} (" in shown
     assert re.search(rf"[↻~] Add .* busy; next try {clock(LATER)}", shown)
     assert re.search(r" 1  .*  ValueError: away\n +2  .*  ValueError: busy\n", shown)
     assert "2 attempts" in shown
 
 
-def test_a_new_execution_that_is_queued_has_no_next_try():
-    shown = drawn(execution(state="queued", attempt=0, due_at=AT))
-    assert "next try" not in shown
+def test_a_new_execution_that_is_queued_waits_for_a_worker():
+    waiting = waiting_for("turn", "a free worker")
+    shown = drawn(execution(state="queued", attempt=0, due_at=AT, waiting=waiting))
+    assert f"waits for    a free worker, since {clock(AT)}\n" in shown
+    assert "try " not in shown
     assert "Attempts" not in shown
 
 
@@ -188,14 +198,13 @@ def test_what_a_flow_waits_for_is_said_with_since_and_until_when():
     found = execution(
         waiting,
         state="waiting",
-        waiting_for="the signal approved",
-        waiting_since=AT,
+        waiting=waiting_for("signal", "the signal approved", until=LATER),
         due_at=LATER,
         attempts=[attempt(1, "signal")],
     )
     shown = drawn(found)
     assert re.search(rf"[‖=] Wait for approved until {clock(LATER)}\n", shown)
-    assert f"the signal approved, since {clock(AT)}, due {clock(LATER)}" in shown
+    assert f"the signal approved, since {clock(AT)}, at the latest {clock(LATER)}" in shown
     assert "attempts" not in shown.lower()
 
 
@@ -275,7 +284,9 @@ def test_an_echo_leads_to_the_execution_that_wrote_it():
 
 @pytest.mark.parametrize("state", ["queued", "waiting"])
 def test_one_behind_another_of_its_record_says_which(state: str):
-    more = {"waits_for": "exe_7", "waits_because": "the same record; it came first"}
+    because = "the same record; it came first"
+    waiting = waiting_for("order", because, execution="exe_7")
+    more = {"waits_for": "exe_7", "waits_because": because, "waiting": waiting}
     shown = drawn(execution(state=state, ended_at=None, took_ms=None, waited_ms=None, **more))
     assert "waits for    exe_7 (the same record; it came first)" in shown
     assert "halflap executions show exe_7" in shown

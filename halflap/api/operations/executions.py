@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,9 +22,11 @@ from halflap.api.operations.replay import (
     decide_replay,
     verb_of,
 )
+from halflap.api.operations.waiting import Wait, WaitFacts, decide_wait
 from halflap.errors import ConfigError, Conflict, NotFound, Removed
 from halflap.model import (
     ENDED,
+    PARKED,
     SEALED,
     SEALED_HEADERS,
     SYSTEM,
@@ -38,6 +41,7 @@ from halflap.model import (
     is_earlier,
     is_ensured,
     new_id,
+    pausable,
     position_in_chain,
 )
 from halflap.sdk import codec
@@ -74,6 +78,8 @@ class ExecutionDetail:
     continues: str | None
     """The execution before it in its chain."""
     continued_by: str | None
+    wait: Wait | None
+    """What it waits for, where it does not run."""
 
 
 @dataclass(slots=True)
@@ -128,18 +134,59 @@ class Executions:
     async def detail(self, execution: Execution) -> ExecutionDetail:
         """An execution with its event, its steps, its attempts and its replays."""
         ahead = None if execution.order is None else await self.journal.waits_for(execution.id)
+        because_of = (
+            "" if ahead is None else because(execution, await self.journal.execution(ahead))
+        )
+        steps = [e for e in await self.viewing.steps(execution.id) if not is_earlier(e)]
+        attempts = await self.journal.attempts(execution.id)
+        facts = WaitFacts(steps, attempts, ahead=ahead, because=because_of)
         return ExecutionDetail(
             execution,
             await self.viewing.event(execution.id),
-            [e for e in await self.viewing.steps(execution.id) if not is_earlier(e)],
-            await self.journal.attempts(execution.id),
+            steps,
+            attempts,
             await self.lineage(execution),
             await self._children(execution),
             ahead,
-            "" if ahead is None else because(execution, await self.journal.execution(ahead)),
+            because_of,
             await self._linked(execution, -1),
             await self._linked(execution, 1),
+            await self._wait(execution, facts),
         )
+
+    async def _wait(self, execution: Execution, facts: WaitFacts) -> Wait | None:
+        """Read what else an execution's waiting is decided from, and decide it."""
+        if execution.state not in ("queued", "waiting"):
+            return None
+        flow, now = execution.flow, self.clock()
+        if not flow.flow.startswith(SYSTEM):
+            names = pausable(flow)
+            paused = [each for each in await self.journal.paused() if each.what in names]
+            facts = replace(facts, paused=paused[0] if paused else None)
+        with suppress(NotFound):
+            if execution.held:
+                facts = replace(facts, instance=await self.catalogue.instances.get(flow.instance))
+        if execution.waiting_for.startswith(PARKED):
+            id = execution.waiting_for.removeprefix(PARKED)
+            facts = replace(facts, throttled=await self.journal.throttled(id))
+            with suppress(NotFound):
+                facts = replace(facts, connection=await self.catalogue.connections.get(id))
+        elif execution.due_at is not None and execution.due_at <= now and not execution.held:
+            facts = replace(facts, limit=await self._limit(flow))
+        return decide_wait(execution, facts, now)
+
+    async def _limit(self, flow: FlowKey) -> str:
+        """Return which limit of its customer's keeps an execution from beginning; empty where none."""
+        if flow.is_shared or flow.flow.startswith(SYSTEM):
+            return ""
+        own, default = await self.journal.limits(flow.customer), self.journal.default_limits
+        most = default.concurrency if own.concurrency is None else own.concurrency
+        if most and (await self.journal.load(flow.customer, 1)).running >= most:
+            return f"its customer's limit: {most} run at once"
+        rate = default.rate if own.rate is None else own.rate
+        if rate and flow.customer in self.journal.held_back:
+            return f"its customer's limit: {rate:g} begin in a second"
+        return ""
 
     async def _linked(self, execution: Execution, by: int) -> str | None:
         """Return the execution before or behind one in its chain."""

@@ -25,10 +25,13 @@ EXECUTION = (
     " replay_of, record_key, accepted_at, started_at, failure, duplicates, order_scope, order_key,"
     " order_rule, parent, replay, chain, link"
 )
-LIVE = f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false, NULL, ran"
+LIVE = (
+    f"{EXECUTION}, due_at, waiting_for, NULL::bigint, ''::bytea, NULL::bytea, false, false,"
+    " NULL::text, ran, held"
+)
 _ENDED = f"{EXECUTION}, NULL::bigint, ''::bytea, ended_at, reason, result"
-LETTER = f"{_ENDED}, false, false, cause, ran"
-HISTORY = f"{_ENDED}, state = 'failed', body IS NULL, cause, ran"
+LETTER = f"{_ENDED}, false, false, cause, ran, 0::bigint"
+HISTORY = f"{_ENDED}, state = 'failed', body IS NULL, cause, ran, 0::bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,7 @@ def execution(row: Sequence[Any]) -> Execution:
         payload_removed=row[29],
         cause=row[30],
         ran=row[31],
+        held=row[32],
     )
 
 

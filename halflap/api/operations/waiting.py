@@ -1,0 +1,135 @@
+"""What an execution that does not run waits for, since when, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from halflap.model import (
+    PARKED,
+    Execution,
+    Instance,
+    Micros,
+    Paused,
+    Record,
+    StoredConnection,
+    Throttled,
+)
+from halflap.store.protocol import Attempt
+
+WaitReason = Literal[
+    "pause",
+    "gate",
+    "order",
+    "connection",
+    "limit",
+    "back-off",
+    "signal",
+    "execution",
+    "sleep",
+    "turn",
+]
+"""Kinds of waiting: a pause; an instance that is activated or upgraded; another execution's turn in
+an order; a connection whose credentials are refused or whose app is away; a limit of a connection or
+of the customer; the next try; a signal; an execution that was called; a time; a free worker."""
+HELD_BY_GATE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What an execution waits for.
+
+    `until` is when it goes on by itself or the app is tried again, and of a signal when the time for
+    it is over; `execution` the one in front of it or the one that it called; `number` of its next try.
+    """
+
+    reason: WaitReason
+    message: str
+    since: Micros | None = None
+    until: Micros | None = None
+    execution: str | None = None
+    connection: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFacts:
+    """What an execution's waiting is decided from, beside itself.
+
+    `limit` says which limit of its customer's is reached, `ahead` is the execution whose turn it is.
+    """
+
+    steps: Sequence[Record] = ()
+    attempts: Sequence[Attempt] = ()
+    paused: Paused | None = None
+    instance: Instance | None = None
+    ahead: str | None = None
+    because: str = ""
+    connection: StoredConnection | None = None
+    throttled: Throttled = Throttled()
+    limit: str = ""
+
+
+def decide_wait(execution: Execution, facts: WaitFacts, now: Micros) -> Wait | None:
+    """Return what an execution waits for; None where it runs or has ended."""
+    if execution.state not in ("queued", "waiting"):
+        return None
+    stopped = max((each.ended_at for each in facts.attempts), default=execution.accepted_at)
+    if facts.paused is not None:
+        return Wait("pause", _pause(facts.paused), facts.paused.since)
+    if execution.held & HELD_BY_GATE:
+        instance = facts.instance
+        named = (
+            execution.flow.instance if instance is None else f"{instance.name} is {instance.state}"
+        )
+        since = execution.accepted_at if instance is None else instance.changed_at
+        return Wait("gate", f"its instance {named}", max(since, execution.accepted_at))
+    if facts.ahead is not None:
+        return Wait("order", facts.because, stopped, execution=facts.ahead)
+    if execution.waiting_for.startswith(PARKED):
+        return _parked(execution, facts, stopped)
+    if execution.due_at is not None and execution.due_at <= now:
+        reason: WaitReason = "limit" if facts.limit else "turn"
+        return Wait(reason, facts.limit or "a free worker", max(execution.due_at, stopped))
+    return _asleep(execution, facts, stopped)
+
+
+def _pause(paused: Paused) -> str:
+    by = f" by {paused.by}" if paused.by else ""
+    return f"paused{by}" + (f": {paused.reason}" if paused.reason else "")
+
+
+def _parked(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
+    id = execution.waiting_for.removeprefix(PARKED)
+    name = id if facts.connection is None else facts.connection.name
+    if facts.throttled.away:
+        message = f"the app of {name} is away: {facts.throttled.reason}"
+        since, until = facts.throttled.since or stopped, facts.throttled.until
+        return Wait("connection", message, since, until, connection=id)
+    if facts.connection is not None and facts.connection.status == "unauthorized":
+        message = f"the app refused the credentials of {name}"
+        return Wait("connection", message, stopped, connection=id)
+    return Wait("connection", f"{name} works again: it goes on soon", stopped, connection=id)
+
+
+def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
+    """Return the wait of one that left memory by itself, for a time or for something to come."""
+    due = execution.due_at
+    pending = [each for each in facts.steps if each.status == "retrying"]
+    waits = [each for each in pending if each.kind in ("sleep", "signal", "call")]
+    last = facts.attempts[-1] if facts.attempts else None
+    if last is not None and last.how in ("retry", "later") and last.failure is not None:
+        if last.failure.kind == "Blocked":
+            return Wait("limit", execution.waiting_for or last.failure.message, stopped, due)
+        tried = max((each.tries for each in pending if each not in waits), default=0)
+        number = tried + 1 if tried else execution.attempt + 1
+        return Wait("back-off", last.failure.message, stopped, due, number=number)
+    first = min(waits, key=lambda each: each.started_at, default=None)
+    if first is None:
+        return Wait("turn", execution.waiting_for or "its time", stopped, due)
+    message = execution.waiting_for or first.title
+    if first.kind == "call":
+        child = (first.result or b"").decode().strip('"') or None
+        return Wait("execution", message, first.started_at, execution=child)
+    return Wait("signal" if first.kind == "signal" else "sleep", message, first.started_at, due)
