@@ -86,10 +86,24 @@ def timeless(id: str) -> str:
     return f"{prefix}_{'0' * TIME_DIGITS}{rest[TIME_DIGITS:]}"
 
 
+def made_at(id: str, now: Micros) -> Micros:
+    """Return when an id was made, as it says itself; 0 where it says nothing, or the future."""
+    digits = id.rpartition("_")[2]
+    if len(digits) != 26 or not set(digits) <= _values.keys():
+        return 0
+    stamp = 0
+    for digit in digits[:TIME_DIGITS]:
+        stamp = stamp << 5 | _values[digit]
+    made = stamp * 1000
+    return made if made <= now + A_DAY else 0
+
+
+A_DAY: Micros = 86_400_000_000
 TIME_DIGITS = 10
 """The number of digits of an id that are its time."""
 
 _pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
+_values = {digit: value for value, digit in enumerate(type_id_alphabet)}
 _drawn: list[int] = []
 os.register_at_fork(after_in_child=_drawn.clear)
 

@@ -97,13 +97,12 @@ async def list_executions(
         cause=cause,
         status=status,
         parent=parent,
-        before=before,
         dead_letters=dead_letters,
         since=moment("since", since),
         until=moment("until", until),
         limit=limit,
     )
-    found, next = await operations.executions.list(which)
+    found, next = await operations.executions.list(which, before)
     return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
 
 

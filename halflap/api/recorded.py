@@ -108,7 +108,11 @@ class ExecutionSummary(View):
 
 
 class ExecutionPage(View):
-    """Executions, newest first; `next` is the `before` of the next page."""
+    """Executions, newest first; `next` is the `before` of the next page.
+
+    A page may have fewer than were asked for, even none, while `next` says that there may be more:
+    so many rows are compared for one page at the most.
+    """
 
     executions: list[ExecutionSummary]
     next: str | None

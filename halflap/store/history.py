@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from halflap.errors import NotFound
@@ -17,7 +18,8 @@ from halflap.model import (
     Tally,
 )
 from halflap.store import gates, ordering, reading
-from halflap.store.protocol import Attempt, Filter
+from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
+from halflap.store.rules.listing import Found, merge, plan_lanes
 from halflap.store.sqlite import Ways
 
 
@@ -40,6 +42,15 @@ class History:
             (*values, which.limit),
         )
         return [reading.execution(each) for each in rows]
+
+    async def page(
+        self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
+    ) -> Page:
+        def job(connection: sqlite3.Connection) -> list[Found]:
+            lanes = plan_lanes(which)
+            return [reading.read_lane(connection, e, which, after, examine) for e in lanes]
+
+        return merge(await self._database.read(job), which.limit)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         where, values = reading.where(which)

@@ -164,6 +164,20 @@ class Filter:
     limit: int = 50
 
 
+MOST_EXAMINED = 20_000
+"""The most rows of one index that are compared with a filter for one page."""
+Position = tuple[Micros, str]
+"""Where in a list something stands: when it was accepted, and its id."""
+
+
+@frozen
+class Page:
+    """A page of a list, and behind what the next one begins; None where there is none."""
+
+    executions: list[Execution]
+    next: Position | None
+
+
 @frozen
 class Pinning:
     """A version and a revision that held executions of some flows begin on.
@@ -454,6 +468,16 @@ class Journal(Protocol):
     async def execution(self, execution: str) -> Execution | None: ...
 
     async def executions(self, which: Filter) -> list[Execution]: ...
+
+    async def page(
+        self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
+    ) -> Page:
+        """A page of executions, the newest acceptance first, behind a place in the list.
+
+        At most `examine` rows of each index are looked at, so it may have fewer than `limit`, even
+        none, and go on (see rules/listing.py). `before`, `after` and `of_events` do not count.
+        """
+        ...
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any, get_args
 
@@ -20,7 +21,8 @@ from halflap.model import (
     StepKind,
     StepStatus,
 )
-from halflap.store.protocol import Filter
+from halflap.store.protocol import Filter, Position
+from halflap.store.rules.listing import Comparison, Found, Lane, conjunction
 from halflap.store.rules.order import order_of
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
@@ -165,6 +167,57 @@ def source(which: Filter, *, hinted: bool = True) -> str:
     """
     live = which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
     return f"{EXECUTION} INDEXED BY executions_live" if live and hinted else EXECUTION
+
+
+def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
+    """Return a comparison of a list as SQL, with its values; partial indexes are spelt as they are."""
+    match each.how, each.column:
+        case "=", "dead":
+            return "state = 'failed' AND dismissed = 0", ()
+        case "=", "state":
+            return "state IN ('failed', 'cancelled', 'ignored') AND state = ?", (each.value,)
+        case "in", _:
+            return f"{each.column} IN ({', '.join('?' * len(each.value))})", tuple(each.value)
+        case "contains", _:
+            return f"instr({each.column}, ?) > 0", (each.value,)
+        case _:
+            return f"{each.column} = ?", (each.value,)
+
+
+def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
+    """Return what a lane reads of, newest first, and its values; what is compared is left out."""
+    text, values = conjunction(lane.by, compared)
+    for bound, value in (("accepted_at >= ?", which.since), ("accepted_at < ?", which.until)):
+        if value is not None:
+            text, values = f"{text} AND {bound}", (*values, value)
+    if after is not None:
+        text = f"{text} AND accepted_at <= ? AND (accepted_at, id) < (?, ?)"
+        values = (*values, after[0], *after)
+    return f"FROM executions WHERE {text} ORDER BY accepted_at DESC, id DESC LIMIT ?", values
+
+
+def read_lane(
+    connection: sqlite3.Connection, lane: Lane, which: Filter, after: Position | None, examine: int
+) -> Found:
+    """Read along one index: one execution more than the page has, or as many as are to be examined."""
+    source, values = lane_sql(lane, which, after)
+    rest, more = conjunction(lane.rest, compared)
+    columns = {each.column for each in lane.rest} - {"dead"}
+    dead = (
+        {"state", "dismissed"} if any(each.column == "dead" for each in lane.rest) else set[str]()
+    )
+    named = ", ".join(sorted({"id", *columns, *dead}))
+    # The columns of a row that is left out are not read where the row is wide.
+    chosen = f"SELECT id FROM (SELECT {named} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
+    sql = f"{EXECUTION} WHERE id IN ({chosen})"
+    limit = which.limit + 1
+    most = examine if lane.rest else limit
+    found = connection.execute(sql, (*values, most, *more, limit)).fetchall()
+    stopped: Position | None = None
+    if len(found) < limit and lane.rest:
+        last = f"SELECT accepted_at, id {source} OFFSET ?"
+        stopped = connection.execute(last, (*values, 1, examine - 1)).fetchone()
+    return Found([execution(row) for row in found], stopped)
 
 
 def where(which: Filter) -> tuple[str, tuple[Any, ...]]:

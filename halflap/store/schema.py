@@ -569,10 +569,26 @@ CAUSES = """
 ALTER TABLE executions ADD COLUMN cause TEXT;
 ALTER TABLE executions ADD COLUMN status INTEGER;
 ALTER TABLE executions ADD COLUMN ran INTEGER;
-CREATE INDEX executions_by_cause ON executions (cause, id) WHERE cause IS NOT NULL;
-CREATE INDEX executions_by_status ON executions (status, id) WHERE status IS NOT NULL;
+CREATE INDEX executions_by_cause ON executions (cause, accepted_at) WHERE cause IS NOT NULL;
+CREATE INDEX executions_by_status ON executions (status, accepted_at) WHERE status IS NOT NULL;
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+"""
+# By what executions are listed, newest acceptance first (rules/listing.py).
+LISTS = """
+CREATE INDEX executions_of_customer ON executions (customer, accepted_at);
+CREATE INDEX executions_of_instance ON executions (instance, accepted_at);
+CREATE INDEX executions_by_time ON executions (accepted_at);
+CREATE INDEX executions_by_flow ON executions (flow, accepted_at);
+CREATE INDEX executions_by_integration ON executions (integration, accepted_at);
+CREATE INDEX executions_by_version ON executions (version, accepted_at);
+CREATE INDEX executions_by_state ON executions (state, accepted_at)
+    WHERE state IN ('failed', 'cancelled', 'ignored');
+CREATE INDEX executions_dead ON executions (accepted_at) WHERE state = 'failed' AND dismissed = 0;
+"""
+LISTED_BY_ID = """
+DROP INDEX executions_by_customer;
+DROP INDEX executions_by_instance;
 """
 
 # How a deployment that failed is repeated, and what an instance had before its upgrade.
@@ -610,4 +626,5 @@ MIGRATIONS = [
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
     Migration(number=7, name="components of versions", before=COMPONENTS),
+    Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
 ]

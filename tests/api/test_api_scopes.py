@@ -43,6 +43,7 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
     ],
     "list_instances": [({"customer": "{customer}"}, ...)],
     "configure_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
+    "list_causes": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "list_executions": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "get_last_event": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "list_rejections": [({"instance": "{instance}"}, ...), ({"endpoint": "{endpoint}"}, ...)],

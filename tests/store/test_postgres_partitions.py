@@ -66,12 +66,12 @@ def test_the_doctor_says_where_there_will_be_no_room_for_locks():
     assert locks(url, Retention(60)) == ("ok", "")
     state, mend = locks(url, Retention(3_650))
     assert state == "warn"
-    assert "max_locks_per_transaction to 640" in mend
+    assert "max_locks_per_transaction to 960" in mend
 
 
 def test_a_server_that_it_warns_of_is_too_small():
     days = 60
-    url = started("max_connections=25", "max_locks_per_transaction=10")
+    url = started("max_connections=25", "max_locks_per_transaction=17")
     with psycopg.connect(url, autocommit=True) as connection:
         migrate(connection, MIGRATIONS, clock=lambda: 0)
         assert locks(url, Retention(2))[0] == "ok"

@@ -40,6 +40,7 @@ from halflap.model import (
     Start,
     is_earlier,
     is_ensured,
+    made_at,
     new_id,
     pausable,
     position_in_chain,
@@ -50,7 +51,8 @@ from halflap.sdk.declared import whole_again
 from halflap.sdk.integration import Integration
 from halflap.store.blobs.viewing import Content, Seen, Viewing
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Attempt, Filter, Journal
+from halflap.store.protocol import Attempt, Filter, Journal, Page, Position
+from halflap.store.rules.listing import position_of
 
 LAST = "last"
 PAGE = 50
@@ -113,23 +115,33 @@ class Executions:
 
     async def last(self, instance: str | None, flow: str | None) -> Execution:
         """The newest execution of an event; deployments are ours, and do not count."""
-        before = None
+        page = Page([], None)
         while True:
-            which = Filter(instance=instance, flow=flow, before=before, limit=PAGE)
-            found = await self.journal.executions(which)
-            for each in found:
+            page = await self.journal.page(
+                Filter(instance=instance, flow=flow, limit=PAGE), page.next
+            )
+            for each in page.executions:
                 if not each.flow.flow.startswith(SYSTEM):
                     return each
-            if len(found) < PAGE:
+            if page.next is None:
                 raise NotFound("no event has arrived there yet; send one to the flow's URL")
-            before = found[-1].id
 
-    async def list(self, which: Filter) -> tuple[list[Execution], str | None]:
-        """A page of executions, newest first, and the `before` of the next one."""
-        found = await self.journal.executions(replace(which, limit=which.limit + 1))
-        more = len(found) > which.limit
-        page = found[: which.limit]
-        return page, page[-1].id if more else None
+    async def list(self, which: Filter, before: str | None) -> tuple[list[Execution], str | None]:
+        """Return a page of executions, newest first, and the `before` of the next one."""
+        after = None if before is None else await self._position(before)
+        page = await self.journal.page(which, after)
+        return page.executions, None if page.next is None else f"{page.next[0]}.{page.next[1]}"
+
+    async def _position(self, before: str) -> Position:
+        """Return the place in the list that a page's `next`, or an execution's id, means.
+
+        Where there is no such execution, or none in scope, it is when the id says that it was made.
+        """
+        at, dot, id = before.partition(".")
+        if dot and at.isdecimal() and len(at) < 19 and id:
+            return int(at), id
+        found = await self.viewing.execution(before)
+        return (made_at(before, self.clock()), before) if found is None else position_of(found)
 
     async def detail(self, execution: Execution) -> ExecutionDetail:
         """An execution with its event, its steps, its attempts and its replays."""

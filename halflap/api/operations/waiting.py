@@ -34,6 +34,7 @@ WaitReason = Literal[
 an order; a connection whose credentials are refused or whose app is away; a limit of a connection or
 of the customer; the next try; a signal; an execution that was called; a time; a free worker."""
 HELD_BY_GATE = 1
+NOT_THROTTLED = Throttled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class WaitFacts:
     ahead: str | None = None
     because: str = ""
     connection: StoredConnection | None = None
-    throttled: Throttled = Throttled()
+    throttled: Throttled = NOT_THROTTLED
     limit: str = ""
 
 

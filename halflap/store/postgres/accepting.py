@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from halflap.model import Micros, Start, pausable
+from halflap.model import Micros, Start, made_at, pausable
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import Admission
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
-from halflap.store.postgres.slots import first_slot, made_at
+from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.reading import replay_text
 from halflap.store.recording import unheld

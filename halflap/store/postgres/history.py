@@ -17,15 +17,18 @@ from halflap.model import (
     Paused,
     Record,
     Tally,
+    made_at,
 )
 from halflap.store import reading
 from halflap.store.history import order_of_list, outcome_of
 from halflap.store.postgres import gates, ordering, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import Ways
-from halflap.store.postgres.slots import first_slot, made_at
-from halflap.store.protocol import Attempt, Filter
+from halflap.store.postgres.listing import lanes_of_places
+from halflap.store.postgres.slots import first_slot
+from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.retention import DAY
+from halflap.store.rules.listing import Found, merge, plan_lanes
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
@@ -101,6 +104,22 @@ class History:
         sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY {order} LIMIT %s"  # noqa: S608
         found = await self._database.fetch(sql, (*values, which.limit))
         return [rows.execution(each) for each in found]
+
+    async def page(
+        self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
+    ) -> Page:
+        limit = which.limit + 1
+        lanes = [each for lane in plan_lanes(which) for each in lanes_of_places(lane, which, after)]
+        found: list[Found] = []
+        for each in lanes:
+            sql, values = each.select(limit, examine)
+            read = [rows.execution(row) for row in await self._database.fetch(sql, values)]
+            stopped: Position | None = None
+            if len(read) < limit and each.bounded:
+                last = await self._database.fetch(*each.last(examine))
+                stopped = (last[0][0], last[0][1]) if last else None
+            found.append(Found(read, stopped))
+        return merge(found, which.limit)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
         counts: dict[ExecutionState, int] = {}

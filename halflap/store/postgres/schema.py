@@ -463,12 +463,32 @@ ALTER TABLE letters ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
     ADD COLUMN status bigint;
 ALTER TABLE history ADD COLUMN ran bigint, ADD COLUMN cause text COLLATE "C",
     ADD COLUMN status bigint;
-CREATE INDEX letters_by_cause ON letters (cause, id) WHERE cause IS NOT NULL;
-CREATE INDEX letters_by_status ON letters (status, id) WHERE status IS NOT NULL;
-CREATE INDEX history_by_cause ON history (cause, id) WHERE cause IS NOT NULL;
-CREATE INDEX history_by_status ON history (status, id) WHERE status IS NOT NULL;
+CREATE INDEX letters_by_cause ON letters (cause, accepted_at, id) WHERE cause IS NOT NULL;
+CREATE INDEX letters_by_status ON letters (status, accepted_at, id) WHERE status IS NOT NULL;
 ALTER TABLE throttles ADD COLUMN away boolean NOT NULL DEFAULT false,
     ADD COLUMN since bigint NOT NULL DEFAULT 0;
+"""
+# By what executions are listed, newest acceptance first (rules/listing.py). Dead letters are few, so of
+# them a version, a flow or an integration is found along the time; and in the history a cause among
+# what failed. Each index of the history is one more lock for each of its days.
+LISTS = """
+CREATE INDEX letters_of_customer ON letters (customer, accepted_at, id);
+CREATE INDEX letters_of_instance ON letters (instance, accepted_at, id);
+CREATE INDEX letters_by_time ON letters (accepted_at, id);
+CREATE INDEX history_of_customer ON history (customer, accepted_at, id);
+CREATE INDEX history_of_instance ON history (instance, accepted_at, id);
+CREATE INDEX history_by_time ON history (accepted_at, id);
+CREATE INDEX history_by_flow ON history (flow, accepted_at, id);
+CREATE INDEX history_by_integration ON history (integration, accepted_at, id);
+CREATE INDEX history_by_version ON history (version, accepted_at, id);
+CREATE INDEX history_by_state ON history (state, accepted_at, id)
+    WHERE state IN ('failed', 'cancelled', 'ignored');
+"""
+LISTED_BY_ID = """
+DROP INDEX letters_by_customer;
+DROP INDEX letters_by_instance;
+DROP INDEX history_by_customer;
+DROP INDEX history_by_instance;
 """
 
 # How a deployment that failed is repeated, and what an instance had before its upgrade.
@@ -520,4 +540,5 @@ MIGRATIONS = [
     Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
     Migration(number=7, name="components of versions", before=COMPONENTS),
+    Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
 ]

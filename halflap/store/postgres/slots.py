@@ -55,18 +55,3 @@ class Leaf:
 def first_slot(at: Micros) -> int:
     """Return the first slot of a time's day."""
     return at // DAY * OF_A_DAY
-
-
-_digits = {digit: value for value, digit in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
-
-
-def made_at(execution: str, now: Micros) -> Micros:
-    """Return when an id was made, as it says itself; 0 where it says nothing, or the future."""
-    digits = execution.rpartition("_")[2]
-    if len(digits) != 26 or not set(digits) <= _digits.keys():
-        return 0
-    stamp = 0
-    for digit in digits[:10]:
-        stamp = stamp << 5 | _digits[digit]
-    made = stamp * 1000
-    return made if made <= now + DAY else 0

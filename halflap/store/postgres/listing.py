@@ -1,0 +1,100 @@
+"""Lists of executions, read along one index of each of the places that an execution may be in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.model import ENDED, LIVE
+from halflap.store.postgres import rows
+from halflap.store.protocol import Filter, Position
+from halflap.store.rules.listing import Comparison, Lane, conjunction
+
+COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
+INDEXED = {
+    "letters": {"record_key", "parent", "replay_of", "cause", "instance", "status", "customer"},
+    "history": {
+        "record_key", "parent", "replay_of", "instance", "customer", "state", "version", "flow",
+        "integration",
+    },
+}  # fmt: skip
+"""By place: the indexes of lanes that it has; along all others it is read by time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLane:
+    """A lane in one of the places: what is read of it, newest first, and what is compared."""
+
+    place: str
+    source: str
+    values: tuple[Any, ...]
+    rest: str
+    more: tuple[Any, ...]
+
+    @property
+    def bounded(self) -> bool:
+        """Return whether rows are left out, so that it may stop before the page is full."""
+        return self.rest != "true"
+
+    def select(self, limit: int, examine: int) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement for the first `limit` rows of those that are examined."""
+        inner = f"SELECT * {self.source} LIMIT %s"
+        columns = COLUMNS[self.place]
+        sql = f"SELECT {columns} FROM ({inner}) AS found WHERE {self.rest} LIMIT %s"  # noqa: S608
+        most = examine if self.bounded else limit
+        return sql, (*self.values, most, *self.more, limit)
+
+    def last(self, examine: int) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement for the last row that is examined, where there are as many."""
+        sql = f"SELECT accepted_at, id {self.source} LIMIT 1 OFFSET %s"
+        return sql, (*self.values, examine - 1)
+
+
+def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterator[PlaceLane]:
+    """Yield a lane for each place where there may be what a filter looks for."""
+    for place in _places(lane, which):
+        by, rest = lane.by, lane.rest
+        if lane.index not in INDEXED.get(place, ()):
+            by, rest = (), (*by, *rest)
+            if place == "history" and lane.index in ("cause", "status"):
+                by = (Comparison("state", "=", "failed"),)
+        if place == "executions":  # it is little, so all of it is compared before it is sorted
+            by, rest = (*by, *rest), ()
+        if place == "letters":  # all of them are dead letters, and failed
+            rest = tuple(each for each in rest if each.column not in ("dead", "state"))
+        text, values = conjunction(by, _compared)
+        for bound, value in (("accepted_at >= %s", which.since), ("accepted_at < %s", which.until)):
+            if value is not None:
+                text, values = f"{text} AND {bound}", (*values, value)
+        if after is not None:
+            text = f"{text} AND accepted_at <= %s AND (accepted_at, id) < (%s, %s)"
+            values = (*values, after[0], *after)
+        source = f"FROM {place} WHERE {text} ORDER BY accepted_at DESC, id DESC"
+        yield PlaceLane(place, source, values, *conjunction(rest, _compared))
+
+
+def _places(lane: Lane, which: Filter) -> Iterator[str]:
+    own = [each.value for each in lane.by if each.column == "state"]
+    states = set(own or which.states)
+    of_ended = which.reason or which.cause is not None or which.status is not None
+    if not (which.dead_letters or of_ended) and (not states or states & LIVE):
+        yield "executions"
+    if which.dead_letters or not states or "failed" in states:
+        yield "letters"
+    if not which.dead_letters and (not states or states & ENDED):
+        yield "history"
+
+
+def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
+    match each.how, each.column:
+        case "=", "record_key":
+            return "record_key = %s", (each.value.encode(),)
+        case "=", "state":
+            return "state IN ('failed', 'cancelled', 'ignored') AND state = %s", (each.value,)
+        case "in", _:
+            return f"{each.column} = ANY(%s)", (sorted(each.value),)
+        case "contains", _:
+            return f"position(%s::bytea IN {each.column}) > 0", (each.value.encode(),)
+        case _:
+            return f"{each.column} = %s", (each.value,)

@@ -1,0 +1,128 @@
+"""By which index a list of executions is read, and what is compared of each row: the same on all stores.
+
+A list is read newest acceptance first, along one index. Of what the filter says besides, each row is
+compared, up to `MOST_EXAMINED` rows; where the page is not full by then, the next page goes on behind
+the last row that was examined. So no page costs more than that, however rare what is looked for is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halflap.model import Execution, ExecutionState
+from halflap.store.protocol import Filter, Page, Position
+
+UNUSUAL: frozenset[ExecutionState] = frozenset({"failed", "cancelled", "ignored"})
+"""States that have an index: most executions succeed."""
+COLUMNS = (
+    ("record_key", "key"),
+    ("parent", "parent"),
+    ("replay_of", "replay_of"),
+    ("cause", "cause"),
+    ("instance", "instance"),
+    ("status", "status"),
+)
+MORE_COLUMNS = (
+    ("customer", "customer"),
+    ("version", "version"),
+    ("flow", "flow"),
+    ("integration", "integration"),
+)
+"""Columns that have an index, with their names in a filter: the most selective come first. Between the
+two come dead letters and unusual states, along which reasons are found too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A column, how it is compared (`=`, `in`, `contains`) and with what."""
+
+    column: str
+    how: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One index to read along: what it is searched for, and what is compared of each row."""
+
+    index: str
+    by: tuple[Comparison, ...]
+    rest: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read along one index: rows, and where it stopped, if there may be more."""
+
+    executions: Sequence[Execution]
+    stopped_at: Position | None
+
+
+def plan_lanes(which: Filter) -> list[Lane]:
+    """Return along which indexes a filter is read: one, or one for each of several states."""
+    columns = [(c, getattr(which, name)) for c, name in (*COLUMNS, *MORE_COLUMNS)]
+    equal = {
+        column: Comparison(column, "=", value) for column, value in columns if value is not None
+    }
+    rest = dict[str, Comparison](equal)
+    states = () if which.dead_letters else tuple(dict.fromkeys(which.states))
+    if which.dead_letters:
+        rest["dead"] = Comparison("dead", "=", True)
+    elif states:
+        rest["state"] = Comparison("state", "in", states)
+    if which.reason:
+        rest["reason"] = Comparison("reason", "contains", which.reason)
+
+    def lane(index: str, *by: Comparison, but: str = "") -> Lane:
+        return Lane(index, by, tuple(each for name, each in rest.items() if name != (but or index)))
+
+    for column, _ in COLUMNS:
+        if column in equal:
+            return [lane(column, equal[column])]
+    if which.dead_letters:
+        return [lane("dead", rest["dead"])]
+    if which.reason:  # what succeeds has none
+        states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
+    if which.reason or (states and UNUSUAL.issuperset(states)):
+        return [lane("state", Comparison("state", "=", each)) for each in states]
+    for column, _ in MORE_COLUMNS:
+        if column in equal:
+            return [lane(column, equal[column])]
+    return [lane("time")]
+
+
+def position_of(execution: Execution) -> Position:
+    """Return where an execution stands in a list."""
+    return execution.accepted_at, execution.id
+
+
+def merge(found: Sequence[Found], limit: int) -> Page:
+    """Return the page of what several indexes gave: nothing behind where any of them stopped.
+
+    Of each index as many as `limit` and one more were read, where there were as many.
+    """
+    border = max((each.stopped_at for each in found if each.stopped_at is not None), default=None)
+    rows = sorted(
+        {each.id: each for some in found for each in some.executions}.values(),
+        key=position_of,
+        reverse=True,
+    )
+    if border is not None:
+        rows = [each for each in rows if position_of(each) >= border]
+    page = rows[:limit]
+    if len(rows) > limit:
+        return Page(page, position_of(page[-1]))
+    return Page(page, border)
+
+
+Compare = Callable[[Comparison], tuple[str, tuple[Any, ...]]]
+"""A comparison as SQL, with its values."""
+
+
+def conjunction(some: Sequence[Comparison], sql: Compare) -> tuple[str, tuple[Any, ...]]:
+    """Return comparisons as one condition of SQL, with its values."""
+    parts = [sql(each) for each in some]
+    text = " AND ".join(part for part, _ in parts) or "true"
+    return text, tuple(value for _, values in parts for value in values)

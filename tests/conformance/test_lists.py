@@ -1,0 +1,146 @@
+"""Lists of executions: any filter gives what it should, page by page, along an index."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from halflap.model import ENDED, Execution, Failure, Micros, Outcome, new_id
+from halflap.store.protocol import Filter, Journal, Position, Release
+from halflap.store.rules.cause import cause_mark
+from tests.conformance.test_journal import SECOND, Clock, clock, flow, journal, running, start
+
+__all__ = ["clock", "journal"]
+
+GONE = Failure("UpstreamError", "gone", status=410)
+BUSY = Failure("UpstreamError", "busy", status=503)
+
+
+def matches(which: Filter, found: Execution) -> bool:
+    """Say by the plain rule whether an execution is in a list."""
+    dead = found.state == "failed" and not found.dismissed
+    failed = found.failure if found.state == "failed" else None
+    wanted = (
+        (which.customer, found.flow.customer),
+        (which.instance, found.flow.instance),
+        (which.flow, found.flow.flow),
+        (which.integration, found.flow.integration),
+        (which.version, found.flow.version),
+        (which.key, found.key),
+        (which.parent, found.parent),
+        (which.cause, found.cause),
+        (which.status, failed.status if failed else None),
+    )
+    return (
+        all(value is None or value == own for value, own in wanted)
+        and (not which.states or which.dead_letters or found.state in which.states)
+        and (not which.dead_letters or dead)
+        and (not which.reason or (found.state in ENDED and which.reason in found.reason))
+        and (which.since is None or found.accepted_at >= which.since)
+        and (which.until is None or found.accepted_at < which.until)
+    )
+
+
+async def filled(journal: Journal, clock: Clock, chance: random.Random) -> list[Execution]:
+    """Executions of all kinds; some ids are older than their acceptance, some times are equal."""
+    ids: list[str] = []
+    for number in range(40):
+        clock.move(chance.choice((0, SECOND)))
+        early = chance.choice((0, 0, 3_600 * SECOND))
+        customer = chance.choice("ab")
+        key = flow(f"cus_{customer}", f"ins_{chance.choice('12')}", chance.choice(("in", "out")))
+        id = new_id("exe", now=clock.now - early, chance=chance.getrandbits(74))
+        begun = start(
+            key,
+            execution=id,
+            key=chance.choice((None, "k1", "k2")),
+            parent=chance.choice((None, ids[0] if ids else None)),
+        )
+        claim = await running(journal, begun)
+        ids.append(id)
+        ends = ("succeeded", "failed", "failed", "ignored", "cancelled", "sleep", "")
+        match chance.choice(ends) if number else "":  # the first one is a parent, so it lives
+            case "":
+                pass
+            case "sleep":
+                at = clock.now + 10**6 * SECOND
+                await journal.release(claim.lease, [], [], Release("sleep", at))
+            case "failed":
+                failure = chance.choice((GONE, BUSY))
+                outcome = Outcome("failed", f"it is {failure.message}", failure=failure)
+                await journal.end(claim.lease, [], [], outcome)
+                if chance.random() < 0.3:
+                    await journal.dismiss(id)
+            case state:
+                reason = "" if state == "succeeded" else f"{state}: {number}"
+                await journal.end(claim.lease, [], [], Outcome(state, reason))
+    found = [await journal.execution(each) for each in ids]
+    return [each for each in found if each is not None]
+
+
+def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Filter:
+    """Return a filter of one to three conditions."""
+    given: dict[str, Any] = {}
+    choices: dict[str, list[Any]] = {
+        "customer": ["cus_a", "cus_b", "cus_c"],
+        "instance": ["ins_1", "ins_2"],
+        "flow": ["in", "out", "none"],
+        "integration": ["shop", "other"],
+        "version": ["v1", "v2"],
+        "states": [("failed",), ("cancelled", "ignored"), ("succeeded", "failed"), ("waiting",)],
+        "key": ["k1", "k3"],
+        "reason": ["busy", "ignored: ", "1", "nowhere"],
+        "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12],
+        "status": [410, 503, 404],
+        "dead_letters": [True],
+        "parent": [parents[0], parents[-1]],
+        "since": times,
+        "until": times,
+    }
+    for name in chance.sample(sorted(choices), chance.randint(0, 3)):
+        given[name] = chance.choice(choices[name])
+    return Filter(limit=chance.choice((1, 3, 50)), **given)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_filter_gives_what_it_should_page_by_page(
+    journal: Journal, clock: Clock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    everything = await filled(journal, clock, chance)
+    everything.sort(key=lambda each: (each.accepted_at, each.id), reverse=True)
+    times = [each.accepted_at for each in everything]
+    parents = [each.id for each in everything]
+    for _ in range(60):
+        which = drawn(chance, times, parents)
+        examine = chance.choice((1, 4, 1_000))
+        expected = [each.id for each in everything if matches(which, each)]
+        seen: list[str] = []
+        after: Position | None = None
+        for _ in range(200):
+            page = await journal.page(which, after, examine=examine)
+            assert len(page.executions) <= which.limit
+            seen += [each.id for each in page.executions]
+            assert page.next is None or after is None or page.next < after, "it goes on"
+            after = page.next
+            if after is None:
+                break
+        assert seen == expected, (which, examine)
+
+
+async def test_a_page_ends_where_enough_was_compared_and_says_so(
+    journal: Journal, clock: Clock
+) -> None:
+    for number in range(6):
+        clock.move(SECOND)
+        claim = await running(journal, start(flow(name="in" if number else "out")))
+        await journal.end(claim.lease, [], [], Outcome("succeeded"))
+    which = Filter(integration="shop", flow="out", customer="cus_a", limit=5)
+    first = await journal.page(which, examine=4)
+    assert first.executions == []
+    assert first.next is not None
+    second = await journal.page(which, first.next, examine=4)
+    assert [each.flow.flow for each in second.executions] == ["out"]
+    assert second.next is None
