@@ -1,0 +1,125 @@
+"""Every filter that lists of executions offer is read along an index, on both stores."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import fields
+from typing import Any
+
+import psycopg
+import pytest
+
+from halflap.store import migrate, reading, schema
+from halflap.store.postgres import schema as postgres_schema
+from halflap.store.postgres.columns import register
+from halflap.store.postgres.listing import lanes_of_places
+from halflap.store.postgres.migrate import migrate as migrate_postgres
+from halflap.store.protocol import Filter
+from halflap.store.rules.listing import plan_lanes
+from tests.cluster import fresh_url
+
+OFFERED: dict[str, Any] = {
+    "customer": "cus_1",
+    "instance": "ins_1",
+    "flow": "in",
+    "integration": "shop",
+    "version": "v1",
+    "key": "k1",
+    "reason": "echo",
+    "cause": "0" * 12,
+    "status": 503,
+    "parent": "exe_1",
+    "states": ("cancelled",),
+    "dead_letters": True,
+    "since": 5,
+    "until": 50,
+}
+ALONG = {
+    "customer": ("executions_of_customer", "customer"),
+    "instance": ("executions_of_instance", "instance"),
+    "flow": ("executions_by_flow", "flow"),
+    "integration": ("executions_by_integration", "integration"),
+    "version": ("executions_by_version", "version"),
+    "key": ("executions_by_key", "record_key"),
+    "reason": ("executions_by_state", "state"),
+    "cause": ("executions_by_cause", "state"),
+    "status": ("executions_by_status", "state"),
+    "parent": ("executions_by_parent", "parent"),
+    "states": ("executions_by_state", "state"),
+    "dead_letters": ("executions_dead", ""),
+    "since": ("executions_by_time", "accepted_at"),
+    "until": ("executions_by_time", "accepted_at"),
+}
+"""By filter: the index in SQLite, and the column that PostgreSQL's history is searched by."""
+ROWS = """
+INSERT INTO history (id, customer, instance, integration, flow, version, revision, state, attempt,
+    root, accepted_at, ended_at, reason, received_at, part, head, body, steps, logs, attempts, slot)
+SELECT 'exe_' || lpad(n::text, 26, '0'), 'cus_' || n % 100, 'ins_' || n % 200, 'shop' || n % 10,
+    'in' || n % 20, 'v' || n % 20, 1, CASE WHEN n % 20 = 0 THEN 'cancelled' ELSE 'succeeded' END, 1,
+    'exe_1', n, n, '', n, 0, '', '', '', '', '', n % 3 * 64
+FROM generate_series(1, 6000) AS n
+"""
+
+
+def test_each_filter_is_offered() -> None:
+    left = {"before", "after", "replay_of", "chain", "link", "of_events", "limit"}
+    assert {each.name for each in fields(Filter)} - left == OFFERED.keys() == ALONG.keys()
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+@pytest.mark.parametrize("after", [None, (40, "exe_1")])
+def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after: Any) -> None:
+    connection = sqlite3.connect(":memory:")
+    migrate.migrate(connection, schema.MIGRATIONS)
+    which = Filter(**{name: OFFERED[name]})
+    for lane in plan_lanes(which):
+        source, values = reading.lane_sql(lane, which, after)
+        sql = f"EXPLAIN QUERY PLAN SELECT id {source}"
+        plan = [row[3] for row in connection.execute(sql, (*values, 50)).fetchall()]
+        used = [each for each in plan if "executions" in each]
+        assert len(used) == 1, plan
+        assert ALONG[name][0] in used[0], plan
+        if name not in ("key", "parent"):  # these are few
+            assert not any("TEMP B-TREE" in each for each in plan), plan
+
+
+@pytest.fixture(scope="module")
+def history() -> Any:
+    with psycopg.connect(fresh_url(), autocommit=True) as connection:
+        register(connection)
+        migrate_postgres(connection, postgres_schema.MIGRATIONS, clock=lambda: 0)
+        for slot in (0, 64, 128):
+            connection.execute(
+                f"CREATE TABLE history_{slot} PARTITION OF history FOR VALUES IN ({slot})".encode()
+            )
+        connection.execute(ROWS.encode())
+        connection.execute("ANALYZE")
+        yield connection
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_postgresql_reads_along_the_index_and_never_the_whole_history(
+    history: Any, name: str
+) -> None:
+    which = Filter(**{name: OFFERED[name]})
+    lanes = [
+        each
+        for lane in plan_lanes(which)
+        for each in lanes_of_places(lane, which, None)
+        if each.place == "history"
+    ]
+    assert bool(lanes) != (name == "dead_letters")  # which are in a table of their own
+    for lane in lanes:
+        sql, values = lane.select(51, 20_000)
+        rows = history.execute(b"EXPLAIN " + sql.encode(), values).fetchall()
+        plan = "\n".join(row[0] for row in rows)
+        assert re.search(r"Seq Scan on history_\d", plan) is None, plan
+        assert f"Index Cond: (({ALONG[name][1]} =" in plan or "accepted_at" in plan, plan
+
+
+def test_the_control_a_filter_without_an_index_reads_the_whole_history(history: Any) -> None:
+    sql = "EXPLAIN SELECT id FROM history WHERE root = 'exe_2' ORDER BY accepted_at LIMIT 51"
+    plan = "\n".join(row[0] for row in history.execute(sql).fetchall())
+    assert "root = 'exe_2'" in plan
+    assert "Index Cond" not in plan
