@@ -43,6 +43,7 @@ RATE = 20.0
 SECONDS = 20.0
 BODIES = 100
 CONNECTIONS = 4
+TIMEOUT = aiohttp.ClientTimeout(total=120)
 MOST = 6 * 1024 * 1024
 
 
@@ -71,7 +72,7 @@ async def serve(directory: Path, guard: str) -> None:
         import halflap.gateway.app as gateway
         from halflap.sdk import _json
 
-        async def undecoded(request: Request) -> Request:
+        async def undecoded(request: Request, only: object = None) -> Request:
             return request
 
         _json.MAX_VALUES = _json.MAX_CONTAINERS = 1 << 60
@@ -130,13 +131,23 @@ async def regular(http: aiohttp.ClientSession, url: str, until: Callable[[], boo
     return taken
 
 
-async def attack(http: aiohttp.ClientSession, url: str, kind: str) -> Counter[str]:
-    """Send the bodies, as fast as they are taken."""
+async def attacked(url: str, kind: str) -> Counter[str]:
+    """Have a process of its own send the bodies, so that this one only measures."""
+    command = (sys.executable, "-m", __spec__.name, "--attack", url, "--kind", kind)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+    return Counter(json.loads(answer))
+
+
+async def attack(url: str, kind: str) -> None:
+    """Send the bodies, as fast as they are taken; print what became of them."""
     made = [make() for name, make in KINDS.items() if name.startswith(kind)]
     bodies = iter([made[n % len(made)] for n in range(BODIES)])
     seen: Counter[str] = Counter()
 
-    async def sender() -> None:
+    async def sender(http: aiohttp.ClientSession) -> None:
         for body in bodies:
             try:
                 async with http.post(url, data=body) as answer:
@@ -145,8 +156,9 @@ async def attack(http: aiohttp.ClientSession, url: str, kind: str) -> Counter[st
                 seen[type(error).__name__] += 1
                 await asyncio.sleep(1)
 
-    await asyncio.gather(*(sender() for _ in range(CONNECTIONS)))
-    return seen
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
+        await asyncio.gather(*(sender(http) for _ in range(CONNECTIONS)))
+    print(json.dumps(seen))
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -157,19 +169,17 @@ def percentile(values: list[float], share: float) -> float:
 async def main(guard: str, kind: str) -> None:
     """Measure, and print."""
     with tempfile.TemporaryDirectory() as directory:
-        async with server(directory, guard) as (process, (ours, theirs)):
-            timeout = aiohttp.ClientTimeout(total=120)
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as http,
-                aiohttp.ClientSession(timeout=timeout) as hostile,
-            ):
-                await regular(http, ours, until=after(3))
-                quiet = await regular(http, ours, until=after(SECONDS))
-                attacking = asyncio.create_task(attack(hostile, theirs, kind))
-                least = after(SECONDS)
-                busy = await regular(http, ours, until=lambda: attacking.done() and least())
-                seen = await attacking
-                rest = await regular(http, ours, until=after(SECONDS))
+        async with (
+            server(directory, guard) as (process, (ours, theirs)),
+            aiohttp.ClientSession(timeout=TIMEOUT) as http,
+        ):
+            await regular(http, ours, until=after(3))
+            quiet = await regular(http, ours, until=after(SECONDS))
+            attacking = asyncio.create_task(attacked(theirs, kind))
+            least = after(SECONDS)
+            busy = await regular(http, ours, until=lambda: attacking.done() and least())
+            seen = await attacking
+            rest = await regular(http, ours, until=after(SECONDS))
         for name, values in (("quiet", quiet), ("attacked", busy), ("after", rest)):
             print(
                 f"{name:9} {len(values):5} acks  p50 {statistics.median(values):7.1f} ms  "
@@ -189,9 +199,12 @@ if __name__ == "__main__":
     parser.add_argument("--guard", choices=["on", "off"], default="on")
     parser.add_argument("--kind", default="", help="only bodies whose name begins so")
     parser.add_argument("--serve", type=Path)
+    parser.add_argument("--attack", help="send the bodies to this URL, and do nothing else")
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         if given.serve is not None:
             run_loop(serve(given.serve, given.guard))
+        elif given.attack:
+            asyncio.run(attack(given.attack, given.kind))
         else:
             asyncio.run(main(given.guard, given.kind))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -23,15 +25,19 @@ def shown(data: bytes | None, most: int = LARGEST) -> Any:
     """
     if not data:
         return None
+    if len(data) > most and data[:1] in _BEGINS_JSON:  # it is not decoded whole on the loop
+        seen = _SEALED.sub(json.dumps(HIDDEN, ensure_ascii=False).encode(), data[: 2 * most])
+        beginning = seen[:most].decode(errors="ignore")
+        return {"$cut": {"size": len(data), "beginning": beginning, "note": note(len(data), most)}}
     try:
-        value = hidden(codec.decode(data))
+        return hidden(codec.decode(data))
     except codec.NotJson:
         return {"$bytes": {"size": len(data)}}
-    if len(data) <= most:
-        return value
-    written = codec.encode(value)
-    beginning = written[:most].decode(errors="ignore")
-    return {"$cut": {"size": len(data), "beginning": beginning, "note": note(len(data), most)}}
+
+
+_BEGINS_JSON = tuple(bytes([each]) for each in b'{["-0123456789tfn')
+_SEALED = re.compile(rb'\{"\$secret":"[^"\\]*(?:"\}|\Z)')
+"""A sealed secret as the codec writes it, or the beginning of one."""
 
 
 def hidden(value: Any) -> Any:

@@ -45,7 +45,7 @@ from halflap.model import (
 from halflap.sdk._proof import begin
 from halflap.sdk.declared import FILTER_FAILED, apply_filter, kept, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
-from halflap.sdk.request import Headers, Request, constant, decompress, header, query
+from halflap.sdk.request import Headers, Request, constant, decompress, header, pointer, query
 from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
 
@@ -190,8 +190,7 @@ class Gateway:
         if declared.verify is not None:
             await verify(declared.verify, request, route.secrets)
         request = await plain(request, declared.decompress, limit)
-        if reads_body(route):
-            await predecode(request)
+        await predecode(request, reads_of(route))
         if declared.handshake is not None:
             reply = pick(declared.handshake, request)
             if reply is not None:
@@ -364,16 +363,20 @@ async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -
         verifier.verify(*arguments)
 
 
-def reads_body(route: Route) -> bool:
-    """Return whether a function that the trigger or the flow declares may read the body."""
+def reads_of(route: Route) -> list[str] | None:
+    """Return the pointers by which declared functions read the body; None where any may read all."""
     declared, flow = route.declaration, route.definition
     order = None if flow.order is None else flow.order.by_key
     sender = None if flow.preprocess is None else flow.preprocess.sender
+    answer = None if isinstance(declared.answer, Reply | FlowResult) else declared.answer
     functions = (declared.handshake, declared.split, declared.dedupe, declared.key, flow.filter)
-    return flow.keep is not None or any(
-        callable(each) and not isinstance(each, header | query | constant)
-        for each in (*functions, order, sender)
-    )
+    reading = [
+        each
+        for each in (*functions, order, sender, answer)
+        if callable(each) and not isinstance(each, header | query | constant)
+    ]
+    pointers = [each.path for each in reading if isinstance(each, pointer)]
+    return None if flow.keep is not None or len(pointers) < len(reading) else pointers
 
 
 async def plain(request: Request, allowed: bool, cap: int) -> Request:

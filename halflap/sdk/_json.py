@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -98,6 +99,33 @@ def fits(number: Decimal) -> bool:
         and -MAX_DIGITS < number.adjusted() < MAX_DIGITS
         and len(str(number)) <= MAX_DIGITS + 16  # sign, point and exponent
     )
+
+
+def pick(value: Any, path: str) -> str | None:
+    """Return what stands at a JSON pointer (RFC 6901), as text; None where that is no single value.
+
+    Numbers as they were sent, booleans as `true` and `false`.
+    """
+    for token in path.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        match value:
+            case dict():
+                value = cast(dict[str, Any], value).get(name)
+            case list() if _INDEX(name):
+                items = cast(list[Any], value)
+                value = items[int(name)] if int(name) < len(items) else None
+            case _:
+                return None
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | Decimal():
+            return str(value) or None
+        case _:
+            return None
+
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}").fullmatch
 
 
 def with_fresh_stack(function: Callable[..., T], *args: Any) -> T:
@@ -228,7 +256,7 @@ class Assembly:
 # --- The process that decodes.
 
 HEAD = struct.Struct(">HIQ")
-"""The header of a body: the lengths of its kind, of its content type and of itself."""
+"""The header of a body: the lengths of its kind, of its content type (or its pointers), of itself."""
 LENGTH = struct.Struct(">Q")
 REFUSED, PART, DONE = b"!", b"+", b"."
 
@@ -250,6 +278,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _decoded(kind: str, body: bytes, content_type: str) -> Iterator[bytes]:
     if kind == "json":
         yield from map(_ENCODER.encode, pieces(decode_json(body, bounded=True)))
+        return
+    if kind == "pick":  # the content type says what: pointers
+        value = decode_json(body, bounded=True)
+        paths = msgspec.json.decode(content_type, type=list[str])
+        yield _ENCODER.encode({each: pick(value, each) for each in paths})
         return
     from halflap.errors import InvalidEvent
     from halflap.sdk import _body

@@ -8,14 +8,17 @@ within bounds and a time, and handed over in pieces between which the loop goes 
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from halflap.errors import InvalidEvent
 from halflap.sdk import _body, _json, codec
@@ -144,21 +147,32 @@ async def decode_json(body: bytes) -> Any:
 
 
 async def _assembled(parts: list[bytes]) -> Any:
+    """Return the value of its pieces: one value at a time, and half of the loop's time at the most."""
     assembly = _json.Assembly()
-    for part in parts:
-        assembly.take(part)
-        await asyncio.sleep(0)
+    turn = _assembling.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with turn:
+        for part in parts:
+            began = time.perf_counter()
+            assembly.take(part)
+            await asyncio.sleep(time.perf_counter() - began)
     return assembly.value
 
 
-async def predecode(request: Request) -> Request:
+_assembling: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def predecode(request: Request, only: Sequence[str] | None = None) -> Request:
     """Decode a large body, so that the request's `json()`, `form()` or `xml()` have it at hand.
 
-    Returns the request. What cannot be decoded is raised there, as with a small one.
+    Returns the request. What cannot be decoded is raised there, as with a small one. With `only`,
+    nothing but what stands at these JSON pointers is handed over.
     """
-    if request.payload is not None or len(request.body) <= INLINE:
+    if request.payload is not None or len(request.body) <= INLINE or only == []:
         return request
     kind = _kind(request)
+    if only is not None and "json" not in readings(request):
+        readings(request)["picked"] = await _picked(request, only) if kind == "json" else {}
+        return request
     if kind == "" or kind in readings(request):
         return request
     try:
@@ -170,6 +184,15 @@ async def predecode(request: Request) -> Request:
         told = f"The body is not {name}: {error}." if kind == "json" else str(error)
         readings(request)[kind] = InvalidEvent(told)
     return request
+
+
+async def _picked(request: Request, only: Sequence[str]) -> dict[str, str | None]:
+    """Return what stands at JSON pointers; of a body that is no JSON, nothing."""
+    try:
+        [found] = await apart(_in_process, "pick", json_text(request), json.dumps(only))
+    except codec.NotJson:
+        return dict.fromkeys(only)
+    return codec.decode(found)
 
 
 async def _read(kind: str, request: Request) -> Any:

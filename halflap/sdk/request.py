@@ -7,8 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from pydantic_core import core_schema
 
@@ -16,6 +15,7 @@ from halflap.errors import DefinitionError, InvalidEvent
 from halflap.model import a_dict, frozen
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
+from halflap.sdk._json import pick
 from halflap.sdk.payload import Payload
 
 __all__ = ["Headers", "LargeRequest", "Picker", "Request", "UploadedFile", "constant", "decompress"]
@@ -343,24 +343,10 @@ class pointer:  # noqa: N801
 
     def __call__(self, request: Request) -> str | None:
         """The value, as text."""
+        picked = request._read.get("picked", {})
+        if self.path in picked:
+            return picked[self.path]
         try:
-            value = request.json()
+            return pick(request.json(), self.path)
         except InvalidEvent:
             return None
-        for token in self.path.split("/")[1:]:
-            name = token.replace("~1", "/").replace("~0", "~")
-            match value:
-                case dict():
-                    value = cast(dict[str, Any], value).get(name)
-                case list() if re.fullmatch(r"0|[1-9][0-9]{0,8}", name):
-                    items = cast(list[Any], value)
-                    value = items[int(name)] if int(name) < len(items) else None
-                case _:
-                    return None
-        match value:
-            case bool():
-                return "true" if value else "false"
-            case str() | int() | Decimal():
-                return str(value) or None
-            case _:
-                return None

@@ -39,6 +39,16 @@ def test_what_is_large_is_cut_after_its_secrets_were_hidden() -> None:
     assert "of 440 bytes" in shown["note"]
 
 
+def test_a_secret_that_is_longer_than_what_is_shown_is_hidden() -> None:
+    data = codec.encode(["x", {"$secret": "c2VhbGVk" * 100}, {"a": '{"$secret":"kept"}'}])
+
+    for most in (20, 30, len(data) - 1):
+        beginning = payload.shown(data, most=most)["$cut"]["beginning"]
+        assert beginning.startswith('["x","•••"')
+        assert "c2Vh" not in beginning
+    assert "kept" in beginning
+
+
 def test_what_is_no_json_is_told_by_its_size() -> None:
     assert payload.shown(b"\xff\xff") == {"$bytes": {"size": 2}}
     assert payload.shown(None) is None

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from halflap.errors import InvalidEvent
 from halflap.sdk import _json, codec
-from halflap.sdk.decoding import INLINE, Decoder, decode_json, predecode
-from halflap.sdk.request import Headers, Request, readings
+from halflap.sdk.decoding import INLINE, Decoder, _assembled, decode_json, predecode
+from halflap.sdk.request import Headers, Request, pointer, readings
 
 texts = st.text(st.sampled_from('ab[]{},":\\é\n')) | st.text(
     st.characters(exclude_categories=["Cs"])
@@ -201,6 +201,41 @@ async def test_a_request_has_what_was_decoded_at_hand() -> None:
     assert [(each.name, len(each.data)) for each in form.files()] == [("n", INLINE)]
     assert "json" not in readings(await predecode(request_with(b"{}", "text/json")))
     assert "json" not in readings(await predecode(request_with(b"x" + PADDING, "text/plain")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "x", "a": [1.50, true, null, {"\xc3\xa9": 7}], "b": {}}',
+        b'["x", [2]]',
+        b"[1,]",
+        b"<id>x</id>",
+    ],
+)
+async def test_pointers_find_the_same_without_the_whole_value(body: bytes) -> None:
+    paths = ["", "/id", "/a/0", "/a/1", "/a/2", "/a/3/é", "/a/9", "/b", "/0", "/1/0", "/1/00"]
+    whole = request_with(body, "application/json")
+    picked = await predecode(request_with(body + PADDING, "application/json"), paths)
+    assert "json" not in readings(picked)
+    assert [pointer(e)(picked) for e in paths] == [pointer(e)(whole) for e in paths]
+
+
+async def test_a_value_takes_half_of_the_loops_time_while_it_is_put_together() -> None:
+    """Others go on between its pieces, also where many are put together at once."""
+    parts = [b'["open",null,[]]', *[b'["add",[' + b"1," * 9_999 + b"1]]"] * 40, b'["close"]']
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    running = asyncio.create_task(others())
+    values = await asyncio.gather(*(_assembled(parts) for _ in range(3)))
+    running.cancel()
+    assert [len(each) for each in values] == [400_000] * 3
+    assert turns > 3 * 10 * len(parts)
 
 
 @pytest.mark.parametrize(

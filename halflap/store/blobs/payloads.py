@@ -15,6 +15,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import anyio.to_thread
 import structlog
 
 from halflap.errors import BlobLost, Removed, StoreError
@@ -51,6 +52,8 @@ log = structlog.get_logger("halflap.store")
 
 GRACE: Micros = DAY
 """The time that a blob may be there before the execution that it belongs to."""
+LONG_TO_HASH = 256 * 1024
+"""Payloads of more bytes are hashed in a thread, where the interpreter's lock is free."""
 LONGEST_SECONDS = 3_600.0
 """Seconds that writing the blobs of one write may take: far less than `GRACE`."""
 LATER: Micros = 30_000_000
@@ -104,6 +107,7 @@ class Payloads:
             return await self.journal.accept(starts, claim=claim, lease=lease)
         starts = [await self._own(each) for each in starts]
         outgoing = _Outgoing(self)
+        await outgoing.hash([(each.flow.customer, each.event.body) for each in starts])
         kept = [self._start(each, outgoing) for each in starts]
         await outgoing.write()
         answers = await self.journal.accept(kept, claim=claim, lease=lease)
@@ -416,17 +420,27 @@ class _Outgoing:
         self._payloads = payloads
         self._notes: list[Note] = []
         self._data: list[bytes] = []
+        self._hashed: dict[int, tuple[str, bytes]] = {}
+
+    async def hash(self, payloads: Sequence[tuple[str, bytes]]) -> None:
+        """Hash customers' payloads in a thread where they are long: others go on meanwhile."""
+        for customer, data in payloads:
+            if len(data) > LONG_TO_HASH:
+                key = new_key(customer)
+                digest = await anyio.to_thread.run_sync(digest_of, key, data)
+                self._hashed[id(data)] = key, digest
 
     def keep(self, customer: str, execution: str, data: bytes | None, part: Part) -> Any:
         """Return the row's value for a payload: itself, or a reference to it."""
         if data is None or not self._payloads.is_large(data):
             return data
-        key = new_key(customer)
-        digest = hasher(key)
-        digest.update(data)
+        key, digest = self._hashed.pop(id(data), ("", b""))
+        if not key:
+            key = new_key(customer)
+            digest = digest_of(key, data)
         self._notes.append(Note(key, execution, part, len(data)))
         self._data.append(data)
-        return reference(Blob(key, len(data), digest.digest()))
+        return reference(Blob(key, len(data), digest))
 
     async def write(self) -> None:
         if self._notes:
@@ -450,6 +464,13 @@ def _refers(event: Event, history: Sequence[Record]) -> bool:
     return is_reference(event.body) or any(
         is_reference(each.result) or is_reference(each.inputs) for each in history
     )
+
+
+def digest_of(key: str, data: bytes) -> bytes:
+    """Return the digest of a payload that is stored by a key."""
+    digest = hasher(key)
+    digest.update(data)
+    return digest.digest()
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:
