@@ -45,6 +45,8 @@ from halflap.sdk.request import Request, header, pointer, query
 from halflap.sdk.routing import DeadLetter, Route
 from halflap.sdk.schema import (
     UNSET,
+    Choice,
+    ChoicePage,
     Config,
     DynamicFields,
     FieldSpec,
@@ -123,6 +125,8 @@ __all__ = [
     "Conflict",
     "Connection",
     "Child",
+    "Choice",
+    "ChoicePage",
     "Context",
     "DeadLetter",
     "Declaration",

@@ -24,6 +24,7 @@ from halflap.api import (
     problem,
     processes,
     recordings,
+    sources,
     tokens,
 )
 from halflap.api.door import SCOPE, Door
@@ -39,6 +40,7 @@ ROUTERS = (
     lint,
     connections,
     oauth_apps,
+    sources,
     instances,
     executions,
     recordings,

@@ -512,6 +512,51 @@ class Authorized(Input):
     code: Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 
 
+# Choices --------------------------------------------------------------------------------------
+
+
+class SourceDraft(Input):
+    """A question for the choices of a config's field, or of an action's input.
+
+    Where an `instance` is named, its values and connections stand for what is not given.
+    """
+
+    integration: str | None = None
+    version: str | None = None
+    """Its number, its hash or a target; the newest otherwise, for a customer the offered one."""
+    instance: str | None = None
+    customer: str | None = None
+    field: str | None = None
+    """The config's field."""
+    action: str | None = None
+    """Or the action, as `component.action`, whose `input` it is."""
+    input: str | None = None
+    connection: str | None = None
+    """Of an action: the id or name of the connection that it is called with."""
+    connections: dict[str, str] = Field(default_factory=dict[str, str])
+    """By config field: a connection's id or name."""
+    values: JsonObject = Field(default_factory=dict[str, Any])
+    """The values of other fields, or inputs, on which the choices depend."""
+    search: Annotated[str, Field(max_length=500)] = ""
+    cursor: Annotated[str | None, Field(max_length=2_000)] = None
+    """The `next` of the page before."""
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+
+
+class ChoiceView(View):
+    """A value that may be chosen, and the label that people read."""
+
+    value: Json
+    label: str
+
+
+class ChoicesView(View):
+    """A page of choices; with `next` as its cursor, the same question gives those that follow."""
+
+    choices: list[ChoiceView]
+    next: str | None = None
+
+
 # Instances ------------------------------------------------------------------------------------
 
 

@@ -84,6 +84,10 @@ class Form:
         """The paths of all fields, for the ways in that were given."""
         return [each.path for each in self._leaves(self._schema, "", given)]
 
+    def listed(self) -> set[str]:
+        """Return the fields whose choices the connected app lists."""
+        return {each.path for each in self._fields(self._schema, "") if source_of(each.schema)}
+
     def field(self, path: str, given: Mapping[str, Any]) -> Field | None:
         """A field by its path."""
         found = (each for each in self._leaves(self._schema, "", given) if each.path == path)
@@ -183,6 +187,13 @@ class Form:
             schema = {**schema, **self._resolved(choices[0])}
             schema = {name: each for name, each in schema.items() if name != "anyOf"}
         return schema
+
+
+def source_of(schema: Schema) -> Schema | None:
+    """Return what a schema says of where its choices, or those of its items, are listed."""
+    items: Schema = schema.get("items") or {}
+    source: Schema | None = schema.get("x-source") or items.get("x-source")
+    return source if source is not None and source.get("kind") == "choices" else None
 
 
 def is_secret(schema: Schema) -> bool:

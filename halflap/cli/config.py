@@ -8,9 +8,13 @@ from typing import Any
 import click
 
 from halflap.cli import ask
+from halflap.cli.choices import MOST_CHOICES, pick
 from halflap.cli.client import Client, path
 from halflap.cli.output import Output, quoted
 from halflap.errors import ConfigError, NotFound
+
+ASK = "?"
+"""The value of a field that is to be asked for."""
 
 
 def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,7 +23,11 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--connection", "links", multiple=True, metavar="FIELD=NAME", help="A field's connection."
     )(function)
     return click.option(
-        "--config", "answers", multiple=True, metavar="NAME=VALUE", help="A field's value."
+        "--config",
+        "answers",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A field's value; NAME=? asks for it, with the choices that its app lists.",
     )(function)
 
 
@@ -53,12 +61,20 @@ async def filled(
     before: Mapping[str, Any] = known["config"] if known is not None else {}
     given = ask.pairs(answers, "--config")
     form = ask.Form(wanted["config"])
+    wished = {name for name, value in given.items() if value == ASK}
+    given = {name: value for name, value in given.items() if name not in wished}
+    if wished and not output.asks:
+        raise ConfigError(f"--config {min(wished)}={ASK} asks, and nobody is there to answer it")
     stay = set(before) - {each.partition(".")[0] for each in given}
     if known is not None:
         stay |= set(wanted["config"].get("properties") or {}) - set(given)
-    config = {**before, **form.fill(given, ask=output.asks, known=stay, flag="--config")}
+    stay -= wished
+    listed = form.listed() - stay - set(given) if output.asks else set[str]()
+    found = form.fill(given, ask=output.asks, known=stay | listed, flag="--config")
+    config = {**before, **found}
     kept: dict[str, str] = dict(known["connections"]) if known is not None else {}
-    return config, kept | await linked(api, output, customer, wanted, links, kept)
+    chosen = kept | await linked(api, output, customer, wanted, links, kept)
+    return await choose_listed(api, form, listed, customer, wanted, config, chosen), chosen
 
 
 async def added(
@@ -81,7 +97,8 @@ async def added(
     named = {each.partition(".")[0] for each in given}
     has = set(found["config"]) | (set(wanted["config"].get("properties") or {}) - needed)
     try:
-        config = form.fill(given, ask=output.asks, known=has - named, flag="--config")
+        listed = form.listed() - (has - named) - set(given) if output.asks else set[str]()
+        config = form.fill(given, ask=output.asks, known=(has - named) | listed, flag="--config")
     except ConfigError as error:
         if not error.fields:
             raise
@@ -99,7 +116,46 @@ async def added(
             fields=error.fields,
         ) from error
     known = set(found["connections"])
-    return config, await linked(api, output, found["customer_name"], wanted, links, known)
+    chosen = await linked(api, output, found["customer_name"], wanted, links, known)
+    whole, customer = {**found["config"], **config}, found["customer_name"]
+    answers_of = await choose_listed(
+        api, form, listed, customer, wanted, whole, {**found["connections"], **chosen}
+    )
+    return {**config, **{name: answers_of[name] for name in listed if name in answers_of}}, chosen
+
+
+async def choose_listed(
+    api: Client,
+    form: ask.Form,
+    listed: Collection[str],
+    customer: str,
+    wanted: Mapping[str, Any],
+    config: Mapping[str, Any],
+    connections: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the config with the fields that the connected apps list choices for, asked one by one."""
+    values = dict(config)
+
+    async def choices(field: str, search: str) -> Mapping[str, Any]:
+        question = {
+            "integration": wanted["integration"],
+            "version": wanted["hash"],
+            "customer": customer,
+            "field": field,
+            "connections": dict(connections),
+            "values": values,
+            "search": search,
+            "limit": MOST_CHOICES,
+        }
+        return await api.post("/api/sources", question)
+
+    for name in form.names({}):
+        field = form.field(name, {})
+        if name in listed and field is not None:
+            answer = await pick(field, choices)
+            if answer is not None:
+                values[name] = answer
+    return values
 
 
 async def linked(

@@ -12,15 +12,18 @@ import anyio.to_thread
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import (
     check_findings,
+    components_of,
     describe,
     find_in_document,
     find_in_sources,
     load_integration,
 )
+from halflap.engine.loader import load
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
 from halflap.lowcode.lint.shapes import dump_shapes
 from halflap.lowcode.observer import Tracer
+from halflap.sdk.action import Action
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding
 from halflap.store.catalogue import Catalogue
@@ -47,6 +50,16 @@ class Library:
             found = await self.read(bundle)
             self._loaded[version] = found
             return found
+
+    async def action(self, version: str, name: str) -> Action[..., Any]:
+        """Return an action by its dotted name: of a version's own components, or an installed one."""
+        bundle = Bundle.from_bytes(await self._catalogue.versions.bundle(version))
+
+        def find() -> Action[..., Any]:
+            return components_of(bundle, load(bundle, self._cache)).action(name)
+
+        async with self._loading:
+            return await anyio.to_thread.run_sync(find)
 
     async def check(self, data: bytes) -> tuple[str, Integration[Any]]:
         """The hash and the integration of a bundle that is to be published: one that loads here.

@@ -74,6 +74,8 @@ def _field(
         default = adapter_of(annotation).validate_python(field.default)
     elif field.required is False:
         annotation, default = annotation | None, None
+    if field.source is not None:
+        annotation = Annotated[annotation, source_in(field.source, field, components)]
     return annotation, Field(
         default,
         title=title,
@@ -95,16 +97,12 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
         annotation = Literal[tuple(field.choices)]
         if isinstance(field.choices, dict):
             extra["x-labels"] = field.choices
-    if field.source is not None:
-        annotation = Annotated[annotation, _source(field.source, field.depends, components)]
-        extra["x-source"] = shown_source(field.source, field.depends)
     if field.type == "mapping":
         for side, given in (("x-of", field.of), ("x-to", field.to)):
             if isinstance(given, list):
                 extra[side] = given
             elif given is not None:
-                _source(given, field.depends, components)  # it is one
-                extra[side] = shown_source(given, field.depends)
+                extra[side] = source_in(given, field, components).published()
     return list[annotation] if field.multiple else annotation
 
 
@@ -160,14 +158,36 @@ def field_read(value: Any) -> str | None:
     return "" if found is None else found[1]
 
 
-def _source(given: str | Picker, depends: list[str], components: Components) -> Source:
-    name = given if isinstance(given, str) else given.action
-    action: Callable[..., Any] = components.action(name)
-    return Source(action, tuple(depends))
+def source_in(given: str | Picker, field: PlainField, components: Components) -> Source:
+    """Return where a field's choices come from, as a Python integration would write it."""
+    action: Callable[..., Any]
+    if isinstance(given, str):
+        action = components.action(given)
+        return Source(action, tuple(field.depends), open=field.open)
+    action = components.action(given.action)
+    depends, inputs = picked(given, field.depends)
+    return Source(action, depends, inputs, field.open, given.connection)
 
 
-def shown_source(given: str | Picker, depends: list[str]) -> Mapping[str, Any]:
-    """A field's source, as the schema of the config says it."""
-    name = given if isinstance(given, str) else given.action
-    inputs = {each: f"={each}" for each in depends} if isinstance(given, str) else given.inputs
-    return {"action": name, "depends": depends, "with": inputs}
+def picked(
+    given: Picker, depends: list[str]
+) -> tuple[tuple[str, ...] | dict[str, str], dict[str, Any]]:
+    """Return the fields that a picker's action needs, and its other inputs."""
+    fields: dict[str, str] = {}
+    inputs: dict[str, Any] = {}
+    for name, value in given.inputs.items():
+        found = re.fullmatch(r"=\s*(?:config\.)?([A-Za-z_][A-Za-z0-9_]*)\s*", str(value))
+        if found is not None:
+            fields[name] = found[1]
+        elif is_expression(value):
+            raise DefinitionError(
+                f"{given.action}: {name} is a value, or one field of the config, as in `=project`"
+            )
+        else:
+            inputs[name] = value
+    for each in depends:
+        if each not in fields.values():
+            fields[each] = each
+    if all(name == each for name, each in fields.items()):
+        return tuple(fields), inputs
+    return fields, inputs

@@ -44,6 +44,8 @@ class Picker(Part):
     """The action, as `component.action`."""
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
     """Its inputs; `=project` is what the customer chose in the field `project`."""
+    connection: str | None = None
+    """The config's connection that lists, where several are of the action's component."""
 
 
 class PlainField(Part):
@@ -69,6 +71,8 @@ class PlainField(Part):
     """Several values may be chosen; the value is a list."""
     source: str | Picker | None = None
     """The action that lists the choices, as `component.action`."""
+    open: bool = False
+    """Values may be written that `source` does not list; else they are refused."""
     depends: list[str] = Field(default_factory=list[str])
     """Fields that have to be filled in first, and are given to `source` as inputs of their names."""
     of: str | Picker | None = None
@@ -84,6 +88,8 @@ class PlainField(Part):
             raise ValueError("`of` and `to` belong to a field of `type: mapping`")
         if self.choices is not None and self.source is not None:
             raise ValueError("give `choices` or `source`, not both")
+        if self.open and self.source is None:
+            raise ValueError("`open` belongs to a field with a `source`")
         return self
 
 

@@ -340,7 +340,7 @@ class Integration(Generic[C]):
         for name, each in flow.trigger.references.items():
             if not issubclass(self.config, each.config):
                 message = (
-                    f"has {name}={each!r}, which is no field of the config of {self.name}, "
+                    f"has {name}={each}, which is no field of the config of {self.name}, "
                     f"{self.config.__name__}"
                 )
         if message is not None:

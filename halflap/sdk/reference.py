@@ -42,6 +42,9 @@ class FieldReference:
         return None if field.is_required() else field.get_default(call_default_factory=True)
 
     def __repr__(self) -> str:
+        return f"config.{self.name}"
+
+    def __str__(self) -> str:
         return f"{self.config.__name__}.{self.name}"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import inspect
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
 from pydantic_core import PydanticUndefined, core_schema
@@ -60,16 +61,64 @@ Json = Any
 """A value of JSON: what an app sent, before it has a type. Fractions are `Decimal`."""
 
 
+class Choice(Model):
+    """A value that a field may have, and the label that people read."""
+
+    value: Any
+    label: str = ""
+
+
+class ChoicePage(Model):
+    """Some of the choices of a field; `next` is the cursor of those that follow."""
+
+    choices: list[Choice]
+    next: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picker's data source: `Annotated[str, Source(list_fields)]` is filled from the app.
+    """The choices of a config's field or of an action's input, listed by the connected app.
 
-    `list` is an action that returns the choices: strings, `(value, label)` pairs, or models with
-    `id` and `name`. `depends` names inputs that it needs first.
+    `Annotated[str, Source(list_fields)]`: `list` is an action that returns strings, `(value, label)`
+    pairs, models with `id` and `name`, or a `ChoicePage`. Where it has an input `search`, it is given
+    what people type, else the labels are searched; where it has an input `cursor`, it pages.
+
+    depends: the fields (or inputs) that have to be filled in first. They are given to the action as
+    inputs of their names, or as the mapping says: `{"project": "board_project"}` gives the input
+    `project` the field `board_project`.
+    inputs: what else the action is given.
+    open: other values may be written, too; else one that is not listed is refused.
+    connection: the config's connection that lists, where several are of the action's type.
     """
 
     list: Callable[..., Awaitable[Any]]
-    depends: tuple[str, ...] = ()
+    depends: tuple[str, ...] | Mapping[str, str] = field(default=(), hash=False)
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    open: bool = False
+    connection: str | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields that have to be filled in first, by the input that each is given to."""
+        if isinstance(self.depends, tuple):
+            return {each: each for each in self.depends}
+        return dict(self.depends)
+
+    def published(self) -> dict[str, Any]:
+        """Return what a form's schema says of it, under `x-source`."""
+        known = self.fields
+        shape: Shape | None = getattr(self.list, "shape", None)
+        return {
+            "kind": "choices",
+            "action": getattr(self.list, "name", getattr(self.list, "__name__", "")),
+            "depends": [*dict.fromkeys(known.values())],
+            "with": {name: f"={each}" for name, each in known.items()} | dict(self.inputs),
+            "open": self.open,
+            "search": shape is not None and any(each.name == "search" for each in shape.inputs),
+        }
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "x-source": self.published()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +220,9 @@ class Shape:
         schema = create_model("Inputs", **fields).model_json_schema()
         schema.pop("title", None)
         for each in self.inputs:
-            if each.source is not None and each.name in schema.get("properties", {}):
+            if isinstance(each.source, DynamicFields) and each.name in schema.get("properties", {}):
                 schema["properties"][each.name]["x-source"] = {
-                    "kind": "fields" if isinstance(each.source, DynamicFields) else "choices",
+                    "kind": "fields",
                     "depends": list(each.source.depends),
                 }
         return schema
@@ -181,6 +230,19 @@ class Shape:
     def output_schema(self) -> dict[str, Any]:
         """The output as JSON Schema."""
         return self.output_adapter.json_schema(mode="serialization")
+
+
+def source_of(annotation: Any, metadata: Iterable[Any] = ()) -> Source | None:
+    """Return the source of a field's choices: of its values, or of the items of a list of them."""
+    for each in metadata:
+        if isinstance(each, Source):
+            return each
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return source_of(arguments[0], arguments[1:])
+    if origin is list or origin in (Union, UnionType):
+        return next(filter(None, map(source_of, arguments)), None)
+    return None
 
 
 def without_unset(annotation: Any) -> Any:

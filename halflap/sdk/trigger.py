@@ -200,7 +200,7 @@ class Trigger(Generic[P, E]):
             if not accepts(without_unset(wanted.annotation), value.annotation):
                 takes, gives = map(name_of_type, (wanted.annotation, value.annotation))
                 raise DefinitionError(
-                    f"{self.name}: {wanted.name} takes {takes}, and {value!r} is {gives}; give the "
+                    f"{self.name}: {wanted.name} takes {takes}, and {value} is {gives}; give the "
                     "field the type that the input takes"
                 )
             return value

@@ -41,6 +41,10 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
             },
         )
     ],
+    "list_choices": [
+        ({}, {"instance": "{instance}", "field": "label"}),
+        ({}, {"customer": "{customer}", "integration": "orders", "field": "label"}),
+    ],
     "list_instances": [({"customer": "{customer}"}, ...)],
     "configure_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
     "list_causes": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],

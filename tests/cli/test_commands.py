@@ -630,3 +630,56 @@ def test_a_shared_endpoint_is_shown_and_changed(project):
         refused = run("integrations", "endpoint", *words)
         assert refused.exit_code != 0
         assert said in refused.output
+
+
+LISTING = '''
+"""Orders of a site that the shop lists."""
+
+from typing import Annotated, Any
+
+from halflap import Component, Config, Context, Integration, Source, webhook
+
+component = Component("sites")
+
+
+@component.action
+async def list_sites(country: str) -> list[tuple[str, str]]:
+    """List the sites of a country."""
+    return [(f"{country}{number}", f"Site {number}") for number in range(1, 40)]
+
+
+class Settings(Config):
+    """What a customer fills in."""
+
+    country: str
+    site: Annotated[str, Source(list_sites, depends=("country",))]
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> str:
+    """An order that arrived."""
+    return ctx.config.site
+'''
+
+
+def test_on_a_terminal_choices_that_an_app_lists_are_shown_and_searched(project):
+    (project / "orders.py").write_text(LISTING)
+    ok("deploy")
+    ok("customers", "add", "Initech")
+    added = typed(project, "at\nnowhere\nSite 39\n1\n", "instances", "add", "Initech", "orders")
+    assert added.returncode == 0, added.stderr
+    assert " 1  Site 1  (at1)" in added.stderr
+    assert "there are more: type a text to search for" in added.stderr
+    assert "nothing is found for 'nowhere'" in added.stderr
+    assert plain("instances", "show", "orders")["config"] == {"country": "at", "site": "at39"}
+    again = typed(project, "2\n", "instances", "configure", "orders", "--config", "site=?")
+    assert again.returncode == 0, again.stderr
+    assert plain("instances", "show", "orders")["config"]["site"] == "at2"
+    assert "nobody is there to answer" in refused(
+        "instances", "configure", "orders", "--config", "site=?"
+    )
+    said = refused("instances", "configure", "orders", "--config", "site=at99")
+    assert "'at99' is not among the choices that the app lists" in said

@@ -378,9 +378,12 @@ flows:
     assert fields["discount"]["title"] == "Discount (%)"
     assert fields["region"]["x-labels"] == {"eu": "Europe", "us": "United States"}
     assert fields["stage"]["x-source"] == {
+        "kind": "choices",
         "action": "acme.list_stock",
         "depends": ["region"],
         "with": {"region": "=region"},
+        "open": False,
+        "search": False,
     }
     assert fields["map"]["x-to"] == ["name", "stage"]
     assert schema["required"] == ["acme", "region", "stage", "map"]

@@ -31,7 +31,7 @@ class Others(Config):
 
 def test_a_field_of_a_configs_class_is_a_reference() -> None:
     assert Hours.every == FieldReference(Hours, "every")
-    assert repr(Hours.zone) == "Hours.zone"
+    assert (str(Hours.zone), repr(Hours.zone)) == ("Hours.zone", "config.zone")
     assert MoreHours(every=1).zone == "America/New_York"
     assert MoreHours.model_json_schema()["required"] == ["every"]
     with pytest.raises(AttributeError, match="nothing"):

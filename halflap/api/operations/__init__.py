@@ -23,6 +23,7 @@ from halflap.api.operations.pairs import Paired
 from halflap.api.operations.pauses import Pauses
 from halflap.api.operations.retaining import Retaining
 from halflap.api.operations.shared import SharedEndpoints
+from halflap.api.operations.sources import Sources
 from halflap.api.operations.tracing import Tracing
 from halflap.api.operations.upgrades import Upgrades
 from halflap.api.operations.versions import Versions
@@ -62,7 +63,9 @@ class Operations:
         self.catalogue = store.catalogue if view is None else view.catalogue
         self.journal = store.journal if view is None else view.journal
         catalogue, journal, clock = self.catalogue, self.journal, store.clock
-        kinds, configs = Kinds(catalogue, library), Configs(catalogue)
+        self.offers = Offers(catalogue, self.customer)
+        self.sources = Sources(catalogue, resolver, library, self.offers, self.customer)
+        kinds, configs = Kinds(catalogue, library), Configs(catalogue, self.sources)
         self.versions = Versions(catalogue, library, kinds)
         self.linting = (
             Linting(self.versions)
@@ -73,7 +76,6 @@ class Operations:
         self.connections = Connections(
             catalogue, resolver, kinds, signing_in, deployer.retry_left, self.customer
         )
-        self.offers = Offers(catalogue, self.customer)
         self.instances = Instances(catalogue, library, deployer, resolver, configs, self.offers)
         self.pairs = Paired(journal, library)
         self.pauses = Pauses(engine, library)

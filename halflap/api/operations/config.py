@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from halflap.api.operations import finding
 from halflap.api.operations.connections import needs_sign_in
 from halflap.api.operations.kinds import name_of
+from halflap.api.operations.sources import Sources
 from halflap.errors import ConfigError, Conflict, DefinitionError, NotFound
 from halflap.model import StoredConnection
 from halflap.sdk.connection import Connection
@@ -25,6 +26,7 @@ class Configs:
     """Checks configs against what integrations ask for."""
 
     catalogue: Catalogue
+    sources: Sources
 
     async def check(
         self,
@@ -34,12 +36,14 @@ class Configs:
         connections: Mapping[str, str],
         *,
         signed_in: bool = False,
+        before: tuple[Mapping[str, Any], Mapping[str, str]] | None = None,
     ) -> tuple[dict[str, str], Config]:
         """The connections' ids by field, where all is complete and right.
 
         Else `ConfigError` with every wrong field. Connections are named by id or name; each has to
         be the customer's or the team's, and of the type that its field wants; with `signed_in`,
-        somebody has to have signed in where that is the way in.
+        somebody has to have signed in where that is the way in. With `before`, the config and
+        connections of the former revision, what is new is checked against the choices that apps list.
         """
         wanted = integration.connections()
         wrong = {
@@ -66,7 +70,9 @@ class Configs:
                 except (ConfigError, NotFound, Conflict) as error:
                     wrong[name] = error.message
         made, wrong = fill(integration, values, wrong)
-        if made is None:
+        if made is not None and before is not None:
+            wrong = await self.sources.refused(integration, customer, config, ids, before)
+        if made is None or wrong:
             listed = "; ".join(f"{name}: {message}" for name, message in wrong.items())
             raise ConfigError(
                 f"the config of {integration.name} is not complete: {listed}", fields=wrong

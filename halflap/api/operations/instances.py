@@ -16,6 +16,9 @@ from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
 from halflap.store.catalogue import Catalogue, StoredSubscription
 
+Revision = tuple[Mapping[str, Any], Mapping[str, str]]
+"""A config's plain fields, and its connections by field."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceDetail:
@@ -84,7 +87,12 @@ class Instances:
         else:
             hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
-        links, made = await self.configs.check(definition, owner.id, config, connections)
+        before: Revision = ({}, {})
+        if existing is not None:
+            before = await self.catalogue.instances.revision(existing.id, existing.revision)
+        links, made = await self.configs.check(
+            definition, owner.id, config, connections, before=before
+        )
         renews = existing is not None and await self._renews(definition, existing, made)
         if renews:
             await self.configs.check(definition, owner.id, config, connections, signed_in=True)
@@ -145,7 +153,7 @@ class Instances:
         plain = {**fitting(before, plain_fields(definition)), **(config or {})}
         chosen = {**fitting(linked, definition.connections()), **(connections or {})}
         ids, _ = await self.configs.check(
-            definition, instance.customer, plain, chosen, signed_in=True
+            definition, instance.customer, plain, chosen, signed_in=True, before=(before, linked)
         )
         return await self.deployer.upgrade(instance.id, version.hash, (plain, ids), by=by)
 
@@ -225,7 +233,11 @@ class Instances:
         config, connections = await self.catalogue.instances.revision(
             instance.id, instance.revision
         )
-        await self.configs.check(definition, instance.customer, config, connections, signed_in=True)
+        new = instance.state in ("configured", "disabled")  # apps may list other choices by now
+        before: Revision = ({}, {}) if new else (config, connections)
+        await self.configs.check(
+            definition, instance.customer, config, connections, signed_in=True, before=before
+        )
 
     async def _unchanged(self, existing: Instance, integration: str, version: str | None) -> str:
         if existing.integration != integration:

@@ -11,6 +11,7 @@ import anyio.to_thread
 from halflap.api.operations import finding
 from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Library
+from halflap.api.operations.sources import check_sources
 from halflap.errors import ConfigError, Conflict, DefinitionError
 from halflap.lowcode.outline import Outline, outline
 from halflap.model import Version
@@ -100,6 +101,7 @@ class Versions:
 
 def check_definition(integration: Integration[Any]) -> None:
     """Refuse what would only fail once a customer activates it."""
+    check_sources(integration)
     for flow in integration.flows.values():
         integration.connection_for(flow)
     for name, field in integration.config.model_fields.items():

@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import Any
 
-from halflap.lowcode.config import PATTERNS, shown_source
+from halflap.lowcode.config import PATTERNS, source_in
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.layout import (
     Group,
@@ -73,8 +73,8 @@ class _Field:
         held = self._module.config.model_fields[self._name]
         default = None if held.is_required() else self._default(held.default)
         optional = NoneType in getattr(held.annotation, "__args__", ()) and default == "None"
-        if (field.multiple or optional) and (limits or source):
-            kind, limits, source = self._annotated(kind, limits, source), [], []
+        if (field.multiple or optional) and limits:
+            kind, limits = self._annotated(kind, limits, []), []
         if field.multiple:
             kind = Group("list[", (kind,), "]")
         if optional:
@@ -83,7 +83,7 @@ class _Field:
             if isinstance(given, list):
                 self._add(side, given)
             elif given is not None:
-                self._add(side, shown_source(given, field.depends))
+                self._add(side, source_in(given, field, self._module.components).published())
         return self._lines(kind, [*self._described(field), *limits], source, default)
 
     def _described(self, field: ConnectionField | PlainField) -> Named:
@@ -112,17 +112,23 @@ class _Field:
             if isinstance(field.choices, dict):
                 self._add("x-labels", field.choices)
         if field.source is not None:
-            source.append(self._source(field.source, field.depends))
-            self._add("x-source", shown_source(field.source, field.depends))
+            source.append(self._source(field.source, field))
         return kind, limits, source
 
-    def _source(self, given: str | Picker, depends: list[str]) -> Piece:
-        name = given if isinstance(given, str) else given.action
-        action = self._module.components.action(name)
+    def _source(self, given: str | Picker, field: PlainField) -> Piece:
+        made = source_in(given, field, self._module.components)
+        action = self._module.components.action(given if isinstance(given, str) else given.action)
         args: list[Piece] = [self._module.member(action)]
-        if depends:
-            args.append(constant(self._scope, tuple(depends)))
-        return call(self._module.names.use("Source"), *args)
+        if made.depends:
+            args.append(constant(self._scope, made.depends))
+        named: Named = []
+        if made.inputs:
+            named.append(("inputs", constant(self._scope, made.inputs)))
+        if made.open:
+            named.append(("open", "True"))
+        if made.connection is not None:
+            named.append(("connection", text(made.connection)))
+        return call_with(self._module.names.use("Source"), args, named)
 
     def _add(self, name: str, value: Any) -> None:
         self._extra.append(joined(f"{text(name)}: ", constant(self._scope, value)))

@@ -62,7 +62,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Conditional:
     """One of two, by a condition."""
 
     test: ast.expr
@@ -99,7 +99,7 @@ class Sandboxed:
         return _items(argument(self.call, 9, "actions"))
 
 
-Meaning = Action | OfContext | Helper | Child | Listed | Sandboxed | Choice | None
+Meaning = Action | OfContext | Helper | Child | Listed | Sandboxed | Conditional | None
 """What a name means; None for all else."""
 
 
@@ -181,7 +181,7 @@ class Meanings:
                 return Helper(node, scope)
             case ast.IfExp(test=test, body=body, orelse=other):
                 one, two = self.of(body, scope), self.of(other, scope)
-                return None if one is None and two is None else Choice(test, one, two)
+                return None if one is None and two is None else Conditional(test, one, two)
             case ast.NamedExpr(value=value):
                 return self.of(value, scope)
             case _:
@@ -192,11 +192,11 @@ class Meanings:
         return self.survey.canonical(scope.module.meaning(node, scope.own)) == "halflap.code"
 
     def _wrapped(self, meaning: Meaning, wrapper: str, call: ast.Call, scope: Scope) -> Meaning:
-        if isinstance(meaning, Choice):
+        if isinstance(meaning, Conditional):
             one, other = (
                 self._wrapped(each, wrapper, call, scope) for each in (meaning.one, meaning.other)
             )
-            return Choice(meaning.test, one, other)
+            return Conditional(meaning.test, one, other)
         given = [*call.args, *(each.value for each in call.keywords)]
         if not isinstance(meaning, Action) or not given or wrapper == "untyped":
             return meaning if isinstance(meaning, Action) else None

@@ -11,7 +11,7 @@ from halflap.lowcode.code.literal import cleaned, place_in
 from halflap.lowcode.outline.calls import (
     Action,
     Child,
-    Choice,
+    Conditional,
     Helper,
     Listed,
     Meaning,
@@ -177,7 +177,7 @@ class Values(ABC):
                 return [] if plain and not holds_step([group]) else [group]
             case Child(flow=flow):
                 return [made("result", place, {"result": flow}, id=id)]
-            case Choice(test=test, one=one, other=other):
+            case Conditional(test=test, one=one, other=other):
                 first = self._meant(call, one, scope, id, awaited=awaited)
                 second = self._meant(call, other, scope, id, awaited=awaited)
                 return [self.either(call, test, first, second, scope)]
@@ -230,7 +230,7 @@ class Values(ABC):
     def _holds_steps(self, node: ast.expr, scope: Scope) -> bool:
         """Whether what is handed over can be called, and holds steps then."""
         match self._meanings.of(node, scope):
-            case Action() | Choice():
+            case Action() | Conditional():
                 return True
             case Helper() as helper:
                 steps = self._helper_steps(helper, {})
@@ -261,7 +261,7 @@ class Values(ABC):
             case Helper() as helper if (named := parameters(helper.node)) and do is not None:
                 item, found = named[0], self._helper_steps(helper, {})
                 steps = [self._unknown(do, scope)] if found is None else found
-            case Action() | Choice() as one if do is not None:
+            case Action() | Conditional() as one if do is not None:
                 called = ast.copy_location(ast.Call(do, [ast.Name(item)], []), call)
                 steps = self._meant(called, one, scope, None, awaited=True)
             case _:

@@ -1,0 +1,417 @@
+"""The choices of a config's field, or of an action's input: listed by the app that is connected.
+
+A `Source` is run with the connection of an instance, or with one that is being chosen for it, and
+nothing is recorded. A config's value that is not among the choices is refused as it is saved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from halflap.api.operations import finding
+from halflap.api.operations.connections import explained, needs_sign_in
+from halflap.api.operations.kinds import name_of
+from halflap.api.operations.needs import Library, Resolver
+from halflap.api.operations.offers import Offers
+from halflap.errors import ConfigError, DefinitionError, HalflapError, NotFound
+from halflap.sdk import registry
+from halflap.sdk.action import Action
+from halflap.sdk.connection import Connection
+from halflap.sdk.integration import Integration
+from halflap.sdk.schema import Choice, ChoicePage, Source, source_of
+from halflap.sdk.trigger import first_line
+from halflap.store.catalogue import Catalogue
+
+PAGE = 100
+"""The number of choices of a page, by default."""
+MOST = 10_000
+"""The number of choices that a value is looked for among; one beyond them is not refused."""
+SHOWN = 10
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceQuestion:
+    """A question for the choices of a field or an input.
+
+    `field` is one of the config, else `action` and `input` name an action's input. `values` are those
+    of other fields or inputs, `connections` the chosen ones by the config's field; an instance's own
+    stand for what is not given. `connection` is the one that an action is called with.
+    """
+
+    integration: str | None = None
+    version: str | None = None
+    instance: str | None = None
+    customer: str | None = None
+    field: str | None = None
+    action: str | None = None
+    input: str | None = None
+    connection: str | None = None
+    connections: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    values: Values = dataclasses.field(default_factory=dict[str, Any])
+    search: str = ""
+    cursor: str | None = None
+    limit: int = PAGE
+
+
+@dataclass(slots=True)
+class Sources:
+    """Lists choices with customers' connections, and checks values against them."""
+
+    catalogue: Catalogue
+    resolver: Resolver
+    library: Library
+    offers: Offers
+    customer: str | None = None
+    """The customer that is acted for: it lists with what a config of its own may name."""
+
+    async def choices(self, question: SourceQuestion) -> ChoicePage:
+        """Return a page of choices; `ConfigError` names the field that has to be filled in first."""
+        if (question.field is None) == (question.action is None):
+            raise ConfigError(
+                "say whose choices: a `field` of the config, or an `action` and its `input`",
+                fields={"field": "give this, or `action` and `input`"},
+            )
+        owner, definition, question = await self._completed(question)
+        if question.field is not None:
+            if definition is None:
+                raise ConfigError(
+                    "say whose field it is: give `integration`, or `instance`",
+                    fields={"integration": "is needed, as the field is one of its config"},
+                )
+            name, source = question.field, field_source(definition, question.field)
+        else:
+            name, source = await self._input_source(question, definition)
+        connection = await self._connection(source, owner, definition, question)
+        page = (question.search, question.cursor, question.limit)
+        return await ask(name, source, connection, question.values, *page)
+
+    async def refused(
+        self,
+        definition: Integration[Any],
+        owner: str,
+        config: Values,
+        links: Mapping[str, str],
+        before: tuple[Values, Mapping[str, str]],
+    ) -> dict[str, str]:
+        """Return the fields whose values the connected apps do not list, and why.
+
+        What stands as it did `before` is not asked for again, nor is an app that nobody has signed
+        in to.
+        """
+        wrong: dict[str, str] = {}
+        for name, info in definition.config.model_fields.items():
+            source = source_of(info.annotation, info.metadata)
+            value = config.get(name)
+            if source is None or source.open or value in (None, "", []):
+                continue
+            read = (name, *source.fields.values())
+            if links == before[1] and all(config.get(e) == before[0].get(e) for e in read):
+                continue
+            question = SourceQuestion(field=name, connections=links, values=config)
+            try:
+                connection = await self._connection(source, owner, definition, question)
+            except NotSignedIn:
+                continue
+            for each in cast("list[Any]", value) if isinstance(value, list) else [value]:
+                because = await unlisted(name, source, connection, config, each)
+                if because is not None:
+                    wrong[name] = because
+        return wrong
+
+    async def _completed(
+        self, question: SourceQuestion
+    ) -> tuple[str | None, Integration[Any] | None, SourceQuestion]:
+        """Return whose connections are meant, the integration, and the question with what is stored."""
+        if question.instance is not None:
+            found = await finding.instance(self.catalogue, question.instance, question.customer)
+            plain, links = await self.catalogue.instances.revision(found.id, found.revision)
+            whole = replace(
+                question,
+                version=found.version,
+                values={**plain, **question.values},
+                connections={**links, **question.connections},
+            )
+            return found.customer, await self.library.integration(found.version), whole
+        named = question.customer or self.customer
+        owner = None if named is None else (await self.catalogue.customers.get(named)).id
+        if question.integration is None:
+            return owner, None, question
+        version = await self.offers.for_connection(question.integration, question.version)
+        if version is None and (
+            newest := await self.catalogue.versions.latest(question.integration)
+        ):
+            version = newest.hash
+        found = await finding.version(self.catalogue, question.integration, version or "newest")
+        whole = replace(question, version=found.hash)
+        return owner, await self.library.integration(found.hash), whole
+
+    async def _input_source(
+        self, question: SourceQuestion, definition: Integration[Any] | None
+    ) -> tuple[str, Source]:
+        name, input = str(question.action), question.input
+        action = await self._action(name, question, definition)
+        known = {each.name: each for each in action.shape.inputs}
+        if input not in known:
+            raise NotFound(
+                f"{name} has no input {input!r}; its inputs: {', '.join(known) or 'none'}"
+            )
+        source = known[input].source
+        if not isinstance(source, Source):
+            raise ConfigError(
+                f"no app lists the values of the input {input} of {name}",
+                fields={"input": "has no source"},
+            )
+        return input, source
+
+    async def _action(
+        self, name: str, question: SourceQuestion, definition: Integration[Any] | None
+    ) -> Action[..., Any]:
+        if definition is not None and question.version is not None:
+            return await self.library.action(question.version, name)
+        owner, _, short = name.partition(".")
+        found = registry.component(owner)
+        if short not in found.actions:
+            raise NotFound(f"{owner} has no action {short!r}; it has: {', '.join(found.actions)}")
+        return found.actions[short]
+
+    async def _connection(
+        self,
+        source: Source,
+        owner: str | None,
+        definition: Integration[Any] | None,
+        question: SourceQuestion,
+    ) -> Connection | None:
+        """Return the connection that lists; None where the action needs none."""
+        wanted = list_action(source).shape.connection_type
+        if wanted is None:
+            return None
+        field, named = "connection", question.connection
+        if named is None and definition is not None:
+            field = connection_field(source, definition)
+            named = question.connections.get(field)
+        if named is None:
+            raise ConfigError(
+                f"the choices are listed by {name_of(wanted)}, so choose the connection {field} first",
+                fields={field: "choose a connection first"},
+            )
+        stored = await finding.connection(self.catalogue, named, owner)
+        if stored.component != name_of(wanted):
+            raise ConfigError(
+                f"{stored.name!r} is a connection to {stored.component}, not to {name_of(wanted)}",
+                fields={field: f"is to be a connection to {name_of(wanted)}"},
+            )
+        if needs_sign_in(stored):
+            raise NotSignedIn(
+                f"nobody has signed in to {stored.name!r} yet; authorize it, then list again",
+                fields={field: "nobody has signed in yet"},
+            )
+        return await self.resolver.connection(wanted, stored, stored.name)
+
+
+class NotSignedIn(ConfigError):
+    """Nobody has signed in to the connection that lists."""
+
+
+def field_source(definition: Integration[Any], name: str) -> Source:
+    """Return the source of a config's field; `NotFound` where it has none."""
+    fields = definition.config.model_fields
+    if name not in fields:
+        raise NotFound(
+            f"the config of {definition.name} has no field {name!r}; it has: {', '.join(fields)}"
+        )
+    source = source_of(fields[name].annotation, fields[name].metadata)
+    if source is None:
+        raise ConfigError(
+            f"no app lists the values of the field {name} of {definition.name}",
+            fields={"field": "has no source"},
+        )
+    return source
+
+
+def list_action(source: Source) -> Action[..., Any]:
+    """Return the action that lists; a plain function cannot be called with a connection."""
+    listing: Any = source.list
+    if not isinstance(listing, Action):
+        raise DefinitionError(f"Source({listing!r}): give it an action of a component")
+    return cast("Action[..., Any]", listing)
+
+
+def connection_field(source: Source, definition: Integration[Any]) -> str:
+    """Return the config's connection that a source lists with."""
+    action = list_action(source)
+    wanted = action.shape.connection_type
+    known = definition.connections()
+    names = [each for each, kind in known.items() if wanted and issubclass(kind, wanted)]
+    if source.connection is not None and source.connection in names:
+        return source.connection
+    if source.connection is not None or len(names) != 1:
+        raise DefinitionError(
+            f"{action.name} lists choices for the config of {definition.name}, which has "
+            f"{', '.join(names) or 'no connection'} of its type; name one: "
+            f"Source({action.short_name}, connection=…)"
+        )
+    return names[0]
+
+
+def check_sources(definition: Integration[Any]) -> None:
+    """Refuse sources of a config that cannot list: `DefinitionError` says why."""
+    for name, info in definition.config.model_fields.items():
+        source = source_of(info.annotation, info.metadata)
+        if source is None:
+            continue
+        action = list_action(source)
+        if action.shape.connection_type is not None:
+            connection_field(source, definition)
+        known = {each.name: each for each in action.shape.inputs}
+        given = {*source.fields, *source.inputs}
+        message = ""
+        if unknown := [each for each in given if each not in known]:
+            message = f"{action.name} has no input {unknown[0]!r}; its inputs: {', '.join(known)}"
+        elif lacks := [
+            each.name for each in known.values() if each.required and each.name not in given
+        ]:
+            message = f"{action.name} needs {lacks[0]!r}: name the field that gives it in `depends`"
+        elif strange := [
+            each for each in source.fields.values() if each not in definition.config.model_fields
+        ]:
+            message = f"the config has no field {strange[0]!r}, on which it depends"
+        if message:
+            raise DefinitionError(f"the source of the config field {name!r}: {message}")
+
+
+async def ask(
+    name: str,
+    source: Source,
+    connection: Connection | None,
+    values: Values,
+    search: str = "",
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> ChoicePage:
+    """Have the app list a page of choices."""
+    action = list_action(source)
+    known = {each.name: each for each in action.shape.inputs}
+    lacking = [each for each in source.fields.values() if values.get(each) in (None, "")]
+    if lacking:
+        raise ConfigError(
+            f"the choices of {name} depend on {', '.join(lacking)}; fill that in first",
+            fields=dict.fromkeys(lacking, f"is needed first, to list the choices of {name}"),
+        )
+    given = {each: values[field] for each, field in source.fields.items()} | dict(source.inputs)
+    given |= {"search": search} if "search" in known else {}
+    given |= {"cursor": cursor} if "cursor" in known else {}
+    inputs: dict[str, Any] = {}
+    for each, value in given.items():
+        if each not in known:
+            raise DefinitionError(f"{action.name}, which lists {name}, has no input {each!r}")
+        try:
+            inputs[each] = known[each].adapter.validate_python(value)
+        except ValidationError as error:
+            field = source.fields.get(each, each)
+            raise ConfigError(
+                f"the choices of {name} cannot be listed: {field}: {first_line(error)}",
+                fields={field: first_line(error)},
+            ) from error
+    if connection is not None and action.shape.connection is not None:
+        inputs[action.shape.connection] = connection
+    try:
+        if connection is None:
+            page = as_page(name, action, await action(**inputs))
+        else:
+            async with explained(connection) as redactor:
+                page = as_page(name, action, await action(**inputs))
+            page = ChoicePage.model_validate(redactor.value(page.model_dump()))
+    except HalflapError as error:
+        error.args = (f"the choices of {name} cannot be listed: {error.message}",)
+        raise
+    return page if "cursor" in known else cut(page, search, "search" in known, cursor, limit)
+
+
+def as_page(name: str, action: Action[..., Any], found: Any) -> ChoicePage:
+    """Return what an action listed as choices."""
+    if isinstance(found, ChoicePage):
+        return found
+    if isinstance(found, list | tuple):
+        listed = cast("Sequence[Any]", found)
+        return ChoicePage(choices=[as_choice(action, each) for each in listed])
+    kind = type(found).__name__
+    raise DefinitionError(
+        f"{action.name}, which lists {name}, returned {kind}; return a list of texts, (value, label) "
+        "pairs or models with `id` and `name`, or a ChoicePage"
+    )
+
+
+def as_choice(action: Action[..., Any], found: Any) -> Choice:
+    """Return one thing that an action listed as a choice."""
+    match found:
+        case Choice():
+            return found
+        case str() | int():
+            return Choice(value=found, label=str(found))
+        case (value, label):
+            return Choice(value=value, label=str(label))
+        case _:
+            held: Any = getattr(found, "__dict__", found)
+            members = cast("dict[str, Any]", held) if isinstance(held, dict) else {}
+            id, name = members.get("id"), members.get("name")
+            if id is None:
+                raise DefinitionError(
+                    f"{action.name} listed what has no `id`; a choice is a text, a (value, label) "
+                    "pair, or has `id` and `name`"
+                )
+            return Choice(value=id, label=str(name or id))
+
+
+def cut(
+    page: ChoicePage, search: str, searched: bool, cursor: str | None, limit: int
+) -> ChoicePage:
+    """Return a page of what an action listed at once: what fits the search, from the cursor on."""
+    found = page.choices
+    if search and not searched:
+        text = search.casefold()
+        found = [e for e in found if text in e.label.casefold() or text in str(e.value).casefold()]
+    if cursor is not None and not cursor.isdecimal():
+        raise ConfigError("the cursor is none of ours", fields={"cursor": "take `next` of a page"})
+    start = int(cursor or 0)
+    end = start + limit
+    return ChoicePage(choices=found[start:end], next=str(end) if end < len(found) else None)
+
+
+async def unlisted(
+    name: str, source: Source, connection: Connection | None, values: Values, value: Any
+) -> str | None:
+    """Return why a value is refused that the app does not list; None where it does."""
+    searches = source.published()["search"]
+    if searches:
+        page = await ask(name, source, connection, values, str(value), limit=MOST)
+        if any(each.value == value for each in page.choices):
+            return None
+    seen: list[Choice] = []
+    cursor: str | None = None
+    while True:
+        page = await ask(name, source, connection, values, "", cursor, MOST)
+        if any(each.value == value for each in page.choices):
+            return None
+        seen += page.choices
+        if page.next is None or not page.choices:
+            break
+        if len(seen) >= MOST:
+            return None
+        cursor = page.next
+    by_label = {each.label: each.value for each in seen}
+    meant = by_label.get(str(value))
+    if meant is None:
+        close = get_close_matches(str(value), [str(each.value) for each in seen], 1)
+        meant = close[0] if close else None
+    hint = "" if meant is None else f"; did you mean {meant!r}?"
+    some = ", ".join(repr(each.value) for each in seen[:SHOWN]) or "none"
+    more = f" and {len(seen) - SHOWN} more" if len(seen) > SHOWN else ""
+    return f"{value!r} is not among the choices that the app lists ({some}{more}){hint}"

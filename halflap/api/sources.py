@@ -1,0 +1,24 @@
+"""The choices that a form offers, listed by the connected app."""
+
+from __future__ import annotations
+
+from fastapi import HTTPException
+
+from halflap.api.asking import Ops, for_customers, router_of
+from halflap.api.operations.sources import SourceQuestion
+from halflap.api.view import ChoicesView, SourceDraft
+
+router = router_of("/api", "integrations", 404, 409, 502)
+
+
+@router.post("/sources", response_model=ChoicesView)
+@for_customers
+async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:
+    """List the choices of a config's field, or of an action's input, with a connection.
+
+    A customer's token lists those of fields, with the connections that its config may name.
+    """
+    if operations.customer is not None and draft.field is None:
+        raise HTTPException(403, "This is for the team's token; yours lists the config's fields.")
+    page = await operations.sources.choices(SourceQuestion(**draft.model_dump()))
+    return ChoicesView.model_validate(page.model_dump())

@@ -1,0 +1,74 @@
+"""Asks for a field whose choices the connected app lists: by number, by value, or by searching."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import click
+
+from halflap.cli.ask import Field, read, source_of
+from halflap.cli.output import clean
+from halflap.errors import ConfigError
+
+MOST_CHOICES = 20
+"""How many choices are shown at once."""
+
+Choices = Callable[[str, str], Awaitable[Mapping[str, Any]]]
+"""Lists the choices of a field that a search finds: a page of them."""
+
+
+async def pick(field: Field, choices: Choices) -> Any:
+    """Ask for a field until the answer is one of its choices; None where it is left out."""
+    source = source_of(field.schema) or {}
+    several = field.schema.get("type") == "array"
+    page = await choices(field.path, "")
+    show(field, page)
+    optional = not field.required
+    hint = "numbers or values, with commas" if several else "a number, a value"
+    label = f"{clean(field.title)} ({hint}, or a text to search){' (optional)' * optional}"
+    while True:
+        answer = str(click.prompt(label, default="", show_default=False, err=True)).strip()
+        if not answer:
+            if optional:
+                return None
+            click.echo("it is needed", err=True)
+            continue
+        typed = [each.strip() for each in answer.split(",")] if several else [answer]
+        found = [chosen(each, page) for each in typed]
+        if None not in found:
+            values = [each["value"] for each in found if each is not None]
+            return values if several else values[0]
+        missing = typed[found.index(None)]
+        searched = await choices(field.path, missing)
+        if searched["choices"]:
+            page = searched
+            show(field, page)
+        elif source.get("open"):
+            try:
+                return read(field, answer)
+            except ConfigError as error:
+                click.echo(error.message, err=True)
+        else:
+            click.echo(f"nothing is found for {missing!r}", err=True)
+
+
+def show(field: Field, page: Mapping[str, Any]) -> None:
+    """Show a page of choices, numbered."""
+    click.secho(f"{clean(field.title)}:", err=True)
+    for number, each in enumerate(page["choices"], start=1):
+        value, label = clean(str(each["value"])), clean(each["label"])
+        click.echo(f"  {number:>2}  {label}{'' if label == value else f'  ({value})'}", err=True)
+    if page["next"] is not None:
+        click.secho("  there are more: type a text to search for", dim=True, err=True)
+
+
+def chosen(answer: str, page: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the choice of a page that an answer names: by value, by label, or by number."""
+    for key in ("value", "label"):
+        for each in page["choices"]:
+            if str(each[key]) == answer:
+                return each
+    if answer.isdecimal() and 1 <= int(answer) <= len(page["choices"]):
+        return page["choices"][int(answer) - 1]
+    return None

@@ -1,0 +1,294 @@
+"""Choices that apps list: published, listed by the route, and held to as a config is saved."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import SHOP, World
+
+SHOP_THAT_LISTS = (
+    SHOP.replace(
+        "from halflap import Component, Connection, Endpoint, Model, Request, Subscription",
+        "from typing import Annotated\n\nfrom halflap import (\n    Choice, ChoicePage, Component, "
+        "Connection, Endpoint, Model, Request, Source, Subscription,\n)",
+    )
+    + '''
+
+PIPELINES = [("p1", "Sales"), ("p2", "Support")]
+STAGES = {"p1": ["new", "won"], "p2": ["open", "closed"]}
+
+
+class Tag(Model):
+    id: int
+    name: str
+
+
+@component.action
+async def list_pipelines(shop: Shop) -> list[tuple[str, str]]:
+    """List the pipelines."""
+    await shop.get("/me")
+    return PIPELINES
+
+
+@component.action
+async def list_stages(shop: Shop, pipeline: str, upper: bool = False) -> list[str]:
+    """List the stages of a pipeline."""
+    return [each.upper() if upper else each for each in STAGES[pipeline]]
+
+
+@component.action
+async def list_tags(shop: Shop) -> list[Tag]:
+    """List the tags."""
+    return [Tag(id=number, name=f"tag {number}") for number in range(250)]
+
+
+@component.action
+async def find_people(shop: Shop, search: str = "", cursor: str | None = None) -> ChoicePage:
+    """Search for people, two at a time."""
+    people = [f"{search}{number}" for number in range(5)]
+    start = int(cursor or 0)
+    after = start + 2 if start + 2 < len(people) else None
+    return ChoicePage(
+        choices=[Choice(value=each, label=each) for each in people[start : start + 2]],
+        next=None if after is None else str(after),
+    )
+
+
+@component.action
+async def leak(shop: Shop) -> list[str]:
+    """List what no app should."""
+    return [f"Bearer {shop.api_key.get_secret_value()}"]
+
+
+@component.action
+async def move(
+    shop: Shop, pipeline: str, stage: Annotated[str, Source(list_stages, ("pipeline",))]
+) -> None:
+    """Move something to a stage."""
+'''
+)
+PYTHON = '''
+"""Deals: of a pipeline of the shop."""
+
+from typing import Annotated, Any
+
+import shop
+from halflap import Config, Context, Integration, Source, webhook
+
+
+class Settings(Config):
+    """What a customer fills in."""
+
+    shop: shop.Shop
+    pipeline: Annotated[str, Source(shop.list_pipelines)]
+    stage: Annotated[str | None, Source(shop.list_stages, {"pipeline": "pipeline"})] = None
+    tags: Annotated[list[int], Source(shop.list_tags)] = []
+    owner: Annotated[str | None, Source(shop.find_people, open=True)] = None
+    secret: Annotated[str | None, Source(shop.leak)] = None
+    label: str = ""
+
+
+integration = Integration("deals", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """A deal."""
+    await shop.move(ctx.config.shop, ctx.config.pipeline, ctx.config.stage or "new")
+'''
+YAML = """
+name: deals
+config:
+  shop:
+    shop: {connection: shop}
+    pipeline: {source: shop.list_pipelines}
+    stage:
+      source: {action: shop.list_stages, with: {pipeline: =pipeline}}
+      required: false
+    tags: {type: integer, multiple: true, default: [], source: shop.list_tags}
+    owner: {source: shop.find_people, open: true, required: false}
+    secret: {source: shop.leak, required: false}
+    label: {default: ""}
+flows:
+  incoming:
+    trigger: webhook.request
+    with: {signature: github}
+    steps:
+      - action: shop.move
+        with: {pipeline: =config.pipeline, stage: =$string(config.stage)}
+      - log: =config.label & config.owner & config.secret & $string(config.tags)
+"""
+WRITTEN = [
+    pytest.param(("deals:integration", {"deals.py": PYTHON}), id="python"),
+    pytest.param(("deals.yaml", {"deals.yaml": YAML}), id="yaml"),
+]
+
+
+async def prepared(world: World, written: Any) -> str:
+    """Publish the integration, and connect a customer to the shop; returns its id."""
+    entry, files = written
+    await world.publish(world.packed(entry, {**files, "shop.py": SHOP_THAT_LISTS}))
+    customer = await world.customer()
+    made = await world.api(
+        "POST",
+        "/api/connections",
+        {
+            "customer": customer,
+            "integration": "deals",
+            "field": "shop",
+            "name": "shop",
+            "values": {"base_url": world.shop.url, "api_key": "good-key"},
+        },
+    )
+    assert made.status == 201, made.body
+    return customer
+
+
+async def listed(world: World, customer: str, field: str, **more: Any) -> Any:
+    question = {"integration": "deals", "customer": customer, "field": field}
+    question |= {"connections": {"shop": "shop"}, **more}
+    return await world.api("POST", "/api/sources", question)
+
+
+async def token_of(world: World, customer: str) -> str:
+    return (await world.api("POST", "/api/tokens", {"customer": customer})).json["token"]
+
+
+def values(answer: Any) -> list[Any]:
+    assert answer.status == 200, answer.body
+    return [each["value"] for each in answer.json["choices"]]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_the_published_form_says_where_choices_come_from(world: World, written: Any) -> None:
+    await prepared(world, written)
+    form = (await world.api("GET", "/api/integrations/deals/versions/1")).json["config"]
+    fields = form["properties"]
+    assert fields["pipeline"]["x-source"] == {
+        "kind": "choices",
+        "action": "shop.list_pipelines",
+        "depends": [],
+        "with": {},
+        "open": False,
+        "search": False,
+    }
+    assert fields["stage"]["x-source"]["depends"] == ["pipeline"]
+    assert fields["stage"]["x-source"]["with"] == {"pipeline": "=pipeline"}
+    assert fields["tags"]["x-source"]["action"] == "shop.list_tags"
+    owner = fields["owner"]["x-source"]
+    assert (owner["open"], owner["search"]) == (True, True)
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
+    either: World, written: Any
+) -> None:
+    customer = await prepared(either, written)
+    page = await listed(either, customer, "pipeline")
+    assert page.json == {
+        "choices": [{"value": "p1", "label": "Sales"}, {"value": "p2", "label": "Support"}],
+        "next": None,
+    }
+    assert values(await listed(either, customer, "pipeline", search="SUPP")) == ["p2"]
+    first = await listed(either, customer, "stage")
+    assert (first.status, first.kind) == (422, "ConfigError")
+    assert first.json["fields"] == {"pipeline": "is needed first, to list the choices of stage"}
+    stages = await listed(either, customer, "stage", values={"pipeline": "p2"})
+    assert values(stages) == ["open", "closed"]
+    # What the action lists at once is paged; what pages itself is asked with its own cursor.
+    tags = await listed(either, customer, "tags")
+    assert (len(values(tags)), tags.json["next"]) == (100, "100")
+    tags = await listed(either, customer, "tags", cursor="200", limit=1000)
+    assert (values(tags)[0], len(values(tags)), tags.json["next"]) == (200, 50, None)
+    assert (await listed(either, customer, "tags", cursor="x")).status == 422
+    people = await listed(either, customer, "owner", search="ada", cursor="2")
+    assert (values(people), people.json["next"]) == (["ada2", "ada3"], "4")
+    assert values(await listed(either, customer, "secret")) != ["Bearer good-key"]
+    lacking = await listed(either, customer, "pipeline", connections={})
+    assert lacking.json["fields"] == {"shop": "choose a connection first"}
+    unknown = await listed(either, customer, "pipelin")
+    assert (unknown.status, "has no field 'pipelin'" in unknown.json["detail"]) == (404, True)
+    plain = await listed(either, customer, "label")
+    assert plain.json["fields"] == {"field": "has no source"}
+
+
+async def test_an_app_that_does_not_let_us_in_is_told_with_the_field(world: World) -> None:
+    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    world.shop.keys.clear()
+    refused = await listed(world, customer, "pipeline")
+    assert (refused.status, refused.kind) == (502, "Unauthorized")
+    assert refused.json["detail"].startswith("the choices of pipeline cannot be listed: ")
+    assert "good-key" not in refused.body.decode()
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_the_choices_of_an_actions_input_are_listed_for_the_designer(
+    world: World, written: Any
+) -> None:
+    customer = await prepared(world, written)
+    question = {
+        "integration": "deals",
+        "customer": customer,
+        "action": "shop.move",
+        "input": "stage",
+        "connection": "shop",
+        "values": {"pipeline": "p1"},
+    }
+    assert values(await world.api("POST", "/api/sources", question)) == ["new", "won"]
+    wrong = await world.api("POST", "/api/sources", {**question, "input": "pipeline"})
+    assert wrong.json["fields"] == {"input": "has no source"}
+    both = await world.api("POST", "/api/sources", {**question, "field": "stage"})
+    assert (both.status, both.kind) == (422, "ConfigError")
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
+    either: World, written: Any
+) -> None:
+    customer = await prepared(either, written)
+
+    async def saved(**config: Any) -> Any:
+        draft = {
+            "customer": customer,
+            "integration": "deals",
+            "config": {"pipeline": "p1", **config},
+            "connections": {"shop": "shop"},
+        }
+        return await either.api("POST", "/api/instances", draft)
+
+    refused = await saved(pipeline="Support")
+    assert (refused.status, refused.kind) == (422, "ConfigError")
+    assert refused.json["fields"]["pipeline"] == (
+        "'Support' is not among the choices that the app lists ('p1', 'p2'); did you mean 'p2'?"
+    )
+    assert [*(await saved(stage="open")).json["fields"]] == ["stage"]
+    assert [*(await saved(tags=[1, 999])).json["fields"]] == ["tags"]
+    made = await saved(stage="won", tags=[1, 249], owner="anybody at all")
+    assert made.status == 201, made.body
+    # What it depends on changed, so it is looked at again; what did not change is not.
+    assert [*(await saved(pipeline="p2", stage="won")).json["fields"]] == ["stage"]
+    before = len(either.shop.seen)
+    assert (await saved(stage="won", tags=[1, 249], label="x")).status == 200
+    assert len(either.shop.seen) == before
+    assert (await saved(pipeline="p2", stage="open", label="x")).status == 200
+    assert len(either.shop.seen) == before + 1
+
+
+async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) -> None:
+    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    other = await world.customer("Globex")
+    token = await token_of(world, customer)
+    question = {"integration": "deals", "field": "pipeline", "connections": {"shop": "shop"}}
+    not_offered = await world.api("POST", "/api/sources", question, token=token)
+    assert (not_offered.status, not_offered.kind) == (404, "NotFound")
+    await world.api("PUT", "/api/integrations/deals/offer", {"version": "1"})
+    own = await world.api("POST", "/api/sources", question, token=token)
+    assert values(own) == ["p1", "p2"]
+    strange = await token_of(world, other)
+    theirs = await world.api("POST", "/api/sources", question, token=strange)
+    assert (theirs.status, theirs.kind) == (404, "NotFound")
+    named = {**question, "customer": customer}
+    assert (await world.api("POST", "/api/sources", named, token=strange)).status == 404
+    action = {"action": "shop.move", "input": "stage", "connection": "shop"}
+    refused = await world.api("POST", "/api/sources", action, token=token)
+    assert (refused.status, refused.kind) == (403, "Forbidden")
