@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import anyio.to_thread
 from lxml import etree as _untyped  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
 from halflap import RateLimited, Unauthorized, UpstreamError
@@ -115,7 +116,7 @@ async def send(sf: Salesforce, operation: str, ask: Mapping[str, Value]) -> Any:
         check=False,
     )
     try:
-        answer = read(response.body)
+        answer = await anyio.to_thread.run_sync(read, response.body)  # it may have megabytes
     except UpstreamError:
         raise_for_status(response)
         raise
