@@ -356,6 +356,8 @@ class Instance:
     """What it had before its last upgrade."""
     moved_by: str | None = None
     """The bulk that made its last upgrade."""
+    catch_up_since: Micros | None = None
+    """Since when its triggers are to be asked what was missed, once it is active."""
 
     @property
     def pin(self) -> VersionPin:

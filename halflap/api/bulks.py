@@ -22,7 +22,7 @@ router = router_of("/api/bulks", "bulks", 404, 409)
 
 
 class Where(Input):
-    """Which executions are meant; what is left out does not matter. Deployments never are."""
+    """A filter of executions; what is left out does not matter. Deployments are never meant."""
 
     state: str = ""
     """One state, or several by commas. `failed` alone: those not dismissed, nor replayed yet."""
@@ -41,7 +41,7 @@ class Where(Input):
 
 
 class BulkDraft(Input):
-    """What is to be done with which executions; `dry_run` only says with how many."""
+    """A bulk to be begun: what is done, with which executions; `dry_run` only says with how many."""
 
     do: ExecutionVerb = "replay"
     where: Where = Field(default_factory=Where)

@@ -23,7 +23,9 @@ from halflap.api.asking import (
     shows_secrets,
 )
 from halflap.api.operations import Operations
+from halflap.api.recorded import moment
 from halflap.api.view import (
+    CatchUpView,
     InstanceDraft,
     InstanceSummary,
     InstanceView,
@@ -129,11 +131,27 @@ async def rotate_endpoint_secret(
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
 @for_customers
 async def activate_instance(
-    instance: str, operations: Ops, customer: Whose = None, wait: Wait = 0
+    instance: str,
+    operations: Ops,
+    customer: Whose = None,
+    wait: Wait = 0,
+    catch_up: Annotated[
+        bool, Query(description="Then ask the triggers that can for what was missed.")
+    ] = False,
+    since: Annotated[
+        str | None, Query(description="Since when; since it was disabled, where left out.")
+    ] = None,
 ) -> Response:
     """Run the deploy flow, subscribe the triggers, then let events run."""
     found = await operations.instances.find(instance, customer)
-    return await settled(operations, await operations.instances.activate(found), wait)
+    if not catch_up:
+        return await settled(operations, await operations.instances.activate(found), wait)
+    missed = await operations.instances.missed(found, moment("since", since))
+    moved = await operations.instances.activate(found, missed.since)
+    view = CatchUpView(
+        since=rfc3339(missed.since), flows=list(missed.flows), cannot=list(missed.cannot)
+    )
+    return await settled(operations, moved, wait, view)
 
 
 @router.post("/instances/{instance}/redeploy", response_model=InstanceView)
@@ -259,14 +277,21 @@ async def get_counters(
     return await operations.catalogue.counters.of(found.id)
 
 
-async def settled(operations: Operations, instance: Instance, wait: float) -> Response:
+async def settled(
+    operations: Operations, instance: Instance, wait: float, catch_up: CatchUpView | None = None
+) -> Response:
     """An instance in full, once it is settled or the wait is over."""
     if wait:
         instance = await operations.instances.settled(instance, wait)
-    return await shown(operations, instance)
+    return await shown(operations, instance, catch_up=catch_up)
 
 
-async def shown(operations: Operations, instance: Instance, status: int = 200) -> Response:
+async def shown(
+    operations: Operations,
+    instance: Instance,
+    status: int = 200,
+    catch_up: CatchUpView | None = None,
+) -> Response:
     """An instance in full, as a response."""
     detail = await operations.instances.detail(instance)
     [summary] = await summaries(operations, [instance])
@@ -288,6 +313,7 @@ async def shown(operations: Operations, instance: Instance, status: int = 200) -
         retention=RetentionView(**asdict(await operations.retaining.of(instance.id))),
         kept=RetentionView(**asdict(await operations.retaining.holds(instance))),
         counters=detail.counters,
+        catch_up=catch_up,
     )
     return exact(view, status)
 

@@ -391,7 +391,7 @@ class OfferView(View):
 
 
 class UpgradeMany(Input):
-    """Which instances are moved to which version, and in which stages."""
+    """An upgrade of many instances: to which version, and in which stages."""
 
     version: str
     """Its number, its hash, or a target."""
@@ -410,7 +410,7 @@ class UpgradeMany(Input):
 
 
 class UpgradePlan(View):
-    """How many instances would be moved, and after how many each stage would end."""
+    """A plan of an upgrade: how many instances, and after how many each stage ends."""
 
     version: VersionName
     total: int
@@ -645,6 +645,16 @@ class Rotated(View):
     """True where the instance is deployed again, so that the app is told of it."""
 
 
+class CatchUpView(View):
+    """The catching up of an activation, once the instance is active."""
+
+    since: Time
+    flows: list[str]
+    """Whose triggers are asked what they missed; each in an execution of its own."""
+    cannot: list[str]
+    """Those that have a URL, and whose triggers cannot be asked: what they missed is lost."""
+
+
 class InstanceView(InstanceSummary):
     """An instance in full."""
 
@@ -657,6 +667,8 @@ class InstanceView(InstanceSummary):
     kept: RetentionView
     """What holds for what ends now: its own, above its customer's, its integration's, the server's."""
     counters: dict[str, dict[str, int]]
+    catch_up: CatchUpView | None = None
+    """Of an activation that was asked to catch up."""
 
 
 class PairView(View):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from halflap.cli.bulk import follow
+from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
@@ -266,19 +266,38 @@ async def configure_instance(
 @instances.command("activate")
 @instance_argument
 @customer_option
+@click.option(
+    "--catch-up", "catches_up", is_flag=True, help="Then ask the triggers that can what was missed."
+)
+@click.option(
+    "--since", metavar="TIME", help="With --catch-up: a time, or as long ago as 2h or 7d."
+)
 @patience_option
 @speaks()
 async def activate_instance(
-    api: Client, output: Output, instance: str, customer: str | None, timeout: float
+    api: Client,
+    output: Output,
+    instance: str,
+    customer: str | None,
+    catches_up: bool,
+    since: str | None,
+    timeout: float,
 ) -> None:
     """Activate an instance: runs its deploy flow, subscribes its triggers, then takes events.
 
     Of an active or failed one it does so again, with its newest config; nothing is made twice.
+    With --catch-up, what came about at its apps since it was disabled is taken then, as far as its
+    triggers can be asked for it; those that cannot are named.
 
-    Example: halflap instances activate Initech/warehouse
+    Example: halflap instances activate Initech/warehouse --catch-up
     """
+    if since is not None and not catches_up:
+        raise click.UsageError("--since goes with --catch-up")
     found = await find(api, instance, customer)
-    await settle(api, output, found, Move("activate", "activating", "active"), timeout)
+    query: dict[str, Any] = {"catch_up": "true"} if catches_up else {}
+    query |= {} if since is None else {"since": time_of(since)}
+    move = Move("activate", "activating", "active", query=query)
+    await settle(api, output, found, move, timeout)
 
 
 @instances.command("upgrade")

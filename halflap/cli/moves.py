@@ -44,7 +44,7 @@ async def settle(
     draft = dict(move.draft) if move.draft else ...
     found = instance if begun else await api.post(f"{where}/{move.verb}", draft, **move.query)
     output.progress((f"{found['state']} {named} …", "dim"))
-    before = None if begun else instance["deployment"]
+    before, catch_up = None if begun else instance["deployment"], found.get("catch_up")
     steps = Steps(api, output)
     loop = asyncio.get_running_loop()
     end = loop.time() + within
@@ -61,9 +61,11 @@ async def settle(
     if found["state"] == "failed" or (found["error"] and move.reaches == "active"):
         raise HalflapError(failed(output, named, move, found))
     if output.json:
-        output.emit(found)
+        output.emit({**found, "catch_up": catch_up})
         return
     shown(api, output, named, found)
+    if catch_up is not None:
+        caught_up(output, named, catch_up)
 
 
 class Steps:
@@ -126,6 +128,19 @@ def failed(output: Output, named: str, move: Move, found: Mapping[str, Any]) -> 
     again = f"halflap instances {verb} {quoted(named)}"
     lines.append(f"  mend it, then:  {output.command(again)}   (what was done is not done twice)")
     return "\n".join(lines)
+
+
+def caught_up(output: Output, named: str, catch_up: Mapping[str, Any]) -> None:
+    """Say which flows are asked what they missed, and which cannot be."""
+    if catch_up["flows"]:
+        output.note(
+            f"Asked what they missed since {catch_up['since']}: {', '.join(catch_up['flows'])}"
+        )
+        listed = f"halflap executions list --instance {quoted(named)} --flow '$catch_up'"
+        output.note(("  ", "dim"), output.command(listed))
+    if catch_up["cannot"]:
+        flows = ", ".join(catch_up["cannot"])
+        output.note((f"Cannot be asked, so what they missed is lost: {flows}", "yellow"))
 
 
 def repeated(found: Mapping[str, Any]) -> str:

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import structlog
 
 from halflap.engine.clock import ManualClock
-from halflap.engine.deployment import DEPLOY
+from halflap.engine.deployment import CATCH_UP, DEPLOY
 from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import Leftovers
 from halflap.engine.library import Library
-from halflap.engine.lineage import TEARDOWN
+from halflap.engine.lineage import TEARDOWN, derived
 from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import (
+    CALL,
     Clock,
     Event,
     FlowKey,
@@ -36,6 +37,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.sdk import codec
+from halflap.sdk.integration import Integration
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Filter, Journal, Pinning
 from halflap.store.retention import declared
@@ -114,8 +116,11 @@ class Deployer:
         if isinstance(clock, ManualClock):
             clock.watch(self._wake.set)
 
-    async def activate(self, instance: str) -> Instance:
-        """Run the deploy flow, subscribe the triggers, then let events run. Returns at once."""
+    async def activate(self, instance: str, *, catch_up: Micros | None = None) -> Instance:
+        """Run the deploy flow, subscribe the triggers, then let events run. Returns at once.
+
+        With `catch_up`, triggers that can are then asked what was missed since that time.
+        """
         found = await self._catalogue.instances.get(instance)
         reason: Reason = "redeploy" if found.state in ("active", "failed") else "activate"
         return await self._deploy(
@@ -124,7 +129,18 @@ class Deployer:
             "activating",
             found.version,
             reason,
+            catch_up=catch_up,
         )
+
+    async def disabled_at(self, instance: str) -> Micros | None:
+        """Return when an instance was last disabled; None where that is no longer known."""
+        teardowns = await self._journal.executions(Filter(instance=instance, flow=TEARDOWN))
+        if not teardowns:
+            return None
+        # What it left behind was taken down later, by teardowns that came after the first.
+        which = Filter(instance=instance, flow=DEPLOY, before=teardowns[0].id, limit=1)
+        deployed = [each.id for each in await self._journal.executions(which)]
+        return min(e.accepted_at for e in teardowns if e.id > max(deployed, default=""))
 
     async def upgrade(
         self,
@@ -312,6 +328,7 @@ class Deployer:
         by: str | None = None,
         *,
         repeats: bool = False,
+        catch_up: Micros | None = None,
     ) -> Instance:
         # One that does not load moves nothing.
         integration = await self._library.integration(version)
@@ -334,6 +351,7 @@ class Deployer:
             repetition=repetition,
             former=found.pin if state == "upgrading" else None,
             moved_by=by,
+            catch_up=catch_up,
         )
         if moved is None:
             now = (await self._catalogue.instances.get(found.id)).state
@@ -397,6 +415,7 @@ class Deployer:
         await self._open(instance)
         outcome = await self._outcome(instance, deployment, DEPLOY, reason, previous)
         if outcome.state == "succeeded":
+            await self._catch_up(instance, deployment)
             # Released first: nobody would release what an active instance still holds.
             await self._release(instance)
             await self._end(instance, "active")
@@ -404,6 +423,21 @@ class Deployer:
             await self._go_back(instance, deployment, why(outcome))
         else:
             await self._not_activated(instance, deployment, why(outcome))
+
+    async def _catch_up(self, instance: Instance, deployment: str) -> None:
+        """Start what asks the triggers for what was missed; twice is once."""
+        since, found = instance.catch_up_since, await self._journal.execution(deployment)
+        if since is None or found is None:
+            return
+        integration = await self._library.integration(instance.version)
+        starts: list[Start] = []
+        for name in can_catch_up(integration):
+            id = derived(deployment, f"{CATCH_UP}/{name}", found.accepted_at)
+            body = {"flow": name, "since": since, "live_since": found.accepted_at}
+            event = Event(CALL, "", "", (), codec.encode(body), found.accepted_at)
+            starts.append(Start(id, replace(found.flow, flow=CATCH_UP), event, root=id))
+        if starts:
+            await self._engine.start(starts)
 
     async def _go_back(self, instance: Instance, deployment: str, because: str) -> None:
         """Let an instance that was in service go on as before: a deployment of it failed."""
@@ -657,6 +691,12 @@ class Deployer:
 def towards(instance: Instance) -> tuple[InstanceState, str | None]:
     """What tells a move of an instance from another one."""
     return instance.state, instance.deployment
+
+
+def can_catch_up(integration: Integration[Any]) -> list[str]:
+    """Return the flows whose triggers can be asked what was missed."""
+    flows = integration.flows.items()
+    return [name for name, flow in flows if flow.trigger.trigger.catcher is not None]
 
 
 def is_given_up(instance: Instance) -> bool:

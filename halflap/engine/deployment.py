@@ -9,6 +9,8 @@ given up, asking once more tells what there is to be taken down.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +18,8 @@ from pydantic import SecretStr
 
 from halflap.components import instance
 from halflap.components.instance import Deployment
+from halflap.engine.lineage import as_request, caught_up
+from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
     ConfigError,
     Fenced,
@@ -25,16 +29,18 @@ from halflap.errors import (
     Unauthorized,
     UpstreamError,
 )
-from halflap.model import FlowKey
+from halflap.model import Event, FlowKey, Micros, Start, to_datetime, to_micros
+from halflap.sdk import codec, running
 from halflap.sdk.action import Action, Retry
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.redact import clean
 from halflap.sdk.schema import Config
-from halflap.sdk.trigger import BoundTrigger, Endpoint, Subscription, first_line
+from halflap.sdk.trigger import BoundTrigger, Endpoint, Missed, Subscription, first_line
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.subscriptions import StoredSubscription
+from halflap.store.protocol import Filter, Journal
 
 DEPLOY = "$deploy"
 GONE = (404, 410)
@@ -43,19 +49,33 @@ MADE_BY = "$made_by"
 BEGUN = "$begun"
 """Beside a subscription's own data: the versions that began to subscribe, and have not ended it."""
 
+CATCH_UP = "$catch_up"
+AT_ONCE = 500
+"""How many missed events one step accepts."""
+
 Load = Callable[[str], Any]
 
 
 class Lifecycle:
-    """Makes the deploy and teardown flows of integrations."""
+    """Makes the flows of an instance's life: deploy, teardown, catch up."""
 
-    def __init__(self, catalogue: Catalogue, load: Load, config: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        load: Load,
+        config: Callable[..., Any],
+        journal: Journal | None = None,
+    ) -> None:
+        """Without a `journal`, what was missed is accepted though a newer event of it came."""
         self._catalogue = catalogue
         self._load = load
         self._config = config
+        self._journal = journal
 
     def flow(self, name: str, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
-        """The flow `$deploy` or `$teardown` of an instance."""
+        """Return the flow `$deploy`, `$teardown` or `$catch_up` of an instance."""
+        if name == CATCH_UP:
+            return self._catching_up(integration, key)
         run = self._deploy if name == DEPLOY else self._teardown
         trigger = instance.deploy if name == DEPLOY else instance.teardown
 
@@ -72,6 +92,78 @@ class Lifecycle:
             timeout=timedelta(minutes=15),
             max_age=timedelta(hours=1),
         )
+
+    def _catching_up(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:
+        """Return the flow that asks a trigger what was missed, in steps of so many events."""
+
+        async def function(ctx: Context[Config], asked: dict[str, Any]) -> dict[str, int]:
+            name, since, count = str(asked["flow"]), asked["since"], 0
+            ask = self._ask_missed(ctx, integration.flows[name], key, int(asked["live_since"]))
+            connection = connection_of(ctx.config, integration, integration.flows[name])
+            while since is not None:
+                found = await ask(connection, since)
+                count, since = count + found["events"], found["next"]
+            return {"events": count}
+
+        return Flow(
+            function,
+            trigger=instance.routed(),
+            name=CATCH_UP,
+            title="Catch up",
+            filter=None,
+            keep=None,
+            timeout=timedelta(hours=1),
+            max_age=timedelta(days=1),
+        )
+
+    def _ask_missed(
+        self, ctx: Context[Config], flow: Flow[Any, Any, Any], key: FlowKey, live_since: Micros
+    ) -> Action[..., dict[str, Any]]:
+        """Return the step that accepts what a trigger missed since a time, and says how it goes on.
+
+        It ends between two times, since the next one asks from such a time on.
+        """
+        recorder = running.recorder.get()
+        assert isinstance(recorder, StepRecorder)
+        target = replace(key, flow=flow.name)
+
+        async def catch_up(connection: Connection, since: int) -> dict[str, Any]:
+            count, last = 0, since
+            async with aclosing(flow.trigger.catch_up(connection, to_datetime(since))) as found:
+                async for each in found:
+                    at = to_micros(each.at)
+                    if count >= AT_ONCE and at > last:
+                        return {"events": count, "next": at}
+                    last, count = max(last, at), count + 1
+                    event = event_of(each, live_since)
+                    start = caught_up(ctx.execution, live_since, target, flow, event)
+                    if start is None or await self._is_known(start, each, flow.trigger, live_since):
+                        continue
+                    await recorder.accept(start)
+            return {"events": count, "next": None}
+
+        component = flow.trigger.trigger.component
+        return system_step(
+            catch_up, f"catch_up({flow.name})", f"Ask {component} what {flow.name} missed"
+        )
+
+    async def _is_known(
+        self, start: Start, missed: Missed, trigger: BoundTrigger[Any], live_since: Micros
+    ) -> bool:
+        """Return whether the newest event of a record is no older than this one, or says the same."""
+        if not missed.is_state or start.key is None or self._journal is None:
+            return False
+        instance, flow = start.flow.instance, start.flow.flow
+        which = Filter(instance=instance, flow=flow, key=start.key, limit=1)
+        for newest in await self._journal.executions(which):
+            if newest.state == "cancelled" and newest.attempt == 0:
+                return False
+            if newest.accepted_at >= live_since:
+                return True
+            event = await self._journal.event(newest.id)
+            if event is not None and event.large is None:
+                return await says_the_same(trigger, event, start.event)
+        return False
 
     async def _deploy(
         self,
@@ -289,6 +381,20 @@ class Lifecycle:
         if refused is not None:
             raise refused
         return await self._config(integration, key.instance, key.revision)
+
+
+async def says_the_same(trigger: BoundTrigger[Any], one: Event, other: Event) -> bool:
+    """Return whether a trigger reads the same from two events."""
+    try:
+        return await trigger.parse(as_request(one)) == await trigger.parse(as_request(other))
+    except Exception:
+        return False
+
+
+def event_of(missed: Missed, now: Micros) -> Event:
+    """Return a missed event as it is stored, as though it had been sent."""
+    body = missed.body if isinstance(missed.body, bytes) else codec.encode(missed.body)
+    return Event("POST", "", "", (("content-type", "application/json"),), body, now)
 
 
 def endpoint_of(ctx: Context[Config], flow: str) -> Endpoint:

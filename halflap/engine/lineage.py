@@ -28,6 +28,7 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk.declared import apply_filter, kept, marked
+from halflap.sdk.dedupe import dedupe_of, digest_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 
@@ -83,17 +84,43 @@ def routed(
     A request that is handed on as it came is taken as its own URL would take it.
     """
     request = as_request(event)
-    if event.method != CALL:
-        failed: FilterFailed | None = None
-        try:
-            if not apply_filter(flow, request):
-                return None
-        except FilterFailed as error:
-            failed = error
-        if flow.keep is not None:
-            event = replace(event, body=kept(request, flow.keep))
-        event = marked(event, flow, failed)
-    return _child(parent, path, at, key, flow, event, request, False)
+    taken = event if event.method == CALL else admitted(flow, event, request)
+    if taken is None:
+        return None
+    return _child(parent, path, at, key, flow, taken, request, False)
+
+
+def admitted(flow: Flow[Any, Any, Any], event: Event, request: Request) -> Event | None:
+    """Return an event as a flow's URL would keep it; None where the flow's filter wants nothing."""
+    failed: FilterFailed | None = None
+    try:
+        if not apply_filter(flow, request):
+            return None
+    except FilterFailed as error:
+        failed = error
+    if flow.keep is not None:
+        event = replace(event, body=kept(request, flow.keep))
+    return marked(event, flow, failed)
+
+
+def caught_up(
+    by: str, at: Micros, key: FlowKey, flow: Flow[Any, Any, Any], event: Event
+) -> Start | None:
+    """Return the start of an event that was missed; None where the flow's filter wants nothing.
+
+    It is an event like those that arrive. Its id follows from its identity and from the execution
+    that asks, which began at `at`: asking the app twice starts it once.
+    """
+    request = as_request(event)
+    taken = admitted(flow, event, request)
+    if taken is None:
+        return None
+    dedupe = dedupe_of(flow.trigger.declaration, request, request)
+    named = dedupe.key if dedupe is not None else digest_of(request)
+    id = derived(by, f"{flow.name}/{named}", at)
+    record = said(flow.trigger.declaration.key, request)
+    order = flow.order_of(key.instance, record, partial(said, request=request))
+    return Start(id, key, taken, root=id, dedupe=dedupe, key=record, order=order)
 
 
 def _child(

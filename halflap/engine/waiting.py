@@ -12,7 +12,7 @@ from halflap.engine.doing import Pause
 from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle
 from halflap.engine.scope import Scope, current_scope, escaped
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
-from halflap.model import Failure, Micros, Outcome, Record, child_signal
+from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
 from halflap.sdk.codec import encode
 from halflap.sdk.record import decode_value
 from halflap.sdk.running import Suspended
@@ -47,6 +47,10 @@ class Waits(Branches):
         if is_child(child, self._turn.start.execution, path):
             self._own.add(child)
         return child
+
+    async def accept(self, start: Start) -> None:
+        """Start an execution that is no child of this one; the same id twice starts it once."""
+        await self._turn.begin(start)
 
     async def call_flow(self, flow: str, event: bytes, adapter: TypeAdapter[Any] | None) -> Any:
         """See `Context.call`."""

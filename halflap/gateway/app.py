@@ -15,7 +15,7 @@ import structlog
 
 from halflap.errors import FilterFailed, HalflapError, NotFound, Rejected, StoreError
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import cut, dedupe_of, with_body
+from halflap.gateway.intake import cut, with_body
 from halflap.gateway.large import (
     Gone,
     check_large,
@@ -45,6 +45,7 @@ from halflap.model import (
 from halflap.sdk._proof import begin
 from halflap.sdk.declared import FILTER_FAILED, apply_filter, kept, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
+from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.request import Headers, Request, constant, decompress, header, pointer, query
 from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply

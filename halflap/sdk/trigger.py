@@ -7,7 +7,7 @@ functions; the trigger's body only parses, in the worker, as the execution's fir
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
@@ -86,6 +86,20 @@ class Subscription:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An event that came about at `at`, while its trigger was not subscribed.
+
+    `body` is as the app would have sent it (of many events, one part): bytes as they are, anything
+    else as JSON. `is_state` says that it is how its record is now: it is left out where the newest
+    event of that record (by the trigger's `key`) says the same, or came since the activation.
+    """
+
+    body: Any
+    at: datetime
+    is_state: bool = False
+
+
 Answer = Reply | FlowResult | Callable[[Request], Reply]
 
 
@@ -154,6 +168,7 @@ class Trigger(Generic[P, E]):
         self._declare: Callable[..., Declaration] | None = None
         self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
         self.unsubscriber: Callable[..., Awaitable[None]] | None = None
+        self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
         self.connection_type = connection_type
         self.shape: Shape = read_signature(
             function,
@@ -236,6 +251,22 @@ class Trigger(Generic[P, E]):
         check_injected(function, self)
         return function
 
+    def catch_up(self, function: F) -> F:
+        """Yield what came about since a time, oldest first, as `Missed`: an async generator.
+
+        It runs once an instance is active again (`instances activate --catch-up`), and is asked again
+        from the last `at` on after a crash. Its parameters: the connection, `since: datetime`, and
+        the trigger's inputs.
+        """
+        if not inspect.isasyncgenfunction(function):
+            raise DefinitionError(
+                f"{self.name}: what catches up is an async generator; yield each Missed event",
+                where=where(function),
+            )
+        self.catcher = function
+        check_injected(function, self, (datetime,))
+        return function
+
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
         """Return the declaration for these inputs.
 
@@ -301,6 +332,12 @@ class BoundTrigger(Generic[E]):
             **self._injected(self.trigger.subscriber, connection, given)
         )
 
+    def catch_up(self, connection: Any, since: datetime) -> AsyncGenerator[Missed]:
+        """Return what was missed since a time, oldest first."""
+        assert self.trigger.catcher is not None
+        given = {datetime: since}
+        return self.trigger.catcher(**self._injected(self.trigger.catcher, connection, given))
+
     async def unsubscribe(self, connection: Any, subscription: Subscription) -> None:
         """Remove the webhook at the app."""
         assert self.trigger.unsubscriber is not None
@@ -327,7 +364,11 @@ class BoundTrigger(Generic[E]):
         return f"<trigger {self.name} {self.inputs}>"
 
 
-def check_injected(function: Callable[..., Any], trigger: Trigger[..., Any]) -> None:
+def check_injected(
+    function: Callable[..., Any],
+    trigger: Trigger[..., Any],
+    given: tuple[Any, ...] = (Endpoint, Subscription, Subscription | None),
+) -> None:
     """A subscriber's parameters must all be known: connection, endpoint, subscription, inputs."""
     known = {each.name for each in trigger.shape.inputs}
     hints = hints_of(function)
@@ -338,7 +379,6 @@ def check_injected(function: Callable[..., Any], trigger: Trigger[..., Any]) -> 
             and trigger.connection_type is not None
             and issubclass(annotation, trigger.connection_type)
         )
-        given = (Endpoint, Subscription, Subscription | None)
         if not (is_connection or annotation in given or name in known):
             raise DefinitionError(
                 f"{trigger.name}: {name!r} is neither the connection, the Endpoint, the "

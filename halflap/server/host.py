@@ -96,7 +96,9 @@ class Host:
             egress=self.egress,
             throttles=self.throttles,
         )
-        lifecycle = Lifecycle(store.catalogue, self.library.integration, self.resolver.config)
+        lifecycle = Lifecycle(
+            store.catalogue, self.library.integration, self.resolver.config, store.journal
+        )
         self.resolver.system_flow = lifecycle.flow
         self.executor = Executor(self.resolver.work, reader=store.payloads)
         self.probation = Probation(self.engine, store.catalogue, self._begin) if probation else None

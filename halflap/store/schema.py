@@ -24,7 +24,7 @@ The catalogue
                 compare-and-set, so two activations cannot both win. `in_service` is 1 from being active
                 until it is disabled. A deployment that failed (`repeat_of`) is repeated at `repeat_at`;
                 `former_version` and `former_revision` are what the last upgrade began with, `moved_by`
-                the bulk that made it.
+                the bulk that made it. `catch_up_since` is set until what was missed since is asked for.
   revisions     an instance's config, one immutable row per change: plain values (JSON) and the
                 connection that each connection field names.
   endpoints     `/hooks/<id>`, one per flow of an instance, made once and kept through versions;
@@ -601,6 +601,7 @@ ALTER TABLE instances ADD COLUMN repeat_at INTEGER;
 ALTER TABLE instances ADD COLUMN former_version TEXT;
 ALTER TABLE instances ADD COLUMN former_revision INTEGER;
 ALTER TABLE instances ADD COLUMN moved_by TEXT;
+ALTER TABLE instances ADD COLUMN catch_up_since INTEGER;
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 """

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from tests.api.conftest import ORDERS, SHOP
 from tests.api.test_api_upgrades import upgraded
 
 
@@ -244,6 +245,51 @@ async def test_all_instances_of_an_integration_move_to_another_version(world: An
     for id, before in urls.items():
         now = (await world.api("GET", f"/api/instances/{id}")).json
         assert (now["version"], now["urls"]) == ({"hash": hash, "number": 2}, before)
+
+
+async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: Any) -> None:
+    source = world.packed(
+        "orders:integration",
+        {
+            "shop.py": SHOP + CATCHING_UP,
+            "orders.py": ORDERS,
+        },
+    )
+    await world.publish(source)
+    instance = await world.instance()
+    path = f"/api/instances/{instance['id']}"
+    never = await world.api("POST", f"{path}/activate", catch_up="true")
+    await world.api("POST", f"{path}/disable", wait=9)
+
+    asked = await world.api("POST", f"{path}/activate", catch_up="true", wait=9)
+
+    assert (never.status, list(never.json["fields"])) == (422, ["since"])
+    told = asked.json["catch_up"]
+    assert (asked.json["state"], told["flows"]) == ("active", ["changed"])
+    assert sorted(told["cannot"]) == ["incoming", "waiting"]
+    assert told["since"] < asked.json["changed_at"]
+    listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="$catch_up")
+    [caught] = listed.json["executions"]
+    assert (await world.ended(caught["id"]))["state"] == "succeeded"
+    missed = await world.api("GET", "/api/executions", instance=instance["id"], flow="changed")
+    [one] = missed.json["executions"]
+    assert (await world.ended(one["id"]))["state"] == "succeeded"
+    plain = await world.api("POST", f"{path}/activate", wait=9)
+    assert plain.json["catch_up"] is None
+
+
+CATCHING_UP = """
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+
+from halflap import Missed
+
+
+@order_changed.catch_up
+async def _(shop: Shop, since: datetime) -> AsyncGenerator[Missed]:
+    yield Missed({"id": "missed", "amount": 1}, since)
+"""
 
 
 async def test_a_deploy_that_fails_is_told_and_can_be_run_again(world: Any) -> None:

@@ -233,3 +233,56 @@ async def settled(host: Host, instance: Instance, flow: str, number: int) -> lis
                 assert found[0].reason.startswith("echo")
                 return found
             await asyncio.sleep(0.02)
+
+
+async def test_what_changed_while_an_instance_was_disabled_is_caught_up_once(
+    tmp_path: Path, project: Path
+) -> None:
+    async with salesforce_app() as app, host_on(tmp_path / "store") as (host, _):
+        org = await app.org("initech")
+        instance = await instance_of(host, project, app, org)
+        await host.deployer.activate(instance.id)
+        await host.deployer.settled(instance.id)
+        deal = {"StageName": "New", "CloseDate": "2026-12-31", "Amount": "10.5"}
+        await app.edit(org, "create", "Opportunity", values={"Name": "before", **deal})
+        await ended(host, instance, "opportunity", 1)
+        await host.deployer.disable(instance.id)
+        await host.deployer.settled(instance.id)
+        made = [
+            await app.edit(org, "create", "Opportunity", values={"Name": name, **deal})
+            for name in ("one", "two", "gone")
+        ]
+        await app.edit(org, "update", "Opportunity", id=made[1]["Id"], values={"Name": "changed"})
+        await app.edit(org, "delete", "Opportunity", id=made[2]["Id"])
+        since = await host.deployer.disabled_at(instance.id)
+        assert since is not None
+
+        await host.deployer.activate(instance.id, catch_up=since)
+        assert (await host.deployer.settled(instance.id)).error is None
+        asked = await ended(host, instance, "$catch_up", 3)
+        assert {each.state for each in asked} == {"succeeded"}, [each.reason for each in asked]
+        assert returned(await ended(host, instance, "opportunity", 3)) == [
+            "before",
+            "changed",
+            "one",
+        ]
+        [one] = [
+            each
+            for each in await ended(host, instance, "opportunity", 3)
+            if codec.decode(each.result or b"") == "one"
+        ]
+        event = await host.store.journal.event(one.id)
+        assert event is not None
+        record = codec.decode(event.body)["sObject"]
+        assert record == {
+            "type": "Opportunity", "Id": made[0]["Id"], "Name": "one", "Amount": "10.5",
+        }  # fmt: skip
+
+        # Once more, after a live event of one of them: nothing runs twice.
+        await app.edit(org, "update", "Opportunity", id=made[0]["Id"], values={"Name": "live"})
+        await ended(host, instance, "opportunity", 4)
+        await host.deployer.activate(instance.id, catch_up=since)
+        await host.deployer.settled(instance.id)
+        await ended(host, instance, "$catch_up", 6)
+        names = returned(await ended(host, instance, "opportunity", 4))
+        assert [name for name in names if name in ("changed", "one")] == ["changed", "one"]

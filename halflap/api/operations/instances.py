@@ -32,6 +32,19 @@ class InstanceDetail:
     counters: dict[str, dict[str, int]]
 
 
+OVERLAP: Micros = 120_000_000
+"""How much earlier than its teardown an instance may have missed something: its URLs close first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Since when an activation catches up: the flows that are asked, and those that cannot be."""
+
+    since: Micros
+    flows: Sequence[str]
+    cannot: Sequence[str]
+
+
 @dataclass(slots=True)
 class Instances:
     """Configures instances, and moves them from state to state."""
@@ -129,10 +142,32 @@ class Instances:
             )
         return True
 
-    async def activate(self, instance: Instance) -> Instance:
-        """Activate an instance, or deploy it again; its config has to be complete."""
+    async def activate(self, instance: Instance, catch_up: Micros | None = None) -> Instance:
+        """Activate an instance, or deploy it again; its config has to be complete.
+
+        With `catch_up`, triggers that can are then asked what was missed since that time.
+        """
         await self._check(instance, instance.version)
-        return await self.deployer.activate(instance.id)
+        return await self.deployer.activate(instance.id, catch_up=catch_up)
+
+    async def missed(self, instance: Instance, since: Micros | None) -> CatchUp:
+        """Return since when, and for which flows, an activation catches up.
+
+        A little earlier than the instance was disabled, where no time is given.
+        """
+        if since is None:
+            at = await self.deployer.disabled_at(instance.id)
+            if at is None:
+                raise ConfigError(
+                    f"when {instance.name} was disabled is not known; say since when events were "
+                    "missed",
+                    fields={"since": "is missing"},
+                )
+            since = at - OVERLAP
+        flows = (await self.library.integration(instance.version)).flows.items()
+        asked = [name for name, flow in flows if flow.trigger.trigger.catcher is not None]
+        cannot = [name for name, flow in flows if flow.has_url and name not in asked]
+        return CatchUp(since, asked, cannot)
 
     async def upgrade(
         self,

@@ -71,7 +71,8 @@ class Backlog(Protocol):
 class Deployer(Protocol):
     """What is asked of the deployer."""
 
-    async def activate(self, instance: str) -> Instance: ...
+    async def activate(self, instance: str, *, catch_up: Micros | None = None) -> Instance: ...
+    async def disabled_at(self, instance: str) -> Micros | None: ...
     async def upgrade(
         self,
         instance: str,

@@ -24,7 +24,7 @@ from halflap.store.job import Connection
 SELECT = """
 SELECT id, customer, integration, name, version, revision, state, error, created_at, changed_at,
     deployment, in_service, failing_since, repeat_tries, repeat_of, repeat_at, former_version,
-    former_revision, moved_by
+    former_revision, moved_by, catch_up_since
 FROM instances
 """
 INSERT = """
@@ -38,7 +38,7 @@ REMOVABLE: tuple[InstanceState, ...] = ("disabled", "configured", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Upgradable:
-    """Which instances a bulk moves: of an integration, and of a customer where one is given.
+    """The instances that a bulk moves: of an integration, and of a customer where one is given.
 
     Those that are on none of `versions`, or that one of the bulks `moved_by` moved; `before` bounds
     their ids.
@@ -257,12 +257,13 @@ class Instances:
         repetition: Repetition | None = None,
         former: VersionPin | None = None,
         moved_by: str | None = None,
+        catch_up: Micros | None = None,
     ) -> Instance | None:
         """Move an instance from one of some states to another; None where it is in none of them.
 
         With `during`, None also where its deployment is another one by now. `error` and `repetition`
         replace the ones before them; `version` and `deployment` stay where not given, and so do
-        `former` and `moved_by`, which go together.
+        `former` and `moved_by`, which go together, and `catch_up` until it is active or disabled.
         `revision` is a new config with its connections, as `set_revision` takes them: it is there
         with the new version or not at all, so that no event meets one without the other.
         """
@@ -286,11 +287,13 @@ class Instances:
                     return revised
             before, by = (found.former, found.moved_by) if former is None else (former, moved_by)
             again = repetition
+            missed = None if to_state in ("active", "disabled") else found.catch_up_since
             connection.execute(
                 "UPDATE instances SET state = ?, error = ?, version = coalesce(?, version),"
                 " deployment = coalesce(?, deployment), changed_at = ?, in_service = ?,"
                 " failing_since = ?, repeat_tries = ?, repeat_of = ?, repeat_at = ?,"
-                " former_version = ?, former_revision = ?, moved_by = ? WHERE id = ?",
+                " former_version = ?, former_revision = ?, moved_by = ?, catch_up_since = ?"
+                " WHERE id = ?",
                 (
                     to_state,
                     error,
@@ -305,6 +308,7 @@ class Instances:
                     before and before.version,
                     before and before.revision,
                     by,
+                    missed if catch_up is None else catch_up,
                     instance,
                 ),
             )
@@ -422,13 +426,14 @@ def serves(found: Instance, to_state: InstanceState) -> bool:
 
 def read(row: Any) -> Instance:
     """Return the instance of a row of `SELECT`."""
-    *plain, in_service, since, tries, of, at, version, revision, moved_by = row
+    *plain, in_service, since, tries, of, at, version, revision, moved_by, missed = row
     return Instance(
         *plain,
         in_service=bool(in_service),
         repetition=None if of is None else Repetition(since, tries, of, at),
         former=None if version is None else VersionPin(version, revision),
         moved_by=moved_by,
+        catch_up_since=missed,
     )
 
 

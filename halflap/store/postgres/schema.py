@@ -501,6 +501,7 @@ ALTER TABLE instances ADD COLUMN repeat_at bigint;
 ALTER TABLE instances ADD COLUMN former_version text COLLATE "C";
 ALTER TABLE instances ADD COLUMN former_revision bigint;
 ALTER TABLE instances ADD COLUMN moved_by text COLLATE "C";
+ALTER TABLE instances ADD COLUMN catch_up_since bigint;
 UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
 CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
 """

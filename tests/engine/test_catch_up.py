@@ -1,0 +1,181 @@
+"""What was missed while an instance was disabled is asked for, each event once, whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from halflap import Component, DefinitionError, Request
+from halflap.engine import deployment
+from halflap.engine.deployment import CATCH_UP
+from halflap.model import ENDED, Execution, Instance, to_micros
+from halflap.sdk import codec
+from halflap.server.host import Host
+from halflap.store.protocol import Filter
+from tests.engine.test_activation import app
+from tests.engine.test_deployer import death
+from tests.world import host_on, publish
+
+__all__ = ["app"]
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+FEED = '''
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from halflap import Component, Config, Context, Integration, Missed, Request, pointer, webhook
+
+component = Component("feed", title="Feed")
+
+
+@component.trigger(dedupe=pointer("/id"), key=pointer("/id"))  # halflap: ignore[HF009]
+async def changed(request: Request) -> Any:
+    """A record changed."""
+    return request.json()
+
+
+@changed.catch_up
+async def _(since: datetime) -> AsyncGenerator[Missed]:
+    for number in range(30):
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 2)
+        if at >= since:
+            yield Missed({"id": str(number)}, at)
+
+
+class Settings(Config):
+    pass
+
+
+integration = Integration("feed", config=Settings)
+
+
+@integration.flow(trigger=changed, filter=lambda request: request.json()["id"] != "13")
+async def seen(ctx: Context[Settings], event: Any) -> str:
+    return event["id"]
+
+
+@integration.flow(trigger=webhook.request(signature=None))
+async def other(ctx: Context[Settings], event: Any) -> None:
+    pass
+'''
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployment, "AT_ONCE", 7)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "feed.py").write_text(FEED)
+    return folder
+
+
+async def made(host: Host, folder: Path) -> Instance:
+    version = await publish(host, folder, "feed:integration")
+    customer = await host.store.catalogue.customers.add("Initech")
+    return await host.store.catalogue.instances.add(customer.id, "feed", "feed", version.hash)
+
+
+async def settled(host: Host, instance: str, flow: str, count: int) -> list[Execution]:
+    """Return a flow's executions once there are so many and all have ended."""
+    async with asyncio.timeout(20):
+        while True:
+            which = Filter(instance=instance, flow=flow, limit=200)
+            found = await host.store.journal.executions(which)
+            if len(found) >= count and all(each.state in ENDED for each in found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+def ids(executions: list[Execution]) -> Counter[str]:
+    return Counter(codec.decode(each.result or b"null") for each in executions)
+
+
+WANTED = {str(number) for number in range(30)} - {"13"}
+"""All but what the flow's filter wants nothing of."""
+
+
+async def test_what_was_missed_is_accepted_in_pages_and_once(tmp_path: Path, project: Path) -> None:
+    async with host_on(tmp_path / "store") as (host, _):
+        ours = await made(host, project)
+        await host.deployer.activate(ours.id, catch_up=to_micros(BEGAN))
+        assert (await host.deployer.settled(ours.id)).catch_up_since is None
+        [asked] = await settled(host, ours.id, CATCH_UP, 1)
+        assert (asked.state, codec.decode(asked.result or b"")) == ("succeeded", {"events": 30})
+        steps = await host.store.journal.steps(asked.id)
+        pages = [codec.decode(e.result or b"")["events"] for e in steps if "catch_up" in e.name]
+        assert pages == [8, 8, 8, 6]  # a page ends between two times
+        assert ids(await settled(host, ours.id, "seen", 29)) == dict.fromkeys(WANTED, 1)
+
+        later = to_micros(BEGAN + timedelta(seconds=10))
+        await host.deployer.activate(ours.id, catch_up=later)
+        await host.deployer.settled(ours.id)
+        again, _ = await settled(host, ours.id, CATCH_UP, 2)
+        assert codec.decode(again.result or b"") == {"events": 10}
+        assert ids(await settled(host, ours.id, "seen", 29)) == dict.fromkeys(WANTED, 1)
+
+
+@pytest.mark.parametrize("dies_at", [6, 14, 26, 38])
+async def test_a_catch_up_that_is_killed_goes_on(
+    tmp_path: Path, project: Path, dies_at: int
+) -> None:
+    directory = tmp_path / "store"
+    async with host_on(directory) as (host, _):
+        ours = await made(host, project)
+        port = host.port
+    async with host_on(directory, port=port, dies_at=dies_at) as (host, mortal):
+        assert mortal is not None
+        begun = asyncio.create_task(host.deployer.activate(ours.id, catch_up=to_micros(BEGAN)))
+        dying = asyncio.create_task(mortal.dead.wait())
+        await asyncio.wait([begun, dying], return_when=asyncio.FIRST_COMPLETED)
+        await death(mortal, host, ours.id)
+        await asyncio.wait([dying], timeout=10)
+        assert mortal.dead.is_set()
+        begun.cancel()
+        await asyncio.gather(begun, return_exceptions=True)
+    async with host_on(directory, port=port) as (host, _):
+        if (await host.deployer.settled(ours.id)).state == "configured":  # it never began
+            await host.deployer.activate(ours.id, catch_up=to_micros(BEGAN))
+        assert (await host.deployer.settled(ours.id)).state == "active"
+        [asked] = await settled(host, ours.id, CATCH_UP, 1)
+        assert asked.state == "succeeded"
+        assert ids(await settled(host, ours.id, "seen", 29)) == dict.fromkeys(WANTED, 1)
+
+
+async def test_since_is_when_it_was_disabled_first(tmp_path: Path, project: Path) -> None:
+    async with host_on(tmp_path / "store") as (host, _):
+        ours = await made(host, project)
+        assert await host.deployer.disabled_at(ours.id) is None
+        await host.deployer.activate(ours.id)
+        await host.deployer.settled(ours.id)
+        assert await host.deployer.disabled_at(ours.id) is None
+        await host.deployer.disable(ours.id)
+        disabled = await host.deployer.settled(ours.id)
+        at = await host.deployer.disabled_at(ours.id)
+        assert at is not None
+        assert at <= disabled.changed_at
+        await host.deployer.activate(ours.id)
+        await host.deployer.settled(ours.id)
+        assert await host.deployer.disabled_at(ours.id) == at
+
+
+def test_what_catches_up_is_an_async_generator_of_known_parameters() -> None:
+    component = Component("other", title="Other")
+
+    @component.trigger()
+    async def changed(request: Request) -> None:
+        """A record changed."""
+
+    with pytest.raises(DefinitionError, match="async generator"):
+
+        @changed.catch_up
+        async def _(since: datetime) -> None:
+            pass
