@@ -164,7 +164,7 @@ class Filter:
     limit: int = 50
 
 
-MOST_EXAMINED = 20_000
+MOST_EXAMINED = 4_000
 """The most rows of one index that are compared with a filter for one page."""
 Position = tuple[Micros, str]
 """Where in a list something stands: when it was accepted, and its id."""

@@ -176,6 +176,8 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "state = 'failed' AND dismissed = 0", ()
         case "=", "state":
             return "state IN ('failed', 'cancelled', 'ignored') AND state = ?", (each.value,)
+        case "live", _:
+            return "state IN ('queued', 'running', 'waiting')", ()
         case "in", _:
             return f"{each.column} IN ({', '.join('?' * len(each.value))})", tuple(each.value)
         case "contains", _:
@@ -193,7 +195,9 @@ def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tu
     if after is not None:
         text = f"{text} AND accepted_at <= ? AND (accepted_at, id) < (?, ?)"
         values = (*values, after[0], *after)
-    return f"FROM executions WHERE {text} ORDER BY accepted_at DESC, id DESC LIMIT ?", values
+    # What is live is little: it is sorted, not looked for along the time.
+    by = "+accepted_at DESC, +id DESC" if lane.index == "live" else "accepted_at DESC, id DESC"
+    return f"FROM executions WHERE {text} ORDER BY {by} LIMIT ?", values
 
 
 def read_lane(

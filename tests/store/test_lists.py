@@ -84,6 +84,16 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
             assert not any("TEMP B-TREE" in each for each in plan), plan
 
 
+@pytest.mark.parametrize("states", [("queued",), ("queued", "waiting", "running")])
+def test_sqlite_finds_what_is_live_without_its_history(states: Any) -> None:
+    connection = sqlite3.connect(":memory:")
+    migrate.migrate(connection, schema.MIGRATIONS)
+    [lane] = plan_lanes(Filter(states=states))
+    source, values = reading.lane_sql(lane, Filter(), None)
+    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50)).fetchall()
+    assert "executions_live" in rows[0][3], rows
+
+
 @pytest.fixture(scope="module")
 def history() -> Any:
     with psycopg.connect(fresh_url(), autocommit=True) as connection:

@@ -75,7 +75,7 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
 
 
 def _places(lane: Lane, which: Filter) -> Iterator[str]:
-    own = [each.value for each in lane.by if each.column == "state"]
+    own = [each.value for each in lane.by if (each.column, each.how) == ("state", "=")]
     states = set(own or which.states)
     of_ended = which.reason or which.cause is not None or which.status is not None
     if not (which.dead_letters or of_ended) and (not states or states & LIVE):
@@ -92,6 +92,8 @@ def _compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return "record_key = %s", (each.value.encode(),)
         case "=", "state":
             return "state IN ('failed', 'cancelled', 'ignored') AND state = %s", (each.value,)
+        case "live", _:  # a table of its own
+            return "true", ()
         case "in", _:
             return f"{each.column} = ANY(%s)", (sorted(each.value),)
         case "contains", _:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halflap.model import Execution, ExecutionState
+from halflap.model import LIVE, Execution, ExecutionState
 from halflap.store.protocol import Filter, Page, Position
 
 UNUSUAL: frozenset[ExecutionState] = frozenset({"failed", "cancelled", "ignored"})
@@ -36,7 +36,7 @@ two come dead letters and unusual states, along which reasons are found too."""
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A column, how it is compared (`=`, `in`, `contains`) and with what."""
+    """A column, how it is compared (`=`, `in`, `contains`, `live`) and with what."""
 
     column: str
     how: str
@@ -85,6 +85,8 @@ def plan_lanes(which: Filter) -> list[Lane]:
         return [lane("dead", rest["dead"])]
     if which.reason:  # what succeeds has none
         states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
+    if states and LIVE.issuperset(states) and not which.reason:
+        return [lane("live", Comparison("state", "live", None))]
     if which.reason or (states and UNUSUAL.issuperset(states)):
         return [lane("state", Comparison("state", "=", each)) for each in states]
     for column, _ in MORE_COLUMNS:
