@@ -90,7 +90,9 @@ class Lazy(click.Group):
 
 SECTIONS = {
     "Write an integration": {
-        "new": Entry("new", "new", "Begin an integration or a component."),
+        "new": Entry(
+            "new", "new", "Begin an integration or a component, or take the example of one."
+        ),
         "dev": Entry(
             "dev", "dev", "Run a project's working copy: reload on change, show every event."
         ),
