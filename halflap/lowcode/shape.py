@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +13,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import Mend, instead_of, quoted_value
-from halflap.lowcode.kinds import KINDS, TAG, AnswersPart, ReplyPart, RetryRule, StopPart
+from halflap.lowcode.kinds import KINDS, TAG
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.lint import Finding
 
@@ -156,7 +157,6 @@ def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> str:
     return f"{what} has no `{name}`; {hint} has: {', '.join(known)}"
 
 
-_STEP_PARTS = {each.__name__: each for each in (AnswersPart, ReplyPart, RetryRule, StopPart)}
 _PARTS: dict[tuple[str, int], tuple[str, type[BaseModel]]] = {
     ("flows", 2): ("a flow", parts.FlowPart),
     ("preprocess", 2): ("a pre-process flow", parts.PreprocessPart),
@@ -184,8 +184,7 @@ def _known(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[list
             model = parts.ConnectionField if kind == "connection" else parts.PlainField
             return _keys(model), f"a {kind}"
         name = str(each).removesuffix("]").rpartition(", ")[2]  # behind what validates the model
-        model = getattr(parts, name, None) or _STEP_PARTS.get(name)
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if (model := _models().get(name)) is not None:
             return _keys(model), f"`{path[-2] if len(path) > 1 else ''}`"
     top, part = path[:1], path[-2:-1]
     if top == ("tests",) and len(path) > 3 and part[0] in _OF_A_TEST:
@@ -194,6 +193,18 @@ def _known(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[list
         what, model = _PARTS.get((str(*top), len(path) - 1), ("this", parts.FlowPart))
         return _keys(model), what
     return _keys(Document), "a document"
+
+
+@cache
+def _models() -> dict[str, type[BaseModel]]:
+    """The parts of a document and of its steps, by the names of their classes."""
+    found: dict[str, type[BaseModel]] = {}
+    kinds: list[type[BaseModel]] = [parts.Part]
+    while kinds:
+        kind = kinds.pop()
+        found[kind.__name__] = kind
+        kinds += kind.__subclasses__()
+    return found
 
 
 def _article(kind: str) -> str:

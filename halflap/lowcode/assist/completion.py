@@ -17,8 +17,6 @@ from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 
-_CALLED = ("action", "source", "of", "to")
-
 
 def complete(analysis: Analysis, line: int, column: int) -> Offers:
     """What could stand at a place, line and column from 0."""
@@ -121,7 +119,7 @@ class _Completion:
         holder = value_at(self._data, path[:-1])
         in_flow = path[:1] in (("flows",), ("preprocess",))
         match name:
-            case "action" | "source" | "of" | "to" if name in _CALLED:
+            case "action" | "source" | "of" | "to":
                 yield from self._callables("action")
             case "trigger":
                 yield from self._callables("trigger")

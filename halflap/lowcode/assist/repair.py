@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import ValidationError
 
 from halflap.lowcode.document import Document
+from halflap.lowcode.kinds import KINDS, Step, kind_of
 from halflap.lowcode.kinds.raw import holds_steps
+from halflap.lowcode.kinds.role import Gives
+from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.shape import path_of
 from halflap.lowcode.source import Path, Source
 
@@ -21,11 +24,8 @@ NOTHING: Mapping[str, Any] = {"log": None}
 """Stands where a step is that is none yet, so that the others keep their places."""
 
 _FILLED: dict[str, Any] = {
-    "name": "untitled", "trigger": "", "action": "", "then": [], "do": [], "try": [], "catch": [],
-    "cases": {}, "steps": [NOTHING], "routes": [{"ignore": ""}], "choices": [""], "for": "item",
-    "set": {}, "rule": "fifo", "sides": {"one": "", "other": ""}, "flow": "", "break": True,
-    "state": "get", "code": "", "call": "", "wait": "", "links": "", "stop": True,
-    "continue_with": {},
+    "name": "untitled", "trigger": "", "steps": [NOTHING], "routes": [{"ignore": ""}],
+    "rule": "fifo", "sides": {"one": "", "other": ""}, "flow": "",
 }  # fmt: skip
 
 
@@ -82,6 +82,22 @@ def _filled(path: Path, holder: Mapping[Any, Any]) -> Any:
     name = path[-1]
     if name == "flows":
         return {"untitled": {"trigger": "", "steps": [dict(NOTHING)]}}
-    if name == "with":
-        return {"one": "", "other": ""} if "pair" in holder else {"one": ""}
-    return deepcopy(_FILLED.get(str(name)))
+    kind = kind_of(holder)
+    return deepcopy(_FILLED.get(str(name)) if kind is None else _blank(KINDS[kind], str(name)))
+
+
+def _blank(kind: type[Step], key: str) -> Any:
+    """Return the plainest value that a field of a step takes."""
+    place = next((each for each in fields_of(kind) if each.key == key), None)
+    if place is None:
+        return None
+    field = kind.model_fields[place.attribute]
+    least = max((getattr(each, "min_length", 0) for each in field.metadata), default=0)
+    if place.many:
+        return dict.fromkeys(("one", "other")[:least], "")
+    if get_origin(field.annotation) is list:
+        return [""] * least
+    if get_origin(field.annotation) is Literal:
+        return get_args(field.annotation)[0]
+    given = place.role(Gives)
+    return "item" if given is not None else "" if field.annotation is str else None

@@ -20,7 +20,7 @@ class BreakStep(Step):
     """Leave the loop."""
 
     kind: ClassVar[str] = "break"
-    ends: ClassVar[bool] = True
+    ends: ClassVar[str] = "leaves the loop"
 
     leave: Literal[True] = Field(alias="break")
     """`break: true`: the items that are left are not looked at."""

@@ -27,7 +27,7 @@ class CodeStep(Result):
 
     code: str
     """The code; what it returns is the result."""
-    inputs: Annotated[dict[str, Template], Asks()] = Field(
+    inputs: Annotated[dict[str, Template], Asks(recorded=True)] = Field(
         default_factory=dict[str, Any], alias="with"
     )
     """What the code sees, by name."""

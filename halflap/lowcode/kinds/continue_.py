@@ -24,9 +24,9 @@ class ContinueStep(Step):
     """End the flow, and go on as a new execution of it with another event."""
 
     kind: ClassVar[str] = "continue_with"
-    ends: ClassVar[bool] = True
+    ends: ClassVar[str] = "ends the flow"
 
-    continue_with: Annotated[Template, Asks()]
+    continue_with: Annotated[Template, Asks(recorded=True, json=True)]
     """The event that the new execution gets."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

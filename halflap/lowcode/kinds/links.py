@@ -28,7 +28,7 @@ class LinksStep(Result):
     """The signal's name."""
     choices: Annotated[list[str], Field(min_length=1, max_length=20)]
     """What can be answered: `choices: [approve, reject]`."""
-    text: Annotated[Template, Asks()] = ""
+    text: Annotated[Template, Asks("text")] = ""
     """What the page asks."""
     within: Duration = timedelta(days=7)
     """How long the links work."""

@@ -22,7 +22,7 @@ class LogStep(Step):
 
     kind: ClassVar[str] = "log"
 
-    log: Annotated[Template, Asks()]
+    log: Annotated[Template, Asks("text")]
     """What it says."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """How much it matters."""

@@ -26,7 +26,9 @@ class PairedStep(Result):
 
     paired: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=1)
+    ids: Annotated[dict[str, Template], Asks("text", recorded=True)] = Field(
+        alias="with", min_length=1, max_length=1
+    )
     """The known side's id: `with: {salesforce: =event.Id}`."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
@@ -40,7 +42,9 @@ class PairStep(Step):
 
     pair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=2, max_length=2)
+    ids: Annotated[dict[str, Template], Asks("text", recorded=True)] = Field(
+        alias="with", min_length=2, max_length=2
+    )
     """The id of each side: `with: {salesforce: =event.Id, acme: =made.id}`."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
@@ -54,7 +58,9 @@ class UnpairStep(Step):
 
     unpair: Annotated[str, Refers("pairs")]
     """The pairs' name."""
-    ids: Annotated[dict[str, Template], Asks()] = Field(alias="with", min_length=1, max_length=2)
+    ids: Annotated[dict[str, Template], Asks("text", recorded=True)] = Field(
+        alias="with", min_length=1, max_length=2
+    )
     """The id of one side, or of both."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

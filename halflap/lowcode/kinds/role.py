@@ -22,7 +22,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """A template, in which expressions may stand; a mapping holds one by each name."""
+    """A template, in which expressions may stand; a mapping holds one by each name.
+
+    sort: `text` where it has to give a text, or a number. recorded: what it gives decides what is
+    recorded, so that it has to be the same at the next attempt. json: it goes into JSON that others
+    read.
+    """
+
+    sort: Literal["value", "text"] = "value"
+    recorded: bool = False
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

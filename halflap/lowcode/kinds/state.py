@@ -28,13 +28,13 @@ class StateStep(Result):
 
     state: Literal["get", "put", "delete"]
     """What to do with the value."""
-    key: Annotated[Template, Asks()]
+    key: Annotated[Template, Asks("text", recorded=True)]
     """The value's name, such as a record's id."""
-    value: Annotated[Template, Asks()] = None
+    value: Annotated[Template, Asks(recorded=True, json=True)] = None
     """put: what to write."""
     default: Annotated[Template, Asks()] = None
     """get: the result where there is no value."""
-    expect: Annotated[Template, Asks()] = Field(None)
+    expect: Annotated[Template, Asks(recorded=True)] = Field(None)
     """put: write only where this is still the value (null: no value yet); else the step fails."""
     scope: StateScope = "flow"
     """Who shares it: this flow, the instance's flows, or all instances of the integration."""

@@ -40,8 +40,8 @@ class Step(Part):
 
     kind: ClassVar[str]
     """The key that names the kind."""
-    ends: ClassVar[bool] = False
-    """Whether nothing after it in its list is reached."""
+    ends: ClassVar[str] = ""
+    """What it does, where nothing after it in its list is reached: `ends the flow`."""
 
     title: str | None = Field(None, max_length=200)
     """What people read, in the console and the diagram."""

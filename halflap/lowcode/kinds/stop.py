@@ -23,9 +23,9 @@ class ReplyPart(Part):
 
     status: Annotated[Template, Asks()] = 200
     """The HTTP status, 200 to 599."""
-    body: Annotated[Template, Asks()] = None
+    body: Annotated[Template, Asks(json=True)] = None
     """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
-    headers: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
+    headers: Annotated[dict[str, Template], Asks("text")] = Field(default_factory=dict[str, Any])
     """HTTP headers, by name."""
 
     @property
@@ -37,11 +37,11 @@ class ReplyPart(Part):
 class StopPart(Part):
     """How the flow ends: with an answer, or ignoring its event."""
 
-    answer: Annotated[Template, Asks()] = None
+    answer: Annotated[Template, Asks(json=True)] = None
     """The flow's result: what its caller, or a synchronous request, gets."""
     reply: ReplyPart | None = None
     """The HTTP answer, with status and headers."""
-    ignore: Annotated[Template, Asks()] = None
+    ignore: Annotated[Template, Asks("text")] = None
     """Why the event is ignored."""
 
 
@@ -49,7 +49,7 @@ class StopStep(Step):
     """End the flow."""
 
     kind: ClassVar[str] = "stop"
-    ends: ClassVar[bool] = True
+    ends: ClassVar[str] = "ends the flow"
 
     stop: StopPart | Literal[True]
     """`true`, or how it ends: `answer`, `reply` or `ignore`."""

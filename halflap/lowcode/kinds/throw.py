@@ -20,9 +20,9 @@ class ThrowStep(Step):
     """Fail: the execution ends as failed, unless a `try` catches it."""
 
     kind: ClassVar[str] = "throw"
-    ends: ClassVar[bool] = True
+    ends: ClassVar[str] = "fails"
 
-    throw: Annotated[Template, Asks()]
+    throw: Annotated[Template, Asks("text")]
     """What went wrong, for people."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

@@ -14,7 +14,7 @@ from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.duration import written
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.kinds.continue_ import BESIDE_OTHERS
-from halflap.lowcode.kinds.walk import every
+from halflap.lowcode.kinds.walk import every, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
@@ -199,13 +199,33 @@ class Flow:
                 said = f"this never runs: {walk.ends} above it; remove one of the two"
                 self._findings.add(rules.UNREACHABLE, place, said)
                 told = True
-            walk.ends = _CHECKS[type(step)](self, step, place, walk.names) or walk.ends
+            check = _CHECKS.get(type(step))
+            if check is None:
+                self.plain(step, place, walk.names)
+            else:
+                walk.ends = check(self, step, place, walk.names) or walk.ends
+            walk.ends = f"`{step.kind}` {step.ends}" if step.ends else walk.ends
         self._note((*path, len(steps)), walk.names)
         return walk
 
     def _note(self, path: Path, names: Layered[Known]) -> None:
         if self._notes is not None:
             self._notes.note(path, names)
+
+    def plain(self, step: doc.Step, path: Path, names: Layered[Known]) -> dict[Path, Schema | None]:
+        """Check what a step asks, by the roles of its fields; gives what each gives, by its place."""
+        found: dict[Path, Schema | None] = {}
+        for inner, value, asks in templates(step):
+            place = (*path, *inner)
+            reads = self._reader.template(value, place, names)
+            if asks.sort == "text":
+                self._watch.text(str(inner[-1]), reads, names)
+            if asks.recorded:
+                self._watch.recorded(reads)
+            if asks.json:
+                check_many(value, place, reads, self._findings)
+            found[inner] = Templates(reads, names).schema(value, place)
+        return found
 
     def _result(
         self,
@@ -371,15 +391,6 @@ class Flow:
             check_many(value, path, reads, self._findings, nested=nested)
         return Templates(reads, names).schema(value, path)
 
-    def _text(
-        self, what: str, value: Any, path: Path, names: Names, *, recorded: bool = False
-    ) -> None:
-        """Check a template that has to give a text, or a number."""
-        reads = self._reader.template(value, path, names)
-        self._watch.text(what, reads, names)
-        if recorded:
-            self._watch.recorded(reads)
-
     def attempt(self, step: doc.TryStep, path: Path, names: Layered[Known]) -> str:
         """`try`."""
         before = self._watch.facts
@@ -427,10 +438,7 @@ class Flow:
 
     def code(self, step: doc.CodeStep, path: Path, names: Layered[Known]) -> None:
         """`code`."""
-        inputs = {
-            name: self._typed(each, (*path, "with", name), names, recorded=True)
-            for name, each in step.inputs.items()
-        }
+        inputs = {str(at[-1]): given for at, given in self.plain(step, path, names).items()}
         check_code(step, path, self._calls, self._findings)
         given = None if step.id is None else returned(step.code, inputs, self._given_by)
         if step.on_failure == "ignore":
@@ -453,15 +461,11 @@ class Flow:
                 instead_of(step.call, self._document.flows),
             )
             self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
-        self._typed(step.event, (*path, "event"), names, recorded=True, json=True)
+        self.plain(step, path, names)
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
         absent = IGNORED if step.on_failure == "ignore" else absent
         self._result(step, path, names, given, absent)
-
-    def sleep(self, step: doc.SleepStep, path: Path, names: Layered[Known]) -> None:
-        """`sleep`."""
-        self._reader.template(step.sleep, (*path, "sleep"), names)
 
     def wait(self, step: doc.WaitStep, path: Path, names: Layered[Known]) -> None:
         """`wait`."""
@@ -481,15 +485,13 @@ class Flow:
 
     def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
         """`links`."""
-        self._text("text", step.text, (*path, "text"), names)
+        self.plain(step, path, names)
         self._result(step, path, names, texts(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Layered[Known]) -> None:
         """`state`."""
-        self._text("key", step.key, (*path, "key"), names, recorded=True)
-        self._typed(step.expect, (*path, "expect"), names, recorded=True)
-        value = self._typed(step.value, (*path, "value"), names, recorded=True, json=True)
-        default = self._typed(step.default, (*path, "default"), names)
+        found = self.plain(step, path, names)
+        value, default = found.get(("value",), NULL), found.get(("default",), NULL)
         match step.state:
             case "get":
                 given = self._results.state(self._name, step, default) if step.id else None
@@ -509,8 +511,7 @@ class Flow:
         """`paired`, `pair` and `unpair`."""
         verb = step.kind
         self._known_pairs(getattr(step, verb), (*path, verb))
-        for name, each in step.ids.items():
-            self._text(name, each, (*path, "with", name), names, recorded=True)
+        self.plain(step, path, names)
         if isinstance(step, doc.PairedStep):
             self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
 
@@ -523,12 +524,7 @@ class Flow:
             )
             self._findings.add(rules.NO_SUCH, path, said, mend=mend)
 
-    def log(self, step: doc.LogStep, path: Path, names: Layered[Known]) -> None:
-        """`log`."""
-        self._text("log", step.log, (*path, "log"), names)
-        self._reader.template(step.fields, (*path, "fields"), names)
-
-    def leave(self, step: doc.BreakStep, path: Path, names: Layered[Known]) -> str:
+    def leave(self, step: doc.BreakStep, path: Path, names: Layered[Known]) -> None:
         """`break`."""
         if not self._loops:
             said = "`break` leaves a loop, and there is none around it"
@@ -536,9 +532,8 @@ class Flow:
         elif any(each.parallel for each in self._loops):
             said = "`break` cannot stop items that run side by side; leave out `parallel`"
             self._findings.add(rules.MISPLACED, path, said)
-        return "`break` leaves the loop"
 
-    def stop(self, step: doc.StopStep, path: Path, names: Layered[Known]) -> str:
+    def stop(self, step: doc.StopStep, path: Path, names: Layered[Known]) -> None:
         """`stop`."""
         if any(each.parallel for each in self._loops):
             said = (
@@ -553,19 +548,11 @@ class Flow:
             if len(step.stop.model_fields_set) > 1:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
-            self._text("ignore", step.stop.ignore, (*place, "ignore"), names)
-            answer = self._typed(step.stop.answer, (*place, "answer"), names, json=True)
+            answer = self.plain(step, path, names).get(("stop", "answer"), NULL)
             given = NULL if step.stop.ignore is not None else answer
             self.told.answers.append(given if step.stop.reply is None else None)
-            if step.stop.reply is not None:
-                reply = step.stop.reply
-                self._reader.template(reply.status, (*place, "reply", "status"), names)
-                self._typed(reply.body, (*place, "reply", "body"), names, json=True)
-                for name, each in reply.headers.items():
-                    self._text(name, each, (*place, "reply", "headers", name), names)
-        return "`stop` ends the flow"
 
-    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> str:
+    def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> None:
         """`continue_with`."""
         if any(each.parallel for each in self._loops):
             self._findings.add(rules.MISPLACED, path, BESIDE_OTHERS)
@@ -575,14 +562,7 @@ class Flow:
                 "flow with `wait: false`, and continue there"
             )
             self._findings.add(rules.MISPLACED, path, message)
-        event = (*path, "continue_with")
-        self._typed(step.continue_with, event, names, recorded=True, json=True)
-        return "`continue_with` ends the flow"
-
-    def throw(self, step: doc.ThrowStep, path: Path, names: Layered[Known]) -> str:
-        """`throw`."""
-        self._text("throw", step.throw, (*path, "throw"), names)
-        return "`throw` fails"
+        self.plain(step, path, names)
 
 
 _CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | None]] = {
@@ -594,16 +574,13 @@ _CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | 
     doc.SetStep: Flow.assign,
     doc.CodeStep: Flow.code,
     doc.CallStep: Flow.call,
-    doc.SleepStep: Flow.sleep,
     doc.WaitStep: Flow.wait,
     doc.LinksStep: Flow.links,
     doc.StateStep: Flow.state,
     doc.PairedStep: Flow.pairing,
     doc.PairStep: Flow.pairing,
     doc.UnpairStep: Flow.pairing,
-    doc.LogStep: Flow.log,
     doc.BreakStep: Flow.leave,
     doc.StopStep: Flow.stop,
     doc.ContinueStep: Flow.go_on,
-    doc.ThrowStep: Flow.throw,
 }

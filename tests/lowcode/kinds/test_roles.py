@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,3 +171,33 @@ def test_every_kind_stands_in_the_document() -> None:
 def test_a_template_is_renamed_under_a_key_that_holds_steps_elsewhere() -> None:
     changes = renamed(read(TEXT, "whole.yaml"), "main", "n", "zz")
     assert (("flows", "main", "steps", 7, "default", 0), "=zz", False) in changes
+
+
+ASKED = [
+    (kind, field.attribute, weaker, n)
+    for kind, model in KINDS.items()
+    for field in walk.fields_of(model)
+    if (asks := field.role(Asks)) is not None
+    for weaker, n, strong in (
+        (replace(asks, recorded=False), "=execution.attempt", asks.recorded),
+        (replace(asks, sort="value"), "null", asks.sort == "text"),
+    )
+    if strong
+]
+
+
+@pytest.mark.parametrize(("kind", "attribute", "weaker", "n"), ASKED, ids=str)
+def test_what_a_field_asks_is_linted_by_its_role_alone(
+    kind: str, attribute: str, weaker: Asks, n: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace("{n: =event.n}", f"{{n: {n}}}").replace("=failed.message & n", "=n")
+    whole = lint_text(text, "whole.yaml", SHAPES)
+    field = KINDS[kind].model_fields[attribute]
+    others = [each for each in field.metadata if not isinstance(each, Asks)]
+    monkeypatch.setattr(field, "metadata", [*others, weaker])
+    walk.fields_of.cache_clear()
+    found = lint_text(text, "whole.yaml", SHAPES)
+    monkeypatch.undo()
+    walk.fields_of.cache_clear()
+    assert {each.code for each in whole if each not in found} <= {"HF120", "HF121"}
+    assert len(found) < len(whole)
