@@ -43,7 +43,9 @@ from halflap.server.settings import Settings
 
 FAILURES, KILLS = 0.05, 10
 LIVE = "SELECT count(*) FROM executions WHERE state IN ('queued', 'running', 'waiting')"
-ENDED = "SELECT flow, state, count(*), sum(attempt), max(reason) FROM executions GROUP BY flow, state"
+ENDED = (
+    "SELECT flow, state, count(*), sum(attempt), max(reason) FROM executions GROUP BY flow, state"
+)
 TWICE = """
 SELECT count(*) FROM (SELECT body FROM events JOIN executions ON executions.id = execution
     WHERE flow = 'pages' GROUP BY body HAVING count(*) > 1)

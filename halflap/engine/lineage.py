@@ -175,6 +175,14 @@ def continuation(former: Start, flow: FlowKey, event: bytes, at: Micros, now: Mi
     )
 
 
+def follows(start: Start, former: Start) -> bool:
+    """Return whether a start is the next one of an execution's chain, and of nothing else."""
+    pinned = replace(start.flow, version=former.flow.version, revision=former.flow.revision)
+    right = continuation(former, start.flow, b"", 0, 0)
+    same = replace(right, execution=start.execution, event=start.event)
+    return pinned == former.flow and same == start
+
+
 def record_id(flow: Flow[Any, Any, Any], request: Request) -> Any:
     """Return the id of the record in a typed event, which has the order of its live events."""
     reads = flow.trigger.declaration.reads

@@ -22,11 +22,12 @@ import structlog
 
 from halflap.engine.journal import Blamed, JournalEngine
 from halflap.engine.line import Ask, Begin, Done, Drop, Line, News, Ready, Take, ToParent, error_of
+from halflap.engine.lineage import follows
 from halflap.engine.process import spelled
 from halflap.engine.protocol import Ended, Verdict
 from halflap.engine.remote import Clerk
 from halflap.engine.turn import JournalTurn
-from halflap.errors import StoreError
+from halflap.errors import Fenced, StoreError
 from halflap.model import Failure, Outcome
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import MOST_CRASHES, Claim
@@ -97,12 +98,17 @@ class Group:
             return
         if done.trouble is not None:
             verdict.set_exception(error_of(done.trouble))
+        elif done.ended is not None and not self._is_own(done.ended, done.execution):
+            verdict.set_exception(Fenced(f"{done.execution} continues as another one's execution"))
         elif done.ended is not None:
             verdict.set_result(done.ended)
         elif done.again is not None:
             verdict.set_result(done.again)
         else:
             verdict.cancel()
+
+    def _is_own(self, ended: Ended, execution: str) -> bool:
+        return ended.next is None or follows(ended.next.start, self.turns[execution].start)
 
     def give_up(self) -> None:
         """What has no verdict gets none from this group."""

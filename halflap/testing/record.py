@@ -59,6 +59,12 @@ async def record_test(
     Raises `DefinitionError` where the test cannot say what happened, or where a test of that name is
     there already.
     """
+    if detail.get("continued_by"):
+        raise DefinitionError(
+            f"{detail['id']} was continued by {detail['continued_by']}, and a test runs the whole chain; "
+            "record the last one of it (halflap executions show names each next one), or write this test "
+            "by hand"
+        )
     draft = Draft.read(path.read_bytes(), path.name)
     name = name or f"{detail['flow']}, as in {detail['id']}"
     at = _place(draft, name, replace=replace)

@@ -13,11 +13,13 @@ import pytest
 
 from halflap.engine.child import RemoteTurn
 from halflap.engine.line import Answer, Ask, Done, Line, Take, encode, error_of, trouble_of
+from halflap.engine.lineage import continuation, follows
 from halflap.engine.protocol import Ended, Turn
 from halflap.engine.remote import Clerk, Desk, RemoteCatalogue
 from halflap.engine.turn import JournalTurn
 from halflap.errors import Fenced, NotFound
 from halflap.model import (
+    Continuation,
     Event,
     FlowKey,
     Instance,
@@ -26,6 +28,7 @@ from halflap.model import (
     Outcome,
     Start,
     StateWrite,
+    new_id,
     owner_of,
     wall_clock,
 )
@@ -178,3 +181,30 @@ async def test_a_line_that_breaks_off_ends() -> None:
     its.close()
     assert await line.receive() is None
     line.close()
+
+
+def test_what_a_child_says_that_follows_its_execution_may_be_nothing_else() -> None:
+    id = new_id("exe")
+    flow = FlowKey("cus_1", "ins_1", "shop", "pages", "v1", 1)
+    event = Event("POST", "", "", (), b"{}", 1)
+    former = Start(id, flow, event, id, order=Order("s", "k"), parent="exe_p", bound=False)
+    current = replace(flow, version="v2", revision=2)
+    right = continuation(former, current, b"{}", 7, 4_000_000_000_000_000)
+    done = Done(id, ended=Ended(Outcome("succeeded"), next=Continuation(right, {"go": 1})))
+    crossed = msgspec.msgpack.Decoder(Done).decode(encode(done)).ended.next
+    assert crossed.taken == {"go": 1}
+    assert follows(crossed.start, former)
+    for wrong in (
+        {"flow": replace(flow, instance="ins_2")},
+        {"flow": replace(flow, customer="cus_2")},
+        {"flow": replace(flow, flow="other")},
+        {"parent": None},
+        {"bound": True},
+        {"order": None},
+        {"chain": new_id("exe")},
+        {"link": 7},
+        {"root": id},
+        {"continues": new_id("exe")},
+        {"replay_of": id},
+    ):
+        assert not follows(replace(right, **wrong), former), wrong

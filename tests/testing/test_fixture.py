@@ -336,3 +336,35 @@ async def test_a_signal_or_a_call_that_is_not_there_is_shown(
             change = {"children": [fixture["children"][each] for each in numbers]}
     with pytest.raises(AssertionError, match=message):
         await run.fixture(written(tmp_path, {**fixture, **change}))
+
+
+@integration.flow(trigger=webhook.request())
+async def pages(ctx: Context[Settings], parcel: Parcel) -> str:
+    """Tell of a page, then continue with the next."""
+    await notify(ctx.config.bank, "ada@example.com", str(parcel.number))
+    if parcel.number < 3:
+        await ctx.continue_with(Parcel(number=parcel.number + 1))
+    return "done"
+
+
+async def test_of_a_chain_a_fixture_is_of_one_and_has_the_event_that_it_continued_with(
+    run: Run, tmp_path: Path
+) -> None:
+    work = Stubs({notify: None}, {}, networked=False)
+    start = start_of(pages, integration, make_request({"number": 1}), root=None)
+    instance = TestInstance(integration, {}, None, {}, None)
+    ran = await execute(pages, start, instance, work, {}, ManualClock(), alone=True)
+    assert (ran.reason, ran.result, len(ran.steps)) == ("continued", {"number": 2}, 1)
+    fixture = make_fixture(
+        detail(
+            flow="pages",
+            root=ran.execution,
+            result=ran.result,
+            steps=[step_view(each).model_dump() for each in ran.records],
+            event=event_view(start.event).model_dump(),
+        )
+    )
+    await run.fixture(written(tmp_path, fixture))
+    fixture["outcome"]["result"] = {"number": 3}
+    with pytest.raises(AssertionError, match="it returned"):
+        await run.fixture(written(tmp_path, fixture))

@@ -225,3 +225,10 @@ async def test_a_filter_that_reads_what_was_not_kept_is_said(tmp_path: Path) -> 
         DefinitionError, match="filter reads what was not kept, or is a secret; wri"
     ):
         await again(path, detail)
+
+
+async def test_one_that_was_continued_is_no_test_of_a_document(tmp_path: Path) -> None:
+    path = placed(tmp_path, ALL)
+    detail = await happened(path) | {"continued_by": "exe_02"}
+    with pytest.raises(DefinitionError, match="exe_01 was continued by exe_02, and a test runs"):
+        await again(path, detail)

@@ -196,6 +196,14 @@ async def parcel(ctx: Context[Settings], order: Order) -> int:
 
 
 @integration.flow(trigger=webhook.request())
+async def counts(ctx: Context[Settings], order: Order) -> int:
+    """What continues returns nothing, whatever the flow does."""
+    if order.id:
+        return 1
+    return await ctx.continue_with(Order(id="2"))
+
+
+@integration.flow(trigger=webhook.request())
 async def waits(ctx: Context[Settings], event: Any) -> None:
     """What waits is typed."""
     assert_type(await ctx.wait_for("approved", type=Order), Order)
