@@ -161,7 +161,7 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
     bulks = operations.bulks
     version = await operations.versions.get(integration, draft.version)
     stay = [(await operations.versions.get(integration, each)).hash for each in draft.stay]
-    which = await bulks.upgrades.which(integration, version, draft.customer, stay)
+    which = await bulks.upgrades.which(integration, version, draft.customer, stay, draft.instances)
     how = (draft.stages, draft.most_failed, draft.between)
     if draft.dry_run:
         total = await bulks.upgrades.count(which)

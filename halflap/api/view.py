@@ -397,6 +397,8 @@ class UpgradeMany(Input):
     """Its number, its hash, or a target."""
     customer: Text | None = None
     """A customer whose instances alone are meant."""
+    instances: Annotated[list[Text], Field(max_length=10_000)] = []
+    """Ids of those that alone are meant."""
     stay: list[Text] = Field(default_factory=list[str])
     """Versions (numbers, hashes, targets) whose instances stay on them."""
     stages: list[Text] = Field(default_factory=list[str])

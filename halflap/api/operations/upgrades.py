@@ -98,11 +98,16 @@ class Upgrades:
     instances: Instances
 
     async def which(
-        self, integration: str, version: Version, customer: str | None, but: Sequence[str]
+        self,
+        integration: str,
+        version: Version,
+        customer: str | None,
+        but: Sequence[str],
+        ids: Sequence[str] = (),
     ) -> Upgradable:
         """Return which instances would be moved to a version; those on one of `but` would not."""
         owner = None if customer is None else (await self.catalogue.customers.get(customer)).id
-        return Upgradable(integration, owner, (version.hash, *but))
+        return Upgradable(integration, owner, (version.hash, *but), ids=tuple(ids))
 
     async def back(self, bulk: Bulk) -> Upgradable:
         """Return which instances would go back to what they had before a bulk moved them."""

@@ -49,6 +49,8 @@ class Upgradable:
     versions: tuple[str, ...] = ()
     moved_by: tuple[str, ...] = ()
     before: str = "ins_~"
+    ids: tuple[str, ...] = ()
+    """Only these, where any is named."""
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """Return the SQL that says so, with its values."""
@@ -57,6 +59,8 @@ class Upgradable:
         either += [f"moved_by IN ({bulks})"] if bulks else []
         sql = f"integration = ? AND id < ? AND ({' OR '.join(either)})"
         values = (self.integration, self.before, *self.versions, *self.moved_by)
+        if self.ids:
+            sql, values = f"{sql} AND id IN ({','.join('?' * len(self.ids))})", (*values, *self.ids)
         if self.customer is None:
             return sql, values
         return f"{sql} AND customer = ?", (*values, self.customer)
