@@ -107,7 +107,7 @@ def test_commands_in_the_text_are_real_ones() -> None:
     assert wrong == []
 
 
-ELSEWHERE = {"--halflap-coverage", "--halflap-coverage-min", "--share"}
+ELSEWHERE = {"--halflap-coverage", "--halflap-coverage-min", "--share", "--kind", "--guard"}
 """Options of the pytest plugin and of `python -m bench`."""
 
 
@@ -311,12 +311,12 @@ def commands_named(*words: str) -> list[str]:
 
 ABSENT: dict[tuple[str, str], Callable[[], bool]] = {
     ("README.md", "Not yet: the designer and the console"): lambda: made_by_hand("console"),
-    ("docs/architecture.md", "There is no way back from Python to YAML"): lambda: hasattr(
+    ("docs/internals.md", "There is no way back from Python to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),
-    ("docs/architecture.md", "not built; there is the API"): lambda: made_by_hand("console"),
-    ("docs/architecture.md", "ids and URLs name no cell yet"): lambda: "cell" in dir(FlowKey),
-    ("docs/architecture.md", "structured logs only"): lambda: has_imports("opentelemetry"),
+    ("docs/internals.md", "not built; there is the API"): lambda: made_by_hand("console"),
+    ("docs/internals.md", "ids and URLs name no cell yet"): lambda: "cell" in dir(FlowKey),
+    ("docs/internals.md", "structured logs only"): lambda: has_imports("opentelemetry"),
     ("docs/low-code/convert.md", "there is no way back to YAML"): lambda: hasattr(
         convert, "to_yaml"
     ),
@@ -390,3 +390,10 @@ def test_a_name_that_is_not_there_is_noticed() -> None:
     assert "no_such_key" not in keys()
     assert ("GET", "/api/no-such") not in routes()
     assert SAYS_ABSENT.search("Kafka is not supported.")
+
+
+def test_modules_that_the_glossary_names_are_there() -> None:
+    text = (ROOT / "docs/glossary.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text)
+    assert len(named) > 50
+    assert [each for each in named if not (ROOT / "halflap" / each).exists()] == []

@@ -317,7 +317,7 @@ def test_every_dependency_is_argued_for() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = [re.split(r"[><=;\s]", each)[0] for each in project["dependencies"]]
-    page = (DOCS / "architecture.md").read_text("utf-8").partition("## What it stands on")[2]
+    page = (DOCS / "internals.md").read_text("utf-8").partition("## What it stands on")[2]
     assert not [each for each in names if f"`{each}`" not in page]
 
 

@@ -1,7 +1,7 @@
 """Expressions of YAML integrations: JSONata, with exact numbers and within a budget.
 
 An expression is read once (`Expression.parse`) and evaluated on a `Scope`. It reaches nothing but
-the values of its scope: no Python objects, files, network or clock. `docs/architecture.md` says why
+the values of its scope: no Python objects, files, network or clock. `docs/internals.md` says why
 the evaluator is our own.
 """
 
