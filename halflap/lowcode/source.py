@@ -113,12 +113,20 @@ class Source:
         """`file:line` of a value, for errors."""
         return f"{self.file}:{self.place(path).line}"
 
+    def where_key(self, path: Path) -> str:
+        """Return `file:line` of a value's key, where a reader looks for it."""
+        return f"{self.file}:{self.key(path).line}"
+
 
 class Unreadable(DefinitionError):
-    """The text is no document that Halflap reads; `place` says where."""
+    """The text is no document that Halflap reads; `place` says where.
 
-    def __init__(self, message: str, file: str, place: Place) -> None:
+    indent: by how many spaces the line is to be indented, where that is what is wrong.
+    """
+
+    def __init__(self, message: str, file: str, place: Place, indent: int | None = None) -> None:
         super().__init__(message, where=f"{file}:{place.line}:{place.column}")
+        self.indent = indent
         self.file = file
         self.place = place
         self.said = message
@@ -131,9 +139,10 @@ def read(content: bytes | str, file: str) -> Source:
     try:
         data = reader.document(events_of(text))
     except MarkedYAMLError as error:
-        raise _explained(error, file) from error
+        raise _explained(error, text, file) from error
     except ReaderError as error:
-        raise _unprintable(error, text, file) from error
+        hidden = text if _HIDDEN in text else _hidden(text)
+        raise _unprintable(error, hidden, file) from error
     except (YAMLError, ValueError) as error:
         raise Unreadable(f"this is not YAML: {error}", file, Place()) from error
     return Source(
@@ -148,12 +157,29 @@ def read(content: bytes | str, file: str) -> Source:
     )
 
 
+_COLON = re.compile(r"!\S*|(?<=[^\s\"'\]}\[{,]):(?=[^\s,\[\]{}\"'])")
+"""A colon within a word, as in `http://x.y` and `12:30`, which libyaml refuses in `{…}` and `[…]`; or a tag."""
+_HIDDEN = "\ue03a"
+
+
+def _hidden(text: str) -> str:
+    return _COLON.sub(lambda found: _HIDDEN if found[0] == ":" else found[0], text)
+
+
 def events_of(text: str) -> Iterator[Event]:
-    """libyaml's events, without `YAML`, which looks for plug-ins on the disk each time."""
-    parser = cast("Any", cyaml).CParser(text)
+    """libyaml's events, without `YAML`, which looks for plug-ins on the disk each time.
+
+    A colon within a word is no indicator in YAML 1.2, so it is hidden from libyaml, which takes it
+    for one.
+    """
+    hides = _HIDDEN not in text
+    parser = cast("Any", cyaml).CParser(_hidden(text) if hides else text)
     try:
         while parser.check_event():
-            yield parser.get_event()
+            event: Any = parser.get_event()
+            if hides and event.__class__ is ScalarEvent and _HIDDEN in event.value:
+                event.value = event.value.replace(_HIDDEN, ":")
+            yield event
     finally:
         parser.dispose()
 
@@ -272,7 +298,15 @@ class _Reader:
             if name in found:
                 raise self._refused(event, f"the key {event.value} stands here twice; remove one")
             self.keys[(*path, name)] = _start(event)
-            found[name] = self._value(next(self._events), (*path, name))
+            following: Any = next(self._events)
+            if (
+                ":" in event.value
+                and not event.style
+                and following.end_mark == following.start_mark
+            ):
+                key, _, rest = event.value.partition(":")
+                raise self._refused(event, f"a space follows the colon: write {key}: {rest}")
+            found[name] = self._value(following, (*path, name))
         return found
 
     def _next(self) -> Any:
@@ -338,6 +372,8 @@ _TEACH = (
     ("mapping values are not allowed", 'a text with ": " in it is quoted: "=a & \': \' & b"'),
     ("expected <block end>", "what follows is indented otherwise than what it belongs to, or a text "
      "that begins with a quote goes on after it; quote the whole expression"),
+    ("did not find expected ','", "quote an expression that holds , [ ] { }, or begins with a quote; or "
+     "the bracket is never closed"),
     ("did not find expected", "quote an expression that holds , [ ] { } or begins with a quote"),
     ("found unexpected end of stream", "a quote or a bracket is never closed"),
     ("cannot start any token", "lines are indented by spaces; a text that begins with @, ` or % is "
@@ -355,11 +391,59 @@ def _unprintable(error: ReaderError, text: str, file: str) -> Unreadable:
     return Unreadable(f"YAML may not hold the character {shown}; remove it", file, place)
 
 
-def _explained(error: MarkedYAMLError, file: str) -> Unreadable:
+_LAYOUT = ("mapping values are not allowed", "did not find expected key", "expected <block end>",
+           "did not find expected '-' indicator", "found a tab", "cannot start any token")  # fmt: skip
+_BEGINS = re.compile(r"(?P<indent> *)(?P<dashes>(?:- +)*)(?P<key>[^\s\"'#{\[][^:#]*:(?:\s|$))?")
+
+
+def _misplaced(text: str, place: Place, file: str) -> Unreadable | None:
+    """Return what is wrong with a line that is indented otherwise than what it belongs to."""
+    lines = text.splitlines()
+    line = lines[place.line - 1] if place.line <= len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        at = Place(place.line, line.index("\t") + 1)
+        return Unreadable("a line is indented by a tab; use spaces", file, at)
+    begun = _BEGINS.match(line)
+    if begun is None or not (begun["dashes"] or begun["key"]):
+        return None
+    indent, dashed = len(begun["indent"]), bool(begun["dashes"])
+    known, deepest = set[int](), len(line)
+    for above in reversed(lines[: place.line - 1]):
+        found = _BEGINS.match(above)
+        if found is None or not above.strip() or above.lstrip().startswith("#"):
+            continue
+        here, dashes = len(found["indent"]), len(found["dashes"])
+        if here > deepest:
+            continue
+        deepest = here
+        known |= {here} if dashed == bool(dashes) else set()
+        if dashes and not dashed:
+            known.add(here + dashes)
+        if here == 0 and not dashes:
+            break
+    if indent in known or not known:
+        return None
+    wanted = min(known, key=lambda each: (abs(each - indent), -each))
+    said = (
+        f"this line is indented by {indent} spaces, and what it belongs to by {wanted}: indent it by "
+        f"{wanted}"
+    )
+    return Unreadable(said, file, Place(place.line, indent + 1), wanted)
+
+
+def _explained(error: MarkedYAMLError, text: str, file: str) -> Unreadable:
     told: Any = error
     mark: Any = told.problem_mark or told.context_mark
     place = Place(mark.line + 1, mark.column + 1) if mark is not None else Place()
     problem = str(told.problem or error)
+    if any(each in problem for each in _LAYOUT):
+        misplaced = _misplaced(text, place, file)
+        if misplaced is not None:
+            return misplaced
+        before = text.splitlines()[place.line - 2] if place.line > 1 else ""
+        if (joined := re.fullmatch(r"(\s*(?:- )?)(\w+):(\S.*)", before)) is not None:
+            said = f"a space follows the colon: write {joined[2]}: {joined[3]}"
+            return Unreadable(said, file, Place(place.line - 1, len(joined[1]) + 1))
     taught = next((each for sign, each in _TEACH if sign in problem), None)
     return Unreadable(
         f"this is not YAML: {problem}" + (f"; {taught}" if taught else ""), file, place
