@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from halflap.lowcode.duration import Duration
 from halflap.lowcode.kinds import AnyStep, Name, Part, Template
+from halflap.sdk.duration import Duration, refused
 
 FieldType = Literal[
     "text", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"
@@ -146,6 +146,13 @@ class OrderPart(Part):
     """fifo: `go_on`: while one sleeps or waits for a signal, the next begins."""
 
 
+def _pointer(place: str) -> str:
+    if not place.startswith("/"):
+        meant = "/" + place.removeprefix("=").removeprefix("event.").replace(".", "/")
+        raise refused(f"a place in the event is a JSON pointer: write {meant}", meant)
+    return place
+
+
 class Triggered(Part):
     """What a flow and a pre-process flow have: a trigger, and which of its events are taken."""
 
@@ -163,7 +170,7 @@ class Triggered(Part):
     """An example of the event; without it and a `schema`, the tests' events are examples."""
     filter: Template = None
     """Whether an event is kept: an expression over `event` (the request's body), `headers`, `query`."""
-    keep: list[str] | None = None
+    keep: list[Annotated[str, AfterValidator(_pointer)]] | None = None
     """JSON pointers of the only fields that are stored and seen: `keep: [/data/id]`."""
     timeout: Duration | None = None
     """How long one attempt may take; 15 min without it."""

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
-from halflap.lowcode.duration import duration
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.frame import error_of, plain
 from halflap.sdk import running
+from halflap.sdk.duration import duration
 from halflap.sdk.request import Request
 from halflap.sdk.schema import UNSET, Config, Json
 

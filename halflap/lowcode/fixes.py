@@ -10,6 +10,7 @@ from itertools import islice
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
+from halflap.lowcode.foreign import SYNONYMS
 from halflap.lowcode.source import Path, Source, is_plain
 from halflap.lowcode.template import value_at
 from halflap.sdk.lint import Fix
@@ -30,20 +31,36 @@ MOST_CHARACTERS = 10_000
 
 
 def closest(wrong: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like a wrong one."""
+    """Return the known name that a wrong one means: in other letters, another word, or misspelt."""
     return _closest(wrong, tuple(islice(known, MOST_COMPARED)))
 
 
 @lru_cache(1_024)
 def _closest(wrong: str, known: tuple[str, ...]) -> str | None:
+    plain = _folded(wrong)
+    for each in known:
+        if _folded(each) == plain:
+            return each
+    for meant in SYNONYMS.get(wrong.lower(), ()):
+        if meant in known:
+            return meant
     return next(iter(get_close_matches(wrong, known, 1)), None)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def instead_of(wrong: str, known: Iterable[str]) -> Mend:
     """Write the closest known name for one that there is not, at its place or behind it."""
-    meant = closest(wrong, known)
+    return replaced(wrong, closest(wrong, known))
+
+
+def replaced(wrong: str, meant: str | None, at_line: int = 0, at_column: int = 0) -> Mend:
+    """Write a known name for a wrong one, at the finding's place (or another) or behind it."""
 
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
+        line, column = at_line or line, at_column or column
         text = _line(lines, line)
         at = text.find(wrong, column - 1)
         if meant is None or at < 0:
@@ -53,8 +70,11 @@ def instead_of(wrong: str, known: Iterable[str]) -> Mend:
     return mend
 
 
-def rewritten(source: Source, path: Path, new: str, title: str | None = None) -> Mend:
-    """Write another text for a scalar of one line, quoted as it is, or as it has to be."""
+def rewritten(source: Source, path: Path, new: str, *, raw: bool = False) -> Mend:
+    """Write another text for a scalar of one line, quoted as it is, or as it has to be.
+
+    raw: it is no text but YAML, and stands as it is; so does a number.
+    """
 
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
         place = source.place(path)
@@ -65,13 +85,15 @@ def rewritten(source: Source, path: Path, new: str, title: str | None = None) ->
         written = next((each for each in (old, quoted, doubled) if text.startswith(each, at)), None)
         if written is None or path in source.blocks or "\n" in new:
             return None
-        if written == quoted:
+        if raw or not is_plain(new):
+            made = new
+        elif written == quoted:
             made = "'" + new.replace("'", "''") + "'"
         elif written == doubled:
             made = '"' + new.replace("\\", "\\\\").replace('"', '\\"') + '"'
         else:
             made = new if _stays(new, inside=_depth(text[:at]) > 0) else _quoted(new)
-        return Fix(title or f"write {new}", place.line, place.column, len(written), made)
+        return Fix(f"write {new}", place.line, place.column, len(written), made)
 
     return mend
 
@@ -81,7 +103,7 @@ _STARTS = re.compile(r"""[-?:](?:\s|$)|[,\[\]{}#&*!|>'"%@`\s]""")
 
 def _stays(text: str, *, inside: bool) -> bool:
     """Return whether a text is itself without quotes."""
-    if not is_plain(text) or _STARTS.match(text) or text != text.strip():
+    if _STARTS.match(text) or text != text.strip():
         return False
     if ": " in text or " #" in text or text.endswith(":"):
         return False

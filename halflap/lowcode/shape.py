@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, cast
@@ -12,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
 from halflap.lowcode.document import Document
-from halflap.lowcode.fixes import Mend, instead_of, quoted_value
+from halflap.lowcode.fixes import Mend, closest, instead_of, quoted_value, replaced, rewritten
+from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
 from halflap.lowcode.kinds import KINDS, TAG
 from halflap.lowcode.source import Path, Source
+from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
 
 SHAPE = "HF101"
@@ -67,94 +71,203 @@ def _findings(source: Source, error: ValidationError) -> Iterable[Finding]:
     seen: dict[Path, Finding] = {}
     told = error.errors(include_url=False, include_input=False)
     told.sort(key=lambda each: each["type"].endswith("_type"))  # what a value is says less than why
-    paths = [path_of(source.data, each) for each in told]
+    paths = [path_in(source.data, each) for each in told]
     longer = {path[:length] for path in paths for length in range(len(path))}
     for each, path in zip(told, paths, strict=True):
         if len(seen) >= MOST_FINDINGS:
             break
         if path in longer:
             continue  # of the ways to read a value, the one that got further says what is wrong
-        at_key = each["type"] == "extra_forbidden"
-        message, mend = _message(source, each, path), _mend(source, each, path)
+        at_key = each["type"] == "extra_forbidden" or each["loc"][-1:] == ("[key]",)
+        message, mend = _message(source, each, path)
         seen.setdefault(path, finding(source, path, SHAPE, message, key=at_key, mend=mend))
     return sorted(seen.values())
 
 
-def path_of(data: Any, error: Mapping[str, Any]) -> Path:
-    """An error's place in the data: without what only the models are named by."""
-    loc: tuple[str | int, ...] = error["loc"]
-    path: list[str | int] = []
-    here = data
-    for at, each in enumerate(loc):
-        if isinstance(here, Mapping) and each in here:
-            here = cast("Mapping[Any, Any]", here)[each]
-        elif isinstance(here, list) and isinstance(each, int):
-            here = cast("list[Any]", here)[each]
-        elif at < len(loc) - 1 or error["type"] != "missing":
-            continue
-        path.append(each)
-    return tuple(path)
-
-
-def _message(source: Source, error: Mapping[str, Any], path: Path) -> str:
+def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+    """Return what is wrong at a place, and what mends it."""
     name, here = path[-1] if path else "", _at(source.data, path)
-    match error["type"]:
+    kind = error["type"]
+    match kind:
         case "extra_forbidden":
             return _unknown(source, error["loc"], path)
         case "missing":
-            return f"`{error['loc'][-1]}` is missing here"
+            return f"`{error['loc'][-1]}` is missing here", None
         case "union_tag_not_found" | "union_tag_invalid":
-            return _no_kind(here)
-        case "list_type":
-            return f"`{name}` is a list: each item begins with `- `"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"`{name}` is a mapping: `key: value`"
-        case "string_type" if isinstance(here, int | float) or here is None:
-            return f'`{name}` is a text; quote it: "{"" if here is None else here}"'
+            return _no_kind(source, here, path)
+        case "halflap":
+            context = error["ctx"]
+            return context["message"], _meant(source, path, context["meant"], raw=context["raw"])
+        case "literal_error" | "enum":
+            return _choice(source, error, path)
         case "string_pattern_mismatch":
-            return f"{here!r} is no name: letters, digits and _ (an integration's: a-z, 0-9 and -)"
+            return _name(source, error, path)
+        case _:
+            pass
+    if path[:1] == ("config",) and len(path) == 3 and name in _keys(parts.PlainField):
+        return f"`{path[1]}` stands where a page does; write `Options: {{{path[1]}: {{…}}}}`", None
+    if path[:1] == ("config",) and len(path) == 3 and isinstance(here, str):
+        meant = f"{{type: {here}}}"
+        return f"a field is a mapping: write {meant}", _meant(source, path, meant, raw=True)
+    scalar = kind == "string_type" and not isinstance(here, dict | list)
+    if name in FORMS and kind != "value_error" and not scalar:
+        return f"`{name}` is {FORMS[str(name)]}", None
+    match kind:
+        case "list_type" if (key := _first_key(here)).startswith("-"):
+            return f"a space follows the dash of an item: write - {key[1:]}", None
+        case "list_type":
+            return f"`{name}` is a list: each item begins with `- `", None
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"`{name}` is a mapping: `key: value`", None
+        case "string_type" if isinstance(here, int | float | Decimal) or here is None:
+            shown = "" if here is None else str(here).lower() if type(here) is bool else here
+            mend = quoted_value if path in source.plain and here is not None else None
+            return f'`{name}` is a text; quote it: "{shown}"', mend
         case "datetime_parsing" | "datetime_from_date_parsing":
-            return f"`{name}` is a time, with its zone: 2026-03-01T12:00:00Z"
+            return f"`{name}` is a time, with its zone: 2026-03-01T12:00:00Z", None
         case "timezone_aware":
-            return f"`{name}` needs a time zone: {here}Z"
+            return f"`{name}` needs a time zone: {here}Z", _meant(source, path, f"{here}Z")
+        case "too_short":
+            return f"`{name}` needs at least {_count(error['ctx']['min_length'])}", None
+        case "too_long":
+            return f"`{name}` takes at most {_count(error['ctx']['max_length'])}", None
         case "value_error":
-            return str(error["msg"]).removeprefix("Value error, ")
+            return str(error["msg"]).removeprefix("Value error, "), None
         case _:
-            said = str(error["msg"])
-            return f"`{name}`: {said[:1].lower()}{said[1:]}"
+            return f"`{name}` {worded(error)}", None
 
 
-def _mend(source: Source, error: Mapping[str, Any], path: Path) -> Mend | None:
-    here = _at(source.data, path)
-    match error["type"]:
-        case "extra_forbidden":
-            return instead_of(str(path[-1]), _known(source, error["loc"], path)[0])
-        case "string_type" if isinstance(here, int | float) and path in source.plain:
-            return quoted_value
-        case _:
-            return None
+FORMS = {
+    "retry": "how many tries, 1 to 100: `retry: 3`, or `retry: {attempts: 3, first: 2s}`",
+    "attempts": "how many tries, 1 to 100",
+    "parallel": "how many at once, 1 to 1000",
+    "trigger": "the name of one, component.trigger, such as `trigger: webhook.request`",
+    "action": "the name of one, component.action, such as `action: http.get`",
+    "order": "a rule, `order: fifo`, or `order: {rule: fifo, by_key: /data/id}`",
+    "sides": "two sides: `sides: {salesforce: Account, acme: account}`",
+}
+"""By key, what its value is, where a fault names only one of the ways to write it."""
 
 
-def _no_kind(step: Any) -> str:
+def _first_key(here: Any) -> str:
+    keys = list(cast("dict[Any, Any]", here)) if isinstance(here, dict) else []
+    return str(keys[0]) if keys else ""
+
+
+_NUMBERS = ("none", "one", "two", "three")
+
+
+def _count(number: int) -> str:
+    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+
+
+def _meant(source: Source, path: Path, meant: str, *, raw: bool = False) -> Mend | None:
+    return rewritten(source, path, meant, raw=raw) if meant else None
+
+
+def _choice(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+    """Return which of several values was meant."""
+    name, here = path[-1], _at(source.data, path)
+    known = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+    message = f"`{name}` is one of {', '.join(known)}"
+    if not isinstance(here, str):
+        return message, None
+    if name == "type" and here.lower() in SECRET_TYPES:
+        return "a secret belongs into a connection, which seals it, and in no other field", None
+    if name == "type" and here.lower() in CHOICE_TYPES:
+        return "what is chosen from is listed by `choices: [a, b]`; leave out `type`", None
+    meant = closest(here, known)
+    hint = f"; did you mean {meant}?" if meant else ""
+    return message + hint, _meant(source, path, meant or "")
+
+
+def _name(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str, Mend | None]:
+    """Return how a name is written."""
+    is_key = error["loc"][-1:] == ("[key]",)
+    here = str(path[-1]) if is_key else str(_at(source.data, path))
+    if path == ("name",):
+        meant, allowed = re.sub("[^a-z0-9]+", "-", here.lower()).strip("-"), "a-z, 0-9 and -"
+    else:
+        meant, allowed = re.sub(r"\W+", "_", here).strip("_"), "letters, digits and _"
+    item, of, items = here.partition(" in ")
+    if path[-1:] == ("for",) and of:
+        listed = items.removeprefix("=")
+        return f"write `for: {item}` and, in a line of its own, `in: ={listed}`", None
+    message = f"{here!r} is no name, which has {allowed}; write {meant}"
+    return message, replaced(here, meant) if is_key else _meant(source, path, meant)
+
+
+def _no_kind(source: Source, step: Any, path: Path) -> tuple[str, Mend | None]:
+    """Return what a step that is of no kind is meant to be."""
     kinds = ", ".join(KINDS)
     if not isinstance(step, dict):
-        return f"a step is a mapping with one of: {kinds}"
+        if isinstance(step, str) and (found := re.fullmatch(r"(\w+):(\S.*)", step)) is not None:
+            meant = f"{found[1]}: {found[2]}"
+            return f"a space follows the colon: write {meant}", _meant(
+                source, path, meant, raw=True
+            )
+        return f"a step is a mapping with one of: {kinds}", None
     keys = [str(each) for each in cast("dict[Any, Any]", step)]
+    for each in keys:
+        if (message := explained("step", each)) is not None:
+            return f"no kind of step is called `{each}`; {message}", None
+        if (meant := renamed("step", each)) is not None:
+            return f"no kind of step is called `{each}`; write `{meant}`", replaced(each, meant)
+        if re.fullmatch(r"\w+\.\w+", each):
+            return f"a step names its kind: write action: {each}, and its inputs under `with`", None
     close = [hit for each in keys for hit in get_close_matches(each, KINDS, 1, 0.7)]
     hint = f"did you mean `{close[0]}`? A step has" if close else "a step has"
-    return f"no kind of step has {', '.join(f'`{each}`' for each in keys)}; {hint} one of: {kinds}"
+    shown = ", ".join(f"`{each}`" for each in keys)
+    return f"no kind of step has {shown}; {hint} one of: {kinds}", None
 
 
-def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> str:
-    """A key that nobody knows."""
+def _unknown(source: Source, loc: tuple[str | int, ...], path: Path) -> tuple[str, Mend | None]:
+    """Return what a key means that the part of a document does not have."""
     name = str(path[-1])
     known, what = _known(source, loc, path)
+    part = _PARTS_BY_WORD.get(what) or what.strip("`").removesuffix(" step").rpartition(" ")[2]
+    holder = _at(source.data, path[:-1])
+    empty = _empty(holder, known)
     if what.endswith("step") and name in KINDS:
-        kind = what.removesuffix(" step").partition(" ")[2]
-        return f"a step does one thing, and this one has `{kind}` and `{name}`; write two steps"
-    close = get_close_matches(name, known, 1)
-    hint = f"did you mean `{close[0]}`? It" if close else "it"
-    return f"{what} has no `{name}`; {hint} has: {', '.join(known)}"
+        message = f"a step does one thing, and this one has `{part}` and `{name}`; "
+        if empty is not None:
+            message = f"`{name}` stands beside `{empty}`, which is empty; indent it: `- {name}: …`"
+        elif name in ("if", "switch", "for"):
+            block = {"if": "then", "switch": "cases", "for": "do"}[name]
+            message += f"write `{name}` as a step of its own, with this one under its `{block}`"
+        else:
+            message += "write two steps"
+        return message, None
+    if empty is not None and renamed(part, name) is None:
+        return f"`{name}` stands beside `{empty}`, which is empty; indent it by two spaces", None
+    if (message := explained(part, name)) is not None:
+        return f"{what} has no `{name}`; {message}", None
+    meant = renamed(part, name)
+    if meant is not None and meant in known:
+        mend = replaced(name, meant) if meant not in (holder or ()) else None
+        return f"{what} has no `{name}`; write `{meant}`", mend
+    meant = closest(name, known)
+    hint = f"did you mean `{meant}`? It" if meant else "it"
+    under = "; inputs of the action stand under `with`" if part == "action" and not meant else ""
+    return f"{what} has no `{name}`; {hint} has: {', '.join(known)}{under}", instead_of(name, known)
+
+
+_PARTS_BY_WORD = {
+    "a flow": "flow", "a pre-process flow": "flow", "a route": "route", "a test": "test",
+    "a field": "field", "a document": "document",
+}  # fmt: skip
+_NESTED = frozenset(
+    ("with", "then", "else", "do", "try", "catch", "cases", "steps", "default", "retry")
+)
+
+
+def _empty(holder: Any, known: Sequence[str]) -> str | None:
+    """Return a key of a mapping that has no value, below which others may have been meant."""
+    if not isinstance(holder, dict):
+        return None
+    members = cast("dict[Any, Any]", holder).items()
+    empty = (str(name) for name, each in members if each is None and name in known)
+    return next((name for name in empty if name in _NESTED), None)
 
 
 _PARTS: dict[tuple[str, int], tuple[str, type[BaseModel]]] = {

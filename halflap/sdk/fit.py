@@ -71,14 +71,102 @@ def without_unset(value: Any) -> Any:
 
 def misfit(error: ValidationError, value: Any) -> str:
     """Return the message about a value that does not fit: what is wrong, and what to write."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(each) for each in first["loc"])
-    told = f"{place}: {first['msg']}" if place else str(first["msg"])
-    if first["type"] == "string_type" and type(value) in (int, Decimal):
-        return f'{told}; quote it, "{value}", or write =$string(…)'
-    if value is None:
-        return f"{told}, and it is null: what it is read from is missing"
-    return told
+    path, message = wrong_part(error, value)
+    return f"{'.'.join(map(str, path))}: {message}" if path else message
+
+
+def wrong_part(error: ValidationError, value: Any) -> tuple[tuple[str | int, ...], str]:
+    """Return where in a value that does not fit it is wrong, and what to write there."""
+    found = error.errors(include_url=False, include_input=False)
+    placed = [(path_in(value, each), cast("Mapping[str, Any]", each)) for each in found]
+    deepest = max((path for path, _ in placed), key=len)
+    here = [each for path, each in placed if path == deepest]
+    said = list(dict.fromkeys(worded(each) for each in here if each["type"] not in _VAGUE))
+    message = " or ".join([*said[:1], *(each.removeprefix("has to be ") for each in said[1:])])
+    message = message or worded(here[0])
+    part = _at(value, deepest)
+    if any(each["type"] == "string_type" for each in here) and type(part) in (int, Decimal, bool):
+        shown = str(part).lower() if type(part) is bool else str(part)
+        message += f'; quote it, "{shown}", or write =$string(…)'
+    if part is None:
+        message += ", and it is null: what it is read from is missing"
+    return deepest, message
+
+
+_VAGUE = frozenset(("none_required", "is_instance_of", "callable_type"))
+"""Faults of one way to read a value, beside which another one says more."""
+
+
+def path_in(data: Any, error: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return an error's place in the data, without what only the models are named by."""
+    path: list[str | int] = []
+    here = data
+    places = cast("tuple[str | int, ...]", error["loc"])
+    for at, each in enumerate(places):
+        if isinstance(here, Mapping) and each in here:
+            here = cast("Mapping[Any, Any]", here)[each]
+        elif isinstance(here, list) and isinstance(each, int):
+            here = cast("list[Any]", here)[each]
+        elif at < len(places) - 1 or error["type"] != "missing":
+            continue
+        path.append(each)
+    return tuple(path)
+
+
+def _at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for each in path:
+        try:
+            value = value[each]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+_HAS_TO_BE: Mapping[str, str] = {
+    "string": "a text", "int": "a whole number", "float": "a number", "decimal": "a number",
+    "bool": "true or false", "list": "a list", "tuple": "a list", "set": "a list",
+    "frozen_set": "a list", "dict": "a mapping, `name: value`", "mapping": "a mapping, `name: value`",
+    "model": "a mapping, `name: value`", "dataclass": "a mapping, `name: value`",
+    "datetime": "a time: 2026-03-01T12:00:00Z", "date": "a date: 2026-03-01",
+    "time": "a time of day: 12:30", "url": "a URL", "bytes": "a text", "none": "null",
+    "uuid": "a UUID", "finite": "a number", "time_delta": "a duration: 30s, 5 min",
+    "timezone": "a time with its zone: 2026-03-01T12:00:00Z",
+}  # fmt: skip
+"""By the beginning of a fault's name, what a value has to be."""
+
+_BOUNDS: Mapping[str, str] = {
+    "greater_than": "has to be greater than {gt}",
+    "greater_than_equal": "has to be at least {ge}",
+    "less_than": "has to be less than {lt}",
+    "less_than_equal": "has to be at most {le}",
+    "too_short": "has to have at least {min_length}",
+    "too_long": "has to have at most {max_length}",
+    "string_too_short": "has to have at least {min_length} characters",
+    "string_too_long": "has to have at most {max_length} characters",
+    "literal_error": "has to be one of {expected}",
+    "enum": "has to be one of {expected}",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "is_instance_of": "cannot be given here",
+    "callable_type": "cannot be given here",
+    "multiple_of": "has to be a multiple of {multiple_of}",
+    "string_pattern_mismatch": "does not fit the pattern {pattern}",
+}
+
+
+def worded(error: Mapping[str, Any]) -> str:
+    """Return a fault of validation in plain words: `has to be a whole number`."""
+    kind = str(error["type"])
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format_map(error.get("ctx") or {})
+    if kind in ("value_error", "assertion_error"):
+        return str(error["msg"]).partition(", ")[2]
+    while kind not in _HAS_TO_BE and "_" in kind:
+        kind = kind.rpartition("_")[0]
+    if kind in _HAS_TO_BE:
+        return f"has to be {_HAS_TO_BE[kind]}"
+    message = str(error["msg"])
+    return message.replace("Input should be", "has to be").replace("a valid string", "a text")
 
 
 class _Fitting:

@@ -7,6 +7,7 @@ import inspect
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, create_model
 from pydantic_core import PydanticUndefined, core_schema
 
 from halflap.errors import DefinitionError
+from halflap.sdk.duration import Worded
 from halflap.sdk.reference import ConfigMeta
 
 
@@ -260,6 +262,15 @@ def without_unset(annotation: Any) -> Any:
     return annotation
 
 
+def _worded(annotation: Any) -> Any:
+    """Return the annotation of a duration so that words such as `2 h` are taken."""
+    if annotation is timedelta:
+        return Worded
+    if get_origin(annotation) in (Union, UnionType) and timedelta in get_args(annotation):
+        return Union[tuple(map(_worded, get_args(annotation)))]  # noqa: UP007 (of a tuple)
+    return annotation
+
+
 def summary(function: Callable[..., Any]) -> str:
     """A docstring's first paragraph, on one line."""
     text = inspect.getdoc(function) or ""
@@ -359,7 +370,7 @@ def read_input(function: Callable[..., Any], name: str, annotation: Any, default
         annotation=annotation,
         required=required,
         default=None if required else default,
-        adapter=adapter_for(function, name, annotation),
+        adapter=adapter_for(function, name, _worded(annotation)),
         source=source,
     )
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from halflap.lowcode.document import json_schema
-from halflap.lowcode.duration import duration, written
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import read
+from halflap.sdk.duration import duration, written
 
 HEAD = "name: x\nflows:\n  a:\n    trigger: webhook.request\n    steps:\n"
 STEP = {
@@ -21,7 +21,7 @@ STEP = {
     "a text for a step": ("- stop", "6:9", "a step is a mapping"),
     "two kinds": ("- {action: x.y, sleep: 3}", "6:23", "has `action` and `sleep`; write two steps"),
     "a number for a text": ("- {action: 6}", "6:18", 'quote it: "6"'),
-    "a number out of range": ("- {action: x.y, retry: 0}", "6:30", "greater than or equal to 1"),
+    "a number out of range": ("- {action: x.y, retry: 0}", "6:30", "1 to 100"),
     "a time-out of nothing": (
         "- {action: x.y, timeout: 0s}",
         "6:32",
@@ -73,7 +73,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         document_of(read(text, "f.yaml"))
     said = [(each.line, each.message.partition(";")[0]) for each in raised.value.findings]
     assert said == [
-        (1, "'X Y' is no name: letters, digits and _ (an integration's: a-z, 0-9 and -)"),
+        (1, "'X Y' is no name, which has a-z, 0-9 and -"),
         (2, "a document has no `titel`"),
         (4, "`steps` is missing here"),
         (4, "`trigger` is a text"),

@@ -452,7 +452,11 @@ def write_sleep(step: doc.SleepStep, spot: Spot) -> list[str]:
 
 def write_wait(step: doc.WaitStep, spot: Spot) -> list[str]:
     """Write `wait`."""
-    named = [] if step.timeout is None else [("timeout", span(spot.scope, step.timeout))]
+    named = (
+        []
+        if step.timeout is None
+        else [("timeout", time(spot.scope, step.timeout, spot.at("timeout")))]
+    )
     called = call_with("await ctx.wait_for", [text(step.wait)], named)
     if step.on_timeout == "fail":
         return spot.assigned(step.id, called)
@@ -468,7 +472,7 @@ def write_links(step: doc.LinksStep, spot: Spot) -> list[str]:
     url = call_with(
         "ctx.signal_url",
         [text(step.links), "choice"],
-        [("text", shown), ("within", span(spot.scope, step.within))],
+        [("text", shown), ("within", time(spot.scope, step.within, spot.at("within")))],
     )
     closing = ",)" if len(step.choices) == 1 else ")"
     choices = Group("(", tuple(map(text, step.choices)), closing)

@@ -25,9 +25,9 @@ from halflap.lowcode.convert.terms import (
     literal,
     term_of,
 )
-from halflap.lowcode.duration import duration
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import expression_at, is_expression
+from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
 from halflap.sdk.schema import Input, Unset
 
@@ -229,10 +229,7 @@ def status(scope: Scope, given: Any, path: Path) -> Piece:
 def time(scope: Scope, given: Any, path: Path) -> Piece:
     """Return how long something takes."""
     if not is_expression(given):
-        try:
-            return span(scope, duration(given))
-        except ValueError:
-            pass  # the step fails when it runs
+        return span(scope, duration(given))
     return asked(scope, given, path, "duration")
 
 

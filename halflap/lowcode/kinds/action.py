@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field, model_validator
 from halflap.errors import DefinitionError
 from halflap.lowcode.call import Call, Filled
 from halflap.lowcode.decimals import decimals_of
-from halflap.lowcode.duration import Duration
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks, Refers
 from halflap.lowcode.kinds.run import Do
@@ -20,6 +19,7 @@ from halflap.lowcode.kinds.step import OnFailure, Part, Result, Template
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import template
 from halflap.sdk.action import Action, Retry
+from halflap.sdk.duration import Duration
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import Compiler

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from halflap.lowcode.frame import Frame, Left
 from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import Step
 from halflap.lowcode.source import Path
+from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import Compiler
+
+
+def _leave(value: Any) -> Any:
+    if value is not True:
+        raise refused(
+            "`break` leaves the loop: write break: true, or leave the step out", "true", raw=True
+        )
+    return value
 
 
 class BreakStep(Step):
@@ -22,7 +31,7 @@ class BreakStep(Step):
     kind: ClassVar[str] = "break"
     ends: ClassVar[str] = "leaves the loop"
 
-    leave: Literal[True] = Field(alias="break")
+    leave: Annotated[Literal[True], BeforeValidator(_leave)] = Field(alias="break")
     """`break: true`: the items that are left are not looked at."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

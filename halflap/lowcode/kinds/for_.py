@@ -33,7 +33,7 @@ class ForStep(Result):
     """Only items for which this is true."""
     do: Annotated[list[AnyStep], Block(each=True)]
     """What to do for each item."""
-    parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
+    parallel: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
     """How many at once; one after another without it."""
     key: Annotated[Template, Asks()] = None
     """What tells parallel items apart; the item itself, its `id`, or its place otherwise."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from halflap.lowcode.duration import Duration
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Result, Template
+from halflap.lowcode.kinds.step import Result, Template, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -30,12 +28,13 @@ class LinksStep(Result):
     """What can be answered: `choices: [approve, reject]`."""
     text: Annotated[Template, Asks("text")] = ""
     """What the page asks."""
-    within: Duration = timedelta(days=7)
-    """How long the links work."""
+    within: Annotated[Time, Asks()] = "7 days"
+    """How long the links work, or an expression that gives it."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         text = compiler.asked(self.text, path, "text")
-        return DoLinks(self.links, tuple(self.choices), text, self.within, self.id)
+        within = compiler.asked(self.within, path, "within")
+        return DoLinks(self.links, tuple(self.choices), text, within, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,13 @@ class DoLinks:
     name: str
     choices: tuple[str, ...]
     text: Asked
-    within: timedelta
+    within: Asked
     id: str | None
 
     async def run(self, frame: Frame) -> None:
-        text = self.text.text(frame)
+        text, within = self.text.text(frame), self.within.duration(frame)
         made = {
-            each: frame.ctx.signal_url(self.name, each, text=text, within=self.within)
+            each: frame.ctx.signal_url(self.name, each, text=text, within=within)
             for each in self.choices
         }
         frame.give(self.id, made)

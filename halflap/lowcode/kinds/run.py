@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from halflap.errors import ExpressionError, note_place
 from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.template import Fill, Host, Names
+from halflap.sdk.duration import duration
 from halflap.sdk.schema import UNSET
 
 T = TypeVar("T")
@@ -84,6 +86,13 @@ class Asked:
     def status(self, frame: Frame) -> int:
         """The status of an HTTP answer."""
         return self._placed(as_status, self.value(frame))
+
+    def duration(self, frame: Frame) -> timedelta:
+        """Return a time, of a text such as `2 h` or of seconds."""
+        try:
+            return duration(self.value(frame))
+        except ValueError as error:
+            raise ExpressionError(str(error)).at(self.where) from error
 
     def _placed(self, read: Callable[[Any, str], T], found: Any) -> T:
         try:

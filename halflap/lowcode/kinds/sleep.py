@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from halflap.errors import ExpressionError
-from halflap.lowcode.duration import duration
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Step, Template
+from halflap.lowcode.kinds.step import Step, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ class SleepStep(Step):
 
     kind: ClassVar[str] = "sleep"
 
-    sleep: Annotated[Template, Asks()]
+    sleep: Annotated[Time, Asks()]
     """How long: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
@@ -36,9 +34,4 @@ class DoSleep:
     time: Asked
 
     async def run(self, frame: Frame) -> None:
-        found = self.time.value(frame)
-        try:
-            wait = duration(found)
-        except ValueError as error:
-            raise ExpressionError(str(error)).at(self.time.where) from error
-        await frame.ctx.sleep(wait)
+        await frame.ctx.sleep(self.time.duration(frame))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+from halflap.sdk.duration import PATTERN, duration, meant_by, refused
 from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
@@ -19,6 +22,57 @@ Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 
 Template = Any
 """A value in which a text that begins with `=` is a JSONata expression, at any depth."""
+
+
+_READS = re.compile(r"\s*[A-Za-z_]\w*(?:\.\w+)+\s*")
+
+
+def _time(value: Any) -> Any:
+    if is_expression(value):
+        return value
+    if isinstance(value, str) and _READS.fullmatch(value):
+        meant = f"={value.strip()}"
+        raise refused(f"{value!r} is no duration; for the value, write {meant}", meant)
+    try:
+        duration(value)
+    except ValueError as error:
+        raise refused(str(error), meant_by(value)) from None
+    return value
+
+
+_EXPRESSION = {"type": "string", "pattern": "^="}
+Time = Annotated[
+    Any,
+    BeforeValidator(_time),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"{PATTERN}|^="},
+                {"type": "number", "minimum": 0},
+            ],
+            "description": "A duration (30s, 5 min, 2 h, 3 days, or seconds), or an expression.",
+        }
+    ),
+]
+"""How long something takes: a duration, or an expression that gives one."""
+
+
+def _status(value: Any) -> Any:
+    if is_expression(value) or (type(value) is int and 200 <= value <= 599):
+        return value
+    meant = str(value) if isinstance(value, str) and re.fullmatch("[2-5][0-9]{2}", value) else None
+    if isinstance(value, str) and _READS.fullmatch(value):
+        meant = f"={value.strip()}"
+    said = "`status` is a whole number from 200 to 599"
+    raise refused(f"{said}; write {meant}" if meant else said, meant)
+
+
+Status = Annotated[
+    Any,
+    BeforeValidator(_status),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, _EXPRESSION]}),
+]
+"""The status of an HTTP answer, or an expression that gives one."""
 
 
 class Part(BaseModel):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from halflap.lowcode.frame import Frame, Stopped
 from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
-from halflap.lowcode.kinds.step import Part, Step, Template
+from halflap.lowcode.kinds.step import Part, Status, Step, Template
 from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+from halflap.sdk.duration import refused
 from halflap.sdk.trigger import Ignore, Reply
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 class ReplyPart(Part):
     """An HTTP answer, for a flow whose trigger answers with the flow's result."""
 
-    status: Annotated[Template, Asks()] = 200
+    status: Annotated[Status, Asks()] = 200
     """The HTTP status, 200 to 599."""
     body: Annotated[Template, Asks(json=True)] = None
     """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
@@ -45,13 +48,23 @@ class StopPart(Part):
     """Why the event is ignored."""
 
 
+def _stop(value: Any) -> Any:
+    if isinstance(value, Mapping) or value is True:
+        return cast("Any", value)
+    if is_expression(value):
+        meant = f"{{answer: {value}}}"
+    else:
+        meant = "true"
+    raise refused(f"`stop` ends the flow, and says how: write stop: {meant}", meant, raw=True)
+
+
 class StopStep(Step):
     """End the flow."""
 
     kind: ClassVar[str] = "stop"
     ends: ClassVar[str] = "ends the flow"
 
-    stop: StopPart | Literal[True]
+    stop: Annotated[StopPart | Literal[True], BeforeValidator(_stop)]
     """`true`, or how it ends: `answer`, `reply` or `ignore`."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from halflap.errors import TimedOut
-from halflap.lowcode.duration import Duration
 from halflap.lowcode.frame import Frame
-from halflap.lowcode.kinds.run import Do
-from halflap.lowcode.kinds.step import Result
+from halflap.lowcode.kinds.role import Asks
+from halflap.lowcode.kinds.run import Asked, Do
+from halflap.lowcode.kinds.step import Result, Time
 from halflap.lowcode.source import Path
 
 if TYPE_CHECKING:
@@ -24,13 +23,14 @@ class WaitStep(Result):
 
     wait: str
     """The signal's name."""
-    timeout: Duration | None = None
-    """How long; without it, until the flow's maximum age."""
+    timeout: Annotated[Time | None, Asks()] = None
+    """How long, or an expression that gives it; without it, until the flow's maximum age."""
     on_timeout: Literal["fail", "continue"] = "fail"
     """`continue`: where none comes in time, the result is null."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
-        return DoWait(self.wait, self.timeout, self.on_timeout == "continue", self.id)
+        timeout = compiler.maybe(self.timeout, path, "timeout")
+        return DoWait(self.wait, timeout, self.on_timeout == "continue", self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,14 @@ class DoWait:
     """`wait`."""
 
     name: str
-    timeout: timedelta | None
+    timeout: Asked | None
     goes_on: bool
     id: str | None
 
     async def run(self, frame: Frame) -> None:
+        timeout = None if self.timeout is None else self.timeout.duration(frame)
         try:
-            result = await frame.ctx.wait_for(self.name, timeout=self.timeout)
+            result = await frame.ctx.wait_for(self.name, timeout=timeout)
         except TimedOut:
             if not self.goes_on:
                 raise

@@ -37,8 +37,8 @@ flows:
       - {id: coded, code: return x, with: {x: =n}}
       - {id: called, call: sub, event: {n: =n}}
       - {sleep: =n}
-      - {id: waited, wait: go}
-      - {id: linked, links: go, choices: [a], text: =n}
+      - {id: waited, wait: go, timeout: =n}
+      - {id: linked, links: go, choices: [a], text: =n, within: =n}
       - {id: stored, state: get, key: =n, default: [=n]}
       - {state: put, key: =n, value: =n, expect: =n}
       - {id: found, paired: both, with: {acme: =n}}

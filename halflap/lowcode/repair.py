@@ -14,8 +14,8 @@ from halflap.lowcode.kinds import KINDS, Step, kind_of
 from halflap.lowcode.kinds.raw import holds_steps
 from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.kinds.walk import fields_of
-from halflap.lowcode.shape import path_of
 from halflap.lowcode.source import Path, Source
+from halflap.sdk.fit import path_in
 
 MOST_ROUNDS = 8
 """How often what is wrong is taken out; what is taken out may uncover more."""
@@ -38,7 +38,7 @@ def repaired(source: Source) -> tuple[Source, Document] | None:
             return replace(source, data=data, parsed={}), Document.model_validate(data)
         except ValidationError as error:
             told = error.errors(include_url=False, include_input=False)
-            paths = [(path_of(data, each), str(each["type"])) for each in told]
+            paths = [(path_in(data, each), str(each["type"])) for each in told]
             _mend(data, paths)
     return None
 
