@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -58,14 +59,46 @@ async def every(
 @cron.declare
 def _(expression: str, tz: str, misfire: Misfire) -> Declaration:
     zone = zone_of(tz)
+    check_fields(expression)
     try:
         CronSim(expression, datetime.now(zone))
     except CronSimError as error:
         raise DefinitionError(
-            f"schedule.cron: {expression!r} is no cron expression ({error}); five fields: minute "
-            "hour day month weekday, as in '30 6 * * 1-5'"
+            f"schedule.cron: {expression!r} is no cron expression ({error}), or never comes; five "
+            "fields: minute hour day month weekday, as in '30 6 * * 1-5'"
         ) from error
     return Declaration(methods=(), ticks=cron_ticks(expression, zone), misfire=misfire)
+
+
+NAMED = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
+}  # fmt: skip
+"""Names of other schedulers, and what they mean."""
+
+
+def check_fields(expression: str) -> None:
+    """Refuse what other schedulers write: six fields (with seconds), `?`, `@daily`, `cron(…)`."""
+    meant = NAMED.get(expression.strip().lower())
+    fields = expression.strip().removeprefix("cron(").removesuffix(")").replace("?", "*").split()
+    wrapped, known = (
+        "cron(" in expression,
+        all(re.fullmatch(r"[\d*/,A-Za-z#-]+", each) for each in fields),
+    )
+    if expression.lower().startswith(("every ", "rate(")):
+        raise DefinitionError(
+            f"schedule.cron: {expression!r} is no cron expression; for an interval, use the trigger "
+            "schedule.every: `with: {minutes: 5}`"
+        )
+    if known and len(fields) == 6:
+        meant = " ".join(fields[:5] if wrapped else fields[1:])
+    elif known and len(fields) == 5 and ("?" in expression or wrapped):
+        meant = " ".join(fields)
+    if meant is not None:
+        raise DefinitionError(
+            f"schedule.cron: {expression!r} is not five fields (minute hour day month weekday); "
+            f"write {meant}"
+        )
 
 
 @every.declare
@@ -102,8 +135,14 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
+        city = name.strip().replace(" ", "_").lower()
+        close = next(
+            (each for each in sorted(available_timezones()) if each.lower().endswith(f"/{city}")),
+            None,
+        )
         raise DefinitionError(
-            f"there is no time zone {name!r}; write one of the IANA names, as Europe/Paris"
+            f"there is no time zone {name!r}; an IANA name is wanted, as Europe/Paris"
+            + (f"; write {close}" if close else "")
         ) from error
 
 

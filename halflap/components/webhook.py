@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import InstanceOf, WithJsonSchema
@@ -131,8 +133,10 @@ def layout(signature: Signature | str | None) -> Verifier:
     if isinstance(signature, Signature):
         return signature
     if signature not in LAYOUTS:
+        close = get_close_matches(signature.lower(), LAYOUTS, 1)
         raise DefinitionError(
             f"webhook: no signature layout is called {signature!r}; there are: {', '.join(LAYOUTS)}"
+            + (f"; did you mean {close[0]}?" if close else "")
         )
     return LAYOUTS[signature]()
 
@@ -155,6 +159,9 @@ def place(where: Pick | str | None) -> Pick | None:
         case "query":
             return query(name)
         case _:
+            names = re.fullmatch(r"=?(?:event\.|body\.|\$\.)?(\w+(?:\.\w+)*)", where)
+            meant = f"body:/{names[1].replace('.', '/')}" if names else ""
             raise DefinitionError(
-                f"{where!r} names no place; write header:X-Id, body:/data/id or query:id"
+                f"{where!r} names no place, such as header:X-Id, body:/data/id or query:id"
+                + (f"; write {meant}" if meant else "")
             )
