@@ -175,7 +175,11 @@ def show(found: list[Finding], files: int) -> None:
     for each in found:
         click.echo(
             click.style(f"{each.file}:{each.line}:{each.column}: ", bold=True)
-            + click.style(f"{each.code}: ", fg="red" if each.severity == "error" else "yellow")
+            + (
+                click.style(f"{each.code}: ", fg="red")
+                if each.severity == "error"
+                else click.style(f"{each.code} (warning): ", fg="yellow")
+            )
             + each.message
         )
     looked = f"{files} {'file' if files == 1 else 'files'}"

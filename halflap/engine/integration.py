@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -41,20 +42,16 @@ def load_integration(
     return cast(Integration[Any], entry)
 
 
-def check_findings(bundle: Bundle, cache: Path) -> None:
-    """Refuse a bundle in which lint finds errors: a `DefinitionError` names the first."""
-    try:
-        with Budget().running():
-            errors = [each for each in find_in_sources(bundle) if each.severity == "error"]
-    except OverBudget as error:
-        raise DefinitionError(f"{error}; split the integration", where=bundle.entry) from error
-    if errors:
-        more = f" (and {len(errors) - 1} more: halflap lint)" if len(errors) > 1 else ""
-        first = errors[0]
+def check_findings(bundle: Bundle, found: Sequence[Finding]) -> None:
+    """Refuse a bundle in which lint found errors: a `DefinitionError` names the first."""
+    errors = [each for each in found if each.severity == "error"]
+    in_sources = [each for each in errors if each.file != bundle.document]
+    if in_sources:
+        more = f" (and {len(in_sources) - 1} more: halflap lint)" if len(in_sources) > 1 else ""
+        first = in_sources[0]
         raise DefinitionError(
             f"{first.code}: {first.message}{more}", where=f"{first.file}:{first.line}"
         )
-    errors = [each for each in find_in_document(bundle, cache) if each.severity == "error"]
     if errors:
         raise NotADocument(errors)
 
@@ -62,7 +59,11 @@ def check_findings(bundle: Bundle, cache: Path) -> None:
 def find_in_sources(bundle: Bundle) -> list[Finding]:
     """Lint a bundle's Python sources, by their text: nothing of them is run."""
     files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
-    return lint(files, known_actions(), known_records())
+    try:
+        with Budget().running():
+            return lint(files, known_actions(), known_records())
+    except OverBudget as error:
+        raise DefinitionError(f"{error}; split the integration", where=bundle.entry) from error
 
 
 def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:

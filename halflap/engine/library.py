@@ -36,6 +36,7 @@ class Library:
         self._catalogue = catalogue
         self._cache = cache
         self._loaded: dict[str, Integration[Any]] = {}
+        self._linted: tuple[str, list[Finding]] | None = None
         self._loading = asyncio.Lock()
 
     async def integration(self, version: str) -> Integration[Any]:
@@ -85,11 +86,17 @@ class Library:
 
         A document's components are loaded for it. Where they do not load, publishing says why.
         """
-        found = await anyio.to_thread.run_sync(find_in_sources, bundle)
         async with self._loading:
+            return await self._lint(bundle)
+
+    async def _lint(self, bundle: Bundle) -> list[Finding]:
+        """Lint a bundle once, though it is shown first and published then."""
+        if self._linted is None or self._linted[0] != bundle.hash:
+            found = await anyio.to_thread.run_sync(find_in_sources, bundle)
             with contextlib.suppress(DefinitionError):
                 found += await anyio.to_thread.run_sync(find_in_document, bundle, self._cache)
-        return found
+            self._linted = bundle.hash, found
+        return self._linted[1]
 
     async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
         """Return the integration of a version whose steps are traced; `None` where it is Python."""
@@ -120,5 +127,5 @@ class Library:
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
         if lints:
-            await anyio.to_thread.run_sync(check_findings, bundle, self._cache)
+            check_findings(bundle, await self._lint(bundle))
         return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)

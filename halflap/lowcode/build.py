@@ -111,7 +111,7 @@ class _Builder:
             )(function)
         except DefinitionError as error:
             raise self._placed(error, path) from error
-        flow.where = self._source.where(path)
+        flow.where = self._source.where_key(path)
         flow.description = part.description
 
     def _pairs(self, made: Integration[Any], name: str) -> Pairs:
@@ -146,7 +146,7 @@ class _Builder:
             )
         except DefinitionError as error:
             raise self._placed(error, path) from error
-        result.where = self._source.where(path)
+        result.where = self._source.where_key(path)
         result.description = flow.description
         return result
 

@@ -42,6 +42,10 @@ from halflap.sdk.lint import Finding, Fix
 QUIET = 0.2
 """Seconds without a change after which a document is linted."""
 UNUSED = "HF111"
+NOT_RENAMED = (
+    "only a flow is renamed here, or what a step gives: its `id`, a variable, an item, an error"
+)
+ANOTHER = "a_name_that_no_document_has"
 T = TypeVar("T")
 
 _KINDS = {
@@ -248,12 +252,18 @@ def made() -> LanguageServer:
             positions = Positions(analysis.text)
             line, column = params.position.line, positions.column(params.position)
             named = named_at(analysis, line, column)
-            for each in () if named is None else places(analysis, named):
+            if named is None:
+                raise DefinitionError(NOT_RENAMED)
+            for each in renaming(analysis, named, ANOTHER):
                 if each.line == line and each.start <= column <= each.end:
                     return _place(each, positions)
             return None
 
-        return await server.beside(params.text_document.uri, ask)
+        try:
+            return await server.beside(params.text_document.uri, ask)
+        except DefinitionError as error:
+            server.say(error.message)
+            return None
 
     @editor.feature(lsp.TEXT_DOCUMENT_RENAME, lsp.RenameOptions(prepare_provider=True))
     async def _(params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
@@ -263,7 +273,7 @@ def made() -> LanguageServer:
             positions = Positions(analysis.text)
             named = named_at(analysis, params.position.line, positions.column(params.position))
             if named is None:
-                return None
+                raise DefinitionError(NOT_RENAMED)
             edits = renaming(analysis, named, params.new_name)
             return lsp.WorkspaceEdit(
                 {uri: [lsp.TextEdit(_place(each, positions), each.text) for each in edits]}
