@@ -158,7 +158,7 @@ def read(content: bytes | str, file: str) -> Source:
 
 
 _COLON = re.compile(r"!\S*|(?<=[^\s\"'\]}\[{,]):(?=[^\s,\[\]{}\"'])")
-"""A colon within a word, as in `http://x.y` and `12:30`, which libyaml refuses in `{…}` and `[…]`; or a tag."""
+"""A colon within a word, as in `http://x.y` and `12:30`, which libyaml refuses in brackets; or a tag."""
 _HIDDEN = "\ue03a"
 
 

@@ -467,6 +467,27 @@ def looks_secret(text: str) -> bool:
     return _SECRET_TEXT.search(text) is not None
 
 
+_HEADER = re.compile(r"(?i)(authorization|x-[\w-]*(key|token|secret)|api-?key|cookie)")
+_SCHEME = re.compile(r"(?i)^=?[\"']?(bearer|basic|token|apikey)\s+[\w+/=.~-]{8,}[\"']?$")
+_QUERY = re.compile(r"(?i)[?&](api_?key|key|token|access_token|secret|sig|password)=[\w%.~-]{8,}")
+_USER = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^/\s:@]{1,80}:[^/\s:@]{4,80}@")
+
+
+def carries_secret(name: str, text: str) -> bool:
+    """Return whether a header, or a password, is given in plain text."""
+    if _HEADER.fullmatch(name) is not None:
+        return len(text) >= 8 and re.search(r"\d", text) is not None and " " not in text
+    password = re.search(r"(?i)passw(or)?d$|secret$", name) is not None
+    return (
+        password and len(text) >= 8 and re.search(r"[\d\W]", text) is not None and " " not in text
+    )
+
+
+def names_secret(text: str) -> bool:
+    """Return whether a text shows a secret: `Bearer …`, `?api_key=…`, `user:pass@`."""
+    return any(each.search(text) is not None for each in (_SCHEME, _QUERY, _USER))
+
+
 def reads_as_secret(name: str, text: str) -> bool:
     """Return whether a text under this name is a secret: named as one, long, mixed, no place or
     header.

@@ -45,8 +45,10 @@ CASES = {
         "HF102", "- action: «acme.find_acount", "did you mean find_account?",
         "- {action: acme.find_account, with: {external_id: a}}",
     ),
-    "no component": ("HF102", "- action: «acme", "write acme.action", "- log: x"),
-    "an unknown flow": ("HF102", "- call: «mian", "did you mean main?", "- call: main"),
+    "no component": ("HF102", "- action: «acme", "write acme.get_account", "- log: x"),
+    "an unknown flow": (
+        "HF102", "- call: «mian", "did you mean main?", "- {if: =event.x = 1, then: [{call: main}]}",
+    ),
     "a time-out that an attempt never reaches": (
         "HF108", "- {action: acme.list_stock, timeout: «15 min}", "is never reached",
         "- {action: acme.list_stock, timeout: 14 min}",
@@ -67,8 +69,8 @@ CASES = {
         '- {action: acme.find_account, with: {external_id: "006"}}',
     ),
     "a choice that is none": (
-        "HF104", '- {action: acme.list_webhooks, id: w}\n- log: =w\n- action: acme.ensure_webhook\n'
-        '  with: {url: x, event: «account.update, secret: =secrets.main}',
+        "HF104", '- {action: acme.list_webhooks, id: w}\n- log: =$string(w)\n'
+        '- action: acme.ensure_webhook\n  with: {url: x, event: «account.update, secret: =secrets.main}',
         "event does not fit",
         "- {action: acme.ensure_webhook, "
         "with: {url: x, event: account.updated, secret: =secrets.main}}",
@@ -328,6 +330,14 @@ CASES = {
     "a length": (
         "HF131", "- {log: =event.lines.«length}", "$count(event.lines)", "- {log: =event.length.unit}",
     ),
+    "links that nothing waits for": (
+        "HF133", "- {id: a, links: «go, choices: [x]}\n- log: =$string(a)", "write `wait: go`",
+        "- {id: a, links: go, choices: [x]}\n- log: =$string(a)\n- wait: go",
+    ),
+    "a flow that always calls itself": (
+        "HF134", "- {call: «main, event: =event}", "never ends",
+        "- {for: x, in: =event.xs, do: [{call: main, event: =x}]}",
+    ),
     "an input that code does not read": (
         "HF111", "- {code: 'return 1', with: {«a: =event.a}}", "does not read its input 'a'",
         "- {code: 'return a', with: {a: =event.a}}",
@@ -421,7 +431,7 @@ def test_a_component_that_is_not_there_is_told_once_with_what_writes_it() -> Non
 
 
 def test_every_rule_of_documents_has_a_mistake_of_its_own() -> None:
-    others = {"HF100", "HF101", "HF114", "HF118", "HF140"}  # below, and in test_shape.py
+    others = {"HF100", "HF101", "HF114", "HF118", "HF136", "HF140"}  # below, and in test_shape.py
     others |= {"HF141", "HF142"}  # in test_examples.py
     assert {each.code for each in RULES} == {case[0] for case in CASES.values()} | others
     assert all(each.finds and each.why and each.instead for each in RULES)
@@ -599,7 +609,7 @@ def test_what_stands_in_an_object_is_held_against_its_type(given: str, said: str
         ("- log: =evnt.x", "=event.x"),
         ("- log: =config.limt", "=config.limit"),
         ("- log: =urls.man & urls.main", "=urls.main & urls.main"),
-        ("- call: mian", "call: main"),
+        ("- {if: =event.x = 1, then: [{call: mian}]}", "call: main"),
         ("- {action: acme.get_account, connection: acne, with: {id: x}}", "connection: acme"),
         ("- code: |\n    await acme.get_acount(id='a')", "acme.get_account(id"),
         ("- code: |\n    await acme.get_account(idd='a')", "acme.get_account(id="),
@@ -607,7 +617,10 @@ def test_what_stands_in_an_object_is_held_against_its_type(given: str, said: str
         ("- {log: x, fields: {a: =$round(event.x, 2)}}", '{a: "=$round(event.x, 2)"}'),
         ("- {log: =event.xs[0]}", '{log: "=event.xs[0]"}'),
         ('- log: ="Total: " & event.x', "log: '=\"Total: \" & event.x'"),
-        ("- {log: =event.x in [1, 2], title: x}", '{log: "=event.x in [1, 2]", title: x}'),
+        (
+            "- {state: put, key: a, value: =event.x in [1, 2]}",
+            '{state: put, key: a, value: "=event.x in [1, 2]"}',
+        ),
     ],
 )
 def test_what_would_mend_a_finding_does(wrong: str, mended: str) -> None:

@@ -258,7 +258,8 @@ def _unknown(name: str, known: Collection[str]) -> str:
         return f"write `import {name}` at the beginning"
     if near := get_close_matches(name, known, 1):
         return f"`{name}` is not known; did you mean `{near[0]}`?"
-    return f"`{name}` is not known: give it under the step's inputs, or assign it"
+    given = f"`with: {{{name}: ={name}}}`"
+    return f"`{name}` is not known: give it under the step's inputs, {given}, or assign it"
 
 
 def _no_module(name: str) -> str:

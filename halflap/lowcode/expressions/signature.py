@@ -90,11 +90,19 @@ class Signature:
                 at += 1
         return arguments
 
-    def misfit(self, kinds: Sequence[str]) -> int | None:
+    @property
+    def most(self) -> int:
+        """How many arguments it takes."""
+        return len(self._parameters)
+
+    def misfit(self, kinds: Sequence[str], *, rooted: bool = False) -> int | None:
         """The first argument that cannot be taken, of what each may be (letters; none: unknown)."""
         parameters = self._parameters
-        if len(kinds) < len(parameters) and any(each.context for each in parameters):
+        given = len(kinds) < len(parameters) and any(each.context for each in parameters)
+        if given and not (rooted and kinds):
             return None  # the context may be one of them
+        if len(kinds) > len(parameters) and not any(each.many == "+" for each in parameters):
+            return len(parameters)
         for at, (letters, parameter) in enumerate(zip(kinds, parameters, strict=False)):
             if parameter.many == "+":
                 return None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from itertools import islice
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.fixes import Mend, instead_of, quoted_value
+from halflap.lowcode.fixes import Mend, closest, instead_of, quoted_value, rewritten
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import place_in
 from halflap.lowcode.lint.fitting import Misfit
@@ -21,7 +22,7 @@ from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
-from halflap.sdk.fit import misfit
+from halflap.sdk.fit import wrong_part
 from halflap.sdk.lint import unsigned_id
 from halflap.sdk.request import header
 from halflap.sdk.signature import Signature, Unsigned
@@ -58,23 +59,49 @@ class Calls:
         owner, dot, short = name.partition(".")
         component = self._shapes.component(owner)
         if component is None:
-            return None, f"there is no component {owner!r}; {suggest(owner, self._shapes.names())}"
-        if not dot:
-            return None, f"{name!r} names no {kind}; write {owner}.{kind}"
+            return None, self._meant_by(kind, name) or (
+                f"there is no component {owner!r}; {suggest(owner, self._shapes.names())}"
+            )
         known = component.actions if kind == "action" else component.triggers
+        if not dot:
+            has = " or ".join(f"{owner}.{each}" for each in islice(known, 3)) or f"{owner}.{kind}"
+            return None, f"{name!r} names no {kind}; write {has}"
+        if kind == "trigger" and short not in known and short in component.actions:
+            return None, (
+                f"{name} is an action, which a step calls; a flow begins with a trigger, such as "
+                "webhook.request or schedule.cron"
+            )
         if short in known or component.open:
             return known.get(short), None
         return None, f"{owner} has no {kind} {short!r}; {suggest(short, known, 'it has')}"
 
+    def _meant_by(self, kind: Kind, name: str) -> str | None:
+        """Say which name is meant that is written otherwise, or without its component."""
+        dotted = re.sub(r"\s*[/: ]\s*", ".", name)
+        if dotted != name and self.look(kind, dotted)[1] is None:
+            return f"a component and its {kind} are joined by a dot: write {dotted}"
+        if name.isidentifier():
+            for owner in self._shapes.names():
+                component = self._shapes.component(owner)
+                if component is None:
+                    continue
+                if name in (component.actions if kind == "action" else component.triggers):
+                    return f"the {kind} is written with its component: write {owner}.{name}"
+        return None
+
     def find(self, kind: Kind, name: str, path: Path, *, key: bool = False) -> CallShape | None:
         """The action or trigger of a name; what there is none of becomes a finding."""
         owner = name.partition(".")[0]
-        if self._shapes.component(owner) is None:
+        absent = self._shapes.component(owner) is None
+        if absent and self._meant_by(kind, name) is None:
             self._findings.add_absent(owner, self._shapes.names(), path, key=key)
             return None
         found, said = self.look(kind, name)
         if said is not None:
+            written = None if key else re.search(r": write (\S+)$", said)
             mend = self.meant(kind, name)
+            if written is not None:
+                mend = rewritten(self._findings.source, path, written[1])
             self._findings.add(rules.NO_SUCH, path, said, key=key, mend=mend)
         return found
 
@@ -122,14 +149,24 @@ class Calls:
         try:
             input.type.adapter.validate_python(value)
         except ValidationError as error:
-            text = f"{name}: the input {input.name} does not fit: {misfit(error, value)}"
-            text_fits = isinstance(value, int | Decimal) and input.takes(str(value))
-            mend = quoted_value if text_fits and not isinstance(value, bool) else None
-            self._findings.add(rules.UNFIT, path, text, mend=mend)
+            inner, message = wrong_part(error, value)
+            shown = ".".join(map(str, (input.name, *inner)))
+            mend = quoted_value if "; quote it" in message else self._chosen(error, value, path)
+            text = f"{name}: the input {shown} does not fit: {message}"
+            self._findings.add(rules.UNFIT, (*path, *inner), text, mend=mend)
         except (ValueError, TypeError) as error:  # a validator of the component's own
             self._findings.add(
                 rules.UNFIT, path, f"{name}: the input {input.name} does not fit: {error}"
             )
+
+    def _chosen(self, error: ValidationError, value: Any, path: Path) -> Mend | None:
+        """Return what mends a value that is none of a few."""
+        for each in error.errors(include_url=False, include_input=False):
+            if each["type"] in ("literal_error", "enum") and isinstance(value, str):
+                known = re.findall(r"'([^']*)'", str(each.get("ctx", {}).get("expected")))
+                meant = closest(value, known)
+                return None if meant is None else rewritten(self._findings.source, path, meant)
+        return None
 
     def fitting(
         self, name: str, input: InputShape, value: Any, templates: Templates, path: Path
@@ -146,6 +183,8 @@ class Calls:
             message = f"{name}: {_misfitting('.'.join([input.name, *inside]), found)}"
             if wrong.at is None:
                 mend = quoted_value if message.endswith(_QUOTE) else None
+                if message.endswith("; use $string()") and wrong.path == path:
+                    mend = rewritten(self._findings.source, path, f"=$string({str(value)[1:]})")
                 self._findings.add(rules.UNFIT, wrong.path, message, mend=mend)
             else:
                 place = place_in(self._findings.source, wrong.path, wrong.at)
@@ -162,6 +201,12 @@ class Calls:
         wanted = shape.connection
         place = (*path, "connection")
         if given is not None and given not in self._connections:
+            owned = [key for key, each in self._connections.items() if each.component == given]
+            if owned:
+                said = f"a connection is named as the config names it; did you mean {owned[0]}?"
+                mend = rewritten(self._findings.source, place, owned[0])
+                self._findings.add(rules.CONNECTION, place, said, mend=mend)
+                return
             there = suggest(given, self._connections, "its connections")
             said = f"the config has no connection {given!r}; {there}"
             self._findings.add(
@@ -198,7 +243,11 @@ class Calls:
             declared = shape.trigger.declaration(shape.trigger.bind(given))
         except (DefinitionError, ValueError, TypeError) as error:
             text = error.message if isinstance(error, DefinitionError) else str(error)
-            self._findings.add(rules.UNFIT, (*path, "with"), text)
+            place, meant = (*path, "with"), re.search(r"(?:; write|did you mean) (.+?)\??$", text)
+            named = [each for each, value in given.items() if repr(value) in text]
+            place = (*place, named[0]) if named else place
+            mend = rewritten(self._findings.source, place, meant[1]) if meant and named else None
+            self._findings.add(rules.UNFIT, place, text, mend=mend)
             return
         if declared.ticks or declared.lifecycle or not declared.methods:
             return
@@ -210,6 +259,12 @@ class Calls:
         ):
             said = unsigned_id(signed, declared.dedupe.name)
             self._findings.add(rules.UNSIGNED_ID, (*path, "with", "dedupe"), said)
+        elif signed and declared.dedupe is None:
+            said = (
+                "the signature covers the delivery's id, and deliveries that come again start the "
+            )
+            said += f"flow again; write `dedupe: header:{signed}`"
+            self._findings.add(rules.NO_DEDUPE, (*path, "trigger"), said)
         signs = any(each.name == "signature" for each in shape.inputs or ())
         if declared.verify is None or (isinstance(declared.verify, Unsigned) and signs):
             said = f"{name} verifies nothing, so whoever learns its URL can forge events"

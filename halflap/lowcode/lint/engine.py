@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
@@ -13,25 +13,39 @@ from typing import Any, cast
 from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
-from halflap.lowcode.fixes import instead_of, quoted_expression
+from halflap.lowcode.fixes import MOST_CHARACTERS, instead_of, quoted_expression, quoted_value
 from halflap.lowcode.layered import Layered
-from halflap.lowcode.lint import rules
+from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
-from halflap.lowcode.lint.flow import Flow
+from halflap.lowcode.lint.flow import Flow, waited_for
 from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany, suggest
 from halflap.lowcode.lint.shapes import Shapes
+from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import Path, Source, Unreadable, read
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
-from halflap.sdk.lint import Finding, Fix, kept, looks_secret, reads_as_secret
+from halflap.sdk.lint import (
+    Finding,
+    Fix,
+    carries_secret,
+    kept,
+    looks_secret,
+    names_secret,
+    reads_as_secret,
+)
 
 _VALUE = re.compile(r"(?:[:{\[,]|^\s*-)\s*=(?!=)")
 """An expression, up to its `=`."""
 
+
+_BRACES = re.compile(r":\s+(?P<braces>\$?\{\{\s*(?P<inner>[^{}]{1,200}?)\s*\}\})\s*$")
+_PLAIN = re.compile(r"^\s*(?:- +)*[\w.-]+:\s+(?P<value>[^\"'\s\[{].*?)\s*$")
+"""A value that stands alone on its line, without quotes."""
+COMMON = ("event", "config", "urls", "secrets", "customer", "instance", "execution")
 
 MOST_TRIED = 5
 """How many ways to mend a text that cannot be read are tried."""
@@ -57,7 +71,23 @@ def _lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]
             error.place,
             content if isinstance(content, str) else content.decode(errors="replace"),
         )
-        fix = _readable(text, file, place.line)
+        lines = text.splitlines()
+        line = lines[place.line - 1] if place.line <= len(lines) else ""
+        line = line if len(line) <= MOST_CHARACTERS else ""
+        if (braces := _BRACES.search(line)) is not None and braces.start("braces") < place.column:
+            meant = habits.meant(braces["inner"], COMMON) or braces["inner"]
+            column = braces.start("braces") + 1
+            said = f"braces mean nothing here; write ={meant}"
+            fix = Fix(f"write ={meant}", place.line, column, len(braces["braces"]), f"={meant}")
+            return [Finding(file, place.line, column, rules.UNREADABLE, said, fix=fix)]
+        if error.indent is not None:
+            indent = len(line) - len(line.lstrip())
+            title = f"indent it by {error.indent}"
+            fix = Fix(title, place.line, 1, indent, " " * error.indent)
+        elif "in quotes" in error.said:
+            fix = quoted_value(lines, place.line, place.column)
+        else:
+            fix = _readable(text, file, place.line)
         return [Finding(file, place.line, place.column, rules.UNREADABLE, error.said, fix=fix)]
     return lint(source, shapes)
 
@@ -69,14 +99,25 @@ def _readable(text: str, file: str, line: int) -> Fix | None:
         before = lines[at - 1] if 0 < at <= len(lines) else ""
         for found in islice(_VALUE.finditer(before), MOST_TRIED):
             fix = quoted_expression(lines, at, found.end())
-            if fix is None:
-                continue
-            try:
-                read("\n".join(fix.applied(lines)), file)
-            except Unreadable:
-                continue
-            return fix
+            if fix is not None and _reads(fix, lines, file):
+                return fix
+        plain = _PLAIN.match(before) if len(before) <= MOST_CHARACTERS else None
+        if plain is not None:
+            value = plain["value"]
+            quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            fix = Fix("quote the text", at, plain.start("value") + 1, len(value), quoted)
+            if _reads(fix, lines, file):
+                return fix
     return None
+
+
+def _reads(fix: Fix, lines: Sequence[str], file: str) -> bool:
+    """Return whether a text can be read once it is mended."""
+    try:
+        read("\n".join(fix.applied(lines)), file)
+    except Unreadable:
+        return False
+    return True
 
 
 def lint(source: Source, shapes: Shapes) -> list[Finding]:
@@ -115,10 +156,51 @@ def _check(source: Source, shapes: Shapes, findings: Findings) -> None:
         findings.found += [
             each for each in error.findings if (each.line, each.column) not in places
         ]
+        _check_rest(source, shapes, findings)
     else:
         _Linter(source, document, shapes, findings).check()
         if shapes.complete and not findings.errors:
             _build(source, shapes, findings)
+
+
+BESIDE = frozenset(
+    (
+        rules.UNPARSED, rules.CUT, rules.READS_LIKE_EXPRESSION, rules.LITERAL_CONDITION,
+        rules.SUBSCRIPT, rules.FIELD_OF_LENGTH, rules.UNFIT, rules.UNKNOWN, rules.NO_FIELD,
+        rules.NO_SUCH, rules.OPEN_SECRET, rules.CODE, rules.NAMELESS,
+    )
+)  # fmt: skip
+"""What is wrong with a part, whatever is wrong with others."""
+_NAMED = re.compile(r"there is no name '(\w+)'|''")
+
+
+def _check_rest(source: Source, shapes: Shapes, findings: Findings) -> None:
+    """Check what fits into a document of one that does not; what is left out may be missed."""
+    made = repaired(source)
+    if made is None:
+        return
+    aside = Findings(source)
+    with suppress(TooMany):
+        _Linter(made[0], made[1], shapes, aside).check()
+    given = set(_names_given(source.data))
+    there = {(each.line, each.column) for each in findings.found}
+    for each in aside.found:
+        named = _NAMED.search(each.message)
+        doubtful = named is not None and (named[1] is None or named[1] in given)
+        if each.code in BESIDE and not doubtful and (each.line, each.column) not in there:
+            findings.found.append(each)
+
+
+def _names_given(data: Any) -> Iterator[str]:
+    """Yield all that may be a name in scope, wherever it stands."""
+    if isinstance(data, dict):
+        for key, each in cast("dict[Any, Any]", data).items():
+            yield from (str(each),) if key in ("id", "for", "error", "set") else ()
+            yield from map(str, cast("dict[Any, Any]", each)) if isinstance(each, dict) else ()
+            yield from _names_given(each)
+    elif isinstance(data, list):
+        for each in cast("list[Any]", data):
+            yield from _names_given(each)
 
 
 def names_at(source: Source, document: Document, shapes: Shapes, path: Path) -> Names:
@@ -161,14 +243,15 @@ def _secrets(source: Source, findings: Findings) -> None:
             stack.extend((each, (*path, at)) for at, each in enumerate(items))
         elif isinstance(value, str):
             name = str(path[-1]) if path else ""
+            name = str(path[-2]) if name == "default" and len(path) > 1 else name
             instead = "have the customer fill it in, in a connection"
-            if looks_secret(value):
+            if looks_secret(value) or (path[:1] != ("tests",) and names_secret(value)):
                 said = f"this looks like a secret in plain text; {instead}"
                 findings.add(rules.PLAIN_SECRET, path, said)
             elif (
                 path[:1] != ("tests",)
                 and not value.startswith("=")
-                and reads_as_secret(name, value)
+                and (reads_as_secret(name, value) or carries_secret(name, value))
             ):
                 said = f"{name} is given in plain text; {instead}"
                 findings.add(rules.PLAIN_SECRET, path, said)
@@ -314,6 +397,15 @@ class _Linter:
                     if name not in self._document.pairs:
                         said = f"there are no pairs {name!r}; {suggest(name, self._document.pairs)}"
                         self._findings.add(rules.NO_SUCH, (*place, "paired", name), said, key=True)
+            if test.flow in self._document.flows:
+                waited = waited_for(self._document.flows[test.flow])
+                for name in test.signals:
+                    if name not in waited:
+                        said = f"the flow {test.flow} waits for no signal {name!r}; "
+                        said += suggest(name, waited, "it waits for")
+                        place = (*path, "signals", name)
+                        mend = instead_of(name, waited)
+                        self._findings.add(rules.NO_SIGNAL, place, said, key=True, mend=mend)
             for name in test.stubs:
                 self._called(calls, name, (*path, "stubs", name))
             for number, each in enumerate(test.expect or ()):

@@ -10,7 +10,6 @@ from typing import Any, cast
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.fixes import quoted_expression, rewritten
-from halflap.lowcode.lint import habits
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.source import Path, Source
@@ -83,7 +82,7 @@ def _unread(
         said = f"YAML ends the expression at `{rest.strip()[0]}`; {_QUOTE}"
         findings.add(CUT, path, said, mend=quoted_expression)
         return
-    habit = habits.find(text[1:].strip("\n"), names)
+    habit = findings.habit(text[1:].strip("\n"), names)
     if habit is None:
         findings.add_at(UNPARSED, *place_in(source, path, error.offset), _said(error))
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -11,8 +12,7 @@ from typing import Any
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
-from halflap.lowcode.duration import written
-from halflap.lowcode.fixes import instead_of
+from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.continue_ import BESIDE_OTHERS
 from halflap.lowcode.kinds.walk import every, templates
 from halflap.lowcode.layered import Layered
@@ -22,7 +22,9 @@ from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL
 from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, unknown_types
+from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.infer import TEXT
+from halflap.lowcode.lint.literal import reads_like
 from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.reader import (
@@ -42,13 +44,16 @@ from halflap.lowcode.lint.results import (
 )
 from halflap.lowcode.lint.returned import returned
 from halflap.lowcode.lint.rules import Findings, suggest
-from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed
+from halflap.lowcode.lint.scope import Known, Schema, either, items_of, listed, types_of
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.templates import Templates
 from halflap.lowcode.lint.watch import BRANCH, IGNORED, TRIED, Watch
+from halflap.lowcode.lint.words import words
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression, value_at
 from halflap.sdk.budget import spend
+from halflap.sdk.duration import duration, written
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
@@ -105,6 +110,30 @@ def check_types(part: Triggered | doc.AnswersPart, path: Path, findings: Finding
     if part.declared is not None and part.sample is not None:
         message = "a `schema` says all that a `sample` says; leave out the sample"
         findings.add(rules.UNUSED, (*path, "sample"), message, key=True)
+
+
+def waited_for(flow: FlowPart) -> frozenset[str]:
+    """Return the names of the signals that a flow waits for."""
+    return frozenset(each.wait for _, each in every(flow.steps) if isinstance(each, doc.WaitStep))
+
+
+def always_called(flow: FlowPart) -> Iterator[str]:
+    """Yield the flows that a flow calls on each way through it."""
+    for step in flow.steps:
+        if isinstance(step, doc.CallStep):
+            yield step.call
+        elif step.ends or any(each.ends for _, each in every([step])):
+            return
+
+
+def _reached(flows: Mapping[str, FlowPart], name: str) -> set[str]:
+    found, left = set[str](), [name]
+    while left:
+        here = left.pop()
+        if here not in found and here in flows:
+            found.add(here)
+            left += always_called(flows[here])
+    return found
 
 
 @dataclass(slots=True)
@@ -174,7 +203,15 @@ class Flow:
         for place, (name, what) in self._given.items():
             if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"
+                if name == "name" and what == "the variable":
+                    said += ", or write the variable's name as the key: "
+                    said += self._paired(place)
                 self._findings.add(rules.UNUSED, place, said, key=what == "the variable")
+
+    def _paired(self, path: Path) -> str:
+        """Return how `{name: total, value: =x}` is written."""
+        step: Any = value_at(self._findings.source.data, path[:-1])
+        return f"{step.get('name')}: {step.get('value')}"
 
     # Names ------------------------------------------------------------------------------------
 
@@ -224,7 +261,9 @@ class Flow:
                 self._watch.recorded(reads)
             if asks.json:
                 check_many(value, place, reads, self._findings)
-            found[inner] = Templates(reads, names).schema(value, place)
+            given = found[inner] = Templates(reads, names).schema(value, place)
+            if asks.sort == "text":
+                self._typed_as("a text", value, place, given)
         return found
 
     def _result(
@@ -291,7 +330,7 @@ class Flow:
 
     def branch(self, step: doc.IfStep, path: Path, names: Layered[Known]) -> str:
         """`if`."""
-        reads = self._reader.template(step.condition, (*path, "if"), names)
+        reads = self._truth(step.condition, (*path, "if"), names)
         self._watch.decides(reads, step.then, step.otherwise)
         told, before = self._watch.condition(step.condition), self._watch.facts
         under = self._watch.under(step.condition, step.then, step.otherwise)
@@ -357,7 +396,7 @@ class Flow:
         items = self._typed(step.items, (*path, "in"), names, recorded=True)
         item = Known((*path, "for"), items_of(items) if items is not None else None)
         inner = names.inner({step.item: item})
-        where = self._reader.template(step.where, (*path, "where"), inner)
+        where = self._truth(step.where, (*path, "where"), inner)
         self._watch.decides(where, step.do)
         self._watch.recorded(self._reader.template(step.key, (*path, "key"), inner))
         self._loops.append(Loop(step.parallel is not None, self._scoping.copied[path]))
@@ -390,6 +429,34 @@ class Flow:
         if json:
             check_many(value, path, reads, self._findings, nested=nested)
         return Templates(reads, names).schema(value, path)
+
+    def _typed_as(self, wanted: str, value: Any, path: Path, given: Schema | None) -> None:
+        """Find a value that is never a text, or never true or false, where it has to be."""
+        known = None if given is None or value is None else types_of(given)
+        takes = {"string", "number", "integer"} if wanted == "a text" else {"boolean"}
+        if not known or known <= {"null"} or known & takes:
+            return
+        said = f"`{path[-1]}` has to be {wanted}, and this is {words(given)}; "
+        text, meant = str(value)[1:] if is_expression(value) else "", ""
+        if wanted == "a text":
+            said += "write $string(…)" if text else "write a text"
+            meant = f"=$string({text})" if text else ""
+        elif known <= {"number", "integer", "null"}:
+            said += "compare it: > 0"
+            meant = f"={text} > 0"
+        else:
+            said += "ask $exists(…)" if "array" in known else "compare it: != null"
+        mend = rewritten(self._findings.source, path, meant) if meant else None
+        self._findings.add(rules.UNFIT, path, said, mend=mend)
+
+    def _truth(self, value: Any, path: Path, names: Names) -> list[Read]:
+        """Check a condition."""
+        reads = self._reader.template(value, path, names)
+        if is_expression(value):
+            self._typed_as(
+                "true or false", value, path, Templates(reads, names).schema(value, path)
+            )
+        return reads
 
     def attempt(self, step: doc.TryStep, path: Path, names: Layered[Known]) -> str:
         """`try`."""
@@ -461,18 +528,50 @@ class Flow:
                 instead_of(step.call, self._document.flows),
             )
             self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
+        elif len(path) == 4 and step.call in self._circles:
+            said = (
+                f"each {self._name} calls {step.call}, which leads here again, so this never ends; "
+            )
+            said += "put the call under an `if`"
+            self._findings.add(rules.ENDLESS, (*path, "call"), said)
         self.plain(step, path, names)
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
         absent = IGNORED if step.on_failure == "ignore" else absent
         self._result(step, path, names, given, absent)
 
+    @cached_property
+    def _circles(self) -> frozenset[str]:
+        """The flows that this one always calls, and that always lead back to it."""
+        flows = self._document.flows
+        return frozenset(
+            name for name in always_called(flows[self._name]) if self._name in _reached(flows, name)
+        )
+
     def wait(self, step: doc.WaitStep, path: Path, names: Layered[Known]) -> None:
         """`wait`."""
+        self.plain(step, path, names)
+        self._signal(step.wait, (*path, "wait"), names)
         choices = self._choices.get(step.wait)
         absent = "nobody may answer in time" if step.on_timeout == "continue" else ""
         given = answer_of_links(choices) if choices else None
         self._result(step, path, names, or_null(given) if absent else given, absent)
+
+    def _signal(self, name: str, path: Path, names: Names) -> None:
+        """Check that a signal's name is meant as one."""
+        source, said = self._findings.source, ""
+        mend: Mend | None = None
+        with suppress(ValueError):
+            duration(name)
+            said = (
+                f"this waits for a signal that is called {name!r}; for a time, write sleep: {name}"
+            )
+            key = source.key(path)
+            mend = replaced("wait", "sleep", key.line, key.column)
+        if not said and (name.startswith("=") or reads_like(name, names) or "{" in name):
+            said = "the name of a signal is a fixed text; what it carries is the step's result"
+        if said:
+            self._findings.add(rules.READS_LIKE_EXPRESSION, path, said, mend=mend)
 
     @cached_property
     def _choices(self) -> dict[str, list[str]]:
@@ -486,6 +585,14 @@ class Flow:
     def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
         """`links`."""
         self.plain(step, path, names)
+        waited = waited_for(self._flow)
+        if step.links not in waited:
+            said = (
+                f"no step waits for {step.links!r}; write `wait: {step.links}`, where it is needed"
+            )
+            close = closest(step.links, waited)
+            said += f"; did you mean {close}?" if close else ""
+            self._findings.add(rules.NO_SIGNAL, (*path, "links"), said)
         self._result(step, path, names, texts(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Layered[Known]) -> None:

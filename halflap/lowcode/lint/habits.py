@@ -15,7 +15,7 @@ from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 
-MOST_CHARACTERS = 1_000
+MOST_CHARACTERS = 400
 """How long an expression may be that is looked at; a longer one is a program."""
 MOST_EDITS = 20
 """How many foreign spellings of one expression are rewritten."""
@@ -408,7 +408,7 @@ def _methods(text: _Text) -> Iterator[_Edit]:
 def _function_edit(text: _Text, start: int, end: int, name: str, new: str | None, at: int) -> _Edit:
     plain = name.rpartition(".")[2].lstrip("$").lower().replace("_", "")
     meaning = WORDS.get("fromjson" if name in ("JSON.parse", "json.loads") else plain)
-    message = f"there is no function {name}"
+    message = f"there is no function `{name}`"
     if new is None:
         message += f"; {meaning}" if meaning else ""
         return _Edit(start, end, None, message, at)
@@ -552,14 +552,12 @@ def find(text: str, names: Collection[str]) -> Habit | None:
     return Habit(first.at, message, meant, first.silent, first.field)
 
 
-def silent(text: str, names: Collection[str]) -> Habit | None:
-    """Return the first foreign spelling that JSONata reads as something else, or calls in vain."""
-    if "[" not in text and "." not in text:
-        return None
-    masked = _Text(text)
-    if _METHOD.search(masked.mask) or _SUBSCRIPT.search(masked.mask) or _LENGTH.search(masked.mask):
-        return find(text, names)
-    return None
+def is_silent(text: str) -> bool:
+    """Return whether an expression may hold what JSONata reads as something else, or calls in vain."""
+    if len(text) > MOST_CHARACTERS or ("[" not in text and "." not in text):
+        return False
+    mask = _Text(text).mask
+    return any(each.search(mask) is not None for each in (_METHOD, _SUBSCRIPT, _LENGTH))
 
 
 def meant(text: str, names: Collection[str]) -> str | None:

@@ -6,6 +6,7 @@ is one; that it may be missing, and so null, goes without saying.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -48,6 +49,8 @@ class Problem:
 
     at: int
     said: str
+    instead: tuple[int, str] | None = None
+    """How many characters from its place are replaced, and by what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,15 @@ class Inference:
         operator = str(node.value)
         sides = [self.of(cast("Node", each), env) for each in (node.left, node.right)]
         if operator in _ARITHMETIC:
+            joins = operator == "+" and any(
+                each is not None and each.kind == "literal" and isinstance(each.value, str)
+                for each in (node.left, node.right)
+            )
             for side, told in zip(("left", "right"), sides, strict=True):
+                if joins and _is_text(told):
+                    said = "+ adds numbers; texts are joined by &: write &"
+                    self.problems.append(Problem(node.at, said, (1, "&")))
+                    break
                 if not _may_be(told, "number", "integer", "null"):
                     said = f"what stands {side} of {operator} is {words(told)}, not a number"
                     hint = "; use $number()" if _is_text(told) else ""
@@ -311,14 +322,36 @@ class Inference:
                 self.of(each, env)
             return None
         told = [self.of(each, env) for each in given]
-        wrong = function.signature.misfit([_letters(each) for each in told])
-        if wrong is not None:
+        kinds = [_letters(each) for each in told]
+        wrong = function.signature.misfit(kinds, rooted=not env.inside)
+        self._picture(name, given)
+        if wrong is not None and wrong >= function.signature.most:
+            said = f"${name} takes {function.signature.most} at most, and not argument {wrong + 1}"
+            self.problems.append(Problem(given[wrong].at, said))
+        elif wrong is not None and name == "fromMillis" and _is_text(told[wrong]) and wrong == 0:
+            said = "$fromMillis takes milliseconds; a time that is a text is read by $toMillis(…)"
+            self.problems.append(Problem(given[wrong].at, said))
+        elif wrong is not None:
             said = f"${name} does not take {words(told[wrong])} as its argument {wrong + 1}"
             self.problems.append(Problem(given[wrong].at, said))
         if name in SPECIAL:
             return SPECIAL[name](self, given, env)
         returned = None if name in MAY_BE_ONE else RETURNED.get(function.signature.returns[:1])
         return None if returned is None else {"type": returned}
+
+    def _picture(self, name: str, given: Sequence[Node]) -> None:
+        """Find the picture of a time that is written as another language does."""
+        if name not in _PICTURES or len(given) <= _PICTURES[name]:
+            return
+        picture = given[_PICTURES[name]]
+        if picture.kind != "literal" or not isinstance(picture.value, str) or "[" in picture.value:
+            return
+        meant = _PARTS.sub(lambda each: _PICTURE[each[0]], picture.value)
+        if meant == picture.value:
+            return
+        said = f'a time is written by parts in brackets: write "{meant}"'
+        length = len(picture.value) + 2
+        self.problems.append(Problem(picture.at, said, (length, f'"{meant}"')))
 
     def applied(self, function: Lambda, given: Sequence[Schema | None]) -> Schema | None:
         """What a function of the expression gives for arguments of these schemas."""
@@ -334,6 +367,16 @@ class Inference:
         """What each of the values is that a part gives."""
         found = self.of(node, env)
         return None if found is None else items_of(found)
+
+
+_PICTURES = {"fromMillis": 1, "toMillis": 1, "now": 0}
+"""By function, which of its arguments is a picture of a time."""
+_PICTURE = {
+    "yyyy": "[Y0001]", "YYYY": "[Y0001]", "MM": "[M01]", "dd": "[D01]", "DD": "[D01]",
+    "HH": "[H01]", "hh": "[h01]", "mm": "[m01]", "ss": "[s01]", "SSS": "[f001]", "%Y": "[Y0001]",
+    "%m": "[M01]", "%d": "[D01]", "%H": "[H01]", "%M": "[m01]", "%S": "[s01]",
+}  # fmt: skip
+_PARTS = re.compile("|".join(_PICTURE))
 
 
 def literal(value: Any) -> Schema:

@@ -15,7 +15,12 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.fixes import Mend, rewritten
 from halflap.lowcode.lint import habits
-from halflap.lowcode.lint.rules import LITERAL_CONDITION, READS_LIKE_EXPRESSION, Findings
+from halflap.lowcode.lint.rules import (
+    LITERAL_CONDITION,
+    MOST_TRANSLATED,
+    READS_LIKE_EXPRESSION,
+    Findings,
+)
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import value_at
 
@@ -68,7 +73,7 @@ def _condition(value: Any, path: Path, names: Collection[str], findings: Finding
     if isinstance(value, str):
         message = f"{name} holds the text {shown(value)}, which is never computed; "
         message += "begin an expression with ="
-        meant = _meant(value, names)
+        meant = _meant(value, names) if len(findings.found) < MOST_TRANSLATED else None
         if meant is not None and meant != value.strip():
             message += f": ={meant}"
         findings.add(
@@ -90,6 +95,8 @@ def _condition(value: Any, path: Path, names: Collection[str], findings: Finding
 
 
 def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
+    if len(findings.found) >= MOST_TRANSLATED and reads_like(text, names) is None:
+        return
     embedded = EMBEDDED.search(text)
     if (parts := _braces(text, names)) is not None:
         message, meant = _embraced(text, parts, path)

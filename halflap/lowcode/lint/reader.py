@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
-from halflap.lowcode.fixes import Mend, closest, instead_of, rewritten
+from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
-from halflap.lowcode.lint.infer import TEXT, Inference
+from halflap.lowcode.lint.infer import TEXT, Inference, Problem
 from halflap.lowcode.lint.literal import check_literal, is_condition
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
@@ -75,6 +75,10 @@ def texts(*fields: str) -> Schema:
     return {"type": "object", "properties": dict.fromkeys(fields, TEXT)}
 
 
+ITEMS = frozenset(("item", "it", "this", "element", "each", "row", "record", "entry"))
+"""What other tools call the item of a loop."""
+
+
 class Notes:
     """Keeps the names that one place of a document sees: those of what is nearest around it."""
 
@@ -130,7 +134,8 @@ class Reader:
             inference = Inference(names)
             found.append(replace(each, given=inference.of(each.expression.tree)))
             for problem in inference.problems:
-                self._report(rules.UNFIT, each, problem.at, problem.said)
+                mend = self._instead(each, problem)
+                self._report(rules.UNFIT, each, problem.at, problem.said, mend)
             self._habit(each, names)
             for name in each.expression.names():
                 self._name_read(name.path, name.offset, each, names)
@@ -141,12 +146,20 @@ class Reader:
 
     def _habit(self, read: Read, names: Names) -> None:
         """Report what is written as in another language, and read as something else."""
-        habit = habits.silent(read.expression.text, names)
+        text = read.expression.text
+        habit = self.findings.habit(text, names) if habits.is_silent(text) else None
         if habit is not None and habit.silent:
             code = rules.FIELD_OF_LENGTH if habit.field else rules.SUBSCRIPT
             self._report(code, read, habit.at, habit.message, self._meant(read, habit))
         elif habit is not None:
             self._report(rules.UNKNOWN, read, habit.at, habit.message, self._meant(read, habit))
+
+    def _instead(self, read: Read, problem: Problem) -> Mend | None:
+        if problem.instead is None:
+            return None
+        text, (length, new) = read.expression.text, problem.instead
+        meant = text[: problem.at] + new + text[problem.at + length :]
+        return rewritten(self.findings.source, read.path, f"={meant}")
 
     def _meant(self, read: Read, habit: habits.Habit) -> Mend | None:
         if habit.meant is None:
@@ -163,10 +176,17 @@ class Reader:
             return
         known = names.get(root)
         if known is None:
-            habit = None if root in self._given else habits.find(read.expression.text, names)
+            habit = (
+                None if root in self._given else self.findings.habit(read.expression.text, names)
+            )
             if habit is not None:
                 mend = self._meant(read, habit)
                 self._report(rules.UNKNOWN, read, habit.at, habit.message, mend)
+                return
+            items = [name for name, each in names.items() if each.path and each.path[-1] == "for"]
+            if root in ITEMS and len(items) == 1:
+                said = f"there is no name {root!r} here; the loop's item is called {items[0]}"
+                self._report(rules.UNKNOWN, read, offset, said, replaced(root, items[0]))
                 return
             mend = None if root in self._given else instead_of(root, names)
             self._report(rules.UNKNOWN, read, offset, self._unknown(root, names), mend)
@@ -175,6 +195,8 @@ class Reader:
             self.read.add(known.path)
         if root == "config":
             self.config.add(rest[0] if rest else "*")
+            if len(rest) > 1 and self._config(rest, offset, read):
+                return
         self._unseen(path, offset, read, known.schema)
         lacking = missing(known.schema, tuple(rest))
         if lacking is not None:
@@ -184,6 +206,24 @@ class Reader:
             )  # fmt: skip
             said += f"; {suggest(name, has, 'it has')}"
             self._report(rules.NO_FIELD, read, offset, said, instead_of(name, has))
+
+    def _config(self, names: list[str], offset: int, read: Read) -> bool:
+        """Report what is read of the config by its page, or of a connection."""
+        pages = cast("dict[str, dict[str, Any]]", self.findings.source.data.get("config") or {})
+        if names[1] in pages.get(names[0], {}):
+            self.config.add(names[1])
+            text = read.expression.text
+            meant = text.replace(f"config.{names[0]}.{names[1]}", f"config.{names[1]}")
+            said = f"a page is for the form alone: write config.{names[1]}"
+            mend = rewritten(self.findings.source, read.path, f"={meant}")
+            self._report(rules.NO_FIELD, read, offset, said, mend)
+            return True
+        for page in pages.values():
+            if "connection" in page.get(names[0], {}):
+                said = f"what a connection holds is seen by its actions alone: config.{names[0]} is one"
+                self._report(rules.NO_FIELD, read, offset, said)
+                return True
+        return False
 
     def _unseen(
         self, path: tuple[str, ...], offset: int, read: Read, schema: Schema | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from halflap.lowcode.fixes import MOST_COMPARED, Mend, closest, instead_of
+from halflap.lowcode.lint import habits
 from halflap.lowcode.shape import MOST_FINDINGS, SHAPE
 from halflap.lowcode.source import Path, Source
 from halflap.sdk.budget import spend
@@ -13,6 +14,9 @@ from halflap.sdk.lint import Finding, Rule
 
 NEW = {"acme": "`halflap new acme` writes that of the sandbox app"}
 """Commands that write a component which the docs use."""
+MOST_TRANSLATED = 100
+"""How many findings a document has until nothing more is translated from other languages."""
+
 MOST_SHOWN = 40
 """How many names a message lists."""
 
@@ -42,6 +46,9 @@ READS_LIKE_EXPRESSION = "HF123"
 LITERAL_CONDITION = "HF124"
 SUBSCRIPT = "HF130"
 FIELD_OF_LENGTH = "HF131"
+NO_SIGNAL = "HF133"
+ENDLESS = "HF134"
+NO_DEDUPE = "HF136"
 UNSIGNED_ID = "HF140"
 ONE_OR_MANY = "HF141"
 UNSEEN = "HF142"
@@ -240,6 +247,26 @@ RULES: tuple[Rule, ...] = (
         "`# halflap: ignore[HF131]` where there is such a field",
         "warning",
     ),
+    Rule(
+        NO_SIGNAL,
+        "links, or a test's signal, for which no `wait` of the flow waits",
+        "the answer is kept, and nothing is done with it",
+        "`wait:` with the same name",
+        "warning",
+    ),
+    Rule(
+        ENDLESS,
+        "a flow that always calls itself, or calls one that calls it back",
+        "it never ends",
+        "the `call` under an `if`, or in a loop over what is left",
+    ),
+    Rule(
+        NO_DEDUPE,
+        "a signature that covers the delivery's id, and no `dedupe`",
+        "an app that delivers again starts the flow again",
+        "`dedupe: header:webhook-id`; or `# halflap: ignore[HF136]` where that does no harm",
+        "warning",
+    ),
 )
 
 CODES = {each.code: each for each in RULES}
@@ -293,6 +320,10 @@ class Findings:
             message += f"{begin}. Other places that name it are not told"
         mend = instead_of(name, known)
         self.add(NO_SUCH, path, message, key=key, mend=mend)
+
+    def habit(self, text: str, names: Collection[str]) -> habits.Habit | None:
+        """Return what an expression writes as another language does, of the first so many."""
+        return habits.find(text, names) if len(self.found) < MOST_TRANSLATED else None
 
     @property
     def errors(self) -> bool:
