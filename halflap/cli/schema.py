@@ -6,7 +6,7 @@ import json
 
 import click
 
-from halflap.lowcode.document import json_schema
+from halflap.lowcode.document import editor_schema
 
 
 @click.command("schema")
@@ -16,4 +16,4 @@ def schema() -> None:
     Save it as `integration.schema.json`; in VS Code and others with the YAML language server, a
     document then begins with `# yaml-language-server: $schema=integration.schema.json`.
     """
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(editor_schema(), indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cache
 from keyword import iskeyword
 from mimetypes import MimeTypes
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from halflap.lowcode.kinds import AnyStep, Name, Part, Template
+from halflap.lowcode.kinds import KINDS, AnyStep, Name, Part, Template
 from halflap.sdk.duration import Duration, refused
 
 FieldType = Literal[
@@ -399,3 +399,29 @@ def json_schema() -> dict[str, Any]:
         **schema,
         "title": "Halflap integration",
     }
+
+
+def editor_schema() -> dict[str, Any]:
+    """Return the JSON Schema for editors that have no more: each step is held against its own kind.
+
+    A choice among all kinds fails with "not valid under any of the given schemas"; one that is made
+    by the key that names the kind says which key is wrong.
+    """
+    return cast("dict[str, Any]", _chosen(json_schema()))
+
+
+def _chosen(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_chosen(each) for each in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _chosen(each) for key, each in cast("dict[str, Any]", schema).items()}
+    if (choices := made.pop("oneOf", None)) is None:
+        return made
+    steps = {f"#/$defs/{kind.__name__}": key for key, kind in KINDS.items()}
+    steps["#/$defs/ConnectionField"] = "connection"
+    chain: dict[str, Any] = {"required": ["action"]}
+    for each in reversed(cast("list[dict[str, Any]]", choices)):
+        key = steps.get(each["$ref"])
+        chain = each if key is None else {"if": {"required": [key]}, "then": each, "else": chain}
+    return {**made, "type": "object", **chain}

@@ -72,16 +72,16 @@ def test_publishing_refuses_what_is_over_its_budget(
     monkeypatch.setattr(publishing, "Budget", lambda: Budget(0.3))
     heavy = seal("heavy.yaml", {"heavy.yaml": HEAVY.encode()})
     with pytest.raises(DefinitionError, match=r"lint took longer than 0\.3 s"):
-        publishing.check_findings(heavy, tmp_path)
+        publishing.check_findings(heavy, publishing.find_in_document(heavy, tmp_path))
 
 
 def test_publishing_refuses_sources_that_are_over_their_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(publishing, "Budget", lambda: Budget(0.01, ticking()))
     files = {f"m{at}.py": b"x = 1\n" * 10 for at in range(20)}
     with pytest.raises(DefinitionError, match=r"lint took longer than 0.01 s; split"):
-        publishing.check_findings(seal("m0:x", files), tmp_path)
+        publishing.find_in_sources(seal("m0:x", files))
 
 
 async def test_an_editors_change_ends_the_lint_of_the_former_text(

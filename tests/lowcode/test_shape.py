@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from halflap.lowcode.document import json_schema
+from halflap.lowcode.document import editor_schema, json_schema
+from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.shape import NotADocument, document_of
 from halflap.lowcode.source import read
 from halflap.sdk.duration import duration, written
@@ -96,6 +97,18 @@ def test_the_schema_names_each_kind_of_step_and_says_what_it_does() -> None:
         "The action"
     )
     assert schema["$defs"]["IfStep"]["required"] == ["if", "then"]
+
+
+def test_an_editor_with_the_schema_alone_names_the_key_that_is_wrong() -> None:
+    schema = editor_schema()
+    steps: Any = schema["$defs"]["FlowPart"]["properties"]["steps"]["items"]
+    chosen: dict[str, str] = {}
+    while "if" in steps:
+        (key,) = steps["if"]["required"]
+        chosen[key] = steps["then"]["$ref"].rpartition("/")[2]
+        steps = steps["else"]
+    assert chosen == {kind: each.__name__ for kind, each in KINDS.items()}
+    assert "oneOf" not in repr(schema)
 
 
 @pytest.mark.parametrize(
