@@ -484,7 +484,7 @@ NAMED = f"""{HEAD}      - {{id: found, action: acme.get_account, with: {{id: a}}
         in: =event.found
         do:
           - log: ="🎉 found" & found.name & each & urls.main & other
-      - call: main
+          - call: main
 tests:
   - {{name: it runs, flow: main, event: {{}}}}
 """

@@ -57,7 +57,7 @@ def test_a_bundle_locks_what_offers_the_components_and_loads_its_own(tmp_path: P
     assert dict(bundle.lock).keys() == {"halflap", "pydantic"}
     integration = load_integration(bundle, tmp_path / "cache")
     (flow,) = integration.flows.values()
-    assert flow.where == "warehouse.yaml:12"
+    assert flow.where == "warehouse.yaml:11"
 
 
 def test_a_document_that_does_not_build_is_refused_with_its_place(tmp_path: Path) -> None:

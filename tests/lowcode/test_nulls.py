@@ -132,10 +132,10 @@ def test_what_may_be_null_is_told(steps: str, said: str) -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        "o != null", "null != o", "$not(o = null)", "o", "$boolean(o)", "$exists(o.id)", 'o.kind = "a"',
+        "o != null", "null != o", "$not(o = null)", "$boolean(o)", "$exists(o.id)", 'o.kind = "a"',
         "o != null and event.x", "event.x and o.kind != null", 'o.kind in ["a", "b"]', 'o.kind > "a"',
-        "$not(o = null or event.x)", "(o != null)", "o.id", "$count(o.lines) > 0", "$string(o)",
-        '$lookup(o, "id") = "a"', "$o != null", "$o.id", "$$.o.id", "$exists(o.*)",
+        "$not(o = null or event.x)", "(o != null)", "$count(o.lines) > 0",
+        '$lookup(o, "id") = "a"', "$o != null", "$$.o.id", "$exists(o.*)",
     ],
 )  # fmt: skip
 def test_what_a_condition_asks_for_is_there_where_it_holds(condition: str) -> None:

@@ -98,7 +98,7 @@ def test_a_shared_flow_is_as_in_python() -> None:
     assert flow.is_shared
     assert flow.preprocess is not None
     assert flow.preprocess.sender is not None
-    assert flow.where == "tried.yaml:7"
+    assert flow.where == "tried.yaml:6"
 
 
 @pytest.mark.parametrize(

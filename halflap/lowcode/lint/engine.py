@@ -18,14 +18,14 @@ from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
-from halflap.lowcode.lint.flow import Flow, waited_for
+from halflap.lowcode.lint.flow import Flow, endless, waited_for
 from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
-from halflap.lowcode.shape import NotADocument, document_of
+from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Source, Unreadable, read
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.lint import (
@@ -187,7 +187,8 @@ def _check_rest(source: Source, shapes: Shapes, findings: Findings) -> None:
     for each in aside.found:
         named = _NAMED.search(each.message)
         doubtful = named is not None and (named[1] is None or named[1] in given)
-        if each.code in BESIDE and not doubtful and (each.line, each.column) not in there:
+        full = len(findings.found) >= MOST_FINDINGS
+        if each.code in BESIDE and not (doubtful or full or (each.line, each.column) in there):
             findings.found.append(each)
 
 
@@ -267,7 +268,7 @@ class _Linter:
         self._findings = findings
         self._read: set[str] = set()
         self._known = document.fields
-        self._results = Results(document, self._told_by)
+        self._results = Results(document, self._told_by, endless(document.flows))
         self._common = Layered(names_of_flow(document))
 
     def check(self) -> None:

@@ -126,14 +126,20 @@ def always_called(flow: FlowPart) -> Iterator[str]:
             return
 
 
-def _reached(flows: Mapping[str, FlowPart], name: str) -> set[str]:
-    found, left = set[str](), [name]
-    while left:
-        here = left.pop()
-        if here not in found and here in flows:
-            found.add(here)
-            left += always_called(flows[here])
-    return found
+def endless(flows: Mapping[str, FlowPart]) -> frozenset[str]:
+    """Return the flows whose calls, on each way through them, never come to an end."""
+    called = {name: {*always_called(flow)} & flows.keys() for name, flow in flows.items()}
+    callers: dict[str, list[str]] = {}
+    for name, others in called.items():
+        for each in others:
+            callers.setdefault(each, []).append(name)
+    ending = [name for name, others in called.items() if not others]
+    for name in ending:
+        for each in callers.get(name, ()):
+            called[each].discard(name)
+            if not called[each]:
+                ending.append(each)
+    return frozenset(flows.keys() - {*ending})
 
 
 @dataclass(slots=True)
@@ -528,25 +534,17 @@ class Flow:
                 instead_of(step.call, self._document.flows),
             )
             self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
-        elif len(path) == 4 and step.call in self._circles:
+        elif len(path) == 4 and step.call in self._results.endless:
             said = (
-                f"each {self._name} calls {step.call}, which leads here again, so this never ends; "
+                f"each {self._name} calls {step.call}, whose calls go round in a circle, so this "
             )
-            said += "put the call under an `if`"
+            said += "never ends; put the call under an `if`"
             self._findings.add(rules.ENDLESS, (*path, "call"), said)
         self.plain(step, path, names)
         given = None if step.id is None else self._results.call(step)
         absent = "" if given is None else f"the flow {step.call} may end without an answer"
         absent = IGNORED if step.on_failure == "ignore" else absent
         self._result(step, path, names, given, absent)
-
-    @cached_property
-    def _circles(self) -> frozenset[str]:
-        """The flows that this one always calls, and that always lead back to it."""
-        flows = self._document.flows
-        return frozenset(
-            name for name in always_called(flows[self._name]) if self._name in _reached(flows, name)
-        )
 
     def wait(self, step: doc.WaitStep, path: Path, names: Layered[Known]) -> None:
         """`wait`."""
@@ -556,6 +554,10 @@ class Flow:
         absent = "nobody may answer in time" if step.on_timeout == "continue" else ""
         given = answer_of_links(choices) if choices else None
         self._result(step, path, names, or_null(given) if absent else given, absent)
+
+    @cached_property
+    def _waited(self) -> frozenset[str]:
+        return waited_for(self._flow)
 
     def _signal(self, name: str, path: Path, names: Names) -> None:
         """Check that a signal's name is meant as one."""
@@ -585,7 +587,7 @@ class Flow:
     def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
         """`links`."""
         self.plain(step, path, names)
-        waited = waited_for(self._flow)
+        waited = self._waited
         if step.links not in waited:
             said = (
                 f"no step waits for {step.links!r}; write `wait: {step.links}`, where it is needed"

@@ -37,8 +37,11 @@ class Told:
 class Results:
     """Walks flows for what others read of them, each once; one that is being walked says nothing."""
 
-    def __init__(self, document: Document, walk: Callable[[str], Told]) -> None:
+    def __init__(
+        self, document: Document, walk: Callable[[str], Told], endless: frozenset[str]
+    ) -> None:
         self._document = document
+        self.endless = endless
         self.examples = Examples(document)
         self._walk = walk
         self._told: dict[str, Told] = {}
