@@ -1,4 +1,4 @@
-"""What would mend a finding, where it is a matter of one word or of quotes."""
+"""Edits that mend a finding, where it is a matter of one word or of quotes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Mend = Callable[[Sequence[str], int, int], Fix | None]
 
 
 MOST_COMPARED = 200
-"""How many known names a wrong one is compared with."""
+"""The number of known names that a wrong one is compared with."""
 
 MOST_CHARACTERS = 10_000
-"""How long a line may be in which a mend is looked for."""
+"""The length of a line up to which a mend is looked for."""
 
 
 def closest(wrong: str, known: Iterable[str]) -> str | None:
@@ -146,7 +146,7 @@ def _quoted(text: str) -> str:
 
 
 def _depth(text: str) -> int:
-    """How many brackets are open at the end of a text."""
+    """Return the number of brackets that are open at the end of a text."""
     depth, quote = 0, ""
     for char in text:
         if quote:

@@ -48,7 +48,7 @@ _PLAIN = re.compile(r"^\s*(?:- +)*[\w.-]+:\s+(?P<value>[^\"'\s\[{].*?)\s*$")
 COMMON = ("event", "config", "urls", "secrets", "customer", "instance", "execution")
 
 MOST_TRIED = 5
-"""How many ways to mend a text that cannot be read are tried."""
+"""The number of ways that are tried to mend a text that cannot be read."""
 
 
 def lint_text(
@@ -170,7 +170,7 @@ BESIDE = frozenset(
         rules.NO_SUCH, rules.OPEN_SECRET, rules.CODE, rules.NAMELESS,
     )
 )  # fmt: skip
-"""What is wrong with a part, whatever is wrong with others."""
+"""Rules that a part of a document breaks, whatever is wrong with others."""
 _NAMED = re.compile(r"there is no name '(\w+)'|''")
 
 

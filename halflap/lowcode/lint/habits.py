@@ -16,11 +16,11 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 
 MOST_CHARACTERS = 400
-"""How long an expression may be that is looked at; a longer one is a program."""
+"""The length of an expression up to which it is looked at; a longer one is a program."""
 MOST_EDITS = 20
-"""How many foreign spellings of one expression are rewritten."""
+"""The number of foreign spellings of one expression that are rewritten."""
 MOST_NAME = 60
-"""How long a name may be that is compared with known ones."""
+"""The length of a name up to which it is compared with known ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ _LITERAL = r"\s*(?=[\"'\d]|null\b)"
 _NULL = r"(?:null|none|nil|undefined|empty)"
 
 Row = tuple[re.Pattern[str], str, Make]
-"""What is searched for, the mend in words, and what is written."""
+"""A pattern, the mend in words, and a function that writes it."""
 
 
 def _row(pattern: str, mend: str, make: Make, flags: int = 0) -> Row:

@@ -50,7 +50,7 @@ class Problem:
     at: int
     said: str
     instead: tuple[int, str] | None = None
-    """How many characters from its place are replaced, and by what."""
+    """A number of characters from its place, and the text that replaces them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ BRACES = re.compile(
         )
     )
 )
-"""What other tools replace by a value."""
+"""Marks that other tools replace by a value."""
 LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
 """The same, where it may be meant as a text; so only where it names what is in scope."""
 EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)[.\[]\S*")

@@ -76,7 +76,7 @@ def texts(*fields: str) -> Schema:
 
 
 ITEMS = frozenset(("item", "it", "this", "element", "each", "row", "record", "entry"))
-"""What other tools call the item of a loop."""
+"""Names that other tools give to the item of a loop."""
 
 
 class Notes:

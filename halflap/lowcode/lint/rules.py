@@ -15,10 +15,10 @@ from halflap.sdk.lint import Finding, Rule
 NEW = {"acme": "`halflap new acme` writes that of the sandbox app"}
 """Commands that write a component which the docs use."""
 MOST_TRANSLATED = 100
-"""How many findings a document has until nothing more is translated from other languages."""
+"""The number of findings from which on nothing is translated from other languages."""
 
 MOST_SHOWN = 40
-"""How many names a message lists."""
+"""The number of names that a message lists."""
 
 UNREADABLE = "HF100"
 NO_SUCH = "HF102"
