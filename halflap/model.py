@@ -350,10 +350,10 @@ class Instance:
     changed_at: Micros
     deployment: str | None = None
     in_service: bool = False
-    """Whether it runs events, or did until its present move: it was active since its last disable."""
+    """True if it runs events, or did until its present move: it was active since its last disable."""
     repetition: Repetition | None = None
     former: VersionPin | None = None
-    """What it had before its last upgrade."""
+    """The version before its last upgrade."""
     moved_by: str | None = None
     """The bulk that made its last upgrade."""
     catch_up_since: Micros | None = None
@@ -835,7 +835,7 @@ class Execution:
     cause: str | None = None
     """The mark of its failure's cause; None unless it failed, and for what 0.1.0 recorded."""
     held: int = 0
-    """What holds it back while it does not run: bits, see store/schema.py."""
+    """The bits that hold it back while it does not run; see store/schema.py."""
     ran: Micros | None = None
     """For how long its attempts ran, that of one which runs now left out; None where 0.1.0 ran it."""
 

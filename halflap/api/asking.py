@@ -1,4 +1,4 @@
-"""What every route shares: its operations, exact JSON in and out, the ways to name things."""
+"""Shared parts of the routes: their operations, exact JSON in and out, the ways to name things."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from halflap.sdk.decoding import decode_json
 LARGEST_NUMBER = 2**63 - 1
 
 LARGEST_JSON = 32 * 1024 * 1024
-"""How many bytes of JSON a request may have; bundles and recordings have limits of their own."""
+"""The most bytes of a request's JSON; bundles and recordings have limits of their own."""
 
 
 class ExactRequest(Request):
@@ -91,7 +91,7 @@ def for_customers(route: Route) -> Route:
 
 
 def is_for_customers(route: Callable[..., Any]) -> bool:
-    """Whether customers' tokens may call a route; unless it says so, they may not."""
+    """Return whether customers' tokens may call a route; unless it says so, they may not."""
     return route in _for_customers
 
 

@@ -31,7 +31,7 @@ class Where(Input):
     flow: Text | None = None
     key: Text | None = None
     reason: Text | None = None
-    """What its reason contains."""
+    """A text that its reason contains."""
     cause: Text | None = None
     """The mark of what it failed of."""
     status: Annotated[int | None, Field(ge=100, le=599)] = None
@@ -47,7 +47,7 @@ class BulkDraft(Input):
     where: Where = Field(default_factory=Where)
     dry_run: bool = False
     rate: Annotated[float | None, Field(gt=0, le=100_000)] = None
-    """How many a second, at most."""
+    """The most executions a second."""
     from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
     """Of a replay: all of it, or from the step that failed; left out: from that where one did."""
     version: Text | None = None
@@ -61,7 +61,7 @@ class BulkDraft(Input):
 
 
 class GroupView(View):
-    """How many of what is meant are alike."""
+    """The number of selected executions that are alike."""
 
     customer: str
     instance: str
@@ -75,7 +75,7 @@ class GroupView(View):
 
 
 class LeftOutView(View):
-    """How many executions would be left out for one reason, and the first of them."""
+    """The number of executions that would be left out for one reason, and the first of them."""
 
     why: str
     count: int
@@ -83,16 +83,16 @@ class LeftOutView(View):
 
 
 class PlanView(View):
-    """What would be done: the largest groups, and a few of the executions."""
+    """A plan of a bulk: the largest groups, and a few of the executions."""
 
     do: ExecutionVerb
     total: int
     groups: list[GroupView]
     samples: list[ExecutionSummary]
     examined: int
-    """How many, from the oldest on, a replay was decided for one by one."""
+    """The number of executions, from the oldest on, for which a replay was decided one by one."""
     left_out: list[LeftOutView]
-    """Those of these that would not be replayed, by the reason."""
+    """The ones of these that would not be replayed, by the reason."""
 
 
 class RefusalView(View):
@@ -103,7 +103,7 @@ class RefusalView(View):
 
 
 class BulkView(View):
-    """What is done with many executions or instances, and how far it has come."""
+    """A bulk over executions or instances, and its progress."""
 
     id: str
     do: BulkVerb
@@ -146,13 +146,13 @@ async def begin_bulk(draft: BulkDraft, operations: Ops) -> Response:
 async def list_bulks(
     operations: Ops, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[BulkView]:
-    """What was done with many at once, newest first."""
+    """List the bulks, newest first."""
     return [bulk_view(each) for each in await operations.catalogue.bulks.list(limit)]
 
 
 @router.get("/{bulk}")
 async def get_bulk(bulk: str, operations: Ops) -> BulkView:
-    """How far it has come."""
+    """Return a bulk, with its progress."""
     return bulk_view(await operations.catalogue.bulks.get(bulk))
 
 
@@ -169,7 +169,7 @@ async def undo_bulk(bulk: str, operations: Ops) -> BulkView:
 
 
 async def filter_of(operations: Operations, where: Where) -> Filter:
-    """Which executions are meant, by ids."""
+    """Return the filter of the selected executions, by ids."""
     owner, within = await whose(operations, where.customer, where.instance)
     return Filter(
         customer=owner,

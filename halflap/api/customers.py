@@ -93,7 +93,7 @@ async def retain_customer(
 
 @router.get("/{customer}/erasure")
 async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
-    """What erasing a customer would remove, and what has to be done before."""
+    """Return what erasing a customer would remove, and what has to be done before."""
     found = await operations.catalogue.customers.get(customer)
     return ErasureView(**asdict(await operations.erasure.plan(found.id)))
 

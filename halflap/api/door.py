@@ -35,7 +35,9 @@ HEADERS = {
 
 
 SCOPE, ACCESS, ADMITTED = "halflap.scope", "halflap.access", "halflap.admitted"
-"""What the door says of a request: whose rows it may see, what it may do, and whether it still may."""
+"""Keys of the door's findings about a request: the rows in scope, its rights, and whether it still
+may go on.
+"""
 
 # In JSON a slash may be escaped, and a link may stand percent-encoded in another address.
 LINK = re.compile(
@@ -118,7 +120,7 @@ class Door:
         return shown or path in OPEN or not path.startswith("/api")
 
     async def _shows(self, scope: Message) -> bool:
-        """Whether a request shows a token that is good; the scope then says for what."""
+        """Return whether a request shows a token that is good; the scope then says for what."""
         sent: bytes = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, shown = sent.partition(b" ")
         if scheme.lower() != b"bearer":

@@ -21,12 +21,12 @@ from halflap.store.catalogue.bulks import MOST_REFUSALS
 log = structlog.get_logger("halflap.bulks")
 
 AT_ONCE = 100
-"""How many executions a page has at most."""
+"""The most executions of a page."""
 LEASE: Micros = 30_000_000
 RENEW = 10.0
-"""How often, in seconds, the lease is prolonged while a page is being done."""
+"""Seconds between prolongations of the lease while a page is being done."""
 LOOK_SECONDS = 5.0
-"""How soon a bulk that another process made, or left, is found."""
+"""Seconds until a bulk that another process made, or left, is found."""
 STORE_SECONDS = 1.0
 
 
@@ -160,5 +160,5 @@ class BulkDriver:
 
 
 def at_once(rate: float | None) -> int:
-    """How many executions a page has: those of a second, where a rate is wanted."""
+    """Return the number of executions of a page: those of a second, where a rate is given."""
     return AT_ONCE if rate is None else max(1, min(AT_ONCE, ceil(rate)))

@@ -222,7 +222,9 @@ async def get_result(
     step: Annotated[str | None, Query(description="A step's path; left out, the flow's.")] = None,
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """What a step or the flow returned, as it is kept (secrets are sealed), or a `Range` of it."""
+    """Return a step's or the flow's result, as it is stored (secrets are sealed), or a `Range` of
+    it.
+    """
     found = await operations.executions.find(execution)
     return await streamed(await operations.executions.content(found, "result", step), range)
 
@@ -235,7 +237,7 @@ async def get_inputs(
     step: Annotated[str, Query(description="The step's path.")],
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """What a step was given, as it is kept (secrets are sealed), or a `Range` of it."""
+    """Return a step's inputs, as they are stored (secrets are sealed), or a `Range` of them."""
     found = await operations.executions.find(execution)
     return await streamed(await operations.executions.content(found, "inputs", step), range)
 
@@ -247,7 +249,7 @@ async def get_logs(
     operations: Ops,
     after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
 ) -> Response:
-    """What the author's code logged; `after` is the id of the last line seen."""
+    """Return the log lines of the author's code; `after` is the id of the last line seen."""
     found = await operations.executions.find(execution)
     lines = await operations.executions.logs(found, after)
     return exact([log_view(id, line) for id, line in lines])

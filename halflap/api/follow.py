@@ -28,7 +28,7 @@ stream = {
 
 
 LOOK_SECONDS = 15.0
-"""How often is looked whether who follows may still do so."""
+"""Seconds between checks that a follower may still follow."""
 
 Admitted = Callable[[], Awaitable[bool]]
 
@@ -98,7 +98,7 @@ async def left(receive: Any) -> None:
 
 
 def line(heard: Change | Pause) -> bytes:
-    """What is heard, as an event of the stream."""
+    """Return a change as an event of the stream."""
     match heard:
         case Pause.HEARTBEAT:
             return b": following\n\n"

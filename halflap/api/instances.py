@@ -214,7 +214,7 @@ async def list_pairs(
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
 ) -> Response:
-    """Which record here is which there, as the instance's flows have paired them."""
+    """List the pairs of records, as the instance's flows have made them."""
     found = await operations.instances.find(instance, customer)
     if id is None:
         page, next = await operations.pairs.list(found, pairs, after, limit)

@@ -98,7 +98,7 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
     responses=documented(404, 409),
 )
 async def get_outline(integration: str, version: str, operations: Ops) -> Response:
-    """What a version's flows may do, as a tree of steps, branches and loops; none of it is run.
+    """Return a version's flows as a tree of steps, branches and loops; none of it is run.
 
     It is read from the sources, or the document, that were published with the version.
     """
@@ -196,7 +196,7 @@ async def change_shared_endpoint(
 
 @router.get("/integrations/{integration}/endpoints/{flow}/secret")
 async def get_shared_secret(integration: str, flow: str, operations: Ops) -> SharedSecrets:
-    """What the app signs with at a shared URL, to be set there."""
+    """Return the secret with which the app signs at a shared URL, to be set there."""
     return await secrets_view(operations, await operations.shared.get(integration, flow))
 
 

@@ -16,7 +16,8 @@ from halflap.lowcode.source import MOST_BYTES
 from halflap.sdk.lint import Finding
 
 LARGEST = 2 * MOST_BYTES
-"""What is read of a request; a document may be half as large, and one between is told so."""
+"""The most bytes of a request; a document may be half as large, and one between is refused by name.
+"""
 
 INSTEAD = {each.code: each.instead for each in RULES}
 
@@ -40,7 +41,7 @@ async def lint_document(
         str, Query(description="Of that integration: a number, hash or target.")
     ] = "dev",
 ) -> list[FindingView]:
-    """What is wrong with a YAML integration, in order of place; it is neither stored nor run.
+    """Return the findings of a YAML integration, in order of place; it is neither stored nor run.
 
     The body is the document's text as UTF-8; a text that is no document has its finding too.
     """

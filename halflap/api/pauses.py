@@ -1,4 +1,4 @@
-"""What stands still: customers, instances, flows; paused and resumed."""
+"""Pauses of customers, instances and flows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What executions carry, made fit to be shown: numbers exact, secrets hidden, large bodies cut."""
+"""Show the payloads of executions: numbers exact, secrets hidden, large bodies cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halflap.sdk import codec
 from halflap.sdk.redact import HIDDEN
 
 LARGEST = 256 * 1024
-"""How many bytes of a body, of inputs or of a result are shown."""
+"""The most bytes of a body, of inputs or of a result that are shown."""
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
 

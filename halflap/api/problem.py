@@ -188,7 +188,7 @@ def invalid_request(error: RequestValidationError) -> Problem:
 
 
 def said(error: Mapping[str, Any]) -> str:
-    """What Pydantic says of a field, in words where its pattern says nothing to people."""
+    """Return Pydantic's message about a field, in words where its pattern means nothing to people."""
     if error["type"] == "string_pattern_mismatch":
         return "has a character that it may not have (a slash, say), or is only dots"
     return str(error["msg"])

@@ -1,4 +1,4 @@
-"""What the journal recorded, as it is shown: executions, events, steps, attempts, logs."""
+"""Views of the journal's records: executions, events, steps, attempts, logs."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class ExecutionPage(View):
 
 
 class EventView(View):
-    """What arrived. Credentials in its headers are `•••`; `note` says whether the body was cut."""
+    """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
 
     method: str
     path: str
@@ -192,7 +192,7 @@ class ChildView(View):
 
 
 class WaitView(View):
-    """What an execution that does not run waits for."""
+    """The reason for which an execution does not run."""
 
     reason: WaitReason
     """`pause`, `gate` (its instance is activated or upgraded), `order`, `connection` (credentials refused
@@ -224,7 +224,7 @@ class ExecutionView(ExecutionSummary):
     replays: list[str]
     """The executions that ran it again, newest first."""
     lineage: list[RelatedView]
-    """What it runs again, itself, and what runs it again, as they were accepted."""
+    """The executions that it replays, itself, and its replays, as they were accepted."""
     children: list[ChildView]
     """The executions that it started, newest first: 100 at most; all of them are listed by `parent`."""
     continues: str | None
@@ -234,15 +234,15 @@ class ExecutionView(ExecutionSummary):
     waiting_since: Time | None
     """When it came to what it waits for: the first of its steps that are not done."""
     order: OrderView | None
-    """Which others it comes one after another with; `null` where it waits for none."""
+    """The order in which it waits for others; `null` where it waits for none."""
     waits_for: str | None
     """The execution whose turn it is in their order, where this one has none."""
     waits_because: str
     """Why it waits for that one."""
     waiting: WaitView | None
-    """What it waits for; null where it runs or has ended."""
+    """The reason for which it waits; null where it runs or has ended."""
     paused: list[PauseView]
-    """What it stands still with, where that is paused."""
+    """The pauses that hold it."""
     payload_removed: bool
     """As its retention says: its event, its steps' inputs and results, its log fields."""
 
@@ -261,7 +261,7 @@ class RelatedView(View):
     on: str | None
     """The version that was asked for: `same`, `current`, or its name."""
     edited: bool
-    """Whether its event is another one than that of what it runs again."""
+    """True if its event differs from that of the execution that it replays."""
     bulk: str | None
 
 
@@ -281,11 +281,11 @@ class Cancellation(Input):
 
     reason: Text = "cancelled by hand"
     grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
-    """How many seconds it may go on running before it is cut; as the server is set, where left out."""
+    """Seconds that it may go on running before it is cut; as the server is set, where left out."""
 
 
 class EventDraft(Input):
-    """What is different about an event: its body, headers by name; null removes one."""
+    """A change of an event: its body, headers by name; null removes one."""
 
     body: str | None = None
     encoding: Literal["utf-8", "base64"] = "utf-8"
@@ -293,7 +293,7 @@ class EventDraft(Input):
 
 
 class ReplayDraft(Input):
-    """What to run again, and how."""
+    """A request to replay an execution."""
 
     from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
     """All of it, or from the step that failed; left out: from that where one failed."""
@@ -422,7 +422,7 @@ def related_view(execution: Execution) -> RelatedView:
 
 
 def edit_of(draft: EventDraft) -> Edit:
-    """What is different about an event, as bytes."""
+    """Return a change of an event, as bytes."""
     body = None if draft.body is None else draft.body.encode()
     if body is not None and draft.encoding == "base64":
         try:
@@ -494,11 +494,11 @@ class NodeRunView(View):
     path: Path
     """Its address in the outline."""
     times: int | None
-    """How often the execution came to it, a loop's step once for each item; null if not known."""
+    """The number of times that the execution came to it, in a loop once an item; null if not known."""
     state: NodeState | None
     """The state of its last step; null where it records none."""
     attempts: int
-    """How often its steps were tried, all together."""
+    """The number of tries of its steps, all together."""
     started_at: Time | None
     ended_at: Time | None
     steps: list[str]
@@ -555,12 +555,12 @@ def step_view(step: Record, replay_of: str | None = None) -> StepView:
 
 
 def is_due(step: Record) -> bool:
-    """Whether a step waits for its next try: what is kept as its result is when."""
+    """Return whether a step waits for its next try: its stored result is then the time of it."""
     return step.status == "retrying" and step.kind not in ("sleep", "signal", "call")
 
 
 def until(step: Record) -> Json:
-    """What is kept as the result of a step that waits: until when at most, or for which child."""
+    """Return the stored result of a step that waits: until when at most, or for which child."""
     if step.kind == "call":
         return {"execution": payload.shown(step.result)}
     return {"until": rfc3339(int(step.result))} if step.result else None

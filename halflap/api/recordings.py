@@ -1,4 +1,4 @@
-"""What real executions were: events with the records of their steps, for shadow runs elsewhere.
+"""Recordings of real executions: events with the records of their steps, for shadow runs elsewhere.
 
 Secrets stay here: credentials among headers and sealed values are `•••`.
 """
@@ -29,7 +29,7 @@ router = router_of("/api", "recordings", 404, 409)
 UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
 """Failures that say nothing of what a flow does with an event."""
 LOOKED_AT = 500
-"""How many executions are looked through for a page, at most."""
+"""The most executions that are read for a page."""
 
 
 class RecordingView(View):

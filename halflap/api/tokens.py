@@ -30,7 +30,7 @@ class TokenDraft(Input):
     endpoints and links that approve, too."""
     lasts_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = 86_400
     label: Annotated[str, Field(max_length=200)] = ""
-    """What it is for; shown where tokens are listed."""
+    """The purpose of the token; shown where tokens are listed."""
 
 
 class TokenView(View):

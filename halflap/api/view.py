@@ -40,19 +40,19 @@ def maybe(at: Micros | None) -> str | None:
 
 
 class Input(BaseModel):
-    """What comes in: a field that is not known is refused, not dropped."""
+    """The body of a request: a field that is not known is refused, not dropped."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class View(BaseModel):
-    """What goes out. Its schema is made as the first one goes out, and not at every start."""
+    """The body of an answer. Its schema is made as the first one goes out, and not at every start."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, defer_build=True)
 
 
 class Upstream(View):
-    """What another app answered."""
+    """Another app's answer."""
 
     status: int | None
     body: str
@@ -69,11 +69,11 @@ class Problem(View):
     kind: str
     """The error's class."""
     fields: dict[str, str] | None = None
-    """What is wrong with each field, by its path."""
+    """The message about each field, by its path."""
     where: str | None = None
     """The place in the author's code."""
     upstream: Upstream | None = None
-    """What the other app said."""
+    """The other app's answer."""
 
 
 class Place(View):
@@ -91,7 +91,7 @@ class Health(View):
     """The answer to the challenge, by which a command on this machine knows its own server."""
     store: Place | None = None
     running: int | None = None
-    """How many executions run now."""
+    """The number of executions that run now."""
     uptime_seconds: float | None = None
 
 
@@ -145,7 +145,7 @@ class FindingView(View):
     column: int
     message: str
     instead: str
-    """What to write instead, of the rule in general; `message` says it of this place."""
+    """The mend of the rule in general; `message` says it of this place."""
 
 
 # Customers ------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class CustomerDraft(Input):
 
 
 class PauseView(View):
-    """What stands still, since when, who wanted it so, and why."""
+    """A pause: of what, since when, by whom, and why."""
 
     what: Literal["customer", "instance", "flow"]
     id: str
@@ -172,13 +172,13 @@ class PauseView(View):
 
 
 class Resumption(Input):
-    """What of an instance goes on: the flow, where one is named."""
+    """A request to resume an instance, or a flow of it."""
 
     flow: Text | None = None
 
 
 class PauseDraft(Resumption):
-    """What of an instance stands still, who wants it so, and why."""
+    """A request to pause an instance, or a flow of it: by whom, and why."""
 
     by: str = ""
     reason: str = ""
@@ -210,16 +210,16 @@ class CustomerView(View):
 
 
 class LimitsView(Input):
-    """What a customer's executions may take: null is the server's default, 0 no limit."""
+    """Limits of a customer's executions: null is the server's default, 0 no limit."""
 
     concurrency: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """How many run at once, over all workers."""
+    """The number that run at once, over all workers."""
     rate: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
-    """How many begin in a second."""
+    """The number that begin in a second."""
     burst: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """How many of these may begin at once after a rest; by default those of a second."""
+    """The number of these that may begin at once after a rest; by default those of a second."""
     backlog: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
-    """How many may be queued before events are answered 429."""
+    """The number that may be queued before events are answered 429."""
 
 
 class RetentionView(Input):
@@ -237,24 +237,24 @@ class CustomerDetail(CustomerView):
     limits: LimitsView
     """Its own limits."""
     default_limits: LimitsView
-    """What holds where it has none of its own."""
+    """The limits where it has none of its own."""
     retention: RetentionView
-    """What it says itself."""
+    """Its own retention."""
     default_retention: RetentionView
-    """What holds where it, its instances and their integrations say nothing."""
+    """The retention where it, its instances and their integrations set none."""
     running: int
     queued: int
-    """What is due or held back; counted up to a million."""
+    """The number that are due or held back; counted up to a million."""
 
 
 class ErasureDraft(Input):
-    """Who has a customer erased."""
+    """The author of an erasure."""
 
     by: Text = "the operator"
 
 
 class ErasureView(View):
-    """What there is, or was, of a customer; `before` says what has to be done first.
+    """A customer's data, now or as its erasure began; `before` says what has to be done first.
 
     `left` is how many of these are there still, the customer itself being one: while it is not 0,
     ask again.
@@ -311,13 +311,13 @@ class SharedEndpointView(View):
     flow: str
     url: str
     version: VersionName | None
-    """What runs the events; None where no version is published."""
+    """The version that runs the events; None where no version is published."""
     picked: bool
-    """Whether somebody picked the version; else it is production's, or the newest."""
+    """True if a person picked the version; else it is production's, or the newest."""
 
 
 class SharedEndpointChange(Input):
-    """What to change of a shared endpoint; what is left out stays."""
+    """A change of a shared endpoint; what is left out stays."""
 
     version: str | None = None
     """A number, hash or target; `default` for production's, else the newest."""
@@ -331,7 +331,9 @@ class SharedSecret(Input):
 
 
 class SharedSecrets(View):
-    """What may sign for a shared endpoint: the secret, and for a day after a change the former."""
+    """The secrets that may sign for a shared endpoint: its own, and for a day after a change the
+    former one.
+    """
 
     secret: str
     former: str | None
@@ -347,7 +349,7 @@ class FlowView(View):
     subscribes: bool
     has_url: bool
     shared: bool
-    """Whether its URL is the integration's own, the same for all customers."""
+    """True if its URL is the integration's own, the same for all customers."""
 
 
 class VersionView(VersionSummary):
@@ -369,7 +371,7 @@ class VersionView(VersionSummary):
 
 
 class Offer(Input):
-    """Which version to offer."""
+    """An offer of a version."""
 
     version: str
     """Its number, its hash, or a target."""
@@ -404,9 +406,9 @@ class UpgradeMany(Input):
     stages: list[Text] = Field(default_factory=list[str])
     """After how many instances each stage ends: a number, or a share of all (`1%`)."""
     most_failed: Text = "10%"
-    """How many may fail before it stops: a number, or a share of the stage that is being done."""
+    """The number that may fail before it stops, or a share of the stage that is being done."""
     between: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0
-    """How many seconds it rests between two stages."""
+    """Seconds between two stages."""
     dry_run: bool = False
     """Only say how many are meant, and after how many each stage would end."""
 
@@ -467,14 +469,14 @@ class ConnectionView(View):
 
 
 class ConnectionLimitsView(Input):
-    """How fast an app may be called through a connection: null is as its type declares, 0 no limit."""
+    """Limits of calls to an app through a connection: null is as its type declares, 0 no limit."""
 
     rate: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
     """Requests a second, over all workers."""
     burst: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """How many of these at once after a rest."""
+    """The number of these at once after a rest."""
     concurrency: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """How many are under way at once, over all workers."""
+    """The number that are under way at once, over all workers."""
 
 
 class ConnectionDetail(ConnectionView):
@@ -483,14 +485,14 @@ class ConnectionDetail(ConnectionView):
     limits: ConnectionLimitsView
     """Its own limits; what is null is as its type declares."""
     parked: int
-    """How many executions wait for it to be mended."""
+    """The number of executions that wait for it to be mended."""
     rests_until: Time | None
     """Nobody calls its app before this time."""
     rests_because: str
     away: bool
     """Its circuit is open: the app does not answer, and is tried again at `rests_until`."""
     quota: str
-    """How much of the app's quota is used, where the app says so: `950 of 1,000`."""
+    """The used part of the app's quota, where the app reports it: `950 of 1,000`."""
 
 
 class AuthorizationDraft(Input):
@@ -508,7 +510,7 @@ class AuthorizationView(View):
 
 
 class Authorized(Input):
-    """What the browser brought back."""
+    """The parameters that the browser brought back."""
 
     state: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     code: Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
@@ -583,7 +585,7 @@ class Upgrade(Input):
     version: str
     """Its number, its hash, or a target."""
     config: JsonObject = Field(default_factory=dict[str, Any])
-    """What is not given stays; what the version does not have is dropped."""
+    """The changed values: what is not given stays; what the version does not have is dropped."""
     connections: dict[str, str] = Field(default_factory=dict[str, str])
     """By config field: a connection's id or name."""
 
@@ -617,7 +619,7 @@ class InstanceSummary(View):
     created_at: Time
     changed_at: Time
     paused: list[PauseView]
-    """What of it stands still: its flows, itself, or its customer with it."""
+    """The pauses of its flows, itself, or its customer with it."""
 
 
 class SubscriptionView(View):
@@ -652,9 +654,9 @@ class CatchUpView(View):
 
     since: Time
     flows: list[str]
-    """Whose triggers are asked what they missed; each in an execution of its own."""
+    """Flows whose triggers are asked for missed events; each in an execution of its own."""
     cannot: list[str]
-    """Those that have a URL, and whose triggers cannot be asked: what they missed is lost."""
+    """Flows with a URL whose triggers cannot be asked: what they missed is lost."""
 
 
 class InstanceView(InstanceSummary):
@@ -665,9 +667,11 @@ class InstanceView(InstanceSummary):
     urls: dict[str, str]
     subscriptions: list[SubscriptionView]
     retention: RetentionView
-    """What it says itself of how long things are kept."""
+    """Its own retention."""
     kept: RetentionView
-    """What holds for what ends now: its own, above its customer's, its integration's, the server's."""
+    """The retention of what ends now: its own, above its customer's, its integration's, the
+    server's.
+    """
     counters: dict[str, dict[str, int]]
     catch_up: CatchUpView | None = None
     """Of an activation that was asked to catch up."""

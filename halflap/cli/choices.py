@@ -12,7 +12,7 @@ from halflap.cli.output import clean
 from halflap.errors import ConfigError
 
 MOST_CHOICES = 20
-"""How many choices are shown at once."""
+"""The number of choices that are shown at once."""
 
 Choices = Callable[[str, str], Awaitable[Mapping[str, Any]]]
 """Lists the choices of a field that a search finds: a page of them."""

@@ -10,7 +10,7 @@ from halflap.engine.relay import Relay
 from halflap.model import Clock, ExecutionState, Outcome, Start
 
 LOOK_SECONDS = 2.0
-"""How often an outcome is looked for that another process may give, where its hint was lost."""
+"""Seconds between looks for an outcome that another process may give, where its hint was lost."""
 
 
 class Audience:
@@ -29,7 +29,7 @@ class Audience:
 
     @property
     def listens(self) -> bool:
-        """Whether anybody follows, here or in another process."""
+        """True if anybody follows, here or in another process."""
         return bool(self._listeners) or self._relays
 
     @property

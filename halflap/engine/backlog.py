@@ -1,4 +1,4 @@
-"""Whether a customer has so much queued that its events are to be sent again later."""
+"""Refuse events of a customer that has too much queued: they are to be sent again later."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from halflap.model import SYSTEM
 from halflap.store.protocol import Journal
 
 SOONEST_SECONDS = 1.0
-"""How soon a customer that is full is counted again."""
+"""Seconds until a customer that is full is counted again."""
 LATEST_SECONDS = 10.0
-"""How long a count holds at the most: other processes accept events too."""
+"""Seconds for which a count holds at the most: other processes accept events too."""
 PART = 10
 """A count holds until so large a part of the limit was accepted since."""
 
@@ -43,7 +43,7 @@ class Backlog:
         self._counting: dict[str, asyncio.Task[_Counted]] = {}
 
     async def is_full(self, customer: str, more: int = 1) -> bool:
-        """Whether no more of a customer's events may be accepted; else `more` of them are."""
+        """Return whether no more of a customer's events may be accepted; else `more` of them are."""
         known = self._known.get(customer)
         if known is None or self._is_old(known):
             known = await self._count(customer)
@@ -80,7 +80,7 @@ class Backlog:
         return known
 
     async def _look_at_sender(self, sender: str) -> _Counted:
-        """How much of one sender waits at a shared endpoint: as much may as of a customer."""
+        """Count what waits of one sender at a shared endpoint: as much may as of a customer."""
         limit = self._journal.default_limits.backlog or 0
         count = await self._journal.live(sender) if limit else 0
         known = self._known[sender] = _Counted(limit, count, self._monotonic())

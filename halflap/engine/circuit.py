@@ -47,7 +47,7 @@ class Circuit:
         self._failures = 0
         self._failing_since: Micros = 0
         self._opened = 0
-        """How often it was opened since it was closed: 0 while it is closed."""
+        """The number of times that it was opened since it was closed: 0 while it is closed."""
         self._until: Micros = 0
         self._probing_until: Micros = 0
         self._reason = ""

@@ -1,4 +1,4 @@
-"""How long an attempt may take."""
+"""Deadlines of attempts."""
 
 from __future__ import annotations
 

@@ -46,16 +46,16 @@ log = structlog.get_logger("halflap.deployer")
 
 DRAIN_SECONDS = 30.0
 LOOK_SECONDS = 5.0
-"""How soon a move that another process left is gone on with."""
+"""Seconds until a move that another process left is gone on with."""
 SWEEP_SECONDS = 60.0
-"""How soon a removal is."""
+"""Seconds until a removal is gone on with."""
 STORE_SECONDS = 1.0
-"""How soon a move that a failing store stopped is made again."""
+"""Seconds until a move that a failing store stopped is made again."""
 
 ABANDON_SECONDS = 60.0
-"""How long the teardown of an instance that is abandoned may take."""
+"""Seconds that the teardown of an instance that is abandoned may take."""
 RETRY_LEFT: Micros = 3_600_000_000
-"""How soon what was left behind is tried again."""
+"""The time until what was left behind is tried again."""
 LEAVING = "what cannot be taken down is left behind"
 """The error of an instance that is being disabled and abandoned: whoever goes on knows by it."""
 
@@ -675,7 +675,7 @@ class Deployer:
                 await asyncio.sleep(STORE_SECONDS)
 
     async def _is_wanted(self, instance: Instance) -> bool:
-        """Whether a move is yet to be made: another process may have made it meanwhile."""
+        """Return whether a move is yet to be made: another process may have made it meanwhile."""
         with contextlib.suppress(NotFound):
             return towards(await self._catalogue.instances.get(instance.id)) == towards(instance)
         return False
@@ -689,7 +689,7 @@ class Deployer:
 
 
 def towards(instance: Instance) -> tuple[InstanceState, str | None]:
-    """What tells a move of an instance from another one."""
+    """Return the identity of a move of an instance."""
     return instance.state, instance.deployment
 
 

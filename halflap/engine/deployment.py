@@ -51,7 +51,7 @@ BEGUN = "$begun"
 
 CATCH_UP = "$catch_up"
 AT_ONCE = 500
-"""How many missed events one step accepts."""
+"""The number of missed events that one step accepts."""
 
 Load = Callable[[str], Any]
 
@@ -421,7 +421,7 @@ def maker(made: StoredSubscription) -> str:
 
 
 def is_known(made: StoredSubscription | None, made_by: str) -> bool:
-    """Whether it is kept already that this version subscribes, or has subscribed."""
+    """Return whether it is stored already that this version subscribes, or has subscribed."""
     if made is None:
         return False
     return made_by in begun(made) or (bool(made.remote_id) and maker(made) == made_by)

@@ -1,4 +1,4 @@
-"""How a step is done: recalled, or run, recorded, paused, failed. What the recorder's verbs share."""
+"""Do a step: recall it, or run, record, pause or fail it. The recorder's verbs share this."""
 
 from __future__ import annotations
 
@@ -66,13 +66,14 @@ class Pause:
 
     @property
     def hears(self) -> bool:
-        """Whether a signal ends it."""
+        """True if a signal ends it."""
         return self.how == "signal"
 
 
 @frozen
 class Doing:
-    """What a step does, as its record says it. `asked` is what it writes, where that is declared.
+    """A step's specification, as its record has it. `asked` is what it writes, where that is
+    declared.
 
     adapter: of the result. as_json: the flow gets the result as the record holds it.
     """
@@ -90,7 +91,7 @@ class Doing:
 
     @property
     def reader(self) -> TypeAdapter[Any] | None:
-        """What the flow gets the result by."""
+        """The adapter through which the flow gets the result."""
         return None if self.as_json else self.adapter
 
 
@@ -134,7 +135,7 @@ class Steps:
 
     @property
     def heard(self) -> int:
-        """How many signals the attempt knew of."""
+        """The number of signals that the attempt knew of."""
         return self._signals.heard
 
     @property
@@ -159,7 +160,9 @@ class Steps:
     async def left(
         self, scope: Scope | None = None
     ) -> tuple[Sequence[Record], Sequence[LogLine], Sequence[StateWrite]]:
-        """What has not been written: it goes with the verdict. With the flow's scope, all it logged."""
+        """Return the unwritten records: they go with the verdict. With the flow's scope, all it
+        logged.
+        """
         if scope is not None:
             self._ledger.keep_lines(scope.lines)
         return await self._ledger.left()
@@ -246,7 +249,7 @@ class Steps:
         return self._answer(record, doing.reader)
 
     async def _learnt(self, error: Exception, path: str) -> Exception:
-        """What a step's error means, once the gate of the connection that it used knows of it."""
+        """Return the error that a step's error means, once the gate of its connection has seen it."""
         step = self._begun.pop(path, None)
         gate = None if step is None else step.through
         if gate is None or not isinstance(error, UpstreamError):

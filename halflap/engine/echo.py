@@ -27,15 +27,17 @@ from halflap.sdk import codec
 from halflap.sdk.pairs import Pairs, RecordState, pairs_scope, same
 
 MOST_HOPS = 10
-"""How many of our own writes may cause one another before it is taken for a loop."""
+"""The number of our own writes that may cause one another before it is taken for a loop."""
 MAKING_LASTS: Micros = 120_000_000
-"""How long an event of an unknown record waits for a step that may be making it."""
+"""The time for which an event of an unknown record waits for a step that may be making it."""
 MAKING_KNOWN: Micros = 86_400_000_000
-"""How long a step that may have made a record is taken for the maker of one that is as it wrote it."""
+"""The time for which a step that may have made a record is taken for the maker of one that is as it
+wrote it.
+"""
 STALE_AT_ONCE = 100
-"""How many steps that are longer ago one execution takes away."""
+"""The number of older steps that one execution removes."""
 LONG = 200
-"""How many characters of a text are kept as they are."""
+"""The most characters of a text that are stored as they are."""
 CHECK = "$check"
 """The step that compares an event with what is known."""
 SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
@@ -43,7 +45,7 @@ SOON, LATER = timedelta(milliseconds=100), timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a flow knows of a record.
+    """A flow's knowledge of a record.
 
     fields: values, and the execution of ours that wrote them, empty where they were only seen; no
     value where flows of other pairs wrote since. pending: the fields of writes whose answer is not
@@ -67,7 +69,7 @@ class Known:
         return bool(self.fields or self.pending)
 
     def is_new(self, name: str, value: Any) -> bool:
-        """Whether a field's value is neither the known one nor one that we may have written."""
+        """Return whether a field's value is neither the known one nor one that we may have written."""
         known = [each[name] for each in self.pending.values() if name in each]
         if name in self.fields:
             known += self.fields[name][0]
@@ -129,7 +131,9 @@ class Known:
         ]
 
     def without(self, step: str, executions: Collection[str]) -> Known:
-        """What is known besides what a step's earlier tries, or some executions, may have written."""
+        """Return the knowledge besides what a step's earlier tries, or some executions, may have
+        written.
+        """
         others = {s: e for s, e in self.pending.items() if s.partition("/")[0] not in executions}
         return replace(self, pending={s: each for s, each in others.items() if s != step})
 
@@ -149,7 +153,7 @@ class Known:
 
 
 class Echo:
-    """What one execution reads and writes of this; the steps that call it are the recorder's.
+    """The echo check of one execution: what it reads and writes; the recorder calls its steps.
 
     `pairs` are those of its flow, by name, where it has some. What flows of other pairs write is an
     edit for it: it has to reach the other app of its own pairs as well.
@@ -170,11 +174,13 @@ class Echo:
     # An event -------------------------------------------------------------------------------
 
     async def known(self, record: RecordState) -> Known:
-        """What the flow knows of a record that its event tells of."""
+        """Return the flow's knowledge of its event's record."""
         return await self._known(record, f"@{self.pairs}/{self._flow}=")
 
     async def dealt_with(self, record: RecordState) -> Known:
-        """What the flows with the same pairs know of a record, whichever of them was told."""
+        """Return the knowledge of a record of the flows with the same pairs, whichever of them got
+        it.
+        """
         return await self._known(record, f"@{self.pairs}/")
 
     async def making(self, told: RecordState) -> dict[str, dict[str, Any]]:
@@ -187,7 +193,9 @@ class Echo:
         return {step: each for step, each in found.items() if each["at"] > oldest}
 
     async def hops(self, told: RecordState, making: Mapping[str, Mapping[str, Any]]) -> int:
-        """How many of our writes, one causing the next, led to an event; 0 for somebody's edit."""
+        """Return the number of our writes, one causing the next, that led to an event; 0 for a
+        person's edit.
+        """
         row = parsed(await self._turn.read_state(self._writes, told.name))
         rows = [row] if row else list(making.values())
         caused = [int(each["hops"]) + 1 for each in rows if covers(told.fields, each["fields"])]
@@ -253,7 +261,7 @@ class Echo:
     # A write --------------------------------------------------------------------------------
 
     def before(self, asked: RecordState, path: str, hops: int) -> list[StateWrite]:
-        """What is written before the call, so that its echo is known whenever it comes."""
+        """Return the writes before the call, so that its echo is known whenever it comes."""
         if not asked.id:
             return [self._make(asked, path, hops, over=False)]
         pending = self._merged(
@@ -275,7 +283,7 @@ class Echo:
         first: bool,
         doubts: Iterable[str] = (),
     ) -> list[StateWrite]:
-        """What is written with the call's result.
+        """Return the writes with the call's result.
 
         `first` says that it was the first try; the steps `doubts` are over, whatever they did.
         """
@@ -301,7 +309,7 @@ class Echo:
     def refused(
         self, asked: RecordState, path: str, hops: int, *, definite: bool
     ) -> list[StateWrite]:
-        """What is written with a final failure: the call did nothing, or nobody knows."""
+        """Return the writes with a final failure: the call did nothing, or its effect is unknown."""
         if asked.id:
             step = {f"?{self.execution}/{path}": None}
             if definite:
@@ -354,7 +362,9 @@ class Echo:
         )
 
     def _seen(self, row: Mapping[str, Any], told: str) -> dict[str, tuple[list[Any], str]]:
-        """What was told, and stands: nobody wrote since, or flows of other pairs the same."""
+        """Return the values that stand: nothing was written since, or flows of other pairs wrote
+        the same.
+        """
         fields: dict[str, tuple[list[Any], str]] = {}
         for key, held in row.items():
             if key.startswith(told):
@@ -366,7 +376,9 @@ class Echo:
         return fields
 
     def _is_ours(self, pairs: str) -> bool:
-        """Whether what flows with these pairs wrote is our own write, of which nothing is news."""
+        """Return whether a write of the flows with these pairs is our own, of which nothing is
+        news.
+        """
         return not self.pairs or pairs in ("", self.pairs)
 
     def _making(self, record: RecordState) -> str:
@@ -393,7 +405,9 @@ class Echo:
 
 
 def covers(told: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
-    """Whether an event says of each field that a write wrote, and that it tells, the same value."""
+    """Return whether an event has the same value for each field that a write wrote and that it
+    reports.
+    """
     common = [name for name in written if name in told]
     return bool(common) and all(same(short(told[name]), written[name]) for name in common)
 

@@ -287,13 +287,14 @@ def bounded(verdict: Verdict) -> Verdict:
 
 
 def is_cut() -> bool:
-    """Whether the turn was cancelled from outside: the process stops, or its lease is lost."""
+    """Return whether the turn was cancelled from outside: the process stops, or its lease is lost."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def read(flow: Flow[Any, Any, Any], request: Request) -> Ignore | tuple[Any, Any]:
-    """What the trigger reads of the request, and that as the flow's event; or `InvalidEvent`.
+    """Return the trigger's reading of the request, and that as the flow's event; or raise
+    `InvalidEvent`.
 
     Of what another flow made, no trigger reads anything: it is the flow's event.
     """
@@ -369,7 +370,9 @@ async def paused(turn: Turn, recorder: StepRecorder) -> Again:
 
 
 def told_together(waits: Sequence[str]) -> str:
-    """What an execution waits for, in one line: the first few, and how many more."""
+    """Return the reasons for which an execution waits, in one line: the first few, and how many
+    more.
+    """
     shown, more = waits[:MOST_TOLD], len(waits) - MOST_TOLD
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 

@@ -15,7 +15,9 @@ from halflap.sdk.trigger import first_line
 from halflap.store.rules.cause import describe_cause
 
 MOST_ERRORS = 3
-"""How often a handler may fail by itself before its execution is set aside as failed."""
+"""The number of times that a handler may fail by itself before its execution is set aside as
+failed.
+"""
 
 _KEY = re.compile(r"\[[^\]]*\]")
 _UNPACKED = re.compile(r"^.*[/\\]bundles[/\\][0-9a-f]{64}[/\\]")
@@ -86,7 +88,7 @@ def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
 
 
 def after_error(error: Exception, errors: int, now: Micros) -> Verdict:
-    """What becomes of an execution whose handler failed by itself, for the `errors`th time.
+    """Return the verdict on an execution whose handler failed by itself, for the `errors`th time.
 
     It is handed out again, a little later each time; in the end it fails, where everybody sees it.
     """
@@ -98,5 +100,5 @@ def after_error(error: Exception, errors: int, now: Micros) -> Verdict:
 
 
 def without(lost: str) -> Verdict:
-    """What becomes of an execution that a payload was lost of: it fails, where everybody sees it."""
+    """Return the verdict on an execution that lost a payload: it fails, visibly."""
     return Ended(Outcome("failed", lost, failure=Failure("BlobLost", lost)))

@@ -14,7 +14,7 @@ from halflap.sdk.gate import Away, Blocked, Judgement, Parked
 
 
 class AccountGate:
-    """What stands between one stored connection, as it was read, and its app."""
+    """The gate between one stored connection, as it was read, and its app."""
 
     __slots__ = ("_judge", "_throttle", "_unauthorized", "leave", "waits_for")
 

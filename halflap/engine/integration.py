@@ -122,7 +122,7 @@ def known_records() -> dict[str, str]:
 
 
 def components_of(bundle: Bundle, loaded: Loaded) -> Components:
-    """What a document of the bundle may name: the bundle's own components, and installed ones."""
+    """Return the components that a document of the bundle may name: its own, and installed ones."""
     own = modules(bundle.files)
 
     def find(name: str) -> Component | None:

@@ -47,15 +47,16 @@ from halflap.store.rules.order import superseded
 log = structlog.get_logger("halflap.engine")
 
 SHORTEST_REST = 0.5
-"""How soon to look again where what is due may not be claimed (it is on probation, say)."""
+"""Seconds until the next look where what is due may not be claimed (it is on probation, say)."""
 LONGEST_REST = 5.0
-"""How soon a clock that was set ahead is noticed, by which what one waits for may be due."""
+"""Seconds until a clock that was set ahead is noticed, by which what one waits for may be due."""
 GRACE_SECONDS = 30.0
-"""How long a cancelled execution that runs gets to come to its next step, before it is cut."""
+"""Seconds that a cancelled execution that runs gets to come to its next step, before it is cut."""
 CUT_SECONDS = 5.0
-"""How long one that is cut gets to unwind, before it is ended whatever its code does."""
+"""Seconds that one that is cut gets to unwind, before it is ended whatever its code does."""
 GIVE_BACK_SECONDS = 1.0
-"""How soon a store that failed is tried again: to claim from it, to give back what it stopped."""
+"""Seconds until a store that failed is tried again: to claim from it, to give back what it stopped.
+"""
 
 
 class Blamed(Exception):
@@ -112,7 +113,7 @@ class JournalEngine:
         self._wake = asyncio.Event()
         self._stopping = False
         self.attempts = 0
-        """How many turns were handed out by this process."""
+        """The number of turns that were handed out by this process."""
         self._abandoning: set[asyncio.Task[None]] = set()
         self._audience = Audience(clock)
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
@@ -130,11 +131,11 @@ class JournalEngine:
 
     @property
     def running(self) -> int:
-        """How many executions run in this process now."""
+        """The number of executions that run in this process now."""
         return len(self._running)
 
     def running_ids(self) -> list[str]:
-        """Which executions run in this process itself now, so may be what blocks it."""
+        """Return the executions that run in this process itself now, so may be what blocks it."""
         return [name for name, each in list(self._running.items()) if not each.apart]
 
     async def start(self, starts: Sequence[Start]) -> list[Started]:
@@ -254,14 +255,18 @@ class JournalEngine:
             self._wake.set()
 
     def _is_held_back(self, start: Start) -> bool:
-        """Whether there is no need to look for it before another one of its customer has ended."""
+        """Return whether there is no need to look for it before another one of its customer has
+        ended.
+        """
         customer = start.flow.customer
         return not is_ours(start) and (
             customer in self._shares.short or customer in self.journal.held_back
         )
 
     def _free(self) -> int:
-        """How many more turns may be claimed; those that are being claimed count as running."""
+        """Return the number of turns that may be claimed; those that are being claimed count as
+        running.
+        """
         if self._stopping:
             return 0
         return max(self._room.turns - len(self._running) + self._apart - self._reserved, 0)
@@ -411,11 +416,13 @@ class JournalEngine:
         return await self.journal.paused()
 
     async def live(self, instance: str) -> int:
-        """How many of the instance's executions have not ended."""
+        """Return the number of the instance's executions that have not ended."""
         return await self.journal.live(instance)
 
     async def outcome(self, execution: str, within: float) -> Outcome | None:
-        """How the execution ended, waiting up to `within` seconds; None where it has not."""
+        """Return the outcome of the execution, waiting up to `within` seconds; None where it has
+        not ended.
+        """
         return await self._audience.outcome(execution, within, self.journal.outcome)
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Who says whether a connection's credentials are refused for good, so that its work is parked."""
+"""Judge whether a connection's credentials are refused for good, so that its work is parked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("halflap.connections")
 
 TEST_SECONDS = 30.0
 TRUSTED_SECONDS = 30.0
-"""How long a connection's test that passed is believed."""
+"""Seconds for which a connection's test that passed is believed."""
 
 Opened = Callable[[type[Connection], StoredConnection, str], Awaitable[Connection]]
 
@@ -33,7 +33,7 @@ class Judges:
         self._passed: dict[tuple[str, int], float] = {}
 
     async def judge(self, kind: type[Connection], used: StoredConnection) -> Judgement:
-        """What becomes of a step that used these credentials, and was refused.
+        """Return the judgement of a step that used these credentials, and was refused.
 
         They were refreshed by now, where that can be done. `again` where they are others meanwhile;
         `park` where the connection's own test is refused as well; else the step just fails: it asked

@@ -1,4 +1,4 @@
-"""What an attempt has to write down: records, log lines, state that are not on disk yet."""
+"""Hold the unwritten records of an attempt: records, log lines, state that are not on disk yet."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Ledger:
         return await asyncio.shield(self._begin(record, writes))
 
     async def left(self) -> tuple[Sequence[Record], Sequence[LogLine], Sequence[StateWrite]]:
-        """What has not been written: it goes with the verdict."""
+        """Return the unwritten records: they go with the verdict."""
         while self._writing is not None:
             await self._written()
         records, logs, writes = self._records, self._logs, self._writes

@@ -1,4 +1,4 @@
-"""What the state keeps of instances and customers: it goes when they are removed.
+"""Remove the state of instances and customers that are removed.
 
 Before one is removed, the state says that it is about to be. A process that ends in between leaves
 that behind, and the next one goes on from there: what was removed is cleared, what was not is kept.
@@ -16,7 +16,7 @@ from halflap.store.protocol import Journal
 REMOVING = "removing"
 """The scope that names, key by key, whom is being removed."""
 AT_ONCE = 1_000
-"""How many keys one transaction removes, so that others' writes get through."""
+"""The number of keys that one transaction removes, so that others' writes get through."""
 
 
 class Leftovers:

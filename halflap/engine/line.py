@@ -47,7 +47,9 @@ class Take(msgspec.Struct, frozen=True, tag=True):
 
 
 class News(msgspec.Struct, frozen=True, tag=True):
-    """What changed: leases that were prolonged, executions to cancel, the catalogue's number."""
+    """Changes since the last exchange: leases that were prolonged, executions to cancel, the
+    catalogue's number.
+    """
 
     until: dict[str, float]
     cancelling: dict[str, str]

@@ -36,7 +36,7 @@ PARENT, DEPTH = "halflap-parent", "halflap-depth"
 TEARDOWN = "$teardown"
 CONTINUE = "continue"
 MOST_DEEP = 20
-"""How many executions may each have started the next: a flow that calls itself ends here."""
+"""The depth to which executions may start the next: a flow that calls itself ends here."""
 
 
 def child_of(
@@ -212,7 +212,9 @@ def derived(execution: str, path: str, at: Micros) -> str:
 
 
 def depth_of(event: Event) -> int:
-    """How many executions led to the one with this event, each by starting the next."""
+    """Return the number of executions that led to the one with this event, each by starting the
+    next.
+    """
     if event.method != CALL:
         return 0
     return int(next((value for name, value in event.headers if name == DEPTH), "0"))
@@ -233,7 +235,9 @@ def as_request(event: Event) -> Request:
 
 
 def said(pick: Callable[[Request], Any] | None, request: Request) -> str | None:
-    """What a declared function reads of the event, which may not be of the shape that its app sends."""
+    """Return a declared function's reading of the event, which may not be of the shape that its app
+    sends.
+    """
     try:
         found = None if pick is None else pick(request)
     except Exception:

@@ -175,7 +175,7 @@ class _Space:
             raise self._explained(error, name[len(self.name) + 1 :]) from error
 
     def _explained(self, error: BaseException, module: str) -> DefinitionError:
-        """What to tell the author about an error in importing their code."""
+        """Return the error for the author about an error in importing their code."""
         error.__traceback__ = _authors(error.__traceback__)
         where = self._place(error) or self._modules.get(module, module)
         said = str(error).replace(f"{self.name}.", "")

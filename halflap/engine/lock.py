@@ -82,7 +82,8 @@ def lock_of(names: Collection[str], needs: Iterable[str] = ()) -> Lock:
 
 
 def unsatisfied(lock: Lock, installed: Mapping[str, str] | None = None) -> list[str]:
-    """What the environment lacks of a lock, as sentences; none where the bundle can run here.
+    """Return what the environment lacks of a lock, as sentences; none where the bundle can run
+    here.
 
     A distribution satisfies by exactly its locked version, Halflap by the same major and minor one.
     `installed` maps distributions to versions; by default it is what this process can import.
@@ -131,7 +132,7 @@ def _environment(_stamps: tuple[tuple[str, int], ...]) -> _Environment:
 
 
 class _Environment:
-    """What is installed; read once, and again when a folder of sys.path has changed."""
+    """The installed distributions; read once, and again when a folder of sys.path has changed."""
 
     def __init__(self) -> None:
         self._providers = {
@@ -166,7 +167,9 @@ class _Environment:
 
 
 def _holds(distribution: str, names: frozenset[str]) -> bool:
-    """Whether a distribution, one of several in a namespace package, holds one of these modules."""
+    """Return whether a distribution, one of several in a namespace package, holds one of these
+    modules.
+    """
     paths = {name.replace(".", "/") for name in names}
     files = {str(file) for file in metadata.files(distribution) or ()}
     return any(f"{path}.py" in files or f"{path}/__init__.py" in files for path in paths)

@@ -1,4 +1,4 @@
-"""Which of a schedule's ticks fire, where some passed while nobody fired them."""
+"""Decide which of a schedule's ticks fire, where some were missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ticks = Callable[[datetime], datetime | None]
 LATE = timedelta(minutes=1)
 """A tick that is no later than this was not missed: `skip` fires it."""
 OLDEST = timedelta(days=7)
-"""How old a missed tick may be that `all` fires."""
+"""The age of the oldest missed tick that `all` fires."""
 _LOOKS = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=367))
 
 

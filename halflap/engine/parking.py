@@ -20,13 +20,13 @@ log = structlog.get_logger("halflap.parking")
 POLL_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0
-"""How long those that were let go are watched, before twice as many are."""
+"""Seconds for which those that were released are watched, before twice as many are."""
 MOST_WATCHED = 20
 MOST_AT_ONCE = 4_096
 
 
 class Unparking(Protocol):
-    """What is asked of an engine."""
+    """The engine's methods that unparking calls."""
 
     async def unpark(self, connection: str, limit: int) -> list[str]: ...
 

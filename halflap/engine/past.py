@@ -1,4 +1,4 @@
-"""What earlier attempts of an execution recorded, against which the flow is checked as it runs.
+"""The records of earlier attempts of an execution, against which the flow is checked as it runs.
 
 On the same version each scope's sequence of steps must be the one that was recorded, else the flow
 is not deterministic and its execution fails. Records that a replay copied from another execution
@@ -41,7 +41,7 @@ class Past:
             self._next_seq = max(self._next_seq, each.seq + 1)
         self._unmet = {each.path for each in history if each.seq >= 0}
         self.keeps_copies = EARLIER + GUARD in self._history
-        """Whether what is copied stands, though the flow goes on from newer values."""
+        """True if what is copied stands, though the flow goes on from newer values."""
 
     def is_copied(self, path: str) -> bool:
         """Return whether a replay copied the record of a step."""

@@ -66,7 +66,7 @@ class Group:
 
     @property
     def left(self) -> list[str]:
-        """What has no verdict yet."""
+        """The executions without a verdict."""
         return [name for name, each in self.verdicts.items() if not each.done()]
 
     async def handle(self, turn: JournalTurn) -> Verdict:
@@ -111,7 +111,7 @@ class Group:
         return ended.next is None or follows(ended.next.start, self.turns[execution].start)
 
     def give_up(self) -> None:
-        """What has no verdict gets none from this group."""
+        """Leave what has no verdict without one from this group."""
         for each in self.left:
             self.verdicts[each].set_exception(Blamed())
 
@@ -199,7 +199,8 @@ class Probation:
         return len(claims)
 
     def _grouped(self, claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
-        """Who runs with whom: halves of one group apart, and alone who is known to end its process.
+        """Yield the groups that run together: halves of one group apart, and alone what is known to
+        end its process.
 
         A first attempt that is on probation is a replay of one that was set aside.
         """

@@ -1,4 +1,4 @@
-"""What a process of ours asks of its operating system: to end with its parent, to have a limit."""
+"""Settings of a child process at its operating system: to end with its parent, to have a limit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def memory_of_machine() -> int:
 
 
 def spelled(code: int) -> str:
-    """How a process ended, in words: `os.wait`'s exit code, negative for a signal."""
+    """Return the end of a process, in words: `os.wait`'s exit code, negative for a signal."""
     if code == BLOCKED:
         return "its loop was blocked, and its watchdog ended it (exit code 70)"
     if code >= 0:

@@ -1,4 +1,4 @@
-"""What passes between the engine and the handler that runs an execution: a turn, and its verdict.
+"""Values between the engine and the handler that runs an execution: a turn, and its verdict.
 
 The engine hands each execution, as a `Turn`, to a `Handler`, at least once, until the handler's
 `Verdict` ends it.
@@ -53,7 +53,7 @@ class Turn(Protocol):
         ...
 
     def alive(self) -> bool:
-        """Whether this worker still holds the execution, by its own monotonic clock."""
+        """Return whether this worker still holds the execution, by its own monotonic clock."""
         ...
 
     async def commit(
@@ -81,7 +81,9 @@ class Turn(Protocol):
         ...
 
     async def outcome(self, execution: str) -> Outcome | None:
-        """How a child ended; None where it has not. Raises `NotFound` where it is no longer kept."""
+        """Return the outcome of a child; None where it has not ended. Raise `NotFound` where it is
+        no longer stored.
+        """
         ...
 
 

@@ -338,7 +338,7 @@ def as_recorded(
 
 
 def shared_by(scope: str) -> tuple[str, str]:
-    """How a scope of state is called in a step's path, and in its title."""
+    """Return the name of a scope of state in a step's path, and in its title."""
     name = scope.partition(":")[0]
     if name in ("instance", "integration"):
         return f"state.{name}", f"the {name}'s "

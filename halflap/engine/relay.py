@@ -24,11 +24,11 @@ from halflap.store.protocol import Hints
 Ask = Literal["outcomes", "changes"]
 
 ASK_SECONDS = 5.0
-"""How often it is asked for, while somebody wants it."""
+"""Seconds between requests for notices, while somebody follows."""
 TELL_SECONDS = 20.0
-"""How long it is told after it was asked for."""
+"""Seconds for which notices are sent after a request."""
 LATELY = 500
-"""How many of the last ends are told to who asks for the first time: it may have come too late."""
+"""The number of last ends that are sent to a first follower: it may have come too late."""
 
 
 class Relay:
@@ -71,7 +71,7 @@ class Relay:
             self._asking = asyncio.get_running_loop().create_task(self._keep_asking(follows))
 
     def is_asked(self, what: Ask) -> bool:
-        """Whether another process wants to be told."""
+        """Return whether another process follows."""
         return time.monotonic() < self._tell_until[what]
 
     def ended(self, execution: str) -> None:

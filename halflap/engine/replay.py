@@ -28,5 +28,5 @@ def copies(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def is_loop(record: Record) -> bool:
-    """Whether this is the check at which an execution failed as `TooManyHops`."""
+    """Return whether this is the check at which an execution failed as `TooManyHops`."""
     return record.kind == "check" and codec.decode(record.result or b"{}").get("how") == "loop"

@@ -76,7 +76,9 @@ class Resolver:
         self._known_at = -1
 
     async def work(self, flow: FlowKey) -> Work:
-        """What running a flow needs; `NotFound` where its version does not run here."""
+        """Return the work of a flow: all that running it needs; `NotFound` where its version does
+        not run here.
+        """
         if self._known_at != self._catalogue.changed:
             self._known.clear()
             self._known_at = self._catalogue.changed
@@ -155,7 +157,7 @@ class Resolver:
         return Redactor(found)
 
     def _shared(self, integration: Integration[Any], key: FlowKey) -> Work:
-        """What running a flow of a shared endpoint needs: nothing of any customer's."""
+        """Return the work of a flow of a shared endpoint: nothing of any customer's."""
         seal, unseal = self.seals(key.customer)
         return Work(
             flow=self._flow(integration, key),
@@ -222,7 +224,7 @@ class Resolver:
         return await instances.addressed(integration, field, value)
 
     async def _takes_events(self, instance: Instance) -> bool:
-        """Whether its URLs take events: now, or to wait until it is active, or is mended."""
+        """Return whether its URLs take events: now, or to wait until it is active, or is mended."""
         if instance.state != "failed":
             return instance.state in ("active", "activating", "upgrading")
         endpoints = await self._catalogue.endpoints.of_instance(instance.id)
@@ -384,7 +386,7 @@ class Resolver:
         }
 
     def seals(self, customer: str) -> tuple[Callable[[str], str], Callable[[str], str]]:
-        """How a customer's secrets are sealed in records, and opened again."""
+        """Return the functions that seal a customer's secrets in records, and open them again."""
         import base64
 
         about = (customer, "", "record")
@@ -418,7 +420,7 @@ def validated(integration: Integration[Any], values: dict[str, Any]) -> Config:
 
 
 def partner_of(flow: Flow[Any, Any, Any], config: Config) -> Partner | None:
-    """What a flow with pairs is part of; None where it has none, or its app is not connected."""
+    """Return the partner of a flow with pairs; None where it has none, or its app is not connected."""
     connection = None if flow.side is None else getattr(config, flow.side, None)
     if flow.pairs is None or flow.side is None or not isinstance(connection, Connection):
         return None

@@ -1,4 +1,4 @@
-"""Whether, when and at whose cost a failed step is tried again."""
+"""Decide whether and when a failed step is tried again, and at the cost of which budget."""
 
 from __future__ import annotations
 

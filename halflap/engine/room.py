@@ -1,4 +1,4 @@
-"""How many executions a process runs at once, and how much of that each customer may take."""
+"""The room for executions in a process, and each customer's share of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from halflap.store.turns import Share
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many executions this process runs at once, and how much of it one customer may take.
+    """The number of executions that this process runs at once, and the share that one customer may
+    take.
 
     A customer may take `share` of what is free: a half of an empty room, a third where another one
     has as much. So some room is always left for who comes next, however many hang.
@@ -23,7 +24,7 @@ class Room:
     share: float = 0.5
 
     def left(self, free: int, running: int) -> int:
-        """How many more a customer may take that has so many running."""
+        """Return the number that a customer may take that has so many running."""
         return min(max(ceil(self.share * free - (1 - self.share) * running), 0), free)
 
 
@@ -31,7 +32,7 @@ USUAL = Room()
 
 
 class Shares:
-    """How much of the room each customer has.
+    """Each customer's share of the room.
 
     `short` has those that could not be claimed at once, because they have their share; `ended` those
     of whom a turn has ended since the last claim began.
@@ -56,7 +57,9 @@ class Shares:
         self.add([customer], -1)
 
     def at_once(self, count: int, free: int, customers: Collection[str]) -> int:
-        """How many of `count` executions of these customers may be claimed as they are accepted."""
+        """Return the number of `count` executions of these customers that may be claimed as they
+        are accepted.
+        """
         claim = min(free, count)
         for each in customers:
             left = self._room.left(free, self._busy[each])
@@ -66,11 +69,11 @@ class Shares:
         return claim
 
     def now(self, free: int) -> Share:
-        """How many of each customer may be claimed now."""
+        """Return the number of each customer's executions that may be claimed now."""
         busy = {each: self._room.left(free, count) for each, count in self._busy.items()}
         return Share(self._room.left(free, 0), busy)
 
 
 def is_ours(start: Start) -> bool:
-    """Whether it runs a flow of ours, which no customer's limits are for."""
+    """Return whether it runs a flow of Halflap's own, which no customer's limits are for."""
     return start.flow.flow.startswith(SYSTEM)

@@ -130,7 +130,7 @@ class Routes(Waits):
         return True
 
     def _event(self, event: Event, route: Route, target: Target, scope: Scope) -> Event:
-        """What the flow gets: the typed event, or the request as it came."""
+        """Return the flow's event: the typed one, or the request as it came."""
         if route.event is not UNSET:
             event_bytes = self._handed_on(made(target.flow, route.event))
             return call_event(self._turn.start, event_bytes, scope.now, target.flow.name)
@@ -173,7 +173,7 @@ def opened_headers(
 
 
 def checked(flow: Flow[Any, Any, Any], found: Routing) -> Sequence[Route]:
-    """What a pre-process flow returned, as routes."""
+    """Return a pre-process flow's result, as routes."""
     if found is None:
         return ()
     given: Any = [found] if isinstance(found, Route) else found

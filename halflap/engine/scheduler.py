@@ -50,10 +50,10 @@ log = structlog.get_logger("halflap.scheduler")
 
 LEADS = "scheduler"
 AT_ONCE = 100
-"""How many missed ticks of a flow fire in one transaction."""
+"""The number of missed ticks of a flow that fire in one transaction."""
 CHECK_SECONDS = 1.0
-"""How often one that does not lead asks whether it may, and one that does, whether it still does;
-and how soon a clock that was set is noticed.
+"""Seconds between a process's checks that it may lead, or still leads, and until a clock that was
+set is noticed.
 """
 RETRY_SECONDS = 1.0
 
@@ -302,5 +302,5 @@ class Scheduler:
 
 
 def is_as_it_was(before: Instance, now: Instance) -> bool:
-    """Whether an instance was neither upgraded nor disabled and activated since."""
+    """Return whether an instance was neither upgraded nor disabled and activated since."""
     return (before.version, before.deployment) == (now.version, now.deployment)

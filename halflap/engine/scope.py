@@ -46,7 +46,7 @@ class Scope:
 
     @property
     def replaying(self) -> bool:
-        """Whether an earlier attempt has been here: what is logged now was logged then."""
+        """True if an earlier attempt has been here: what is logged now was logged then."""
         if self.position < len(self.recorded):
             return True
         return self.parent is not None and self.parent.replaying

@@ -47,7 +47,7 @@ Kind = Literal["inputs", "new", "missing", "result", "outcome", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is different: `then` and `now` are encoded values, or None where there is none."""
+    """A difference: `then` and `now` are encoded values, or None where there is none."""
 
     kind: Kind
     step: str
@@ -67,7 +67,9 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Shadowed:
-    """How a version would have done it. `stopped` says where it could not go on, and why."""
+    """The run of a version in the shadow of an execution. `stopped` says where it could not go on,
+    and why.
+    """
 
     execution: str
     differences: tuple[Difference, ...]
@@ -75,7 +77,7 @@ class Shadowed:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing is known to be different."""
+        """True if nothing is known to be different."""
         return not self.differences
 
 
@@ -167,7 +169,7 @@ def _compare(seen: Seen, was: Original, verdict: Ended | Again | None) -> None:
 
 
 def kind_of(failure: Failure | None) -> str:
-    """What kind of error it was."""
+    """Return the kind of an error."""
     return "" if failure is None else failure.kind
 
 
@@ -180,7 +182,7 @@ def told(outcome: Outcome) -> bytes:
 
 
 def alike(then: bytes | None, now: bytes | None) -> bool:
-    """Whether two encoded values are the same value."""
+    """Return whether two encoded values are the same value."""
     if then == now:
         return True
     if not then or not now:
@@ -193,7 +195,7 @@ def alike(then: bytes | None, now: bytes | None) -> bool:
 
 @dataclass(slots=True)
 class Seen:
-    """What a shadow run has come to.
+    """The findings of a shadow run so far.
 
     recalls_pure: pure steps are answered from their records, too. places: by the path of a record, the
     address of the document's step that came to it.
@@ -283,7 +285,7 @@ class ShadowPast(Past):
         return known
 
     def close(self, scope: Scope) -> None:
-        """What was left out is told of at the end."""
+        """Add what was left out as the last difference."""
 
 
 class ShadowRecorder(StepRecorder):
@@ -296,7 +298,7 @@ class ShadowRecorder(StepRecorder):
         self._is_pure = False
 
     def takes_pure(self) -> bool:
-        """Whether the step that is asked for now is pure, so that it runs."""
+        """Return whether the current step is pure, so that it runs."""
         pure, self._is_pure = self._is_pure, False
         return pure
 

@@ -11,7 +11,7 @@ from halflap.model import Record, Signal
 
 
 def is_taken(record: Record) -> bool:
-    """Whether a record has taken a signal of this execution; a replay's copy took another's."""
+    """Return whether a record has taken a signal of this execution; a replay's copy took another's."""
     return record.kind == "signal" and record.status == "succeeded" and record.seq >= 0
 
 
@@ -33,7 +33,7 @@ class Signals:
                 self.taken[each.name] += 1
 
     async def has(self, name: str) -> bool:
-        """Whether there is a signal of a name; it is not taken."""
+        """Return whether there is a signal of a name; it is not taken."""
         return name in await self._known()
 
     async def take(self, name: str) -> bytes | None:

@@ -21,7 +21,7 @@ LONGEST_LINE = 10_000
 T = TypeVar("T")
 
 Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
-"""What runs an action instead of the action itself: a test's fake."""
+"""A performer that runs an action instead of the action itself: a test's fake."""
 
 
 async def run_action(

@@ -1,4 +1,4 @@
-"""How fast apps are called: the limits of connections, and what the apps themselves ask for.
+"""Limit calls to apps: by the limits of connections, and by what the apps themselves request.
 
 A rest (nobody calls the app before a time) and a rate's requests are kept in the store, so that all
 workers share them; requests are leased in batches, so that the usual one costs no write. Of a limit
@@ -29,21 +29,21 @@ from halflap.store.turns import Limited, burst_of
 log = structlog.get_logger("halflap.throttle")
 
 PATIENCE_SECONDS = 2.0
-"""How long a request waits in memory for its turn; one that would wait longer leaves memory."""
+"""Seconds that a request waits in memory for its turn; one that would wait longer leaves memory."""
 FIRST_REST: Micros = 1_000_000
 LONGEST_REST: Micros = 300_000_000
-"""How long an app rests that asks for it and does not say for how long: doubled each time."""
+"""The rest of an app that requests one and does not say for how long: doubled each time."""
 MOST_REST: Micros = 3_600_000_000
 UNKNOWN_RESET: Micros = 300_000_000
 LEASE_SECONDS = 1.0
-"""How long requests that were leased and not made are good for."""
+"""Seconds for which requests that were leased and not made are good."""
 COUNT_SECONDS = 10.0
 QUOTA_SECONDS = 60.0
 POLL_SECONDS = 1.0
 
 
 class Keeper(Protocol):
-    """What is asked of the store."""
+    """The store's methods that throttling calls."""
 
     async def take_tokens(
         self, connection: str, count: int, rate: float, burst: int
@@ -182,7 +182,8 @@ class Throttle:
             self._note(self._keeper.note_quota(self.id, told))
 
     def blocked(self, why: str = "", wait: float = 0.0) -> Blocked:
-        """What a step is told that may not call now: each a little later than the one before it.
+        """Return the error for a step that may not call now: each a little later than the one
+        before it.
 
         The first come back at once, then ever more in a second, so that an app that can take no
         more is asked by few.

@@ -29,7 +29,7 @@ async def ask(connection: Connection, record: RecordState) -> Mapping[str, Any] 
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """What a flow with pairs is part of: the pairs, its own side, and that side's connection."""
+    """The partner of a flow with pairs: the pairs, its own side, and that side's connection."""
 
     pairs: Pairs
     side: str
@@ -38,7 +38,7 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a check found: `how` is `run`, `echo`, `unchanged`, `superseded`, `gone` or `loop`."""
+    """The result of a check: `how` is `run`, `echo`, `unchanged`, `superseded`, `gone` or `loop`."""
 
     how: str
     reason: str = ""
@@ -200,7 +200,7 @@ class TwoWay:
         return self.news
 
     def ended(self) -> list[StateWrite]:
-        """What is kept with an end that has dealt with the event."""
+        """Return the writes with an end that has dealt with the event."""
         told, news = self.told, self.news
         if told is None:
             return []
@@ -233,7 +233,7 @@ class TwoWay:
     # Its writes -----------------------------------------------------------------------------
 
     def is_others(self, asked: RecordState) -> bool:
-        """Whether what is to be written is a record of the other side, and is there already.
+        """Return whether what is to be written is a record of the other side, and is there already.
 
         A replay from the start yields to later events that failed, and to nothing else; one of version
         0.1.0 to nothing at all.
@@ -244,14 +244,14 @@ class TwoWay:
         return pairs.side_of(asked.component, asked.kind) == pairs.other(side)
 
     async def before(self, asked: RecordState, path: str) -> list[StateWrite]:
-        """What is on disk before the call."""
+        """Return the writes before the call."""
         if self.is_others(asked):
             # With what an earlier try may have written, and before this one says that it may.
             self._known[path] = await self.echo.dealt_with(asked)
         return self.echo.before(asked, path, self.news.hops)
 
     async def meanwhile(self, asked: RecordState, path: str, connection: Connection) -> Meanwhile:
-        """What was edited at the other app since we last knew, whose event is still to come."""
+        """Return the edits at the other app since we last knew, whose event is still to come."""
         assert self.partner is not None
         pairs, known = self.partner.pairs, self._known[path]
         try:
@@ -311,12 +311,12 @@ class TwoWay:
         return self.goes_on or edit.since_try
 
     def tried(self, asked: RecordState, path: str) -> list[StateWrite]:
-        """What is kept with a try that is followed by another one."""
+        """Return the writes with a try that is followed by another one."""
         there = self._looked.get(path)
         return [] if there is None else [self.echo.looked(asked, path, there)]
 
     async def after(self, asked: RecordState, writes: Writes, record: Record) -> list[StateWrite]:
-        """What is kept with the call's result."""
+        """Return the writes with the call's result."""
         asked = replace(asked, fields=self._left.get(record.path, asked.fields))
         saved = self.recalled(asked, writes, record)
         first = self._is_first(record.tries)
@@ -335,7 +335,7 @@ class TwoWay:
     def refused(
         self, asked: RecordState, path: str, error: Exception, tries: int
     ) -> list[StateWrite]:
-        """What is kept with a final failure, after so many tries."""
+        """Return the writes with a final failure, after so many tries."""
         status = error.status if isinstance(error, UpstreamError) else None
         refused = status is not None and 400 <= status < 500
         definite = (refused or isinstance(error, ValueError | Overruled)) and self._is_first(tries)
@@ -352,7 +352,7 @@ class TwoWay:
         return dealt_with
 
     def _is_first(self, tries: int) -> bool:
-        """Whether no try can have come before, of which nobody knows what it did."""
+        """Return whether no try can have come before, of which nobody knows what it did."""
         return tries == 1 and self.attempt == 1
 
     async def _pairing(self, asked: RecordState, saved: RecordState) -> list[StateWrite]:
@@ -381,7 +381,7 @@ class TwoWay:
 
 
 MOST_SHOWN = 60
-"""How many characters of a field's value a reason shows."""
+"""The most characters of a field's value that a reason shows."""
 
 
 def told_of(fields: Mapping[str, Any]) -> str:
@@ -394,5 +394,5 @@ def told_of(fields: Mapping[str, Any]) -> str:
 
 
 def inputs_of(record: RecordState) -> bytes:
-    """What a check is about, for the journal."""
+    """Return the inputs of a check, for the journal."""
     return codec.encode({"record": record.name, "fields": dict(record.fields)}, sort=True)

@@ -97,7 +97,9 @@ class Waits(Branches):
         return start.execution
 
     async def _ended(self, scope: Scope, known: Record, adapter: TypeAdapter[Any] | None) -> Any:
-        """What the child of a `call` returned, once it has ended; its id is what is kept till then."""
+        """Return the result of the child of a `call`, once it has ended; until then its id is
+        stored.
+        """
         if known.status == "retrying":
             self._check(scope)
             child = str(decode_value(known.result or b'""', None, self._unseal))

@@ -1,4 +1,4 @@
-"""What people do with customers, connections, instances and executions: one verb each.
+"""Operations on customers, connections, instances and executions: one verb each.
 
 Nothing here knows HTTP: the routes translate, and the CLI calls the same routes in its process.
 """

@@ -43,7 +43,7 @@ from halflap.store.protocol import Filter, Journal
 SAMPLES = 5
 MOST_GROUPS = 50
 MOST_EXAMINED = 2_000
-"""How many executions a plan looks at one by one, to say which a bulk leaves out."""
+"""The most executions that a plan decides one by one, to say which a bulk leaves out."""
 MS = 1_000
 ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState, ...]]] = {
     "replay": (ENDED, ("failed",)),
@@ -55,7 +55,7 @@ ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[Execution
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a bulk would do: to how many, group by group, and a few of them.
+    """A plan of a bulk: the number of executions, group by group, and a few of them.
 
     `left_out` are the reasons why some would not be done, of the `examined` oldest.
     """
@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutGroup:
-    """How many executions a bulk would leave out for one reason, and the first of them."""
+    """The number of executions that a bulk would leave out for one reason, and the first of them."""
 
     why: str
     count: int

@@ -1,4 +1,4 @@
-"""What people do with connections: make, change, test, authorize and remove them."""
+"""Operations on connections: make, change, test, authorize and remove them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Connections:
     retry_left: Callable[[str], Awaitable[None]]
     """Called with the id of a connection that works again."""
     customer: str | None = None
-    """Who is acted for: it may use the team's connections, and neither see nor change them."""
+    """The acting customer: it may use the team's connections, and neither see nor change them."""
 
     async def find(self, named: str, customer: str | None = None) -> StoredConnection:
         """A connection by its id, or by its name."""
@@ -357,7 +357,7 @@ def outdated(before: Any, after: Tokens, *, all: bool) -> frozenset[str]:
 
 
 def is_given(values: Mapping[str, Any], path: str) -> bool:
-    """Whether a change gives a value of its own for a dotted path."""
+    """Return whether a change gives a value of its own for a dotted path."""
     place: Any = values
     for name in path.split("."):
         if not isinstance(place, Mapping):
@@ -395,7 +395,7 @@ async def explained(connection: Connection, *more: str) -> AsyncGenerator[Redact
 
 
 def needs_sign_in(stored: StoredConnection) -> bool:
-    """Whether somebody has to sign in at the app before the connection can be used."""
+    """Return whether a person has to sign in at the app before the connection can be used."""
     auth = stored.fields.get("auth")
     if not isinstance(auth, dict) or cast(dict[str, Any], auth).get("kind") != "oauth2_code":
         return False
@@ -421,7 +421,9 @@ def split(url: str) -> SplitResult | None:
 
 
 def digest(state: str) -> bytes:
-    """What a state is looked up by, so that looking it up tells nothing about it."""
+    """Return the digest by which a state is looked up, so that looking it up tells nothing about
+    it.
+    """
     return hashlib.sha256(state.encode()).digest()
 
 

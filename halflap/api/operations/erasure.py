@@ -20,7 +20,7 @@ REMOVABLE = ("configured", "disabled")
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What there is, or was as it began, of a customer; `before` is what has to be done first.
+    """A customer's data, now or as the erasure began; `before` is what has to be done first.
 
     left: how many of these are there still; the customer itself is one.
     """
@@ -43,7 +43,7 @@ class Erasure:
         self._clock: Clock = store.clock
 
     async def plan(self, customer: str) -> Erased:
-        """What erasing a customer would remove."""
+        """Return what erasing a customer would remove."""
         catalogue, journal = self._store.catalogue, self._store.journal
         instances = await catalogue.instances.list(customer=customer)
         before = [

@@ -1,4 +1,4 @@
-"""What people do with executions: look, cancel, replay, dismiss."""
+"""Operations on executions: show, cancel, replay, dismiss."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PAGE = 50
 MOST_CHILDREN = 100
 SAME = "same"
 MOST_RELATED = 200
-"""How many executions of a lineage are shown."""
+"""The most executions of a lineage that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class ExecutionDetail:
     steps: Sequence[Record]
     attempts: Sequence[Attempt]
     lineage: Sequence[Execution]
-    """What it runs again, itself, and what runs it again."""
+    """The executions that it replays, itself, and its replays."""
     children: Sequence[Execution]
     """The newest of those that it started."""
     waits_for: str | None
@@ -81,7 +81,7 @@ class ExecutionDetail:
     """The execution before it in its chain."""
     continued_by: str | None
     wait: Wait | None
-    """What it waits for, where it does not run."""
+    """The reason for which it waits, where it does not run."""
 
 
 @dataclass(slots=True)
@@ -223,7 +223,7 @@ class Executions:
         return event
 
     async def logs(self, execution: Execution, after: int) -> list[tuple[int, LogLine]]:
-        """What the author's code logged, after a line."""
+        """Return the log lines of the author's code, after a line."""
         return await self.viewing.logs(execution.id, after)
 
     async def content(
@@ -413,7 +413,7 @@ class Executions:
         return await self.journal.executions(Filter(parent=execution.id, limit=MOST_CHILDREN))
 
     async def lineage(self, execution: Execution) -> list[Execution]:
-        """What an execution runs again, itself, and what runs it again: in the order of acceptance."""
+        """Return an execution's originals, itself, and its replays, in the order of acceptance."""
         found = {execution.id: execution}
         above = execution
         while above.replay_of is not None and len(found) < MOST_RELATED:

@@ -10,11 +10,11 @@ from enum import Enum
 from halflap.api.operations.needs import Change, Engine
 
 ROOM = 1_000
-"""How many changes wait for a slow listener before it is dropped."""
+"""The most changes that wait for a slow listener before it is dropped."""
 
 
 class Pause(Enum):
-    """What a listener hears besides changes."""
+    """A message to a listener that is no change."""
 
     HEARTBEAT = "heartbeat"
     DROPPED = "dropped"
@@ -22,14 +22,14 @@ class Pause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """What to follow; what is None does not matter."""
+    """A filter of what to follow; None matches all."""
 
     customer: str | None = None
     instance: str | None = None
     execution: str | None = None
 
     def wants(self, change: Change) -> bool:
-        """Whether a change is one of these."""
+        """Return whether a change is one of these."""
         return (
             self.customer in (None, change.start.flow.customer)
             and self.instance in (None, change.start.flow.instance)

@@ -1,4 +1,4 @@
-"""What people do with instances: configure, activate, upgrade, disable, remove."""
+"""Operations on instances: configure, activate, upgrade, disable, remove."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class InstanceDetail:
 
 
 OVERLAP: Micros = 120_000_000
-"""How much earlier than its teardown an instance may have missed something: its URLs close first."""
+"""The time before its teardown in which an instance may have missed events: its URLs close first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,5 +315,5 @@ def plain_fields(integration: Integration[Any]) -> set[str]:
 
 
 def fitting(before: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """What of a config a version still has."""
+    """Return the part of a config that a version still has."""
     return {name: value for name, value in before.items() if name in names}

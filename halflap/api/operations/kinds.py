@@ -18,7 +18,7 @@ from halflap.sdk.secret import put_together
 from halflap.store.catalogue import Catalogue
 
 PRIVATE = re.compile(r"^_halflap_[0-9a-f]+\.")
-"""What the name of a version's module begins with in this process."""
+"""The prefix of the name of a version's module in this process."""
 
 Kind = type[Connection]
 
@@ -117,7 +117,9 @@ def installed(component: str) -> Kind:
 
 
 def name_of(kind: Kind) -> str:
-    """What a type is kept as: its component's name where that is installed, else `module:Class`."""
+    """Return the stored name of a type: its component's where that is installed, else
+    `module:Class`.
+    """
     for each in components():
         if each.connection is kind:
             return each.name

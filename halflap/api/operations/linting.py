@@ -16,7 +16,9 @@ from halflap.lowcode.lint import over_budget
 from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
-"""How many documents are linted side by side; others wait, so that flows keep their share."""
+"""The number of documents that are linted side by side; others wait, so that flows keep their
+share.
+"""
 
 SECONDS = 20.0
 """After how long a document's process is ended; its own budget (`sdk.budget`) is over before."""

@@ -1,4 +1,4 @@
-"""What the operations ask of the rooms beside this one, which they may not import."""
+"""Protocols that the operations need of the rooms beside this one, which they may not import."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Change(Protocol):
 
 
 class Engine(Protocol):
-    """What is asked of the engine."""
+    """The engine's methods that operations call."""
 
     @property
     def running(self) -> int: ...
@@ -63,13 +63,13 @@ class Engine(Protocol):
 
 
 class Backlog(Protocol):
-    """What is asked of whoever counts what customers have queued."""
+    """The counter of customers' queued executions."""
 
     def forget(self, customer: str) -> None: ...
 
 
 class Deployer(Protocol):
-    """What is asked of the deployer."""
+    """The deployer's methods that operations call."""
 
     async def activate(self, instance: str, *, catch_up: Micros | None = None) -> Instance: ...
     async def disabled_at(self, instance: str) -> Micros | None: ...
@@ -90,7 +90,7 @@ class Deployer(Protocol):
 
 
 class Library(Protocol):
-    """What is asked of the loaded versions."""
+    """The loaded versions."""
 
     async def integration(self, version: str) -> Integration[Any]: ...
     async def action(self, version: str, name: str) -> Action[..., Any]: ...
@@ -100,7 +100,7 @@ class Library(Protocol):
 
 
 class Resolver(Protocol):
-    """What is asked of whoever knows URLs, secrets and the way out."""
+    """The resolver of URLs, secrets and egress."""
 
     egress: Egress
 

@@ -1,4 +1,4 @@
-"""Which integrations customers may activate by themselves, and at which version."""
+"""Offers: the integrations that customers may activate by themselves, and their versions."""
 
 from __future__ import annotations
 

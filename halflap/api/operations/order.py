@@ -1,4 +1,4 @@
-"""Who waits for whom, in words."""
+"""Describe an order in words: which execution waits for which."""
 
 from __future__ import annotations
 

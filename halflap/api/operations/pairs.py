@@ -1,4 +1,4 @@
-"""What people do with the pairs of an instance: look which record here is which there, forget one."""
+"""Operations on the pairs of an instance: list them, forget one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people let stand still: a customer, an instance, a flow of one."""
+"""Operations on pauses: of a customer, an instance, a flow of one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Pauses:
         }
 
     async def holding(self, execution: Execution) -> list[Paused]:
-        """What an execution that does not run stands still with."""
+        """Return the pauses that hold an execution that does not run."""
         if execution.state not in ("queued", "waiting") or execution.flow.flow.startswith("$"):
             return []
         names = pausable(execution.flow)
@@ -65,5 +65,5 @@ class Pauses:
 
 
 def named(instance: Instance, flow: str | None) -> str:
-    """How an instance, or a flow of it, is named as what is paused."""
+    """Return the name of an instance, or of a flow of it, as that of a pause."""
     return instance.id if flow is None else f"{instance.id}/{flow}"

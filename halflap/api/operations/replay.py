@@ -39,7 +39,7 @@ LEFT_TO_PARENT = "its parent is replayed too, and runs it again"
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is different about an event: its body, headers by name (None removes one)."""
+    """A change of an event: its body, headers by name (None removes one)."""
 
     body: bytes | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
@@ -47,7 +47,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """How an execution is to be run again.
+    """A request to replay an execution.
 
     `start`: all of it, or from the step that failed; None: from that where one failed. `version`:
     `same`, `current` (None) or another one's name.
@@ -63,7 +63,7 @@ class ReplayRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReplayMaterial:
-    """What is read of an execution before its replay is decided.
+    """The data of an execution from which its replay is decided.
 
     `event` is None where the payload was removed. `descendants` are the executions that it
     started, and those that these started. `live` is a replay of it that has not ended.
@@ -77,7 +77,7 @@ class ReplayMaterial:
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """How an execution is run again: with which root (None: a new one) and which copies."""
+    """A decided replay: its root (None: a new one) and its copies."""
 
     start: Literal["start", "failed"]
     root: str | None

@@ -1,4 +1,4 @@
-"""What people do with shared endpoints: look, change the secret, pick the version."""
+"""Operations on shared endpoints: show, change the secret, pick the version."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class SharedEndpoints:
         raise NotFound(f"{integration} has no shared endpoint {flow!r}; it has: {names}")
 
     async def secrets(self, shown: Shown) -> tuple[str, ...]:
-        """What signs for an endpoint: its secret, and for a day after a change the one before."""
+        """Return the secrets that sign for an endpoint: its own, and for a day after a change the
+        former one.
+        """
         return await self.catalogue.shared.secrets(shown.endpoint.id)
 
     async def set_secret(self, shown: Shown, secret: str | None) -> str:

@@ -23,7 +23,7 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 
 AT_ONCE = 20
-"""How many instances are moved at once."""
+"""The number of instances that are moved at once."""
 SETTLED_SECONDS = 60.0
 BETWEEN = ("activating", "upgrading", "disabling")
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")

@@ -1,4 +1,4 @@
-"""What people do with integrations and their versions."""
+"""Operations on integrations and their versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an execution that does not run waits for, since when, and until when."""
+"""Decide why an execution does not run: since when it waits, and until when."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOT_THROTTLED = Throttled()
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What an execution waits for.
+    """The reason for which an execution waits.
 
     `until` is when it goes on by itself or the app is tried again, and of a signal when the time for
     it is over; `execution` the one in front of it or the one that it called; `number` of its next try.
@@ -56,7 +56,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class WaitFacts:
-    """What an execution's waiting is decided from, beside itself.
+    """The facts, beside the execution, that decide why it waits.
 
     `limit` says which limit of its customer's is reached, `ahead` is the execution whose turn it is.
     """

@@ -54,7 +54,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read along one index: rows, and where it stopped, if there may be more."""
+    """Rows that were read along one index, and where it stopped, if there may be more."""
 
     executions: Sequence[Execution]
     stopped_at: Position | None
