@@ -1,4 +1,4 @@
-"""What is asked of an expression's value: true or false, a text, a list; or an error that says so."""
+"""Check an expression's value: true or false, a text, a list; or an error that says so."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def as_items(found: Any) -> list[Any]:
 
 
 def as_scalar(found: Any, what: str) -> Any:
-    """What cases can be told by: no list and no object."""
+    """Return a value that selects a case: no list and no object."""
     if isinstance(found, dict | list):
         raise wrong(cast(Any, found), what, "a text, a number, true or false")
     return found

@@ -45,7 +45,7 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class OfRequest:
-    """What an expression says of a request: its `event`, `headers` and `query`."""
+    """An expression's view of a request: its `event`, `headers` and `query`."""
 
     asked: Asked
     used: frozenset[str]
@@ -56,7 +56,7 @@ class OfRequest:
         return self.asked.truth_of(names, NO_HOST)
 
     def truth_of(self, request: Request) -> bool:
-        """Whether a condition holds."""
+        """Return whether a condition holds."""
         return self.asked.truth_of(names_of(request, self.used), NO_HOST)
 
     def text_of(self, request: Request) -> str | None:
@@ -197,7 +197,7 @@ class _Builder:
         return asked.with_config if "config" in asked.used else asked.truth_of
 
     def _of_request(self, value: Any, path: Path, key: str) -> OfRequest | None:
-        """What is asked of a request before it is accepted."""
+        """Return the view of a request before it is accepted."""
         if value is None:
             return None
         place = (*path, key)

@@ -59,7 +59,7 @@ class Call:
     reads: Read | None
 
     async def answer(self, frame: Frame) -> Any:
-        """What the action answers, as JSON."""
+        """Return the action's answer, as JSON."""
         found = await self.action(**self.arguments(frame))
         return found if self.reads is None else self.reads(found)
 

@@ -106,7 +106,7 @@ async def refuse(asked: Call) -> Json:
 
 
 def logged_by_step(text: str, line: int) -> None:
-    """What code prints, as a line of its step."""
+    """Log the code's prints as lines of its step."""
     doing = running.step.get()
     if doing is not None and doing.log is not None:
         doing.log("info", text, {"line": line})

@@ -22,7 +22,7 @@ from halflap.sdk.schema import Config, Source, without_unset
 from halflap.sdk.trigger import Trigger
 
 PATTERNS = {"url": r"^https?://\S+$", "email": r"^[^@\s]+@[^@\s]+\.[^@\s]+$"}
-"""What a text of a type looks like."""
+"""The pattern of a text of each type."""
 
 _TYPES: dict[str, Any] = {
     "text": str,

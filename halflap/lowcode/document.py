@@ -32,7 +32,7 @@ class ConnectionField(Part):
     connection: str
     """The component."""
     title: str | None = None
-    """What the customer reads; the field's name, where it is left out."""
+    """The title that the customer reads; the field's name, where it is left out."""
     description: str = ""
     """A sentence for the customer, under the field."""
 
@@ -52,15 +52,15 @@ class PlainField(Part):
     """A field that the customer fills in."""
 
     type: FieldType = "text"
-    """What is asked for; a `mapping` is which field goes where."""
+    """The type of the value; a `mapping` is which field goes where."""
     title: str | None = None
-    """What the customer reads; the field's name, where it is left out."""
+    """The title that the customer reads; the field's name, where it is left out."""
     description: str = ""
     """A sentence for the customer, under the field."""
     required: bool | None = None
-    """Whether it must be filled in; by default, where it has no `default`."""
+    """True if it must be filled in; by default, where it has no `default`."""
     default: Any = None
-    """What it is where the customer says nothing."""
+    """The value where the customer gives none."""
     minimum: int | Decimal | None = None
     """The least number; of a text, the fewest characters."""
     maximum: int | Decimal | None = None
@@ -130,7 +130,7 @@ class PairsPart(Part):
 
 
 class OrderPart(Part):
-    """How a flow's executions come one after another."""
+    """The order of a flow's executions."""
 
     rule: Literal["parallel", "fifo", "singleton", "latest_wins"]
     """`parallel`: `width` at once; `fifo`: one after another; `singleton`: while one runs, others are
@@ -154,26 +154,30 @@ def _pointer(place: str) -> str:
 
 
 class Triggered(Part):
-    """What a flow and a pre-process flow have: a trigger, and which of its events are taken."""
+    """Shared keys of a flow and a pre-process flow: a trigger, and which of its events are taken."""
 
     trigger: str
     """The trigger, as `component.trigger`."""
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
     """The trigger's inputs."""
     title: str | None = None
-    """What people read, in the console and the diagram; made of the name, where it is left out."""
+    """The title that people read, in the console and the diagram; made of the name, where it is
+    left out.
+    """
     description: str = ""
-    """What it does, for people."""
+    """The description, for people."""
     declared: dict[str, Any] | None = Field(None, alias="schema")
     """The JSON Schema of the event, by which lint and editors know its fields."""
     sample: Any = None
     """An example of the event; without it and a `schema`, the tests' events are examples."""
     filter: Template = None
-    """Whether an event is kept: an expression over `event` (the request's body), `headers`, `query`."""
+    """The condition on which an event is kept: an expression over `event` (the request's body),
+    `headers`, `query`.
+    """
     keep: list[Annotated[str, AfterValidator(_pointer)]] | None = None
     """JSON pointers of the only fields that are stored and seen: `keep: [/data/id]`."""
     timeout: Duration | None = None
-    """How long one attempt may take; 15 min without it."""
+    """The time that one attempt may take; 15 min without it."""
     max_age: Duration | None = None
     """From accepted to ended; 3 days without it."""
 
@@ -184,9 +188,9 @@ class FlowPart(Triggered):
     pairs: str | None = None
     """The pairs that the event's record belongs to."""
     order: Literal["fifo", "singleton", "latest_wins"] | OrderPart | None = None
-    """How its executions follow each other: `fifo`, or `{rule: fifo, by_key: /data/id}`."""
+    """The order of its executions: `fifo`, or `{rule: fifo, by_key: /data/id}`."""
     steps: list[AnyStep] = Field(min_length=1)
-    """What is done, one step after another."""
+    """The steps, one after another."""
 
 
 class RoutePart(Part):
@@ -264,7 +268,7 @@ class CustomerPart(Part):
     id: str = "cus_test"
     """Its id here."""
     name: str = "Test customer"
-    """What people call it."""
+    """The name that people read."""
     external_id: str | None = None
     """Its id in your own product."""
 
@@ -275,7 +279,7 @@ class InstancePart(Part):
     id: str = "ins_test"
     """Its id."""
     name: str = "Test instance"
-    """What people call it."""
+    """The name that people read."""
 
 
 class SharedPart(Part):
@@ -288,7 +292,7 @@ class SharedPart(Part):
 
 
 class AfterPart(Part):
-    """What is kept after a test; keys that are left out may hold anything."""
+    """The data that a test expects afterwards; keys that are left out may hold anything."""
 
     state: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The flow's own state, by key; null is no value."""
@@ -302,17 +306,18 @@ class TestPart(Part):
     """A test of a flow: an event, what the apps answer, and what has to happen."""
 
     name: str
-    """What has to be the case, as people read it."""
+    """The sentence that has to hold, as people read it."""
     flow: str
     """The flow, or pre-process flow, that runs."""
     event: Any = None
-    """What the app sends: the body, as the trigger reads it."""
+    """The event that the app sends: the body, as the trigger reads it."""
     body: BodyPart | None = None
-    """What the app sends, where it is no JSON: in base64, or a file beside the document."""
+    """The body that the app sends, where it is no JSON: in base64, or a file beside the document.
+    """
     method: Method = "POST"
     """The request's method."""
     path: str = ""
-    """What follows the endpoint's own address."""
+    """The path below the endpoint's own address."""
     query: str | dict[str, str] = ""
     """The parameters of the URL, by name, or as they are written behind its `?`."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
@@ -320,7 +325,7 @@ class TestPart(Part):
     now: AwareDatetime | None = None
     """The time: `2026-03-01T12:00:00Z`."""
     config: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What the customer filled in; connections that are left out are made up."""
+    """The customer's config; connections that are left out are made up."""
     customer: CustomerPart | None = None
     """The customer for whom it runs."""
     instance: InstancePart | None = None
@@ -338,21 +343,21 @@ class TestPart(Part):
     current: dict[str, dict[str, Any] | None] = Field(default_factory=dict[str, Any])
     """Records as they are at the app, by name (`acme/account/a1`); null where one is gone."""
     signals: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What is sent while it waits, by name."""
+    """The signals that are sent while it waits, by name."""
     stubs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""
     expect: list[dict[str, dict[str, Any] | None]] | None = None
     """The calls, in order: `- acme.create_account: {name: Initech}`; inputs left out may be any."""
     outcome: Literal["succeeded", "ignored", "failed", "cancelled"] = "succeeded"
-    """How the execution ends."""
+    """The expected outcome of the execution."""
     reason: str | None = None
     """A part of the outcome's reason."""
     answer: Any = None
     """The flow's result."""
     after: AfterPart = AfterPart()
-    """What is kept afterwards."""
+    """The data that is expected afterwards."""
     logs: list[str] = Field(default_factory=list[str])
-    """What is logged: each a part of a line."""
+    """The expected log lines: each a part of a line."""
 
     @model_validator(mode="after")
     def _fits(self) -> TestPart:
@@ -369,11 +374,11 @@ class Document(Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=100)]
     """Lower-case words joined by hyphens."""
     title: str | None = None
-    """What people read; made of the name, where it is left out."""
+    """The title that people read; made of the name, where it is left out."""
     description: str = ""
-    """What it does, for the customers that may activate it."""
+    """The description, for the customers that may activate it."""
     config: dict[str, dict[FieldName, ConfigField]] = Field(default_factory=dict[str, Any])
-    """What the customer fills in: pages, and the fields of each."""
+    """The customer's config: pages, and the fields of each."""
     pairs: dict[Name, PairsPart] = Field(default_factory=dict[str, Any])
     """Records of two apps that belong together, by name."""
     preprocess: dict[Name, PreprocessPart] = Field(default_factory=dict[str, Any])

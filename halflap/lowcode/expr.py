@@ -108,7 +108,7 @@ expr = Expr()
 
 
 def at(value: Json, /, *names: str) -> Json:
-    """What stands in a value under a path, as an expression reads it; None where there is nothing.
+    """Return the value under a path, as an expression reads it; None where there is nothing.
 
     `at(event, "account", "name")` is the expression `event.account.name`: of a list, it is what
     stands in each of its items.

@@ -1,4 +1,4 @@
-"""What a step of a running flow sees: the flow's context, and the names in scope."""
+"""The view of a step of a running flow: the flow's context, and the names in scope."""
 
 from __future__ import annotations
 

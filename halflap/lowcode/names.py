@@ -1,4 +1,4 @@
-"""What a document's text says of itself without being checked: its name, the components it needs."""
+"""Read an unchecked document's name, and the components that it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMES = ("action", "trigger", "source", "of", "to")
 
 
 def heading(content: bytes) -> bool:
-    """Whether a YAML file may be an integration, so that others need no reading."""
+    """Return whether a YAML file may be an integration, so that others need no reading."""
     return _FLOWS.search(content) is not None
 
 

@@ -18,7 +18,7 @@ from halflap.lowcode.source import Path, Source
 from halflap.sdk.fit import path_in
 
 MOST_ROUNDS = 8
-"""How often what is wrong is taken out; what is taken out may uncover more."""
+"""The number of repairs; what is taken out may uncover more."""
 
 NOTHING: Mapping[str, Any] = {"log": None}
 """Stands where a step is that is none yet, so that the others keep their places."""
@@ -75,7 +75,7 @@ def _mend_one(data: dict[Any, Any], path: Path, kind: str) -> None:
 
 
 _NEEDED = frozenset(("steps", "flows", "name"))
-"""What is filled again at once where it is wrong."""
+"""Keys that are filled again at once where they are wrong."""
 
 
 def _filled(path: Path, holder: Mapping[Any, Any]) -> Any:

@@ -33,7 +33,7 @@ class Way:
     ignore: Asked | None
 
     def holds(self, frame: Frame) -> bool:
-        """Whether the route is to be taken."""
+        """Return whether the route is to be taken."""
         return self.when is None or self.when.truth(frame)
 
     def route(self, frame: Frame) -> Route:

@@ -1,4 +1,4 @@
-"""Whose each name of a flow is, by where it stands in the document; nothing that runs decides it.
+"""Resolve the names of a flow by where they stand in the document; nothing that runs decides it.
 
 The steps of a flow, and those of a loop for each of its items, have names of their own. A `set` in a
 loop sets the variable of outside, where one of that name is set above the loop, in whichever branch
@@ -29,7 +29,7 @@ class Clash:
 
 @dataclass(slots=True)
 class Scoping:
-    """Whose the names of one flow are.
+    """The owners of the names of one flow.
 
     names: those of the flow's own steps. own: by the path of a loop, those of each item. Both are null
     at first. copied: by the path of a loop, the variables of outside of which each item has a copy.
@@ -53,7 +53,7 @@ class Scoping:
 
 
 def scoping_of(steps: Sequence[doc.Step], path: Path, source: Source) -> Scoping:
-    """Whose the names are that the steps of a flow give."""
+    """Return the owners of the names that the steps of a flow give."""
     walk = _Walk(source)
     walk.steps(steps, path, Layered())
     walk.made.names = tuple(walk.loops[0].names)
@@ -89,7 +89,7 @@ class _Walk:
         self.loops = [_Loop()]
 
     def steps(self, steps: Iterable[doc.Step], path: Path, seen: _Names) -> _Names:
-        """What is seen after a list of steps; `seen` is not changed."""
+        """Return the names after a list of steps; `seen` is not changed."""
         seen = seen.inner()
         for at, step in enumerate(steps):
             self._step(step, (*path, at), seen)
@@ -114,7 +114,7 @@ class _Walk:
                 self._give(name, _Seen(place, self._depth), seen)
 
     def _meet(self, seen: _Names, *walks: _Names) -> None:
-        """What is seen after branches: what any of them has given."""
+        """Join the names after branches: what any of them has given."""
         for walk in walks:
             for name, each in walk.since(seen).items():
                 if name not in seen or each.kind == "variable":

@@ -23,7 +23,7 @@ from halflap.sdk.lint import Finding
 
 SHAPE = "HF101"
 MOST_FINDINGS = 1_000
-"""How many findings are collected of one document."""
+"""The most findings that are collected of one document."""
 
 
 class NotADocument(DefinitionError):

@@ -29,13 +29,13 @@ from ruamel.yaml.reader import ReaderError
 from halflap.errors import DefinitionError
 
 MOST_BYTES = 1024 * 1024
-"""How large a document may be."""
+"""The most bytes of a document."""
 
 MOST_DEPTH = 100
-"""How deep its lists and mappings may be nested."""
+"""The deepest nesting of its lists and mappings."""
 
 MOST_VALUES = 100_000
-"""How many values it may have, what stands behind aliases counted each time."""
+"""The most values that it may have, what stands behind aliases counted each time."""
 
 Path = tuple[str | int, ...]
 
@@ -209,7 +209,7 @@ def _decoded(content: bytes | str, file: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Anchored:
-    """What an anchor names: its value, and how many values that has with all that is in it."""
+    """The value of an anchor, and the number of values in it."""
 
     value: Any
     count: int
@@ -355,7 +355,9 @@ class _Reader:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is still a text where it is written without quotes, and no number or word."""
+    """Return whether a text is still a text where it is written without quotes, and no number or
+    word.
+    """
     special = text in PLAIN_WORDS or text in _NO_NUMBERS or text == "<<"
     return not special and not any(each.fullmatch(text) for each in (NUMBER, FRACTION, _ODD))
 

@@ -20,7 +20,7 @@ Names = dict[str, Any]
 
 
 class Host:
-    """What an expression may ask of its execution: the time of its last record, and chance.
+    """The host of an expression: the time of its execution's last record, and chance.
 
     Both are the same on every attempt. Without a context, there is neither.
     """
@@ -32,7 +32,7 @@ class Host:
         self._asked = 0
 
     def scope(self, names: Names) -> Scope:
-        """What one evaluation sees."""
+        """Return the scope of one evaluation."""
         ctx = self._ctx
         if ctx is None:
             return Scope(names)
@@ -45,7 +45,7 @@ Fill = Callable[[Names, Host], Any]
 
 
 def is_expression(value: Any) -> bool:
-    """Whether a value of a document is an expression."""
+    """Return whether a value of a document is an expression."""
     return isinstance(value, str) and value.startswith("=") and not value.startswith("==")
 
 

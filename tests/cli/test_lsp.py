@@ -287,7 +287,7 @@ def test_a_word_is_explained(page: Page) -> None:
     )
 
     assert "Result: an object with user_id" in help_at(page, "salesforce.get_cur")
-    assert "How often it is tried again" in help_at(page, "retry")
+    assert "The tries of a failed step" in help_at(page, "retry")
     assert "capital" in help_at(page, "$upper")
     assert help_at(page, "user.na") == "`user.name`: a text"
     assert help_at(page, "id: us").startswith("`user`: an object with user_id")

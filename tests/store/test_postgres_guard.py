@@ -159,18 +159,18 @@ async def test_a_customers_lists_are_found_by_their_indexes(url: str) -> None:
         INSERT INTO history (id, customer, instance, integration, flow, version, revision, state,
             attempt, root, accepted_at, ended_at, reason, received_at, part, head, body, steps,
             logs, attempts, slot)
-        SELECT 'exe_' || n, CASE n % 5 WHEN 0 THEN %s ELSE 'cus_' || n % 5 END, 'ins_' || n % 5,
+        SELECT 'exe_' || n, CASE n % 50 WHEN 0 THEN %s ELSE 'cus_' || n % 50 END, 'ins_' || n % 50,
             '', '', '', 1, 'succeeded', 1, '', n, n, '', n, 0, '', '', '', '', '', 0
-        FROM generate_series(1, 20000) AS n
+        FROM generate_series(1, 100000) AS n
     """
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(fill.replace("% 5", "%% 5"), (mine,))
+        connection.execute(fill.replace("% 50", "%% 50"), (mine,))
         connection.execute("ANALYZE history")
     database = await Database.open(url)
     try:
-        for where, index in (("true", "customer_id"), ("instance = 'ins_0'", "instance_id")):
+        for where, index in (("true", "customer_a"), ("instance = 'ins_0'", "instance_a")):
             sql = f"EXPLAIN SELECT {PLACES['history']} FROM history WHERE {where}"
-            sql = f"{sql} ORDER BY id DESC LIMIT 50"
+            sql = f"{sql} ORDER BY accepted_at DESC, id DESC LIMIT 50"
             plan = "\n".join(row[0] for row in await database.within(Scope(mine)).fetch(sql))
             assert re.search(rf"Index Scan Backward using history_other_\w*{index}", plan), plan
             assert "on history_other" in plan

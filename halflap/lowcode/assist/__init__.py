@@ -1,4 +1,4 @@
-"""What editors ask of a document that somebody is writing: completion, help, where a name is given.
+"""Answers to editors about a document that is being written: completion, help, definitions.
 
 Everything here is text in, answer out: nothing is run or fetched, and no text is too broken. The
 language server speaks the protocol; this room knows the language.

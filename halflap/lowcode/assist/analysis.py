@@ -1,4 +1,4 @@
-"""What is known of a document that somebody is writing: its values, and the names at each place."""
+"""Analyse a document that is being written: its values, and the names at each place."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def find(shapes: Shapes, kind: str, name: str) -> CallShape | None:
 
 
 def value_at(data: Any, path: Path) -> Any:
-    """What stands at a path; None where nothing does."""
+    """Return the value at a path; None where there is none."""
     for each in path:
         try:
             data = data[each]
@@ -77,7 +77,7 @@ _KEY = re.compile(r"^([A-Za-z_][\w-]*)\s*:?", re.MULTILINE)
 
 
 def is_document(text: str, *, begun: bool = False) -> bool:
-    """Whether a text is an integration, and not some other YAML; or `begun`, may become one."""
+    """Return whether a text is an integration, and not some other YAML; or `begun`, may become one."""
     if _FLOWS.search(text) or _MARK.search(text):
         return True
     keys = {each[1] for each in _KEY.finditer(text)}

@@ -19,7 +19,7 @@ from halflap.lowcode.source import Path
 
 
 def complete(analysis: Analysis, line: int, column: int) -> Offers:
-    """What could stand at a place, line and column from 0."""
+    """Return the completions at a place, line and column from 0."""
     cursor = locate(analysis.text, line, column)
     if cursor.part == "value" or cursor.block:
         text = cursor.text
@@ -113,7 +113,7 @@ class _Completion:
     # Values -------------------------------------------------------------------------------------
 
     def values(self) -> Iterator[Offer]:
-        """What could stand as a value."""
+        """Yield the possible values."""
         path = self._cursor.path
         name = next((each for each in reversed(path) if isinstance(each, str)), "")
         holder = value_at(self._data, path[:-1])
@@ -221,7 +221,7 @@ def input_offers(called: CallShape) -> Iterator[Offer]:
 
 
 def options_of(input: InputShape) -> Iterator[Schema]:
-    """What an input may be, each by its schema."""
+    """Yield the alternatives of an input, each by its schema."""
     schema = input.schema()
     if schema is None:
         return

@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"(?:[^\s,\[\]{}:#]|:(?![\s,\[\]{}]|$)|(?<=\S)#|[ \t]+(?![#\
 
 
 class Closed(Enum):
-    """Whether the outermost bracket is closed."""
+    """A text whose outermost bracket is closed."""
 
     YES = "yes"
     NOT = "not"

@@ -1,4 +1,4 @@
-"""What may stand at a place of a document: its JSON Schema, followed along a path."""
+"""Find the JSON Schema of a place of a document: followed along a path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEP_MODELS = {each.__name__ for each in KINDS.values()}
 
 
 def expected(path: Path, data: Any) -> list[Schema]:
-    """What may stand at a path, given what stands around it."""
+    """Return the schemas of a path, given its siblings."""
     here = list(_meant(json_schema(), data))
     for each in path:
         data = _member(data, each)
@@ -34,7 +34,7 @@ def members(schemas: list[Schema]) -> dict[str, Schema]:
 
 
 def described(schema: Schema) -> str:
-    """What a key or a value is for, as its docstring says."""
+    """Return the description of a key or a value, from its docstring."""
     said = schema.get("description")
     return str(said) if said else ""
 
@@ -52,17 +52,17 @@ def choices(schemas: list[Schema]) -> list[Any]:
 
 
 def is_step(schemas: list[Schema]) -> bool:
-    """Whether a step stands there."""
+    """Return whether a step stands there."""
     return any(each.get("title") in _STEP_MODELS for each in schemas)
 
 
 def takes_steps(schemas: list[Schema]) -> bool:
-    """Whether a list of steps stands there."""
+    """Return whether a list of steps stands there."""
     return any(is_step(list(_meant(each["items"], None))) for each in schemas if "items" in each)
 
 
 def holds_many(schema: Schema) -> bool:
-    """Whether what stands there is a list or a mapping, and so begins on the next line."""
+    """Return whether what stands there is a list or a mapping, and so begins on the next line."""
     return any(
         each.get("type") in ("array", "object") for each in _meant(schema, None)
     ) and not any(each.get("type") in ("string", "integer") for each in _meant(schema, None))

@@ -36,7 +36,7 @@ class _Open:
 
     @property
     def empty(self) -> bool:
-        """Whether the last member has no value yet, so that deeper lines are it."""
+        """True if the last member has no value yet, so that deeper lines are it."""
         return bool(self.data) and self.data[self.key] is None
 
     @property
@@ -163,7 +163,7 @@ class Loose:
     def _value(
         self, column: int, rest: str, opened: _Open, outer: int, *, item: bool = False
     ) -> None:
-        """What stands after a key or a dash. `outer` is the column that it belongs to."""
+        """Read the value after a key or a dash. `outer` is the column that it belongs to."""
         if marked := _MARKED.match(rest):
             names = re.findall(r"&(\S+)", marked[0])
             self._anchor = names[-1] if names else None

@@ -36,7 +36,7 @@ GIVEN = {
 
 
 def expression_offers(analysis: Analysis, cursor: Cursor) -> tuple[list[Offer], int]:
-    """What could stand at the end of half an expression, and how much of it is typed already."""
+    """Return the completions at the end of half an expression, and how much of it is typed already."""
     text = cursor.text[1:]
     if _in_text(text):
         return [], 0
@@ -73,13 +73,13 @@ def path_of(text: str) -> tuple[str, ...]:
 
 
 def schema_of(path: tuple[str, ...], names: Names) -> Schema | None:
-    """What is known of the value of a path."""
+    """Return the schema of a path's value."""
     known = names.get(path[0]) if path else None
     return None if known is None else within(known.schema, path[1:])
 
 
 def _in_text(text: str) -> bool:
-    """Whether half an expression ends within quotes."""
+    """Return whether half an expression ends within quotes."""
     bare = re.sub(r"\\.", "", text)
     bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", bare)
     return '"' in bare or "'" in bare
@@ -118,7 +118,7 @@ def function_offer(name: str) -> Offer:
 
 @cache
 def function_help(name: str) -> tuple[str, str]:
-    """What a function does, and how it is called."""
+    """Return a function's description, and its call."""
     function = LIBRARY[name]
     if not isinstance(function, Native):
         return "", f"${name}()"

@@ -1,4 +1,4 @@
-"""What is offered to be completed, told or gone to: values without a protocol."""
+"""Completions, help and definitions: values without a protocol."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Offer:
 
     @property
     def written(self) -> str:
-        """What is put into the document."""
+        """The text that is put into the document."""
         return self.text or self.label
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What could stand at the cursor, in the place of what was typed from the column `start` on."""
+    """Completions at the cursor, in the place of what was typed from the column `start` on."""
 
     start: int
     offers: tuple[Offer, ...] = ()
@@ -35,7 +35,7 @@ class Offers:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a word means, as Markdown; from column `start` to `end` of its line (from 0)."""
+    """The meaning of a word, as Markdown; from column `start` to `end` of its line (from 0)."""
 
     text: str
     line: int

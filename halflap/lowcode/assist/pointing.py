@@ -1,4 +1,6 @@
-"""What a word of a document means, and where that is given: for a pointer that rests on it."""
+"""Explain the word at a place of a document, and find its definition: for a pointer that rests on
+it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _CALLS = {"action": "action", "source": "action", "trigger": "trigger"}
 _OTHERS = {"flow": "flow", "pairs": "pairs", "depends": "connection", "master": "connection"}
 """The members of flows, routes, tests and fields that refer to something, and to what."""
 MOST_FIELDS = 40
-"""How many fields a help lists."""
+"""The most fields that a help lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def pointed(analysis: Analysis, line: int, column: int) -> Pointed | None:
 
 
 def explain(analysis: Analysis, line: int, column: int) -> Told | None:
-    """What the word at a place means, as Markdown."""
+    """Return the meaning of the word at a place, as Markdown."""
     at = pointed(analysis, line, column)
     if at is None:
         return None
@@ -251,7 +253,7 @@ def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
 
 
 def _reads(cursor: Cursor) -> bool:
-    """Whether a place is in an expression."""
+    """Return whether a place is in an expression."""
     return cursor.text.startswith("=") and (cursor.part == "value" or cursor.block)
 
 

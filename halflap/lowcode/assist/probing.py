@@ -1,4 +1,4 @@
-"""What is known where half an expression ends: it is closed, read, and its end looked for."""
+"""Infer types at the end of half an expression: it is closed, read, and its end looked for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Probe(Inference):
         return super().step(flow, name)
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None:
-        """What a part gives."""
+        """Return the schema of a part."""
         at_end = node.value == HOLE or (node.kind == "path" and node.items[0].value == HOLE)
         if env is not None and at_end:
             self.reached, self.bound = True, env.bound
@@ -43,7 +43,7 @@ class Probe(Inference):
 
 
 def probed(text: str, names: Names) -> Probe | None:
-    """What is known where an expression ends that is half written; None where it cannot be read."""
+    """Return the inference where a half-written expression ends; None where it cannot be read."""
     found = _WORD.search(text)
     before = text if found is None else text[: found.start()]
     mark = "$" if found is not None and found[0].startswith("$") else ""

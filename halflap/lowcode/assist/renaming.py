@@ -22,7 +22,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What takes the place of a part of a line: line and columns from 0."""
+    """An edit of a part of a line: line and columns from 0."""
 
     line: int
     start: int
@@ -31,7 +31,7 @@ class Edit:
 
 
 def named_at(analysis: Analysis, line: int, column: int) -> Named | None:
-    """What the word at a place names, where that can be renamed."""
+    """Return the name at a place, where that can be renamed."""
     path = given_at(analysis, line, column)
     return None if path is None else _named(analysis, path)
 
@@ -49,7 +49,7 @@ def _named(analysis: Analysis, path: Path) -> Named | None:
 
 
 def renaming(analysis: Analysis, named: Named, new: str) -> list[Edit]:
-    """What a name's new one changes; `DefinitionError` where it cannot be renamed so."""
+    """Return the edits of a renaming; raise `DefinitionError` where it is not possible."""
     try:
         draft = Draft.read(analysis.text, analysis.source.file)
     except Unreadable as error:

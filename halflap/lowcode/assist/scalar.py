@@ -54,7 +54,7 @@ def without_comment(text: str) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """What a plain text means: null, true, a number, or itself."""
+    """Return the meaning of a plain text: null, true, a number, or itself."""
     if text in PLAIN_WORDS:
         return PLAIN_WORDS[text]
     if len(text) > MOST_DIGITS:

@@ -1,4 +1,4 @@
-"""How a run of a code step ended badly, and in which line."""
+"""Explain the bad end of a code step's run, with its line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Frame = tuple[int, int, str, str]
 
 
 class Failure(msgspec.Struct):
-    """How a run ended badly, as its worker says it: places in what it was given, 0 for unknown."""
+    """A failure of a run, from its worker: places in the run's text, 0 for unknown."""
 
     kind: str
     message: str
@@ -31,7 +31,7 @@ class Failure(msgspec.Struct):
     column: int
     frames: list[Frame]
     raised: bool
-    """Whether the interpreter said so, and not the worker."""
+    """True if the interpreter raised it, and not the worker."""
     reached: int
 
 
@@ -81,7 +81,7 @@ class Blame:
         return self.failed("TimeLimit", text, self._likely)
 
     def explained(self, failure: Failure, refused: Mapping[str, Exception]) -> Exception:
-        """What the worker says; an action's error, where that is it, as it was raised."""
+        """Return the worker's error; an action's error, where that is it, as it was raised."""
         kind, message, frames = failure.kind, failure.message, failure.frames
         self.line = failure.reached
         line, column = failure.line or self._likely, failure.column

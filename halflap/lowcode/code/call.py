@@ -1,4 +1,4 @@
-"""What a code step asks of its host."""
+"""A call of a code step to its host."""
 
 from __future__ import annotations
 

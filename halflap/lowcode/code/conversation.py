@@ -20,16 +20,16 @@ from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk.context import Settled
 
 GRACE = 3.0
-"""How much longer than its time a run may take, in seconds, before its worker is killed.
+"""Seconds beyond its time that a run may take before its worker is killed.
 
 What runs for too long is ended by the sandbox, or by its worker's timer; this is for what stands still.
 """
 OUT_OF_TIME = -signal.SIGPROF
 A_TURN = 0.02
-"""How long it may take, in seconds, to ask for an action and be answered, beside running."""
+"""Seconds that a call of an action and its answer may take, beside running."""
 NONSENSE = "the worker sent what is no message"
 TRIES = 3
-"""How many workers may be lost at one run."""
+"""The number of workers that may be lost at one run."""
 
 Answer = Settled[Json]
 Asked = tuple[str, str, list[Any], dict[str, Any], int, int]
@@ -46,7 +46,7 @@ Said = Done | list[Asked] | Failure
 
 
 class Conversation:
-    """What the code was told and what it asked, so that any worker can take it up.
+    """A conversation with the code, so that any worker can take it up: its answers and its calls.
 
     The code is pure: a worker that is given the same from the beginning is where the last one was. So
     a run whose worker is lost goes on in another, and one that waits can do without.
@@ -67,7 +67,7 @@ class Conversation:
         self._blame.ahead = ahead
         self._told = [opening]
         self._asked: list[int] = []
-        """What it asked after each, as a hash: it has to ask the same again."""
+        """Hashes of its calls after each answer: it has to repeat them."""
         self._called = 0
         self._refused: dict[str, Exception] = {}
         self._printed = 0
@@ -93,7 +93,7 @@ class Conversation:
         return Conversation(pool, code, limits, print, opening=opening, ahead=1)
 
     def answer(self, answers: Sequence[Answer]) -> None:
-        """What the code is told next: the answers to its calls, in their order."""
+        """Answer the code: with the results of its calls, in their order."""
         said: list[tuple[bool, Json]] = []
         for each in answers:
             if each.error is None:

@@ -53,7 +53,7 @@ def place_in(text: str, node: ast.Constant | None = None, lines: Sequence[str] =
 
 
 def _by_line(text: str, node: ast.Constant) -> bool:
-    """Whether each line of a text is one of its source."""
+    """Return whether each line of a text is one of its source."""
     return (node.end_lineno or node.lineno) - node.lineno == text.count("\n")
 
 
@@ -91,12 +91,12 @@ def _begins(line: str, node: ast.Constant) -> int:
 
 
 def _ahead(lines: list[str]) -> int:
-    """How many lines come before one that holds something."""
+    """Return the number of lines before one that holds something."""
     return next((at for at, each in enumerate(lines) if each.strip()), 0)
 
 
 def _margin(lines: list[str]) -> int:
-    """How far all lines are indented that hold something."""
+    """Return the indentation of all lines that hold something."""
     return min((len(each) - len(each.lstrip()) for each in lines if each.strip()), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Who may have a worker: each customer in turn, and never one customer all of them."""
+"""Give workers to runs: to each customer in turn, and never all of them to one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 PATIENCE = 0.005
-"""How long a run that waits for an action keeps a worker that another could use, in seconds."""
+"""Seconds for which a run that waits for an action keeps a worker that another could use."""
 
 
 class Place:
@@ -96,7 +96,7 @@ class Places:
                 turn.set_result(None)
 
     def _next(self) -> str | None:
-        """Whose turn it is, with room made for it."""
+        """Return the next customer, with room made for it."""
         for owner in self._waiting:
             if self._taken[owner] >= self._each:
                 if self._take_back(owner):

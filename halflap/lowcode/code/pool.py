@@ -25,9 +25,9 @@ MEMORY = 256 << 20
 SECONDS = 60
 """Of the processor, that a worker may use in its life; half of it on purpose."""
 RUNS = 1_000
-"""How many runs a worker has."""
+"""The number of runs of a worker."""
 STARTING = 60.0
-"""How long a worker may take to start, in seconds; 0.1 is usual."""
+"""Seconds that a worker may take to start; 0.1 is usual."""
 CHUNK = 64 << 10
 
 END = pack("end")
@@ -129,7 +129,7 @@ class Worker:
         self._socket.close()
 
     def gone(self) -> bool:
-        """Whether the system has let go of it, which takes a moment after `kill`."""
+        """Return whether the system has let go of it, which takes a moment after `kill`."""
         return self._process.poll() is not None
 
     def wait(self) -> int:

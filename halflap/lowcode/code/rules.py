@@ -1,4 +1,4 @@
-"""What the code of a step may not say: what the sandbox cannot run, and what would not replay."""
+"""Refuse code of a step that the sandbox cannot run, or that would not replay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = frozenset(
         *("tomllib", "typing", "unicodedata", "__future__"),
     }
 )
-"""What may be imported. All of it is part of the sandbox; there is nothing else to import."""
+"""Modules that may be imported. All are part of the sandbox; there is nothing else to import."""
 
 AN_ACTION = "call an action instead: `await http.get(…)`, for example"
 MODULES_INSTEAD = {
@@ -188,7 +188,7 @@ def awaited(tree: ast.Module) -> set[str]:
 
 
 def _gathers(tree: ast.Module) -> bool:
-    """Whether it asks for several at once, so that what is called may be awaited elsewhere."""
+    """Return whether it calls several at once, so that what is called may be awaited elsewhere."""
     return any(isinstance(each, ast.Attribute) and each.attr == "gather" for each in ast.walk(tree))
 
 
@@ -201,7 +201,7 @@ def _awaited(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
 
 
 def _crossing(value: ast.expr) -> Iterator[Found]:
-    """What would leave the sandbox as the text that stands for it."""
+    """Yield what would leave the sandbox as the text that stands for it."""
     match value:
         case ast.Call(func=ast.Attribute(attr="keys" | "values" | "items" as name), args=[]):
             yield value, f"a view is no data: write `list(….{name}())`"

@@ -199,5 +199,5 @@ def _uses(tree: ast.Module, text: str, components: Collection[str], place: Place
 
 
 def _characters(text: str, line: int, offset: int) -> int:
-    """How many characters a line's first `offset` bytes are."""
+    """Return the number of characters of a line's first `offset` bytes."""
     return len(text.split("\n")[line - 1].encode()[:offset].decode(errors="ignore"))

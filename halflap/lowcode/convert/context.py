@@ -1,4 +1,4 @@
-"""What is known of the integration that is written: its document, components, config and flows."""
+"""The integration that is written: its document, components, config and flows."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Module:
         return self.names.own(f"{name}_pairs" if name in self.flows else name)
 
     def has_url(self, flow: str) -> bool:
-        """Whether every instance has a URL for a flow."""
+        """Return whether every instance has a URL for a flow."""
         return flow in self.flows and self.flows[flow].has_url
 
     def component(self, name: str) -> tuple[str, ModuleType | None]:
-        """What a component's module is called, and the module."""
+        """Return the name of a component's module, and the module."""
         component = self.components.component(name)
         path = registry.module(name)
         if path is not None and registry.component(name) is component:

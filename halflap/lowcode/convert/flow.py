@@ -290,7 +290,7 @@ def write_call(step: doc.CallStep, spot: Spot) -> list[str]:
     event = value(spot.scope, step.event, spot.at("event"))
     function = "ctx.call" if step.wait else "ctx.start"
     called = joined("await ", call(function, spot.flow.module.names.flow(step.call), event))
-    if not step.wait:
+    if not step.wait and spot.target(step.id) is not None:
         called = joined("(", called, ").id")
     ignored = f"the flow {step.call}" if step.on_failure == "ignore" else None
     return attempted(spot, step.id, called, ignored)

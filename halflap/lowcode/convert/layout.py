@@ -58,7 +58,7 @@ def call_with(function: Piece, args: Iterable[Piece], named: Iterable[tuple[str,
 
 
 def is_parameter(name: str) -> bool:
-    """Whether an argument can be given by this name."""
+    """Return whether an argument can be given by this name."""
     return name.isidentifier() and not iskeyword(name) and name != "__debug__"
 
 

@@ -72,7 +72,7 @@ class _Writer:
             return (
                 [f'{pad}"""{said}"""'] if not said.endswith('"') else [f'{pad}"""{said[:-1]}\\""""']
             )
-        wrapped = textwrap.wrap(said, 97 - indent)
+        wrapped = textwrap.wrap(said, 94 - indent)
         return [f'{pad}"""{wrapped[0]}', *(pad + each for each in wrapped[1:]), f'{pad}"""']
 
     def _integration(self) -> list[str]:

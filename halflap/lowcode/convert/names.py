@@ -33,7 +33,7 @@ RESERVED = frozenset(
 
 
 class Names:
-    """Which names a module uses of others, and what they are called in it.
+    """Names that a module imports, and their local names.
 
     What it imports of Halflap and the standard library keeps its name; what it defines avoids these.
     """
@@ -45,7 +45,7 @@ class Names:
         self._components = frozenset(components)
         self._flows: dict[str, str] = {each: each for each in flows}
         self._own = set(self._flows)
-        """What the module defines itself."""
+        """The names that the module defines itself."""
         for each in sorted(self._own & (RESERVED | self._imported)):
             self._flows[each] = self.own(each)
 

@@ -21,7 +21,7 @@ from halflap.lowcode.expressions.tree import Node
 LONGEST = 72
 """A longer translation is read less easily than the expression itself."""
 ATOM, COMPARISON, NOT, AND, OR = 10, 7, 6, 5, 4
-"""How closely Python's operators bind."""
+"""The precedence of Python's operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def kind_of(annotation: Any) -> Kind:
 
 
 def _is_plain(model: type[BaseModel]) -> bool:
-    """Whether a model is written as its fields say, and no other way."""
+    """Return whether a model is written as its fields say, and no other way."""
     made = model.__pydantic_decorators__
     return not (made.model_serializers or made.field_serializers or made.computed_fields)
 
@@ -94,7 +94,7 @@ class Term:
         return self.text if self.level > level else f"({self.text})"
 
     def surely(self, *bases: str) -> bool:
-        """Whether its value is of one of these kinds, and never None."""
+        """Return whether its value is of one of these kinds, and never None."""
         return self.kind.base in bases and not (self.kind.null or self.kind.missing)
 
 
@@ -139,7 +139,7 @@ def _term(node: Node, names: Names) -> Term | None:
 
 
 def is_bare(node: Node) -> bool:
-    """Whether a node carries no filter, order, group or binding."""
+    """Return whether a node carries no filter, order, group or binding."""
     return not (
         node.predicates
         or node.stages
@@ -219,7 +219,7 @@ def _equality(left: Term, right: Term, *, equal: bool) -> Term | None:
 
 
 def _compares_alike(left: Term, right: Term) -> bool:
-    """Whether `==` of Python says what `=` of JSONata says."""
+    """Return whether Python's `==` gives what JSONata's `=` gives."""
     one, other = left.kind.base, right.kind.base
     if one == "json" and right.literal:  # a text equals only that text, while 1 equals True
         return other == "text" or (other == "integer" and right.text not in ("0", "1"))

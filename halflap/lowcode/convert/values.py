@@ -140,7 +140,7 @@ def term(scope: Scope, value: Any, path: Path) -> Term | None:
 
 
 def _is_quoted(value: Any) -> bool:
-    """Whether a text begins with a `=` of its own, which a document doubles."""
+    """Return whether a text begins with a `=` of its own, which a document doubles."""
     return isinstance(value, str) and value.startswith("==")
 
 
@@ -257,7 +257,7 @@ def _has_expression(given: Any) -> bool:
 
 
 def _takes(annotation: Any, found: Term) -> bool:
-    """Whether every value of a term fits an input of this type, and is the same in it."""
+    """Return whether every value of a term fits an input of this type, and is the same in it."""
     if get_origin(annotation) in (Union, UnionType):
         options = get_args(annotation)
         if found.kind.null and NoneType not in options:
@@ -274,7 +274,7 @@ def _takes(annotation: Any, found: Term) -> bool:
 
 
 def _is_of(annotation: Any, given: Any) -> bool:
-    """Whether a constant that fits an input is of its type already."""
+    """Return whether a constant that fits an input is of its type already."""
     if get_origin(annotation) in (Union, UnionType):
         return any(_is_of(each, given) for each in get_args(annotation))
     if given is None:

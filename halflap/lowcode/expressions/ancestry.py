@@ -7,7 +7,7 @@ from halflap.lowcode.expressions.tree import Node, Slot
 
 
 def hand_up(node: Node, *operands: Node) -> None:
-    """What the operands look for above themselves, the node now looks for."""
+    """Have the node look for what its operands look for above themselves."""
     for operand in operands:
         node.seeking += [slot for slot in operand.seeking if slot not in node.seeking]
         if operand.kind == "parent" and operand.slot:

@@ -31,7 +31,7 @@ from halflap.lowcode.expressions.writing import written
 Run = Callable[[Any, Frame], Any]
 
 MAX_HEIGHT = 120
-"""How many operations may be within each other in the text itself."""
+"""The most operations that may be within each other in the text itself."""
 
 
 class Compiler:
@@ -398,4 +398,4 @@ _PASSING: dict[str, Callable[[Compiler, Node, bool, bool], Run]] = {
     "condition": _condition,
     "call": call.call,
 }
-"""What a tail call may stand in, and the call itself."""
+"""The nodes that a tail call may stand in, and the call itself."""

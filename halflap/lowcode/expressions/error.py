@@ -1,4 +1,4 @@
-"""What can be wrong with an expression: JSONata's codes, each with what to say of it."""
+"""The errors of expressions: JSONata's codes, each with its message."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from halflap.sdk.schema import Unset
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression can see: values by name, and the time and chance of the execution.
+    """The scope of an expression: values by name, and the time and chance of the execution.
 
     `seed` makes `$random()` and `$shuffle()` repeat themselves: give each step its own.
     """
@@ -62,7 +62,7 @@ class Expression:
         return cls(text)
 
     def names(self) -> tuple[Name, ...]:
-        """What it reads of its scope: `known.id` of `=known.id`, with the place."""
+        """Return the names that it reads of its scope: `known.id` of `=known.id`, with the place."""
         if self._names is None:
             self._names = names_read(self.tree, self.text, LIBRARY)
         return self._names
@@ -79,7 +79,7 @@ class Expression:
         return kind_of_result(self.tree, self._bound)
 
     def always(self) -> bool:
-        """Whether there is always a value: of what joins or compares, or is written out."""
+        """Return whether there is always a value: of what joins or compares, or is written out."""
         node = self.tree
         if node.predicates or node.stages:
             return False

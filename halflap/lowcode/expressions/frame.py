@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation:
-    """What one evaluation has in common: its meter, root, time and chance.
+    """The shared state of one evaluation: its meter, root, time and chance.
 
     hidden: the scope, where that is the root: no function is given it as its context.
     """

@@ -59,7 +59,7 @@ def grouping(compiler: Compiler, node: Node) -> Run:
 
 
 def _merged(tuples: list[Tuple], frame: Frame) -> Tuple:
-    """What the tuples bound, each name to all of its values."""
+    """Return what the tuples bound, each name to all of its values."""
     if len(tuples) == 1:
         return dict(tuples[0])
     return {

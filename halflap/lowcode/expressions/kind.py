@@ -1,4 +1,4 @@
-"""What type a result has, as far as the text says: for lint, before anything runs."""
+"""Infer the type of a result from the text: for lint, before anything runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPERATORS: dict[str, KindName] = {
     **dict.fromkeys(("+", "-", "*", "/", "%"), "number"),
 }
 MAY_BE_ONE = frozenset(("map", "filter", "append", "match", "keys", "spread", "each", "distinct"))
-"""What gives a list, or the one value that would be in it."""
+"""Functions that give a list, or the one value that would be in it."""
 
 
 def kind_of_result(node: Node, bound: frozenset[str] = frozenset()) -> KindName | None:

@@ -40,7 +40,7 @@ class Token:
     at: int
 
     def is_operator(self, *values: str) -> bool:
-        """Whether it is one of these operators."""
+        """Return whether it is one of these operators."""
         return self.kind == "operator" and self.value in values
 
 

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an evaluation may take, at most.
+    """The limits of an evaluation.
 
     `steps`: operations (calls, and values that are looked at). `depth`: operations within each
     other. `seconds`: of the processor. `memory`: bytes for all values that it makes on its way. `text`:

@@ -49,13 +49,13 @@ POWERS = {
 _KNOWN = frozenset((*POWERS, *")]},:;|", "..", "**"))
 
 MAX_TEXT = 10_000
-"""How many characters an expression may have; more is a program, and belongs in a code step."""
+"""The most characters of an expression; more is a program, and belongs in a code step."""
 
 MAX_NESTING = 60
-"""How deep brackets may be nested; the compiler limits chains of operators too."""
+"""The deepest nesting of brackets; the compiler limits chains of operators too."""
 
 MAX_PARENTS = 100
-"""How many `%` an expression may have: each is looked for along its path."""
+"""The most `%` of an expression: each is looked for along its path."""
 
 
 def parse(text: str) -> Node:

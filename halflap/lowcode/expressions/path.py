@@ -112,7 +112,9 @@ def _walk(compiler: Compiler, node: Node, settle: bool) -> Run:
 
 
 def _listed(evaluate: Run) -> Run:
-    """What an array that is written at the beginning gives, also where a filter leaves one value."""
+    """Return the value of an array that is written at the beginning, also where a filter leaves one
+    value.
+    """
 
     def run(context: Any, frame: Frame) -> Any:
         found = evaluate(context, frame)

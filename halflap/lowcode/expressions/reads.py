@@ -1,4 +1,4 @@
-"""Which names of its scope an expression reads, for lint: `known.id`, with the place."""
+"""Find the names of its scope that an expression reads, for lint: `known.id`, with the place."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from halflap.lowcode.expressions.value import UNDEFINED, Function, Native
 
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _MEMORY = 2 * 1024 * 1024
-"""How many bytes a compiled pattern may take; what needs more is refused."""
+"""The most bytes of a compiled pattern; what needs more is refused."""
 
 
 @dataclass(frozen=True, slots=True)

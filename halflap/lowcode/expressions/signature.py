@@ -20,7 +20,7 @@ _PLURALS = {
     "s": "texts",
 }
 _MOST = 20
-"""How many parameters a signature may have."""
+"""The most parameters of a signature."""
 
 _MEMORY = 1024 * 1024
 
@@ -50,16 +50,18 @@ class Signature:
 
     @property
     def takes(self) -> int:
-        """How many arguments it takes at most (more where one may be repeated)."""
+        """The most arguments that it takes (more where one may be repeated)."""
         return len(self._parameters)
 
     def takes_context(self, given: int) -> bool:
-        """Whether a call with so many arguments takes the context for one of them, for certain."""
+        """Return whether a call with so many arguments takes the context for one of them, for
+        certain.
+        """
         needed = [each for each in self._parameters if each.context or each.many != "?"]
         return given < len(needed) and any(each.context for each in needed)
 
     def arguments(self, given: list[Any], context: Any) -> list[Any]:
-        """What the function is called with; raises where an argument is of a wrong type."""
+        """Return the function's arguments; raise where one is of a wrong type."""
         kinds = "".join([kind_of(each) for each in given])
         matched = self._known.get(kinds)
         if matched is None:
@@ -92,7 +94,7 @@ class Signature:
 
     @property
     def most(self) -> int:
-        """How many arguments it takes."""
+        """The number of arguments that it takes."""
         return len(self._parameters)
 
     def misfit(self, kinds: Sequence[str], *, rooted: bool = False) -> int | None:

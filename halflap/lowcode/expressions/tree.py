@@ -45,7 +45,7 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class Stage:
-    """What a step's values pass: a filter (`node`) or a position that is bound to a name."""
+    """A stage of a step's values: a filter (`node`) or a position that is bound to a name."""
 
     at: int
     node: Node | None = None
@@ -66,7 +66,7 @@ class Node:
     """The steps of a path, elements of an array, arguments of a call, parts of a block."""
     pairs: list[tuple[Node, Node]] = field(default_factory=list[tuple["Node", "Node"]])
     terms: list[tuple[Node, bool]] = field(default_factory=list[tuple["Node", bool]])
-    """What to sort by, and whether from the greatest to the least."""
+    """The terms of the order, each ascending or descending."""
     predicates: list[Stage] = field(default_factory=list[Stage])
     stages: list[Stage] = field(default_factory=list[Stage])
     group: Node | None = None

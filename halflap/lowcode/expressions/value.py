@@ -93,22 +93,24 @@ def sequence(*values: Any) -> Array:
 
 
 def is_sequence(value: Any) -> bool:
-    """Whether it is a sequence."""
+    """Return whether it is a sequence."""
     return type(value) is Array and value.sequence
 
 
 def carries(value: Any) -> bool:
-    """Whether its values are tuples: each `@`, and what was bound on the way."""
+    """Return whether its values are tuples: each `@`, and what was bound on the way."""
     return type(value) is Array and value.tuples
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a list that was written as one, which a path does not flatten."""
+    """Return whether it is a list that was written as one, which a path does not flatten."""
     return type(value) is Array and value.whole
 
 
 def finished(value: Any, *, keep: bool, settle: bool) -> Any:
-    """What an operation gives: kept as a list where `[]` says so, settled unless a filter follows."""
+    """Return an operation's result: kept as a list where `[]` says so, settled unless a filter
+    follows.
+    """
     if keep and type(value) is Array and value.sequence:
         value.keep = True
     return settled(value) if settle else value
@@ -125,17 +127,17 @@ def settled(value: Any) -> Any:
 
 
 def is_secret(value: Any) -> bool:
-    """Whether it may only be handed on."""
+    """Return whether it may only be handed on."""
     return isinstance(value, _SECRETS)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number (true and false are none)."""
+    """Return whether it is a number (true and false are none)."""
     return type(value) in (int, Decimal)
 
 
 def truth(value: Any, meter: Meter) -> bool:
-    """Whether a value counts as true: not nothing, null, zero, empty, or a function."""
+    """Return whether a value counts as true: not nothing, null, zero, empty, or a function."""
     if value is True or value is False:
         return value
     if value is None or value is UNDEFINED:
@@ -152,7 +154,7 @@ def truth(value: Any, meter: Meter) -> bool:
 
 
 def equal(left: Any, right: Any, meter: Meter) -> bool:
-    """Whether two values are the same: numbers by their worth, the rest by content."""
+    """Return whether two values are the same: numbers by their worth, the rest by content."""
     if type(left) is str and type(right) is str:
         return left == right
     if is_secret(left) or is_secret(right):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RetryRule(Part):
-    """How often a failed step is tried again: `retry: {attempts: 3, first: 2s}`."""
+    """The tries of a failed step: `retry: {attempts: 3, first: 2s}`."""
 
     attempts: int = Field(10, ge=1, le=100)
     """All tries, the first one too."""
@@ -74,7 +74,7 @@ class ActionStep(Result):
     connection: Annotated[str | None, Refers("connection")] = None
     """The config's connection to use, where there are several of the component."""
     retry: RetryRule | Annotated[int, Field(ge=1, le=100)] | None = None
-    """How often it is tried again: `retry: 3`, or `retry: {attempts: 3, first: 2s, on: [423]}`."""
+    """The tries of a failed step: `retry: 3`, or `retry: {attempts: 3, first: 2s, on: [423]}`."""
     timeout: Annotated[Duration, AfterValidator(_positive)] | None = None
     """The time-out of one try, such as `20s`; by default as the action says."""
     answers: AnswersPart | None = None

@@ -30,7 +30,7 @@ class CodeStep(Result):
     inputs: Annotated[dict[str, Template], Asks(recorded=True)] = Field(
         default_factory=dict[str, Any], alias="with"
     )
-    """What the code sees, by name."""
+    """The values that the code gets, by name."""
     on_failure: OnFailure = "fail"
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 

@@ -32,15 +32,15 @@ class ForStep(Result):
     where: Annotated[Template, Asks()] = None
     """Only items for which this is true."""
     do: Annotated[list[AnyStep], Block(each=True)]
-    """What to do for each item."""
+    """The steps for each item."""
     parallel: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
-    """How many at once; one after another without it."""
+    """The number of items at once; one after another without it."""
     key: Annotated[Template, Asks()] = None
-    """What tells parallel items apart; the item itself, its `id`, or its place otherwise."""
+    """The key of parallel items; the item itself, its `id`, or its place otherwise."""
     on_failure: Literal["fail", "continue"] = "fail"
     """`continue`: where a step fails for good, the other items go on all the same."""
     collect: Annotated[Template, Asks()] = None
-    """What each item adds to the result, a list under the loop's `id`."""
+    """The value that each item adds to the result, a list under the loop's `id`."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
@@ -117,7 +117,7 @@ class DoFor:
         )
 
     def _key(self, frame: Frame, place: int) -> object:
-        """What tells a branch apart: as `ctx.gather` would tell the items themselves."""
+        """Return the key of a branch: as `ctx.gather` would tell the items themselves."""
         if self.key is None:
             return default_key(frame.names[self.item], place)
         return self.key.text(frame)

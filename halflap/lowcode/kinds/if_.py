@@ -26,11 +26,11 @@ class IfStep(Step):
     condition: Annotated[Template, Asks()] = Field(alias="if")
     """The condition: an expression that gives true or false."""
     then: Annotated[list[AnyStep], Block()]
-    """What to do where it is true."""
+    """The steps where it is true."""
     otherwise: Annotated[list[AnyStep], Block()] = Field(
         default_factory=list["AnyStep"], alias="else"
     )
-    """What to do where it is false or null."""
+    """The steps where it is false or null."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         return DoIf(

@@ -25,11 +25,11 @@ class LinksStep(Result):
     links: str
     """The signal's name."""
     choices: Annotated[list[str], Field(min_length=1, max_length=20)]
-    """What can be answered: `choices: [approve, reject]`."""
+    """The possible answers: `choices: [approve, reject]`."""
     text: Annotated[Template, Asks("text")] = ""
-    """What the page asks."""
+    """The question of the page."""
     within: Annotated[Time, Asks()] = "7 days"
-    """How long the links work, or an expression that gives it."""
+    """The time for which the links work, or an expression that gives it."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         text = compiler.asked(self.text, path, "text")

@@ -23,9 +23,9 @@ class LogStep(Step):
     kind: ClassVar[str] = "log"
 
     log: Annotated[Template, Asks("text")]
-    """What it says."""
+    """The message."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much it matters."""
+    """The level of the line."""
     fields: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
     """Values that go with it, by name."""
 

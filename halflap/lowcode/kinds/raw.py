@@ -66,7 +66,7 @@ def _block_keys() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def holds_steps(path: Path) -> bool:
-    """Whether a list of steps stands at a path of a document."""
+    """Return whether a list of steps stands at a path of a document."""
     lists, cases = _block_keys()
     return bool(path) and (path[-1] in lists or (len(path) > 1 and path[-2] in cases))
 

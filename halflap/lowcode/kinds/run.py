@@ -52,7 +52,7 @@ async def run_all(steps: Steps, frame: Frame) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a step asks of its expressions: a value of some kind, or an error at its place."""
+    """A check of a step's expressions: a value of some kind, or an error at its place."""
 
     fill: Fill
     where: str
@@ -80,7 +80,7 @@ class Asked:
         return as_items(self.value(frame))
 
     def scalar(self, frame: Frame) -> Any:
-        """What cases can be told by."""
+        """Return a value that selects a case."""
         return self._placed(as_scalar, self.value(frame))
 
     def status(self, frame: Frame) -> int:

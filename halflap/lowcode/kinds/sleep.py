@@ -21,7 +21,7 @@ class SleepStep(Step):
     kind: ClassVar[str] = "sleep"
 
     sleep: Annotated[Time, Asks()]
-    """How long: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
+    """The time: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         return DoSleep(compiler.asked(self.sleep, path, "sleep"))

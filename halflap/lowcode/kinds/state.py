@@ -27,7 +27,7 @@ class StateStep(Result):
     kind: ClassVar[str] = "state"
 
     state: Literal["get", "put", "delete"]
-    """What to do with the value."""
+    """The operation on the value."""
     key: Annotated[Template, Asks("text", recorded=True)]
     """The value's name, such as a record's id."""
     value: Annotated[Template, Asks(recorded=True, json=True)] = None
@@ -37,7 +37,9 @@ class StateStep(Result):
     expect: Annotated[Template, Asks(recorded=True)] = Field(None)
     """put: write only where this is still the value (null: no value yet); else the step fails."""
     scope: StateScope = "flow"
-    """Who shares it: this flow, the instance's flows, or all instances of the integration."""
+    """The sharing of the value: this flow, the instance's flows, or all instances of the
+    integration.
+    """
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         compares = "expect" in self.model_fields_set

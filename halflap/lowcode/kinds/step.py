@@ -1,4 +1,4 @@
-"""What all kinds of steps have."""
+"""The shared keys of all kinds of steps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Time = Annotated[
         }
     ),
 ]
-"""How long something takes: a duration, or an expression that gives one."""
+"""A time: a duration, or an expression that gives one."""
 
 
 def _status(value: Any) -> Any:
@@ -90,15 +90,15 @@ OnFailure = Literal["fail", "ignore"]
 
 
 class Step(Part):
-    """What all steps may have."""
+    """The keys that all steps may have."""
 
     kind: ClassVar[str]
     """The key that names the kind."""
     ends: ClassVar[str] = ""
-    """What it does, where nothing after it in its list is reached: `ends the flow`."""
+    """Its effect, where nothing after it in its list is reached: `ends the flow`."""
 
     title: str | None = Field(None, max_length=200)
-    """What people read, in the console and the diagram."""
+    """The title that people read, in the console and the diagram."""
     note: str | None = None
     """A remark for whoever reads the document."""
 
@@ -108,7 +108,7 @@ class Step(Part):
 
 
 class Result(Step):
-    """What all steps with a result may have."""
+    """The keys that all steps with a result may have."""
 
     id: Annotated[Name | None, Gives("result")] = None
     """The name under which later steps find the result; null where the step did not run."""

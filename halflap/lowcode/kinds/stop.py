@@ -27,18 +27,18 @@ class ReplyPart(Part):
     status: Annotated[Status, Asks()] = 200
     """The HTTP status, 200 to 599."""
     body: Annotated[Template, Asks(json=True)] = None
-    """What is sent: a text as it is, anything else as JSON; nothing, where it is left out."""
+    """The body: a text as it is, anything else as JSON; nothing, where it is left out."""
     headers: Annotated[dict[str, Template], Asks("text")] = Field(default_factory=dict[str, Any])
     """HTTP headers, by name."""
 
     @property
     def has_body(self) -> bool:
-        """Whether it says what is sent, be it null."""
+        """True if it has a body, be it null."""
         return "body" in self.model_fields_set
 
 
 class StopPart(Part):
-    """How the flow ends: with an answer, or ignoring its event."""
+    """The end of the flow: with an answer, or ignoring its event."""
 
     answer: Annotated[Template, Asks(json=True)] = None
     """The flow's result: what its caller, or a synchronous request, gets."""

@@ -27,7 +27,7 @@ class SwitchStep(Step):
     cases: Annotated[dict[str | int | bool, list[AnyStep]], Block()]
     """By value, what to do: `cases: {add: […], remove: […]}`."""
     default: Annotated[list[AnyStep] | None, Block()] = None
-    """What to do for any other value; without it, nothing."""
+    """The steps for any other value; without it, nothing."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         cases = {
@@ -52,7 +52,7 @@ class DoSwitch:
 
 
 def case_of(value: Any) -> tuple[type, Any]:
-    """What tells a case from others: 1 and "1" and true are three."""
+    """Return the key of a case: 1 and "1" and true are three."""
     if isinstance(value, bool | str) or value is None:
         return type(value), value
     return int, value

@@ -23,7 +23,7 @@ class ThrowStep(Step):
     ends: ClassVar[str] = "fails"
 
     throw: Annotated[Template, Asks("text")]
-    """What went wrong, for people."""
+    """The message, for people."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         return DoThrow(compiler.asked(self.throw, path, "throw"), self.title or "throw")

@@ -25,9 +25,9 @@ class TryStep(Step):
     kind: ClassVar[str] = "try"
 
     attempt: Annotated[list[AnyStep], Block()] = Field(alias="try")
-    """What to do."""
+    """The steps to try."""
     catch: Annotated[list[AnyStep], Block()]
-    """What to do where a step of it fails for good."""
+    """The steps where one of it fails for good."""
     error: Annotated[Name, Gives("error")] = "error"
     """The name of the error in `catch`: its `message`, `step`, `kind`, and the app's `status`."""
 

@@ -24,7 +24,7 @@ class WaitStep(Result):
     wait: str
     """The signal's name."""
     timeout: Annotated[Time | None, Asks()] = None
-    """How long, or an expression that gives it; without it, until the flow's maximum age."""
+    """The longest wait, or an expression that gives it; without it, until the flow's maximum age."""
     on_timeout: Literal["fail", "continue"] = "fail"
     """`continue`: where none comes in time, the result is null."""
 

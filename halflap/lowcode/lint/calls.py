@@ -38,7 +38,7 @@ class Connected:
     type: Lineage | None = None
 
     def fits(self, wanted: Lineage | None, component: str) -> bool:
-        """Whether it is one that an action of a component can use."""
+        """Return whether it is one that an action of a component can use."""
         if self.type is None or wanted is None:
             return self.component == component
         return wanted[0] in self.type
@@ -191,7 +191,9 @@ class Calls:
                 self._findings.add_at(rules.UNFIT, *place, message)
 
     def _takes(self, input: InputShape, found: Misfit) -> bool:
-        """Whether an input takes such a value all the same: its type may say more than its schema."""
+        """Return whether an input takes such a value all the same: its type may say more than its
+        schema.
+        """
         if found.path or found.lacks:
             return False
         return any(map(input.takes, samples(found.given)))
@@ -276,7 +278,7 @@ _QUOTE = "; quote it"
 
 
 def _misfitting(input: str, found: Misfit) -> str:
-    """What does not fit, in words."""
+    """Return what does not fit, in words."""
     gives = words(found.given) or "something else"
     if found.lacks:
         return f"the input {input} needs the field {found.lacks!r}, and this gives {gives}"
@@ -300,7 +302,7 @@ def samples(schema: Schema) -> Iterator[Any]:
 
 
 def takes_secret(shape: CallShape | None, name: str) -> bool:
-    """Whether an input may be given a secret; yes where its type is not known."""
+    """Return whether an input may be given a secret; yes where its type is not known."""
     if shape is None or shape.inputs is None:
         return True
     found = next((each for each in shape.inputs if each.name == name), None)

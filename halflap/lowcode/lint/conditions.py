@@ -1,4 +1,4 @@
-"""What a condition says of the paths that it reads: which of them are surely not null where it holds."""
+"""Infer from a condition which of its paths are surely not null where it holds."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def _place(source: Source, path: Path) -> tuple[int, int]:
 
 
 def _build(source: Source, shapes: Shapes, findings: Findings) -> None:
-    """What only shows once all parts are put together."""
+    """Find what only shows once all parts are put together."""
     try:
         build(source, shapes.components)
     except DefinitionError as error:

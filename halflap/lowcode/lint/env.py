@@ -1,4 +1,4 @@
-"""What a part of an expression sees while its type is inferred."""
+"""The scope of a part of an expression while its type is inferred."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Lambda:
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """What `$names` stand for, and `$` and plain names within a path."""
+    """The values of `$names`, and of `$` and plain names within a path."""
 
     bound: Mapping[str, Schema | Lambda | None] = field(
         default_factory=dict[str, "Schema | Lambda | None"]

@@ -87,7 +87,7 @@ class Examples:
 
     @cached_property
     def _called(self) -> Mapping[str, int]:
-        """How often each action is called in the document."""
+        """The number of calls of each action in the document."""
         found: dict[str, int] = {}
         for flow in self._document.flows.values():
             for _, step in every(flow.steps):

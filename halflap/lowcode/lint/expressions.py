@@ -99,7 +99,7 @@ def _said(error: ExpressionError) -> str:
 
 
 def _after(source: Source, path: Path, text: str) -> str:
-    """What follows a plain text on its line, where YAML has cut it there."""
+    """Return the text after a plain text on its line, where YAML has cut it there."""
     if path not in source.plain or path not in source.values:
         return ""
     place = source.values[path]

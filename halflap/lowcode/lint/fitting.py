@@ -1,4 +1,4 @@
-"""Whether what an expression gives can fit what an input takes: what surely cannot is said, no more."""
+"""Check that an expression's result can fit an input: what surely cannot is a finding, no more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """What does not fit, and where in the value: `given` is there, or `lacks` is not."""
+    """A value that does not fit, and where in it: `given` is there, or `lacks` is not."""
 
     path: tuple[str | int, ...]
     given: Schema
@@ -110,7 +110,7 @@ def _fields(given: Schema, wanted: Schema, depth: int) -> Misfit | None:
 
 
 def others_of(schema: Schema) -> Schema:
-    """What an object's fields are that have no schema of their own; empty where nothing is said."""
+    """Return the schema of an object's other fields; empty where there is none."""
     others: Any = schema.get("additionalProperties")
     return cast("Schema", others) if isinstance(others, dict) else {}
 
@@ -122,13 +122,13 @@ def _choices(schema: Schema) -> list[Any]:
 
 
 def _chosen(given: Schema, wanted: Schema) -> bool:
-    """Whether one of the values, where they are known, is one of those that are wanted."""
+    """Return whether one of the values, where they are known, is one of the allowed ones."""
     gives, takes = _choices(given), _choices(wanted)
     return not gives or not takes or any(each in takes for each in gives)
 
 
 def _reads_as(given: Schema, kind: str) -> bool:
-    """Whether a text can be read as a number, or as true or false."""
+    """Return whether a text can be read as a number, or as true or false."""
     values = _choices(given)
     return not values or any(_reads(str(each), kind) for each in values)
 

@@ -144,7 +144,7 @@ def endless(flows: Mapping[str, FlowPart]) -> frozenset[str]:
 
 @dataclass(slots=True)
 class Walk:
-    """What a list of steps leaves behind: the names in scope, and whether it always ends there."""
+    """The result of a walk over steps: the names in scope, and whether it always ends there."""
 
     names: Layered[Known]
     ends: str = ""
@@ -378,7 +378,7 @@ class Flow:
         *walks: Walk,
         absent: str = BRANCH,
     ) -> str:
-        """What branches leave behind: the names of those that go on."""
+        """Join the names that branches leave: of those that go on."""
         ways = [(each.facts, each.ends) for each in walks if each.facts is not None]
         self._watch.join(before, ways, under, absent)
         for walk in walks:

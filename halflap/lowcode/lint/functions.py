@@ -1,4 +1,4 @@
-"""What functions give that depends on what they are given: `$map`, `$filter` and their like."""
+"""Types of functions that depend on their arguments: `$map`, `$filter` and their like."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from halflap.lowcode.lint.scope import Schema, either, fields_of, listed, one_or
 
 
 class Inference(Protocol):
-    """What is asked of whoever infers types."""
+    """The type inference that functions use."""
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None: ...
     def items(self, node: Node, env: Env) -> Schema | None: ...
@@ -41,7 +41,7 @@ def _one_or_list(item: Schema | None) -> Schema | None:
 
 @special("map")
 def mapped(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
-    """What the function makes of each; one alone is no list."""
+    """Return the type of the function's results; one alone is no list."""
     function = function_of(given[1], env) if len(given) == 2 else None
     if function is None:
         return None
@@ -90,7 +90,7 @@ def distinct(inference: Inference, given: Sequence[Node], env: Env) -> Schema | 
 
 @special("append")
 def appended(inference: Inference, given: Sequence[Node], env: Env) -> Schema | None:
-    """Those of both."""
+    """Return the type of both."""
     items = [inference.items(each, env) for each in given]
     known = [each for each in items if each is not None]
     return _one_or_list(either(*known)) if known and len(known) == len(items) else None

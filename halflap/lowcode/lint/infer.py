@@ -1,4 +1,5 @@
-"""What an expression gives, as JSON Schema, as far as its names say: lint, completion and help use it.
+"""Infer an expression's type, as JSON Schema, as far as its names say: lint, completion and help
+use it.
 
 What is not known is None, and stays so: nothing is guessed. A schema says what a value is where there
 is one; that it may be missing, and so null, goes without saying.
@@ -30,7 +31,7 @@ from halflap.lowcode.lint.words import words
 from halflap.sdk.budget import spend
 
 MOST_DEPTH = 40
-"""How deep calls are followed."""
+"""The depth to which calls are followed."""
 
 TEXT: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -45,7 +46,7 @@ _LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What can never be evaluated, at a place of the expression."""
+    """A part that can never be evaluated, at a place of the expression."""
 
     at: int
     said: str
@@ -61,7 +62,7 @@ class Stream:
     many: bool = False
 
     def result(self, *, keep: bool) -> Schema | None:
-        """What comes out: one stays one, several become a list."""
+        """Return the result's type: one stays one, several become a list."""
         if self.schema is None:
             return None
         if keep:
@@ -81,7 +82,7 @@ class Inference:
         self.problems: list[Problem] = []
 
     def of(self, node: Node, env: Env | None = None) -> Schema | None:
-        """What a part gives."""
+        """Return the type of a part."""
         env = Env() if env is None else env
         spend()
         self._depth += 1
@@ -197,7 +198,7 @@ class Inference:
         return Stream(found[name], flow.many or _may_be_list(flow.schema))
 
     def _staged(self, flow: Stream, stages: Sequence[Stage], env: Env) -> Stream:
-        """What passes filters, of which a position takes one of what each value of the path gave."""
+        """Infer the type behind filters, of which a position takes one value of each of the path."""
         several = flow.many
         for stage in stages:
             flow = self._filtered(flow, stage.node, env, several)
@@ -354,17 +355,17 @@ class Inference:
         self.problems.append(Problem(picture.at, said, (length, f'"{meant}"')))
 
     def applied(self, function: Lambda, given: Sequence[Schema | None]) -> Schema | None:
-        """What a function of the expression gives for arguments of these schemas."""
+        """Return the type of a function's result for arguments of these schemas."""
         parameters = [str(each.value) for each in function.node.items]
         bound = dict.fromkeys(parameters, None) | dict(zip(parameters, given, strict=False))
         return self.of(cast("Node", function.node.right), function.env.with_(bound))
 
     def field(self, schema: Schema | None, name: str) -> Schema | None:
-        """What a field of a value is."""
+        """Return the type of a value's field."""
         return self.step(Stream(schema), name).result(keep=False)
 
     def items(self, node: Node, env: Env) -> Schema | None:
-        """What each of the values is that a part gives."""
+        """Return the type of each of a part's values."""
         found = self.of(node, env)
         return None if found is None else items_of(found)
 

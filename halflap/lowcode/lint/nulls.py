@@ -1,4 +1,6 @@
-"""Which values may be null at a place of a flow: on a path that it can take, and past no guard."""
+"""Infer which values may be null at a place of a flow: on a path that it can take, and past no
+guard.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ from halflap.lowcode.template import is_expression
 
 V = TypeVar("V")
 MOST_SURE = 200
-"""How many paths of one name are kept as sure; of more, all are taken to be."""
+"""The most paths of one name that are stored as sure; of more, all are taken to be."""
 MOST_STEPS = 50
-"""How far a path is followed."""
+"""The length to which a path is followed."""
 MOST_FIELDS = 100
-"""How many paths are kept of what a value rests on; of more, it may rest on any."""
+"""The most paths on which a value may rest; of more, it may rest on any."""
 ANY: Fields = frozenset(((),))
 
 
@@ -47,7 +49,7 @@ class Given:
 
 @dataclass(slots=True)
 class Facts:
-    """What is known at a place.
+    """The facts at a place.
 
     `sure` are paths that are there, by their first name; `read` those that were asked for on the
     way; `asked` such as that may have told something of, so that nothing is said of them.
@@ -97,7 +99,7 @@ class Facts:
     # What may be null ---------------------------------------------------------------------------
 
     def of(self, node: Node, names: Names) -> Null | None:
-        """What an expression gives may be null, or nothing."""
+        """Return the null that an expression may give; None where it gives none."""
         read = field_of(node)
         if read is not None:
             return self._path(read, names, node.items[0].at if node.items else node.at)
@@ -202,12 +204,12 @@ def _changes(changed: Sequence[Mapping[str, V]]) -> dict[str, tuple[list[V], int
 
 
 def nullable(schema: Schema) -> bool:
-    """Whether a schema says that a value may be null."""
+    """Return whether a schema says that a value may be null."""
     return any(each.get("type") == "null" for each in forms_of(schema, nulls=True))
 
 
 def takes_null(schema: Schema) -> bool:
-    """Whether null fits, or may."""
+    """Return whether null fits, or may."""
     for each in forms_of(schema, nulls=True):
         chosen = cast("list[Any]", each.get("enum", [each.get("const", ...)]))
         if None in chosen or (each.get("type") in (None, "null") and chosen == [...]):
@@ -216,7 +218,7 @@ def takes_null(schema: Schema) -> bool:
 
 
 def covers(schema: Schema, values: Collection[Any]) -> bool:
-    """Whether these are all the values that there can be."""
+    """Return whether these are all the values that there can be."""
     for each in forms_of(schema, nulls=True):
         chosen = [True, False] if each.get("type") == "boolean" else []
         chosen = cast(
@@ -270,7 +272,7 @@ def _without(fields: Fields, names: frozenset[str]) -> Fields:
 
 
 def _overlap(some: Iterable[Field], others: Fields) -> bool:
-    """Whether one of them is the beginning of one of the others, or the other way round."""
+    """Return whether one of them is the beginning of one of the others, or the other way round."""
     begun = {each[:length] for each in others for length in range(len(each) + 1)}
     return any(
         each in begun or any(each[:length] in others for length in range(len(each)))

@@ -57,7 +57,7 @@ _FIELDS: dict[str, Schema] = {
 
 
 def _field(field: ConnectionField | PlainField) -> Schema:
-    """What a field of the config holds."""
+    """Return the type of a field of the config."""
     if isinstance(field, ConnectionField):
         return {}
     one = _FIELDS[field.type]

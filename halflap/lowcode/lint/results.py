@@ -1,4 +1,4 @@
-"""What steps give that no schema declares: other flows, state, and answers that are waited for."""
+"""Infer the results of steps that no schema declares: other flows, state, and awaited answers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TEXT: Schema = {"type": "string"}
 MOST_PUTS = 200
 """Of how many `put`s it is compared what a value is."""
 MOST_DEPTH = 8
-"""How deep flows that call each other are followed."""
+"""The depth to which flows that call each other are followed."""
 
 
 @dataclass(slots=True)
 class Told:
-    """What one walk of a flow has seen: its answers, and what it puts into the state."""
+    """The findings of one walk of a flow: its answers, and its writes to the state."""
 
     answers: list[Schema | None] = field(default_factory=list[Schema | None])
     puts: dict[Cell | None, list[Schema | None]] = field(
@@ -48,7 +48,7 @@ class Results:
         self._walking: set[str] = set()
 
     def call(self, step: doc.CallStep) -> Schema | None:
-        """What `call` gives."""
+        """Return the type of a `call`."""
         if not step.wait:
             return or_null(TEXT) if step.on_failure == "ignore" else TEXT
         told = self._of(step.call) if step.call in self._document.flows else None
@@ -58,7 +58,7 @@ class Results:
         return or_null(found) if step.on_failure == "ignore" else found
 
     def state(self, flow: str, step: doc.StateStep, default: Schema | None) -> Schema | None:
-        """What `state: get` gives: what the document puts there, or the default."""
+        """Return the type of `state: get`: what the document puts there, or the default."""
         cell = cell_of(flow, step)
         if cell is None:
             return None
@@ -107,7 +107,7 @@ def cell_of(flow: str, step: doc.StateStep) -> Cell | None:
 
 
 def answer_of_links(choices: list[str]) -> Schema:
-    """What a signal brings that links were made for; others may send anything in its name."""
+    """Return the type of a signal that links were made for; others may send anything in its name."""
     choice: Schema = {
         "anyOf": [{"type": "string", "enum": choices}, {}],
         "description": f"What was chosen of {', '.join(choices)}.",

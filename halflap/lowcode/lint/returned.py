@@ -1,4 +1,4 @@
-"""What the code of a step returns, as far as its text alone says so for certain."""
+"""Infer a code step's result, as far as its text alone is certain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def returned(
     code: str, inputs: Mapping[str, Schema | None], action: Callable[[str], Schema | None]
 ) -> Schema | None:
-    """What the code returns; None where it may be anything.
+    """Return the type of the code's result; None where it may be anything.
 
     inputs: what is known of its inputs. action: what an action of a name gives.
     """
@@ -64,7 +64,7 @@ class _Returned:
         return _joined(found)
 
     def of(self, node: ast.expr, depth: int = 0) -> Schema | None:
-        """What an expression gives."""
+        """Return the type of an expression."""
         if depth > MOST_DEPTH:
             return None
         match node:
@@ -148,7 +148,7 @@ class _Returned:
 
 @dataclass(slots=True)
 class _Assigned:
-    """What is assigned to a name, and what is added to it and the like."""
+    """The assignments to a name, and what is added to it and the like."""
 
     values: list[ast.expr] = field(default_factory=list[ast.expr])
     changes: list[tuple[ast.operator, ast.expr]] = field(
@@ -226,7 +226,7 @@ def _own(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _ends(body: Sequence[ast.stmt]) -> bool:
-    """Whether a body always returns or raises."""
+    """Return whether a body always returns or raises."""
     for each in body:
         match each:
             case ast.Return() | ast.Raise():
@@ -269,7 +269,7 @@ def _kinds(found: Sequence[Schema | None]) -> Schema | None:
 
 
 def _calculated(operator: ast.operator, left: Schema | None, right: Schema | None) -> Schema | None:
-    """What an operator makes of two values whose kinds are known."""
+    """Return the type of an operator's result for two values whose kinds are known."""
     one = None if left is None else types_of(left)
     other = None if right is None else types_of(right)
     if isinstance(operator, ast.Mod) and one == _TEXTS:

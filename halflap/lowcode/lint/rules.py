@@ -327,7 +327,7 @@ class Findings:
 
     @property
     def errors(self) -> bool:
-        """Whether anything found is an error."""
+        """True if a finding is an error."""
         return any(each.severity == "error" for each in self.found)
 
 

@@ -20,7 +20,7 @@ _FLAT = frozenset(("string", "number", "integer", "boolean", "null"))
 
 
 MOST_FORMS = 50
-"""How many different values one may be, so that something is said of it."""
+"""The most different values that one may be, so that something is inferred of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def within(schema: Schema | None, path: tuple[str, ...]) -> Schema | None:
 
 
 def items_of(schema: Schema) -> Schema | None:
-    """What each of the values is: of a list its items, of anything else itself."""
+    """Return the type of each value: of a list its items, of anything else itself."""
     found: list[Schema] = []
     for form in forms_of(schema):
         if form.get("type") != "array":
@@ -152,7 +152,9 @@ def carried(schema: Schema, holder: Schema) -> Schema:
 
 
 def forms_of(schema: Schema, *, nulls: bool = False) -> list[Schema]:
-    """What a value may be, each without references and choices; null only where it is asked for."""
+    """Return the alternatives of a value, each without references and choices; null only where it
+    is asked for.
+    """
     found: list[Schema] = []
     _add_forms(schema, found, 0)
     return found if nulls else [each for each in found if each.get("type") != "null"]

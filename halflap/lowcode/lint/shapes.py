@@ -47,7 +47,7 @@ class InputShape:
     )
 
     def schema(self) -> Mapping[str, Any] | None:
-        """What it takes, as JSON Schema; None where that is not known."""
+        """Return its inputs' JSON Schema; None where that is not known."""
         if not self._kept:
             made = self.known if self.type is None else _input_schema(self.type)
             self._kept.append(made)
@@ -55,11 +55,11 @@ class InputShape:
 
     @property
     def secret(self) -> bool:
-        """Whether it takes a secret."""
+        """True if it takes a secret."""
         return self.is_secret if self.type is None else is_secret(self.type.annotation)
 
     def takes(self, value: Any) -> bool:
-        """Whether it takes a value, for all that is known of it."""
+        """Return whether it takes a value, for all that is known of it."""
         if self.type is None:
             return _json_type(value) in self.accepts
         try:
@@ -134,7 +134,7 @@ class Shapes:
 
     @property
     def complete(self) -> bool:
-        """Whether all components are known by their objects, so that the integration can be built."""
+        """True if all components are known by their objects, so that the integration can be built."""
         return not self._own
 
     def names(self) -> list[str]:

@@ -18,7 +18,9 @@ from halflap.lowcode.template import is_expression
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """What does not fit, and where it is written: at a path, or a place of the expression there."""
+    """A value that does not fit, and where it is written: at a path, or a place of the expression
+    there.
+    """
 
     path: Path
     misfit: Misfit
@@ -33,7 +35,7 @@ class Templates:
         self._names = names
 
     def schema(self, value: Any, path: Path) -> Schema | None:
-        """What a template gives, where it is known."""
+        """Return a template's type, where it is known."""
         if isinstance(value, dict):
             members = cast("dict[Any, Any]", value)
             fields = {
@@ -54,7 +56,7 @@ class Templates:
         return literal(value[1:] if isinstance(value, str) and value.startswith("==") else value)
 
     def wrong(self, value: Any, path: Path, wanted: Schema) -> Iterator[Wrong]:
-        """What of a template cannot fit."""
+        """Yield the parts of a template that cannot fit."""
         forms = forms_of(wanted)
         form: Schema = forms[0] if len(forms) == 1 else {}
         if isinstance(value, dict) and form.get("type") == "object":
@@ -100,7 +102,7 @@ class Templates:
 
 
 def _branches(node: Node) -> Iterator[Node]:
-    """What a condition gives, one or the other; anything else by itself."""
+    """Yield the alternatives of a condition; anything else by itself."""
     if node.kind != "condition" or node.predicates or node.group:
         yield node
         return

@@ -34,14 +34,14 @@ _CHANGES = (
 
 
 class Watch:
-    """What is known of a flow's values at the place where its walk has come to: `facts`."""
+    """The facts about a flow's values at the current place of a walk: `facts`."""
 
     def __init__(self, findings: Findings) -> None:
         self.facts = Facts()
         self._findings = findings
         self._changing: set[str] = set()
         self.trying = 0
-        """How many `try` steps would catch what fails here."""
+        """The number of `try` steps that would catch a failure here."""
 
     # Where the walk goes ------------------------------------------------------------------------
 
@@ -51,12 +51,12 @@ class Watch:
         self.facts = self.facts.where(Holds(asked=read, read=read), true=True)
 
     def condition(self, value: Any) -> Holds:
-        """What a condition says of what it reads."""
+        """Return a condition's facts about what it reads."""
         tree = self._tree(value)
         return Holds() if tree is None else holds(tree)
 
     def chosen(self, value: Any) -> Holds:
-        """What is known of what a `switch` asks for, in its cases."""
+        """Return the facts about a `switch`'s value, in its cases."""
         tree = self._tree(value)
         field, read = None if tree is None else field_of(tree), self.fields(value)
         if field is not None:
@@ -72,7 +72,7 @@ class Watch:
         return found
 
     def under(self, value: Any, *branches: Sequence[doc.Step]) -> Fields:
-        """What decides what branches give: what is asked for, and what they name and set."""
+        """Return what decides the results of branches: what is read, and what they name and set."""
         names = (name for each in branches for name in names_given(each, ()))
         return self.fields(value) | frozenset((name,) for name in names)
 
@@ -110,7 +110,7 @@ class Watch:
         self.facts = joined(before, [before.unchanged(), body], BRANCH, under, every=True)
 
     def caught(self, before: Facts, step: doc.TryStep) -> Facts:
-        """What is known where a `try` has failed, of what it may have done so far."""
+        """Return the facts where a `try` has failed, of what it may have done so far."""
         start = before.unchanged()
         start.forget(*_set_in(step.attempt))
         under = self.under(None, step.attempt, step.catch)
@@ -188,7 +188,7 @@ class Watch:
         )
 
     def recorded(self, reads: Sequence[Read]) -> None:
-        """What is read here decides what is recorded."""
+        """Note that what is read here decides what is recorded."""
         for read in reads:
             for name in read.expression.names():
                 if self._changes(name.path):
@@ -198,7 +198,9 @@ class Watch:
                     )
 
     def decides(self, reads: Sequence[Read], *branches: Sequence[doc.Step]) -> None:
-        """What is read here decides which steps are done; such as leave no record are left alone."""
+        """Note that what is read here decides which steps are done; such as leave no record are
+        left alone.
+        """
         done = (each for steps in branches for _, each in every(steps))
         if not all(isinstance(each, _HARMLESS) for each in done):
             self.recorded(reads)

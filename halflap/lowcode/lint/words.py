@@ -7,7 +7,7 @@ from typing import Any, cast
 from halflap.lowcode.lint.scope import Schema, carried, forms_of
 
 MOST_NAMED = 6
-"""How many fields or choices are named."""
+"""The most fields or choices that are named."""
 
 _WORDS = {
     "string": ("a text", "texts"),
@@ -29,7 +29,7 @@ _FORMATS = {
 
 
 def words(schema: Schema | None, *, many: bool = False, deep: int = 1) -> str:
-    """What a value is, in words; nothing where it is not known."""
+    """Return a value's type in words; nothing where it is not known."""
     if schema is None:
         return ""
     said: list[str] = []

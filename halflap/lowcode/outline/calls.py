@@ -1,4 +1,4 @@
-"""What a name in a flow's source means: an action, `ctx`, a function that may hold steps."""
+"""Resolve a name in a flow's source: an action, `ctx`, a function that may hold steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Action:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a function under `@step`."""
+        """True if it is a function under `@step`."""
         return "." not in self.name
 
 
@@ -100,7 +100,7 @@ class Sandboxed:
 
 
 Meaning = Action | OfContext | Helper | Child | Listed | Sandboxed | Conditional | None
-"""What a name means; None for all else."""
+"""The meaning of a name; None for all else."""
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class Scope:
 
     module: Module
     own: frozenset[str] = frozenset()
-    """Those that functions around it bind, which hide the module's."""
+    """The names that functions around it bind, which hide the module's."""
     names: dict[str, Meaning] = field(default_factory=dict[str, Meaning])
 
     def copy(self) -> Scope:
@@ -117,7 +117,7 @@ class Scope:
         return replace(self, names=dict(self.names))
 
     def inner(self, function: Function | ast.Lambda) -> Scope:
-        """What is in scope in a function that is defined here."""
+        """Return the scope of a function that is defined here."""
         bound = local_names(function)
         names = {name: each for name, each in self.names.items() if name not in bound}
         return Scope(self.module, self.own | bound, names)
@@ -157,7 +157,7 @@ class Meanings:
     _following: set[str] = field(default_factory=set[str])
 
     def of(self, node: ast.expr, scope: Scope) -> Meaning:
-        """What an expression means as something to call."""
+        """Return the meaning of an expression that is called."""
         match node:
             case ast.Name(id=name) if name in scope.names or name in scope.own:
                 return scope.names.get(name)
@@ -188,7 +188,7 @@ class Meanings:
                 return self._global(node, scope)
 
     def _is_code(self, node: ast.expr, scope: Scope) -> bool:
-        """Whether this is `halflap.code`."""
+        """Return whether this is `halflap.code`."""
         return self.survey.canonical(scope.module.meaning(node, scope.own)) == "halflap.code"
 
     def _wrapped(self, meaning: Meaning, wrapper: str, call: ast.Call, scope: Scope) -> Meaning:
@@ -205,7 +205,7 @@ class Meanings:
         return replace(meaning, title=text_of(given[0]))
 
     def _global(self, node: ast.expr, scope: Scope) -> Meaning:
-        """What a name of a module means."""
+        """Return the meaning of a name of a module."""
         name = self.survey.canonical(scope.module.meaning(node, scope.own))
         if name is None:
             return None
@@ -287,7 +287,7 @@ class Meanings:
         return None
 
     def variables(self, module: Module) -> dict[str, ast.expr]:
-        """What is assigned to a module's names, once each; others are left out."""
+        """Return the assignments to a module's names, once each; others are left out."""
         if module.name not in self._variables:
             found: dict[str, list[ast.expr]] = {}
             for name, value in _assigned(module.tree):
@@ -324,7 +324,7 @@ def inputs_of(call: ast.Call, names: Sequence[str]) -> dict[str, str] | None:
 
 
 def flow_name(function: Function) -> str:
-    """What a flow is called: as its decorator says, or as its function is."""
+    """Return the name of a flow: from its decorator, or its function."""
     given = decorated(function).get("name")
     return function.name if given is None else text_of(given)
 
@@ -359,7 +359,7 @@ def argument(call: ast.Call, at: int, name: str) -> ast.expr | None:
 
 
 def _items(node: ast.expr | None) -> list[ast.expr]:
-    """What stands in a list that is written out; of others, the whole."""
+    """Return the items of a list that is written out; of others, the whole."""
     match node:
         case None:
             return []

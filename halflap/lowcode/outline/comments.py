@@ -42,7 +42,7 @@ class Comments:
 
 
 def _said(comment: str) -> str:
-    """What a comment says to people: without what it says to tools."""
+    """Return a comment's text for people: without what it says to tools."""
     parts = [each.strip() for each in comment.split("#")]
     return " ".join(each for each in parts if each and not _DIRECTIVE.match(each))[:LONGEST]
 

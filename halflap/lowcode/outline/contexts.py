@@ -1,4 +1,4 @@
-"""What a flow does through `ctx`, as nodes of its outline."""
+"""Read a flow's uses of `ctx`, as nodes of its outline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 
 def awaited(path: tuple[str, ...]) -> bool:
-    """Whether what `ctx` has here is a step."""
+    """Return whether what `ctx` has here is a step."""
     if path[:1] == ("state",):
         return path[-1] in AWAITED_OF_STATE
     return len(path) == 1 and path[0] in AWAITED_OF_CONTEXT

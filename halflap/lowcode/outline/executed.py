@@ -34,11 +34,11 @@ class NodeRun(Part):
 
     path: Path
     times: int | None = None
-    """How often it was come to: of a loop's step, once for each item. Null where it is not known."""
+    """The number of times that it was reached: a loop's step once an item. Null if not known."""
     state: NodeState | None = None
     """The state of its last step; null where it records none."""
     attempts: int = 0
-    """How often its steps were tried, all together."""
+    """The number of tries of its steps, all together."""
     started_at: Micros | None = None
     ended_at: Micros | None = None
     steps: list[str] = []

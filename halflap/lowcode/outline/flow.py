@@ -104,7 +104,7 @@ class Reader(Values):
         return nodes
 
     def _started(self, called: ast.expr, scope: Scope) -> Meaning:
-        """What `await ctx.start(…)` gives."""
+        """Return the meaning of `await ctx.start(…)`."""
         match called:
             case ast.Call(func=function) if self._meanings.of(function, scope) == OfContext(
                 ("start",)
@@ -262,10 +262,10 @@ class Reader(Values):
 
 
 def is_nothing(value: ast.expr | None) -> bool:
-    """Whether a flow returns nothing."""
+    """Return whether a flow returns nothing."""
     return value is None or (isinstance(value, ast.Constant) and value.value is None)
 
 
 def leaves(body: Sequence[ast.stmt]) -> bool:
-    """Whether what follows some statements is not reached from them."""
+    """Return whether what follows some statements is not reached from them."""
     return bool(body) and isinstance(body[-1], ast.Return | ast.Raise | ast.Break | ast.Continue)

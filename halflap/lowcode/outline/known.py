@@ -1,4 +1,4 @@
-"""Which components there are besides a project's own: those that are installed."""
+"""Find the components besides a project's own: those that are installed."""
 
 from __future__ import annotations
 

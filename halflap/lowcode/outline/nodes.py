@@ -43,7 +43,7 @@ class Node(Part):
     steps), `while`, `result`, `continue`, `return`; `route` of a pre-process flow; `unknown` for what
     cannot be followed."""
     title: str | None = None
-    """What people read; of a step, the title that its record has."""
+    """The title that people read; of a step, that of its record."""
     id: str | None = None
     """The name under which later steps find the result."""
     fields: dict[str, Any] = {}
@@ -87,9 +87,9 @@ class FlowOutline(Part):
     trigger: str
     """The trigger, as `component.trigger`."""
     preprocess: bool = False
-    """Whether it hands its events on to other flows."""
+    """True if it hands its events on to other flows."""
     shared: bool = False
-    """Whether its URL is the same for all customers."""
+    """True if its URL is the same for all customers."""
     fields: dict[str, Any] = {}
     """By key, all else that it says: the trigger's inputs, its order, its filter."""
     steps: list[Node]
@@ -112,7 +112,7 @@ class Outline(Part):
     file: str
     flows: list[FlowOutline]
     unknown: list[UnknownFlows] = Field(default_factory=list[UnknownFlows])
-    """What may add flows and could not be followed."""
+    """The parts that may add flows and could not be followed."""
 
 
 def made(

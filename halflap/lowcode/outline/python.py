@@ -26,7 +26,7 @@ MAKES_FLOWS = ("flow", "preprocess", "add")
 
 
 def survey_of(files: Mapping[str, str]) -> Survey:
-    """What a project's sources define; one that is not Python is left out."""
+    """Return the survey of a project's sources; one that is not Python is left out."""
     return Survey.of(each for path, text in files.items() if (each := _read(path, text)))
 
 
@@ -71,7 +71,7 @@ class _Integration:
         )
 
     def _named(self) -> tuple[str, str, str]:
-        """What the integration is called: its name, title and description."""
+        """Return the integration's name, title and description."""
         owner, rest = self._survey.split(self._name)
         made = None if owner is None else self._meanings.variables(owner).get(rest)
         if not isinstance(made, ast.Call):
@@ -129,7 +129,7 @@ class _Integration:
         )
 
     def _others(self, module: Module) -> Iterator[UnknownFlows]:
-        """What makes flows otherwise than by a decorator of a module's function."""
+        """Yield what makes flows otherwise than by a decorator of a module's function."""
         decorators = {
             node
             for function in module.flows

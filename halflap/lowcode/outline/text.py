@@ -9,7 +9,7 @@ from halflap.lowcode.outline.nodes import FlowOutline, Node, NodeBlock, Outline,
 from halflap.sdk import codec
 
 LONGEST = 60
-"""How much of a field is shown."""
+"""The most characters of a field that are shown."""
 
 Line = tuple[Path, int, int, str]
 """The address of a node or a block, the line of the source (0 for none), its depth, and its text."""

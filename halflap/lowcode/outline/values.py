@@ -228,7 +228,7 @@ class Values(ABC):
         return f"await {ast.unparse(call)}" if awaited else ast.unparse(call)
 
     def _holds_steps(self, node: ast.expr, scope: Scope) -> bool:
-        """Whether what is handed over can be called, and holds steps then."""
+        """Return whether what is handed over can be called, and holds steps then."""
         match self._meanings.of(node, scope):
             case Action() | Conditional():
                 return True
@@ -391,7 +391,7 @@ def place_of(node: ast.AST, module: Module, until: ast.AST | None = None) -> Pla
 
 
 def is_context(argument: ast.arg) -> bool:
-    """Whether a parameter is a `Context`, by its annotation."""
+    """Return whether a parameter is a `Context`, by its annotation."""
     return argument.annotation is not None and "Context" in ast.unparse(argument.annotation)
 
 
@@ -402,5 +402,5 @@ def bound(function: Function | ast.Lambda, call: ast.Call) -> Iterator[tuple[str
 
 
 def calls(node: ast.AST) -> bool:
-    """Whether anything is called or awaited in an expression."""
+    """Return whether anything is called or awaited in an expression."""
     return any(isinstance(each, ast.Call | ast.Await) for each in ast.walk(node))

@@ -56,7 +56,7 @@ class Draft:
         self._marked = marked
         self._write = Writer()
         self.revision = 0
-        """How often it was edited; each edit, or batch of them, makes the next one."""
+        """The number of edits; each edit, or batch of them, makes the next one."""
         self._take(source)
 
     @classmethod
@@ -456,7 +456,7 @@ class Draft:
         self._apply(patches, wanted, path)
 
     def _commented(self, holder: Node, entry: Entry) -> bool:
-        """Whether there are comments in braces or brackets beside their only entry."""
+        """Return whether there are comments in braces or brackets beside their only entry."""
         text = self._here.text.text
         around = text[holder.start : entry.start] + text[entry.value.end : holder.end]
         return holder.flow and "#" in around
@@ -514,7 +514,7 @@ class Draft:
         )
 
     def _goes_inside(self, node: Node, value: Any) -> bool:
-        """Whether an item is put into brackets: it is no step, and short."""
+        """Return whether an item is put into brackets: it is no step, and short."""
         column = self._here.text.column(node.end)
         return not write.is_step(value) and write.fits(value, column)
 

@@ -133,7 +133,7 @@ DraftEdit = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class DraftChange:
-    """What a batch of edits has made of a document.
+    """The result of a batch of edits of a document.
 
     patches: the text's changes, each to be made after the one before it. undo: the edits that take
     all of it back. moved: of each step that has another address now, the old and the new one, which

@@ -52,7 +52,9 @@ class Layout:
         return Patch(entry.start, entry.start, text.joined([*lines, indent]).lstrip(" "))
 
     def apart(self, path: Path, node: Node, at: int) -> bool:
-        """Whether a new item is set apart by a blank line; a second test, as the whole document is."""
+        """Return whether a new item is set apart by a blank line; a second test, as the whole
+        document is.
+        """
         if path == ("tests",) and len(node.entries) == 1:
             assert self.root is not None
             return self.text.apart(self.root.entries, len(self.root.entries))
@@ -86,11 +88,11 @@ class Layout:
         return next(each for each in holder.entries if _is(each.name, path[-1]))
 
     def in_flow(self, path: Path) -> bool:
-        """Whether a value stands in braces or brackets; of `()`, whether the document does."""
+        """Return whether a value stands in braces or brackets; of `()`, whether the document does."""
         nodes = (self.at(path[:length]) for length in range(max(1, len(path))))
         return any(each is not None and each.flow for each in nodes)
 
 
 def _is(one: Any, other: Any) -> bool:
-    """Whether two keys are one: true is not 1."""
+    """Return whether two keys are one: true is not 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -1,4 +1,4 @@
-"""What an edit means, on plain data: the measure of what it has made of the text."""
+"""The model of an edit, on plain data: the measure of what it has made of the text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are one; members in any order, and true is not 1."""
+    """Return whether two values are one; members in any order, and true is not 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         first, second = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
         typed = {(type(name), name) for name in first} == {(type(name), name) for name in second}

@@ -23,7 +23,7 @@ Change = tuple[Path, str, bool]
 
 
 def renamed(source: Source, flow: str, old: str, new: str) -> list[Change]:
-    """What has to change for a flow's name to be another one; deepest and last first."""
+    """Return the changes that rename a flow's name; deepest and last first."""
     path: Path = ("flows", flow, "steps")
     try:
         steps = source.data["flows"][flow]["steps"]
@@ -145,7 +145,7 @@ URLS = ("urls", "secrets")
 
 
 def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
-    """What has to change for a flow to have another name: calls, routes, tests, and its URL's name."""
+    """Return the changes that rename a flow: calls, routes, tests, and its URL's name."""
     read: Any = source.data
     data = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
     flows = {name: part for part in ("flows", "preprocess") for name in data.get(part) or ()}
@@ -177,7 +177,7 @@ def flow_renamed(source: Source, old: str, new: str) -> list[Change]:
 
 
 def _names_flow(data: Any, path: Path) -> bool:
-    """Whether a value is the name of a flow."""
+    """Return whether a value is the name of a flow."""
     match path:
         case ("tests", int(), "flow") | ("preprocess", _, "routes", int(), "flow"):
             return True
@@ -187,7 +187,7 @@ def _names_flow(data: Any, path: Path) -> bool:
 
 
 def _keys_flows(path: Path) -> bool:
-    """Whether the keys of a mapping may name flows."""
+    """Return whether the keys of a mapping may name flows."""
     match path:
         case ("tests", int(), "stubs") | ("tests", int(), "expect", int()):
             return True

@@ -18,7 +18,7 @@ class Unwritable(DefinitionError):
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What stands from `start` to `end` becomes `text`."""
+    """A patch: the text from `start` to `end` becomes `text`."""
 
     start: int
     end: int
@@ -64,11 +64,11 @@ class Text:
         return len(self.text) if end < 0 else end + 1
 
     def column(self, at: int) -> int:
-        """How far in its line a place is."""
+        """Return the column of a place."""
         return at - self.line_start(at)
 
     def leads(self, at: int) -> bool:
-        """Whether a place is the first of its line that is not blank."""
+        """Return whether a place is the first of its line that is not blank."""
         return not self.text[self.line_start(at) : at].strip(" ")
 
     def line(self, start: int) -> str:
@@ -99,12 +99,12 @@ class Text:
         return end
 
     def apart(self, entries: Sequence[Entry], at: int) -> bool:
-        """Whether a new entry is set apart by a blank line, as those around its place are."""
+        """Return whether a new entry is set apart by a blank line, as those around its place are."""
         before = min(max(at, 1), len(entries) - 1)
         return before > 0 and self.blank_above(self.first(entries[before]))
 
     def blank_above(self, start: int) -> bool:
-        """Whether the line above the one that begins here is blank."""
+        """Return whether the line above the one that begins here is blank."""
         return start > 0 and not self.line(self.line_start(start - 1)).strip()
 
     def without(self, start: int, end: int) -> Patch:

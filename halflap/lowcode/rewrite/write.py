@@ -11,7 +11,7 @@ from halflap.lowcode.source import is_plain
 from halflap.lowcode.template import is_expression
 
 WIDTH = 100
-"""How long a line is at most, where it can be broken."""
+"""The width at which a line is broken, where it can be."""
 
 _NOT_FIRST = frozenset("-?:,[]{}#&*!|>'\"%@`")
 _AMBIGUOUS = re.compile(r"[0-9.][0-9:.\-/TtZz+ ]*|(?i:yes|no|on|off|=)")
@@ -42,7 +42,7 @@ def _text(text: str, *, flow: bool, style: str | None) -> str:
 
 
 def _plain(text: str, *, flow: bool) -> bool:
-    """Whether a text needs no quotes. An expression gets them wherever a writer may slip."""
+    """Return whether a text needs no quotes. An expression gets them wherever a writer may slip."""
     if text != text.strip() or not text or text[0] in _NOT_FIRST or text.startswith("..."):
         return False
     if ": " in text or " #" in text or text.endswith(":"):
@@ -135,19 +135,23 @@ class Writer:
 
 
 def _short(value: Any, used: int) -> bool:
-    """Whether an item is data that fits its line; a step, or what has a single member, is not."""
+    """Return whether an item is data that fits its line; a step, or what has a single member, is
+    not.
+    """
     if isinstance(value, dict) and (is_step(value) or len(cast(Any, value)) == 1):
         return False
     return fits(value, used)
 
 
 def fits(value: Any, used: int) -> bool:
-    """Whether a value is written on one line: it is short, holds no steps and no text of lines."""
+    """Return whether a value is written on one line: it is short, holds no steps and no text of
+    lines.
+    """
     return not value or (not _tall(value) and len(inline(value)) + used <= WIDTH)
 
 
 def is_step(value: Any) -> bool:
-    """Whether a value is a step, and not data that has a member of such a name."""
+    """Return whether a value is a step, and not data that has a member of such a name."""
     match kind := kind_of(value):
         case None:
             return False
@@ -174,7 +178,9 @@ def _tall(value: Any) -> bool:
 
 
 def _as_block(text: str, style: str | None) -> bool:
-    """Whether a text is written as a block: it has several lines, and nothing that one would lose."""
+    """Return whether a text is written as a block: it has several lines, and nothing that one would
+    lose.
+    """
     if "\n" not in text.rstrip("\n") and style not in ("|", ">"):
         return False
     lines = text.split("\n")

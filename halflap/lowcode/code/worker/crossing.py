@@ -40,7 +40,9 @@ class _Crossing:
     def __init__(self, left: int, most: int) -> None:
         self.left, self._most = left, most
         self._seen: dict[int, tuple[Any, int]] = {}
-        """What several lists share is walked once, and paid for as often as it would be written."""
+        """Values that several lists share: walked once, and paid for as often as they would be
+        written.
+        """
 
     def spend(self, size: int) -> None:
         self.left -= size
@@ -137,7 +139,7 @@ def _scalar(value: object, path: str, spend: Callable[[int], None]) -> str:
 
 
 def named(value: object) -> str:
-    """What a value is, by its class or its name."""
+    """Return the name of a value: its class's or its own."""
     match value:
         case MontyClassProxy() | MontyStdTypeProxy():
             return f"`{value.name}`"

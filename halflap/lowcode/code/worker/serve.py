@@ -19,7 +19,7 @@ from .session import Asked, Done, Failed, Session
 from .wire import HEADER, pack, unpack
 
 GRACE = 0.3
-"""How long the sandbox may be deaf to the end of its time, in seconds; then it is killed."""
+"""Seconds for which the sandbox may ignore the end of its time; then it is killed."""
 
 
 def main(monty: str, memory: int, seconds: int) -> None:

@@ -29,13 +29,13 @@ from .crossing import NoData, TooLarge, named, outward
 from .limits import Limits
 
 A_LINE = 16
-"""What a printed line costs at least, in bytes."""
+"""The least cost of a printed line, in bytes."""
 A_FEW = 100
-"""How often the code may ask for what is not there, and catch the error."""
+"""The number of times that the code may call what is not there, and catch the error."""
 MOST_TEXT = 4_000
 """Characters of a message."""
 MOST_FRAMES = 5
-"""How many lines of a trace are kept: the innermost."""
+"""The number of lines of a trace that are stored: the innermost."""
 
 Asked = tuple[str, str, list[Any], dict[str, Any], int, int]
 """A call: component, action, inputs by place and by name, line and column."""
@@ -54,7 +54,7 @@ class Failed(Exception):
         self.raised = False
 
     def how(self, reached: int) -> dict[str, object]:
-        """What the server is told: places in what was run, from 1; where 0, it is not known."""
+        """Return the server's places in the run's text, from 1; 0 where it is not known."""
         return {**vars(self), "reached": reached}
 
 
@@ -229,7 +229,7 @@ class Session:
         self._tell(text, line)
 
     def _line(self, asked: FunctionSnapshot) -> str:
-        """What is printed; where it is more than there is room for, only that it is."""
+        """Return a printed line; where it is too long, a note that it is."""
         most = self._room
         parts = [_shown(value, most) for value in asked.args]
         separator, end = asked.kwargs.get("sep"), asked.kwargs.get("end")

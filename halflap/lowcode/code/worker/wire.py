@@ -1,4 +1,4 @@
-"""What server and worker say to each other: a length, and so much JSON.
+"""The protocol between server and worker: a length, and so much JSON.
 
 A message is a list that begins with its name. A Decimal is an object whose one key no text can hold,
 half a surrogate pair; everything else is JSON's own, so that integers, floats and Decimals arrive as
@@ -45,7 +45,7 @@ def unpack(text: bytes | bytearray) -> list[Any]:
 
 
 def fits(number: Decimal) -> bool:
-    """Whether it is a number, and not of so many digits that it is an attack."""
+    """Return whether it is a number, and not of so many digits that it is an attack."""
     return (
         number.is_finite()
         and abs(number.adjusted()) < MAX_DIGITS

@@ -284,7 +284,9 @@ def _parsed(text: str, picture: str, now: Callable[[], dt.datetime]) -> Any:
 
 
 def _components(given: dict[str, int]) -> str:
-    """Which components make up the time: what is given decides between the ways to say a date."""
+    """Return the components of the time that are given, which decide between the ways to write a
+    date.
+    """
     date = {name for name in "YXMxWwdD" if given.get(name)}
     clock = {name for name in "PHhmsf" if given.get(name)}
     if date and date <= set("YMD"):

@@ -31,7 +31,7 @@ _SYMBOLS = {
 
 
 class _Symbols:
-    """What the characters of a picture mean."""
+    """The meaning of the characters of a picture."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         given = _SYMBOLS | {name: value for name, value in options.items() if name in _SYMBOLS}
@@ -59,11 +59,11 @@ class _Symbols:
         }
 
     def mandatory(self, text: str) -> int:
-        """How many digits a part must have."""
+        """Return the number of digits that a part must have."""
         return sum(character in self.digits for character in text)
 
     def all(self, text: str) -> int:
-        """How many digits a part may have."""
+        """Return the number of digits that a part may have."""
         return sum(character in self.digits or character == self.digit for character in text)
 
 
@@ -83,7 +83,7 @@ class _Parts:
 
 @dataclass(slots=True)
 class _Form:
-    """What a picture asks for."""
+    """The parsed form of a picture."""
 
     parts: _Parts
     prefix: str

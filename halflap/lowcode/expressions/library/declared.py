@@ -1,4 +1,4 @@
-"""How a function of the library is declared: its name and signature above a Python function."""
+"""The declaration of a library function: its name and signature above a Python function."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from halflap.lowcode.expressions.number import Number
 from halflap.lowcode.expressions.value import UNDEFINED
 
 MAX_PICTURE = 200
-"""How many characters a picture may have."""
+"""The most characters of a picture."""
 
 _ZEROS = (
     0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6,
@@ -53,7 +53,7 @@ class Picture:
     """Where a separator stands every so many digits; 0 where they stand at `separators`."""
     separators: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     width: int = 0
-    """How many digits are read, where another number follows at once."""
+    """The number of digits that are read, where another number follows at once."""
 
 
 def read(text: str) -> Picture:
@@ -93,7 +93,7 @@ def read(text: str) -> Picture:
 
 
 def regular(places: list[int]) -> int:
-    """How many digits apart the separators are; 0 where that differs."""
+    """Return the distance of the separators in digits; 0 where that differs."""
     factor = gcd(*places)
     every = places and all(number * factor in places for number in range(1, len(places) + 1))
     return factor if every else 0

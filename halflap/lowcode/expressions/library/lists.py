@@ -24,7 +24,7 @@ from halflap.lowcode.expressions.value import (
 
 @of_value("map", "<af>")
 def mapped(frame: Frame, values: list[Any], by: Function) -> Array:
-    """What the function makes of each value."""
+    """Return the function's result for each value."""
     made = Array(sequence=True)
     for index, value in enumerate(values):
         result = apply_to(by, [value, index, values], frame)

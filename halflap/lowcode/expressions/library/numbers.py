@@ -107,7 +107,7 @@ def total(frame: Frame, values: list[Number]) -> Number:
 
 @function("count", "<a:n>")
 def count(_: Frame, values: Any = UNDEFINED) -> int:
-    """How many values there are."""
+    """Return the number of values."""
     return 0 if values is UNDEFINED else len(values)
 
 
@@ -133,11 +133,11 @@ def average(frame: Frame, values: list[Number]) -> Any:
 
 @of_value("boolean", "<x-:b>")
 def boolean(frame: Frame, value: Any) -> bool:
-    """Whether it counts as true."""
+    """Return whether it counts as true."""
     return truth(value, frame.evaluation.meter)
 
 
 @of_value("not", "<x-:b>")
 def negated(frame: Frame, value: Any) -> bool:
-    """Whether it counts as false."""
+    """Return whether it counts as false."""
     return not truth(value, frame.evaluation.meter)

@@ -53,7 +53,7 @@ def lookup(frame: Frame, value: Any = UNDEFINED, name: Any = UNDEFINED) -> Any:
 
 @function("exists", "<x:b>")
 def exists(_: Frame, value: Any = UNDEFINED) -> bool:
-    """Whether there is a value (null is one)."""
+    """Return whether there is a value (null is one)."""
     return value is not UNDEFINED
 
 
@@ -91,7 +91,7 @@ def merge(frame: Frame, objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 @function("each", "<o-f:a>")
 def each_field(frame: Frame, fields: Any, by: Function) -> Array:
-    """What the function makes of each field."""
+    """Return the function's result for each field."""
     made = Array(sequence=True)
     for name, value in cast(dict[str, Any], fields).items() if fields is not UNDEFINED else ():
         result = call.apply_to(by, [value, name, fields], frame)

@@ -40,14 +40,14 @@ def substring(frame: Frame, text: str, start: Any, length: Any = UNDEFINED) -> s
 
 @of_value("substringBefore", "<s-s:s>")
 def substring_before(frame: Frame, text: str, part: Any) -> str:
-    """What stands before a part; all of it, where there is no such part."""
+    """Return the text before a part; all of it, where there is no such part."""
     frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[: text.index(part)]
 
 
 @of_value("substringAfter", "<s-s:s>")
 def substring_after(frame: Frame, text: str, part: Any) -> str:
-    """What stands after a part; all of it, where there is no such part."""
+    """Return the text after a part; all of it, where there is no such part."""
     frame.evaluation.meter.text(len(text), text)
     return text if part is UNDEFINED or part not in text else text[text.index(part) + len(part) :]
 
@@ -68,7 +68,7 @@ def uppercase(frame: Frame, text: str) -> str:
 
 @of_value("length", "<s-:n>")
 def length(_: Frame, text: str) -> int:
-    """How many characters it has."""
+    """Return the number of characters."""
     return len(text)
 
 
@@ -94,7 +94,7 @@ def pad(frame: Frame, text: str, width: Any, character: Any = UNDEFINED) -> str:
 
 @of_value("contains", "<s-(sf):b>")
 def contains(frame: Frame, text: str, part: Any) -> Any:
-    """Whether a text or a pattern is found in it."""
+    """Return whether a text or a pattern is found in it."""
     if part is UNDEFINED:
         return UNDEFINED
     if isinstance(part, str):

@@ -34,7 +34,7 @@ _ROMAN = (
 _ROMAN_DIGITS = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
 
 LARGEST_ROMAN = 1_000_000
-"""What is larger would be written as thousands of m."""
+"""The largest Roman numeral; what is larger would be written as thousands of m."""
 
 
 def in_words(number: int, *, ordinal: bool = False, prefix: str = "") -> str:
