@@ -135,7 +135,7 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
     ids = await prepare(tmp_path, store, count)
     server = await Killable.start(tmp_path, store)
     rate = count / 4
-    begun = await server.call("POST", "/replays", {"where": {"state": "failed"}, "rate": rate})
+    begun = await server.call("POST", "/bulks", {"where": {"state": "failed"}, "rate": rate})
     assert begun["total"] == count
     chance = random.Random(count)
     kills = 0
@@ -143,7 +143,7 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
         wanted = chance.uniform(0, 0.6)  # somewhere in a page, or between two
 
         async def look() -> Any:
-            return await server.call("GET", f"/replays/{begun['id']}")  # noqa: B023
+            return await server.call("GET", f"/bulks/{begun['id']}")  # noqa: B023
 
         bulk = await look()
         if bulk["state"] != "running":

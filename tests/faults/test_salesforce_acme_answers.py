@@ -104,9 +104,9 @@ class Ward:
         await self.apps.faults(self.app, life.place, **{self.at: [life.at]}, status=self.status)
         await move(life)
         instance = await self.host.deployer.settled(life.instance)
-        if instance.state == "failed" and self.status == 400:
+        if instance.error and self.status == 400:
             await self.mended(life, instance)
-            await (move if move == self.disable else self.activate)(life)
+            await (self.activate if move == self.activate else move)(life)
         state = "disabled" if move == self.disable else "active"
         await settled(self.host, [life.instance], state)
         left = await self.apps.left(self.app, life.place, self.at)
@@ -201,7 +201,8 @@ async def test_an_upgrade_that_failed_half_way_may_be_given_up(
             await settled(host, [life.instance], "active")
             await apps.faults(app, life.place, fail_at=from_now(life.at), status=400)
             await ward.upgrade(life)
-            assert (await host.deployer.settled(life.instance)).state == "failed"
+            failed = await host.deployer.settled(life.instance)
+            assert (failed.state, "failed" in (failed.error or "")) == ("active", True)
             await apps.faults(app, life.place, fail_at=[])
             await move(life)
             state = "disabled" if then == "disable" else "active"
@@ -238,7 +239,8 @@ async def test_a_flow_that_hears_of_something_else_no_longer_hears_of_the_former
             await settled(host, [life.instance], "active")
             await apps.faults("salesforce", life.place, fail_at=from_now(life.at), status=400)
             await ward.upgrade(life)
-            assert (await host.deployer.settled(life.instance)).state == "failed"
+            failed = await host.deployer.settled(life.instance)
+            assert (failed.state, "failed" in (failed.error or "")) == ("active", True)
             await apps.faults("salesforce", life.place, fail_at=[])
             await ward.downgrade(life)
             await settled(host, [life.instance], "active")
