@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,12 +122,14 @@ def failed(output: Output, named: str, move: Move, found: Mapping[str, Any]) -> 
     lines = [f"{named} could not be {past(move.verb)}: {found['error']}"]
     if found["repetition"] is not None and found["repetition"]["next_at"] is not None:
         lines.append(repeated(found))
-    if found["deployment"]:
-        show = output.command(f"halflap executions show {found['deployment']}")
-        lines.append(f"  what happened:  {show}")
+    # An upgrade that went back names the deployment that failed; the instance's own undoes it.
+    named_in_error = re.search(r"\bexe_\w+", found["error"] or "")
+    if execution := named_in_error[0] if named_in_error else found["deployment"]:
+        lines.append(f"  what happened:  {output.command(f'halflap executions show {execution}')}")
     verb = "activate" if move.verb == "upgrade" and found["state"] == "failed" else move.verb
     again = f"halflap instances {verb} {quoted(named)}"
-    lines.append(f"  mend it, then:  {output.command(again)}   (what was done is not done twice)")
+    once = "   (what was done is not done twice)" if found["state"] == "failed" else ""
+    lines.append(f"  mend it, then:  {output.command(again)}{once}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,30 @@
+"""What the commands say of a move of an instance that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halflap.cli.moves import Move, failed
+from halflap.cli.output import Output
+
+UPGRADE = Move("upgrade", "upgrading", "active")
+ACTIVATE = Move("activate", "activating", "active")
+
+
+def message(move: Move, **found: Any) -> str:
+    instance = {"error": "", "repetition": None, "deployment": "exe_last", "state": "failed"}
+    return failed(Output(), "Initech/orders", move, instance | found)
+
+
+def test_an_upgrade_that_went_back_names_the_deployment_that_failed() -> None:
+    error = "the upgrade to version 2 failed (exe_upgrade), so it is as before: no"
+    shown = message(UPGRADE, state="active", error=error, deployment="exe_rollback")
+    assert "executions show exe_upgrade" in shown
+    assert "exe_rollback" not in shown
+    assert "not done twice" not in shown
+
+
+def test_a_first_activation_that_failed_is_repeated_without_doing_anything_twice() -> None:
+    shown = message(ACTIVATE, error="the deployment failed")
+    assert "executions show exe_last" in shown
+    assert "not done twice" in shown
