@@ -356,9 +356,6 @@ class Deployer:
         if moved is None:
             now = (await self._catalogue.instances.get(found.id)).state
             raise ConfigError(f"{found.name} is {now}; wait until that is done, then try again")
-        if found.repetition is not None and found.deployment is not None and found.in_service:
-            with contextlib.suppress(NotFound):
-                await self._engine.cancel(found.deployment, "its instance moves again", 0.0)
         previous = None if reason == "activate" else found.version
         with contextlib.suppress(StoreError):  # the move does it, too: so does a server's start
             await self._open(moved)
@@ -381,6 +378,7 @@ class Deployer:
         self, instance: Instance, execution: str, flow: str, reason: Reason, previous: str | None
     ) -> None:
         """Start a deployment; one that repeats another replays it, so that siblings start once."""
+        await self._end_others(instance, execution)
         key = FlowKey(
             instance.customer,
             instance.id,
@@ -408,6 +406,18 @@ class Deployer:
         now = self._clock()
         event = Event("POST", "", "", (), codec.encode(body), now)
         await self._engine.start([Start(execution, key, event, root=execution)])
+
+    async def _end_others(self, instance: Instance, execution: str) -> None:
+        """Cancel other deployments of an instance that are live, and wait until they have ended.
+
+        Else one that undoes an upgrade could take down what the next one has subscribed by then.
+        """
+        which = Filter(instance=instance.id, flow=DEPLOY, states=("queued", "running", "waiting"))
+        for each in await self._journal.executions(which):
+            if each.id != execution:
+                await self._engine.cancel(each.id, "its instance moves again")
+                while await self._engine.outcome(each.id, within=60.0) is None:
+                    pass
 
     async def _activated(self, instance: Instance, reason: Reason, previous: str | None) -> None:
         deployment = instance.deployment

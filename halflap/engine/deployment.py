@@ -21,6 +21,7 @@ from halflap.components.instance import Deployment
 from halflap.engine.lineage import as_request, caught_up
 from halflap.engine.recorder import StepRecorder
 from halflap.errors import (
+    Cancel,
     ConfigError,
     Fenced,
     NotFound,
@@ -178,6 +179,8 @@ class Lifecycle:
         imports is not lost. What the app refuses with 4xx is subscribed after the deploy flow, which
         may make what it names.
         """
+        if (await self._catalogue.instances.get(key.instance)).deployment != ctx.execution:
+            raise Cancel("its instance moves otherwise by now")
         author = integration.lifecycle_flow("deploy")
         flows = {name: flow.resolved(ctx.config) for name, flow in integration.flows.items()}
         wanted = [name for name, flow in flows.items() if flow.trigger.subscribes]

@@ -144,16 +144,7 @@ class Ward:
         return sum(not each for each in left)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        # Open: an upgrade that is repeated while the failed one is being undone may be undone too.
-        pytest.param(
-            each, marks=pytest.mark.xfail(each == "it fails for good", reason="open", strict=False)
-        )
-        for each in FAULTS
-    ],
-)
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("app", ["salesforce", "acme"])
 async def test_whichever_request_goes_wrong_both_apps_end_as_they_should(
     tmp_path: Path, apps: Apps, app: str, fault: str, note: Note
