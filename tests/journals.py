@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from halflap.model import Clock
+from halflap.model import Clock, Micros
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
@@ -19,6 +19,7 @@ from halflap.store.store import Store
 from tests.cluster import ordinary_url
 from tests.simulation.shared import simulated_journal
 
+SECOND: Micros = 1_000_000
 EMPTY = """
 DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM events;
 DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
@@ -26,6 +27,19 @@ DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates;
 DELETE FROM limits;
 DELETE FROM throttles; DELETE FROM callers
 """
+
+
+class StandingClock:
+    """A clock that stands still until a test moves it; far from the machine's own time."""
+
+    def __init__(self) -> None:
+        self.now: Micros = 4_000_000_000 * SECOND
+
+    def __call__(self) -> Micros:
+        return self.now
+
+    def move(self, by: Micros) -> None:
+        self.now += by
 
 
 @functools.cache

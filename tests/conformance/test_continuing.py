@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +27,7 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
-from tests.journals import opened
+from tests.journals import StandingClock
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -43,29 +41,6 @@ ORDERS = [
     Order("order:ins_a:pages", "", while_waiting="go_on"),
     Order("order:ins_a:pages", "", after_failure="block"),
 ]
-
-
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now: Micros = 4_000_000_000 * SECOND
-
-    def __call__(self) -> Micros:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["file", "memory", "blobs", "postgresql", "simulated"])
-async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
-) -> AsyncIterator[Journal]:
-    async with opened(request.param, tmp_path, clock) as journal:
-        yield journal
 
 
 def start(**more: Any) -> Start:
@@ -294,7 +269,7 @@ async def test_ends_of_children_do_not_pass(journal: Journal):
 
 
 async def test_the_dedupe_key_lives_as_long_as_the_chain_and_then_its_time(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     key = Dedupe("order 7", ttl=10 * SECOND)
     claim = first = await begun(journal, dedupe=key)
@@ -323,7 +298,7 @@ async def test_what_is_paused_does_not_go_on(journal: Journal):
     assert [id_of(each) for each in await journal.claim(10, LEASE)] == [next.start.execution]
 
 
-async def test_a_chain_is_pruned_together(journal: Journal, clock: Clock):
+async def test_a_chain_is_pruned_together(journal: Journal, clock: StandingClock):
     first = await begun(journal)
     second = await go_on(journal, first)
     clock.now += 40 * DAY
@@ -343,7 +318,7 @@ async def test_a_chain_is_pruned_together(journal: Journal, clock: Clock):
 
 
 async def test_a_chain_whose_last_one_failed_stays_until_that_is_dismissed(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     first = await begun(journal)
     second = await go_on(journal, first)
@@ -389,7 +364,9 @@ async def test_what_began_keeps_its_key_when_it_is_cancelled(journal: Journal):
     assert answer.duplicate_of == id_of(first)
 
 
-async def test_a_key_that_another_one_has_by_now_is_not_freed(journal: Journal, clock: Clock):
+async def test_a_key_that_another_one_has_by_now_is_not_freed(
+    journal: Journal, clock: StandingClock
+):
     key = Dedupe("order 7", ttl=10 * SECOND)
     first, second = start(dedupe=key), start(dedupe=key)
     await journal.accept([first], claim=0, lease=LEASE)

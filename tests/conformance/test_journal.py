@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -39,37 +37,11 @@ from halflap.store.protocol import (
     Release,
     Written,
 )
-from tests.journals import opened
+from tests.journals import StandingClock
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded", result=b"null")
-
-
-class Clock:
-    """A clock that stands still until a test moves it; far from the machine's own time."""
-
-    def __init__(self) -> None:
-        self.now: Micros = 4_000_000_000 * SECOND
-
-    def __call__(self) -> Micros:
-        return self.now
-
-    def move(self, by: Micros) -> None:
-        self.now += by
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["file", "memory", "blobs", "postgresql", "simulated"])
-async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
-) -> AsyncIterator[Journal]:
-    async with opened(request.param, tmp_path, clock) as journal:
-        yield journal
 
 
 def flow(customer: str = "cus_a", instance: str = "", name: str = "orders") -> FlowKey:
@@ -135,7 +107,7 @@ async def state(journal: Journal, execution: str) -> str:
 # -- accept -----------------------------------------------------------------------------------
 
 
-async def test_what_is_accepted_is_kept_as_it_came(journal: Journal, clock: Clock):
+async def test_what_is_accepted_is_kept_as_it_came(journal: Journal, clock: StandingClock):
     begun = start(key="order-1", replay_of="exe_before")
     (answer,) = await journal.accept([begun], claim=0, lease=LEASE)
     assert (answer.execution, answer.duplicate_of, answer.claim) == (begun.execution, None, None)
@@ -160,7 +132,7 @@ async def test_accepting_an_id_twice_starts_it_once(journal: Journal):
     assert (found.state, found.duplicates) == ("succeeded", 0)
 
 
-async def test_a_claim_at_once_has_all_that_a_later_one_has(journal: Journal, clock: Clock):
+async def test_a_claim_at_once_has_all_that_a_later_one_has(journal: Journal, clock: StandingClock):
     copied = (record("a#1", seq=0), record("b#1", seq=1))
     begun = start(copied=copied, replay_of="exe_x", root="exe_x", key="k")
     at_once = await running(journal, begun)
@@ -207,7 +179,7 @@ async def test_a_dedupe_key_holds_within_its_flow_only(journal: Journal):
     assert [each.duplicate_of for each in answers] == [None] * 6
 
 
-async def test_a_dedupe_key_is_free_again_once_it_expires(journal: Journal, clock: Clock):
+async def test_a_dedupe_key_is_free_again_once_it_expires(journal: Journal, clock: StandingClock):
     first = start(dedupe=Dedupe("d", ttl=10 * SECOND))
     await accepted(journal, first)
     clock.move(10 * SECOND - 1)
@@ -284,7 +256,7 @@ async def test_text_that_utf8_cannot_hold_is_refused_before_the_transaction(
 # -- claim ------------------------------------------------------------------------------------
 
 
-async def test_only_what_is_due_is_claimed_and_only_once(journal: Journal, clock: Clock):
+async def test_only_what_is_due_is_claimed_and_only_once(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     await journal.release(claim.lease, [], [], Release("retry", clock.now + SECOND))
     assert await journal.next_due() == clock.now + SECOND
@@ -304,7 +276,7 @@ async def test_many_claimers_at_once_never_get_the_same(journal: Journal):
     assert len(got) == len(set(got)) == 60
 
 
-async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: Clock):
+async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: StandingClock):
     starts = [start() for _ in range(4)]
     for each in starts:
         await accepted(journal, each)
@@ -313,7 +285,7 @@ async def test_the_oldest_of_a_customer_goes_first(journal: Journal, clock: Cloc
     assert got == [each.execution for each in starts]
 
 
-async def test_customers_share_what_is_claimed(journal: Journal, clock: Clock):
+async def test_customers_share_what_is_claimed(journal: Journal, clock: StandingClock):
     await accepted(journal, *(start(flow("cus_flood")) for _ in range(100)))
     clock.move(SECOND)
     await accepted(journal, *(start(flow(f"cus_{n}")) for n in range(3) for _ in range(2)))
@@ -353,7 +325,7 @@ async def test_what_is_held_waits_until_its_instance_is_released(journal: Journa
 
 
 async def test_what_ran_when_its_instance_was_held_does_not_come_back(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     claim = await running(journal)
     crashed = await running(journal)
@@ -442,7 +414,7 @@ async def test_how_an_execution_is_a_replay_is_kept_live_and_ended(journal: Jour
 
 
 async def test_the_oldest_come_first_after_one_and_times_are_those_of_acceptance(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     claims: list[Claim] = []
     times: list[Micros] = []
@@ -520,7 +492,7 @@ async def test_what_is_paused_waits_until_it_is_resumed(journal: Journal, what: 
 
 
 async def test_what_runs_when_it_is_paused_goes_on_and_does_not_come_back(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     claim = await running(journal)
     await journal.pause(Paused("cus_a", 1))
@@ -571,7 +543,7 @@ async def test_pausing_many_pauses_every_one(journal: Journal):
 
 
 async def test_a_renewed_lease_lasts_longer_and_a_lost_one_is_not_renewed(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     kept, lost = await running(journal), await running(journal)
     clock.move(LEASE)
@@ -588,7 +560,7 @@ async def test_a_renewed_lease_lasts_longer_and_a_lost_one_is_not_renewed(
 
 
 @pytest.mark.parametrize("how", ["lapse", "void", "blame", "released", "claimed again", "ended"])
-async def test_a_lost_fence_writes_nothing(journal: Journal, clock: Clock, how: str):
+async def test_a_lost_fence_writes_nothing(journal: Journal, clock: StandingClock, how: str):
     claim = await running(journal)
     execution, lease = claim.start.execution, claim.lease
     match how:
@@ -645,7 +617,9 @@ async def test_a_lost_fence_in_a_shared_commit_disturbs_no_other(journal: Journa
         assert len(await journal.steps(each.start.execution)) == (number not in lost)
 
 
-async def test_an_unclean_end_puts_an_execution_on_probation(journal: Journal, clock: Clock):
+async def test_an_unclean_end_puts_an_execution_on_probation(
+    journal: Journal, clock: StandingClock
+):
     first, second = await running(journal), await running(journal)
     clock.move(5)
     assert await journal.void() == 2
@@ -677,7 +651,7 @@ async def test_a_pardoned_execution_is_claimed_like_others(journal: Journal):
     assert again.probation is False
 
 
-async def test_a_clean_end_of_an_attempt_ends_probation(journal: Journal, clock: Clock):
+async def test_a_clean_end_of_an_attempt_ends_probation(journal: Journal, clock: StandingClock):
     await running(journal)
     await journal.void()
     claim = await claim_one(journal, probation=True)
@@ -1008,7 +982,7 @@ async def test_orders_do_not_wait_for_each_other(journal: Journal):
 
 @pytest.mark.parametrize("how", ["retry", "later", "drained", "sleep", "signal"])
 async def test_one_that_pauses_keeps_those_behind_it_waiting(
-    journal: Journal, clock: Clock, how: Any
+    journal: Journal, clock: StandingClock, how: Any
 ):
     head, behind = ordered(), ordered()
     claim = await running(journal, head)
@@ -1028,7 +1002,9 @@ async def test_one_that_pauses_keeps_those_behind_it_waiting(
 
 
 @pytest.mark.parametrize("how", ["void", "lapse", "blame"])
-async def test_one_whose_process_ended_stays_first(journal: Journal, clock: Clock, how: str):
+async def test_one_whose_process_ended_stays_first(
+    journal: Journal, clock: StandingClock, how: str
+):
     head, behind = ordered(), ordered()
     claim = await running(journal, head)
     await accepted(journal, behind)
@@ -1049,7 +1025,7 @@ async def test_one_whose_process_ended_stays_first(journal: Journal, clock: Cloc
     assert await claimed(journal) == [behind.execution]
 
 
-async def test_one_that_is_cancelled_keeps_nobody_waiting(journal: Journal, clock: Clock):
+async def test_one_that_is_cancelled_keeps_nobody_waiting(journal: Journal, clock: StandingClock):
     head, middle, third, last = starts = [ordered() for _ in range(4)]
     claim = await running(journal, head)
     await accepted(journal, *starts[1:])
@@ -1125,7 +1101,9 @@ async def link(
     return await journal.commit(claim.lease, [], [], [replace(write, **changes)])
 
 
-async def test_one_that_is_behind_names_the_one_whose_turn_it_is(journal: Journal, clock: Clock):
+async def test_one_that_is_behind_names_the_one_whose_turn_it_is(
+    journal: Journal, clock: StandingClock
+):
     starts = [ordered(), ordered(), ordered(), ordered("2")]
     head, second = starts[:2]
     claim = await running(journal, head)
@@ -1176,7 +1154,7 @@ async def test_orders_that_are_put_together_keep_the_order_of_accept(journal: Jo
 
 @pytest.mark.parametrize("how", ["end", "release", "lapse"])
 async def test_two_that_run_when_their_orders_are_put_together_run_on_and_no_third(
-    journal: Journal, clock: Clock, how: str
+    journal: Journal, clock: StandingClock, how: str
 ):
     b1, a1, b2 = ordered("b"), ordered("a"), ordered("b")
     head, moved = await running(journal, b1), await running(journal, a1)
@@ -1206,7 +1184,7 @@ async def test_two_that_run_when_their_orders_are_put_together_run_on_and_no_thi
 
 
 async def test_a_head_that_waits_does_not_run_beside_one_that_was_put_behind_it(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     b1, a1 = ordered("b"), ordered("a")
     head = await running(journal, b1)
@@ -1220,7 +1198,7 @@ async def test_a_head_that_waits_does_not_run_beside_one_that_was_put_behind_it(
 
 
 async def test_one_that_is_ahead_stays_so_through_a_second_putting_together(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     c1, b1, a1 = ordered("c"), ordered("b"), ordered("a")
     claims = [await running(journal, each) for each in (c1, b1, a1)]
@@ -1249,7 +1227,9 @@ async def test_an_order_that_nobody_has_a_place_in_is_put_together_with_nothing(
 
 
 @pytest.mark.parametrize("ended", ["succeeded", "failed", "cancelled", "ignored"])
-async def test_an_end_keeps_its_records_and_its_outcome(journal: Journal, clock: Clock, ended: Any):
+async def test_an_end_keeps_its_records_and_its_outcome(
+    journal: Journal, clock: StandingClock, ended: Any
+):
     claim = await running(journal)
     execution = claim.start.execution
     assert await journal.outcome(execution) is None
@@ -1294,7 +1274,7 @@ async def test_an_end_whose_record_cannot_be_kept_does_not_end(journal: Journal)
     ],
 )
 async def test_a_release_says_how_and_until_when(
-    journal: Journal, clock: Clock, how: Any, then: str
+    journal: Journal, clock: StandingClock, how: Any, then: str
 ):
     claimed_at = clock.now
     claim = await running(journal)
@@ -1318,7 +1298,7 @@ async def test_a_release_says_how_and_until_when(
     assert [(each.number, each.started_at) for each in attempts][1] == (2, clock.now - 2)
 
 
-async def test_the_next_due_is_the_soonest(journal: Journal, clock: Clock):
+async def test_the_next_due_is_the_soonest(journal: Journal, clock: StandingClock):
     assert await journal.next_due() is None
     for customer, wait in (("cus_a", 5), ("cus_b", 3), ("cus_c", 9)):
         claim = await running(journal, start(flow(customer)))
@@ -1331,7 +1311,7 @@ async def test_the_next_due_is_the_soonest(journal: Journal, clock: Clock):
 # -- cancel -----------------------------------------------------------------------------------
 
 
-async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: Clock):
+async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: StandingClock):
     queued = start()
     await accepted(journal, queued)
     waiting = await running(journal)
@@ -1346,7 +1326,7 @@ async def test_what_does_not_run_is_cancelled_at_once(journal: Journal, clock: C
     assert await journal.claim(10, LEASE) == []
 
 
-async def test_what_runs_is_asked_to_end(journal: Journal, clock: Clock):
+async def test_what_runs_is_asked_to_end(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     execution = claim.start.execution
     assert await journal.cancelled([execution]) == {}
@@ -1378,7 +1358,7 @@ async def test_what_was_asked_to_end_has_no_other_end(journal: Journal):
             assert late is Written.FENCED
 
 
-async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: Clock):
+async def test_what_was_asked_to_end_does_not_go_to_sleep(journal: Journal, clock: StandingClock):
     for how in ("sleep", "signal", "retry"):
         claim = await running(journal)
         await journal.cancel(claim.start.execution, "stop")
@@ -1415,7 +1395,7 @@ async def test_signals_are_kept_in_order_until_they_are_asked_for(journal: Journ
     assert await journal.signals(other.start.execution) == []
 
 
-async def test_a_signal_wakes_who_waits_for_one(journal: Journal, clock: Clock):
+async def test_a_signal_wakes_who_waits_for_one(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     execution = claim.start.execution
     late = clock.now + 60 * SECOND
@@ -1426,7 +1406,7 @@ async def test_a_signal_wakes_who_waits_for_one(journal: Journal, clock: Clock):
     assert (await claim_one(journal)).start.execution == execution
 
 
-async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: Clock):
+async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     execution = claim.start.execution
     await journal.signal(execution, "go", b"1")
@@ -1440,7 +1420,7 @@ async def test_a_signal_that_came_first_wakes_at_once(journal: Journal, clock: C
 
 @pytest.mark.parametrize("how", ["retry", "later", "sleep", "signal"])
 async def test_a_signal_wakes_whatever_hears_of_it_before_its_time(
-    journal: Journal, clock: Clock, how: Any
+    journal: Journal, clock: StandingClock, how: Any
 ):
     claim = await running(journal)
     late = clock.now + 60 * SECOND
@@ -1457,7 +1437,7 @@ async def test_a_signal_may_have_any_name(journal: Journal, name: str):
     assert await journal.signals(claim.start.execution) == [Signal(name, b"")]
 
 
-async def test_an_answer_that_counts_once_wakes_once(journal: Journal, clock: Clock):
+async def test_an_answer_that_counts_once_wakes_once(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     execution = claim.start.execution
     assert await journal.signal(execution, "go", b"1", once="a") == "sent"
@@ -1469,7 +1449,7 @@ async def test_an_answer_that_counts_once_wakes_once(journal: Journal, clock: Cl
     assert (await claim_one(journal)).start.execution == execution
 
 
-async def test_a_signal_to_one_that_has_ended_is_not_kept(journal: Journal, clock: Clock):
+async def test_a_signal_to_one_that_has_ended_is_not_kept(journal: Journal, clock: StandingClock):
     claim, failed = await running(journal), await running(journal)
     await journal.end(claim.lease, [], [], DONE)
     await journal.end(failed.lease, [], [], Outcome("failed", "no"))
@@ -1478,7 +1458,7 @@ async def test_a_signal_to_one_that_has_ended_is_not_kept(journal: Journal, cloc
         assert await journal.signals(each.start.execution) == []
 
 
-async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: Clock):
+async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     await journal.release(claim.lease, [], [], Release("sleep", clock.now + SECOND))
     await journal.signal(claim.start.execution, "go", b"")
@@ -1489,7 +1469,7 @@ async def test_a_signal_does_not_wake_a_sleeper(journal: Journal, clock: Clock):
 
 
 async def test_executions_are_listed_newest_first_and_by_what_matters(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     made: list[Start] = []
     for number in range(6):
@@ -1554,7 +1534,7 @@ async def test_a_dead_letter_is_one_until_it_is_replayed(journal: Journal):
     assert [each.id for each in letters] == [again.execution]
 
 
-async def test_every_time_is_the_clocks(journal: Journal, clock: Clock):
+async def test_every_time_is_the_clocks(journal: Journal, clock: StandingClock):
     begun = clock.now
     claim = await running(journal)
     clock.move(SECOND)
@@ -1600,7 +1580,7 @@ async def test_an_instances_executions_are_erased_and_nobody_elses(journal: Jour
 
 
 async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     ids: list[str] = []
     ends: list[Micros] = []
@@ -1652,7 +1632,7 @@ async def test_failures_are_grouped_by_their_causes_and_found_by_mark_and_status
     assert await listed(cause=first.cause, dead_letters=True) == [1, 0]
 
 
-async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: Clock):
+async def test_how_long_it_ran_leaves_out_all_waiting(journal: Journal, clock: StandingClock):
     claim = await running(journal)
     id = claim.start.execution
 

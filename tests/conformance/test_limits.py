@@ -14,16 +14,12 @@ from tests.conformance.test_journal import (
     DONE,
     LEASE,
     SECOND,
-    Clock,
     accepted,
-    clock,
     flow,
-    journal,
     running,
     start,
 )
-
-__all__ = ["clock", "journal"]
+from tests.journals import StandingClock
 
 
 async def flood(journal: Journal, customer: str, count: int, instance: str = "") -> None:
@@ -60,7 +56,9 @@ async def test_every_instance_has_its_turn_where_there_is_room_for_one(journal: 
     assert Counter(got) == {"ins_0": 2, "ins_1": 2, "ins_2": 2}
 
 
-async def test_what_is_first_in_an_instance_is_claimed_first(journal: Journal, clock: Clock):
+async def test_what_is_first_in_an_instance_is_claimed_first(
+    journal: Journal, clock: StandingClock
+):
     first = []
     for _ in range(3):
         begun = start(flow("cus_a", "ins_1"))
@@ -71,7 +69,7 @@ async def test_what_is_first_in_an_instance_is_claimed_first(journal: Journal, c
     assert [each for each in got if each in first] == first[:2]
 
 
-async def test_no_more_run_at_once_than_a_customer_may(journal: Journal, clock: Clock):
+async def test_no_more_run_at_once_than_a_customer_may(journal: Journal, clock: StandingClock):
     await journal.set_limits("cus_a", CustomerLimits(concurrency=3))
     await flood(journal, "cus_a", 10)
     await flood(journal, "cus_b", 2)
@@ -94,7 +92,7 @@ async def test_limits_hold_where_there_is_more_than_room(journal: Journal):
     assert by_customer(await journal.claim(20, LEASE)) == {"cus_a": 2, "cus_b": 18}
 
 
-async def test_a_release_makes_room_too(journal: Journal, clock: Clock):
+async def test_a_release_makes_room_too(journal: Journal, clock: StandingClock):
     await journal.set_limits("cus_a", CustomerLimits(concurrency=1))
     await flood(journal, "cus_a", 2)
     (claim,) = await journal.claim(10, LEASE)
@@ -132,7 +130,9 @@ async def test_flows_of_ours_pass_every_limit(journal: Journal):
     assert ours.start.flow.flow == "$deploy"
 
 
-async def test_no_more_begin_in_a_second_than_a_customer_may(journal: Journal, clock: Clock):
+async def test_no_more_begin_in_a_second_than_a_customer_may(
+    journal: Journal, clock: StandingClock
+):
     await journal.set_limits("cus_a", CustomerLimits(rate=10.0, burst=3))
     await flood(journal, "cus_a", 20)
     assert len(await journal.claim(100, LEASE)) == 3
@@ -152,7 +152,9 @@ async def test_a_rate_of_a_second_begins_at_once_by_default(journal: Journal):
     assert len(await journal.claim(100, LEASE)) == 4
 
 
-async def test_what_a_rate_lets_go_on_is_due_then_and_not_before(journal: Journal, clock: Clock):
+async def test_what_a_rate_lets_go_on_is_due_then_and_not_before(
+    journal: Journal, clock: StandingClock
+):
     """Where concurrency is what keeps a customer, no time brings it on."""
     await journal.set_limits("cus_a", CustomerLimits(concurrency=1, rate=10.0, burst=1))
     await flood(journal, "cus_a", 3)
@@ -186,7 +188,9 @@ async def test_a_share_of_the_asker_is_kept_to(journal: Journal, room: int):
     assert await journal.next_due() is None
 
 
-async def test_a_flood_that_may_not_run_hides_nothing_that_may(journal: Journal, clock: Clock):
+async def test_a_flood_that_may_not_run_hides_nothing_that_may(
+    journal: Journal, clock: StandingClock
+):
     await journal.set_limits("cus_a", CustomerLimits(concurrency=1))
     await flood(journal, "cus_a", 300)
     assert len(await journal.claim(10, LEASE)) == 1
@@ -196,7 +200,9 @@ async def test_a_flood_that_may_not_run_hides_nothing_that_may(journal: Journal,
     assert by_customer(await journal.claim(10, LEASE)) == {"cus_b": 1}
 
 
-async def test_a_load_counts_what_could_run_and_what_is_held(journal: Journal, clock: Clock):
+async def test_a_load_counts_what_could_run_and_what_is_held(
+    journal: Journal, clock: StandingClock
+):
     await flood(journal, "cus_a", 4, "ins_1")
     await flood(journal, "cus_a", 3, "ins_2")
     await flood(journal, "cus_b", 9)
@@ -216,7 +222,7 @@ async def test_a_load_counts_what_could_run_and_what_is_held(journal: Journal, c
 # -- connections ------------------------------------------------------------------------------
 
 
-async def test_a_probe_is_the_oldest_that_may_be_repeated(journal: Journal, clock: Clock):
+async def test_a_probe_is_the_oldest_that_may_be_repeated(journal: Journal, clock: StandingClock):
     starts = sorted((start() for _ in range(4)), key=lambda each: each.execution)
     for each, suffix in zip(starts, (ONCE, ONCE, "", ""), strict=True):
         claim = await running(journal, each)
@@ -233,7 +239,7 @@ async def test_a_probe_is_the_oldest_that_may_be_repeated(journal: Journal, cloc
 
 
 async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     starts = sorted((start() for _ in range(5)), key=lambda each: each.execution)
     for each in starts:
@@ -257,7 +263,7 @@ async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
     assert [each.start.execution for each in await journal.claim(10, LEASE)] == ids[4:]
 
 
-async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, clock: Clock):
+async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, clock: StandingClock):
     assert await journal.take_tokens("con_1", 3, 10.0, 5) == (3, clock.now)
     took = await asyncio.gather(*(journal.take_tokens("con_1", 1, 10.0, 5) for _ in range(6)))
     assert sum(count for count, _ in took) == 2
@@ -268,7 +274,7 @@ async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, cl
 
 
 async def test_a_rest_is_kept_until_it_is_over_and_a_shorter_one_does_not_end_it(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     until = clock.now + 60 * SECOND
     await journal.rest("con_1", Throttled(until, "it answered 503", away=True, since=clock.now))

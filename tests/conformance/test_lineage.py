@@ -19,7 +19,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
-from tests.journals import opened
+from tests.journals import StandingClock, opened
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -28,24 +28,9 @@ FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v1", 3)
 PASSABLE = Order("order:ins_a:orders", "", while_waiting="go_on")
 
 
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now: Micros = 4_000_000_000 * SECOND
-
-    def __call__(self) -> Micros:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(params=["file", "memory", "postgresql", "simulated"])
 async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
 ) -> AsyncIterator[Journal]:
     async with opened(request.param, tmp_path, clock) as journal:
         yield journal

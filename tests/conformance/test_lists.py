@@ -10,9 +10,8 @@ import pytest
 from halflap.model import ENDED, Execution, Failure, Micros, Outcome, new_id
 from halflap.store.protocol import Filter, Journal, Position, Release
 from halflap.store.rules.cause import cause_mark
-from tests.conformance.test_journal import SECOND, Clock, clock, flow, journal, running, start
-
-__all__ = ["clock", "journal"]
+from tests.conformance.test_journal import SECOND, flow, running, start
+from tests.journals import StandingClock
 
 GONE = Failure("UpstreamError", "gone", status=410)
 BUSY = Failure("UpstreamError", "busy", status=503)
@@ -43,7 +42,7 @@ def matches(which: Filter, found: Execution) -> bool:
     )
 
 
-async def filled(journal: Journal, clock: Clock, chance: random.Random) -> list[Execution]:
+async def filled(journal: Journal, clock: StandingClock, chance: random.Random) -> list[Execution]:
     """Executions of all kinds; some ids are older than their acceptance, some times are equal."""
     ids: list[str] = []
     for number in range(40):
@@ -106,7 +105,7 @@ def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Fil
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_filter_gives_what_it_should_page_by_page(
-    journal: Journal, clock: Clock, seed: int
+    journal: Journal, clock: StandingClock, seed: int
 ) -> None:
     chance = random.Random(seed)
     everything = await filled(journal, clock, chance)
@@ -131,7 +130,7 @@ async def test_any_filter_gives_what_it_should_page_by_page(
 
 
 async def test_a_page_ends_where_enough_was_compared_and_says_so(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ) -> None:
     for number in range(6):
         clock.move(SECOND)

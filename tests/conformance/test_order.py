@@ -8,7 +8,7 @@ import pytest
 
 from halflap.model import Dedupe, Event, FlowKey, Micros, Order, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Release
-from tests.journals import opened
+from tests.journals import StandingClock, opened
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -24,24 +24,9 @@ SINGLETON = Order("order:ins_a:orders", "", when_busy="end")
 LATEST = Order("order:ins_a:orders", "", when_busy="replace")
 
 
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now: Micros = 4_000_000_000 * SECOND
-
-    def __call__(self) -> Micros:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(params=["file", "memory", "postgresql", "simulated"])
 async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
 ) -> AsyncIterator[Journal]:
     async with opened(request.param, tmp_path, clock) as journal:
         yield journal
@@ -212,7 +197,9 @@ async def test_a_replay_of_one_that_did_not_block_comes_last(journal: Journal):
 # -- while one waits --------------------------------------------------------------------------
 
 
-async def test_one_that_is_set_aside_is_passed_until_it_is_due(journal: Journal, clock: Clock):
+async def test_one_that_is_set_aside_is_passed_until_it_is_due(
+    journal: Journal, clock: StandingClock
+):
     head, behind, third, last = [await accepted(journal, PASSABLE) for _ in range(4)]
     await pause(journal, await claim(journal, head), clock.now + SECOND)
     second = await claim(journal, behind)
@@ -230,7 +217,7 @@ async def test_one_that_is_set_aside_is_passed_until_it_is_due(journal: Journal,
 
 
 async def test_one_that_is_set_aside_goes_on_by_itself_where_nobody_comes(
-    journal: Journal, clock: Clock
+    journal: Journal, clock: StandingClock
 ):
     head = await accepted(journal, PASSABLE)
     await pause(journal, await claim(journal, head), clock.now + SECOND)
@@ -248,7 +235,7 @@ async def test_one_that_is_set_aside_goes_on_by_itself_where_nobody_comes(
     await claim(journal, newcomer)
 
 
-async def test_one_that_runs_again_is_not_passed(journal: Journal, clock: Clock):
+async def test_one_that_runs_again_is_not_passed(journal: Journal, clock: StandingClock):
     head = await accepted(journal, PASSABLE)
     await pause(journal, await claim(journal, head), clock.now)
     again = await claim(journal, head)
@@ -258,7 +245,7 @@ async def test_one_that_runs_again_is_not_passed(journal: Journal, clock: Clock)
     await claim(journal, behind)
 
 
-async def test_one_that_is_due_is_not_passed(journal: Journal, clock: Clock):
+async def test_one_that_is_due_is_not_passed(journal: Journal, clock: StandingClock):
     head = await accepted(journal, PASSABLE)
     await pause(journal, await claim(journal, head), clock.now + SECOND)
     clock.now += SECOND
@@ -291,7 +278,9 @@ async def test_a_signal_that_came_first_sets_nobody_aside(journal: Journal):
     await claim(journal, head)
 
 
-async def test_what_sleeps_does_not_count_among_those_that_run(journal: Journal, clock: Clock):
+async def test_what_sleeps_does_not_count_among_those_that_run(
+    journal: Journal, clock: StandingClock
+):
     ids = [await accepted(journal, PARALLEL) for _ in range(4)]
     for each in (await claimed(journal)).values():
         await pause(journal, each, clock.now + SECOND)
@@ -303,7 +292,9 @@ async def test_what_sleeps_does_not_count_among_those_that_run(journal: Journal,
     await claim(journal, ids[0])
 
 
-async def test_one_that_is_set_aside_can_be_cancelled_and_held(journal: Journal, clock: Clock):
+async def test_one_that_is_set_aside_can_be_cancelled_and_held(
+    journal: Journal, clock: StandingClock
+):
     head, behind = await accepted(journal, PASSABLE), await accepted(journal, PASSABLE)
     await pause(journal, await claim(journal, head), clock.now + SECOND)
     found = await claim(journal, behind)
@@ -316,7 +307,9 @@ async def test_one_that_is_set_aside_can_be_cancelled_and_held(journal: Journal,
 # -- one, or none -----------------------------------------------------------------------------
 
 
-async def test_a_singleton_ends_at_once_while_another_one_lives(journal: Journal, clock: Clock):
+async def test_a_singleton_ends_at_once_while_another_one_lives(
+    journal: Journal, clock: StandingClock
+):
     first, second = start(SINGLETON), start(SINGLETON)
     answers = await accept(journal, first, second, claim=2)
     begun = answers[0].claim
@@ -336,7 +329,9 @@ async def test_a_singleton_ends_at_once_while_another_one_lives(journal: Journal
     await claim(journal, last)
 
 
-async def test_a_singleton_that_waits_for_its_app_keeps_the_latest(journal: Journal, clock: Clock):
+async def test_a_singleton_that_waits_for_its_app_keeps_the_latest(
+    journal: Journal, clock: StandingClock
+):
     first = start(SINGLETON)
     (answer,) = await accept(journal, first, claim=1)
     assert answer.claim is not None
@@ -408,7 +403,7 @@ async def test_the_latest_takes_the_place_of_one_that_could_have_begun(journal: 
     await end(journal, found)
 
 
-async def test_one_that_has_begun_is_not_replaced(journal: Journal, clock: Clock):
+async def test_one_that_has_begun_is_not_replaced(journal: Journal, clock: StandingClock):
     first = await accepted(journal, LATEST)
     await pause(journal, await claim(journal, first), clock.now + SECOND)
     second = await accepted(journal, LATEST)

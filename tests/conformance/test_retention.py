@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,6 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release
 from halflap.store.retention import RetentionRules, declared
-from tests.journals import opened
 
 SECOND: Micros = 1_000_000
 DAY: Micros = 86_400 * SECOND
@@ -54,14 +52,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["file", "memory", "blobs", "postgresql", "simulated"])
-async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
-) -> AsyncIterator[Journal]:
-    async with opened(request.param, tmp_path, clock) as journal:
-        yield journal
 
 
 def start(

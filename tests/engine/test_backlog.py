@@ -11,8 +11,8 @@ import pytest
 from halflap.engine.backlog import LATEST_SECONDS, SOONEST_SECONDS, Backlog
 from halflap.model import CustomerLimits
 from halflap.store.protocol import Journal
-from tests.conformance.test_journal import DONE, LEASE, Clock, flow, start
-from tests.journals import opened
+from tests.conformance.test_journal import DONE, LEASE, flow, start
+from tests.journals import StandingClock, opened
 
 
 class Monotonic:
@@ -25,7 +25,7 @@ class Monotonic:
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with opened("memory", tmp_path, Clock()) as journal:
+    async with opened("memory", tmp_path, StandingClock()) as journal:
         yield journal
 
 
