@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, cast, get_args
 
-from fastapi import Body, Header, Query, Response
+from fastapi import Body, Depends, Header, Query, Response
 
 from halflap.api.asking import (
     LARGEST_NUMBER,
@@ -56,9 +57,7 @@ STATES = get_args(ExecutionState)
 router = router_of("/api", "executions", 404, 409)
 
 
-@router.get("/executions", response_model=ExecutionPage)
-@for_customers
-async def list_executions(
+async def narrowed(
     operations: Ops,
     customer: Whose = None,
     instance: str | None = None,
@@ -68,6 +67,33 @@ async def list_executions(
         str | None,
         Query(description="A version's hash; of an `integration`, its number or target."),
     ] = None,
+    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
+    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Filter:
+    """Return the filter that lists of executions and of causes have in common."""
+    owner, within = await whose(operations, customer, instance)
+    return Filter(
+        # The scope says so already; PostgreSQL would take it that both are true of few rows.
+        customer=None if operations.customer is not None else owner,
+        instance=within,
+        flow=flow,
+        integration=integration,
+        version=await version_of(operations, integration, version),
+        since=moment("since", since),
+        until=moment("until", until),
+        limit=limit,
+    )
+
+
+Narrowed = Annotated[Filter, Depends(narrowed)]
+
+
+@router.get("/executions", response_model=ExecutionPage)
+@for_customers
+async def list_executions(
+    operations: Ops,
+    which: Narrowed,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
     key: Annotated[str | None, Query(description="The record's id.")] = None,
     reason: Annotated[str | None, Query(description="What its reason contains.")] = None,
@@ -77,20 +103,11 @@ async def list_executions(
     ] = None,
     parent: Annotated[str | None, Query(description="The execution that started it.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
-    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
-    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
 ) -> Response:
     """Executions, newest first."""
-    owner, within = await whose(operations, customer, instance)
-    which = Filter(
-        # The scope says so already; PostgreSQL would take it that both are true of few rows.
-        customer=None if operations.customer is not None else owner,
-        instance=within,
-        flow=flow,
-        integration=integration,
-        version=await version_of(operations, integration, version),
+    which = replace(
+        which,
         states=states(state),
         key=key,
         reason=reason,
@@ -98,9 +115,6 @@ async def list_executions(
         status=status,
         parent=parent,
         dead_letters=dead_letters,
-        since=moment("since", since),
-        until=moment("until", until),
-        limit=limit,
     )
     found, next = await operations.executions.list(which, before)
     return exact(ExecutionPage(executions=await summaries(operations, found), next=next))
@@ -110,33 +124,11 @@ async def list_executions(
 @for_customers
 async def list_causes(
     operations: Ops,
-    customer: Whose = None,
-    instance: str | None = None,
-    flow: str | None = None,
-    integration: str | None = None,
-    version: Annotated[
-        str | None,
-        Query(description="A version's hash; of an `integration`, its number or target."),
-    ] = None,
-    since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
-    until: Annotated[str | None, Query(description="Accepted before this time.")] = None,
+    which: Narrowed,
     dismissed: Annotated[bool, Query(description="Those, too, that are no dead letters.")] = False,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Failed executions by what they failed of, the most first."""
-    owner, within = await whose(operations, customer, instance)
-    which = Filter(
-        customer=None if operations.customer is not None else owner,
-        instance=within,
-        flow=flow,
-        integration=integration,
-        version=await version_of(operations, integration, version),
-        states=("failed",) if dismissed else (),
-        dead_letters=not dismissed,
-        since=moment("since", since),
-        until=moment("until", until),
-        limit=limit,
-    )
+    which = replace(which, states=("failed",) if dismissed else (), dead_letters=not dismissed)
     found = await operations.journal.causes(which)
     names = await operations.catalogue.instances.names(i for each in found for i in each.instances)
     return exact([cause_view(each, names) for each in found])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, BinaryIO, get_args
 
 import click
@@ -28,6 +29,26 @@ STATES = get_args(ExecutionState)
 executions_argument = click.argument("executions_", metavar="EXECUTION…", nargs=-1)
 execution_argument = click.argument("execution", metavar="EXECUTION")
 instance_option = click.option("--instance", metavar="NAME", help="The instance, by name or id.")
+NARROWING = (
+    customer_option,
+    instance_option,
+    click.option("--flow", metavar="NAME", help="Only those of a flow."),
+    click.option("--integration", metavar="NAME", help="Only those of an integration."),
+    click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time."),
+    click.option("--until", metavar="TIME", help="Accepted before then."),
+)
+
+
+def narrowing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options by which executions and their causes are narrowed, in their order."""
+    return reduce(lambda made, option: option(made), reversed(NARROWING), command)
+
+
+def narrowing_query(given: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the values of these options as the API's query takes them."""
+    customer, instance = apart(given["customer"], given["instance"])
+    since, until = (None if at is None else time_of(at) for at in (given["since"], given["until"]))
+    return {**given, "customer": customer, "instance": instance, "since": since, "until": until}
 
 
 @click.group("executions", cls=Group)
@@ -41,13 +62,8 @@ def executions() -> None:
 
 
 @executions.command("list")
-@customer_option
-@instance_option
-@click.option("--flow", metavar="NAME", help="Only those of a flow.")
-@click.option("--integration", metavar="NAME", help="Only those of an integration.")
+@narrowing_options
 @click.option("--version", metavar="N|TARGET|HASH", help="Only those of its version, or of a hash.")
-@click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time.")
-@click.option("--until", metavar="TIME", help="Accepted before then.")
 @click.option("--state", "states", metavar="STATE,…", help=f"Only these: {', '.join(STATES)}.")
 @click.option("--key", metavar="ID", help="Only those of a record.")
 @click.option("--reason", metavar="TEXT", help="Only those whose reason contains it, as: 401.")
@@ -64,13 +80,7 @@ def executions() -> None:
 async def list_executions(
     api: Client,
     output: Output,
-    customer: str | None,
-    instance: str | None,
-    flow: str | None,
-    integration: str | None,
     version: str | None,
-    since: str | None,
-    until: str | None,
     states: str | None,
     key: str | None,
     reason: str | None,
@@ -79,24 +89,20 @@ async def list_executions(
     parent: str | None,
     failed: bool,
     limit: int,
+    **narrowing: str | None,
 ) -> None:
     """List executions, newest first.
 
     Example: halflap executions list --customer Initech --failed
     """
-    customer, instance = apart(customer, instance)
+    query = narrowing_query(narrowing)
     found: list[dict[str, Any]] = []
     before: str | None = None
     while len(found) < limit:
         answer = await api.get(
             "/api/executions",
-            customer=customer,
-            instance=instance,
-            flow=flow,
-            integration=integration,
+            **query,
             version=version,
-            since=time_of(since) if since else None,
-            until=time_of(until) if until else None,
             state=states,
             key=key,
             reason=reason,
@@ -136,12 +142,7 @@ async def list_executions(
 
 
 @executions.command("failures")
-@customer_option
-@instance_option
-@click.option("--flow", metavar="NAME", help="Only those of a flow.")
-@click.option("--integration", metavar="NAME", help="Only those of an integration.")
-@click.option("--since", metavar="TIME", help="Accepted since then: 2h, 3d, or a time.")
-@click.option("--until", metavar="TIME", help="Accepted before then.")
+@narrowing_options
 @click.option("--dismissed", is_flag=True, help="Those, too, that were dismissed or replayed.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(1, 200), help="How many causes."
@@ -150,28 +151,17 @@ async def list_executions(
 async def list_failures(
     api: Client,
     output: Output,
-    customer: str | None,
-    instance: str | None,
-    flow: str | None,
-    integration: str | None,
-    since: str | None,
-    until: str | None,
     dismissed: bool,
     limit: int,
+    **narrowing: str | None,
 ) -> None:
     """List dead letters by what they failed of, the most first.
 
     Example: halflap executions failures --since 2h
     """
-    customer, instance = apart(customer, instance)
     found: list[dict[str, Any]] = await api.get(
         "/api/executions/causes",
-        customer=customer,
-        instance=instance,
-        flow=flow,
-        integration=integration,
-        since=time_of(since) if since else None,
-        until=time_of(until) if until else None,
+        **narrowing_query(narrowing),
         dismissed=dismissed or None,
         limit=limit,
     )

@@ -129,7 +129,7 @@ class Body:
         if self._is_awaitable(call) and not self._is_consumed(call):
             shown = ast.unparse(call.func)
             yield "HF007", f"{shown} is called without await, so nothing happens; await it"
-        if self._is_continue(call) and self._is_followed(call):
+        if self._is_of_context(call, "continue_with") and self._is_followed(call):
             yield (
                 "HF017",
                 "ctx.continue_with ends the flow, so what follows it is never done; do that before, or "
@@ -147,7 +147,7 @@ class Body:
                 f"{ast.unparse(call.func)} calls the app outside a step: it is repeated on every "
                 "attempt; move it into an action of the app's component, or under @step",
             )
-        if self._is_gather(call) and call.args and self._is_set(call.args[0]):
+        if self._is_of_context(call, "gather") and call.args and self._is_set(call.args[0]):
             yield "HF012", "a set has another order in every process; write sorted(…) or a list"
 
     def _forbidden(self, call: ast.Call, name: str | None) -> Iterator[tuple[str, str]]:
@@ -274,17 +274,10 @@ class Body:
             case _:
                 return False
 
-    def _is_gather(self, call: ast.Call) -> bool:
+    def _is_of_context(self, call: ast.Call, method: str) -> bool:
         match call.func:
-            case ast.Attribute(value=ast.Name(id=owner), attr="gather"):
-                return owner in self.contexts
-            case _:
-                return False
-
-    def _is_continue(self, call: ast.Call) -> bool:
-        match call.func:
-            case ast.Attribute(value=ast.Name(id=owner), attr="continue_with"):
-                return owner in self.contexts
+            case ast.Attribute(value=ast.Name(id=owner), attr=name):
+                return name == method and owner in self.contexts
             case _:
                 return False
 

@@ -32,7 +32,7 @@ def kind_of_result(node: Node, bound: frozenset[str] = frozenset()) -> KindName 
         return "object" if node.group else None
     match node.kind:
         case "literal":
-            return _of_literal(node.value)
+            return kind_of_literal(node.value)
         case "array":
             return "array"
         case "object":
@@ -60,7 +60,8 @@ def kind_of_result(node: Node, bound: frozenset[str] = frozenset()) -> KindName 
             return None
 
 
-def _of_literal(value: object) -> KindName:
+def kind_of_literal(value: object) -> KindName:
+    """Return the kind of a value that is no list and no object."""
     match value:
         case None:
             return "null"

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.expressions.kind import kind_of_literal
 from halflap.lowcode.registry import Components
 from halflap.sdk import codec, registry
 from halflap.sdk.action import Action
@@ -83,14 +84,8 @@ SAMPLES: Mapping[str, list[Any]] = {
 
 def _json_type(value: Any) -> str:
     match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | Decimal():
-            return "number"
-        case str():
-            return "string"
+        case None | bool() | int() | Decimal() | str():
+            return kind_of_literal(value)
         case _:
             return "object" if isinstance(value, Mapping) else "array"
 
