@@ -130,6 +130,8 @@ ENDED: frozenset[ExecutionState] = frozenset({"succeeded", "failed", "cancelled"
 InstanceState = Literal[
     "configured", "activating", "active", "upgrading", "disabling", "disabled", "failed"
 ]
+BETWEEN: frozenset[InstanceState] = frozenset({"activating", "upgrading", "disabling"})
+"""States of an instance that is on its way from one to another."""
 
 StepStatus = Literal["succeeded", "failed", "retrying"]
 StepKind = Literal[

@@ -11,7 +11,7 @@ from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client, path
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import Group
-from halflap.cli.moves import BETWEEN, Move, repeated, settle
+from halflap.cli.moves import Move, repeated, settle
 from halflap.cli.output import Output, ago, inline, quoted, state, version
 from halflap.cli.pairs import Wanted, forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
@@ -19,6 +19,7 @@ from halflap.cli.reach import customer_option, speaks, sure
 from halflap.cli.retention import changed, retention_options, retention_table
 from halflap.cli.tokens import Lasting
 from halflap.errors import ConfigError
+from halflap.model import BETWEEN
 
 instance_argument = click.argument("instance", metavar="INSTANCE")
 patience_option = click.option(

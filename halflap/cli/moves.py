@@ -11,8 +11,8 @@ from typing import Any
 from halflap.cli.client import Client, path
 from halflap.cli.output import Output, quoted, state, took, version
 from halflap.errors import HalflapError, NotFound
+from halflap.model import BETWEEN
 
-BETWEEN = frozenset({"activating", "upgrading", "disabling"})
 LOOKS_EVERY = 0.2
 
 

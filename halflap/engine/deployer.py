@@ -24,6 +24,7 @@ from halflap.engine.library import Library
 from halflap.engine.lineage import TEARDOWN, derived
 from halflap.errors import ConfigError, InDoubt, NotFound, StoreError
 from halflap.model import (
+    BETWEEN,
     CALL,
     Clock,
     Event,
@@ -37,7 +38,6 @@ from halflap.model import (
     new_id,
 )
 from halflap.sdk import codec
-from halflap.sdk.integration import Integration
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Filter, Journal, Pinning
 from halflap.store.retention import declared
@@ -69,7 +69,6 @@ KEEP_TRYING: Micros = 24 * 3_600_000_000
 FIRST_REPEAT: Micros = 60_000_000
 LONGEST_REPEAT: Micros = 3_600_000_000
 
-BETWEEN = ("activating", "upgrading", "disabling")
 DISABLED_FROM: tuple[InstanceState, ...] = (
     "active",
     "failed",
@@ -439,9 +438,9 @@ class Deployer:
         since, found = instance.catch_up_since, await self._journal.execution(deployment)
         if since is None or found is None:
             return
-        integration = await self._library.integration(instance.version)
+        flows = (await self._library.integration(instance.version)).flows.items()
         starts: list[Start] = []
-        for name in can_catch_up(integration):
+        for name in (name for name, flow in flows if flow.trigger.catches_up):
             id = derived(deployment, f"{CATCH_UP}/{name}", found.accepted_at)
             body = {"flow": name, "since": since, "live_since": found.accepted_at}
             event = Event(CALL, "", "", (), codec.encode(body), found.accepted_at)
@@ -701,12 +700,6 @@ class Deployer:
 def towards(instance: Instance) -> tuple[InstanceState, str | None]:
     """Return the identity of a move of an instance."""
     return instance.state, instance.deployment
-
-
-def can_catch_up(integration: Integration[Any]) -> list[str]:
-    """Return the flows whose triggers can be asked what was missed."""
-    flows = integration.flows.items()
-    return [name for name, flow in flows if flow.trigger.trigger.catcher is not None]
 
 
 def is_given_up(instance: Instance) -> bool:

@@ -314,6 +314,11 @@ class BoundTrigger(Generic[E]):
         """True if it makes its webhook at the app by itself, when an instance is activated."""
         return self.trigger.subscriber is not None and self.declaration.subscribes
 
+    @property
+    def catches_up(self) -> bool:
+        """True if it can be asked for what was missed while its instance was disabled."""
+        return self.trigger.catcher is not None
+
     async def parse(self, request: Request) -> E | Ignore:
         """Run the trigger's body: the typed event, or `Ignore`."""
         arguments = {**self.inputs, self.trigger.shape.skipped[0]: request}

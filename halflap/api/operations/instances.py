@@ -165,7 +165,7 @@ class Instances:
                 )
             since = at - OVERLAP
         flows = (await self.library.integration(instance.version)).flows.items()
-        asked = [name for name, flow in flows if flow.trigger.trigger.catcher is not None]
+        asked = [name for name, flow in flows if flow.trigger.catches_up]
         cannot = [name for name, flow in flows if flow.has_url and name not in asked]
         return CatchUp(since, asked, cannot)
 

@@ -18,14 +18,13 @@ import msgspec
 
 from halflap.api.operations.instances import Instances
 from halflap.errors import ConfigError, Conflict, HalflapError, StoreError
-from halflap.model import Bulk, Instance, Refusal, Version
+from halflap.model import BETWEEN, Bulk, Instance, Refusal, Version
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 
 AT_ONCE = 20
 """The number of instances that are moved at once."""
 SETTLED_SECONDS = 60.0
-BETWEEN = ("activating", "upgrading", "disabling")
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 MOST_FAILED = "10%"
 
