@@ -42,10 +42,10 @@ from halflap.model import (
     random_bits,
     to_datetime,
 )
-from halflap.sdk._proof import begin
 from halflap.sdk.declared import FILTER_FAILED, apply_filter, kept, marked, pick, said
 from halflap.sdk.decoding import INLINE, apart, predecode
 from halflap.sdk.dedupe import dedupe_of
+from halflap.sdk.proof import begin
 from halflap.sdk.request import Headers, Request, constant, decompress, header, pointer, query
 from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply

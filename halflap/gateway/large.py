@@ -8,8 +8,8 @@ from typing import Any
 from halflap.errors import Rejected
 from halflap.gateway.route import Route
 from halflap.model import Blob
-from halflap.sdk._proof import Proof
 from halflap.sdk.payload import Payload
+from halflap.sdk.proof import Proof
 from halflap.sdk.request import LargeRequest, Request
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from halflap.sdk._survey import Function, Module, Survey, local_names
+from halflap.sdk.survey import Function, Module, Survey, local_names
 
 Found = tuple[Module, ast.AST, str, str]
 Records = Mapping[str, str]

@@ -24,7 +24,7 @@ from yarl import URL
 from halflap.errors import Rejected
 from halflap.sdk._address import PinnedResolver
 from halflap.sdk._body import decompress
-from halflap.sdk._response import (
+from halflap.sdk.response import (
     BROKEN,
     BROKEN_OFF,
     NO_HTTP,

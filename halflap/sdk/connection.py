@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from halflap.errors import STATUSES_IN_DOUBT, Unauthorized, UpstreamError
 from halflap.sdk import running
-from halflap.sdk._response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
 from halflap.sdk.egress import Egress, Limits, Response
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
+from halflap.sdk.response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
 from halflap.sdk.schema import File
 from halflap.sdk.urlpath import fill_path, join_path
 

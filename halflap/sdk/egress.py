@@ -21,8 +21,10 @@ from yarl import URL
 
 from halflap.errors import UpstreamError
 from halflap.sdk._address import Lookup, PinnedResolver, Policy, Rules
-from halflap.sdk._outgoing import Outgoing
-from halflap.sdk._response import (
+from halflap.sdk._wire import METHODS, TooLarge, Wire
+from halflap.sdk.outgoing import Outgoing
+from halflap.sdk.payload import Payload
+from halflap.sdk.response import (
     KEPT,
     REDIRECTS,
     Broken,
@@ -35,8 +37,6 @@ from halflap.sdk._response import (
     status_of_done,
     too_large,
 )
-from halflap.sdk._wire import METHODS, TooLarge, Wire
-from halflap.sdk.payload import Payload
 from halflap.sdk.schema import File
 
 __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]

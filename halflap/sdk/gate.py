@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from halflap.errors import RateLimited, Unauthorized, UpstreamError
 
 if TYPE_CHECKING:
-    from halflap.sdk._response import Response
+    from halflap.sdk.response import Response
 
 
 class Blocked(RateLimited):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-from halflap.sdk import _answering, _purity
-from halflap.sdk._survey import Function, Module, Survey
+from halflap.sdk import _answering, purity
 from halflap.sdk.budget import EVERY, spend
+from halflap.sdk.survey import Function, Module, Survey
 
 Severity = Literal["error", "warning"]
 
@@ -235,7 +235,7 @@ def lint(
         ]
         findings += [*(_finding(module, *each) for each in found), *_ignores(module)]
     for module, node, code, said in (
-        *_purity.check(survey),
+        *purity.check(survey),
         *_answering.check(survey, records or {}),
     ):
         findings.append(_finding(module, node, code, said))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from multidict import CIMultiDictProxy
 
-from halflap.sdk._response import MOST_WAIT, Response, retry_after
+from halflap.sdk.response import MOST_WAIT, Response, retry_after
 
 DELTA_AT_MOST = 1_000_000_000
 """A reset above this is a time (seconds since 1970), and above a thousand times this in milliseconds."""

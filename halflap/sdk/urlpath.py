@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from halflap.errors import DefinitionError, EgressRefused, Unauthorized
-from halflap.sdk._outgoing import text_of
+from halflap.sdk.outgoing import text_of
 from halflap.sdk.schema import UNSET
 
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -14,11 +14,11 @@ from yarl import URL
 
 from halflap.errors import DefinitionError
 from halflap.sdk import codec
-from halflap.sdk._outgoing import Outgoing, pairs
-from halflap.sdk._response import failure
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Download, Egress, Limits, Response
+from halflap.sdk.outgoing import Outgoing, pairs
 from halflap.sdk.payload import Payload
+from halflap.sdk.response import failure
 from halflap.sdk.schema import File
 from halflap.sdk.trigger import Reply
 from halflap.testing.sample import sample_connection

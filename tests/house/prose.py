@@ -24,7 +24,7 @@ SUBJECTS_SINCE = "2026-11-28T00:00:00"
 LIMITS = {
     "docstring opener": 0,
     "class name": 147,
-    "private import": 12,
+    "private import": 0,
     "commit subject": 0,
 }
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

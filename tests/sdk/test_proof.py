@@ -28,7 +28,7 @@ from halflap import (
     Verifier,
     ZendeskSignature,
 )
-from halflap.sdk._proof import begin
+from halflap.sdk.proof import begin
 from halflap.sdk.request import Headers
 from halflap.sdk.signature import new_secret
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from halflap.lowcode.lint.shapes import ComponentShape, dump_shapes, read_shapes, shape_of
 from halflap.sdk import codec
-from halflap.sdk._survey import Module
 from halflap.sdk.component import Component
+from halflap.sdk.survey import Module
 
 SECONDS = 60.0
 """After how long the child is ended; what it had not described by then may have anything."""

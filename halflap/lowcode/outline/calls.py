@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halflap.lowcode.outline import known
-from halflap.sdk._survey import Function, Module, Survey, local_names
+from halflap.sdk.survey import Function, Module, Survey, local_names
 
 WRAPPERS = frozenset({"titled", "retried", "untyped"})
 """The methods of an action that give the same action."""

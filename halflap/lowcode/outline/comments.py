@@ -7,7 +7,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from halflap.sdk._survey import Module
+from halflap.sdk.survey import Module
 
 _DIRECTIVE = re.compile(
     r"(?i)\b(noqa|type:|pyright:|mypy:|ruff:|pragma|halflap:|fmt:|pylint:|nosec)"

@@ -6,8 +6,8 @@ import ast
 
 from halflap.lowcode.outline.calls import Scope, argument, flow_name, inputs_of, text_of
 from halflap.lowcode.outline.nodes import Node, Place, made
-from halflap.sdk._purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
-from halflap.sdk._survey import Survey
+from halflap.sdk.purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
+from halflap.sdk.survey import Survey
 
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 

@@ -26,7 +26,7 @@ from halflap.lowcode.outline.contexts import sibling
 from halflap.lowcode.outline.nodes import Node, NodeBlock, block, made
 from halflap.lowcode.outline.pruning import pruned
 from halflap.lowcode.outline.values import Values, is_context
-from halflap.sdk._survey import Function, Module
+from halflap.sdk.survey import Function, Module
 
 
 class Reader(Values):

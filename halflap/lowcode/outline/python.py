@@ -20,7 +20,7 @@ from halflap.lowcode.outline.flow import Reader
 from halflap.lowcode.outline.known import titled
 from halflap.lowcode.outline.nodes import FlowOutline, Outline, UnknownFlows, addressed
 from halflap.lowcode.outline.values import place_of
-from halflap.sdk._survey import Function, Module, Survey
+from halflap.sdk.survey import Function, Module, Survey
 
 MAKES_FLOWS = ("flow", "preprocess", "add")
 

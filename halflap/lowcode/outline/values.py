@@ -29,7 +29,7 @@ from halflap.lowcode.outline.contexts import awaited as is_awaited
 from halflap.lowcode.outline.contexts import of_context, sibling
 from halflap.lowcode.outline.nodes import Node, Place, block, made
 from halflap.lowcode.outline.pruning import holds_step
-from halflap.sdk._survey import Function, Module
+from halflap.sdk.survey import Function, Module
 
 MOST_NODES = 5_000
 """Beyond so many nodes of a flow, functions are shown without their steps."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from halflap.sdk._survey import Function, Module, Survey, awaits, local_names, parents
 from halflap.sdk.budget import spend
+from halflap.sdk.survey import Function, Module, Survey, awaits, local_names, parents
 
 Found = tuple[Module, ast.AST, str, str]
 
