@@ -418,8 +418,12 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     world: Any, instance: Any
 ) -> None:
     id = await world.send(instance, {}, flow="waiting")
-    await world.api("POST", f"/api/executions/{id}/cancel")
     path = f"/api/executions/{id}/replay"
+    early = await world.api("POST", path)
+    assert (early.status, early.kind) == (409, "Conflict")
+    assert "wait until it has ended, or cancel it" in early.json["detail"]
+    await world.api("POST", f"/api/executions/{id}/cancel")
+    await world.ended(id)  # one that runs is cancelled at its next step
     first = (await world.api("POST", path)).json["execution"]
     refused = await world.api("POST", path)
     assert (refused.status, refused.kind) == (409, "Conflict")
@@ -428,6 +432,7 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     [left] = (await world.api("POST", "/api/bulks", where)).json["left_out"]
     assert (left["execution"], first in left["why"]) == (id, True)
     await world.api("POST", f"/api/executions/{first}/cancel")
+    await world.ended(first)
     assert (await world.api("POST", path)).status == 201
 
 
