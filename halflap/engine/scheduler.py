@@ -4,7 +4,8 @@ Of all processes, one leads: it reads the schedules and fires, until it ends or 
 another does. Each flow has a mark, the time up to which its ticks are dealt with, which is made when
 a flow is first seen, and moved on when the config changes the schedule. So whoever leads next knows
 what was missed, and the flow's trigger says what becomes of that. Where the clock is set back, ticks
-are asked for again from there: those that have fired are duplicates.
+are asked for again from there: those that have fired are duplicates. Before a tick fires, its instance
+is read again, since the notice of a change may still be on its way.
 """
 
 from __future__ import annotations
@@ -138,7 +139,11 @@ class Scheduler:
                 await self._set_back(schedules.values())
                 now = self._now()
                 for each in [e for e in schedules.values() if e.next and e.next <= now]:
-                    await self._fire(each)
+                    instance = await self._catalogue.instances.get(each.instance.id)
+                    if not is_as_read(each.instance, instance):
+                        self.seen = -1
+                        break
+                    await self._fire(each, instance, now)
             except HalflapError as error:
                 log.warning("a tick was not fired yet", error=error.message)
                 await self._rest(RETRY_SECONDS)
@@ -209,16 +214,16 @@ class Scheduler:
                 flow = old.flow
             else:
                 flow = await self._flow_of(integration, flow, instance.id, instance.revision)
-        if old is not None and old.flow.trigger.inputs != flow.trigger.inputs:
-            if old.next is not None and old.next <= self._now():
-                await self._fire(old)
-            old = None
         ticks = flow.trigger.declaration.ticks
         mark = await self._mark(instance, flow.name) if old is None else old.mark
-        if ticks is None or mark is None:
+        if mark is None:
             return None
-        if old is None:
+        if old is None or old.flow.trigger.inputs != flow.trigger.inputs:
             mark = await self._since(instance, integration, flow, mark)
+            if old is not None:  # what it had to fire until it was changed
+                await self._fire(old, instance, mark)
+        if ticks is None:
+            return None
         found = Schedule(instance, flow, ticks, mark)
         found.go_on(mark)
         return found
@@ -266,8 +271,8 @@ class Scheduler:
         await self._catalogue.instances.note_tick(instance.id, flow, to_micros(mark), back=back)
         return mark
 
-    async def _fire(self, schedule: Schedule) -> None:
-        instance = await self._catalogue.instances.get(schedule.instance.id)
+    async def _fire(self, schedule: Schedule, instance: Instance, until: datetime) -> None:
+        """Fire a schedule's ticks up to a time, on what its instance has now."""
         key = FlowKey(
             instance.customer,
             instance.id,
@@ -276,11 +281,10 @@ class Scheduler:
             instance.version,
             instance.revision,
         )
-        now = self._now()
         flow = schedule.flow
         misfire = flow.trigger.declaration.misfire
-        fires = due(schedule.ticks, schedule.mark, now, misfire, AT_ONCE)
-        mark = fires[-1] if len(fires) == AT_ONCE else now
+        fires = due(schedule.ticks, schedule.mark, until, misfire, AT_ONCE)
+        mark = fires[-1] if len(fires) == AT_ONCE else until
         rule = flow.order
         order = None if rule is None else rule.of(instance.id, flow.name)
         starts: list[Start] = []
@@ -299,6 +303,11 @@ class Scheduler:
             await self._engine.start(starts)
         await self._noted(instance, flow.name, fires[-1] if fires else mark)
         schedule.go_on(mark)
+
+
+def is_as_read(before: Instance, now: Instance) -> bool:
+    """Return whether an instance is active with what its schedules were read from."""
+    return now.state == "active" and now.revision == before.revision and is_as_it_was(before, now)
 
 
 def is_as_it_was(before: Instance, now: Instance) -> bool:

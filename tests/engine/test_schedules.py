@@ -121,18 +121,25 @@ class Office:
             await self.tasks[number]
         self.schedulers[number].leads = False
 
-    async def settled(self) -> None:
-        """Wait until whoever leads has dealt with all ticks up to now."""
+    async def deafen(self, number: int) -> None:
+        """Keep notices of what other processes change from a process."""
+        writer: Any = self.stores[number].catalogue._writer
+        writer._watching.cancel()
+        await asyncio.wait([writer._watching])
+
+    async def settled(self, *, deaf: bool = False) -> None:
+        """Wait until the leader, unless deaf, knows all changes, and has dealt with all due ticks."""
         for _ in range(2):  # it looks again once it has fired
             self.clock.now += 1
             async with asyncio.timeout(20):
-                while not await self._has_looked():  # noqa: ASYNC110
+                while not await self._has_looked(deaf):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
-    async def _has_looked(self) -> bool:
+    async def _has_looked(self, deaf: bool) -> bool:
         leader = self.schedulers[await self.leader()]
         leader.nudge()
-        return leader._looked_at == to_datetime(self.clock.now)
+        newest = 0 if deaf else max(each.catalogue.changed for each in self.stores)
+        return leader.seen >= newest and leader._looked_at == to_datetime(self.clock.now)
 
     async def fired(self) -> Counter[datetime]:
         """How often each tick has an execution."""
@@ -364,6 +371,36 @@ async def test_a_leader_that_comes_after_a_change_fires_no_tick_that_was_never_d
         made.clock.set(datetime(2026, 1, 2, 9, 1, tzinfo=UTC))
         await made.settled()
         assert times(await made.fired()) == ["06:00", "09:00"]
+
+
+@pytest.mark.parametrize(
+    ("hour", "change", "expected"),
+    [
+        (5, "disabled", []),
+        (5, "activated", []),
+        (5, "configured", []),
+        (6, "configured", ["06:00"]),
+    ],
+)
+async def test_a_leader_that_has_not_heard_of_a_change_fires_what_was_due_before_it(
+    hour: int, change: str, expected: list[str]
+) -> None:
+    trigger = schedule.cron(Hours.cron, tz=Hours.zone)
+    async with office("postgresql", trigger, datetime(2026, 1, 1, 5, tzinfo=UTC), **DAILY) as made:
+        leader = await made.leader()
+        await made.deafen(leader)
+        instances = made.stores[leader - 1].catalogue.instances
+        instance = await made.instance()
+        made.clock.set(datetime(2026, 1, 1, hour, 30, tzinfo=UTC))
+        if change == "configured":
+            await instances.set_revision(instance.id, {"cron": "0 9 * * *"}, {})
+        else:
+            await instances.move(instance.id, ("active",), "disabled")
+        made.clock.set(datetime(2026, 1, 1, 6, 40, tzinfo=UTC))
+        if change == "activated":
+            await instances.move(instance.id, ("disabled",), "active", deployment="exe_2")
+        await made.settled(deaf=True)
+        assert times(await made.fired()) == expected
 
 
 @BOTH

@@ -530,6 +530,12 @@ async def test_the_last_tick_never_goes_back(catalogue: Catalogue, shop: Instanc
     assert catalogue.changed == before
 
 
+async def test_no_tick_of_a_disabled_instance_is_noted(catalogue: Catalogue, shop: Instance):
+    await catalogue.instances.move(shop.id, ["configured"], "disabled")
+    await catalogue.instances.note_tick(shop.id, "nightly", 5)
+    assert await catalogue.instances.last_tick(shop.id, "nightly") is None
+
+
 # -- endpoints and subscriptions --------------------------------------------------------------
 
 

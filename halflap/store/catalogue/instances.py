@@ -402,13 +402,16 @@ class Instances:
     async def note_tick(self, instance: str, flow: str, at: Micros, *, back: bool = False) -> None:
         """Note up to when a scheduled flow's ticks are dealt with.
 
-        An earlier time changes nothing, unless the clock was set `back`.
+        An earlier time changes nothing, unless the clock was set `back`. Nothing is noted of a
+        disabled instance.
         """
 
         def job(connection: Connection) -> Refused | None:
             found = find(connection, instance)
             if found is None:
                 return missing(instance)
+            if found.state == "disabled":
+                return None
             connection.execute(
                 "INSERT INTO schedules (instance, customer, flow, last_tick) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (instance, flow) DO UPDATE SET last_tick = excluded.last_tick"
