@@ -6,6 +6,7 @@ Times are whole microseconds since 1970-01-01 UTC (`Micros`) wherever the store 
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import os
 import time
@@ -675,6 +676,26 @@ class Failure:
     trace: str = ""
     cause: str = ""
     in_doubt: bool = False
+
+    @property
+    def text(self) -> str:
+        """The message by itself; see `failure_text`."""
+        return failure_text(self.kind, self.message)
+
+
+def failure_text(kind: str, message: str) -> str:
+    """Return a failure's message for where its class is not shown: `KeyError: 'total'`.
+
+    Messages of Python's own exceptions do not read without the class.
+    """
+    is_clear = kind in message or not is_builtin_error(kind)
+    return message if is_clear else f"{kind}: {message}"
+
+
+def is_builtin_error(kind: str) -> bool:
+    """Return whether the class of an error, by its name, is one of Python's own exceptions."""
+    found = getattr(builtins, kind, None)
+    return isinstance(found, type) and issubclass(found, BaseException)
 
 
 @frozen

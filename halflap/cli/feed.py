@@ -103,7 +103,7 @@ class Feed:
             return
         attempts = await self._journal.attempts(change.execution)
         failure = attempts[-1].failure if attempts else None
-        why = f": {plain_places(failure.message)}" if failure is not None else ""
+        why = f": {plain_places(failure.text)}" if failure is not None else ""
         what = f"attempt {change.attempt} ended{why}; again in {until or 'a moment'}"
         self._screen.pause(label, what, change.at, again=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from halflap.cli.client import Client, path
 from halflap.cli.output import Output, quoted, state, took, version
+from halflap.cli.record import text_of
 from halflap.errors import HalflapError, NotFound
 from halflap.model import BETWEEN
 
@@ -92,7 +93,7 @@ class Steps:
             self._seen.add(seen)
             good = each["status"] == "succeeded"
             mark = self._output.mark("✓", "+") if good else self._output.mark("✗", "x")
-            why = f"  {each['failure']['message']}" if each["failure"] else ""
+            why = f"  {text_of(each['failure'])}" if each["failure"] else ""
             self._output.note(
                 "  ",
                 (mark, "green" if good else "red"),

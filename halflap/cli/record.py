@@ -14,7 +14,7 @@ from halflap.cli import twoway
 from halflap.cli.output import Output, Part, ago, clean, inline, state, took, version, when
 from halflap.cli.pauses import told
 from halflap.cli.screen import own_place, plain_places, size
-from halflap.model import ENDED
+from halflap.model import ENDED, failure_text
 
 OWN = ("same", "current")
 
@@ -164,7 +164,7 @@ def step_parts(output: Output, step: Row, title: str, *, full: bool) -> list[Par
     colour = "green" if good else "yellow" if again else "red"
     tries = f"  {step['tries']} tries" if step["tries"] > 1 else ""
     failure = step["failure"]
-    said = f"  {' '.join(plain_places(failure['message']).split())}" if failure else ""
+    said = f"  {' '.join(text_of(failure).split())}" if failure else ""
     if again and step["due_at"]:
         said += f"; next try {clock(step['due_at'])}"
     arrow = output.mark("→", "->")
@@ -251,6 +251,11 @@ def again(each: Row) -> str:
         if each["on"] in OWN
         else (f"{how}{event}, on version {each['on']}{bulk}")
     )
+
+
+def text_of(failure: Row) -> str:
+    """Return why something failed, where its error's class is not shown beside it."""
+    return plain_places(failure_text(failure["kind"], failure["message"]))
 
 
 def failure_lines(output: Output, failure: Row, step: Row | None = None) -> None:

@@ -115,7 +115,7 @@ class Screen:
                 f"{title:<26}", (f" {took:>8}{tries}", "dim"), (f"  {shown}" if shown else "", "dim"),
             )  # fmt: skip
             return
-        why = record.failure.message if record.failure else record.status
+        why = record.failure.text if record.failure else record.status
         style = "yellow" if record.status == "retrying" else "red"
         self._row(
             record.ended_at, label, "step",

@@ -721,4 +721,4 @@ def leaving(instance: Instance) -> str:
 
 def why(outcome: Outcome) -> str:
     """Why a deployment did not succeed, for the person who has to mend it."""
-    return outcome.failure.message if outcome.failure else outcome.reason or outcome.state
+    return outcome.failure.text if outcome.failure else outcome.reason or outcome.state

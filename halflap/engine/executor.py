@@ -399,7 +399,7 @@ def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micr
         return replace(verdict, at=min(verdict.at or oldest, oldest))
     if verdict.at is not None and verdict.at <= oldest:
         return verdict
-    why = f": {verdict.failure.message}" if verdict.failure else ""
+    why = f": {verdict.failure.text}" if verdict.failure else ""
     reason = f"not done within the flow's maximum age, {flow.max_age}{why}"
     outcome = Outcome("failed", reason, failure=verdict.failure)
     return Ended(outcome, verdict.records, verdict.logs)

@@ -67,8 +67,8 @@ def reason_of(error: Exception, failure: Failure) -> str:
     The path of a failed step has the key of its item in it; the failure keeps it.
     """
     if isinstance(error, StepFailed) and error.step:
-        return failure.message.replace(f"({error.step})", f"({_KEY.sub('', error.step)})")
-    return failure.message
+        return failure.text.replace(f"({error.step})", f"({_KEY.sub('', error.step)})")
+    return failure.text
 
 
 def redacted_verdict(verdict: Verdict, redactor: Redactor) -> Verdict:
@@ -95,7 +95,7 @@ def after_error(error: Exception, errors: int, now: Micros) -> Verdict:
     failure = failure_of(error)
     if errors < MOST_ERRORS:
         return Again("retry", now + 1_000_000 * 2 ** (errors - 1), failure=failure)
-    reason = f"the executor failed {errors} times: {failure.message}"
+    reason = f"the executor failed {errors} times: {failure.text}"
     return Ended(Outcome("failed", reason, failure=failure))
 
 

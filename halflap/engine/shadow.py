@@ -154,7 +154,7 @@ def _compare(seen: Seen, was: Original, verdict: Ended | Again | None) -> None:
         case Ended(now):
             pass
         case Again(failure=failure):
-            now = Outcome("failed", failure.message if failure else "", failure=failure)
+            now = Outcome("failed", failure.text if failure else "", failure=failure)
         case None:
             return
     if now.state != then.state:

@@ -98,7 +98,7 @@ def step_failed(record: Record) -> StepFailed:
     """A step's final failure: the same on the first run and on every replay."""
     failure = record.failure or Failure("StepFailed", "the step failed")
     return StepFailed(
-        f"{record.title} ({record.path}) failed: {failure.message}",
+        f"{record.title} ({record.path}) failed: {failure.text}",
         step=record.path,
         error=failure.kind,
         status=failure.status,

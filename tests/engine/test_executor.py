@@ -438,6 +438,7 @@ async def test_what_a_retry_cannot_mend_fails_at_once_and_can_be_caught(
         replayed.status,
     )
     assert first.error == type(error).__name__
+    assert ("KeyError: 'no'" in str(first)) == isinstance(error, KeyError)
 
 
 async def test_a_result_that_is_not_what_was_declared_fails_the_step(runner: Runner) -> None:
@@ -519,7 +520,7 @@ async def test_a_bug_in_a_flow_fails_it_with_its_place(runner: Runner) -> None:
 
     outcome = await runner.run(flow)
     assert outcome.failure is not None
-    assert outcome.failure.kind == "KeyError"
+    assert (outcome.failure.kind, outcome.reason) == ("KeyError", "KeyError: 'missing'")
     assert "test_executor.py:" in outcome.failure.where
 
 

@@ -20,7 +20,11 @@ ALIKE = [
     ("ada@shop.test is not known", "bob@other.test is not known"),
     ("3f2b8c1e-0b5e-4c8e-9a52-2f1d7a9e0c11 is taken", "9a52-4c8e1 is taken"),
     ("at 2026-01-31T14:00:00Z", "at 2027-02-01"),
-    ('refused: {"error": "no", "id": 7}', 'refused: {"errors": [{"id": "x"}]}'),
+    ('refused: {"id": 7, "name": "Ada"}', 'refused: {"ids": [{"name": "blue"}]}'),
+    ('422: {"error": "no stock of \\"ada\\""}', '422: {"error": "no stock of \\"x y\\"", "id": 7}'),
+    ('422: {"email": ["is not free", "is not free"]}', '422: {"email": ["is not free"]}'),
+    ('400: {"message": "no such id", "at": "Lima', '400: {"message": "no such id", "at": "Oslo'),
+    ("refused: [Name]", "refused: [Amount, Name]"),
     ("ids 1, 2 and 3", "ids 1, 2 and 44"),
     ("1, 2, 3 are unknown", "7 are unknown"),
     ("no\nsecond line", "no\nanother one"),
@@ -35,6 +39,16 @@ def test_messages_that_differ_in_a_value_are_one_cause(first: str, second: str) 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        (Failure("KeyError", "'nothing'"), Failure("KeyError", "'total'")),
+        (
+            Failure("A", '422: {"error": {"code": "invalid", "fields": {"n": "at least 1"}}}'),
+            Failure("A", '422: {"error": {"code": "invalid", "fields": {"n": "at most 1000"}}}'),
+        ),
+        (
+            Failure("A", '422: {"fields": {"amount": "at least 1"}}'),
+            Failure("A", '422: {"fields": {"quantity": "at least 1"}}'),
+        ),
+        (Failure("A", '400: {"code": "taken"}'), Failure("A", '400: {"code": "missing"}')),
         (Failure("A", "gone"), Failure("B", "gone")),
         (Failure("A", "gone"), Failure("A", "refused")),
         (Failure("A", "gone", status=410), Failure("A", "gone", status=404)),
@@ -66,3 +80,49 @@ def test_a_cause_is_bounded_and_has_no_number_in_it(text: str, one: int, other: 
     assert re.search("[0-9]", message) is None
     if "\n" not in text.strip():
         assert message == normalise_message(f"{text} {other}")
+
+
+WORDS = st.lists(st.text("abcdefghijklmnop", min_size=2, max_size=8), min_size=2, max_size=5)
+VALUES = st.one_of(
+    st.tuples(each, each)
+    for each in (
+        st.integers(0, 10**12).map(str),
+        st.uuids().map(str),
+        st.text("0123456789abcdef", min_size=8, max_size=20).map("7{}".format),
+        st.integers().map("ada{}@shop.test".format),
+    )
+)
+NAMES = st.text(st.characters(categories=("Lu", "Nd")), min_size=1, max_size=12)
+TEMPLATES = st.sampled_from(
+    [
+        "{words} {value}",
+        '{words} "{name}"',
+        'answered 422: {{"error": {{"message": "{words} {value}"}}, "id": "{value}"}}',
+        'answered 422: {{"fields": {{"amount": "{words} {value}"}}, "name": "{name}"}}',
+        'answered 400: [{{"message": "{words} \'{name}\'"}}, {{"at": {value}}}',
+    ]
+)
+
+
+@given(TEMPLATES, WORDS, WORDS, VALUES, NAMES, NAMES)
+def test_other_values_are_the_same_cause_and_other_words_another_one(
+    template: str,
+    words: list[str],
+    others: list[str],
+    values: tuple[str, str],
+    name: str,
+    other: str,
+) -> None:
+    def cause(some: list[str], value: str, name: str) -> str:
+        return normalise_message(template.format(words=" ".join(some), value=value, name=name))
+
+    first, second = values
+    assert cause(words, first, name) == cause(words, second, other)
+    assert (cause(words, first, name) == cause(others, second, other)) == (words == others)
+
+
+def test_a_message_of_pythons_own_exceptions_names_their_class() -> None:
+    assert Failure("KeyError", "'total'").text == "KeyError: 'total'"
+    assert Failure("KeyError", "KeyError").text == "KeyError"
+    assert Failure("UpstreamError", "gone").text == "gone"
+    assert Failure("str", "gone").text == "gone"

@@ -125,7 +125,7 @@ def _asleep(execution: Execution, facts: WaitFacts, stopped: Micros) -> Wait:
             return Wait("limit", execution.waiting_for or last.failure.message, stopped, due)
         tried = max((each.tries for each in pending if each not in waits), default=0)
         number = tried + 1 if tried else execution.attempt + 1
-        return Wait("back-off", last.failure.message, stopped, due, number=number)
+        return Wait("back-off", last.failure.text, stopped, due, number=number)
     first = min(waits, key=lambda each: each.started_at, default=None)
     if first is None:
         return Wait("turn", execution.waiting_for or "its time", stopped, due)

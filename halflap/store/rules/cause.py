@@ -3,14 +3,18 @@
 `UpstreamError at acme.create_account (503): the app answered #`: the error's class, the action, step
 or flow in which it was raised, the HTTP status of the call, and the first line of its message. The
 mark of a cause is a short hash of that text: what the stores index and `--cause` takes.
+
+Of an app's JSON the sentences are kept, with their keys: `quantity: at least #`. Of other values in
+quotes only a name in the author's code is, as in `KeyError: 'total'`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 
-from halflap.model import Failure, Outcome
+from halflap.model import Failure, Outcome, is_builtin_error
 
 LONGEST_MESSAGE = 160
 """The most characters that a cause has of a normalised message."""
@@ -20,7 +24,27 @@ _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 _QUOTED = re.compile(
     r"""(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|"(?:[^"\\]|\\.)*"|`[^`]*`|“[^”]*”|«[^»]*»"""
 )
-_JSON = re.compile(r"\{.*\}|\[.*\]")
+_JSON = re.compile(r"""[\[{]\s*(?=["\[{]).*""")
+_JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
+_IN_BRACKETS = re.compile(r"\{.*\}|\[.*\]")
+_KEY = re.compile(r"[A-Za-z_.-]{1,40}")
+_LOWER_WORD = re.compile(r"(?<![\w-])[a-z][a-z-]{1,19}(?![\w-])")
+_CODE_NAME = re.compile(r"'([a-z_]{2,30})'")
+SAYS = frozenset(
+    {
+        "code",
+        "description",
+        "detail",
+        "error",
+        "errorcode",
+        "message",
+        "msg",
+        "reason",
+        "title",
+        "type",
+    }
+)
+"""Keys in an app's JSON whose texts say what is wrong; others may have a customer's values."""
 _ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 _WITH_DIGIT = re.compile(r"[^\s,;:()=<>/]*\d[^\s,;()=<>]*")
 _REPEATED = re.compile(r"#(?:[\s,./:-]*#)+")
@@ -31,19 +55,45 @@ def describe_cause(failure: Failure, place: str = "") -> str:
     """Return the cause of a failure in `place`: an action's, a step's or a flow's name."""
     where = f" at {place}" if place else ""
     status = f" ({failure.status})" if failure.status is not None else ""
-    message = normalise_message(failure.message)
+    message = normalise_message(failure.message, of_python=is_builtin_error(failure.kind))
     return f"{failure.kind}{where}{status}" + (f": {message}" if message else "")
 
 
-def normalise_message(message: str) -> str:
-    """Return a message's first line with `…` for URLs and quoted values, `#` for ids and numbers."""
-    line = message.strip().partition("\n")[0][:2_000]
-    line = _URL.sub("…", line)
-    line = _QUOTED.sub("…", line)
-    line = _JSON.sub("…", line)
-    line = _ADDRESS.sub("…", line)
-    line = _REPEATED.sub("#", _WITH_DIGIT.sub("#", line))
+def normalise_message(message: str, *, of_python: bool = False) -> str:
+    """Return a message's first line with `…` for URLs and quoted values, `#` for ids and numbers.
+
+    Of an error `of_python`, quoted lower-case names are the author's own, and stay.
+    """
+    line = _URL.sub("…", message.strip().partition("\n")[0][:2_000])
+    if (json := _JSON.search(line)) is not None:
+        line = f"{_without_values(line[: json.start()])}{'; '.join(_sentences(json[0])) or '…'}"
+    else:
+        line = _without_values(line, of_python=of_python)
     return _SPACE.sub(" ", line).strip()[:LONGEST_MESSAGE]
+
+
+def _without_values(text: str, *, of_python: bool = False) -> str:
+    def quoted(found: re.Match[str]) -> str:
+        return found[0] if of_python and _CODE_NAME.fullmatch(found[0]) else "…"
+
+    text = _IN_BRACKETS.sub("…", _QUOTED.sub(quoted, text))
+    return _REPEATED.sub("#", _WITH_DIGIT.sub("#", _ADDRESS.sub("…", text)))
+
+
+def _sentences(json: str) -> Iterator[str]:
+    """Yield once each text of an app's JSON, which may be cut off, that says what is wrong."""
+    key, seen = "", set[str]()
+    for text, colon in _JSON_STRING.findall(json):
+        if colon:
+            key = text if _KEY.fullmatch(text) else "#"
+            continue
+        text = text.replace('\\"', '"')
+        if key.replace("_", "").lower() not in SAYS and len(_LOWER_WORD.findall(text)) < 2:
+            continue
+        said = f"{key}: {_without_values(text)}"
+        if said not in seen:
+            seen.add(said)
+            yield said
 
 
 def cause_text(failure: Failure) -> str:
