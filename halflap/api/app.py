@@ -31,6 +31,7 @@ from halflap.api.door import SCOPE, Door
 from halflap.api.operations import Operations
 from halflap.api.view import Health, Place, Problem
 from halflap.model import Token
+from halflap.store.pulse import Pulse
 from halflap.store.scope import WHOLE
 
 ROUTERS = (
@@ -52,11 +53,14 @@ ROUTERS = (
 )
 
 
-def create_app(operations: Operations, token: str, prove: Callable[[str], str]) -> FastAPI:
+def create_app(
+    operations: Operations, token: str, prove: Callable[[str], str], pulse: Pulse
+) -> FastAPI:
     """The API over these operations; every route but `/api/health` wants a token.
 
     `token` is the team's; those of customers are in the store. `prove` answers a challenge by which a
-    command knows its own server before it sends a token.
+    command knows its own server before it sends a token. What waits for a store that has no `pulse` is
+    answered 503.
     """
     app = FastAPI(
         title="Halflap",
@@ -93,7 +97,7 @@ def create_app(operations: Operations, token: str, prove: Callable[[str], str]) 
     async def known(secret: str) -> Token | None:
         return await operations.catalogue.tokens.known(secret)
 
-    app.add_middleware(Door, token=token, known=known)
+    app.add_middleware(Door, token=token, known=known, pulse=pulse)
     describe(app)
     return app
 

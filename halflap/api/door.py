@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from halflap.api import problem
 from halflap.errors import HalflapError
 from halflap.model import Token
+from halflap.store.pulse import Pulse
 from halflap.store.scope import WHOLE, Scope
 
 log = structlog.get_logger("halflap.api")
@@ -81,10 +82,11 @@ class Door:
     Nothing leaves without its headers, no error with its insides.
     """
 
-    def __init__(self, app: App, token: str, known: Known) -> None:
+    def __init__(self, app: App, token: str, known: Known, pulse: Pulse) -> None:
         self._app = app
         self._token = token.encode()
         self._known = known
+        self._pulse = pulse
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -100,12 +102,7 @@ class Door:
             await send(message)
 
         try:
-            if not await self._admits(scope):
-                refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
-                await refused(scope, receive, guarded)
-                return
-            masked = scope.get(ACCESS, "secrets") != "secrets"
-            await self._app(scope, receive, Masked(guarded) if masked else guarded)
+            await self._pulse.attend(self._enter(scope, receive, guarded), lambda: started)
         except HalflapError as error:
             await problem.answer_error(error)(scope, receive, guarded)
         except Exception:
@@ -113,6 +110,14 @@ class Door:
             if started:
                 raise
             await problem.answer(problem.plain(500))(scope, receive, guarded)
+
+    async def _enter(self, scope: Message, receive: Any, send: Any) -> None:
+        if not await self._admits(scope):
+            refused = problem.answer(problem.plain(401), {"WWW-Authenticate": "Bearer"})
+            await refused(scope, receive, send)
+            return
+        masked = scope.get(ACCESS, "secrets") != "secrets"
+        await self._app(scope, receive, Masked(send) if masked else send)
 
     async def _admits(self, scope: Message) -> bool:
         path: str = scope["path"]

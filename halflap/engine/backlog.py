@@ -67,8 +67,13 @@ class Backlog:
         if task is None:
             task = asyncio.create_task(self._look(customer))
             self._counting[customer] = task
-            task.add_done_callback(lambda _: self._counting.pop(customer, None))
+            task.add_done_callback(lambda done: self._counted(customer, done))
         return await asyncio.shield(task)
+
+    def _counted(self, customer: str, task: asyncio.Task[_Counted]) -> None:
+        self._counting.pop(customer, None)
+        if not task.cancelled():
+            task.exception()  # requests that waited for it may have been answered already
 
     async def _look(self, customer: str) -> _Counted:
         if customer.startswith(SYSTEM):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +48,7 @@ from halflap.sdk.proof import begin
 from halflap.sdk.request import Headers, Request, constant, decompress, header, pointer, query
 from halflap.sdk.signature import Signature, Verifier
 from halflap.sdk.trigger import Declaration, FlowResult, Reply
+from halflap.store.pulse import Pulse
 
 log = structlog.get_logger("halflap.gateway")
 
@@ -65,8 +65,6 @@ STORE_SECONDS = 8.0
 """Seconds that a request waits for the store before it is answered 503: senders often give up after
 10.
 """
-HUNG_SECONDS = 1.0
-"""Seconds between requests that wait for a store that hangs; the others are refused at once."""
 A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -87,13 +85,15 @@ class Gateway:
         is_full: Callable[[str, int], Awaitable[bool]] | None = None,
         large: Large | None = None,
         in_memory: int = IN_MEMORY,
+        pulse: Pulse | None = None,
         store_seconds: float = STORE_SECONDS,
     ) -> None:
         """`reject` and `count` note what was not accepted; they do not wait for a commit.
 
         `is_full` says whether a customer has too much queued to accept so many more. Where there is
         something that takes `large` bodies, those of more than `in_memory` bytes are handed to it
-        as they come, and never held. `store_seconds` is how long a request waits for the store.
+        as they come, and never held. `store_seconds` is how long a request waits for the store; while
+        that is known by its `pulse` to hang, requests are refused at once.
 
         `answers` counts answers by status, `events` what became of events.
         """
@@ -108,8 +108,7 @@ class Gateway:
         self._large = large
         self._in_memory = body_bytes if large is None else in_memory
         self._store_seconds = store_seconds
-        self._hangs = False
-        self._wait_again_at = 0.0
+        self._pulse = pulse
         self.answers: Counter[int] = Counter()
         self.events: Counter[str] = Counter()
 
@@ -128,10 +127,8 @@ class Gateway:
     ) -> Answer:
         endpoint, _, rest = scope["path"].removeprefix(PREFIX).partition("/")
         route = None
-        if self._hangs:
-            if time.monotonic() < self._wait_again_at:
-                return problem(503, retry_after=2)
-            self._wait_again_at = time.monotonic() + HUNG_SECONDS
+        if self._pulse is not None and self._pulse.is_lost:
+            return problem(503, retry_after=2)
         try:
             async with asyncio.timeout(self._store_seconds) as deadline:
                 route = await self._find(endpoint)
@@ -146,10 +143,8 @@ class Gateway:
         except Gone:
             raise
         except TimeoutError:
-            if not self._hangs:
-                log.error("the store does not answer; events are refused until it does")
-            self._hangs = True
-            self._wait_again_at = time.monotonic() + HUNG_SECONDS
+            if self._pulse is not None:
+                self._pulse.lose()
             return problem(503, retry_after=2)
         except Rejected as error:
             if route is not None:
@@ -214,7 +209,6 @@ class Gateway:
         duplicates = sum(each.duplicate_of is not None for each in started)
         self.events["duplicate"] += duplicates
         self.events["accepted"] += len(started) - duplicates
-        self._hangs = False
         return started
 
     async def _receive_large(
@@ -319,11 +313,10 @@ class Gateway:
         return starts
 
     async def _result(self, execution: str, awaited: FlowResult) -> Answer:
-        within = awaited.within.total_seconds()
+        waiting = self._engine.outcome(execution, awaited.within.total_seconds())
         try:
-            async with asyncio.timeout(within + self._store_seconds):
-                outcome = await self._engine.outcome(execution, within)
-        except (NotFound, TimeoutError):  # a duplicate that is no longer stored; a store that hangs
+            outcome = await (waiting if self._pulse is None else self._pulse.attend(waiting))
+        except (NotFound, StoreError):  # a duplicate that is no longer stored; a store that hangs
             outcome = None
         return answer_for(awaited, None, (), execution=execution, outcome=outcome)
 

@@ -8,7 +8,6 @@ scanners open links; POST sends the signal, once for both choices of one questio
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -17,10 +16,11 @@ import structlog
 
 from halflap.errors import NotFound, StoreError
 from halflap.gateway.answer import Answer
-from halflap.gateway.app import STORE_SECONDS, respond
+from halflap.gateway.app import respond
 from halflap.model import Clock, Outcome, Sent
 from halflap.sdk import codec
 from halflap.sdk.link import PREFIX, SignalLink, read_link
+from halflap.store.pulse import Pulse
 
 log = structlog.get_logger("halflap.gateway")
 
@@ -58,10 +58,13 @@ class Inbox(Protocol):
 class Links:
     """Answers requests to links; every one ends in exactly one page."""
 
-    def __init__(self, engine: Inbox, verify: Callable[[bytes, str], bool], clock: Clock) -> None:
+    def __init__(
+        self, engine: Inbox, verify: Callable[[bytes, str], bool], clock: Clock, pulse: Pulse
+    ) -> None:
         self._engine = engine
         self._verify = verify
         self._clock = clock
+        self._pulse = pulse
 
     async def __call__(
         self,
@@ -80,11 +83,12 @@ class Links:
         if link.expires_at <= self._clock():
             return page(410, "This link has expired", "Ask whoever sent it for another one.")
         try:
-            async with asyncio.timeout(STORE_SECONDS):
-                return await (self._sent(link) if method == "POST" else self._asked(link))
+            return await self._pulse.attend(
+                self._sent(link) if method == "POST" else self._asked(link)
+            )
         except NotFound:
             return page(410, "This is over", "There is nothing to answer any more.")
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             log.error("a signal was not kept: the store failed", error=str(error))
             return page(503, "This did not work", "Nothing was sent. Try again in a minute.")
 

@@ -50,6 +50,7 @@ from halflap.server.routes import Routes
 from halflap.server.settings import Settings
 from halflap.store.identity import Identity, named
 from halflap.store.once import make_folder, write_once
+from halflap.store.pulse import Pulse
 from halflap.store.store import KEY, Store
 from halflap.store.vault import Vault
 
@@ -131,7 +132,8 @@ class Host:
             )
         )
         self.backlog = Backlog(store.journal)
-        self.links = Links(self.engine, store.vault.verify, self.clock)
+        self.pulse = Pulse(store.journal, self.clock)
+        self.links = Links(self.engine, store.vault.verify, self.clock, self.pulse)
         self.gateway = self.open_gateway(
             self.engine, store.catalogue.rejections.note, store.catalogue.counters.count
         )
@@ -168,7 +170,12 @@ class Host:
             )
             self.engine.on_end(metrics.count_end)
             self.probes = Probes(
-                store, metrics, token, settings.metrics_token, lambda: self._stopping is not None
+                store,
+                self.pulse,
+                metrics,
+                token,
+                settings.metrics_token,
+                lambda: self._stopping is not None,
             )
         self._failed: asyncio.Future[None] | None = None
         self._booting: asyncio.Task[None] | None = None
@@ -219,6 +226,7 @@ class Host:
             is_full=self.backlog.is_full,
             large=self.store.large,
             in_memory=self.settings.stream_bytes,
+            pulse=self.pulse,
         )
 
     @property
@@ -231,7 +239,10 @@ class Host:
             from halflap.api.app import create_app
 
             self._api = create_app(
-                self.operations, self._token, lambda challenge: self.address.prove(challenge)
+                self.operations,
+                self._token,
+                lambda challenge: self.address.prove(challenge),
+                self.pulse,
             )
         return self._api
 
@@ -340,8 +351,7 @@ class Host:
             await self._server.stop(min(grace, 10.0))
             await asyncio.wait([self._listening])
         await self.crew.stop(grace)
-        if self.probes is not None:
-            await self.probes.close()
+        await self.pulse.close()
         lowcode.close_runner()
         await self.egress.close()
         with contextlib.suppress(HalflapError):

@@ -7,23 +7,19 @@ the API's token is told the store's own error too. `/metrics` needs a token.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
 from halflap.errors import HalflapError, StoreFull
 from halflap.gateway.answer import Answer, problem
 from halflap.gateway.app import respond
-from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.server.metrics import MEDIA_TYPE, Metrics
+from halflap.store.pulse import Pulse
 from halflap.store.store import Store
 
 PATHS = ("/healthz", "/readyz", "/metrics")
-STORE_SECONDS = 3.0
-"""Seconds that a probe waits for the store; orchestrators give up after a few seconds."""
 JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -37,18 +33,18 @@ class Probes:
     def __init__(
         self,
         store: Store,
+        pulse: Pulse,
         metrics: Metrics,
         token: str,
         metrics_token: str,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._store = store
+        self._pulse = pulse
         self._metrics = metrics
         self._token = token
         self._metrics_token = metrics_token
         self._is_stopping = is_stopping
-        self._writing: asyncio.Task[None] | None = None
-        self._written_since = 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -66,7 +62,7 @@ class Probes:
         if self._is_stopping():
             missing["server"] = "it is stopping"
         try:
-            await self._write()
+            await self._pulse.check()
         except TimeoutError:
             missing["store"] = "it does not answer"
         except StoreFull as error:
@@ -80,19 +76,6 @@ class Probes:
         headers = {**JSON, "retry-after": "2"} if missing else JSON
         return (503 if missing else 200), headers, codec.encode(shown)
 
-    async def _write(self) -> None:
-        """Write to the store; `TimeoutError` where that takes too long. Probes share one write."""
-        now = time.monotonic()
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._mark(), name="probe")
-            self._written_since = now
-        async with asyncio.timeout(max(self._written_since + STORE_SECONDS - now, 0.01)):
-            await asyncio.shield(self._writing)
-
-    async def _mark(self) -> None:
-        mark = StateWrite("server:probe", "", codec.encode(self._store.clock()))
-        await self._store.journal.write_state([mark])
-
     async def _measured(self, scope: Any) -> Answer:
         if not self._shows(scope, self._token, self._metrics_token):
             status, headers, body = problem(
@@ -101,10 +84,9 @@ class Probes:
             return status, {**headers, "www-authenticate": "Bearer"}, body
         samples = self._metrics.of_process()
         try:
-            async with asyncio.timeout(STORE_SECONDS):
-                samples |= await self._metrics.of_store()
+            samples |= await self._pulse.attend(self._metrics.of_store())
             samples["halflap_store_up"] = {"": 1}
-        except (TimeoutError, HalflapError):
+        except HalflapError:
             samples["halflap_store_up"] = {"": 0}
         return 200, {"content-type": MEDIA_TYPE}, self._metrics.write(samples)
 
@@ -115,9 +97,3 @@ class Probes:
         if scheme.lower() != b"bearer":
             return False
         return any(secrets.compare_digest(shown.strip(), each.encode()) for each in tokens if each)
-
-    async def close(self) -> None:
-        """End a write that is still under way."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])

@@ -59,7 +59,7 @@ async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(world:
 
 
 async def test_an_error_of_ours_tells_nothing_of_its_insides(world: Any) -> None:
-    broken = type(world.api)(create_app(cast(Any, None), "t", str), "t")
+    broken = type(world.api)(create_app(cast(Any, None), "t", str, world.host.pulse), "t")
 
     answer = await broken("GET", "/api/customers")
 
@@ -78,4 +78,4 @@ async def test_a_store_that_is_gone_is_a_503_to_be_tried_again(world: Any) -> No
 
 def test_an_app_without_a_token_is_not_made() -> None:
     with pytest.raises(ValueError, match="token"):
-        create_app(cast(Any, None), "", str)
+        create_app(cast(Any, None), "", str, cast(Any, None))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from halflap.engine.backlog import LATEST_SECONDS, SOONEST_SECONDS, Backlog
+from halflap.errors import StoreError
 from halflap.model import CustomerLimits
 from halflap.store.protocol import Journal
 from tests.conformance.test_journal import DONE, LEASE, flow, start
@@ -41,6 +44,26 @@ async def test_a_customer_is_full_at_its_limit_and_others_are_not(journal: Journ
     backlog = Backlog(journal, Monotonic())
     assert [await accept(journal, backlog) for _ in range(7)] == [True] * 5 + [False] * 2
     assert await accept(journal, backlog, "cus_b")
+
+
+async def test_a_count_that_fails_once_its_request_has_gone_raises_nowhere() -> None:
+    unheard: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(context))
+    fails: asyncio.Future[CustomerLimits] = loop.create_future()
+
+    class Hangs:
+        async def limits(self, customer: str) -> CustomerLimits:
+            return await fails
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Backlog(cast(Journal, Hangs())).is_full("cus_a")
+    fails.set_exception(StoreError("the database does not answer"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert unheard == []
 
 
 async def test_it_is_counted_again_once_some_may_have_run(journal: Journal):

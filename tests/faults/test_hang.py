@@ -1,4 +1,4 @@
-"""A store that hangs: hooks are answered 503 in time, readiness says so, and nothing is lost."""
+"""A store that hangs: hooks and the API answer 503 in time, readiness says so, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from halflap.engine.bundle import pack
 from halflap.gateway.app import STORE_SECONDS
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from halflap.store import pulse
+from halflap.store.postgres.database import CONNECTIONS
 from tests.faults.cluster import cluster
 from tests.faults.sink import Sink
 from tests.faults.test_store_away import PROJECT
@@ -26,6 +29,8 @@ TOKEN = "the-token-of-these-tests"
 SENDERS = 5
 WITHIN = 10.0
 """What a sender is promised: an answer in so many seconds."""
+AT_ONCE = 2.0
+"""Seconds in which a refusal comes that waits for no store, on a machine that is busy."""
 
 
 class World:
@@ -47,6 +52,15 @@ class World:
             await answer.read()
             after = answer.headers.get("retry-after", "")
             return answer.status, after, time.monotonic() - began
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str, str, float]:
+        """Call the API: the status, its media type, Retry-After, and how long the answer took."""
+        began = time.monotonic()
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
+            await answer.read()
+            after = answer.headers.get("retry-after", "")
+            return answer.status, answer.content_type, after, time.monotonic() - began
 
     async def ready(self) -> tuple[int, Any]:
         async with self.http.get(self.url + "/readyz") as answer:
@@ -168,5 +182,96 @@ async def test_a_control_without_a_deadline_answers_nobody(hanging: tuple[World,
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(STORE_SECONDS + 2):
                 await world.send(1)
+    finally:
+        hang.end()
+
+
+async def test_all_but_the_first_are_refused_at_once_and_the_log_says_so_once(
+    hanging: tuple[World, Hang],
+) -> None:
+    world, hang = hanging
+    unheard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    assert (await world.send(0))[0] < 300
+    with capture_logs() as lines:
+        hang.begin()
+        try:
+            assert (await world.send(1))[0] == 503
+            took: list[float] = []
+            end = time.monotonic() + STORE_SECONDS + 2
+            while time.monotonic() < end:
+                status, _, seconds = await world.send(2)
+                assert status == 503
+                took.append(seconds)
+                await asyncio.sleep(0.1)
+            assert max(took) < AT_ONCE
+            assert (await world.ready())[0] == 503
+        finally:
+            hang.end()
+        await until(lambda: is_ready(world))
+        assert (await world.send(3))[0] < 300
+    events = [each["event"] for each in lines if each["log_level"] in ("info", "error")]
+    assert [each for each in events if "answer" in each] == [
+        "the store does not answer; events are refused until it does",
+        "the store answers again",
+    ]
+    assert [each for each in lines if "exc_info" in each] == []
+    assert unheard == []
+
+
+@pytest.mark.parametrize("hanging", ["SQLite"], indirect=True)
+async def test_a_control_that_does_not_remember_the_hang_has_each_hook_wait(
+    hanging: tuple[World, Hang],
+) -> None:
+    world, hang = hanging
+    world.host.gateway._pulse = None
+    assert (await world.send(0))[0] < 300
+    hang.begin()
+    try:
+        for n in (1, 2):
+            status, _, took = await world.send(n)
+            assert status == 503
+            assert took > AT_ONCE
+    finally:
+        hang.end()
+
+
+async def test_the_api_answers_in_time_while_the_store_hangs(hanging: tuple[World, Hang]) -> None:
+    world, hang = hanging
+    listed = await world.ask("GET", "/api/executions")
+    assert listed[0] == 200
+    hang.begin()
+    try:
+        reads = [world.ask("GET", "/api/executions") for _ in range(2 * CONNECTIONS)]
+        wrote, *read = await asyncio.gather(
+            world.ask("POST", "/api/customers", {"name": "Globex"}), *reads
+        )
+        reads = [world.ask("GET", "/api/customers") for _ in range(2)]
+        read += await asyncio.gather(*reads)
+        assert (await world.ask("GET", "/api/health"))[3] < AT_ONCE
+    finally:
+        hang.end()
+    if world.host.settings.store == "":  # files are read by other threads
+        assert {each[0] for each in read} == {200}
+        read = []
+    for status, media_type, after, took in (wrote, *read):
+        assert (status, media_type, after) == (503, "application/problem+json", "2")
+        assert took < WITHIN
+    await until(lambda: is_ready(world))
+    assert (await world.ask("GET", "/api/executions"))[0] == 200
+
+
+@pytest.mark.parametrize("hanging", ["PostgreSQL"], indirect=True)
+async def test_a_control_whose_requests_doubt_no_store_waits_for_it(
+    hanging: tuple[World, Hang], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "DOUBT_SECONDS", 3600.0)
+    world, hang = hanging
+    assert (await world.ask("GET", "/api/executions"))[0] == 200
+    hang.begin()
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(WITHIN):
+                await world.ask("POST", "/api/customers", {"name": "Globex"})
     finally:
         hang.end()
