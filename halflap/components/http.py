@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, WithJsonSchema
 
 from halflap import Component, Connection, Model, Payload, UpstreamError
 
@@ -69,6 +69,9 @@ class Answer(Model):
 Values = dict[str, str | int]
 """Data for the places of a path: `/customers/{id}` takes `{"id": …}`, as one encoded segment."""
 
+Path = Annotated[str, WithJsonSchema({"type": "string", "format": "url-path"})]
+"""A path below the `base_url`; data goes into places of it: `/customers/{id}`."""
+
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 
 component = Component("http", title="HTTP", connection=Http)
@@ -78,7 +81,7 @@ component = Component("http", title="HTTP", connection=Http)
 async def request(
     api: Http,
     method: Method,
-    path: str,
+    path: Path,
     params: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
     json: Any = None,
@@ -112,7 +115,7 @@ async def request(
 
 @component.action
 async def get(
-    api: Http, path: str, params: dict[str, str] | None = None, values: Values | None = None
+    api: Http, path: Path, params: dict[str, str] | None = None, values: Values | None = None
 ) -> Any:
     """Read from an API: GET, as the parsed body."""
     return await api.get(path, values=values, params=params)
@@ -121,7 +124,7 @@ async def get(
 @component.action
 async def post(
     api: Http,
-    path: str,
+    path: Path,
     json: Any = None,
     headers: dict[str, str] | None = None,
     values: Values | None = None,
@@ -131,19 +134,19 @@ async def post(
 
 
 @component.action
-async def put(api: Http, path: str, json: Any = None, values: Values | None = None) -> Any:
+async def put(api: Http, path: Path, json: Any = None, values: Values | None = None) -> Any:
     """Replace at an API: PUT, as the parsed answer."""
     return await api.put(path, values=values, json=json)
 
 
 @component.action
-async def patch(api: Http, path: str, json: Any = None, values: Values | None = None) -> Any:
+async def patch(api: Http, path: Path, json: Any = None, values: Values | None = None) -> Any:
     """Change at an API: PATCH, as the parsed answer."""
     return await api.patch(path, values=values, json=json)
 
 
 @component.action
-async def delete(api: Http, path: str, values: Values | None = None) -> Any:
+async def delete(api: Http, path: Path, values: Values | None = None) -> Any:
     """Remove at an API: DELETE, as the parsed answer."""
     return await api.delete(path, values=values)
 
@@ -151,7 +154,7 @@ async def delete(api: Http, path: str, values: Values | None = None) -> Any:
 @component.action
 async def pages(
     api: Http,
-    path: str,
+    path: Path,
     params: dict[str, str] | None = None,
     items: str | None = None,
     most: int = 100,

@@ -24,6 +24,7 @@ _FOREIGN = {
 }  # fmt: skip
 """Units that are no units here, and what they mean."""
 _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _ISO = re.compile(
     r"P(?:(?P<w>[0-9]+)W)?(?:(?P<d>[0-9]+)D)?"
     r"(?:T(?:(?P<h>[0-9]+)H)?(?:(?P<m>[0-9]+)M)?(?:(?P<s>[0-9]+(?:\.[0-9]+)?)S)?)?"
@@ -54,7 +55,9 @@ def meant_by(value: Any) -> str | None:
         value = " ".join(f"{each} {unit}" for unit, each in parts)
     if not isinstance(value, str):
         return None
-    seconds = _read(value.lower(), {**_UNITS, **_FOREIGN})
+    text = value.strip().lower().removeprefix("-")
+    text = f"{text}s" if _NUMBER.fullmatch(text) else text
+    seconds = _read(text, {**_UNITS, **_FOREIGN})
     if seconds is None and (clock := _CLOCK.fullmatch(value.strip())) is not None:
         hours, minutes, rest = (int(each or 0) for each in clock.groups())
         seconds = Decimal(hours * 3600 + minutes * 60 + rest)

@@ -11,7 +11,7 @@ from halflap.errors import DefinitionError, EgressRefused, Unauthorized
 from halflap.sdk.outgoing import text_of
 from halflap.sdk.schema import UNSET
 
-_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SUSPECT = re.compile(r"[%\\]|(?:^|/)\s*\.")
 _SEPARATOR = re.compile(r"[/\\]")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\\]*")
@@ -25,13 +25,13 @@ def fill_path(template: str, values: Mapping[str, Any]) -> str:
     Each value (a text, number, boolean, date or UUID) becomes one segment, as `encode_segment`
     says. Raises `DefinitionError` where a value has no place.
     """
-    names = _PLACE.findall(template)
+    names = PLACE.findall(template)
     if unused := sorted(values.keys() - set(names)):
         raise DefinitionError(
             f"the path {template} has no place {{{unused[0]}}}; add it, or leave the value out",
             where=f"values.{unused[0]}",
         )
-    return _PLACE.sub(lambda place: encode_segment(values.get(place[1]), place[1]), template)
+    return PLACE.sub(lambda place: encode_segment(values.get(place[1]), place[1]), template)
 
 
 def encode_segment(value: Any, name: str = "value") -> str:

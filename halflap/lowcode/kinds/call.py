@@ -22,7 +22,7 @@ class CallStep(Result):
 
     call: Annotated[str, Refers("flow")]
     """The flow's name."""
-    event: Annotated[Template, Asks(recorded=True, json=True)] = None
+    event: Annotated[Template, Asks("event", recorded=True, json=True)] = None
     """The event that it gets."""
     wait: bool = True
     """false: go on at once; the result is the execution's id."""

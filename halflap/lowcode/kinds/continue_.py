@@ -26,7 +26,7 @@ class ContinueStep(Step):
     kind: ClassVar[str] = "continue_with"
     ends: ClassVar[str] = "ends the flow"
 
-    continue_with: Annotated[Template, Asks(recorded=True, json=True)]
+    continue_with: Annotated[Template, Asks("event", recorded=True, json=True)]
     """The event that the new execution gets."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

@@ -24,12 +24,12 @@ class Block:
 class Asks:
     """A template, in which expressions may stand; a mapping holds one by each name.
 
-    sort: `text` where it has to give a text, or a number. recorded: what it gives decides what is
-    recorded, so that it has to be the same at the next attempt. json: it goes into JSON that others
-    read.
+    sort: `text` where it has to give a text, or a number; `event` where a text is never meant.
+    recorded: what it gives decides what is recorded, so that it has to be the same at the next
+    attempt. json: it goes into JSON that others read.
     """
 
-    sort: Literal["value", "text"] = "value"
+    sort: Literal["value", "text", "event"] = "value"
     recorded: bool = False
     json: bool = False
 

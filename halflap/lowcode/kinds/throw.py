@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
 
 from halflap.errors import Thrown
 from halflap.lowcode.frame import Frame
@@ -11,9 +13,16 @@ from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.kinds.run import Asked, Do
 from halflap.lowcode.kinds.step import Step, Template
 from halflap.lowcode.source import Path
+from halflap.sdk.duration import refused
 
 if TYPE_CHECKING:
     from halflap.lowcode.compile import Compiler
+
+
+def _message(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and not value.strip("= ")):
+        raise refused("`throw` says why the flow fails: write a text, such as no such account")
+    return value
 
 
 class ThrowStep(Step):
@@ -22,7 +31,7 @@ class ThrowStep(Step):
     kind: ClassVar[str] = "throw"
     ends: ClassVar[str] = "fails"
 
-    throw: Annotated[Template, Asks("text")]
+    throw: Annotated[Template, BeforeValidator(_message), Asks("text")]
     """The message, for people."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

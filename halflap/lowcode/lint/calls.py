@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, cast
@@ -114,9 +114,18 @@ class Calls:
         return instead_of(short, component.actions if kind == "action" else component.triggers)
 
     def inputs(
-        self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path, at: Path
+        self,
+        name: str,
+        shape: CallShape,
+        given: Mapping[str, Any],
+        path: Path,
+        at: Path,
+        names: Collection[str] = (),
     ) -> None:
-        """Check what is given by name: `path` is where it stands, `at` who calls."""
+        """Check what is given by name: `path` is where it stands, `at` who calls.
+
+        names: those in scope, of which a text may be one whose `=` is forgotten.
+        """
         if shape.inputs is None:
             return
         known = {each.name: each for each in shape.inputs}
@@ -128,11 +137,13 @@ class Calls:
                 self._findings.add(rules.INPUTS, (*path, each), said, key=True, mend=mend)
         for each in known.values():
             if each.name in given:
-                self._literal(name, each, given[each.name], (*path, each.name))
+                self._literal(name, each, given[each.name], (*path, each.name), names)
             elif each.required:
                 self._findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
 
-    def _literal(self, name: str, input: InputShape, value: Any, path: Path) -> None:
+    def _literal(
+        self, name: str, input: InputShape, value: Any, path: Path, names: Collection[str]
+    ) -> None:
         if not _is_literal(value):
             return
         if input.secret and isinstance(value, str) and value:
@@ -152,6 +163,9 @@ class Calls:
             inner, message = wrong_part(error, value)
             shown = ".".join(map(str, (input.name, *inner)))
             mend = quoted_value if "; quote it" in message else self._chosen(error, value, path)
+            if isinstance(value, str) and value in names:
+                message += f"; for the value, write ={value}"
+                mend = rewritten(self._findings.source, path, f"={value}")
             text = f"{name}: the input {shown} does not fit: {message}"
             self._findings.add(rules.UNFIT, (*path, *inner), text, mend=mend)
         except (ValueError, TypeError) as error:  # a validator of the component's own

@@ -18,7 +18,7 @@ from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.expressions import read_all, splits
-from halflap.lowcode.lint.flow import Flow, endless, waited_for
+from halflap.lowcode.lint.flow import Flow, endless, waits_of
 from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
@@ -399,7 +399,7 @@ class _Linter:
                         said = f"there are no pairs {name!r}; {suggest(name, self._document.pairs)}"
                         self._findings.add(rules.NO_SUCH, (*place, "paired", name), said, key=True)
             if test.flow in self._document.flows:
-                waited = waited_for(self._document.flows[test.flow])
+                waited = waits_of(self._document.flows[test.flow])
                 for name in test.signals:
                     if name not in waited:
                         said = f"the flow {test.flow} waits for no signal {name!r}; "

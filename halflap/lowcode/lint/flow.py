@@ -12,7 +12,7 @@ from typing import Any
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
-from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
+from halflap.lowcode.fixes import Mend, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.continue_ import BESIDE_OTHERS
 from halflap.lowcode.kinds.walk import every, templates
 from halflap.lowcode.layered import Layered
@@ -21,16 +21,19 @@ from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
 from halflap.lowcode.lint.env import NULL
-from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, unknown_types
+from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
 from halflap.lowcode.lint.expressions import Read
-from halflap.lowcode.lint.infer import TEXT
-from halflap.lowcode.lint.literal import reads_like
+from halflap.lowcode.lint.fitting import misfit
+from halflap.lowcode.lint.infer import TEXT, not_chosen
+from halflap.lowcode.lint.literal import reads_like, say_bare
 from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.nulls import Facts, covers
+from halflap.lowcode.lint.paths import FORMAT, check_path
 from halflap.lowcode.lint.reader import (
     Names,
     Notes,
     Reader,
+    Taken,
     names_given,
     texts,
     times_set,
@@ -112,9 +115,19 @@ def check_types(part: Triggered | doc.AnswersPart, path: Path, findings: Finding
         findings.add(rules.UNUSED, (*path, "sample"), message, key=True)
 
 
-def waited_for(flow: FlowPart) -> frozenset[str]:
-    """Return the names of the signals that a flow waits for."""
-    return frozenset(each.wait for _, each in every(flow.steps) if isinstance(each, doc.WaitStep))
+def waits_of(flow: FlowPart, path: Path = ()) -> dict[str, list[Path]]:
+    """Return the places of a flow's steps that wait, by the name of the signal."""
+    found: dict[str, list[Path]] = {}
+    for place, step in every(flow.steps, path):
+        if isinstance(step, doc.WaitStep):
+            found.setdefault(step.wait, []).append(place)
+    return found
+
+
+def _is_above(one: Path, other: Path) -> bool:
+    """Return whether a step, or what holds it, stands above another in the same list."""
+    first, second = next((a, b) for a, b in zip(one, other, strict=False) if a != b)
+    return isinstance(first, int) and isinstance(second, int) and first < second
 
 
 def always_called(flow: FlowPart) -> Iterator[str]:
@@ -158,6 +171,13 @@ class Loop:
 
     parallel: bool
     copied: tuple[str, ...]
+
+
+def _taken(schema: Schema | None) -> Taken:
+    """Return what an input of a schema takes."""
+    if schema is None:
+        return "value"
+    return "json" if is_open(schema) else "text" if misfit(TEXT, schema) is None else "value"
 
 
 class Flow:
@@ -206,6 +226,10 @@ class Flow:
         walk = self.steps(flow.steps, (*path, "steps"), names)
         if not walk.ends:
             self.told.answers.append(NULL)
+        for place, given in self._reader.unread.items():
+            if given not in self._reader.read:  # else it is a word that happens to be a name, too
+                say_bare(str(value_at(self._findings.source.data, place)), place, self._findings)
+        self._reader.read.update(self._reader.unread.values())
         for place, (name, what) in self._given.items():
             if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"
@@ -260,7 +284,8 @@ class Flow:
         found: dict[Path, Schema | None] = {}
         for inner, value, asks in templates(step):
             place = (*path, *inner)
-            reads = self._reader.template(value, place, names)
+            takes = "json" if asks.json and asks.sort == "value" else asks.sort
+            reads = self._reader.template(value, place, names, takes=takes)
             if asks.sort == "text":
                 self._watch.text(str(inner[-1]), reads, names)
             if asks.recorded:
@@ -292,7 +317,7 @@ class Flow:
         """`action`."""
         shape = self._calls.find("action", step.action, (*path, "action"))
         if shape is not None:
-            self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path)
+            self._calls.inputs(step.action, shape, step.inputs, (*path, "with"), path, names)
             self._calls.connection(step.action, shape, step.connection, path)
         self._inputs(step.action, shape, step.inputs, (*path, "with"), names)
         longest = self._flow.timeout or ATTEMPT_TIMEOUT
@@ -324,12 +349,16 @@ class Flow:
         known = {each.name: each for each in (shape.inputs if shape else None) or ()}
         for name, value in given.items():
             place = (*path, name)
-            reads = self._reader.template(value, place, names, secrets=takes_secret(shape, name))
+            takes = _taken(known[name].schema() if name in known else None)
+            secrets = takes_secret(shape, name)
+            reads = self._reader.template(value, place, names, secrets=secrets, takes=takes)
             self._watch.recorded(reads)
             if name in known:
+                wanted = known[name].schema()
+                if wanted is not None and wanted.get("format") == FORMAT:
+                    check_path(value, given.get("values"), place, reads, self._findings)
                 templates = Templates(reads, names)
                 self._calls.fitting(called, known[name], value, templates, place)
-                wanted = known[name].schema()
                 if wanted is not None:
                     check_many(value, place, reads, self._findings, wanted)
                 self._watch.input(called, known[name], value, place, reads, names)
@@ -356,6 +385,10 @@ class Flow:
         under = self._watch.under(step.switch, *branches)
         walks: list[Walk] = []
         for value, steps in step.cases.items():
+            if (wrong := not_chosen(given, value)) is not None:
+                mend = replaced(str(value), wrong[1])
+                place = (*path, "cases", value)
+                self._findings.add(rules.NO_CHOICE, place, wrong[0], key=True, mend=mend)
             self._watch.facts = before.where(told, true=True)
             walks.append(self._walked(steps, (*path, "cases", value), names))
         self._watch.facts = before.where(told, true=False)
@@ -556,8 +589,9 @@ class Flow:
         self._result(step, path, names, or_null(given) if absent else given, absent)
 
     @cached_property
-    def _waited(self) -> frozenset[str]:
-        return waited_for(self._flow)
+    def _waits(self) -> dict[str, list[Path]]:
+        """The places of the steps that wait, by the signal's name."""
+        return waits_of(self._flow, ("flows", self._name, "steps"))
 
     def _signal(self, name: str, path: Path, names: Names) -> None:
         """Check that a signal's name is meant as one."""
@@ -587,14 +621,21 @@ class Flow:
     def links(self, step: doc.LinksStep, path: Path, names: Layered[Known]) -> None:
         """`links`."""
         self.plain(step, path, names)
-        waited = self._waited
-        if step.links not in waited:
-            said = (
-                f"no step waits for {step.links!r}; write `wait: {step.links}`, where it is needed"
-            )
-            close = closest(step.links, waited)
-            said += f"; did you mean {close}?" if close else ""
-            self._findings.add(rules.NO_SIGNAL, (*path, "links"), said)
+        waited = self._waits.get(step.links)
+        place, mend = (*path, "links"), None
+        said = f"no step waits for {step.links!r}; write `wait: {step.links}`, where it is needed"
+        if waited is None and self._waits:
+            said += f"; {suggest(step.links, self._waits, 'the flow waits for')}"
+            mend = instead_of(step.links, self._waits)
+        elif (
+            waited is not None and not self._loops and all(_is_above(each, path) for each in waited)
+        ):
+            line = self._findings.source.place(waited[-1]).line
+            said = f"nothing waits for {step.links!r} after this: move it above the `wait` in line {line}"
+        elif waited is not None:
+            said = ""
+        if said:
+            self._findings.add(rules.NO_SIGNAL, place, said, mend=mend)
         self._result(step, path, names, texts(*step.choices))
 
     def state(self, step: doc.StateStep, path: Path, names: Layered[Known]) -> None:

@@ -16,12 +16,15 @@ from typing import Any, cast
 from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.tree import Node, Stage
+from halflap.lowcode.fixes import closest
 from halflap.lowcode.lint.env import NUMBER, Env, Lambda, Names
 from halflap.lowcode.lint.functions import SPECIAL
+from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
     Schema,
     either,
     fields_of,
+    forms_of,
     items_of,
     listed,
     one_or_many,
@@ -46,12 +49,13 @@ _LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A part that can never be evaluated, at a place of the expression."""
+    """A part that can never be evaluated, at a place of the expression; `code` is the rule's."""
 
     at: int
     said: str
     instead: tuple[int, str] | None = None
     """A number of characters from its place, and the text that replaces them."""
+    code: str = UNFIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +270,22 @@ class Inference:
             return NUMBER
         if operator in _ORDER:
             self._ordered(node, operator, *sides)
+        elif operator in ("=", "!=", "in"):
+            for told, each in ((sides[0], node.right), (sides[1], node.left)):
+                self._chosen(told, cast("Node", each))
         if operator == "&":
             return TEXT
         return {"type": "array", "items": {"type": "integer"}} if operator == ".." else BOOLEAN
+
+    def _chosen(self, told: Schema | None, with_: Node) -> None:
+        """Find a text that a value is compared with, and that is none of its choices."""
+        if with_.kind == "array":
+            for each in with_.items:
+                self._chosen(told, each)
+        elif with_.kind == "literal" and (wrong := not_chosen(told, with_.value)) is not None:
+            message, meant = wrong
+            instead = None if meant is None else (len(str(with_.value)) + 2, f'"{meant}"')
+            self.problems.append(Problem(with_.at, message, instead, NO_CHOICE))
 
     def _ordered(
         self, node: Node, operator: str, left: Schema | None, right: Schema | None
@@ -393,6 +410,23 @@ def literal(value: Any) -> Schema:
             return {"type": "number", "const": value}
         case _:
             return {"type": "string", "const": value}
+
+
+def not_chosen(schema: Schema | None, value: Any) -> tuple[str, str | None] | None:
+    """Return why a text is never one that a value can be, and which is meant; None where it may be.
+
+    Where the value may be other texts as well, only a misspelt one is told.
+    """
+    if schema is None or not isinstance(value, str):
+        return None
+    forms = forms_of(schema)
+    choices = [str(each) for form in forms for each in form.get("enum", ())]
+    meant = closest(value, choices)
+    others = any("enum" not in each for each in forms)
+    if not choices or value in choices or (others and meant is None):
+        return None
+    message = f'it is never "{value}", but one of {", ".join(choices)}'
+    return (message if meant is None else f"{message}; did you mean {meant}?"), meant
 
 
 def _may_be(schema: Schema | None, *kinds: str) -> bool:

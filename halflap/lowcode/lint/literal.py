@@ -193,6 +193,12 @@ def reads_like(text: str, names: Collection[str]) -> str | None:
     return text.strip() if any(each.path[0] == found["root"] for each in tree.names()) else None
 
 
+def say_bare(name: str, path: Path, findings: Findings, code: str = READS_LIKE_EXPRESSION) -> None:
+    """Report a text that is the name of a value, and meant for it."""
+    message = f"{shown(name)} is a text, sent as it stands; for the value, write ={name}"
+    findings.add(code, path, message, mend=_expression(findings, path, name))
+
+
 def _expression(findings: Findings, path: Path, meant: str) -> Mend:
     return rewritten(findings.source, path, f"={meant.strip()}")
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
+from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
-from halflap.lowcode.lint.infer import TEXT, Inference, Problem
-from halflap.lowcode.lint.literal import check_literal, is_condition
-from halflap.lowcode.lint.rules import Findings, suggest
+from halflap.lowcode.lint.fitting import misfit
+from halflap.lowcode.lint.infer import FUNCTION, TEXT, Inference, Problem
+from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
+from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 
 Names = Mapping[str, Known]
+Taken = Literal["value", "text", "event", "json"]
+"""The sort of value that a place takes: a text, an event (never a text), or any value as JSON."""
 
 
 def names_of_flow(document: Document) -> Names:
@@ -112,12 +116,14 @@ class Reader:
         self.read: set[Path] = set()
         self.config = config
         self.notes = notes
+        self.unread: dict[Path, Path] = {}
+        """By the place of a text that is a name in scope: where that is given."""
         self._given = given or {}
 
     def template(
-        self, value: Any, path: Path, names: Names, *, secrets: bool = False
+        self, value: Any, path: Path, names: Names, *, secrets: bool = False, takes: Taken = "value"
     ) -> list[Read]:
-        """Check the expressions of a template; gives them."""
+        """Check the expressions of a template, whose whole value is of a sort; gives them."""
         if self.notes is not None:
             self.notes.note(path, names)
         found: list[Read] = []
@@ -126,16 +132,21 @@ class Reader:
         for leaf, place in leaves(value, path, self.findings):
             spend()
             if not is_expression(leaf):
-                check_literal(leaf, place, names, self.findings)
+                if not self._is_bare(leaf, place, names, takes if place == path else "value"):
+                    check_literal(leaf, place, names, self.findings)
                 continue
             each = read_one(leaf, place, names, self.findings)
             if each is None:
                 continue
             inference = Inference(names)
-            found.append(replace(each, given=inference.of(each.expression.tree)))
+            given = inference.of(each.expression.tree)
+            if given is FUNCTION:
+                self._function(each)
+                given = None
+            found.append(replace(each, given=given))
             for problem in inference.problems:
                 mend = self._instead(each, problem)
-                self._report(rules.UNFIT, each, problem.at, problem.said, mend)
+                self._report(problem.code, each, problem.at, problem.said, mend)
             self._habit(each, names)
             for name in each.expression.names():
                 self._name_read(name.path, name.offset, each, names)
@@ -143,6 +154,27 @@ class Reader:
                     said = "a secret can only be given to an action's input that takes one"
                     self._report(rules.OPEN_SECRET, each, name.offset, said)
         return found
+
+    def _is_bare(self, value: Any, path: Path, names: Names, takes: Taken) -> bool:
+        """Report a text that is a name in scope, where no text is meant or the key is called so, too.
+
+        Elsewhere it may be a word: `unread` has it, until it is known whether the name is read.
+        """
+        known = names.get(value) if isinstance(value, str) else None
+        if known is None or is_condition(path, self.findings.source.data):
+            return False
+        if takes == "event":
+            say_bare(value, path, self.findings, LITERAL_CONDITION)
+            return True
+        if known.path is None and value != "event":
+            return False
+        if takes == "json" or path[-1] == value:
+            say_bare(value, path, self.findings)
+            return True
+        fits = takes != "text" or known.schema is None or misfit(known.schema, TEXT) is None
+        if known.path is not None and fits:
+            self.unread[path] = known.path
+        return False
 
     def _habit(self, read: Read, names: Names) -> None:
         """Report what is written as in another language, and read as something else."""
@@ -153,6 +185,17 @@ class Reader:
             self._report(code, read, habit.at, habit.message, self._meant(read, habit))
         elif habit is not None:
             self._report(rules.UNKNOWN, read, habit.at, habit.message, self._meant(read, habit))
+
+    def _function(self, read: Read) -> None:
+        """Report a function that is not called."""
+        text = read.expression.text.strip()
+        said, mend = "this is a function, and no value; call it", None
+        if text in ("$now", "$millis", "$random"):
+            said += f": write ={text}()"
+            mend = rewritten(self.findings.source, read.path, f"={text}()")
+        elif text.removeprefix("$") in LIBRARY:
+            said += f" with what it takes: ={text}(…)"
+        self.findings.add(rules.UNFIT, read.path, said, mend=mend)
 
     def _instead(self, read: Read, problem: Problem) -> Mend | None:
         if problem.instead is None:

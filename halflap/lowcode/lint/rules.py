@@ -46,12 +46,14 @@ READS_LIKE_EXPRESSION = "HF123"
 LITERAL_CONDITION = "HF124"
 SUBSCRIPT = "HF130"
 FIELD_OF_LENGTH = "HF131"
+REQUEST_PATH = "HF132"
 NO_SIGNAL = "HF133"
 ENDLESS = "HF134"
 NO_DEDUPE = "HF136"
 UNSIGNED_ID = "HF140"
 ONE_OR_MANY = "HF141"
 UNSEEN = "HF142"
+NO_CHOICE = "HF143"
 
 RULES: tuple[Rule, ...] = (
     Rule(UNREADABLE, "a text that is not YAML", "it cannot be read", "mend the line"),
@@ -206,7 +208,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         READS_LIKE_EXPRESSION,
-        "a text that reads like an expression: `event.id`, `Hello =event.name`, `{{ event.id }}`",
+        "a text that reads like an expression: `event.id`, `Hello =event.name`, `{{ event.id }}`; or "
+        "that is a name in scope, where its key is called so, too, or nothing else reads it: `a: a`",
         "it is sent as it stands",
         '`=` at the beginning: `=event.id`, `="Hello " & event.name`; or '
         "`# halflap: ignore[HF123]` where the text is meant",
@@ -214,8 +217,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         LITERAL_CONDITION,
-        "a text in `if`, `when`, `where`, `filter`, `in`, `switch`, or a loop's `key`",
-        "it is never computed: a condition is always true, a loop runs once",
+        "a text in `if`, `when`, `where`, `filter`, `in`, `switch`, or a loop's `key`; a name in the "
+        "`event` of a call: `event: line`",
+        "it is never computed: a condition is always true, a loop runs once, an event is a word",
         "an expression, which begins with `=`",
     ),
     Rule(
@@ -234,6 +238,13 @@ RULES: tuple[Rule, ...] = (
         "warning",
     ),
     Rule(
+        NO_CHOICE,
+        "a text that is none of the choices of the value that is compared with it",
+        "the branch is never taken",
+        "one of the choices that the message lists",
+        "warning",
+    ),
+    Rule(
         SUBSCRIPT,
         'a field in brackets: `event["name"]`',
         "brackets hold a condition, and a text is true: the whole value is given",
@@ -245,6 +256,13 @@ RULES: tuple[Rule, ...] = (
         "it reads a field of that name, and is null where there is none",
         "`$count(event.lines)`, or `$length(event.name)` of a text; or "
         "`# halflap: ignore[HF131]` where there is such a field",
+        "warning",
+    ),
+    Rule(
+        REQUEST_PATH,
+        'a whole URL, or data, in the path of a request: `="/customers/" & event.id`',
+        "credentials stay below the connection's `base_url`; a / in the data leads to another resource",
+        "the path alone, with places for data: `/customers/{id}` and `values: {id: =event.id}`",
         "warning",
     ),
     Rule(

@@ -1,0 +1,75 @@
+"""Checks the path of a request: it stays below its connection's address, and data is in `values`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from halflap.lowcode.expressions.tree import Node
+from halflap.lowcode.fixes import rewritten
+from halflap.lowcode.lint import rules
+from halflap.lowcode.lint.conditions import field_of
+from halflap.lowcode.lint.expressions import Read
+from halflap.lowcode.lint.rules import Findings
+from halflap.lowcode.source import Path
+from halflap.lowcode.template import is_expression
+from halflap.sdk.urlpath import PLACE, climbs
+
+FORMAT = "url-path"
+"""The format of an input that is such a path."""
+_ORIGIN = re.compile(r"[A-Za-z][\w+.-]*://[^/]*")
+_WHOLE = "the address is the connection's base_url, which its credentials never leave; write %s"
+
+
+def check_path(
+    value: Any, values: Any, path: Path, reads: Sequence[Read], findings: Findings
+) -> None:
+    """Check what an input for a path is given, and the `values` beside it."""
+    if not isinstance(value, str):
+        return
+    parts = _parts(reads[0].expression.tree) if is_expression(value) and reads else [value]
+    written = [each for each in parts if isinstance(each, str)]
+    first = parts[0] if parts else None
+    if isinstance(first, str) and (origin := _ORIGIN.match(first)) is not None:
+        rest = first[origin.end() :] or "/"
+        whole = value == first
+        mend = rewritten(findings.source, path, rest) if whole else None
+        message = _WHOLE % (rest if whole else f"{rest}…")
+        findings.add(rules.REQUEST_PATH, path, message, mend=mend)
+    elif any(map(climbs, written)):
+        said = (
+            "a path cannot climb by . or .. out of the connection's base_url; write where it leads"
+        )
+        findings.add(rules.UNFIT, path, said)
+    elif len(parts) > 1 and (name := _data(parts)):
+        short = name.rpartition(".")[2]
+        said = f"{name} could name another resource here, by a / in it; write {{{short}}} in the path, "
+        said += f"and `values: {{{short}: ={name}}}`"
+        findings.add(rules.REQUEST_PATH, path, said)
+    elif values is None or isinstance(values, dict):
+        given = cast("Mapping[Any, Any]", values or {})
+        for name in PLACE.findall("".join(written)):
+            if name not in given:
+                said = (
+                    f"the path's place {{{name}}} is given no value; write `values: {{{name}: …}}`"
+                )
+                findings.add(rules.UNFIT, path, said)
+
+
+def _parts(node: Node) -> list[str | Node]:
+    """Return what a text is joined of: texts as they are written, and expressions."""
+    if node.kind == "binary" and node.value == "&" and node.left and node.right:
+        return [*_parts(node.left), *_parts(node.right)]
+    return [node.value if node.kind == "literal" and isinstance(node.value, str) else node]
+
+
+def _data(parts: Sequence[str | Node]) -> str:
+    """Return the first name of an event or a result that becomes a part of the path itself."""
+    for each in parts:
+        if isinstance(each, str):
+            if "?" in each:
+                return ""  # what follows are parameters
+        elif (field := field_of(each)) is not None and field[0] != "config":
+            return ".".join(field)
+    return ""
