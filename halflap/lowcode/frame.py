@@ -19,6 +19,8 @@ from halflap.sdk.schema import UNSET, Config
 
 ORIGIN = re.compile(r"\bhttps?://[^/\s\"'<>(),;]+(?=(?P<path>/?))")
 """Scheme and host of a URL."""
+STEP_NAME = re.compile(r"^.*/|#\d+$")
+"""A step's path but for its name: `gather[a1]/http.post#2`."""
 
 
 class Stopped(Exception):
@@ -111,14 +113,15 @@ def _path_of(found: re.Match[str]) -> str:
 def error_of(error: Exception) -> dict[str, Any]:
     """An error as `catch` sees it: `message`, `kind`, `step`, and the app's `status`.
 
-    The message names the path of a request, and not the host: a flow may answer with it, and where an
+    The step is called as it is written, in a loop too, where its path has its branch and a count. The
+    message names the path of a request, and not the host: a flow may answer with it, and where an
     app is reached within a network is nothing for a customer.
     """
     cause = error.__cause__ if isinstance(error.__cause__, UpstreamError) else None
     return {
         "message": ORIGIN.sub(_path_of, getattr(error, "message", str(error))),
         "kind": "thrown" if isinstance(error, Thrown) else type(error).__name__,
-        "step": getattr(error, "step", "") or None,
+        "step": STEP_NAME.sub("", getattr(error, "step", "")) or None,
         "status": getattr(error, "status", None) or getattr(cause, "status", None),
     }
 

@@ -463,3 +463,61 @@ async def test_an_error_that_is_caught_names_no_host(run: Run) -> None:
     assert item.keys() == {"error"}
     assert item["error"].keys() == {"message", "kind", "step", "status"}
     assert "GET /v1/a answered 404 (see /)" in item["error"]["message"]
+
+
+FAILS_ALONE = """
+- id: found
+  for: each
+  in: =event.items
+  where: =$number(each.n) > 1
+  on_failure: continue
+  do:
+    - id: stock
+      action: acme.add_stock
+      with: {item: anvil, quantity: =each.n}
+  collect: =$number(stock.quantity) + $number(each.extra)
+- stop: {answer: =found}
+"""
+
+
+@pytest.mark.parametrize("parallel", ["", "  parallel: 2\n"])
+async def test_an_expression_that_fails_of_one_item_fails_that_item_only(
+    run: Run, parallel: str
+) -> None:
+    steps = FAILS_ALONE.replace("  do:\n", f"{parallel}  do:\n")
+    items = [
+        {"n": 2, "extra": 1},
+        {"n": "two"},
+        {"n": 1},
+        {"n": 3, "extra": "x"},
+        {"n": 4, "extra": 0},
+    ]
+    stubs = {"add_stock": lambda item, quantity: {"item": item, "quantity": quantity}}
+    one, wrong, other, last = answer(await tried(run, steps, {"items": items}, stubs=stubs))
+    assert (one, last) == (3, 4)
+    assert [each["error"]["kind"] for each in (wrong, other)] == ["ExpressionError"] * 2
+    with pytest.raises(AssertionError):  # a control: without it, the flow fails
+        answer(
+            await tried(
+                run, steps.replace("  on_failure: continue\n", ""), {"items": items}, stubs=stubs
+            )
+        )
+
+
+@pytest.mark.parametrize("parallel", ["", "  parallel: 2\n"])
+async def test_the_step_of_an_error_is_called_as_it_is_written(run: Run, parallel: str) -> None:
+    steps = f"""
+- id: found
+  for: each
+  in: [a, b, c]
+{parallel}  on_failure: continue
+  do:
+    - {{action: acme.get_account, with: {{id: =each}}}}
+    - {{id: again, action: acme.get_account, title: Ask again, with: {{id: =each}}}}
+    - log: =$string(again)
+- stop: {{answer: =found.error.step}}
+"""
+    failed = UpstreamError("no such account", status=404)
+    assert (
+        answer(await tried(run, steps, stubs={"get_account": failed})) == ["acme.get_account"] * 3
+    )

@@ -335,13 +335,17 @@ def write_try(step: doc.TryStep, spot: Spot) -> list[str]:
     pad = " " * spot.indent
     body = block(spot.inner("try"), step.attempt)
     target = spot.target(step.error)
-    kinds = f"(*{spot.use('FAILURES')}, {spot.use('ExpressionError')})"
-    made = [f"{pad}try:", *body, f"{pad}except {kinds}{' as failure' if target else ''}:"]
+    made = [f"{pad}try:", *body, f"{pad}except {_failures(spot)}{' as failure' if target else ''}:"]
     if target is not None:
         seen = call(spot.use("expr"), '"failure"', failure="failure")
         made += spot.lines(joined(f"{target} = ", seen), by=4)
     caught = block(spot.inner("catch"), step.catch, empty=target is None)
     return made + caught
+
+
+def _failures(spot: Spot) -> str:
+    """Return what is caught of a step that fails for good."""
+    return f"(*{spot.use('FAILURES')}, {spot.use('ExpressionError')})"
 
 
 def write_for(step: doc.ForStep, spot: Spot) -> list[str]:
@@ -372,14 +376,15 @@ def _in_turn(
     step: doc.ForStep, spot: Spot, inner: Spot, item: str, found: Piece, begins: list[str]
 ) -> list[str]:
     pad, target = " " * spot.indent, spot.target(step.id)
-    where: list[str] = []
-    if step.where is not None:
-        where = inner.lines(joined("if ", truth(inner.scope, step.where, inner.at("where"))), ":")
-        inner = inner.inner()
     gathered = None if target is None else f"{target}_items"
-    body = _item(step, inner, lambda value: call(f"{gathered}.append", value), bool(gathered))
+    condition = None
+    if step.where is not None:
+        condition = joined("if ", truth(inner.scope, step.where, spot.at("where")))
+    body = _item(
+        step, inner, lambda value: call(f"{gathered}.append", value), bool(gathered), condition
+    )
     made = [] if gathered is None else [f"{pad}{gathered} = []"]
-    made += [*spot.lines(joined(f"for {item} in ", found), ":"), *begins, *where, *body]
+    made += [*spot.lines(joined(f"for {item} in ", found), ":"), *begins, *body]
     return made if gathered is None else [*made, f"{pad}{target} = {gathered}"]
 
 
@@ -391,29 +396,58 @@ def _at_once(
     names.update(dict.fromkeys(plan.scoping.own[spot.path], Term("None", JSON, literal=True)))
     names.update({each: spot.scope.names[each] for each in plan.scoping.copied[spot.path]})
     before = replace(inner.scope, names=names)
+    wants: list[str] = []
+    guard: Piece | None = None
     if step.where is not None:
-        condition = joined("if ", truth(before, step.where, spot.at("where")))
-        found = Group("[", (item, joined(f"for {item} in ", found), condition), "]", "clauses")
+        condition = truth(before, step.where, spot.at("where"))
+        if step.on_failure == "continue" and "(" in flat(condition):
+            name, guard = spot.free(f"wants_{item}"), condition
+            wants = _wants(spot, f"{name}({item}: {json})", condition)
+            condition = f"{name}({item})"
+        clauses = (item, joined(f"for {item} in ", found), joined("if ", condition))
+        found = Group("[", clauses, "]", "clauses")
     named: list[tuple[str, Piece]] = []
     if step.key is not None:
         key = text_of(before, step.key, spot.at("key"))
         named.append(("key", joined(f"lambda {item}: ", key)))
     named.append(("limit", str(step.parallel)))
     gives = spot.target(step.id) is not None
-    body = _item(step, inner, lambda value: joined("return ", value), gives)
+    body = _item(step, inner, lambda value: joined("return ", value), gives, guard=guard)
     function = spot.free(f"do_{item}")
     head = f"async def {function}({item}: {json}) -> {json if gives else 'None'}:"
     gathered = joined("await ", call_with("ctx.gather", [found, function], named))
-    made = ["", " " * spot.indent + head, *begins, *body, ""]
+    made = [*wants, "", " " * spot.indent + head, *begins, *body, ""]
     return made + spot.assigned(step.id, gathered)
 
 
-def _item(step: doc.ForStep, spot: Spot, give: Callable[[Piece], Piece], gives: bool) -> list[str]:
-    """Return what is done with one item; `give` makes a statement of its result."""
+def _wants(spot: Spot, signature: str, condition: Piece) -> list[str]:
+    """Return the function that says which items are wanted; one whose condition fails fails alone."""
+    pad = " " * spot.indent
+    head = ["", f"{pad}def {signature} -> bool:", f"{pad}    try:"]
+    caught = [f"{pad}    except {spot.use('ExpressionError')}:", f"{pad}        return True", ""]
+    return [*head, *spot.lines(joined("return ", condition), by=8), *caught]
+
+
+def _item(
+    step: doc.ForStep,
+    spot: Spot,
+    give: Callable[[Piece], Piece],
+    gives: bool,
+    condition: Piece | None = None,
+    guard: Piece | None = None,
+) -> list[str]:
+    """Return what is done with one item, on a condition; `give` makes a statement of its result.
+
+    guard: raises where the item fails before its first step.
+    """
     goes_on = step.on_failure == "continue"
     within = spot.inner(by=4 if goes_on else 0)
+    begins = [] if guard is None else within.lines(guard)
+    if condition is not None:
+        begins = within.lines(condition, ":")
+        within = within.inner()
     left = any(each.ends for each in step.do)
-    done = block(within.inner("do", by=0), step.do, empty=not gives or left)
+    done = begins + block(within.inner("do", by=0), step.do, empty=not gives or left)
     if gives and not left:
         result: Piece = "None"
         if step.collect is not None:
@@ -425,7 +459,7 @@ def _item(step: doc.ForStep, spot: Spot, give: Callable[[Piece], Piece], gives: 
     if not goes_on:
         return done
     pad = " " * spot.indent
-    made = [f"{pad}try:", *done, f"{pad}except {spot.use('FAILURES')} as failure:"]
+    made = [f"{pad}try:", *done, f"{pad}except {_failures(spot)} as failure:"]
     made += warned(spot, f"{step.title or f'for {step.item}'}: an item failed: ")
     if gives:
         error = call(spot.use("expr"), text('{"error": failure}'), failure="failure")

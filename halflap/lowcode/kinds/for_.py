@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halflap.errors import FAILURES
+from halflap.errors import FAILURES, ExpressionError
 from halflap.lowcode.frame import Frame, Left, error_of
 from halflap.lowcode.kinds.role import Asks, Block, Gives
 from halflap.lowcode.kinds.run import Asked, Do, Steps, run_all
@@ -92,16 +92,26 @@ class DoFor:
         results = await (self._in_turn if self.parallel is None else self._at_once)(frame, items)
         frame.give(self.id, results)
 
-    def _inner(self, frame: Frame, item: Any) -> Frame | None:
-        """The frame of an item, where it is wanted."""
+    def _inner(self, frame: Frame, item: Any) -> Frame:
+        """The frame of an item."""
         inner = frame.inner(self.own)
         inner.names[self.item] = item
-        return inner if self.where is None or self.where.truth(inner) else None
+        return inner
+
+    def _wants(self, inner: Frame) -> bool:
+        """Return whether an item is wanted; one whose `where` fails is, so that it fails alone."""
+        try:
+            return self.where is None or self.where.truth(inner)
+        except ExpressionError:
+            if not self.goes_on:
+                raise
+            return True
 
     async def _in_turn(self, frame: Frame, items: list[Any]) -> list[Any]:
         results: list[Any] = []
         for each in items:
-            if (inner := self._inner(frame, each)) is None:
+            inner = self._inner(frame, each)
+            if not self._wants(inner):
                 continue
             try:
                 results.append(await self._one(inner))
@@ -110,7 +120,8 @@ class DoFor:
         return results
 
     async def _at_once(self, frame: Frame, items: list[Any]) -> list[Any]:
-        chosen = [inner for each in items if (inner := self._inner(frame, each)) is not None]
+        inner = (self._inner(frame, each) for each in items)
+        chosen = [each for each in inner if self._wants(each)]
         keys = {id(each): self._key(each, place) for place, each in enumerate(chosen)}
         return await frame.ctx.gather(
             chosen, self._one, key=lambda each: keys[id(each)], limit=self.parallel or 1
@@ -124,10 +135,12 @@ class DoFor:
 
     async def _one(self, frame: Frame) -> Any:
         try:
+            if self.goes_on and self.where is not None:
+                self.where.truth(frame)  # raises what `_wants` has passed by
             await run_all(self.steps, frame)
-        except FAILURES as error:
+            return None if self.collect is None else self.collect.value(frame)
+        except (*FAILURES, ExpressionError) as error:
             if not self.goes_on:
                 raise
             frame.ctx.log.warning(f"{self.title}: an item failed: {error}")
             return {"error": error_of(error)}
-        return None if self.collect is None else self.collect.value(frame)

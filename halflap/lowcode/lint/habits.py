@@ -292,7 +292,7 @@ FUNCTIONS: Mapping[str, str] = {
     "toupper": "$uppercase", "touppercase": "$uppercase", "ucase": "$uppercase",
     "lower": "$lowercase", "tolower": "$lowercase", "tolowercase": "$lowercase",
     "downcase": "$lowercase", "strip": "$trim", "includes": "$contains", "has": "$contains",
-    "tostring": "$string", "str": "$string", "text": "$string", "tojson": "$string",
+    "tostring": "$string", "str": "$string", "tojson": "$string",
     "jsonstringify": "$string", "stringify": "$string", "dumps": "$string",
     "int": "$number", "float": "$number", "parseint": "$number", "parsefloat": "$number",
     "tonumber": "$number", "tointeger": "$number", "avg": "$average", "mean": "$average",
@@ -307,6 +307,8 @@ FUNCTIONS: Mapping[str, str] = {
     "coalesce": "{0} ?? {1}", "default": "{0} ?? {1}", "left": "$substring({0}, 0, {1})",
     "right": "$substring({0}, -{1})", "first": "{0}[0]", "last": "{0}[-1]",
     "today": '$now("[Y0001]-[M01]-[D01]")', "tofixed": '$formatNumber({0}, "0.00")',
+    "countif": "$count({0}[$ {1}])", "sumif": "$sum({0}[$ {1}])", "averageif": "$average({0}[$ {1}])",
+    "text": "$formatNumber({0}, {1})",
     "startswith": "$contains({0}, /^{1}/)", "endswith": "$contains({0}, /{1}$/)",
 }  # fmt: skip
 """By the lower-case name in other languages: the function, or what is written of its arguments."""
@@ -321,6 +323,11 @@ WORDS: Mapping[str, str] = {
     "formatdate": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
     "dateformat": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
     "strftime": 'write $fromMillis($toMillis(…), "[Y0001]-[M01]-[D01]")',
+    "text": 'a time is written by $fromMillis($toMillis(…), "[D01].[M01].[Y0001]")',
+    "countif": "write $count(list[a = 1])",
+    "sumif": "write $sum(list[a = 1].b)",
+    "countifs": "write $count(list[a = 1 and b = 2])",
+    "sumifs": "write $sum(list[a = 1].b)",
     "date": "a time is read by $toMillis(…), and written by $fromMillis(…)",
     "get": "a field is read by its name: event.name",
     "vlookup": "write $lookup(…, …), or a filter: list[key = value]",
@@ -334,6 +341,9 @@ _METHOD = re.compile(r"\.\s*(?P<name>[A-Za-z_]\w*)\s*\(")
 _LENGTH = re.compile(r"(?<=[\w\]`)])\.(?P<name>length|size)\b(?!\s*[(.\[])")
 _SUBSCRIPT = re.compile(r"(?<=[\w\]`])\[\s*(?P<name>\"\0*\"|'\0*')\s*\]")
 _KEYWORDS = frozenset(("function", "and", "or", "in"))
+_CRITERION = re.compile(r"(?P<quote>[\"'])(?P<operator>[<>]=?|<>|=|)(?P<value>[^\"']*)(?P=quote)")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_NUMBER_PICTURE = re.compile(r"[\"'][#0,.%\s]+[\"']")
 _OPERATED = re.compile(r" (?:\?|&|=|!=|and|or) | \?\? ")
 
 
@@ -343,8 +353,17 @@ def called(name: str, given: list[str]) -> str | None:
     found = FUNCTIONS.get(plain) or (None if plain in WORDS else _function(name))
     if found is None:
         return None
+    if plain == "text" and len(given) < 2:
+        found = "$string"
+    elif "[$ {1}]" in found:
+        criterion = _criterion(given[1]) if len(given) == 2 else None
+        if criterion is None:
+            return None
+        given = [given[0], criterion]
+    elif plain == "text" and not _NUMBER_PICTURE.fullmatch(given[1]):
+        return None  # the picture of a time
     if "{" not in found:
-        return f"{found}({', '.join(given)})"
+        return found if found.endswith(")") else f"{found}({', '.join(given)})"
     if found == "{&}":
         return " & ".join(given) if given else None
     if "/" in found and not re.fullmatch(r"([\"'])\w+\1", given[1] if len(given) > 1 else ""):
@@ -354,6 +373,15 @@ def called(name: str, given: list[str]) -> str | None:
         return found.format(*values)
     except IndexError:
         return None
+
+
+def _criterion(given: str) -> str | None:
+    """Return the criterion of a spreadsheet, `">5"` or `"x"`, as a condition of `$`."""
+    found = _CRITERION.fullmatch(given)
+    if found is None:
+        return f"= {given}" if _PLAIN_NUMBER.fullmatch(given) else None
+    operator, value = found["operator"].replace("<>", "!=") or "=", found["value"]
+    return f"{operator} {value}" if _PLAIN_NUMBER.fullmatch(value) else f'{operator} "{value}"'
 
 
 def _function(name: str) -> str | None:
@@ -414,7 +442,8 @@ def _function_edit(text: _Text, start: int, end: int, name: str, new: str | None
         return _Edit(start, end, None, message, at)
     shown = new.partition("(")[0] if new.startswith("$") and "." not in name else ""
     message += f"; write {shown}, as in {new}" if shown else f"; write {new}"
-    if _OPERATED.search(new) and (start, end) != (0, len(text.raw)):
+    whole = new[0] == "$" and _Text(new).closing(new.find("(")) == len(new)
+    if _OPERATED.search(new) and not whole and (start, end) != (0, len(text.raw)):
         new = f"({new})" if "$" in new or not _alone(text, start, end) else new
     return _Edit(start, end, new, message, at)
 

@@ -15,6 +15,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.fixes import Mend, rewritten
 from halflap.lowcode.lint import habits
+from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.rules import (
     LITERAL_CONDITION,
     MOST_TRANSLATED,
@@ -43,7 +44,7 @@ BRACES = re.compile(
 """Marks that other tools replace by a value."""
 LOOSE = re.compile(r"\{(?P<inner0>[A-Za-z_]\w*(?:\.\w+)+)\}|%(?P<inner1>[A-Za-z_]\w*(?:\.\w+)+)%")
 """The same, where it may be meant as a text; so only where it names what is in scope."""
-EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)[.\[]\S*")
+EMBEDDED = re.compile(r"(?<=\s)=(?P<root>[A-Za-z_]\w*)(?:\.\w+|\[[^\]\s]*\])+")
 PATH = re.compile(r"\s*(?P<root>[A-Za-z_]\w*)\s*(?:$|[.\[=!<>&+*?-])")
 JSON_PATH = re.compile(r"\s*\$(?P<path>(?:\.[A-Za-z_]\w*)+)\s*")
 FUNCTION = re.compile(r"\s*\$(?P<name>\w+)\(")
@@ -52,7 +53,7 @@ SUFFIXES = re.compile(
 )
 
 
-def check_literal(value: Any, path: Path, names: Collection[str], findings: Findings) -> None:
+def check_literal(value: Any, path: Path, names: Names, findings: Findings) -> None:
     """Find what is wrong with a value of a template that is no expression."""
     if is_condition(path, findings.source.data):
         _condition(value, path, names, findings)
@@ -68,12 +69,14 @@ def is_condition(path: Path, data: Any) -> bool:
     return name in CONDITIONS or (name == "key" and "for" in value_at(data, tuple(above)))
 
 
-def _condition(value: Any, path: Path, names: Collection[str], findings: Findings) -> None:
+def _condition(value: Any, path: Path, names: Names, findings: Findings) -> None:
     name, meant = str(path[-1]), None
     if isinstance(value, str):
         message = f"{name} holds the text {shown(value)}, which is never computed; "
         message += "begin an expression with ="
         meant = _meant(value, names) if len(findings.found) < MOST_TRANSLATED else None
+        if meant is None and value.isidentifier():
+            meant = f"{_holder(path, names)}.{value}"
         if meant is not None and meant != value.strip():
             message += f": ={meant}"
         findings.add(
@@ -94,18 +97,24 @@ def _condition(value: Any, path: Path, names: Collection[str], findings: Finding
         findings.add(LITERAL_CONDITION, path, message)
 
 
+def _holder(path: Path, names: Names) -> str:
+    """Return the name of what a field is meant of: of a loop's item, or of the event."""
+    loop = (*path[:-1], "for")
+    return next((name for name, known in names.items() if known.path == loop), "event")
+
+
 def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> None:
     if len(findings.found) >= MOST_TRANSLATED and reads_like(text, names) is None:
         return
     embedded = EMBEDDED.search(text)
     if (parts := _braces(text, names)) is not None:
-        message, meant = _embraced(text, parts, path)
+        message, meant = _embraced(text, parts, path, names)
     elif embedded is not None and embedded["root"] in names:
         meant = _parsed(
             habits.joined([text[: embedded.start()], embedded[0][1:], text[embedded.end() :]])
         )
         message = f"{shown(text)} is sent as it stands: = begins an expression only at the text's "
-        message += 'beginning; write ="…" & ' + embedded["root"]
+        message += f"beginning; write ={meant}" if meant else 'beginning; write ="…" & …'
     elif (meant := reads_like(text, names)) is not None:
         message = f"{shown(text)} is a text, sent as it stands; for the value, write ={meant}"
     else:
@@ -114,13 +123,17 @@ def _text(text: str, path: Path, names: Collection[str], findings: Findings) -> 
     findings.add(READS_LIKE_EXPRESSION, path, message, mend=mend)
 
 
-def _embraced(text: str, parts: list[str], path: Path) -> tuple[str, str | None]:
+def _embraced(
+    text: str, parts: list[str], path: Path, names: Collection[str]
+) -> tuple[str, str | None]:
     """Return what is wrong with a text of parts, texts and expressions in turn, and what is meant."""
     found = BRACES.search(text) or LOOSE.search(text)
     message = (
         f"{shown(found[0] if found else text)} is sent as it stands: braces mean nothing here; "
     )
     meant = _parsed(habits.joined(parts))
+    if meant is not None and habits.find(meant, names) is not None:
+        meant = None  # something of another tool is left in it
     if any(each.startswith("secrets.") for each in parts[1::2]):
         return f"{message}a secret belongs into a connection, which the customer fills in", None
     if path[-1:] == ("path",) and "with" in path and text.startswith("/") and len(parts) > 1:
