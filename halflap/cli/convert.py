@@ -55,12 +55,12 @@ def convert(
     if suite.path.exists():
         click.echo(f"{suite.path} is there already, and stays as it is", err=True)
     else:
-        suite.path.parent.mkdir(parents=True, exist_ok=True)
         save(suite.path, suite.text)
 
 
 def save(path: Path, written: str) -> None:
-    """Write a file, and say so."""
+    """Write a file, in a new folder where there is none, and say so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(written, encoding="utf-8")
     click.echo(f"{path}: {len(written.splitlines())} lines", err=True)
 

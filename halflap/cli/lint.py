@@ -21,7 +21,7 @@ from halflap.engine.integration import (
     load_integration,
 )
 from halflap.engine.loader import load, unload
-from halflap.errors import DefinitionError, HalflapError
+from halflap.errors import ConfigError, DefinitionError, HalflapError
 from halflap.lowcode.lint import RULES as DOCUMENT_RULES
 from halflap.lowcode.lint import Shapes, lint_text
 from halflap.lowcode.lint.describing import describe_components, store_components
@@ -33,38 +33,47 @@ LOAD = "HF098"
 
 
 @click.command("lint")
-@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--load", "loads", is_flag=True, help="Import the project too; this runs its code.")
 @click.option("--rules", "shows_rules", is_flag=True, help="Show the table of rules and end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
-def lint(path: Path | None, loads: bool, shows_rules: bool, as_json: bool) -> None:
+def lint(paths: tuple[Path, ...], loads: bool, shows_rules: bool, as_json: bool) -> None:
     """Find what is wrong with a project's sources and YAML documents, by reading them.
 
     Where there are documents, its components are imported in a process of their own, for what they take
     and give. None of its other code is run, unless --load is given.
-    A file is linted alone, with the others known. Excuse a line with `# halflap: ignore[HF001]`. The
+    PATHS are files and folders of one project; without any, the project in this folder is linted. A file
+    is linted alone, with the others known. Excuse a line with `# halflap: ignore[HF001]`. The
     exit code is 1 where there are errors; warnings alone end with 0.
     """
     if shows_rules:
         show_rules(as_json)
         return
-    root = find_root(path or Path.cwd())
-    asked = asked_documents(root, path)
+    root = find_root(paths[0] if paths else Path.cwd())
+    for path in paths:
+        if find_root(path) != root:
+            raise ConfigError(f"{path} is not of the project in {root}; lint one project at a time")
+    asked = list(dict.fromkeys(each for path in paths or (root,) for each in asked_documents(root, path)))
     files = read(root, documented=bool(asked))
     found = rules.lint(files, known_actions(), known_records())
     loads = loads and not any(each.code == "HF000" for each in found)
     found += lint_documents(root, asked, files, loads=loads)
     if loads:
         found += load_all(root, {each.file for each in found if each.severity == "error"})
-    looked = sum(each.endswith(".py") for each in files) + len(asked)
-    if path is not None and path.is_file():
-        only = path.resolve().relative_to(root).as_posix()
-        found, looked = [each for each in found if each.file == only], 1
+    linted = {*(each for each in files if each.endswith(".py")), *(_name(root, each) for each in asked)}
+    if paths and all(each.is_file() for each in paths):
+        linted = {_name(root, each.resolve()) for each in paths}
+        found = [each for each in found if each.file in linted]
+    looked = len(linted)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
     else:
         show(found, looked)
     sys.exit(1 if any(each.severity == "error" for each in found) else 0)
+
+
+def _name(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix()
 
 
 def read(root: Path, *, documented: bool) -> dict[str, str]:
@@ -82,9 +91,9 @@ def read(root: Path, *, documented: bool) -> dict[str, str]:
     return found
 
 
-def asked_documents(root: Path, path: Path | None) -> list[Path]:
+def asked_documents(root: Path, path: Path) -> list[Path]:
     """The documents to lint: the one that is named, whatever it looks like, or all of the project."""
-    if path is None or path.is_dir():
+    if path.is_dir():
         return list(documents(root))
     return [path.resolve()] if path.suffix in (".yaml", ".yml") else []
 

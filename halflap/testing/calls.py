@@ -39,8 +39,9 @@ class Called:
 class called:  # noqa: N801 (reads as a word in an assertion)
     """An expected call, to compare with `result.calls`: `called(acme.add_stock, item="anvil")`.
 
-    Of an action the inputs, of a flow the members of its event; what is left out may be anything. Of a
-    route, `event`, and whose it is: `called(posted, config={"team": "T1"})`.
+    Of an action the inputs, of a flow the members of its event; what is left out may be anything, at any
+    depth, but a list is whole. Of a route, `event`, and whose it is:
+    `called(posted, config={"team": "T1"})`.
     """
 
     def __init__(
@@ -52,10 +53,7 @@ class called:  # noqa: N801 (reads as a word in an assertion)
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Called):
             return NotImplemented
-        held = members_of(other)
-        return self.name == other.name and all(
-            name in held and is_same(held[name], each) for name, each in self.given.items()
-        )
+        return self.name == other.name and unlike(members_of(other), self.given) is None
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -70,13 +68,30 @@ def members_of(call: Called) -> dict[str, Any]:
     return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
 
 
-def is_same(held: Any, expected: Any) -> bool:
-    """Return whether a recorded value is the expected one, which may be a model, or a secret as
-    text.
+def unlike(held: Any, expected: Any) -> tuple[str | int, ...] | None:
+    """Return where a recorded value is another than the expected one; None where it is the same.
+
+    The members of an object that are not expected may be anything. An expected value may be a model,
+    and a secret's its text.
     """
     if isinstance(held, SecretStr):
-        return held == expected or held.get_secret_value() == expected
-    return held == expected or held == codec.decode(codec.encode(expected))
+        return None if expected in (held, held.get_secret_value()) else ()
+    if held == expected:
+        return None
+    is_plain = isinstance(expected, Mapping | list)
+    wanted = expected if is_plain else codec.decode(codec.encode(expected))
+    match held, wanted:
+        case dict(), dict():
+            members = cast("dict[str, Any]", wanted).items()
+        case list(), list() if len(cast("list[Any]", held)) == len(cast("list[Any]", wanted)):
+            members = enumerate(cast("list[Any]", wanted))
+        case _:
+            return None if held == wanted else ()
+    for name, each in members:
+        inner = () if isinstance(held, dict) and name not in held else unlike(held[name], each)
+        if inner is not None:
+            return (name, *inner)
+    return None
 
 
 def calls_in(

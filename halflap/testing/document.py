@@ -22,12 +22,13 @@ from halflap.lowcode.document import (
     Document,
     TestPart,
 )
+from halflap.lowcode.template import value_at
 from halflap.sdk import codec
 from halflap.sdk.component import Component
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
 from halflap.sdk.request import Request
-from halflap.testing.calls import Called, is_same, members_of
+from halflap.testing.calls import Called, members_of, unlike
 from halflap.testing.coverage import Coverage
 from halflap.testing.result import Result
 from halflap.testing.runner import Run, make_request
@@ -190,10 +191,11 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
         wanted = test.outcome + (f", because of {test.reason!r}" if test.reason else "")
         came = result.state + (f": {result.reason}" if result.reason else "")
         raise Differs(f"{source.at((*path, 'outcome'))}: it has to end as {wanted}, and is {came}")
-    if "answer" in test.model_fields_set and result.result != test.answer:
+    answers = answered(test.answer, result.result)
+    if "answer" in test.model_fields_set and answers != test.answer:
         raise Differs(
             f"{source.at((*path, 'answer'))}: it has to answer {shown(test.answer)}, and "
-            f"answers {shown(result.result)}"
+            f"answers {shown(answers)}"
         )
     _compare_kept(source, at, test.after, result)
     for place, each in enumerate(test.logs):
@@ -201,6 +203,15 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
             lines = shown([line.message for line in result.logs])
             where = source.at((*path, "logs", place))
             raise Differs(f"{where}: {shown(each)} has to be logged, and only {lines} was")
+
+
+def answered(expected: Any, result: Any) -> Any:
+    """Return the result to compare: of a reply, the parts that are expected."""
+    match expected, result:
+        case {"$reply": dict(parts)}, {"$reply": dict(reply)}:
+            return {"$reply": {name: each for name, each in reply.items() if name in parts}}
+        case _:
+            return result
 
 
 def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> None:
@@ -251,10 +262,13 @@ def _compare_calls(
                 f"{shown(_inputs(came))}"
             )
         held = members_of(came)
-        for key, value in (inputs or {}).items():
-            if key not in held or not is_same(held[key], value):
-                where = source.at(("tests", at, "expect", place, name, key))
-                raise Differs(f"{where}: {name}: {_unlike(key, value, held, key in held)}")
+        if (inner := unlike(held, inputs or {})) is not None:
+            where = source.at(("tests", at, "expect", place, name, *inner))
+            holder = value_at(held, inner[:-1])
+            there = isinstance(holder, list) or inner[-1] in holder
+            found = shown(holder[inner[-1]]) if there else "nothing"
+            wanted = f"{'.'.join(map(str, inner))} has to be {shown(value_at(inputs, inner))}"
+            raise Differs(f"{where}: {name}: {wanted}, and is {found}")
     if len(happened) > len(expected):
         came = happened[len(expected)]
         where = source.at(("tests", at, "expect"))

@@ -41,6 +41,12 @@ def test_it_is_printed_or_written(folder: Path) -> None:
     assert (folder / "orders.py").read_text("utf-8") == result.output
 
 
+def test_its_folder_is_made(folder: Path) -> None:
+    result = converted("orders.yaml", "-o", "new/shop/orders.py")
+    assert result.exit_code == 0, result.output
+    assert (folder / "new" / "shop" / "orders.py").is_file()
+
+
 def test_what_is_there_is_replaced_only_by_force(folder: Path) -> None:
     (folder / "orders.py").write_text("mine")
     result = converted("orders.yaml", "-o", "orders.py")

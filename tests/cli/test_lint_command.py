@@ -45,6 +45,23 @@ def test_findings_are_lines_and_the_exit_code_is_1(run):
     assert output.splitlines()[-1] == "1 finding in 1 file"
 
 
+def test_several_files_are_linted_and_no_others(run, tmp_path):
+    for name in ("one", "two", "three"):
+        text = "name: a\nflows: {b: {trigger: instance.routed, steps: [{log: =evnt}]}}\n"
+        Path(f"{name}.yaml").write_text(text)
+    code, output = run("time.time()", "one.yaml", "two.yaml", "one.yaml")
+    assert code == 1
+    assert [each.partition(":")[0] for each in output.splitlines()] == [
+        "one.yaml", "two.yaml", "2 findings in 2 files"
+    ]  # fmt: skip
+    code, output = run("time.time()", "orders.py", "three.yaml")
+    assert output.splitlines()[-1] == "2 findings in 2 files"
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    other.mkdir()
+    (other / "a.yaml").write_text(text)
+    assert "lint one project at a time" in str(CliRunner().invoke(lint, ["one.yaml", str(other)]).exception)
+
+
 def test_machines_get_json(run):
     code, output = run("time.time()", "--json")
     (finding,) = json.loads(output)

@@ -89,6 +89,46 @@ WRONG = {
 }
 
 
+PARTIAL = """\
+name: partial
+config:
+  Connect: {api: {connection: http}}
+flows:
+  main:
+    trigger: webhook.request # halflap: ignore[HF114]
+    with: {answer: result}
+    steps:
+      - action: http.post
+        with: {path: /x, json: {order: {id: =event.id, at: 1}, lines: [{sku: a, n: 1}, {sku: b, n: 2}]}}
+      - stop: {reply: {status: 201, body: {id: =event.id}}}
+tests:
+  - name: what is left out may be anything
+    flow: main
+    event: {id: a1}
+    stubs: {http.post: null}
+    expect:
+      - http.post: {json: {order: {id: a1}, lines: [{sku: a}, {n: 2}]}}
+    answer: {$reply: {status: 201}}
+"""
+UNLIKE = {
+    "order: {id: a1}": ("order: {id: a2}", '18:40: http.post: json.order.id has to be "a2", and is "a1"'),
+    "{n: 2}]": ("{m: 2}]", "18:67: http.post: json.lines.1.m has to be 2, and is nothing"),
+    ", {n: 2}]": ("]", "json.lines has to be"),
+    "status: 201}}\n": ("status: 200}}\n", "has to answer {$reply: {status: 200}}"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [(old, *each) for old, each in UNLIKE.items()])
+async def test_fields_that_are_not_expected_may_be_anything_at_any_depth(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    await run_all(open_document(written(tmp_path, PARTIAL)))
+    before, found, after = PARTIAL.rpartition(old)
+    assert found
+    with pytest.raises(Differs, match=re.escape(said)):
+        await run_all(open_document(written(tmp_path, before + new + after)))
+
+
 @pytest.mark.parametrize(("old", "new", "said"), WRONG.values(), ids=WRONG)
 async def test_what_differs_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in GOOD

@@ -208,8 +208,15 @@ class _Test:
         if test.expect is not None:
             calls = (self._call(*each) for one in test.expect for each in one.items())
             yield joined("assert result.calls == ", Group("[", tuple(calls), "]", "display"))
-        if "answer" in test.model_fields_set:
-            yield self._equal("result.result", test.answer)
+        match test.answer:
+            case {"$reply": dict(reply)}:
+                parts = cast("dict[str, Any]", reply).items()
+                for name, each in parts:
+                    yield self._equal(f'result.result["$reply"][{text(name)}]', each)
+            case _ if "answer" in test.model_fields_set:
+                yield self._equal("result.result", test.answer)
+            case _:
+                pass
         after = test.after
         for key, value in after.state.items():
             yield self._kept("result.stored", key, value)
