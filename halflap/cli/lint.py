@@ -53,14 +53,19 @@ def lint(paths: tuple[Path, ...], loads: bool, shows_rules: bool, as_json: bool)
     for path in paths:
         if find_root(path) != root:
             raise ConfigError(f"{path} is not of the project in {root}; lint one project at a time")
-    asked = list(dict.fromkeys(each for path in paths or (root,) for each in asked_documents(root, path)))
+    asked = list(
+        dict.fromkeys(each for path in paths or (root,) for each in asked_documents(root, path))
+    )
     files = read(root, documented=bool(asked))
     found = rules.lint(files, known_actions(), known_records())
     loads = loads and not any(each.code == "HF000" for each in found)
     found += lint_documents(root, asked, files, loads=loads)
     if loads:
         found += load_all(root, {each.file for each in found if each.severity == "error"})
-    linted = {*(each for each in files if each.endswith(".py")), *(_name(root, each) for each in asked)}
+    linted = {
+        *(each for each in files if each.endswith(".py")),
+        *(_name(root, each) for each in asked),
+    }
     if paths and all(each.is_file() for each in paths):
         linted = {_name(root, each.resolve()) for each in paths}
         found = [each for each in found if each.file in linted]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationError, create_model
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.document import ConnectionField, Document, Picker, PlainField
@@ -16,6 +16,7 @@ from halflap.lowcode.registry import Components
 from halflap.lowcode.source import Path
 from halflap.lowcode.source import Source as Text
 from halflap.lowcode.template import is_expression
+from halflap.sdk.fit import misfit
 from halflap.sdk.record import adapter_of
 from halflap.sdk.reference import FieldReference, accepts
 from halflap.sdk.schema import Config, Source, without_unset
@@ -48,6 +49,9 @@ def config_of(document: Document, text: Text, components: Components) -> type[Co
                 )
             try:
                 fields[name] = _field(name, page, field, components)
+            except ValidationError as error:
+                said = f"`default` {misfit(error, getattr(field, 'default', None))}"
+                raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error
             except (DefinitionError, ValueError, TypeError) as error:
                 said = error.message if isinstance(error, DefinitionError) else str(error)
                 raise DefinitionError(f"{name}: {said}", where=text.where(path)) from error

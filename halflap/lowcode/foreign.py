@@ -55,6 +55,10 @@ _SAID: Mapping[str, Mapping[str, str]] = {
         "repeat": "write `for: item`, `in: =[1..5]`",
         "loop": "write `for: item`, `in: =event.items`, `do: […]`",
         "var": "write `set: {name: value}`",
+        "else": "it belongs to the `if` above: indent it like its `then`, without a dash",
+        "elif": "write another `if` under the `else` of the one above: `else: [{if: =…, then: […]}]`",
+        "else if": "write another `if` under the `else` of the one above: `else: [{if: =…, then: […]}]`",
+        "default": "it belongs to the `switch` above: indent it like its `cases`, without a dash",
     },
     "*": {
         "continue-on-error": "write `on_failure: ignore`",

@@ -110,6 +110,12 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
         meant = f"{{type: {here}}}"
         return f"a field is a mapping: write {meant}", _meant(source, path, meant, raw=True)
     scalar = kind == "string_type" and not isinstance(here, dict | list)
+    if name == "cases" and "[key]" in error["loc"]:
+        given = next(
+            (str(each) for each in cast("dict[Any, Any]", here) if type(each) is Decimal), ""
+        )
+        said = f"a case is a text, a whole number, true or false; compare `{given}` in an `if`"
+        return said, None
     if name in FORMS and kind != "value_error" and not scalar:
         return f"`{name}` is {FORMS[str(name)]}", None
     match kind:
@@ -119,6 +125,8 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
             return f"`{name}` is a list: each item begins with `- `", None
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"`{name}` is a mapping: `key: value`", None
+        case "string_type" if here is None and (number := _with_comma(source, path)):
+            return f"a number is written with a point: {number}", None
         case "string_type" if isinstance(here, int | float | Decimal) or here is None:
             shown = "" if here is None else str(here).lower() if type(here) is bool else here
             mend = quoted_value if path in source.plain and here is not None else None
@@ -135,6 +143,17 @@ def _message(source: Source, error: Mapping[str, Any], path: Path) -> tuple[str,
             return str(error["msg"]).removeprefix("Value error, "), None
         case _:
             return f"`{name}` {worded(error)}", None
+
+
+def _with_comma(source: Source, path: Path) -> str:
+    """Return the number that was written with a comma, of which YAML makes a key."""
+    holder = _at(source.data, path[:-1])
+    members = cast("dict[Any, Any]", holder) if isinstance(holder, dict) else {}
+    keys = list(members)
+    at = keys.index(path[-1]) if path[-1] in keys else 0
+    before = members[keys[at - 1]] if at else None
+    is_number = type(before) is int and re.fullmatch(r"[0-9]+", str(path[-1])) is not None
+    return f"{before}.{path[-1]}" if is_number else ""
 
 
 FORMS = {

@@ -374,6 +374,8 @@ _TEACH = (
     ("mapping values are not allowed", 'a text with ": " in it is quoted: "=a & \': \' & b"'),
     ("expected <block end>", "what follows is indented otherwise than what it belongs to, or a text "
      "that begins with a quote goes on after it; quote the whole expression"),
+    ("could not find expected ':'", "a text after | or > ends at the first line that is not indented "
+     "more than its key"),
     ("did not find expected ','", "quote an expression that holds , [ ] { }, or begins with a quote; or "
      "the bracket is never closed"),
     ("did not find expected", "quote an expression that holds , [ ] { } or begins with a quote"),
@@ -447,6 +449,9 @@ def _explained(error: MarkedYAMLError, text: str, file: str) -> Unreadable:
             said = f"a space follows the colon: write {joined[2]}: {joined[3]}"
             return Unreadable(said, file, Place(place.line - 1, len(joined[1]) + 1))
     taught = next((each for sign, each in _TEACH if sign in problem), None)
+    line = next(iter(text.splitlines()[place.line - 1 :]), "")
+    if "did not find expected ','" in problem and line[place.column - 1 : place.column] == "?":
+        taught = "a ? begins a key within { }: quote the whole expression"
     return Unreadable(
         f"this is not YAML: {problem}" + (f"; {taught}" if taught else ""), file, place
     )

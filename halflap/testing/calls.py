@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -78,20 +78,27 @@ def unlike(held: Any, expected: Any) -> tuple[str | int, ...] | None:
         return None if expected in (held, held.get_secret_value()) else ()
     if held == expected:
         return None
-    is_plain = isinstance(expected, Mapping | list)
-    wanted = expected if is_plain else codec.decode(codec.encode(expected))
-    match held, wanted:
-        case dict(), dict():
-            members = cast("dict[str, Any]", wanted).items()
-        case list(), list() if len(cast("list[Any]", held)) == len(cast("list[Any]", wanted)):
-            members = enumerate(cast("list[Any]", wanted))
-        case _:
-            return None if held == wanted else ()
-    for name, each in members:
-        inner = () if isinstance(held, dict) and name not in held else unlike(held[name], each)
-        if inner is not None:
-            return (name, *inner)
-    return None
+    wanted: Any = expected
+    if not isinstance(expected, Mapping | list):
+        wanted = codec.decode(codec.encode(expected))
+    if isinstance(held, dict) and isinstance(wanted, Mapping):
+        members = cast("dict[str, Any]", held)
+        others = cast("Mapping[str, Any]", wanted).items()
+        return _first((name, members.get(name, _NOTHING), each) for name, each in others)
+    if isinstance(held, list) and isinstance(wanted, list):
+        items, others = cast("list[Any]", held), cast("list[Any]", wanted)
+        if len(items) == len(others):
+            return _first((at, items[at], each) for at, each in enumerate(others))
+    return None if held == wanted else ()
+
+
+_NOTHING = object()
+
+
+def _first(parts: Iterable[tuple[str | int, Any, Any]]) -> tuple[str | int, ...] | None:
+    """Return where the first part is another than the expected one: its key, and where in it."""
+    found = ((key, () if held is _NOTHING else unlike(held, each)) for key, held, each in parts)
+    return next(((key, *inner) for key, inner in found if inner is not None), None)
 
 
 def calls_in(

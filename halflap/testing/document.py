@@ -207,11 +207,16 @@ def compare(source: Source, at: int, test: TestPart, result: Result) -> None:
 
 def answered(expected: Any, result: Any) -> Any:
     """Return the result to compare: of a reply, the parts that are expected."""
-    match expected, result:
-        case {"$reply": dict(parts)}, {"$reply": dict(reply)}:
-            return {"$reply": {name: each for name, each in reply.items() if name in parts}}
-        case _:
-            return result
+    parts, reply = members_in(expected, "$reply"), members_in(result, "$reply")
+    if not parts or not reply:
+        return result
+    return {"$reply": {name: each for name, each in reply.items() if name in parts}}
+
+
+def members_in(value: Any, key: str) -> Mapping[str, Any]:
+    """Return the object that a value holds under a key; an empty one where it holds none."""
+    held = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
 
 
 def _compare_kept(source: Source, at: int, after: AfterPart, result: Result) -> None:
@@ -264,9 +269,9 @@ def _compare_calls(
         held = members_of(came)
         if (inner := unlike(held, inputs or {})) is not None:
             where = source.at(("tests", at, "expect", place, name, *inner))
-            holder = value_at(held, inner[:-1])
-            there = isinstance(holder, list) or inner[-1] in holder
-            found = shown(holder[inner[-1]]) if there else "nothing"
+            holder, last = value_at(held, inner[:-1]), inner[-1]
+            there = isinstance(last, int) or last in holder
+            found = shown(holder[last]) if there else "nothing"
             wanted = f"{'.'.join(map(str, inner))} has to be {shown(value_at(inputs, inner))}"
             raise Differs(f"{where}: {name}: {wanted}, and is {found}")
     if len(happened) > len(expected):

@@ -59,7 +59,9 @@ def test_several_files_are_linted_and_no_others(run, tmp_path):
     other = tmp_path.parent / f"{tmp_path.name}-other"
     other.mkdir()
     (other / "a.yaml").write_text(text)
-    assert "lint one project at a time" in str(CliRunner().invoke(lint, ["one.yaml", str(other)]).exception)
+    assert "lint one project at a time" in str(
+        CliRunner().invoke(lint, ["one.yaml", str(other)]).exception
+    )
 
 
 def test_machines_get_json(run):

@@ -111,7 +111,10 @@ tests:
     answer: {$reply: {status: 201}}
 """
 UNLIKE = {
-    "order: {id: a1}": ("order: {id: a2}", '18:40: http.post: json.order.id has to be "a2", and is "a1"'),
+    "order: {id: a1}": (
+        "order: {id: a2}",
+        '18:40: http.post: json.order.id has to be "a2", and is "a1"',
+    ),
     "{n: 2}]": ("{m: 2}]", "18:67: http.post: json.lines.1.m has to be 2, and is nothing"),
     ", {n: 2}]": ("]", "json.lines has to be"),
     "status: 201}}\n": ("status: 200}}\n", "has to answer {$reply: {status: 200}}"),

@@ -49,6 +49,14 @@ CASES = {
     "an unknown flow": (
         "HF102", "- call: «mian", "did you mean main?", "- {if: =event.x = 1, then: [{call: main}]}",
     ),
+    "a choice that there is none of": (
+        "HF143",
+        '- {links: go, choices: [approved, no]}\n- {id: d, wait: go}\n- {if: =d.choice = «"approve", '
+        "then: [{log: x}]}",
+        "did you mean approved?",
+        '- {links: go, choices: [approved, no]}\n- {id: d, wait: go}\n- {if: =d.choice = "approved", '
+        "then: [{log: x}]}",
+    ),
     "a time-out that an attempt never reaches": (
         "HF108", "- {action: acme.list_stock, timeout: «15 min}", "is never reached",
         "- {action: acme.list_stock, timeout: 14 min}",
@@ -432,7 +440,7 @@ def test_a_component_that_is_not_there_is_told_once_with_what_writes_it() -> Non
 
 def test_every_rule_of_documents_has_a_mistake_of_its_own() -> None:
     others = {"HF100", "HF101", "HF114", "HF118", "HF136", "HF140"}  # below, and in test_shape.py
-    others |= {"HF141", "HF142"}  # in test_examples.py
+    others |= {"HF132", "HF141", "HF142"}  # in test_wrong.py and test_examples.py
     assert {each.code for each in RULES} == {case[0] for case in CASES.values()} | others
     assert all(each.finds and each.why and each.instead for each in RULES)
 

@@ -14,6 +14,9 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import MOST_CHARACTERS, instead_of, quoted_expression, quoted_value
+from halflap.lowcode.foreign import explained
+from halflap.lowcode.kinds import KINDS
+from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
@@ -26,7 +29,7 @@ from halflap.lowcode.lint.rules import Findings, TooMany, suggest
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
-from halflap.lowcode.source import Path, Source, Unreadable, read
+from halflap.lowcode.source import Path, Place, Source, Unreadable, read
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.lint import (
     Finding,
@@ -80,16 +83,49 @@ def _lint_text(content: bytes | str, file: str, shapes: Shapes) -> list[Finding]
             said = f"braces mean nothing here; write ={meant}"
             fix = Fix(f"write ={meant}", place.line, column, len(braces["braces"]), f"={meant}")
             return [Finding(file, place.line, column, rules.UNREADABLE, said, fix=fix)]
+        said = error.said
         if error.indent is not None:
             indent = len(line) - len(line.lstrip())
-            title = f"indent it by {error.indent}"
-            fix = Fix(title, place.line, 1, indent, " " * error.indent)
+            wanted = _indent_of(lines, place.line) or error.indent
+            said = said.replace(f"by {error.indent}", f"by {wanted}")
+            fix = Fix(f"indent it by {wanted}", place.line, 1, indent, " " * wanted)
+        elif (found := _else_if(lines, place.line)) is not None and "stands here twice" in said:
+            place, fix = found, None
+            said = f"an if step has no `elif`; {explained('if', 'elif')}"
         elif "in quotes" in error.said:
             fix = quoted_value(lines, place.line, place.column)
         else:
             fix = _readable(text, file, place.line)
-        return [Finding(file, place.line, place.column, rules.UNREADABLE, error.said, fix=fix)]
+        return [Finding(file, place.line, place.column, rules.UNREADABLE, said, fix=fix)]
     return lint(source, shapes)
+
+
+_KEY = re.compile(r"(?P<before>\s*(?:- +)*)(?P<key>\w+):(?:\s|$)")
+_ELSE_IF = re.compile(r"(?P<before>\s*)(?:el(?:se ?)?|els)if:")
+
+
+def _indent_of(lines: Sequence[str], line: int) -> int | None:
+    """Return how far a key of a step is indented: as the nearest other key of its kind above."""
+    found = _KEY.match(lines[line - 1])
+    if found is None or "-" in found["before"]:
+        return None
+    kinds = [{each.key for each in fields_of(kind)} for kind in KINDS.values()]
+    beside = {each for keys in kinds if found["key"] in keys for each in keys} & {*KINDS}
+    for above in reversed(lines[: line - 1]):
+        key = _KEY.match(above)
+        if key is not None and key["key"] in beside:
+            return len(key["before"])
+    return None
+
+
+def _else_if(lines: Sequence[str], line: int) -> Place | None:
+    """Return the place of an `elif` above a line, at the same indent."""
+    key = _KEY.match(lines[line - 1]) if 0 < line <= len(lines) else None
+    for at in range(line - 1, 0, -1):
+        found = _ELSE_IF.match(lines[at - 1])
+        if found is not None and key is not None and found["before"] == key["before"]:
+            return Place(at, len(found["before"]) + 1)
+    return None
 
 
 def _readable(text: str, file: str, line: int) -> Fix | None:

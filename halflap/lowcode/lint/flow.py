@@ -295,6 +295,9 @@ class Flow:
             given = found[inner] = Templates(reads, names).schema(value, place)
             if asks.sort == "text":
                 self._typed_as("a text", value, place, given)
+                if value is None:
+                    said = f"`{inner[-1]}` has no text; one that begins with & or * is quoted"
+                    self._findings.add(rules.SHAPE, place, said)
         return found
 
     def _result(
@@ -385,6 +388,9 @@ class Flow:
         under = self._watch.under(step.switch, *branches)
         walks: list[Walk] = []
         for value, steps in step.cases.items():
+            if value == "":
+                said = "a case without a value is that of an empty text; what is null goes to `default`"
+                self._findings.add(rules.SHAPE, (*path, "cases", value), said, key=True)
             if (wrong := not_chosen(given, value)) is not None:
                 mend = replaced(str(value), wrong[1])
                 place = (*path, "cases", value)
