@@ -182,7 +182,7 @@ def test_a_command_of_a_page_is_a_real_one(where: str, line: list[str]) -> None:
 
 
 def test_a_command_that_is_not_real_is_noticed() -> None:
-    for line in (["serv"], ["lint", "--ruls"], ["new", "integration"], ["lint", "a", "b"]):
+    for line in (["serv"], ["lint", "--ruls"], ["new", "integration"], ["outline", "a", "b"]):
         with pytest.raises(click.ClickException):
             check(line)
 

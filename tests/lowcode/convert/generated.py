@@ -462,7 +462,7 @@ class Documents:
         return {"if": self.condition(), "then": [{"break": True}]}
 
     def throw(self, _: int) -> dict[str, Any]:
-        return {"throw": self.words()}
+        return {"throw": self.words() or "none"}
 
     def stop(self, _: int) -> dict[str, Any]:
         match self.chance.randrange(4):

@@ -164,10 +164,9 @@ def collected_only_for_a_result(patch: pytest.MonkeyPatch) -> None:
     """What a loop collects is left out where nothing reads it."""
     whole = flow._item
 
-    def item(step: Any, spot: Any, give: Any, gives: bool) -> list[str]:
-        return whole(
-            step if gives else step.model_copy(update={"collect": None}), spot, give, gives
-        )
+    def item(step: Any, spot: Any, give: Any, gives: bool, *rest: Any, **more: Any) -> list[str]:
+        step = step if gives else step.model_copy(update={"collect": None})
+        return whole(step, spot, give, gives, *rest, **more)
 
     patch.setattr(flow, "_item", item)
 
