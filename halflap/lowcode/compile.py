@@ -10,6 +10,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.call import Callee
 from halflap.lowcode.code import Use
 from halflap.lowcode.kinds.run import Asked, PlacedStep, Steps
+from halflap.lowcode.kinds.walk import referred
 from halflap.lowcode.observer import Observer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.scoping import Scoping
@@ -45,16 +46,25 @@ class Compiler:
         self.scoping = scoping
         self.observer = observer
         self.used: set[str] = set()
-        self.parallel = 0
-        self.loops = 0
+        self.loops: list[bool] = []
+        """The loops around a step; true where the items run side by side."""
 
     def steps(self, steps: Iterable[doc.Step], path: Path) -> Steps:
         """Compile a list of steps that stands at `path`."""
-        made = tuple(
-            PlacedStep(each.compile(self, (*path, at)), self.source.at((*path, at)))
-            for at, each in enumerate(steps)
-        )
+        made = tuple(self._step(each, (*path, at)) for at, each in enumerate(steps))
         return made if self.observer is None else self.observer.steps(path, made)
+
+    def _step(self, step: doc.Step, path: Path) -> PlacedStep:
+        if misplaced := step.misplaced(self.loops):
+            raise self.refused(misplaced, path)
+        for to, known in (("flow", self.flows), ("pairs", self.pairs)):
+            for place, name in referred(step, to):
+                if name not in known:
+                    there = "are no pairs" if to == "pairs" else "is no flow"
+                    has = ", ".join(sorted(known)) or "none"
+                    said = f"there {there} {name!r}; there are: {has}"
+                    raise self.refused(said, (*path, *place))
+        return PlacedStep(step.compile(self, path), self.source.at(path))
 
     # What steps are made of -------------------------------------------------------------------
 

@@ -201,7 +201,7 @@ class _Writer:
             name
             for flow in self._document.flows.values()
             for _, step in every(flow.steps)
-            for name in referred(step, "flow")
+            for _, name in referred(step, "flow")
         }
         for part in self._document.preprocess.values():
             found |= {each.flow for each in part.routes if each.flow and each.event is not None}

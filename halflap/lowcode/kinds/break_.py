@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -34,13 +35,13 @@ class BreakStep(Step):
     leave: Annotated[Literal[True], BeforeValidator(_leave)] = Field(alias="break")
     """`break: true`: the items that are left are not looked at."""
 
+    def misplaced(self, loops: Sequence[bool]) -> str:
+        if not loops:
+            return "`break` leaves a loop, and there is none around it"
+        said = "`break` cannot stop items that run side by side; leave out `parallel`"
+        return said if any(loops) else ""
+
     def compile(self, compiler: Compiler, path: Path) -> Do:
-        if not compiler.loops:
-            raise compiler.refused("`break` leaves a loop, and there is none around it", path)
-        if compiler.parallel:
-            raise compiler.refused(
-                "`break` cannot stop items that run side by side; leave out `parallel`", path
-            )
         return DoBreak()
 
 

@@ -30,11 +30,6 @@ class CallStep(Result):
     """`ignore`: where it fails for good, its result is null, and the flow goes on."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
-        if self.call not in compiler.flows:
-            raise compiler.refused(
-                f"there is no flow {self.call!r} here; there are: {', '.join(sorted(compiler.flows))}",
-                (*path, "call"),
-            )
         event = compiler.asked(self.event, path, "event")
         return DoCall(self.call, event, self.wait, self.on_failure == "ignore", self.id)
 

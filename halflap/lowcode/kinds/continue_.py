@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,11 +15,6 @@ from halflap.lowcode.source import Path
 if TYPE_CHECKING:
     from halflap.lowcode.compile import Compiler
 
-BESIDE_OTHERS = (
-    "`continue_with` cannot end the flow while other items run beside this one; leave out `parallel`, "
-    "or continue after the loop"
-)
-
 
 class ContinueStep(Step):
     """End the flow, and go on as a new execution of it with another event."""
@@ -29,9 +25,14 @@ class ContinueStep(Step):
     continue_with: Annotated[Template, Asks("event", recorded=True, json=True)]
     """The event that the new execution gets."""
 
+    def misplaced(self, loops: Sequence[bool]) -> str:
+        said = (
+            "`continue_with` cannot end the flow while other items run beside this one; leave out "
+            "`parallel`, or continue after the loop"
+        )
+        return said if any(loops) else ""
+
     def compile(self, compiler: Compiler, path: Path) -> Do:
-        if compiler.parallel:
-            raise compiler.refused(BESIDE_OTHERS, path)
         return DoContinue(compiler.asked(self.continue_with, path, "continue_with"))
 
 

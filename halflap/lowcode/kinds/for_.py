@@ -44,9 +44,9 @@ class ForStep(Result):
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
-        compiler.loops += 1
-        compiler.parallel += self.parallel is not None
+        compiler.loops.append(self.parallel is not None)
         body = compiler.steps(self.do, (*path, "do"))
+        compiler.loops.pop()
         where, key = (
             compiler.maybe(self.where, path, "where"),
             compiler.maybe(self.key, path, "key"),
@@ -54,8 +54,6 @@ class ForStep(Result):
         if where is not None and compiler.observer is not None:
             where = compiler.observer.condition((*path, "where"), where)
         collect = compiler.maybe(self.collect, path, "collect")
-        compiler.parallel -= self.parallel is not None
-        compiler.loops -= 1
         return DoFor(
             self.item,
             items,

@@ -70,12 +70,8 @@ class UnpairStep(Step):
 def _compiled(
     compiler: Compiler, step: PairedStep | PairStep | UnpairStep, name: str, path: Path
 ) -> Do:
-    verb = step.kind
-    if name not in compiler.pairs:
-        has = ", ".join(compiler.pairs) or "none"
-        raise compiler.refused(f"there are no pairs {name!r}; there are: {has}", (*path, verb))
     id = step.id if isinstance(step, PairedStep) else None
-    return DoPairs(verb, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)
+    return DoPairs(step.kind, compiler.pairs[name], compiler.named(step.ids, path, "with"), id)
 
 
 @dataclass(frozen=True, slots=True)

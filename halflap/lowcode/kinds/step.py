@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -101,6 +102,10 @@ class Step(Part):
     """The title that people read, in the console and the diagram."""
     note: str | None = None
     """A remark for whoever reads the document."""
+
+    def misplaced(self, loops: Sequence[bool]) -> str:
+        """Return why the step cannot stand in loops, of which each may run its items side by side."""
+        return ""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:
         """Return what runs the step, which stands at `path`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -67,13 +67,14 @@ class StopStep(Step):
     stop: Annotated[StopPart | Literal[True], BeforeValidator(_stop)]
     """`true`, or how it ends: `answer`, `reply` or `ignore`."""
 
+    def misplaced(self, loops: Sequence[bool]) -> str:
+        said = (
+            "`stop` cannot end the flow while other items run beside this one; leave out `parallel`, or "
+            "stop after the loop"
+        )
+        return said if any(loops) else ""
+
     def compile(self, compiler: Compiler, path: Path) -> Do:
-        if compiler.parallel:
-            raise compiler.refused(
-                "`stop` cannot end the flow while other items run beside this one; leave out "
-                "`parallel`, or stop after the loop",
-                path,
-            )
         if isinstance(self.stop, bool):
             return DoStop(None, None, None)
         given, place = self.stop, (*path, "stop")

@@ -87,13 +87,15 @@ def names_given(step: BaseModel) -> Iterator[tuple[Path, str, Gives]]:
                 yield (field.key, name), name, role
 
 
-def referred(step: BaseModel, to: str) -> Iterator[str]:
-    """Yield the names by which a step refers to flows, pairs, actions or connections."""
+def referred(step: BaseModel, to: str) -> Iterator[tuple[Path, str]]:
+    """Yield the names by which a step refers to flows, pairs, actions or connections, each with its
+    place in it.
+    """
     for field in fields_of(type(step)):
         role = field.role(Refers)
         value: Any = getattr(step, field.attribute)
         if role is not None and role.to == to and isinstance(value, str):
-            yield value
+            yield (field.key,), value
 
 
 def every(steps: Iterable[Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

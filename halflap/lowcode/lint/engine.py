@@ -13,7 +13,7 @@ from typing import Any, cast
 from halflap.errors import DefinitionError
 from halflap.lowcode.build import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
-from halflap.lowcode.fixes import MOST_CHARACTERS, instead_of, quoted_expression, quoted_value
+from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.walk import fields_of
@@ -25,7 +25,7 @@ from halflap.lowcode.lint.flow import Flow, endless, waits_of
 from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
-from halflap.lowcode.lint.rules import Findings, TooMany, suggest
+from halflap.lowcode.lint.rules import Findings, TooMany
 from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
@@ -393,10 +393,7 @@ class _Linter:
         self._read.update(field.depends)
         for at, name in enumerate(field.depends):
             if name not in known:
-                said = f"the config has no field {name!r}; {suggest(name, known, 'it has')}"
-                self._findings.add(
-                    rules.NO_FIELD, (*path, "depends", at), said, mend=instead_of(name, known)
-                )
+                self._no_field(name, (*path, "depends", at))
         for key, given in (("source", field.source), ("of", field.of), ("to", field.to)):
             if given is None or isinstance(given, list):
                 continue
@@ -409,40 +406,35 @@ class _Linter:
                 self._read.update(name.path[0] for name in each.expression.names())
 
     def _tests(self, calls: Calls) -> None:
-        flows = {*self._document.flows, *self._document.preprocess}
+        flows, known = {*self._document.flows, *self._document.preprocess}, self._document.pairs
+        add = self._findings.add_unknown
         for at, test in enumerate(self._document.tests):
             path: Path = ("tests", at)
             if test.flow not in flows:
-                said = f"there is no flow {test.flow!r}; {suggest(test.flow, flows)}"
-                self._findings.add(
-                    rules.NO_SUCH, (*path, "flow"), said, mend=instead_of(test.flow, flows)
-                )
+                add(rules.NO_SUCH, "there is no flow", test.flow, flows, (*path, "flow"))
             for name in test.config:
                 if name not in self._known:
-                    there = suggest(name, self._known, "it has")
-                    said = f"the config has no field {name!r}; {there}"
-                    mend = instead_of(name, self._known)
-                    place = (*path, "config", name)
-                    self._findings.add(rules.NO_FIELD, place, said, key=True, mend=mend)
+                    self._no_field(name, (*path, "config", name), key=True)
             for key, names in (("urls", test.urls), ("secrets", test.secrets)):
                 for name in names:
                     if name not in flows:
-                        said = f"there is no flow {name!r}; {suggest(name, flows)}"
-                        self._findings.add(rules.NO_SUCH, (*path, key, name), said, key=True)
+                        place = (*path, key, name)
+                        add(rules.NO_SUCH, "there is no flow", name, flows, place, key=True)
             for place, pairs in ((path, test.paired), ((*path, "after"), test.after.paired)):
                 for name in pairs:
-                    if name not in self._document.pairs:
-                        said = f"there are no pairs {name!r}; {suggest(name, self._document.pairs)}"
-                        self._findings.add(rules.NO_SUCH, (*place, "paired", name), said, key=True)
+                    if name not in known:
+                        at_pairs = (*place, "paired", name)
+                        add(rules.NO_SUCH, "there are no pairs", name, known, at_pairs, key=True)
             if test.flow in self._document.flows:
                 waited = waits_of(self._document.flows[test.flow])
                 for name in test.signals:
                     if name not in waited:
-                        said = f"the flow {test.flow} waits for no signal {name!r}; "
-                        said += suggest(name, waited, "it waits for")
-                        place = (*path, "signals", name)
-                        mend = instead_of(name, waited)
-                        self._findings.add(rules.NO_SIGNAL, place, said, key=True, mend=mend)
+                        said, place = (
+                            f"the flow {test.flow} waits for no signal",
+                            (*path, "signals", name),
+                        )
+                        has = "it waits for"
+                        add(rules.NO_SIGNAL, said, name, waited, place, has=has, key=True)
             for name in test.stubs:
                 self._called(calls, name, (*path, "stubs", name))
             for number, each in enumerate(test.expect or ()):
@@ -456,7 +448,9 @@ class _Linter:
         if "." in name:
             calls.find("action", name, path, key=True)
         else:
-            there = suggest(name, self._document.flows)
-            said = f"there is neither an action nor a flow {name!r}; {there}"
-            mend = instead_of(name, self._document.flows)
-            self._findings.add(rules.NO_SUCH, path, said, key=True, mend=mend)
+            said, flows = "there is neither an action nor a flow", self._document.flows
+            self._findings.add_unknown(rules.NO_SUCH, said, name, flows, path, key=True)
+
+    def _no_field(self, name: str, path: Path, *, key: bool = False) -> None:
+        said, known = "the config has no field", self._known
+        self._findings.add_unknown(rules.NO_FIELD, said, name, known, path, has="it has", key=key)

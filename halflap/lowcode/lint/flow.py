@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,8 +13,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import Mend, instead_of, replaced, rewritten
-from halflap.lowcode.kinds.continue_ import BESIDE_OTHERS
-from halflap.lowcode.kinds.walk import every, templates
+from halflap.lowcode.kinds.walk import every, referred, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
@@ -218,7 +217,7 @@ class Flow:
         examples = self._results.examples
         event = check_trigger(flow, path, self._calls, self._reader, examples, self._common)
         if flow.pairs is not None:
-            self._known_pairs(flow.pairs, (*path, "pairs"))
+            self._known("are no pairs", flow.pairs, self._document.pairs, (*path, "pairs"))
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         self._watch.filtered(flow.filter)
@@ -266,6 +265,9 @@ class Flow:
                 said = f"this never runs: {walk.ends} above it; remove one of the two"
                 self._findings.add(rules.UNREACHABLE, place, said)
                 told = True
+            if misplaced := step.misplaced([each.parallel for each in self._loops]):
+                self._findings.add(rules.MISPLACED, place, misplaced)
+            self._referred(step, place)
             check = _CHECKS.get(type(step))
             if check is None:
                 self.plain(step, place, walk.names)
@@ -566,14 +568,7 @@ class Flow:
 
     def call(self, step: doc.CallStep, path: Path, names: Layered[Known]) -> None:
         """`call`."""
-        if step.call not in self._document.flows:
-            there = suggest(step.call, self._document.flows)
-            said, mend = (
-                f"there is no flow {step.call!r}; {there}",
-                instead_of(step.call, self._document.flows),
-            )
-            self._findings.add(rules.NO_SUCH, (*path, "call"), said, mend=mend)
-        elif len(path) == 4 and step.call in self._results.endless:
+        if len(path) == 4 and step.call in self._results.endless:
             said = (
                 f"each {self._name} calls {step.call}, whose calls go round in a circle, so this "
             )
@@ -658,45 +653,24 @@ class Flow:
                 given = NULL
         self._result(step, path, names, given)
 
-    def pairing(
-        self,
-        step: doc.PairedStep | doc.PairStep | doc.UnpairStep,
-        path: Path,
-        names: Layered[Known],
-    ) -> None:
-        """`paired`, `pair` and `unpair`."""
-        verb = step.kind
-        self._known_pairs(getattr(step, verb), (*path, verb))
+    def paired(self, step: doc.PairedStep, path: Path, names: Layered[Known]) -> None:
+        """`paired`."""
         self.plain(step, path, names)
-        if isinstance(step, doc.PairedStep):
-            self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
+        self._result(step, path, names, either(TEXT, NULL), "it may be paired with none")
 
-    def _known_pairs(self, name: str, path: Path) -> None:
-        if name not in self._document.pairs:
-            there = suggest(name, self._document.pairs)
-            said, mend = (
-                f"there are no pairs {name!r}; {there}",
-                instead_of(name, self._document.pairs),
-            )
-            self._findings.add(rules.NO_SUCH, path, said, mend=mend)
+    def _referred(self, part: doc.Step, path: Path) -> None:
+        """Check the flows and pairs that a step names."""
+        for place, name in referred(part, "flow"):
+            self._known("is no flow", name, self._document.flows, (*path, *place))
+        for place, name in referred(part, "pairs"):
+            self._known("are no pairs", name, self._document.pairs, (*path, *place))
 
-    def leave(self, step: doc.BreakStep, path: Path, names: Layered[Known]) -> None:
-        """`break`."""
-        if not self._loops:
-            said = "`break` leaves a loop, and there is none around it"
-            self._findings.add(rules.MISPLACED, path, said)
-        elif any(each.parallel for each in self._loops):
-            said = "`break` cannot stop items that run side by side; leave out `parallel`"
-            self._findings.add(rules.MISPLACED, path, said)
+    def _known(self, there: str, name: str, known: Collection[str], path: Path) -> None:
+        if name not in known:
+            self._findings.add_unknown(rules.NO_SUCH, f"there {there}", name, known, path)
 
     def stop(self, step: doc.StopStep, path: Path, names: Layered[Known]) -> None:
         """`stop`."""
-        if any(each.parallel for each in self._loops):
-            said = (
-                "`stop` cannot end the flow while other items run beside this one; leave out "
-                "`parallel`, or stop after the loop"
-            )
-            self._findings.add(rules.MISPLACED, path, said)
         if isinstance(step.stop, bool):
             self.told.answers.append(NULL)
         else:
@@ -710,8 +684,6 @@ class Flow:
 
     def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> None:
         """`continue_with`."""
-        if any(each.parallel for each in self._loops):
-            self._findings.add(rules.MISPLACED, path, BESIDE_OTHERS)
         if self._flow.trigger in ("instance.deploy", "instance.teardown"):
             message = (
                 "`continue_with` is not for deploy and teardown flows, which run once; `call` another "
@@ -733,10 +705,7 @@ _CHECKS: dict[type[doc.Step], Callable[[Flow, Any, Path, Layered[Known]], str | 
     doc.WaitStep: Flow.wait,
     doc.LinksStep: Flow.links,
     doc.StateStep: Flow.state,
-    doc.PairedStep: Flow.pairing,
-    doc.PairStep: Flow.pairing,
-    doc.UnpairStep: Flow.pairing,
-    doc.BreakStep: Flow.leave,
+    doc.PairedStep: Flow.paired,
     doc.StopStep: Flow.stop,
     doc.ContinueStep: Flow.go_on,
 }

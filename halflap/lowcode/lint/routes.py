@@ -40,9 +40,8 @@ def check_preprocess(
             break
         always = at if route.when is None else None
         if route.flow is not None and route.flow not in document.flows:
-            said = f"there is no flow {route.flow!r}; {suggest(route.flow, document.flows)}"
-            mend = instead_of(route.flow, document.flows)
-            reader.findings.add(rules.NO_SUCH, (*place, "flow"), said, mend=mend)
+            said, flows = "there is no flow", document.flows
+            reader.findings.add_unknown(rules.NO_SUCH, said, route.flow, flows, (*place, "flow"))
         _check_field(document, route.config, (*place, "config"), reader)
         for key in ("when", "event", "customer", "config", "instance", "ignore"):
             reader.template(getattr(route, key), (*place, key), names)

@@ -339,6 +339,22 @@ class Findings:
         mend = instead_of(name, known)
         self.add(NO_SUCH, path, message, key=key, mend=mend)
 
+    def add_unknown(
+        self,
+        code: str,
+        said: str,
+        name: str,
+        known: Iterable[str],
+        path: Path,
+        *,
+        has: str = "there are",
+        key: bool = False,
+    ) -> None:
+        """A name that is none of those that are known: `said` with it, what is meant, and which are."""
+        known = list(known)
+        message = f"{said} {name!r}; {suggest(name, known, has)}"
+        self.add(code, path, message, key=key, mend=instead_of(name, known))
+
     def habit(self, text: str, names: Collection[str]) -> habits.Habit | None:
         """Return what an expression writes as another language does, of the first so many."""
         return habits.find(text, names) if len(self.found) < MOST_TRANSLATED else None
