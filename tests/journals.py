@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from halflap.model import Clock, Micros
 from halflap.store.postgres.database import Database
@@ -26,6 +27,13 @@ DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
 DELETE FROM dedupe; DELETE FROM state; DELETE FROM orders; DELETE FROM gates;
 DELETE FROM limits;
 DELETE FROM throttles; DELETE FROM callers
+"""
+
+ON_EVERY_STORE = pytest.mark.parametrize(
+    "journal", ["file", "memory", "blobs", "postgresql", "simulated"], indirect=True
+)
+"""For conformance tests of what threads, a blob store or simulated transactions could do otherwise:
+shared commits, payloads. All other SQL is that of `memory` or of `postgresql`.
 """
 
 

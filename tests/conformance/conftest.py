@@ -17,9 +17,10 @@ def clock() -> StandingClock:
     return StandingClock()
 
 
-@pytest.fixture(params=["file", "memory", "blobs", "postgresql", "simulated"])
+@pytest.fixture(params=["memory", "postgresql"])
 async def journal(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Journal]:
+    """A journal of each dialect of SQL; `ON_EVERY_STORE` has those that stand on something else."""
     async with opened(request.param, tmp_path, clock) as journal:
         yield journal

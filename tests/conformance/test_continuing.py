@@ -27,7 +27,7 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
-from tests.journals import StandingClock
+from tests.journals import ON_EVERY_STORE, StandingClock
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -118,6 +118,7 @@ async def test_one_that_is_to_be_cancelled_does_not_go_on(journal: Journal):
     assert await journal.execution(next.start.execution) is None
 
 
+@ON_EVERY_STORE
 async def test_many_chains_go_on_in_shared_commits(journal: Journal):
     claims = [await begun(journal) for _ in range(20)]
     for _ in range(3):
@@ -192,6 +193,7 @@ async def test_a_replay_of_what_went_on_starts_the_next_one_no_second_time(journ
     assert await journal.claim(10, LEASE) == []
 
 
+@ON_EVERY_STORE
 async def test_of_replays_that_end_at_once_one_goes_on(journal: Journal):
     failed = await begun(journal)
     await journal.end(failed.lease, [], [], Outcome("failed", "boom"))

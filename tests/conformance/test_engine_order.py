@@ -1,4 +1,4 @@
-"""The rules of orders, as the engine keeps them on each store."""
+"""What the engine makes of the rules of orders; the rules are tested with the journals."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
+from halflap.engine.journal import JournalEngine
 from halflap.engine.protocol import Again, Change, Ended, Turn, Verdict
 from halflap.errors import Fenced
 from halflap.model import Order, Outcome, Start
 from tests.conformance.test_engine import (
     DONE,
+    ON_EVERY_STORE,
     Bench,
     bench,  # noqa: F401  # pyright: ignore[reportUnusedImport]
     eventually,
     ids,
     outcome_of,
     running,
-    settled,
     start_of,
 )
 
@@ -39,7 +40,6 @@ class Lane:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.active: set[str] = set()
-        self.most = 0
         self._plans: dict[str, asyncio.Queue[Verdict]] = {}
 
     async def __call__(self, turn: Turn) -> Verdict:
@@ -48,7 +48,6 @@ class Lane:
         id = turn.start.execution
         self.begun.append(id)
         self.active.add(id)
-        self.most = max(self.most, len(self.active))
         verdict = await self._plan(id).get()
         self.active.discard(id)
         return verdict
@@ -61,37 +60,12 @@ class Lane:
         return self._plans.setdefault(id, asyncio.Queue())
 
 
-async def test_no_more_than_the_width_run_at_once(bench: Bench) -> None:  # noqa: F811
-    engine, lane = bench.engine(), Lane()
-    starts = [of(width=3, while_waiting="go_on") for _ in range(8)]
-    async with running(engine, lane):
-        await engine.start(starts)
-        await settled(engine)
-        assert lane.active == set(ids(*starts[:3]))
-        for each in starts:
-            lane.go(each)
-        for each in starts:
-            assert await outcome_of(engine, each) == DONE
-    assert lane.most == 3
-
-
-async def test_one_that_sleeps_is_passed_and_comes_back(bench: Bench) -> None:  # noqa: F811
-    engine, lane = bench.engine(), Lane()
-    head, second, third = starts = [of(while_waiting="go_on") for _ in range(3)]
-    async with running(engine, lane):
-        await engine.start(starts)
-        await eventually(lambda: lane.active)
-        lane.go(head, Again("sleep", bench.clock() + 60_000_000))
-        await eventually(lambda: lane.active == set(ids(second)))
-        bench.clock.advance(61)
-        await settled(engine)
-        assert lane.active == set(ids(second))  # it is due, and another one runs
-        lane.go(second)
-        await eventually(lambda: lane.active == set(ids(head)))
-        lane.go(head)
-        lane.go(third)
-        assert await outcome_of(engine, third) == DONE
-    assert lane.begun == ids(head, second, head, third)
+async def settled(engine: JournalEngine) -> None:
+    """Whatever could run by now has begun: others that came later have ended, one after another."""
+    for _ in range(5):
+        other = start_of()
+        await engine.start([other])
+        await outcome_of(engine, other)
 
 
 async def test_one_that_sleeps_alone_comes_back_by_itself(bench: Bench) -> None:  # noqa: F811
@@ -188,24 +162,7 @@ async def test_the_latest_replaces_the_one_that_waits(bench: Bench) -> None:  # 
     assert lane.begun == ids(starts[0], starts[3])
 
 
-async def test_one_that_has_begun_is_not_replaced(bench: Bench) -> None:  # noqa: F811
-    engine, lane = bench.engine(), Lane()
-    first, second = of(when_busy="replace"), of(when_busy="replace")
-    async with running(engine, lane):
-        await engine.start([first])
-        await eventually(lambda: lane.active)
-        lane.go(first, Again("retry", bench.clock() + 60_000_000))
-        await eventually(lambda: not lane.active)
-        await engine.start([second])
-        await settled(engine)
-        assert not lane.active
-        bench.clock.advance(61)
-        lane.go(first)
-        lane.go(second)
-        assert await outcome_of(engine, first) == DONE
-        assert await outcome_of(engine, second) == DONE
-
-
+@ON_EVERY_STORE
 @pytest.mark.parametrize("width", [1, 3])
 async def test_many_keys_keep_their_rule_through_crashes_and_retries(
     bench: Bench,  # noqa: F811

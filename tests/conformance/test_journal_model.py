@@ -407,9 +407,17 @@ class PostgresJournalMachine(JournalMachine):
     kind = "postgresql"
 
 
+class SimulatedJournalMachine(JournalMachine):
+    kind = "simulated"
+
+
 TestJournalMachine = JournalMachine.TestCase
 TestJournalMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestPostgresJournalMachine = PostgresJournalMachine.TestCase
 TestPostgresJournalMachine.settings = settings(
     max_examples=20, stateful_step_count=25, deadline=None
+)
+TestSimulatedJournalMachine = SimulatedJournalMachine.TestCase
+TestSimulatedJournalMachine.settings = settings(
+    max_examples=20, stateful_step_count=30, deadline=None
 )

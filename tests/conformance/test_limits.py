@@ -19,7 +19,7 @@ from tests.conformance.test_journal import (
     running,
     start,
 )
-from tests.journals import StandingClock
+from tests.journals import ON_EVERY_STORE, StandingClock
 
 
 async def flood(journal: Journal, customer: str, count: int, instance: str = "") -> None:
@@ -101,6 +101,7 @@ async def test_a_release_makes_room_too(journal: Journal, clock: StandingClock):
     assert other.start.execution != claim.start.execution
 
 
+@ON_EVERY_STORE
 async def test_many_workers_keep_to_a_limit_together(journal: Journal):
     await journal.set_limits("cus_a", CustomerLimits(concurrency=5))
     await flood(journal, "cus_a", 50)
@@ -263,6 +264,7 @@ async def test_what_is_parked_goes_on_by_connection_the_oldest_first(
     assert [each.start.execution for each in await journal.claim(10, LEASE)] == ids[4:]
 
 
+@ON_EVERY_STORE
 async def test_requests_of_a_rate_are_taken_from_one_bucket(journal: Journal, clock: StandingClock):
     assert await journal.take_tokens("con_1", 3, 10.0, 5) == (3, clock.now)
     took = await asyncio.gather(*(journal.take_tokens("con_1", 1, 10.0, 5) for _ in range(6)))

@@ -1,8 +1,6 @@
 """Parents and children, as every journal keeps them: who hears of an end, who is cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,21 +17,13 @@ from halflap.model import (
     new_id,
 )
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
-from tests.journals import StandingClock, opened
+from tests.journals import ON_EVERY_STORE
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded", result=b'"done"')
 FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v1", 3)
 PASSABLE = Order("order:ins_a:orders", "", while_waiting="go_on")
-
-
-@pytest.fixture(params=["file", "memory", "postgresql", "simulated"])
-async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
-) -> AsyncIterator[Journal]:
-    async with opened(request.param, tmp_path, clock) as journal:
-        yield journal
 
 
 def start(parent: str | None = None, **more: Any) -> Start:
@@ -112,6 +102,7 @@ async def test_one_that_ends_before_its_parent_waits_is_not_missed(journal: Jour
     assert await claimed(journal) == {}
 
 
+@ON_EVERY_STORE
 async def test_ends_and_the_parents_wait_at_once_wake_it(journal: Journal):
     for _ in range(10):
         parent = await begun(journal)
@@ -231,6 +222,7 @@ async def test_a_child_that_comes_after_its_parents_end_is_cancelled(journal: Jo
     assert await reasons(journal, [free.execution]) == {}
 
 
+@ON_EVERY_STORE
 async def test_a_cancel_and_a_childs_start_at_once_leave_no_orphan(journal: Journal):
     for _ in range(10):
         parent = await begun(journal)

@@ -1,14 +1,12 @@
 """The rules of orders, as every journal keeps them: how many, what if busy, failed, or waiting."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halflap.model import Dedupe, Event, FlowKey, Micros, Order, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Release
-from tests.journals import StandingClock, opened
+from tests.journals import StandingClock
 
 SECOND: Micros = 1_000_000
 LEASE: Micros = 30 * SECOND
@@ -22,14 +20,6 @@ BLOCKING = Order("order:ins_a:orders", "", after_failure="block")
 PASSABLE = Order("order:ins_a:orders", "", while_waiting="go_on")
 SINGLETON = Order("order:ins_a:orders", "", when_busy="end")
 LATEST = Order("order:ins_a:orders", "", when_busy="replace")
-
-
-@pytest.fixture(params=["file", "memory", "postgresql", "simulated"])
-async def journal(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
-) -> AsyncIterator[Journal]:
-    async with opened(request.param, tmp_path, clock) as journal:
-        yield journal
 
 
 def start(order: Order | None, **more: Any) -> Start:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -324,7 +325,21 @@ class PostgresOrderMachine(OrderMachine):
     kind = "postgresql"
 
 
+class LongOrderMachine(OrderMachine):
+    """The same for long, in the soak."""
+
+
+class SimulatedOrderMachine(OrderMachine):
+    kind = "simulated"
+
+
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestOrderMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestPostgresOrderMachine = PostgresOrderMachine.TestCase
 TestPostgresOrderMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestSimulatedOrderMachine = SimulatedOrderMachine.TestCase
+TestSimulatedOrderMachine.settings = settings(
+    max_examples=20, stateful_step_count=30, deadline=None
+)
+TestLongOrderMachine = pytest.mark.soak(LongOrderMachine.TestCase)
+TestLongOrderMachine.settings = settings(max_examples=1_000, stateful_step_count=40, deadline=None)

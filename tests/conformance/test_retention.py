@@ -23,10 +23,12 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release
 from halflap.store.retention import RetentionRules, declared
+from tests.journals import ON_EVERY_STORE
 
 SECOND: Micros = 1_000_000
 DAY: Micros = 86_400 * SECOND
 LEASE: Micros = 30 * SECOND
+pytestmark = ON_EVERY_STORE
 DONE = Outcome("succeeded", result=b'{"kept":"with the row"}')
 
 
