@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from halflap.engine.clock import ManualClock
@@ -46,6 +47,9 @@ from tests.journals import opened
 DEADLINE = 10.0
 RETRY = Retry(attempts=3, jitter=0)
 FlowFunction = Callable[[Context[Any], Any], Awaitable[Any]]
+
+ON_BOTH_STORES = pytest.mark.parametrize("runner", ["memory", "postgresql"], indirect=True)
+"""For tests of what a flow leaves to the store, of which the journals' conformance knows nothing."""
 
 alive: ContextVar[WatchedTurn | None] = ContextVar("alive", default=None)
 
@@ -273,9 +277,9 @@ class Runner:
 
 @asynccontextmanager
 async def runner_on(kind: str, path: Path) -> AsyncIterator[Runner]:
-    """A runner over a store of a kind: `memory`, `sqlite` (a file) or `postgresql`."""
+    """A runner over a store of a kind: `memory`, `file` or `postgresql`."""
     clock = ManualClock()
-    async with opened("file" if kind == "sqlite" else kind, path, clock) as journal:
+    async with opened(kind, path, clock) as journal:
         runner = Runner(JournalEngine(journal, clock=clock), clock)
         task = asyncio.create_task(runner.engine.run(runner.handle))
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,13 @@ from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.sdk.trigger import Ignore
 from halflap.store.protocol import Filter
-from tests.engine.flows import DEADLINE, Runner, runner_on
+from tests.engine.flows import DEADLINE, ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import eventually, waits
-
-STORES = ("memory", "postgresql")
 
 
 class Parcel(Model):
     number: int
     to: str = "nobody"
-
-
-@pytest.fixture(params=STORES)
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield runner
 
 
 def shipping(runner: Runner) -> Flow[Any, Any, Any]:
@@ -154,6 +145,7 @@ async def test_a_cancelled_child_fails_the_step(runner: Runner) -> None:
     assert "cancelled: by hand" in outcome.reason
 
 
+@ON_BOTH_STORES
 async def test_cancelling_a_parent_cancels_its_children_down_to_the_last(runner: Runner) -> None:
     async def last(ctx: Context[Any], event: Any) -> Any:
         await ctx.sleep(timedelta(days=9))
@@ -223,6 +215,7 @@ async def test_no_request_from_outside_is_taken_for_a_call(runner: Runner) -> No
 # Many ----------------------------------------------------------------------------------------
 
 
+@ON_BOTH_STORES
 async def test_a_parent_fans_out_to_a_thousand_children(runner: Runner) -> None:
     async def square(ctx: Context[Any], number: int) -> int:
         return number * number
@@ -317,7 +310,7 @@ async def crashed_at(
         return runner, outcome, sorted(history), found
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", ["memory", "postgresql"])
 async def test_a_crash_anywhere_starts_no_child_twice_and_loses_none(
     store: str, tmp_path: Path
 ) -> None:

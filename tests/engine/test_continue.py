@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow
 from halflap.sdk.schema import Model
 from halflap.store.protocol import Filter
-from tests.engine.flows import DEADLINE, Runner, runner_on
+from tests.engine.flows import DEADLINE, ON_BOTH_STORES, Runner, runner_on
 from tests.engine.test_waiting import eventually, waits
 from tests.replays import replay
 
@@ -31,12 +31,6 @@ PAGES, EACH = 3, 2
 
 class Page(Model):
     number: int = 1
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield runner
 
 
 def importing(runner: Runner, pages: int = PAGES, **options: Any) -> Flow[Any, Any, Any]:
@@ -168,6 +162,7 @@ async def test_an_answer_to_an_earlier_page_counts_once(runner: Runner) -> None:
     assert (await runner.finish(first)).result == b"3"
 
 
+@ON_BOTH_STORES
 async def test_cancelling_any_of_a_chain_cancels_the_live_one(runner: Runner) -> None:
     async def flow(ctx: Context[Any], page: Page) -> None:
         if page.number == 3:
@@ -336,7 +331,7 @@ def is_right(runner: Runner) -> bool:
     )
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["memory", "postgresql"])
 async def test_a_crash_anywhere_loses_no_page_and_does_none_twice(kind: str, tmp_path: Path):
     places = len((await crashed(kind, tmp_path / "none", None)).points)
     assert places > 3 * PAGES * EACH
@@ -367,6 +362,7 @@ async def test_a_replay_of_the_page_that_failed_goes_on_with_the_same_keys(runne
     assert (third.chain, third.link, third.parent) == (first, 2, None)
 
 
+@ON_BOTH_STORES
 @pytest.mark.parametrize("seed", range(5))
 async def test_whatever_is_replayed_however_often_no_later_page_is_started_twice(
     runner: Runner, seed: int

@@ -5,9 +5,7 @@ One rule for retries, resumed attempts and replays: look it up where the action 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from halflap.engine.past import Past
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Response
 from halflap.store.protocol import Filter
-from tests.engine.flows import RETRY, Runner, runner_on
+from tests.engine.flows import RETRY, Runner
 from tests.replays import replay
 
 
@@ -89,10 +87,9 @@ class Till:
         return self.runner.app.flow(flow)
 
 
-@pytest.fixture(params=["journal", "postgresql"])
-async def till(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Till]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield Till(runner, App())
+@pytest.fixture
+def till(runner: Runner) -> Till:
+    return Till(runner, App())
 
 
 async def test_a_create_in_doubt_is_repeated_only_where_that_is_said(till: Till) -> None:

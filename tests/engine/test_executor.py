@@ -3,10 +3,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +28,7 @@ from halflap.sdk.context import MAX_STATE_BYTES, Context
 from halflap.sdk.request import Request
 from halflap.sdk.schema import File, Model
 from halflap.sdk.trigger import Ignore
-from tests.engine.flows import Runner, runner_on
+from tests.engine.flows import Runner
 
 
 class Account(Model):
@@ -40,12 +38,6 @@ class Account(Model):
 
 class Token(Model):
     value: SecretStr
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on("memory", tmp_path) as runner:
-        yield runner
 
 
 # Steps ---------------------------------------------------------------------------------------

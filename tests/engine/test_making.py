@@ -168,7 +168,7 @@ async def test_a_crash_at_any_point_of_a_conflict_changes_nothing(
 ) -> None:
     crash = 0
     while True:
-        async with twins_on("sqlite", tmp_path / str(crash)) as twins:
+        async with twins_on("file", tmp_path / str(crash)) as twins:
             twins.build(master)
             twins.left.edit(name="Initech", amount="220")
             await twins.settle()

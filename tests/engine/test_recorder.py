@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,6 @@ from halflap.errors import Cancel, Conflict, RateLimited, StepFailed, UpstreamEr
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from tests.engine.flows import Runner, runner_on
-
-
-@pytest.fixture
-async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on("memory", tmp_path) as runner:
-        yield runner
 
 
 def fail_once(runner: Runner, *names: str) -> None:

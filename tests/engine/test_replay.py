@@ -1,12 +1,10 @@
-"""Replays on the real journals, with a clock that moves between a failure and its replay."""
+"""Replays, with a clock that moves between a failure and its replay."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +14,8 @@ from halflap.engine import lineage
 from halflap.errors import StepFailed, UpstreamError
 from halflap.model import Start, new_id, timeless
 from halflap.sdk.context import Context
-from tests.engine.flows import Runner, runner_on
+from tests.engine.flows import ON_BOTH_STORES, Runner
 from tests.replays import descendants, plan_of, replay
-
-
-@pytest.fixture(params=["journal", "postgresql"])
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield runner
 
 
 def keys_of(runner: Runner) -> dict[str, set[str]]:
@@ -57,6 +49,7 @@ async def test_a_replay_an_hour_later_keeps_the_time_of_what_it_copies(runner: R
     assert (len(keys[b]), len(keys["a"])) == (1, 2)
 
 
+@ON_BOTH_STORES
 async def test_the_children_of_a_later_replay_have_the_same_keys_and_the_same_time(
     runner: Runner,
 ) -> None:
@@ -150,6 +143,7 @@ async def test_children_of_version_0_1_0_keep_the_roots_that_they_had(
     assert {e.root for e in await descendants(runner, again)} <= {e.root for e in found}
 
 
+@ON_BOTH_STORES
 async def test_an_execution_has_one_live_replay(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         await runner.app.do("a")

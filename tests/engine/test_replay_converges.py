@@ -189,7 +189,7 @@ async def converges(twins: Noting, seed: int) -> str:
 
 @asynccontextmanager
 async def noting(path: Path) -> AsyncGenerator[Noting]:
-    async with twins_on("journal", path) as twins:
+    async with twins_on("memory", path) as twins:
         twins.__class__ = Noting
         assert isinstance(twins, Noting)
         yield twins

@@ -16,9 +16,9 @@ from tests.engine.twins import Twins, twins_on
 from tests.replays import replay
 
 
-@pytest.fixture(params=["journal", "postgresql"])
-async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
-    async with twins_on(request.param, tmp_path) as twins:
+@pytest.fixture
+async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
+    async with twins_on("memory", tmp_path) as twins:
         twins.build(master=None)
         yield twins
 

@@ -1,9 +1,8 @@
-"""Pre-process flows: what they route is started once, whatever crashes: on every engine."""
+"""Pre-process flows: what they route is started once, whatever crashes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,9 +30,8 @@ from halflap.sdk.routing import Routing
 from halflap.sdk.schema import Model
 from halflap.sdk.trigger import FlowResult
 from halflap.store.protocol import Filter
-from tests.engine.flows import Runner, runner_on
+from tests.engine.flows import ON_BOTH_STORES, Runner, runner_on
 
-STORES = ("memory", "postgresql")
 SHOP = owner_of("shop")
 OLD, NEW = "c2VjcmV0", "YW5vdGhlcg=="
 
@@ -60,12 +58,6 @@ class Switchboard:
             key = FlowKey(f"cus_{name}", self.customers[name], "shop", "", "v2", 3)
         flow = self._runner.app.integration.flows[route.name]
         return Target(replace(key, flow=route.name), flow, {OLD: NEW}.__getitem__)
-
-
-@pytest.fixture(params=STORES)
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield runner
 
 
 def shipping(runner: Runner, **options: Any) -> Flow[Any, Any, Any]:
@@ -352,7 +344,7 @@ async def crashed_at(
         return runner, outcome, sorted(history), await routed(runner, parent)
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", ["memory", "postgresql"])
 async def test_a_crash_anywhere_routes_once_and_loses_nothing(store: str, tmp_path: Path) -> None:
     reference, expected, records, _ = await crashed_at(store, tmp_path / "reference", None)
     points = len(reference.points)
@@ -367,13 +359,12 @@ async def test_a_crash_anywhere_routes_once_and_loses_nothing(store: str, tmp_pa
         assert all(each.state == "succeeded" for each in found), where
 
 
-@pytest.mark.parametrize("store", STORES)
 async def test_what_was_routed_before_a_crash_stays_so_though_its_customer_left(
-    store: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    reference, *_ = await crashed_at(store, tmp_path / "reference", None)
+    reference, *_ = await crashed_at("memory", tmp_path / "reference", None)
     begun = [at for at, name in enumerate(reference.points) if name == "after begin"]
-    _, outcome, _, found = await crashed_at(store, tmp_path / "last", begun[1], leaves=True)
+    _, outcome, _, found = await crashed_at("memory", tmp_path / "last", begun[1], leaves=True)
     assert outcome == Outcome("succeeded")
     assert [each.flow.instance for each in found] == ["ins_ada", "ins_bob"]
 
@@ -392,14 +383,13 @@ async def test_the_control_whose_routes_get_new_ids_is_caught(
     assert max(counts) > 2
 
 
-@pytest.mark.parametrize("store", STORES)
-async def test_the_routed_are_found_by_what_routed_them(store: str, tmp_path: Path) -> None:
-    async with runner_on(store, tmp_path) as runner:
-        Switchboard(runner)
-        flow = receiving(runner, Route(shipping(runner), customer="ada"))
-        parent = await received(runner, flow)
-        await runner.finish(parent)
-        journal = runner.engine.journal
-        [child] = await journal.executions(Filter(parent=parent))
-        assert child.flow.customer == "cus_ada"
-        assert [each.id for each in await journal.executions(Filter(customer=SHOP))] == [parent]
+@ON_BOTH_STORES
+async def test_the_routed_are_found_by_what_routed_them(runner: Runner) -> None:
+    Switchboard(runner)
+    flow = receiving(runner, Route(shipping(runner), customer="ada"))
+    parent = await received(runner, flow)
+    await runner.finish(parent)
+    journal = runner.engine.journal
+    [child] = await journal.executions(Filter(parent=parent))
+    assert child.flow.customer == "cus_ada"
+    assert [each.id for each in await journal.executions(Filter(customer=SHOP))] == [parent]

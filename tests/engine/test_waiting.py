@@ -1,10 +1,10 @@
-"""Flows that wait for signals: on every engine, with crashes anywhere."""
+"""Flows that wait for signals, with crashes anywhere on both stores."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from halflap.errors import StepFailed, TimedOut, UpstreamError
 from halflap.model import Outcome, Record
 from halflap.sdk.context import Context
 from halflap.sdk.schema import Model
-from tests.engine.flows import DEADLINE, Runner, runner_on
+from tests.engine.flows import DEADLINE, ON_BOTH_STORES, Runner, runner_on
 
-STORES = ("memory", "postgresql")
 SIGNALS = (("go", b"1"), ("d", b"2"), ("go", b"3"), ("c", b"4"))
 ANSWERED = b'["a!",[1,3,"b!"],[[4,"c!"],[2,"d!"]],"e!"]'
 DAYS_3 = timedelta(days=3)
@@ -26,12 +25,6 @@ DAYS_3 = timedelta(days=3)
 class Decision(Model):
     approved: bool
     by: str = ""
-
-
-@pytest.fixture(params=STORES)
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    async with runner_on(request.param, tmp_path) as runner:
-        yield runner
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -77,6 +70,7 @@ async def test_a_flow_waits_out_of_memory_until_its_signal_comes(runner: Runner)
     assert (step.status, step.result) == ("succeeded", b'{"approved": true, "by": "Ada"}')
 
 
+@ON_BOTH_STORES
 async def test_a_signal_that_comes_first_is_kept_and_those_of_a_name_come_in_order(
     runner: Runner,
 ) -> None:
@@ -306,7 +300,7 @@ async def crashed_at(
         return runner, outcome, await runner.history(execution)
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", ["memory", "postgresql"])
 async def test_a_crash_anywhere_loses_no_signal_and_takes_none_twice(
     store: str, tmp_path: Path
 ) -> None:

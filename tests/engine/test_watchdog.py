@@ -111,7 +111,7 @@ async def test_what_blocks_the_loop_is_logged_with_its_execution_and_line(
             else:
                 await ctx.gather([1], branch)
 
-        async with runner_on("journal", tmp_path) as runner:
+        async with runner_on("memory", tmp_path) as runner:
             with Watchdog(0, list, tmp_path, log_after=0.2):
                 outcome = await runner.run(flow)
             execution = runner.changes[-1].execution
