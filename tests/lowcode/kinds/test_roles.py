@@ -132,7 +132,6 @@ def _written() -> str:
 
 
 STEPS: Any = read(TEXT, "whole.yaml").data["flows"]["main"]["steps"]
-WHOLE = facts()
 ROLES = [
     (kind, field.attribute, role)
     for kind, model in KINDS.items()
@@ -142,9 +141,14 @@ ROLES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole() -> Any:
+    return facts()
+
+
 @pytest.mark.parametrize(("kind", "attribute", "role"), ROLES, ids=str)
 def test_a_role_that_is_dropped_is_missed(
-    kind: str, attribute: str, role: object, monkeypatch: pytest.MonkeyPatch
+    kind: str, attribute: str, role: object, whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     field = KINDS[kind].model_fields[attribute]
     monkeypatch.setattr(field, "metadata", [each for each in field.metadata if each is not role])
@@ -159,7 +163,7 @@ def test_a_role_that_is_dropped_is_missed(
         monkeypatch.undo()
         for each in caches:
             each.cache_clear()
-    assert found != WHOLE
+    assert found != whole
 
 
 def test_every_kind_stands_in_the_document() -> None:
