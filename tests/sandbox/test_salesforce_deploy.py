@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from halflap_sandbox.salesforce import automation, records
@@ -35,17 +34,6 @@ from tests.sandbox.metadata_calls import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_ACCESS = "insufficient access rights on cross-reference id"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def salesforce() -> AsyncIterator[Salesforce]:
-    async with running() as salesforce:
-        yield salesforce
-
-
-@pytest.fixture
-def caller(salesforce: Salesforce) -> Caller:
-    return salesforce.sign_in()
 
 
 def versions(caller: Caller, name: str = "Tell") -> dict[int, str]:

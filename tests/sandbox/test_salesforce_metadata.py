@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
-from tests.sandbox.metadata_calls import Caller, Fault, Salesforce, message, running, save
+from tests.sandbox.metadata_calls import Caller, Fault, message, save
 
 PARTNER = "urn:partner.soap.sforce.com"
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def salesforce() -> AsyncIterator[Salesforce]:
-    async with running() as salesforce:
-        yield salesforce
-
-
-@pytest.fixture
-def caller(salesforce: Salesforce) -> Caller:
-    return salesforce.sign_in()
 
 
 async def test_a_session_that_is_none_is_a_fault(caller: Caller) -> None:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from tests.sandbox.metadata_calls import Caller, Salesforce, package, problems, running
+from tests.sandbox.metadata_calls import Caller, package, problems
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MESSAGES = "/sobjects/WorkflowOutboundMessage"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def salesforce() -> AsyncIterator[Salesforce]:
-    async with running() as salesforce:
-        yield salesforce
-
-
-@pytest.fixture
-def caller(salesforce: Salesforce) -> Caller:
-    return salesforce.sign_in()
 
 
 def message(
