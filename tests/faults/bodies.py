@@ -130,7 +130,6 @@ MAIL = [
     Case("bytes that are no mail", "mails", bytes(range(256)) * 100, ("subject",)),
 ]
 PACKED = [
-    Case("204 KB that unpack to 200 MB", "archives", bomb(200 << 20), status=413, headers=GZIP),
     Case("gzip within its limit", "archives", SMALL, ("9999",), headers=GZIP),
     Case("gzip that is cut off", "archives", SMALL[:-9], status=400, headers=GZIP),
     Case("no gzip at all", "archives", b"plain", status=400, headers=GZIP),
@@ -189,7 +188,13 @@ FORMS = [
     ),
     Case("a form that is cut off", "uploads", part("x", b"y"), kind=INVALID, headers=BOUNDARY),
 ]
-CASES = [*JSON, *XML, *MAIL, *PACKED, *FORMS]
+
+
+def cases() -> list[Case]:
+    """All bodies; the bomb among them takes a second to make, too long for an import."""
+    large = bomb(200 << 20)
+    packed = Case("204 KB that unpack to 200 MB", "archives", large, status=413, headers=GZIP)
+    return [*JSON, *XML, *MAIL, packed, *PACKED, *FORMS]
 
 
 def head(*lines: str) -> Callable[[str], bytes]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Note
 from tests.faults import checker
-from tests.faults.bodies import CASES, PATH, WIRE, Case, bomb
+from tests.faults.bodies import PATH, WIRE, Case, bomb, cases
 from tests.faults.process import ServerProcess, eventually, server_on
 from tests.faults.senders import Line
 from tests.faults.sink import Sink
@@ -21,11 +21,11 @@ MEMORY = 200 << 20
 async def test_hostile_bodies_end_in_a_value_a_visible_failure_or_a_refusal(
     tmp_path: Path, sink: Sink, note: Note
 ):
-    store = tmp_path / "store"
+    store, all_cases = tmp_path / "store", cases()
     async with server_on(store, sink.url) as server:
         now, _ = server.memory()
         taken: dict[str, Case] = {}
-        for case in CASES:
+        for case in all_cases:
             line = Line(server.urls[case.flow])
             await line.connect()
             answer = await line.post(case.body, case.headers)
@@ -34,7 +34,7 @@ async def test_hostile_bodies_end_in_a_value_a_visible_failure_or_a_refusal(
             assert answer.status == case.status, case.name
             if case.status == 200:
                 taken[answer.execution] = case
-        flows = sorted({case.flow for case in CASES})
+        flows = sorted({case.flow for case in all_cases})
         await eventually(lambda: not any(checker.live(store, flow) for flow in flows), 60)
         rows = {id: row for flow in flows for id, row in checker.executions(store, flow).items()}
         assert rows.keys() == taken.keys()
@@ -43,7 +43,7 @@ async def test_hostile_bodies_end_in_a_value_a_visible_failure_or_a_refusal(
         await unharmed(server, sink)
         _, most = server.memory()
         assert most - now < MEMORY
-        note("hostile bodies", faults=len(CASES), memory_mb=(most - now) >> 20)
+        note("hostile bodies", faults=len(all_cases), memory_mb=(most - now) >> 20)
 
 
 def check(row: checker.Row, case: Case) -> None:
