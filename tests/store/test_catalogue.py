@@ -674,6 +674,7 @@ async def test_a_change_is_counted(catalogue: Catalogue, ada: Customer, shop: In
         lambda: c.subscriptions.put(id, "f", "1", None, {}, "v"),
         lambda: c.subscriptions.remove(id, "f"),
         lambda: connect(c, ada.id),
+        lambda: c.instances.move(id, ("active",), "disabled"),
         lambda: c.instances.remove(id),
     ]
     for number, change in enumerate(changes):
