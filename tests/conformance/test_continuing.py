@@ -80,6 +80,7 @@ async def state(journal: Journal, execution: str) -> str:
     return found.state
 
 
+@ON_EVERY_STORE
 async def test_an_end_accepts_the_next_one_of_its_chain(journal: Journal):
     first = await begun(journal, key="k")
     second = await go_on(journal, first)

@@ -1270,39 +1270,36 @@ async def test_an_end_whose_record_cannot_be_kept_does_not_end(journal: Journal)
     assert await journal.end(claim.lease, [record()], [], DONE) is Written.DONE
 
 
-@pytest.mark.parametrize(
-    ("how", "then"),
-    [
+@ON_EVERY_STORE
+async def test_a_release_says_how_and_until_when(journal: Journal, clock: StandingClock):
+    for how, then in (
         ("retry", "queued"),
         ("later", "queued"),
         ("drained", "queued"),
         ("sleep", "waiting"),
         ("signal", "waiting"),
-    ],
-)
-async def test_a_release_says_how_and_until_when(
-    journal: Journal, clock: StandingClock, how: Any, then: str
-):
-    claimed_at = clock.now
-    claim = await running(journal)
-    clock.move(3)
-    failure = Failure("UpstreamError", "503", status=503)
-    release = Release(how, clock.now + SECOND, "the signal go", failure)
-    assert await journal.release(claim.lease, [record()], [], release) is Written.DONE
-    found = await journal.execution(claim.start.execution)
-    assert found is not None
-    assert (found.state, found.due_at) == (then, clock.now + SECOND)
-    assert found.waiting_for == "the signal go"
-    (attempt,) = await journal.attempts(claim.start.execution)
-    assert (attempt.number, attempt.how, attempt.failure) == (1, how, failure)
-    assert (attempt.started_at, attempt.ended_at) == (claimed_at, clock.now)
-    clock.move(SECOND)
-    again = await claim_one(journal)
-    assert list(again.history) == [record()]
-    clock.move(2)
-    await journal.release(again.lease, [], [], Release("drained", clock.now))
-    attempts = await journal.attempts(claim.start.execution)
-    assert [(each.number, each.started_at) for each in attempts][1] == (2, clock.now - 2)
+    ):
+        claimed_at = clock.now
+        claim = await running(journal)
+        clock.move(3)
+        failure = Failure("UpstreamError", "503", status=503)
+        release = Release(how, clock.now + SECOND, "the signal go", failure)
+        assert await journal.release(claim.lease, [record()], [], release) is Written.DONE
+        found = await journal.execution(claim.start.execution)
+        assert found is not None
+        assert (found.state, found.due_at) == (then, clock.now + SECOND)
+        assert found.waiting_for == "the signal go"
+        (attempt,) = await journal.attempts(claim.start.execution)
+        assert (attempt.number, attempt.how, attempt.failure) == (1, how, failure)
+        assert (attempt.started_at, attempt.ended_at) == (claimed_at, clock.now)
+        clock.move(SECOND)
+        again = await claim_one(journal)
+        assert list(again.history) == [record()]
+        clock.move(2)
+        await journal.release(again.lease, [], [], Release("drained", clock.now))
+        attempts = await journal.attempts(claim.start.execution)
+        assert [(each.number, each.started_at) for each in attempts][1] == (2, clock.now - 2)
+        await journal.end((await claim_one(journal)).lease, [], [], DONE)
 
 
 async def test_the_next_due_is_the_soonest(journal: Journal, clock: StandingClock):
