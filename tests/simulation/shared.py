@@ -3,7 +3,8 @@ interleave, commits in doubt, claims that pass over what others hold, hints that
 
 What the verbs do is the SQL of the journal in SQLite, in memory, so that there is no third copy of
 it to keep; each transaction takes place in one moment, somewhere between its sending and its
-answer, also where its sender has died meanwhile. It passes tests/conformance/test_journal.py.
+answer, also where its sender has died meanwhile. It passes the stateful models of the journal and
+of orders, and the conformance tests of what could be otherwise here (`ON_EVERY_STORE`).
 """
 
 from __future__ import annotations
