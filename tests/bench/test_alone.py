@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.soak
 REPOSITORY = Path(__file__).parent.parent.parent
 
 

