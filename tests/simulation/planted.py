@@ -34,15 +34,20 @@ from tests.simulation.world import BEGINS
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 Where = Callable[[Plan], object]
-PLANTED: dict[str, tuple[Plant, str, Where]] = {}
-"""Each fault by its name, with the promise that it breaks, and in which worlds it can."""
+PLANTED: dict[str, tuple[Plant, str, Where, int]] = {}
+"""Each fault by its name: the promise that it breaks, in which worlds it can, and where to look first."""
 
 
-def planted(promise: str, where: Where = lambda _: True) -> Callable[[Plant], Plant]:
-    """Add a fault that breaks a promise; its name and its docstring say what is wrong."""
+def planted(
+    promise: str, where: Where = lambda _: True, *, seed: int = 0
+) -> Callable[[Plant], Plant]:
+    """Add a fault that breaks a promise; its name and its docstring say what is wrong.
+
+    seed: one that caught it lately, which is tried first.
+    """
 
     def add(plant: Plant) -> Plant:
-        PLANTED[plant.__name__] = plant, promise, where
+        PLANTED[plant.__name__] = plant, promise, where, seed
         return plant
 
     return add
@@ -58,7 +63,7 @@ def unwatched() -> Iterator[None]:
         NOTE.reset(token)
 
 
-@planted("no record by a fenced worker")
+@planted("no record by a fenced worker", seed=109)
 def fencing_is_off(patch: pytest.MonkeyPatch) -> None:
     """Whoever once held an execution may write to it."""
     for name in ("HOLDS", "END_EXECUTION", "RELEASE_EXECUTION"):
@@ -86,7 +91,7 @@ def a_timer_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_rest", lambda self, due: rest(self, None))
 
 
-@planted("nothing is stuck")
+@planted("nothing is stuck", seed=10)
 def a_wake_up_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Room that becomes free is not used until something else happens."""
     patch.setattr(JournalEngine, "_freed", lambda self: self._settled.set())
@@ -137,6 +142,7 @@ def dedupe_is_checked_then_inserted(patch: pytest.MonkeyPatch) -> None:
 @planted(
     "no effect begins once its lease is lost",
     lambda plan: plan.store == "postgresql" and plan.stalls and not plan.jumps,
+    seed=57,
 )
 def a_lease_is_checked_on_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     """The lease's end, which is the store's time, is compared with the host's own clock."""
@@ -176,7 +182,7 @@ def the_outcome_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_settle", apart)
 
 
-@planted("each comes to what it should")
+@planted("each comes to what it should", seed=9)
 def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     """A replay takes the copied record of a step, whatever it was called with."""
     recall = Past.recall
@@ -188,7 +194,7 @@ def copied_steps_answer_for_other_inputs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Past, "recall", blind)
 
 
-@planted("order is kept")
+@planted("order is kept", seed=42)
 def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The next one of an order may run before the one in front of it has ended."""
     end = SqliteJournal.end
@@ -204,7 +210,7 @@ def an_order_is_released_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteJournal, "end", hasty)
 
 
-@planted("one worker at a time")
+@planted("one worker at a time", seed=20)
 def what_is_claimed_at_accept_is_left_to_others_too(patch: pytest.MonkeyPatch) -> None:
     """An execution that is claimed as it is accepted stays in the queue."""
     accept = store_journal.accept
@@ -235,7 +241,7 @@ def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Steps, "_step", other)
 
 
-@planted("state is written once, with its step")
+@planted("state is written once, with its step", seed=36)
 def state_has_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """A write to the state is committed before the record of its step."""
     write = Ledger._write
@@ -272,13 +278,17 @@ def an_outcome_is_told_before_it_is_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_settle", hasty)
 
 
-@planted("a finished step is not run again", lambda plan: plan.store == "sqlite" and plan.doubt > 0)
+@planted(
+    "a finished step is not run again",
+    lambda plan: plan.store == "sqlite" and plan.doubt > 0,
+    seed=10,
+)
 def a_commit_in_doubt_counts_as_undone(patch: pytest.MonkeyPatch) -> None:
     """After an I/O error in COMMIT the batch is made again, as if nothing had been written."""
     patch.setattr(sqlite, "_is_certain", lambda connection, error: True)
 
 
-@planted("nothing is stuck")
+@planted("nothing is stuck", seed=13)
 def a_signal_that_came_first_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """One that comes between the look and the wait wakes nobody."""
     wake = store_journal.wake
@@ -291,7 +301,7 @@ def a_signal_that_came_first_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(store_journal, "wake", late)
 
 
-@planted("nothing is stuck", lambda plan: plan.probation and plan.crashes)
+@planted("nothing is stuck", lambda plan: plan.probation and plan.crashes, seed=7)
 def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
     """Those that were together when their process ended are run together again."""
 
@@ -301,7 +311,7 @@ def suspects_are_never_parted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Probation, "_grouped", grouped)
 
 
-@planted("an order's rule is kept")
+@planted("an order's rule is kept", seed=22)
 def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
     """A newer event takes the place of one that waits for its next try."""
     verdict = rules.verdict

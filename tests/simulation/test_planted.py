@@ -1,20 +1,22 @@
-"""The simulation bites: each planted fault breaks its promise in one of the suite's seeds."""
+"""The simulation bites: each planted fault breaks its promise in one of the first seeds."""
 
 import pytest
 
 from tests.simulation.plan import plan_of
 from tests.simulation.planted import PLANTED
 from tests.simulation.seeds import run_seeds
-from tests.simulation.test_simulation import SEEDS
 from tests.simulation.world import Report, simulate
+
+SEARCHED = 400
+"""The number of seeds in which a fault has to be noticed."""
 
 
 def caught(name: str) -> Report | None:
-    """What became of the first of the suite's seeds in which a planted fault is noticed."""
-    plant, promise, where = PLANTED[name]
+    """What became of a seed in which a planted fault is noticed: the likely one, or the first."""
+    plant, promise, where, likely = PLANTED[name]
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
-        for seed in (each for each in range(SEEDS) if where(plan_of(each))):
+        for seed in (each for each in (likely, *range(SEARCHED)) if where(plan_of(each))):
             (report,) = run_seeds(range(seed, seed + 1))
             if report.violation is not None and report.violation.promise == promise:
                 return report
@@ -24,6 +26,6 @@ def caught(name: str) -> Report | None:
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_caught(name: str) -> None:
     report = caught(name)
-    assert report is not None, f"{SEEDS} seeds did not catch it"
+    assert report is not None, f"{SEARCHED} seeds did not catch it"
     print(f"{name}: seed {report.seed}, {report.violation}")
     assert simulate(report.seed).violation is None  # without the fault

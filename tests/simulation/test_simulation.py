@@ -12,7 +12,7 @@ from tests.simulation.seeds import Tally, reports, run_seeds, shown
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 60
-"""Enough for each planted fault to be caught (`test_planted.py`); many more are run in the soak."""
+"""Enough to catch nearly every planted fault (`test_planted.py`); many more are run in the soak."""
 PARTS = 3
 SOAK_SEEDS = 100_000
 
