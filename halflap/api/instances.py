@@ -26,6 +26,7 @@ from halflap.api.operations import Operations
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
+    ConfigDraft,
     InstanceDraft,
     InstanceSummary,
     InstanceView,
@@ -67,16 +68,11 @@ async def list_instances(
     return await summaries(operations, found)
 
 
-@router.post(
-    "/instances",
-    status_code=201,
-    response_model=InstanceView,
-    responses={200: {"model": InstanceView, "description": "It was there; it has a new config"}},
-)
+@router.post("/instances", status_code=201, response_model=InstanceView)
 @for_customers
-async def configure_instance(draft: InstanceDraft, operations: Ops) -> Response:
-    """Make an instance, or give the one of that customer and name a new config."""
-    instance, made = await operations.instances.configure(
+async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
+    """Make an instance: an integration, configured for a customer."""
+    instance = await operations.instances.add(
         draft.customer,
         draft.integration,
         draft.config,
@@ -85,7 +81,7 @@ async def configure_instance(draft: InstanceDraft, operations: Ops) -> Response:
         version=draft.version,
         target=draft.target,
     )
-    return await shown(operations, instance, 201 if made else 200)
+    return await shown(operations, instance, 201)
 
 
 @router.get("/instances/{instance}", response_model=InstanceView)
@@ -101,6 +97,22 @@ async def remove_instance(instance: str, operations: Ops, customer: Whose = None
     """Remove an instance that is disabled, or was never activated."""
     await operations.instances.remove(await operations.instances.find(instance, customer))
     return Response(status_code=204)
+
+
+@router.put("/instances/{instance}/config", response_model=InstanceView)
+@for_customers
+async def configure_instance(
+    instance: str, draft: ConfigDraft, operations: Ops, customer: Whose = None, wait: Wait = 0
+) -> Response:
+    """Give an instance another config, in place of the one that it has.
+
+    New events run with it. Where an active instance's triggers subscribe with what changed, or it has
+    a deploy flow, it is deployed with the config: events wait meanwhile, and if that fails, the
+    instance has its former config again.
+    """
+    found = await operations.instances.find(instance, customer)
+    moved = await operations.instances.configure(found, draft.config, draft.connections)
+    return await settled(operations, moved, wait)
 
 
 @router.get("/instances/{instance}/secrets")

@@ -564,16 +564,21 @@ class ChoicesView(View):
 # Instances ------------------------------------------------------------------------------------
 
 
-class InstanceDraft(Input):
-    """An instance to be made, or a new config for the one of that customer and name."""
+class ConfigDraft(Input):
+    """A config: its plain fields, and its connections."""
+
+    config: JsonObject = Field(default_factory=dict[str, Any])
+    connections: dict[str, str] = Field(default_factory=dict[str, str])
+    """By config field: a connection's id or name."""
+
+
+class InstanceDraft(ConfigDraft):
+    """An instance to be made."""
 
     customer: str
     integration: str
     name: Name | None = None
     """Left out, it is the integration's."""
-    config: JsonObject = Field(default_factory=dict[str, Any])
-    connections: dict[str, str] = Field(default_factory=dict[str, str])
-    """By config field: a connection's id or name."""
     version: str | None = None
     target: str | None = None
     """Start on the version that this target has."""

@@ -19,7 +19,6 @@ from halflap.cli.reach import customer_option, speaks, sure
 from halflap.cli.retention import changed, retention_options, retention_table
 from halflap.cli.tokens import Lasting
 from halflap.errors import ConfigError
-from halflap.model import BETWEEN
 
 instance_argument = click.argument("instance", metavar="INSTANCE")
 patience_option = click.option(
@@ -225,14 +224,14 @@ async def add_instance(
         "connections": chosen,
         "version": wanted["hash"],
     }
-    await configured(api, output, draft, activates, timeout)
+    await configured(api, output, await api.post("/api/instances", draft), activates, timeout)
 
 
 @instances.command("configure")
 @instance_argument
 @customer_option
 @config_options
-@click.option("--activate", "activates", is_flag=True, help="Let it take effect at once.")
+@click.option("--activate", "activates", is_flag=True, help="Activate it, too.")
 @patience_option
 @speaks()
 async def configure_instance(
@@ -247,6 +246,10 @@ async def configure_instance(
 ) -> None:
     """Change an instance's config: what is not given stays.
 
+    New events run with it. An active instance that has a deploy flow, or triggers that subscribe with
+    what changed, is deployed with the new config: events wait until that is done. If it fails, the
+    instance has its former config again.
+
     Example: halflap instances configure Initech/warehouse --config greeting=Hello --activate
     """
     found = await find(api, instance, customer)
@@ -254,14 +257,9 @@ async def configure_instance(
     config, chosen = await filled(
         api, output, found["customer_name"], wanted, answers, links, known=found
     )
-    draft = {
-        "customer": found["customer"],
-        "integration": found["integration"],
-        "name": found["name"],
-        "config": config,
-        "connections": chosen,
-    }
-    await configured(api, output, draft, activates, timeout)
+    draft = {"config": config, "connections": chosen}
+    found = await api.request("PUT", path("instances", found["id"], "config"), draft)
+    await configured(api, output, found, activates, timeout)
 
 
 @instances.command("activate")
@@ -564,26 +562,24 @@ async def find(api: Client, named: str, customer: str | None) -> dict[str, Any]:
 
 
 async def configured(
-    api: Client, output: Output, draft: Mapping[str, Any], activates: bool, timeout: float
+    api: Client, output: Output, found: Mapping[str, Any], activates: bool, timeout: float
 ) -> None:
-    """Save a config, and activate the instance where that is wanted."""
-    found = await api.post("/api/instances", draft)
+    """Show an instance with its new config, once that is deployed; activate it where that is wanted."""
     named = f"{found['customer_name']}/{found['name']}"
     output.progress(f"configured {named}, revision {found['revision']}")
-    begun = found["state"] in BETWEEN
-    if begun:
-        output.note("It subscribes with other values now, so it is activated again.")
-    if activates or begun:
-        move = Move("activate", "activating", "active")
-        await settle(api, output, found, move, timeout, begun=begun)
-        return
-    if output.json:
+    if found["state"] == "upgrading":
+        move = Move("configure", "upgrading", "active")
+        await settle(api, output, found, move, timeout, begun=True)
+    elif activates:
+        await settle(api, output, found, Move("activate", "activating", "active"), timeout)
+    elif output.json:
         output.emit(found)
-        return
-    output.line((named, "bold"), "  ", state(found["state"]), (f"  {found['id']}", "dim"))
-    if found["state"] == "active":
-        output.note("New events run with this config. To run the deploy flow with it:")
-    output.next(f"halflap instances activate {quoted(named)}")
+    else:
+        output.line((named, "bold"), "  ", state(found["state"]), (f"  {found['id']}", "dim"))
+        if found["state"] == "active":
+            output.note("New events run with this config.")
+        else:
+            output.next(f"halflap instances activate {quoted(named)}")
 
 
 def part(output: Output, title: str, rows: Mapping[str, Any]) -> None:

@@ -150,6 +150,8 @@ def caught_up(output: Output, named: str, catch_up: Mapping[str, Any]) -> None:
 def repeated(found: Mapping[str, Any]) -> str:
     """Say that a deployment that failed is repeated, and what becomes of events meanwhile."""
     again = found["repetition"]
+    if not again["tries"]:
+        return "  being put back: what it had at its apps; its events run meanwhile"
     next = f"  tried again:    at {again['next_at']}, for 24 hours since {again['since']}"
     if found["state"] == "active":
         return f"{next}; its events run meanwhile"

@@ -61,8 +61,8 @@ LEAVING = "what cannot be taken down is left behind"
 
 GIVEN_UP = "it could not be activated for 24 hours, so it was taken down: "
 """Begins the error of an instance whose first activation was given up."""
-GONE_BACK = "the upgrade to version "
-"""Begins the error of an instance that has its former version again."""
+GONE_BACK = ", so it is as before: "
+"""Is in the error of an instance that has its former version and config again."""
 RESTORING = "; what it had at its apps is not restored yet: "
 KEEP_TRYING: Micros = 24 * 3_600_000_000
 """For how long a deployment that fails is repeated."""
@@ -149,10 +149,10 @@ class Deployer:
         *,
         by: str | None = None,
     ) -> Instance:
-        """Move to another version: subscribe what was added, unsubscribe what was removed.
+        """Move to another version or config: subscribe what was added, unsubscribe what was removed.
 
         `revision` is the config for it, with its connections' ids; the present one otherwise. `by`
-        is the bulk that this is part of.
+        is the bulk that this is part of. One that fails goes back to what was before.
         """
         found = await self._catalogue.instances.get(instance)
         if found.state in ("configured", "disabled"):
@@ -167,8 +167,9 @@ class Deployer:
                 moved_by=by,
             )
             return moved or await self._catalogue.instances.get(instance)
+        reason: Reason = "redeploy" if version == found.version else "upgrade"
         return await self._deploy(
-            found, ("active", "failed"), "upgrading", version, "upgrade", revision, by
+            found, ("active", "failed"), "upgrading", version, reason, revision, by
         )
 
     async def disable(
@@ -454,12 +455,16 @@ class Deployer:
             number = (await self._catalogue.versions.numbers([instance.version])).get(
                 instance.version, instance.version[:12]
             )
-            error = f"{GONE_BACK}{number} failed ({deployment}), so it is as before: {because}"
+            is_upgrade = instance.version != instance.former.version
+            what = f"upgrade to version {number}" if is_upgrade else "change of its config"
+            error = f"the {what} failed ({deployment}){GONE_BACK}{because}"
             await self._cancel_started_by(deployment, error)
             execution = new_id("exe", now=self._clock())
-            await self._catalogue.instances.go_back(
+            back = await self._catalogue.instances.go_back(
                 instance.id, deployment, error=error, deployment=execution
             )
+            if back is not None:
+                await self._release(back)
             return
         await self._release(instance)
         await self._end(instance, "active", because, self._next(instance, deployment))
@@ -510,7 +515,7 @@ class Deployer:
         deployment, error = instance.deployment, instance.error or ""
         assert deployment is not None
         await self._release(instance)
-        has_gone_back = error.startswith(GONE_BACK)
+        has_gone_back = GONE_BACK in error
         reason: Reason = "rollback" if has_gone_back else "redeploy"
         outcome = await self._outcome(instance, deployment, DEPLOY, reason, instance.version)
         was, _, _ = error.partition(RESTORING)
@@ -693,6 +698,7 @@ class Deployer:
         if self._moves.get(instance.id) is task:
             del self._moves[instance.id]
             del self._towards[instance.id]
+            self._wake.set()  # what was read while it ended is read again
         if not task.cancelled() and task.exception() is not None:
             log.error("a move failed", instance=instance.id, error=repr(task.exception()))
 

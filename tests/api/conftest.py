@@ -455,6 +455,11 @@ class World:
         assert (active.status, active.json["state"]) == (200, "active"), active.body
         return active.json
 
+    async def configure(self, id: str, draft: dict[str, Any], **query: Any) -> Any:
+        """Give an instance the config of a draft; returns the answer."""
+        config = {each: draft[each] for each in ("config", "connections")}
+        return await self.api("PUT", f"/api/instances/{id}/config", config, **query)
+
     async def send(
         self, instance: dict[str, Any], body: Any, flow: str = "incoming", **headers: str
     ) -> str:

@@ -128,12 +128,12 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     assert (await either.ended(await either.send(active, {"region": "eu"})))["result"] == "eu"
 
     # What no subscription reads changes nothing at the app.
-    same = await either.api("POST", "/api/instances", draft(customer, label="x"))
+    same = await either.configure(id, draft(customer, label="x"))
     assert (same.json["state"], same.json["deployment"]) == ("active", active["deployment"])
     assert either.shop.made == 1
 
-    moved = await either.api("POST", "/api/instances", draft(customer, region="us"))
-    assert moved.status == 200, moved.body
+    moved = await either.configure(id, draft(customer, region="us"))
+    assert (moved.status, moved.json["state"]) == (200, "upgrading"), moved.body
     active = await settled(either, id)
     assert [*either.shop.hooks.values()] == [f"{url}?region=us"]
     assert either.shop.made == 2
@@ -165,7 +165,7 @@ async def test_a_value_that_a_trigger_refuses_is_refused_as_the_config_is_saved(
     assert (await world.api("GET", "/api/instances")).json == []
     made = await world.api("POST", "/api/instances", draft(customer, zone="Europe/Berlin"))
     assert made.status == 201
-    refused = await world.api("POST", "/api/instances", draft(customer, zone="berlin"))
+    refused = await world.configure(made.json["id"], draft(customer, zone="berlin"))
     assert refused.status == 422
     kept = (await world.api("GET", f"/api/instances/{made.json['id']}")).json
     assert kept["config"]["zone"] == "Europe/Berlin"
@@ -181,8 +181,8 @@ async def test_a_config_that_renews_a_subscription_waits_for_the_move_under_way(
     id = made.json["id"]
     instances = world.host.store.catalogue.instances
     assert await instances.move(id, ("configured",), "activating", deployment="exe_none")
-    refused = await world.api("POST", "/api/instances", draft(customer, region="us"))
+    refused = await world.configure(id, draft(customer, region="us"))
     assert (refused.status, refused.kind) == (422, "ConfigError")
     assert "is activating" in refused.json["detail"]
-    taken = await world.api("POST", "/api/instances", draft(customer, label="x"))
+    taken = await world.configure(id, draft(customer, label="x"))
     assert taken.status == 200

@@ -90,7 +90,7 @@ async def test_the_teams_connection_serves_every_customer(world: Any) -> None:
         assert made.json["connections"] == {"shop": shared}
 
 
-async def test_configuring_again_is_a_new_revision_of_the_same_instance(world: Any) -> None:
+async def test_an_instance_that_is_there_is_not_added_again(world: Any) -> None:
     await world.publish()
     instance = await world.instance()
     draft = {
@@ -100,10 +100,30 @@ async def test_configuring_again_is_a_new_revision_of_the_same_instance(world: A
         "connections": instance["connections"],
     }
 
-    again = await world.api("POST", "/api/instances", draft)
+    refused = await world.api("POST", "/api/instances", draft)
 
-    assert (again.status, again.json["id"]) == (200, instance["id"])
-    assert (again.json["revision"], again.json["config"]) == (2, {"label": "other"})
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    mend = f"halflap instances configure {instance['id']}"
+    assert (
+        f"Initech has an instance 'orders' already, of orders. To change its config: {mend}"
+        in (refused.json["detail"])
+    )
+    same = await world.api("GET", "/api/instances/orders")
+    assert (same.json["revision"], same.json["config"]) == (1, {"label": "x"})
+    beside = await world.api("POST", "/api/instances", {**draft, "name": "orders of the branch"})
+    assert beside.status == 201
+
+
+async def test_another_config_is_a_new_revision_of_the_instance(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    draft = {"config": {"label": "other"}, "connections": instance["connections"]}
+
+    changed = await world.api("PUT", "/api/instances/orders/config", draft, customer="Initech")
+
+    assert (changed.status, changed.json["id"]) == (200, instance["id"])
+    assert (changed.json["revision"], changed.json["config"]) == (2, {"label": "other"})
+    assert (changed.json["state"], changed.json["deployment"]) == ("active", instance["deployment"])
 
 
 async def test_a_name_that_two_customers_use_is_answered_with_the_candidates(world: Any) -> None:

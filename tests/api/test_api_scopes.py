@@ -574,8 +574,8 @@ async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: 
     # Withdrawn, what is there stays, and nothing new is made.
     assert (await api("DELETE", "/api/integrations/orders/offer")).status == 204
     assert (await api("POST", "/api/instances", draft("d"), token=token)).status == 404
-    again = await api("POST", "/api/instances", draft("a"), token=token)
-    assert again.status == 200
+    again = await two.world.configure("a", draft("a"), token=token)
+    assert again.status == 200, again.body
     active = await api("POST", f"/api/instances/{again.json['id']}/activate", token=token, wait=9)
     assert (active.status, active.json["state"]) == (200, "active")
 

@@ -28,3 +28,21 @@ def test_a_first_activation_that_failed_is_repeated_without_doing_anything_twice
     shown = message(ACTIVATE, error="the deployment failed")
     assert "executions show exe_last" in shown
     assert "not done twice" in shown
+
+
+def test_what_is_being_put_back_was_not_tried_before() -> None:
+    error = "the upgrade to version 2 failed (exe_upgrade), so it is as before: no"
+    at = {"since": "2026-01-31T14:00:00Z", "next_at": "2026-01-31T14:00:00Z"}
+    first = message(UPGRADE, state="active", error=error, repetition={**at, "tries": 0})
+    assert "being put back: what it had at its apps; its events run meanwhile" in first
+    assert "tried again" not in first
+    second = message(UPGRADE, state="active", error=error, repetition={**at, "tries": 1})
+    assert "tried again:    at 2026-01-31T14:00:00Z" in second
+
+
+def test_a_config_that_could_not_be_deployed_is_given_again() -> None:
+    error = "the change of its config failed (exe_change), so it is as before: no"
+    shown = message(Move("configure", "upgrading", "active"), state="active", error=error)
+    assert "Initech/orders could not be configured: the change of its config failed" in shown
+    assert "executions show exe_change" in shown
+    assert "mend it, then:  halflap instances configure Initech/orders" in shown

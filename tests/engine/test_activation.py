@@ -237,6 +237,88 @@ async def test_the_former_version_runs_while_its_app_is_away(shop: Shop) -> None
     assert await shop.app.hooks(shop.key) == await expected(shop.host, found)
 
 
+async def test_what_a_failed_upgrade_held_runs_before_anything_is_put_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look() -> None:
+        """Look for nothing, so that nothing but the move itself can release what it held."""
+
+    monkeypatch.setattr(shop.host.deployer, "_look", look)
+    upgrading = await shop.host.deployer.upgrade(shop.instance, shop.versions[1].hash)
+    held = await shop.opportunity("a")
+
+    assert (await shop.ended(held)).flow.version == shop.versions[0].hash
+
+    found = await shop.now()
+    assert (found.state, found.deployment != upgrading.deployment) == ("active", True)
+
+
+async def test_what_is_to_be_put_back_is_found_though_it_was_read_as_the_move_ended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = shop.host.store.catalogue.instances.due
+    moves = shop.host.deployer._moves
+
+    async def slow() -> Any:
+        found = await due()
+        if any(each.state == "active" for each in found):
+            while moves:  # noqa: ASYNC110 - the end of a move is no event
+                await asyncio.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(shop.host.store.catalogue.instances, "due", slow)
+    monkeypatch.setattr(deployer, "LOOK_SECONDS", 60.0)
+    await shop.host.deployer.upgrade(shop.instance, shop.versions[1].hash)
+    async with asyncio.timeout(20):
+        while not is_restored(await shop.now()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+LABELLED = ORDERED.replace(
+    "    acme: acme.Acme", '    acme: acme.Acme\n    label: str = ""'
+).replace(
+    MADE, MADE + '    if ctx.config.label == "bad":\n        raise ValueError("no such label")\n'
+)
+
+
+async def test_a_config_that_is_deployed_takes_effect_with_its_deployment(
+    tmp_path: Path, app: AcmeApp
+) -> None:
+    project(tmp_path / "first", LABELLED)
+    async with shop_on(tmp_path / "store", app, tmp_path / "first") as shop:
+        await shop.host.deployer.activate(shop.instance)
+        before = await shop.host.deployer.settled(shop.instance)
+        configure = shop.host.operations.instances.configure
+        instances = shop.host.store.catalogue.instances
+        _, links = await instances.revision(shop.instance, before.revision)
+
+        # The same config is no change.
+        same = await configure(before, {}, links)
+        assert (same.state, same.revision, same.deployment) == ("active", 1, before.deployment)
+
+        await shop.refuse(503)
+        moving = await configure(before, {"label": "good"}, links)
+        assert (moving.state, moving.revision) == ("upgrading", 2)
+        during = await shop.opportunity("a")
+        assert (await shop.found(during)).state == "queued"
+        await shop.refuse(503, 0)
+        ended = await shop.ended(during)
+        assert (ended.state, ended.flow.revision) == ("succeeded", 2)
+        good = await shop.until(is_restored)
+        assert (good.error, good.version) == (None, before.version)
+
+        await shop.refuse(503, 3)
+        await configure(good, {"label": "bad"}, links)
+        during = await shop.opportunity("b")
+        ended = await shop.ended(during)
+        assert (ended.state, ended.flow.revision) == ("succeeded", 2)
+        back = await shop.until(is_restored)
+        assert back.revision == 2
+        assert "the change of its config failed" in (back.error or "")
+        assert "no such label" in (back.error or "")
+        assert await instances.revision(shop.instance, 2) == ({"label": "good"}, links)
+
+
 async def test_an_upgrade_during_a_restoration_is_the_last_word(shop: Shop, tmp_path: Path) -> None:
     second = shop.versions[1]
     await shop.refuse(500)

@@ -18,6 +18,7 @@ from halflap.store.catalogue import Catalogue, StoredSubscription
 
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
+NO_REVISION: Revision = ({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Instances:
             counters=await self.catalogue.counters.of(instance.id),
         )
 
-    async def configure(
+    async def add(
         self,
         customer: str,
         integration: str,
@@ -84,61 +85,79 @@ class Instances:
         name: str | None = None,
         version: str | None = None,
         target: str | None = None,
-    ) -> tuple[Instance, bool]:
-        """Make an instance, or give the one of that name a new config; and whether it was made.
+    ) -> Instance:
+        """Make an instance.
 
-        `ConfigError` names every wrong field, and nothing is changed. Where a trigger subscribes
-        with values of the config, and these change, the instance is deployed again. A new instance is on
-        `version`, else on what `target` has, else on what `dev` has, else on the newest. For a
-        customer it is the offered version: `NotFound` where another is asked for, or none is offered.
+        `Conflict` where the customer has one of that name, `ConfigError` names every wrong field; then
+        nothing is made. It is on `version`, else on what `target` has, else on what `dev` has, else on
+        the newest. For a customer it is the offered version: `NotFound` where another is asked for, or
+        none is offered.
         """
         owner = await self.catalogue.customers.get(customer)
         name = name or integration
         existing = await self.catalogue.instances.by_name(owner.id, name)
         if existing is not None:
-            hash = await self._unchanged(existing, integration, version)
-        else:
-            hash = (await self._first(integration, version, target)).hash
+            raise Conflict(
+                f"{owner.name} has an instance {name!r} already, of {existing.integration}. To change "
+                f"its config: halflap instances configure {existing.id}; for another one, give it a "
+                "name",
+                key=existing.id,
+            )
+        hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
-        before: Revision = ({}, {})
-        if existing is not None:
-            before = await self.catalogue.instances.revision(existing.id, existing.revision)
-        links, made = await self.configs.check(
-            definition, owner.id, config, connections, before=before
+        links, _ = await self.configs.check(
+            definition, owner.id, config, connections, before=NO_REVISION
         )
-        renews = existing is not None and await self._renews(definition, existing, made)
-        if renews:
-            await self.configs.check(definition, owner.id, config, connections, signed_in=True)
-        instance = existing or await self.catalogue.instances.add(owner.id, integration, name, hash)
+        instance = await self.catalogue.instances.add(owner.id, integration, name, hash)
         await self.catalogue.instances.set_revision(instance.id, config, links)
-        if renews:
-            return await self.deployer.activate(instance.id), False
-        return await self.catalogue.instances.get(instance.id), existing is None
+        return await self.catalogue.instances.get(instance.id)
 
-    async def _renews(
+    async def configure(
+        self, instance: Instance, config: Mapping[str, Any], connections: Mapping[str, str]
+    ) -> Instance:
+        """Give an instance another config, in place of the one that it has.
+
+        `ConfigError` names every wrong field, and nothing is changed. What an active instance has at
+        its apps by its config is deployed with it: events wait meanwhile, and a deployment that fails
+        leaves the instance its former config.
+        """
+        definition = await self.library.integration(instance.version)
+        before = await self.catalogue.instances.revision(instance.id, instance.revision)
+        links, made = await self.configs.check(
+            definition, instance.customer, config, connections, before=before
+        )
+        if before == (config, links) or not await self._deploys(definition, instance, made):
+            await self.catalogue.instances.set_revision(instance.id, config, links)
+            return await self.catalogue.instances.get(instance.id)
+        await self.configs.check(definition, instance.customer, config, connections, signed_in=True)
+        return await self.deployer.upgrade(instance.id, instance.version, (config, links))
+
+    async def _deploys(
         self, definition: Integration[Any], instance: Instance, config: Config
     ) -> bool:
-        """Return whether a new config changes what an instance has subscribed to.
+        """Return whether a new config changes what an instance has at its apps.
 
         Raises `ConfigError` where that is so, and the instance is between two states.
         """
-        triggers = [
-            each.trigger
-            for each in definition.flows.values()
-            if each.trigger.references and each.trigger.trigger.subscriber is not None
-        ]
-        if not triggers or instance.state in ("configured", "disabled", "failed"):
+        if instance.state in ("configured", "disabled", "failed"):
             return False
-        try:
-            before = await self.resolver.config(definition, instance.id, instance.revision)
-            if all(e.resolved(before).inputs == e.resolved(config).inputs for e in triggers):
-                return False
-        except (ConfigError, DefinitionError, NotFound):
-            pass
+        if definition.lifecycle_flow("deploy") is None:
+            triggers = [
+                each.trigger
+                for each in definition.flows.values()
+                if each.trigger.references and each.trigger.trigger.subscriber is not None
+            ]
+            try:
+                before = await self.resolver.config(definition, instance.id, instance.revision)
+                if all(e.resolved(before).inputs == e.resolved(config).inputs for e in triggers):
+                    return False
+            except (ConfigError, DefinitionError, NotFound):
+                if not triggers:
+                    return False
         if instance.state != "active":
             raise ConfigError(
-                f"{instance.name} is {instance.state}, and this config changes what it subscribes "
-                "to; wait until that is done, then try again"
+                f"{instance.name} is {instance.state}, and this config has to be deployed; wait until "
+                "that is done, then try again"
             )
         return True
 
@@ -269,27 +288,10 @@ class Instances:
             instance.id, instance.revision
         )
         new = instance.state in ("configured", "disabled")  # apps may list other choices by now
-        before: Revision = ({}, {}) if new else (config, connections)
+        before = NO_REVISION if new else (config, connections)
         await self.configs.check(
             definition, instance.customer, config, connections, signed_in=True, before=before
         )
-
-    async def _unchanged(self, existing: Instance, integration: str, version: str | None) -> str:
-        if existing.integration != integration:
-            raise ConfigError(
-                f"the customer has an instance named {existing.name!r} already, of "
-                f"{existing.integration} ({existing.id}); choose another name",
-                fields={"name": "is taken"},
-            )
-        if version is not None:
-            wanted = await self.offers.chosen(integration, version, [existing.version])
-            if wanted.hash != existing.version:
-                raise ConfigError(
-                    f"{existing.name!r} is there already, on another version; upgrade it, then "
-                    "change its config",
-                    fields={"version": "is not the one that the instance has"},
-                )
-        return existing.version
 
     async def _first(self, integration: str, version: str | None, target: str | None) -> Version:
         if self.offers.customer is not None:
