@@ -80,8 +80,8 @@ class Settings(Config):
     """What a customer fills in."""
 
     shop: shop.Shop
-    pipeline: Annotated[str, Source(shop.list_pipelines)]
     stage: Annotated[str | None, Source(shop.list_stages, {"pipeline": "pipeline"})] = None
+    pipeline: Annotated[str, Source(shop.list_pipelines)]
     tags: Annotated[list[int], Source(shop.list_tags)] = []
     owner: Annotated[str | None, Source(shop.find_people, open=True)] = None
     secret: Annotated[str | None, Source(shop.leak)] = None
@@ -254,14 +254,20 @@ async def test_a_value_that_is_not_listed_is_refused_as_the_config_is_saved(
             "config": {"pipeline": "p1", **config},
             "connections": {"shop": "shop"},
         }
+        if made is not None:
+            return await either.configure(made.json["id"], draft)
         return await either.api("POST", "/api/instances", draft)
 
+    made: Any = None
     refused = await saved(pipeline="Support")
     assert (refused.status, refused.kind) == (422, "ConfigError")
     assert refused.json["fields"]["pipeline"] == (
         "'Support' is not among the choices that the app lists ('p1', 'p2'); did you mean 'p2'?"
     )
     assert [*(await saved(stage="open")).json["fields"]] == ["stage"]
+    # What depends on a value that is not listed is not asked for: the app would be given that value.
+    wrong = await saved(pipeline="p3", stage="won")
+    assert [*wrong.json["fields"]] == ["pipeline"], wrong.body
     assert [*(await saved(tags=[1, 999])).json["fields"]] == ["tags"]
     made = await saved(stage="won", tags=[1, 249], owner="anybody at all")
     assert made.status == 201, made.body

@@ -104,13 +104,16 @@ class Sources:
         """Return the fields whose values the connected apps do not list, and why.
 
         What stands as it did `before` is not asked for again, nor is an app that nobody has signed
-        in to.
+        to. A field is looked at after those that it depends on, and not where one of these is refused.
         """
         wrong: dict[str, str] = {}
-        for name, info in definition.config.model_fields.items():
-            source = source_of(info.annotation, info.metadata)
+        unsure: set[str] = set()
+        for name, source in parents_first(definition):
             value = config.get(name)
-            if source is None or source.open or value in (None, "", []):
+            if not unsure.isdisjoint(source.fields.values()):
+                unsure.add(name)
+                continue
+            if source.open or value in (None, "", []):
                 continue
             read = (name, *source.fields.values())
             if links == before[1] and all(config.get(e) == before[0].get(e) for e in read):
@@ -124,6 +127,7 @@ class Sources:
                 because = await unlisted(name, source, connection, config, each)
                 if because is not None:
                     wrong[name] = because
+                    unsure.add(name)
         return wrong
 
     async def _completed(
@@ -220,6 +224,29 @@ class NotSignedIn(ConfigError):
     """Nobody has signed in to the connection that lists."""
 
 
+def config_sources(definition: Integration[Any]) -> dict[str, Source]:
+    """Return the sources of a config's fields, by field."""
+    fields = definition.config.model_fields.items()
+    found = {name: source_of(info.annotation, info.metadata) for name, info in fields}
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def parents_first(definition: Integration[Any]) -> list[tuple[str, Source]]:
+    """Return the sources of a config's fields, each behind those that it depends on."""
+    sources = config_sources(definition)
+    found: dict[str, Source] = {}
+
+    def add(name: str, below: frozenset[str]) -> None:
+        if name in sources and name not in found and name not in below:
+            for each in sources[name].fields.values():
+                add(each, below | {name})
+            found[name] = sources[name]
+
+    for name in sources:
+        add(name, frozenset())
+    return [*found.items()]
+
+
 def field_source(definition: Integration[Any], name: str) -> Source:
     """Return the source of a config's field; `NotFound` where it has none."""
     fields = definition.config.model_fields
@@ -227,7 +254,7 @@ def field_source(definition: Integration[Any], name: str) -> Source:
         raise NotFound(
             f"the config of {definition.name} has no field {name!r}; it has: {', '.join(fields)}"
         )
-    source = source_of(fields[name].annotation, fields[name].metadata)
+    source = config_sources(definition).get(name)
     if source is None:
         raise ConfigError(
             f"no app lists the values of the field {name} of {definition.name}",
@@ -263,10 +290,7 @@ def connection_field(source: Source, definition: Integration[Any]) -> str:
 
 def check_sources(definition: Integration[Any]) -> None:
     """Refuse sources of a config that cannot list: `DefinitionError` says why."""
-    for name, info in definition.config.model_fields.items():
-        source = source_of(info.annotation, info.metadata)
-        if source is None:
-            continue
+    for name, source in config_sources(definition).items():
         action = list_action(source)
         if action.shape.connection_type is not None:
             connection_field(source, definition)
