@@ -47,6 +47,8 @@ class FailureView(View):
     trace: str
     cause: str
     """By what failures group: the error's class, where, the HTTP status, the message without values."""
+    in_doubt: bool
+    """Its request may have been carried out: a replay does it again only with `repeat`."""
 
 
 class CauseInstance(View):
@@ -633,4 +635,5 @@ def failure_view(failure: Failure | None) -> FailureView | None:
         status=failure.status,
         trace=failure.trace,
         cause=cause_text(failure),
+        in_doubt=failure.in_doubt,
     )

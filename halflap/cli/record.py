@@ -303,7 +303,8 @@ def next_steps(output: Output, found: Row) -> None:
                 else ("  # run it again",)
             )
             leave = () if found["dismissed"] else (f"halflap executions dismiss {id}  # leave it",)
-            output.next(*(f"halflap executions replay {id}{each}" for each in again), *leave)
+            replay = f"halflap executions replay {id}{' --repeat' * in_doubt(found)}"
+            output.next(*(f"{replay}{each}" for each in again), *leave)
         case "waiting" | "queued" | "running":
             output.line()
             ahead = found["waits_for"]
@@ -325,6 +326,11 @@ def writer_of(found: Row) -> str:
         if each["kind"] == "check" and isinstance(each["result"], Mapping):
             return str(cast(Mapping[str, Any], each["result"]).get("writer", ""))
     return ""
+
+
+def in_doubt(found: Row) -> bool:
+    """Return whether a step may have been carried out that a replay repeats only where that is said."""
+    return any(each["failure"] and each["failure"]["in_doubt"] for each in found["steps"])
 
 
 def has_steps(found: Row) -> bool:

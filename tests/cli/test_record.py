@@ -36,11 +36,19 @@ def step(name: str, **more: Any) -> StepView:
     return StepView(**{**given, **more})
 
 
-def failure(message: str, place: str = "", source: str = "") -> FailureView:
+def failure(
+    message: str, place: str = "", source: str = "", *, in_doubt: bool = False
+) -> FailureView:
     file, _, number = place.partition(":")
     trace = f'  File "{file}", line {number}, in {source}\n    {source}()\n' if place else ""
     return FailureView(
-        kind="ValueError", message=message, where=place, status=None, trace=trace, cause=""
+        kind="ValueError",
+        message=message,
+        where=place,
+        status=None,
+        trace=trace,
+        cause="",
+        in_doubt=in_doubt,
     )
 
 
@@ -146,6 +154,15 @@ def test_a_failed_step_is_shown_with_its_own_line_and_the_flows():
         "called at warehouse.py:41 in moved",
         "moved()",
     ]
+
+
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_the_next_command_repeats_what_may_have_been_carried_out(in_doubt: bool) -> None:
+    doubtful = step("add", status="failed", failure=failure("no answer", in_doubt=in_doubt))
+    shown = drawn(execution(doubtful, state="failed", failure=failure("Add (add) failed")))
+    repeat = " --repeat" if in_doubt else ""
+    assert f"halflap executions replay exe_1{repeat}  # from the failed step" in shown
+    assert f"halflap executions replay exe_1{repeat} --from start  # all of it" in shown
 
 
 def test_a_step_of_a_built_in_component_leaves_only_the_flows_line():
