@@ -17,6 +17,7 @@ from halflap.cli.group import Group
 from halflap.cli.output import Output, ago, state, took, when
 from halflap.cli.reach import customer_option, speaks
 from halflap.cli.record import event_lines, execution_lines, log_line, name_of
+from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
 from halflap.lowcode.outline import FlowOutline, flow_lines
 from halflap.lowcode.outline.nodes import Path
@@ -490,10 +491,13 @@ async def dismiss_execution(
 
 @click.group("events", cls=Group)
 def events() -> None:
-    """Print an event: its request and its body.
+    """Print an event: its request and its body; or send one.
 
     Example: halflap events last
     """
+
+
+events.add_command(send_event)
 
 
 @events.command("last")

@@ -24,7 +24,7 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.lint import Finding
 from halflap.sdk.secret import put_together, take_apart
-from halflap.sdk.signature import Unsigned
+from halflap.sdk.signature import Signature, Unsigned
 from halflap.server.host import Host
 from halflap.server.settings import PREFIX, Settings
 
@@ -332,10 +332,12 @@ class Workbench:
         self._screen.line((integration.name, "bold green"),
                           (f"  version {version.number}, active", "dim"))  # fmt: skip
         sample = (self._project.root / "sample.json").is_file()
+        several = len(self._project.integrations) > 1
         for name, flow in integration.flows.items():
             url = urls.get(name)
             where = place(flow.where)
-            self._screen.flow(name, where, url, curl(flow, url, sample), self._about(flow))
+            line = sending(flow, url, sample, integration.name if several else "")
+            self._screen.flow(name, where, url, line, self._about(flow))
         self._screen.line("")
 
     def _about(self, flow: Flow[Any, Any, Any]) -> str:
@@ -357,12 +359,19 @@ class Workbench:
         return flow.trigger.name
 
 
-def curl(flow: Flow[Any, Any, Any], url: str | None, sample: bool) -> str | None:
-    """A line that sends a flow an event, ready to be pasted; None where a signature would lack."""
+def sending(flow: Flow[Any, Any, Any], url: str | None, sample: bool, of: str) -> str | None:
+    """Return a line that sends a flow an event, ready to be pasted; None where that is the app's.
+
+    `of` is the integration, where the project has several.
+    """
     declared = flow.trigger.declaration
-    verified = declared.verify is not None and not isinstance(declared.verify, Unsigned)
-    if url is None or verified:
+    if url is None:
         return None
+    if declared.verify is not None and not isinstance(declared.verify, Unsigned):
+        if not isinstance(declared.verify, Signature) or declared.verify.header.startswith("/"):
+            return None
+        whose = f" --integration {of}" if of else ""
+        return f"halflap events send {flow.name}{whose}{' --body sample.json' * sample}"
     if "POST" not in declared.methods:
         method = declared.methods[0]
         return f"curl -i {url}" if method == "GET" else f"curl -i -X {method} {url}"

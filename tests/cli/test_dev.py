@@ -110,6 +110,46 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path / "order-sync"
 
 
+SIGNED = """
+from halflap import Context, GitHubSignature, Integration, StandardWebhooks, webhook
+
+integration = Integration("signed")
+
+
+@integration.flow(trigger=webhook.request(signature=StandardWebhooks()))
+async def standard(ctx: Context, event: dict) -> None:
+    ctx.log.info("came", id=event["id"])
+
+
+@integration.flow(trigger=webhook.request(signature=GitHubSignature()))
+async def github(ctx: Context, event: dict) -> None:
+    ctx.log.info("came", id=event.get("id"))
+"""
+
+
+async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path):
+    (tmp_path / "signed.py").write_text(SIGNED)
+    (tmp_path / "sample.json").write_text('{"id": "77"}')
+    async with dev_in(tmp_path) as dev:
+        line = (await dev.shows(r"halflap (events send standard .*sample\.json)\n"))[1]
+        await dev.shows("Watching")
+        command = [sys.executable, "-m", "halflap"]
+        for arguments in (line.split(), ["events", "send", "github", "--json"]):
+            process = await asyncio.create_subprocess_exec(
+                *command, *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+            )
+            said, _ = await asyncio.wait_for(process.communicate(), 60)
+            assert process.returncode == 0, said
+            assert b"200" in said
+        await dev.shows(r"standard +│ came  id=.?77")
+        await dev.shows(r"github +✓ succeeded")
+        process = await asyncio.create_subprocess_exec(
+            *command, *["events", "send", "nothing"], cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+        assert b"no URL for a flow 'nothing'; it has: github, standard" in said
+
+
 def test_a_dev_server_has_the_projects_own_store_and_may_call_this_machine(project, monkeypatch):
     (project / ".env").write_text("HALFLAP_PORT=8499\nHALFLAP_EGRESS_ALLOW=10.0.0.1\n")
     settings = settings_of(Project.read(project), port=None)
