@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from fastapi import Response
@@ -31,7 +33,11 @@ from halflap.api.view import (
     maybe,
     rfc3339,
 )
-from halflap.model import ConnectionLimits, StoredConnection
+from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection
+from halflap.store.protocol import Filter
+
+HOUR: Micros = 3_600_000_000
+MOST_CAUSES = 200
 
 router = router_of("/api/connections", "connections", 404, 409, 502)
 
@@ -150,9 +156,12 @@ def connection_view(stored: StoredConnection) -> ConnectionView:
 
 async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:
     """A connection with its limits, and what waits for it."""
-    journal = operations.journal
+    journal, now = operations.journal, operations.store.clock()
     throttled = await journal.throttled(stored.id)
-    rests = throttled.until > operations.store.clock()
+    rests = throttled.until > now
+    recent = Filter(
+        customer=stored.customer, states=("failed",), since=now - HOUR, limit=MOST_CAUSES
+    )
     return ConnectionDetail(
         **connection_view(stored).model_dump(),
         limits=ConnectionLimitsView(**asdict(stored.limits)),
@@ -161,4 +170,16 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
         rests_because=throttled.reason if rests else "",
         away=rests and throttled.away,
         quota=throttled.quota,
+        failed=failed_calls(await journal.causes(recent), stored.component),
     )
+
+
+def failed_calls(causes: Iterable[CauseGroup], component: str) -> dict[str, int]:
+    """Return how many executions failed of calls to a component's app, by HTTP status."""
+    app = component.partition(":")[0].rpartition(".")[2]  # of a type in a version, the module
+    counts: Counter[str] = Counter()
+    for each in causes:
+        failure = each.failure
+        if failure is not None and failure.status and f" at {app}." in failure.cause:
+            counts[str(failure.status)] += each.count
+    return dict(counts.most_common())

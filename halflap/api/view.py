@@ -463,6 +463,7 @@ class ConnectionView(View):
     generation: int
     """Grows with every change of a secret."""
     status: Literal["untested", "working", "unauthorized"]
+    """Of its credentials: `working`, the app took them at the last test; it says nothing of calls."""
     needs_sign_in: bool
     """Somebody has to sign in at the app: authorize it."""
     created_at: Time
@@ -493,6 +494,9 @@ class ConnectionDetail(ConnectionView):
     """Its circuit is open: the app does not answer, and is tried again at `rests_until`."""
     quota: str
     """The used part of the app's quota, where the app reports it: `950 of 1,000`."""
+    failed: dict[str, int]
+    """By HTTP status: the executions of the last hour, of its customer, that failed of a call to its
+    app."""
 
 
 class AuthorizationDraft(Input):

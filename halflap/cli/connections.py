@@ -320,6 +320,11 @@ def shown(output: Output, found: Mapping[str, Any]) -> None:
     if found["rests_until"]:
         how = "away, tried again at" if found["away"] else "not called until"
         output.line(f"{how} {found['rests_until']}: {found['rests_because']}")
+    if found["failed"]:
+        counts = ", ".join(f"{status} ×{count:,}" for status, count in found["failed"].items())
+        output.line("failed in the last hour, by status ", (counts, "red"))
+        whose = f" --customer {quoted(found['customer'])}" if found["customer"] else ""
+        output.next(f"halflap executions failures --since 1h{whose}")
     if found["quota"]:
         output.line(f"quota used {found['quota']}")
     for name, value in found["limits"].items():

@@ -364,3 +364,17 @@ async def test_another_way_in_replaces_the_one_before_with_its_secrets(
     assert (unneeded.status, unneeded.kind) == (422, "ConfigError")
     untested = await world.api("POST", f"{cloud}/test")
     assert untested.json["status"] == "working"
+
+
+async def test_a_working_connection_shows_the_calls_that_failed(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    world.shop.broken = True
+    for id in ("1", "2"):
+        execution = await world.send(instance, {"id": id, "amount": 5})
+        assert (await world.ended(execution))["state"] == "failed"
+    (found,) = (await world.api("GET", "/api/connections")).json
+
+    shown = (await world.api("GET", f"/api/connections/{found['id']}")).json
+
+    assert (shown["status"], shown["failed"]) == ("working", {"422": 2})
