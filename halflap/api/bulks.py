@@ -14,7 +14,7 @@ from halflap.api.operations.bulks import Plan
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
 from halflap.api.recorded import ExecutionSummary, moment, summaries
-from halflap.api.view import Input, JsonObject, Text, Time, View, maybe, rfc3339
+from halflap.api.view import Input, JsonObject, Text, Time, View
 from halflap.model import Bulk, BulkState, BulkVerb, ExecutionVerb
 from halflap.store.protocol import Filter
 
@@ -188,45 +188,15 @@ async def filter_of(operations: Operations, where: Where) -> Filter:
 async def plan_view(operations: Operations, plan: Plan) -> PlanView:
     """A plan as it is shown."""
     names = await operations.catalogue.instances.names(each.instance for each in plan.groups)
-    return PlanView(
+    return PlanView.of(
+        plan,
         do=plan.verb,
-        total=plan.total,
-        groups=[
-            GroupView(
-                customer=each.customer,
-                instance=each.instance,
-                instance_name=names.get(each.instance),
-                integration=each.integration,
-                flow=each.flow,
-                version=each.version,
-                state=each.state,
-                reason=each.reason,
-                count=each.count,
-            )
-            for each in plan.groups
-        ],
+        groups=[GroupView.of(each, instance_name=names.get(each.instance)) for each in plan.groups],
         samples=await summaries(operations, plan.samples),
-        examined=plan.examined,
-        left_out=[
-            LeftOutView(why=each.why, count=each.count, execution=each.execution)
-            for each in plan.left_out
-        ],
     )
 
 
 def bulk_view(bulk: Bulk) -> BulkView:
     """A bulk as it is shown."""
-    return BulkView(
-        id=bulk.id,
-        do=bulk.verb,
-        state=bulk.state,
-        total=bulk.total,
-        done=bulk.done,
-        refused=bulk.refused,
-        stages=list(Stages.wanted(bulk).ends) if bulk.verb == "upgrade" else [],
-        refusals=[RefusalView(id=e.id, why=e.why) for e in bulk.refusals],
-        reason=bulk.reason,
-        wanted=bulk.wanted,
-        made_at=rfc3339(bulk.made_at),
-        ended_at=maybe(bulk.ended_at),
-    )
+    stages = Stages.wanted(bulk).ends if bulk.verb == "upgrade" else ()
+    return BulkView.of(bulk, do=bulk.verb, stages=stages)

@@ -36,10 +36,8 @@ def component_view(name: str, team: bool = False) -> ComponentView:
             name=name, title=name, description="", actions=[], triggers=[], error=error.message
         )
     kind = found.connection
-    return ComponentView(
-        name=found.name,
-        title=found.title,
-        description=found.description,
+    return ComponentView.of(
+        found,
         actions=[call_view(each, pure=each.pure) for each in found.actions.values()],
         triggers=[call_view(each, pure=False) for each in found.triggers.values()],
         connection=None if kind is None else form(kind, team=team),
@@ -48,9 +46,8 @@ def component_view(name: str, team: bool = False) -> ComponentView:
 
 def call_view(call: Action[..., Any] | Trigger[..., Any], *, pure: bool) -> CallView:
     """An action or a trigger."""
-    return CallView(
-        name=call.name,
-        title=call.title,
+    return CallView.of(
+        call,
         description=call.shape.description,
         inputs=schema(call.shape.json_schema),
         output=schema(call.shape.output_schema),

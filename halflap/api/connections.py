@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from fastapi import Response
 
@@ -30,8 +29,6 @@ from halflap.api.view import (
     ConnectionDraft,
     ConnectionLimitsView,
     ConnectionView,
-    maybe,
-    rfc3339,
 )
 from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection
 from halflap.store.protocol import Filter
@@ -135,22 +132,13 @@ async def begin_authorization(
     """Begin a sign-in at the app: where to send the browser."""
     stored = await operations.connections.find(connection, customer)
     begun = await operations.connections.authorize(stored, draft.redirect_uri)
-    return AuthorizationView(url=begun.url, state=begun.state)
+    return AuthorizationView.of(begun)
 
 
 def connection_view(stored: StoredConnection) -> ConnectionView:
     """A connection as it is shown: of its secrets only the names."""
-    return ConnectionView(
-        id=stored.id,
-        customer=stored.customer,
-        component=stored.component,
-        name=stored.name,
-        fields=stored.fields,
-        secrets=list(stored.secret_names),
-        generation=stored.generation,
-        status=stored.status,
-        needs_sign_in=needs_sign_in(stored),
-        created_at=rfc3339(stored.created_at),
+    return ConnectionView.of(
+        stored, secrets=stored.secret_names, needs_sign_in=needs_sign_in(stored)
     )
 
 
@@ -162,11 +150,11 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
     recent = Filter(
         customer=stored.customer, states=("failed",), since=now - HOUR, limit=MOST_CAUSES
     )
-    return ConnectionDetail(
-        **connection_view(stored).model_dump(),
-        limits=ConnectionLimitsView(**asdict(stored.limits)),
+    return ConnectionDetail.of(
+        connection_view(stored),
+        limits=stored.limits,
         parked=(await journal.parked()).get(stored.id, 0),
-        rests_until=maybe(throttled.until if rests else None),
+        rests_until=throttled.until if rests else None,
         rests_because=throttled.reason if rests else "",
         away=rests and throttled.away,
         quota=throttled.quota,

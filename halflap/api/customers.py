@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -27,7 +26,6 @@ from halflap.api.view import (
     LimitsView,
     RetentionView,
     pause_view,
-    rfc3339,
 )
 from halflap.model import Customer, CustomerLimits, Paused, Retention
 
@@ -95,7 +93,7 @@ async def retain_customer(
 async def plan_erasure(customer: str, operations: Ops) -> ErasureView:
     """Return what erasing a customer would remove, and what has to be done before."""
     found = await operations.catalogue.customers.get(customer)
-    return ErasureView(**asdict(await operations.erasure.plan(found.id)))
+    return ErasureView.of(await operations.erasure.plan(found.id))
 
 
 @router.post("/{customer}/erasure")
@@ -110,7 +108,7 @@ async def erase_customer(
     found = await operations.catalogue.customers.get(customer)
     done = await operations.erasure.erase(found.id, draft.by, wait)
     response.status_code = 202 if done.left else 200
-    return ErasureView(**asdict(done))
+    return ErasureView.of(done)
 
 
 @router.delete("/{customer}", status_code=204)
@@ -123,13 +121,7 @@ async def remove_customer(customer: str, operations: Ops) -> Response:
 
 def customer_view(customer: Customer, paused: Paused | None = None) -> CustomerView:
     """A customer as it is shown."""
-    return CustomerView(
-        id=customer.id,
-        name=customer.name,
-        external_id=customer.external_id,
-        created_at=rfc3339(customer.created_at),
-        paused=None if paused is None else pause_view(paused),
-    )
+    return CustomerView.of(customer, paused=None if paused is None else pause_view(paused))
 
 
 async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
@@ -137,12 +129,12 @@ async def customer_detail(customer: Customer, operations: Operations) -> Custome
     journal = operations.journal
     paused = {each.what: each for each in await operations.pauses.list()}
     load = await journal.load(customer.id, MOST_COUNTED)
-    return CustomerDetail(
-        **customer_view(customer, paused.get(customer.id)).model_dump(),
-        limits=LimitsView(**asdict(await journal.limits(customer.id))),
-        default_limits=LimitsView(**asdict(journal.default_limits)),
-        retention=RetentionView(**asdict(await operations.retaining.of(customer.id))),
-        default_retention=RetentionView(**asdict(operations.retaining.default)),
+    return CustomerDetail.of(
+        customer_view(customer, paused.get(customer.id)),
+        limits=await journal.limits(customer.id),
+        default_limits=journal.default_limits,
+        retention=await operations.retaining.of(customer.id),
+        default_retention=operations.retaining.default,
         running=load.running,
         queued=load.queued,
     )

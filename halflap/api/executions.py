@@ -31,20 +31,16 @@ from halflap.api.recorded import (
     LogView,
     ReplayDraft,
     Replayed,
-    attempt_view,
     cause_view,
     child_view,
     edit_of,
-    failure_view,
     log_view,
     moment,
-    node_run_view,
     order_view,
     related_view,
     seen_view,
     step_view,
     summaries,
-    wait_view,
     waiting_since,
 )
 from halflap.api.view import Json, pause_view
@@ -150,14 +146,14 @@ async def get_execution(execution: str, operations: Ops) -> Response:
     found = await operations.executions.find(execution)
     detail = await operations.executions.detail(found)
     [summary] = await summaries(operations, [found])
-    view = ExecutionView(
-        **summary.model_dump(),
+    view = ExecutionView.of(
+        summary,
         revision=found.flow.revision,
         root=found.root,
         event=None if detail.event is None else seen_view(detail.event),
         steps=[step_view(each, found.replay_of) for each in detail.steps],
-        attempts=[attempt_view(each) for each in detail.attempts],
-        failure=failure_view(found.failure),
+        attempts=detail.attempts,
+        failure=found.failure,
         dismissed=found.dismissed,
         replays=[e.id for e in reversed(detail.lineage) if e.replay_of == found.id],
         lineage=[related_view(each) for each in detail.lineage],
@@ -168,7 +164,7 @@ async def get_execution(execution: str, operations: Ops) -> Response:
         order=order_view(found.order),
         waits_for=detail.waits_for,
         waits_because=detail.waits_because,
-        waiting=wait_view(detail.wait),
+        waiting=detail.wait,
         payload_removed=found.payload_removed,
         paused=[pause_view(each) for each in await operations.pauses.holding(found)],
         result=shown(found.result),
@@ -184,14 +180,14 @@ async def get_execution_outline(execution: str, operations: Ops) -> Response:
     """
     found = await operations.executions.find(execution)
     flow, done, trace = await operations.tracing.outline(found)
-    view = ExecutionOutline(
+    view = ExecutionOutline.of(
+        found,
         execution=found.id,
-        state=found.state,
         flow=flow,
-        nodes=[node_run_view(each) for each in done.nodes],
+        nodes=done.nodes,
         at=trace.at,
         stopped=trace.stopped or None,
-        unplaced=list(done.unplaced),
+        unplaced=done.unplaced,
     )
     return exact(view)
 
@@ -316,8 +312,8 @@ async def get_last_event(
     _, within = await whose(operations, customer, instance)
     execution = await operations.executions.last(within, flow)
     event = await operations.executions.seen(execution)
-    view = LastEvent(
-        **seen_view(event).model_dump(),
+    view = LastEvent.of(
+        seen_view(event),
         execution=execution.id,
         flow=execution.flow.flow,
         instance=execution.flow.instance,

@@ -15,7 +15,6 @@ from halflap.api.executions import whose
 from halflap.api.operations.following import Following, Pause, Which
 from halflap.api.operations.needs import Change
 from halflap.api.recorded import ChangeView
-from halflap.api.view import rfc3339
 from halflap.sdk import codec
 
 router = router_of("/api", "executions", 404, 409)
@@ -110,13 +109,6 @@ def line(heard: Change | Pause) -> bytes:
 
 def change_view(change: Change) -> ChangeView:
     """A change as it is told."""
-    return ChangeView(
-        execution=change.execution,
-        flow=change.start.flow.flow,
-        instance=change.start.flow.instance,
-        customer=change.start.flow.customer,
-        state=change.state,
-        at=rfc3339(change.at),
-        attempt=change.attempt,
-        reason=change.outcome.reason if change.outcome is not None else "",
-    )
+    reason = change.outcome.reason if change.outcome is not None else ""
+    own = {each: getattr(change.start.flow, each) for each in ("flow", "instance", "customer")}
+    return ChangeView.of(change, reason=reason, **own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -37,10 +36,8 @@ from halflap.api.view import (
     RetentionView,
     Rotated,
     Rotation,
-    SubscriptionView,
     Upgrade,
     VersionName,
-    maybe,
     pause_view,
     rfc3339,
 )
@@ -136,8 +133,8 @@ async def rotate_endpoint_secret(
     found = await operations.instances.find(instance, customer)
     grace = (draft or Rotation()).grace_seconds
     secret, told = await operations.instances.rotate(found, flow, grace * 1_000_000)
-    until = operations.store.clock() + grace * 1_000_000
-    return Rotated(flow=flow, secret=secret, former_until=rfc3339(until), redeploys=told)
+    until = rfc3339(operations.store.clock() + grace * 1_000_000)
+    return Rotated(flow=flow, secret=secret, former_until=until, redeploys=told)
 
 
 @router.post("/instances/{instance}/activate", response_model=InstanceView)
@@ -160,10 +157,7 @@ async def activate_instance(
         return await settled(operations, await operations.instances.activate(found), wait)
     missed = await operations.instances.missed(found, moment("since", since))
     moved = await operations.instances.activate(found, missed.since)
-    view = CatchUpView(
-        since=rfc3339(missed.since), flows=list(missed.flows), cannot=list(missed.cannot)
-    )
-    return await settled(operations, moved, wait, view)
+    return await settled(operations, moved, wait, CatchUpView.of(missed))
 
 
 @router.post("/instances/{instance}/redeploy", response_model=InstanceView)
@@ -267,14 +261,7 @@ async def list_rejections(
         )
     found = await operations.instances.find(instance, customer) if instance is not None else None
     return [
-        RejectionView(
-            endpoint=each.endpoint,
-            flow=flow,
-            at=rfc3339(each.at),
-            reason=each.reason,
-            status=each.status,
-            headers=payload.headers(each.headers),
-        )
+        RejectionView.of(each, flow=flow, headers=payload.headers(each.headers))
         for flow, each in await operations.instances.rejections(endpoint, found)
     ]
 
@@ -307,23 +294,14 @@ async def shown(
     """An instance in full, as a response."""
     detail = await operations.instances.detail(instance)
     [summary] = await summaries(operations, [instance])
-    view = InstanceView(
-        **summary.model_dump(),
-        config=dict(detail.config),
-        connections=dict(detail.connections),
-        urls=dict(detail.urls),
-        subscriptions=[
-            SubscriptionView(
-                flow=each.flow,
-                remote_id=each.remote_id,
-                version=each.version,
-                made_at=rfc3339(each.made_at),
-                left_because=each.left_because,
-            )
-            for each in detail.subscriptions
-        ],
-        retention=RetentionView(**asdict(await operations.retaining.of(instance.id))),
-        kept=RetentionView(**asdict(await operations.retaining.holds(instance))),
+    view = InstanceView.of(
+        summary,
+        config=detail.config,
+        connections=detail.connections,
+        urls=detail.urls,
+        subscriptions=detail.subscriptions,
+        retention=await operations.retaining.of(instance.id),
+        kept=await operations.retaining.holds(instance),
         counters=detail.counters,
         catch_up=catch_up,
     )
@@ -337,27 +315,13 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
     numbers = await catalogue.versions.numbers(each.version for each in instances)
     paused = await operations.pauses.of(instances)
     return [
-        InstanceSummary(
-            id=each.id,
-            customer=each.customer,
+        InstanceSummary.of(
+            each,
             customer_name=names.get(each.customer, each.customer),
-            integration=each.integration,
-            name=each.name,
             version=VersionName(hash=each.version, number=numbers.get(each.version)),
-            revision=each.revision,
-            state=each.state,
-            error=each.error,
-            deployment=each.deployment,
-            repetition=None
-            if each.repetition is None
-            else RepetitionView(
-                since=rfc3339(each.repetition.since),
-                tries=each.repetition.tries,
-                next_at=maybe(each.repetition.at),
-            ),
-            created_at=rfc3339(each.created_at),
-            changed_at=rfc3339(each.changed_at),
+            repetition=again and RepetitionView.of(again, next_at=again.at),
             paused=[pause_view(found) for found in paused.get(each.id, ())],
         )
         for each in instances
+        for again in [each.repetition]
     ]

@@ -27,10 +27,8 @@ from halflap.api.view import (
     SharedSecrets,
     UpgradeMany,
     UpgradePlan,
-    VersionName,
     VersionSummary,
     VersionView,
-    rfc3339,
 )
 from halflap.lowcode.outline import Outline
 from halflap.model import Version
@@ -57,7 +55,7 @@ async def list_integrations(operations: Ops) -> list[IntegrationView]:
         IntegrationView(
             name=name,
             title=title,
-            versions=[summary(each) for each in versions[name]],
+            versions=[VersionSummary.of(each) for each in versions[name]],
             targets=targets.get(name, {}),
         )
         for name, title in await operations.versions.integrations()
@@ -144,7 +142,7 @@ async def publish_version(
         note=note,
         overwrite=overwrite,
     )
-    return Published(hash=version.hash, number=version.number, integration=version.integration)
+    return Published.of(version)
 
 
 @router.post(
@@ -167,11 +165,7 @@ async def upgrade_instances(integration: str, draft: UpgradeMany, operations: Op
         total = await bulks.upgrades.count(which)
         stages = Stages.of(total, *how)
         return exact(
-            UpgradePlan(
-                version=VersionName(hash=version.hash, number=version.number),
-                total=total,
-                stages=list(stages.ends),
-            )
+            UpgradePlan.model_validate({"version": version, "total": total, "stages": stages.ends})
         )
     return exact(bulk_view(await bulks.begin_upgrade(which, *how, version=version.hash)), 201)
 
@@ -219,13 +213,8 @@ async def secrets_view(operations: Operations, shown: Shown) -> SharedSecrets:
 
 def endpoint_view(shown: Shown) -> SharedEndpointView:
     """A shared endpoint as it is shown."""
-    version = shown.version
-    return SharedEndpointView(
-        flow=shown.endpoint.flow,
-        url=shown.url,
-        version=None if version is None else VersionName(hash=version.hash, number=version.number),
-        picked=shown.endpoint.version is not None,
-    )
+    endpoint = shown.endpoint
+    return SharedEndpointView.of(shown, flow=endpoint.flow, picked=endpoint.version is not None)
 
 
 async def version_view(operations: Operations, version: Version) -> VersionView:
@@ -233,9 +222,8 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
     entry, files = await operations.versions.files(version.hash)
     loaded, error = await operations.versions.load(version.hash)
     team = await operations.oauth_apps.components()
-    return VersionView(
-        **summary(version).model_dump(),
-        integration=version.integration,
+    return VersionView.of(
+        version,
         title=loaded.title if loaded else version.integration,
         description=loaded.description if loaded else "",
         flows=[flow_view(each) for each in loaded.flows.values()] if loaded else [],
@@ -260,37 +248,14 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
 async def offer_view(operations: Operations, version: Version) -> OfferView:
     """An offered version, with the forms that a customer fills in."""
     whole = await version_view(operations, version)
-    return OfferView(
-        integration=whole.integration,
-        title=whole.title,
-        description=whole.description,
-        version=VersionName(hash=version.hash, number=version.number),
-        config=whole.config,
-        connections=whole.connections,
-        forms=whole.forms,
-    )
-
-
-def summary(version: Version) -> VersionSummary:
-    """A version in short."""
-    return VersionSummary(
-        hash=version.hash,
-        number=version.number,
-        published_at=rfc3339(version.published_at),
-        note=version.note,
-    )
+    return OfferView.of(whole, version=version)
 
 
 def flow_view(flow: Flow[Any, Any, Any]) -> FlowView:
     """A flow as it is shown."""
-    return FlowView(
-        name=flow.name,
-        title=flow.title,
-        description=flow.description,
-        trigger=flow.trigger.name,
-        subscribes=flow.trigger.subscribes,
-        has_url=flow.has_url,
-        shared=flow.is_shared,
+    trigger = flow.trigger
+    return FlowView.of(
+        flow, trigger=trigger.name, subscribes=trigger.subscribes, shared=flow.is_shared
     )
 
 

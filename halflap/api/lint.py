@@ -49,7 +49,8 @@ async def lint_document(
     content = await body_of(request, LARGEST)
     caller = (request.headers.get("authorization"), request.client and request.client.host)
     linting = operations.linting.lint(content, "", beside, caller)
-    return [finding_view(each) for each in await _unless_gone(request, linting)]
+    found = await _unless_gone(request, linting)
+    return [FindingView.of(each, instead=INSTEAD[each.code]) for each in found]
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
@@ -70,15 +71,3 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Finding]
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def finding_view(finding: Finding) -> FindingView:
-    """A finding as it is shown."""
-    return FindingView(
-        code=finding.code,
-        severity=finding.severity,
-        line=finding.line,
-        column=finding.column,
-        message=finding.message,
-        instead=INSTEAD[finding.code],
-    )

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from halflap.api.asking import Ops, router_of
 from halflap.api.problem import documented
-from halflap.api.view import Input, Time, View, rfc3339
+from halflap.api.view import Input, Time, View
 from halflap.model import OAuthApp
 
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
@@ -66,11 +66,4 @@ async def remove_oauth_app(component: str, operations: Ops) -> Response:
 
 def app_view(app: OAuthApp) -> OAuthAppView:
     """Return an app as it is shown."""
-    return OAuthAppView(
-        component=app.component,
-        client_id=app.client_id,
-        has_secret=app.secret is not None,
-        callback=app.callback,
-        origins=list(app.origins),
-        changed_at=rfc3339(app.changed_at),
-    )
+    return OAuthAppView.of(app, has_secret=app.secret is not None)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from halflap.api import payload
 from halflap.api.operations import Operations
 from halflap.api.operations.order import rule
 from halflap.api.operations.replay import Edit
-from halflap.api.operations.waiting import Wait, WaitReason
-from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, maybe, rfc3339
+from halflap.api.operations.waiting import WaitReason
+from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View, rfc3339
 from halflap.errors import ConfigError
 from halflap.lowcode.outline import FlowOutline
-from halflap.lowcode.outline.executed import NodeRun, NodeState
+from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
 from halflap.model import (
     MISSING,
@@ -33,7 +34,6 @@ from halflap.model import (
     to_micros,
 )
 from halflap.store.blobs.viewing import Seen
-from halflap.store.protocol import Attempt
 from halflap.store.rules.cause import cause_text
 
 
@@ -49,6 +49,14 @@ class FailureView(View):
     """By what failures group: the error's class, where, the HTTP status, the message without values."""
     in_doubt: bool
     """Its request may have been carried out: a replay does it again only with `repeat`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def describe(cls, source: object) -> object:
+        """Describe the cause of what 0.1.0 recorded."""
+        if not isinstance(source, Failure) or source.cause:
+            return source
+        return replace(source, cause=cause_text(source))
 
 
 class CauseInstance(View):
@@ -341,8 +349,8 @@ async def summaries(
     instances = await catalogue.instances.names(each.instance for each in own)
     numbers = await catalogue.versions.numbers(each.version for each in flows)
     return [
-        ExecutionSummary(
-            id=each.id,
+        ExecutionSummary.of(
+            each,
             customer=each.flow.customer,
             customer_name=(
                 f"{each.flow.integration} (all customers)"
@@ -356,21 +364,8 @@ async def summaries(
             integration=each.flow.integration,
             flow=each.flow.flow,
             version=VersionName(hash=each.flow.version, number=numbers.get(each.flow.version)),
-            state=each.state,
-            attempt=each.attempt,
-            reason=each.reason,
-            accepted_at=rfc3339(each.accepted_at),
-            started_at=maybe(each.started_at),
-            ended_at=maybe(each.ended_at),
             took_ms=(times := times_of(each))[0],
             waited_ms=times[1],
-            key=each.key,
-            parent=each.parent,
-            replay_of=each.replay_of,
-            duplicates=each.duplicates,
-            waiting_for=each.waiting_for,
-            due_at=maybe(each.due_at),
-            cause=each.cause,
         )
         for each in executions
     ]
@@ -379,47 +374,29 @@ async def summaries(
 def cause_view(group: CauseGroup, names: Mapping[str, str]) -> CauseView:
     """Return failed executions of one cause as they are shown."""
     text = "recorded by Halflap 0.1.0, which noted no causes"
-    return CauseView(
-        cause=group.cause,
+    return CauseView.of(
+        group,
         text=cause_text(group.failure) if group.cause and group.failure else text,
-        count=group.count,
-        first_at=rfc3339(group.first_at),
-        last_at=rfc3339(group.last_at),
-        example=group.example,
-        flows=list(group.flows),
         instances=[CauseInstance(id=each, name=names.get(each)) for each in group.instances],
-        instance_count=group.instance_count,
     )
 
 
 def child_view(execution: Execution) -> ChildView:
     """An execution that another one started, as it is shown."""
     flow = execution.flow
-    return ChildView(
-        id=execution.id,
-        flow=flow.flow,
-        customer=flow.customer,
-        instance=flow.instance,
-        state=execution.state,
-    )
+    return ChildView.of(execution, flow=flow.flow, customer=flow.customer, instance=flow.instance)
 
 
 def related_view(execution: Execution) -> RelatedView:
     """An execution of a lineage as it is shown."""
     how = execution.replay
-    return RelatedView.model_validate(
-        {
-            "id": execution.id,
-            "state": execution.state,
-            "reason": execution.reason,
-            "version": execution.flow.version,
-            "accepted_at": rfc3339(execution.accepted_at),
-            "replay_of": execution.replay_of,
-            "from": None if how is None else how.start,
-            "on": None if how is None else how.version,
-            "edited": how is not None and how.edited,
-            "bulk": None if how is None else how.bulk,
-        }
+    return RelatedView.of(
+        execution,
+        version=execution.flow.version,
+        from_=how and how.start,
+        on=how and how.version,
+        edited=how is not None and how.edited,
+        bulk=how and how.bulk,
     )
 
 
@@ -470,13 +447,8 @@ def event_view(event: Event, size: int | None = None, lost: str | None = None) -
     """An event as it is shown; `size` is that of its body where not all of it is here."""
     size = len(event.body) if size is None else size
     body, encoding, note = payload.body(event.body, size=size)
-    return EventView(
-        method=event.method,
-        path=event.path,
-        query=event.query,
-        url=event.url,
-        part=event.part,
-        received_at=rfc3339(event.received_at),
+    return EventView.of(
+        event,
         headers=payload.headers(event.headers),
         size=size,
         body=body,
@@ -522,36 +494,14 @@ class ExecutionOutline(View):
     """The steps of which the text alone does not say which node made them, as in Python."""
 
 
-def node_run_view(run: NodeRun) -> NodeRunView:
-    """Return a node's run as it is shown."""
-    return NodeRunView(
-        path=run.path,
-        times=run.times,
-        state=run.state,
-        attempts=run.attempts,
-        started_at=maybe(run.started_at),
-        ended_at=maybe(run.ended_at),
-        steps=run.steps,
-    )
-
-
 def step_view(step: Record, replay_of: str | None = None) -> StepView:
     """A step as it is shown, of an execution that may be a replay."""
-    return StepView(
-        path=step.path,
-        kind=step.kind,
-        name=step.name,
-        title=step.title,
-        status=step.status,
-        tries=step.tries,
-        pure=step.pure,
-        started_at=rfc3339(step.started_at),
-        ended_at=rfc3339(step.ended_at),
+    return StepView.of(
+        step,
         duration_ms=(step.ended_at - step.started_at) / 1_000,
         inputs=payload.shown(step.inputs),
         result=step_result(step),
-        failure=failure_view(step.failure),
-        due_at=rfc3339(int(step.result)) if is_due(step) and step.result else None,
+        due_at=int(step.result) if is_due(step) and step.result else None,
         copied_from=replay_of if step.seq < 0 else None,
     )
 
@@ -581,59 +531,11 @@ def step_result(step: Record) -> Json:
     return None if step.result == MISSING or is_due(step) else payload.shown(step.result)
 
 
-def wait_view(wait: Wait | None) -> WaitView | None:
-    """Return what an execution waits for as it is shown."""
-    if wait is None:
-        return None
-    return WaitView(
-        reason=wait.reason,
-        message=wait.message,
-        since=maybe(wait.since),
-        until=maybe(wait.until),
-        execution=wait.execution,
-        connection=wait.connection,
-        number=wait.number,
-    )
-
-
 def order_view(order: Order | None) -> OrderView | None:
     """An order as it is shown."""
     return None if order is None else OrderView(rule=rule(order), key=order.key)
 
 
-def attempt_view(attempt: Attempt) -> AttemptView:
-    """An attempt as it is shown."""
-    return AttemptView(
-        number=attempt.number,
-        started_at=rfc3339(attempt.started_at),
-        ended_at=rfc3339(attempt.ended_at),
-        how=attempt.how,
-        failure=failure_view(attempt.failure),
-    )
-
-
 def log_view(id: int, line: LogLine) -> LogView:
     """A log line as it is shown."""
-    return LogView(
-        id=id,
-        at=rfc3339(line.at),
-        level=line.level,
-        message=line.message,
-        fields=payload.shown(line.fields) or {},
-        step=line.step,
-    )
-
-
-def failure_view(failure: Failure | None) -> FailureView | None:
-    """An error as it is shown."""
-    if failure is None:
-        return None
-    return FailureView(
-        kind=failure.kind,
-        message=failure.message,
-        where=failure.where,
-        status=failure.status,
-        trace=failure.trace,
-        cause=cause_text(failure),
-        in_doubt=failure.in_doubt,
-    )
+    return LogView.of(line, id=id, fields=payload.shown(line.fields) or {})

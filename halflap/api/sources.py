@@ -21,4 +21,4 @@ async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:
     if operations.customer is not None and draft.field is None:
         raise HTTPException(403, "This is for the team's token; yours lists the config's fields.")
     page = await operations.sources.choices(SourceQuestion(**draft.model_dump()))
-    return ChoicesView.model_validate(page.model_dump())
+    return ChoicesView.of(page)

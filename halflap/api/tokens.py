@@ -9,8 +9,8 @@ from pydantic import Field
 
 from halflap.api.asking import Ops, router_of
 from halflap.api.operations import finding
-from halflap.api.view import Input, Name, Text, Time, View, rfc3339
-from halflap.model import Access, Token
+from halflap.api.view import Input, Name, Text, Time, View
+from halflap.model import Access
 
 LONGEST_SECONDS = 366 * 86_400
 MICROS = 1_000_000
@@ -60,7 +60,7 @@ async def list_tokens(
     """The tokens that are good now, oldest first."""
     catalogue = operations.catalogue
     owner = None if customer is None else (await catalogue.customers.get(customer)).id
-    return [token_view(each) for each in await operations.tokens.list(owner)]
+    return [TokenView.of(each) for each in await operations.tokens.list(owner)]
 
 
 @router.post("", status_code=201)
@@ -70,7 +70,7 @@ async def mint_token(draft: TokenDraft, operations: Ops) -> Minted:
     token, secret = await operations.tokens.make(
         owner.id, draft.access, draft.lasts_seconds * MICROS, draft.label
     )
-    return Minted(**token_view(token).model_dump(), token=secret)
+    return Minted.of(token, token=secret)
 
 
 @router.delete("/{token}", status_code=204)
@@ -78,15 +78,3 @@ async def revoke_token(token: str, operations: Ops) -> Response:
     """Revoke a token, by its id: its next request is refused."""
     await operations.tokens.revoke(token)
     return Response(status_code=204)
-
-
-def token_view(token: Token) -> TokenView:
-    """A token as it is shown."""
-    return TokenView(
-        id=token.id,
-        customer=token.customer,
-        access=token.access,
-        label=token.label,
-        made_at=rfc3339(token.made_at),
-        expires_at=rfc3339(token.expires_at),
-    )

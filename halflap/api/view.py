@@ -6,13 +6,20 @@ and keep every digit.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from halflap.model import MOST_DAYS, InstanceState, Micros, Paused, to_datetime
 
-Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
 JsonObject = dict[str, Any]
 
@@ -34,21 +41,42 @@ def rfc3339(at: Micros) -> str:
     return to_datetime(at).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def maybe(at: Micros | None) -> str | None:
-    """A stored time that may be missing."""
-    return None if at is None else rfc3339(at)
+Time = Annotated[
+    str,
+    BeforeValidator(lambda at: rfc3339(at) if isinstance(at, int) else at),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class Input(BaseModel):
     """The body of a request: a field that is not known is refused, not dropped."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, from_attributes=True)
 
 
 class View(BaseModel):
-    """The body of an answer. Its schema is made as the first one goes out, and not at every start."""
+    """The body of an answer. Its schema is made as the first one goes out, and not at every start.
 
-    model_config = ConfigDict(use_attribute_docstrings=True, defer_build=True)
+    Stored values within it are read by the names of their attributes, and stored times written.
+    """
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        defer_build=True,
+        from_attributes=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    @classmethod
+    def of(cls, source: object, **made: Any) -> Self:
+        """Return the view of a stored value: its attributes by name, but for what is `made`."""
+        read = {
+            name: getattr(source, name)
+            for name in cls.model_fields
+            if name not in made and hasattr(source, name)
+        }
+        return cls.model_validate({**read, **made})
 
 
 class Upstream(View):
@@ -188,14 +216,7 @@ def pause_view(paused: Paused) -> PauseView:
     """A pause as it is shown."""
     id, slash, flow = paused.what.partition("/")
     kind = "customer" if id.startswith(("cus_", "$")) else "instance"
-    return PauseView(
-        what="flow" if slash else kind,
-        id=id,
-        flow=flow or None,
-        since=rfc3339(paused.since),
-        by=paused.by,
-        reason=paused.reason,
-    )
+    return PauseView.of(paused, what="flow" if slash else kind, id=id, flow=flow or None)
 
 
 class CustomerView(View):
