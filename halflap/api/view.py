@@ -556,7 +556,7 @@ class SourceDraft(Input):
     instance: str | None = None
     customer: str | None = None
     field: str | None = None
-    """The config's field."""
+    """The config's field; of a mapping, one of its sides: `fields.of` or `fields.to`."""
     action: str | None = None
     """Or the action, as `component.action`, whose `input` it is."""
     input: str | None = None
@@ -572,11 +572,23 @@ class SourceDraft(Input):
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
 
 
+class FieldSpecView(View):
+    """A field of an app's record."""
+
+    name: str
+    title: str
+    type: Literal["string", "integer", "number", "boolean", "date", "datetime"]
+    required: bool
+    choices: list[str] | None
+
+
 class ChoiceView(View):
     """A value that may be chosen, and the label that people read."""
 
     value: Json
     label: str
+    field: FieldSpecView | None = None
+    """Set where the choice is a field of an app's record (`DynamicFields`, a side of a mapping)."""
 
 
 class ChoicesView(View):

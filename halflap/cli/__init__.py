@@ -177,7 +177,9 @@ SECTIONS = {
             "bulks",
             "Show what was done with many executions or instances at once, or follow one to its end.",
         ),
-        "events": Entry("executions", "events", "Print an event: its request and its body; or send one."),
+        "events": Entry(
+            "executions", "events", "Print an event: its request and its body; or send one."
+        ),
         "doctor": Entry("doctor", "doctor", "Check this machine, the store and the settings."),
     },
     "Try it": {

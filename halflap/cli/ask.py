@@ -85,8 +85,12 @@ class Form:
         return [each.path for each in self._leaves(self._schema, "", given)]
 
     def listed(self) -> set[str]:
-        """Return the fields whose choices the connected app lists."""
-        return {each.path for each in self._fields(self._schema, "") if source_of(each.schema)}
+        """Return the fields whose choices, or those of a mapping's sides, the connected app lists."""
+        return {
+            each.path
+            for each in self._fields(self._schema, "")
+            if source_of(each.schema) or any(map(source_of, sides_of(each.schema)))
+        }
 
     def field(self, path: str, given: Mapping[str, Any]) -> Field | None:
         """A field by its path."""
@@ -194,6 +198,13 @@ def source_of(schema: Schema) -> Schema | None:
     items: Schema = schema.get("items") or {}
     source: Schema | None = schema.get("x-source") or items.get("x-source")
     return source if source is not None and source.get("kind") == "choices" else None
+
+
+def sides_of(schema: Schema) -> tuple[Schema, Schema]:
+    """Return the schemas of a mapping's sides; empty ones where it is none."""
+    to = schema.get("additionalProperties")
+    named = {"enum": schema["x-to"]} if "x-to" in schema else {}
+    return schema.get("propertyNames") or {}, {**(to if isinstance(to, dict) else {}), **named}
 
 
 def is_secret(schema: Schema) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from halflap.cli.ask import Field, read, source_of
+from halflap.cli.ask import Field, question, read, sides_of, source_of
 from halflap.cli.output import clean
 from halflap.errors import ConfigError
 
@@ -20,7 +20,9 @@ Choices = Callable[[str, str], Awaitable[Mapping[str, Any]]]
 
 async def pick(field: Field, choices: Choices) -> Any:
     """Ask for a field until the answer is one of its choices; None where it is left out."""
-    source = source_of(field.schema) or {}
+    source = source_of(field.schema)
+    if source is None:
+        return await pick_sides(field, choices)
     several = field.schema.get("type") == "array"
     page = await choices(field.path, "")
     show(field, page)
@@ -51,6 +53,25 @@ async def pick(field: Field, choices: Choices) -> Any:
                 click.echo(error.message, err=True)
         else:
             click.echo(f"nothing is found for {missing!r}", err=True)
+
+
+async def pick_sides(field: Field, choices: Choices) -> dict[str, Any] | None:
+    """Ask for a mapping, pair by pair, until nothing more is named; None where it is left out."""
+    picked: dict[str, Any] = {}
+    of, to = sides_of(field.schema)
+    target = Field(f"{field.path}.to", f"{field.title}, goes to", to, True)
+    while True:
+        required = field.required and not picked
+        left = Field(f"{field.path}.of", f"{field.title}, which", of, required)
+        name = await side(left, choices)
+        if name is None:
+            return picked or None
+        picked[name] = await side(target, choices)
+
+
+async def side(field: Field, choices: Choices) -> Any:
+    """Ask for one side of a pair: with the choices that the app lists, or as it is typed."""
+    return await pick(field, choices) if source_of(field.schema) else question(field)
 
 
 def show(field: Field, page: Mapping[str, Any]) -> None:

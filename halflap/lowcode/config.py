@@ -102,11 +102,13 @@ def _annotation(field: PlainField, components: Components, extra: dict[str, Any]
         if isinstance(field.choices, dict):
             extra["x-labels"] = field.choices
     if field.type == "mapping":
-        for side, given in (("x-of", field.of), ("x-to", field.to)):
-            if isinstance(given, list):
-                extra[side] = given
-            elif given is not None:
-                extra[side] = source_in(given, field, components).published()
+        if isinstance(field.to, list):
+            extra["x-to"] = field.to
+        of, to = (
+            str if given is None or isinstance(given, list) else side_in(given, field, components)
+            for given in (field.of, field.to)
+        )
+        annotation = dict[of, to]
     return list[annotation] if field.multiple else annotation
 
 
@@ -160,6 +162,11 @@ def field_read(value: Any) -> str | None:
         return None
     found = re.fullmatch(r"=\s*config\.([A-Za-z_][A-Za-z0-9_]*)\s*", value)
     return "" if found is None else found[1]
+
+
+def side_in(given: str | Picker, field: PlainField, components: Components) -> Any:
+    """Return the annotation of a mapping's side that the connected app lists."""
+    return Annotated[str, source_in(given, field, components)]
 
 
 def source_in(given: str | Picker, field: PlainField, components: Components) -> Source:

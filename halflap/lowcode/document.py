@@ -88,7 +88,8 @@ class PlainField(Part):
             raise ValueError("`of` and `to` belong to a field of `type: mapping`")
         if self.choices is not None and self.source is not None:
             raise ValueError("give `choices` or `source`, not both")
-        if self.open and self.source is None:
+        listed = [self.source, self.of, None if isinstance(self.to, list) else self.to]
+        if self.open and listed == [None] * 3:
             raise ValueError("`open` belongs to a field with a `source`")
         return self
 

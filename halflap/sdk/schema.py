@@ -63,11 +63,25 @@ Json = Any
 """A value of JSON: what an app sent, before it has a type. Fractions are `Decimal`."""
 
 
+class FieldSpec(Model):
+    """One field of an app's record type, for `DynamicFields` and for the sides of a mapping."""
+
+    name: str
+    title: str = ""
+    type: Literal["string", "integer", "number", "boolean", "date", "datetime"] = "string"
+    required: bool = False
+    choices: list[str] | None = None
+
+
 class Choice(Model):
-    """A value that a field may have, and the label that people read."""
+    """A value that a field may have, and the label that people read.
+
+    `field`: what is known of it, where it is a field of an app's record.
+    """
 
     value: Any
     label: str = ""
+    field: FieldSpec | None = None
 
 
 class ChoicePage(Model):
@@ -82,8 +96,10 @@ class Source:
     """The choices of a config's field or of an action's input, listed by the connected app.
 
     `Annotated[str, Source(list_fields)]`: `list` is an action that returns strings, `(value, label)`
-    pairs, models with `id` and `name`, or a `ChoicePage`. Where it has an input `search`, it is given
-    what people type, else the labels are searched; where it has an input `cursor`, it pages.
+    pairs, models with `id` and `name`, `FieldSpec`s, or a `ChoicePage`. Where it has an input
+    `search`, it is given what people type, else the labels are searched; where it has an input
+    `cursor`, it pages. A mapping has one for each of its sides:
+    `dict[Annotated[str, Source(…)], Annotated[str, Source(…)]]`.
 
     depends: the fields (or inputs) that have to be filled in first. They are given to the action as
     inputs of their names, or as the mapping says: `{"project": "board_project"}` gives the input
@@ -133,16 +149,6 @@ class DynamicFields:
 
     describe: Callable[..., Awaitable[Any]]
     depends: tuple[str, ...] = ()
-
-
-class FieldSpec(Model):
-    """One field of an app's record type, for `DynamicFields`."""
-
-    name: str
-    title: str = ""
-    type: Literal["string", "integer", "number", "boolean", "date", "datetime"] = "string"
-    required: bool = False
-    choices: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +251,24 @@ def source_of(annotation: Any, metadata: Iterable[Any] = ()) -> Source | None:
     if origin is list or origin in (Union, UnionType):
         return next(filter(None, map(source_of, arguments)), None)
     return None
+
+
+SIDES = ("of", "to")
+"""The sides of a mapping: its keys, and its values."""
+
+
+def sides_of(annotation: Any) -> dict[str, Source]:
+    """Return the sources of a mapping's sides, `of` and `to`; none where it is no mapping."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is dict:
+        sides = zip(SIDES, map(source_of, arguments), strict=True)
+        return {side: source for side, source in sides if source is not None}
+    if origin is Annotated:
+        return sides_of(arguments[0])
+    found: dict[str, Source] = {}
+    for each in arguments if origin in (Union, UnionType) else ():
+        found = found or sides_of(each)
+    return found
 
 
 def without_unset(annotation: Any) -> Any:

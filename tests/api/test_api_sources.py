@@ -9,8 +9,8 @@ from tests.api.conftest import SHOP, World
 SHOP_THAT_LISTS = (
     SHOP.replace(
         "from halflap import Component, Connection, Endpoint, Model, Request, Subscription",
-        "from typing import Annotated\n\nfrom halflap import (\n    Choice, ChoicePage, Component, "
-        "Connection, Endpoint, Model, Request, Source, Subscription,\n)",
+        "from typing import Annotated, Any\n\nfrom halflap import (\n    Choice, ChoicePage, Component, "
+        "Connection, DynamicFields, Endpoint, FieldSpec, Model, Request, Source, Subscription,\n)",
     )
     + '''
 
@@ -61,6 +61,23 @@ async def leak(shop: Shop) -> list[str]:
 
 
 @component.action
+async def describe(shop: Shop, pipeline: str = "p1") -> list[FieldSpec]:
+    """Describe the fields of a deal."""
+    more = [FieldSpec(name="team")] if pipeline == "p2" else []
+    amount = FieldSpec(name="amount", title="Amount", type="number", required=True)
+    return [amount, FieldSpec(name="city", choices=["Graz", "Linz"]), *more]
+
+
+@component.action
+async def write(
+    shop: Shop,
+    pipeline: str,
+    fields: Annotated[dict[str, Any], DynamicFields(describe, ("pipeline",))],
+) -> None:
+    """Write the fields of a deal."""
+
+
+@component.action
 async def move(
     shop: Shop, pipeline: str, stage: Annotated[str, Source(list_stages, ("pipeline",))]
 ) -> None:
@@ -86,6 +103,10 @@ class Settings(Config):
     owner: Annotated[str | None, Source(shop.find_people, open=True)] = None
     secret: Annotated[str | None, Source(shop.leak)] = None
     label: str = ""
+    fields: dict[
+        Annotated[str, Source(shop.list_stages, ("pipeline",))],
+        Annotated[str, Source(shop.describe, ("pipeline",))],
+    ] = {}
 
 
 integration = Integration("deals", config=Settings)
@@ -109,6 +130,12 @@ config:
     owner: {source: shop.find_people, open: true, required: false}
     secret: {source: shop.leak, required: false}
     label: {default: ""}
+    fields:
+      type: mapping
+      of: shop.list_stages
+      to: {action: shop.describe, with: {pipeline: =pipeline}}
+      depends: [pipeline]
+      default: {}
 flows:
   incoming:
     trigger: webhook.request
@@ -186,7 +213,10 @@ async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
     customer = await prepared(either, written)
     page = await listed(either, customer, "pipeline")
     assert page.json == {
-        "choices": [{"value": "p1", "label": "Sales"}, {"value": "p2", "label": "Support"}],
+        "choices": [
+            {"value": "p1", "label": "Sales", "field": None},
+            {"value": "p2", "label": "Support", "field": None},
+        ],
         "next": None,
     }
     assert values(await listed(either, customer, "pipeline", search="SUPP")) == ["p2"]
@@ -298,3 +328,57 @@ async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) 
     action = {"action": "shop.move", "input": "stage", "connection": "shop"}
     refused = await world.api("POST", "/api/sources", action, token=token)
     assert (refused.status, refused.kind) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_both_sides_of_a_mapping_are_listed_and_held_to(either: World, written: Any) -> None:
+    customer = await prepared(either, written)
+    form = (await either.api("GET", "/api/integrations/deals/versions/1")).json["config"]
+    fields = form["properties"]["fields"]
+    assert fields["propertyNames"]["x-source"]["action"] == "shop.list_stages"
+    assert fields["additionalProperties"]["x-source"]["action"] == "shop.describe"
+    first = await listed(either, customer, "fields.of")
+    assert first.json["fields"].keys() == {"pipeline"}
+    assert values(await listed(either, customer, "fields.of", values={"pipeline": "p1"})) == [
+        "new",
+        "won",
+    ]
+    right = await listed(either, customer, "fields.to", values={"pipeline": "p2"})
+    assert values(right) == ["amount", "city", "team"]
+    assert right.json["choices"][0] == {
+        "value": "amount",
+        "label": "Amount",
+        "field": {
+            "name": "amount",
+            "title": "Amount",
+            "type": "number",
+            "required": True,
+            "choices": None,
+        },
+    }
+    unknown = await listed(either, customer, "fields.from")
+    assert unknown.json["fields"] == {"field": "has no source"}
+
+    def draft(**fields: str) -> dict[str, Any]:
+        config = {"pipeline": "p1", "fields": fields}
+        connections = {"shop": "shop"}
+        named = {"customer": customer, "integration": "deals"}
+        return {**named, "config": config, "connections": connections}
+
+    refused = await either.api("POST", "/api/instances", draft(new="amount", lost="sum"))
+    assert [*refused.json["fields"]] == ["fields.of", "fields.to"], refused.body
+    assert "'lost' is not among the choices" in refused.json["fields"]["fields.of"]
+    assert "'sum' is not among the choices" in refused.json["fields"]["fields.to"]
+    made = await either.api("POST", "/api/instances", draft(new="amount", won="city"))
+    assert made.status == 201, made.body
+
+
+async def test_the_fields_that_an_app_describes_are_listed_for_the_designer(world: World) -> None:
+    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    question: dict[str, Any] = {"integration": "deals", "customer": customer, "connection": "shop"}
+    question |= {"action": "shop.write", "input": "fields"}
+    lacking = await world.api("POST", "/api/sources", question)
+    assert lacking.json["fields"].keys() == {"pipeline"}
+    page = await world.api("POST", "/api/sources", {**question, "values": {"pipeline": "p2"}})
+    assert values(page) == ["amount", "city", "team"]
+    assert page.json["choices"][1]["field"]["choices"] == ["Graz", "Linz"]

@@ -648,11 +648,20 @@ async def list_sites(country: str) -> list[tuple[str, str]]:
     return [(f"{country}{number}", f"Site {number}") for number in range(1, 40)]
 
 
+@component.action
+async def list_names() -> list[str]:
+    """List what a site may be called."""
+    return ["short", "long"]
+
+
 class Settings(Config):
     """What a customer fills in."""
 
     country: str
     site: Annotated[str, Source(list_sites, depends=("country",))]
+    names: dict[
+        Annotated[str, Source(list_sites, depends=("country",))], Annotated[str, Source(list_names)]
+    ] = {}
 
 
 integration = Integration("orders", config=Settings)
@@ -669,12 +678,15 @@ def test_on_a_terminal_choices_that_an_app_lists_are_shown_and_searched(project)
     (project / "orders.py").write_text(LISTING)
     ok("deploy")
     ok("customers", "add", "Initech")
-    added = typed(project, "at\nnowhere\nSite 39\n1\n", "instances", "add", "Initech", "orders")
+    answers = "at\nnowhere\nSite 39\n1\n" + "at7\n2\n" + "Site 39\n1\nshort\n" + "\n"
+    added = typed(project, answers, "instances", "add", "Initech", "orders")
     assert added.returncode == 0, added.stderr
     assert " 1  Site 1  (at1)" in added.stderr
     assert "there are more: type a text to search for" in added.stderr
     assert "nothing is found for 'nowhere'" in added.stderr
-    assert plain("instances", "show", "orders")["config"] == {"country": "at", "site": "at39"}
+    names = {"at7": "long", "at39": "short"}
+    config = {"country": "at", "site": "at39", "names": names}
+    assert plain("instances", "show", "orders")["config"] == config
     again = typed(project, "2\n", "instances", "configure", "orders", "--config", "site=?")
     assert again.returncode == 0, again.stderr
     assert plain("instances", "show", "orders")["config"]["site"] == "at2"

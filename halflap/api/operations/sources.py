@@ -24,7 +24,15 @@ from halflap.sdk import registry
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.integration import Integration
-from halflap.sdk.schema import Choice, ChoicePage, Source, source_of
+from halflap.sdk.schema import (
+    Choice,
+    ChoicePage,
+    DynamicFields,
+    FieldSpec,
+    Source,
+    sides_of,
+    source_of,
+)
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
 
@@ -41,9 +49,10 @@ Values = Mapping[str, Any]
 class SourceQuestion:
     """A question for the choices of a field or an input.
 
-    `field` is one of the config, else `action` and `input` name an action's input. `values` are those
-    of other fields or inputs, `connections` the chosen ones by the config's field; an instance's own
-    stand for what is not given. `connection` is the one that an action is called with.
+    `field` is one of the config (`fields.of` and `fields.to` are the sides of a mapping), else
+    `action` and `input` name an action's input. `values` are those of other fields or inputs,
+    `connections` the chosen ones by the config's field; an instance's own stand for what is not
+    given. `connection` is the one that an action is called with.
     """
 
     integration: str | None = None
@@ -109,13 +118,17 @@ class Sources:
         wrong: dict[str, str] = {}
         unsure: set[str] = set()
         for name, source in parents_first(definition):
-            value = config.get(name)
+            field, _, side = name.partition(".")
+            value: Any = config.get(field)
+            if isinstance(value, dict) and side:
+                mapped = cast("dict[str, Any]", value)
+                value = list(mapped if side == "of" else mapped.values())
             if not unsure.isdisjoint(source.fields.values()):
                 unsure.add(name)
                 continue
             if source.open or value in (None, "", []):
                 continue
-            read = (name, *source.fields.values())
+            read = (field, *source.fields.values())
             if links == before[1] and all(config.get(e) == before[0].get(e) for e in read):
                 continue
             question = SourceQuestion(field=name, connections=links, values=config)
@@ -123,7 +136,8 @@ class Sources:
                 connection = await self._connection(source, owner, definition, question)
             except NotSignedIn:
                 continue
-            for each in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            given: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
+            for each in given:
                 because = await unlisted(name, source, connection, config, each)
                 if because is not None:
                     wrong[name] = because
@@ -168,7 +182,9 @@ class Sources:
                 f"{name} has no input {input!r}; its inputs: {', '.join(known) or 'none'}"
             )
         source = known[input].source
-        if not isinstance(source, Source):
+        if isinstance(source, DynamicFields):  # the fields are the choices
+            source = Source(source.describe, source.depends)
+        if source is None:
             raise ConfigError(
                 f"no app lists the values of the input {input} of {name}",
                 fields={"input": "has no source"},
@@ -225,10 +241,15 @@ class NotSignedIn(ConfigError):
 
 
 def config_sources(definition: Integration[Any]) -> dict[str, Source]:
-    """Return the sources of a config's fields, by field."""
-    fields = definition.config.model_fields.items()
-    found = {name: source_of(info.annotation, info.metadata) for name, info in fields}
-    return {name: source for name, source in found.items() if source is not None}
+    """Return the sources of a config's fields, by field; of a mapping's sides, by `field.of` and
+    `field.to`.
+    """
+    found: dict[str, Source] = {}
+    for name, info in definition.config.model_fields.items():
+        source = source_of(info.annotation, info.metadata)
+        found |= {} if source is None else {name: source}
+        found |= {f"{name}.{side}": each for side, each in sides_of(info.annotation).items()}
+    return found
 
 
 def parents_first(definition: Integration[Any]) -> list[tuple[str, Source]]:
@@ -250,7 +271,7 @@ def parents_first(definition: Integration[Any]) -> list[tuple[str, Source]]:
 def field_source(definition: Integration[Any], name: str) -> Source:
     """Return the source of a config's field; `NotFound` where it has none."""
     fields = definition.config.model_fields
-    if name not in fields:
+    if name.partition(".")[0] not in fields:
         raise NotFound(
             f"the config of {definition.name} has no field {name!r}; it has: {', '.join(fields)}"
         )
@@ -380,6 +401,8 @@ def as_choice(action: Action[..., Any], found: Any) -> Choice:
             return found
         case str() | int():
             return Choice(value=found, label=str(found))
+        case FieldSpec():
+            return Choice(value=found.name, label=found.title or found.name, field=found)
         case (value, label):
             return Choice(value=value, label=str(label))
         case _:

@@ -79,11 +79,8 @@ class _Field:
             kind = Group("list[", (kind,), "]")
         if optional:
             kind = joined(kind, " | None")
-        for side, given in (("x-of", field.of), ("x-to", field.to)):
-            if isinstance(given, list):
-                self._add(side, given)
-            elif given is not None:
-                self._add(side, source_in(given, field, self._module.components).published())
+        if isinstance(field.to, list):
+            self._add("x-to", field.to)
         return self._lines(kind, [*self._described(field), *limits], source, default)
 
     def _described(self, field: ConnectionField | PlainField) -> Named:
@@ -96,8 +93,15 @@ class _Field:
     def _kind(self, field: PlainField) -> tuple[Piece, Named, list[Piece]]:
         """The type, its limits, and where its choices come from."""
         uses = self._module.names.use
-        kind: Piece = "dict[str, str]"
-        if field.type != "mapping":
+        if field.type == "mapping":
+            sides = [
+                "str"
+                if given is None or isinstance(given, list)
+                else self._annotated("str", [], [self._source(given, field)])
+                for given in (field.of, field.to)
+            ]
+            kind: Piece = Group("dict[", tuple(sides), "]")
+        else:
             kind = _TYPES.get(field.type) or uses(_IMPORTED[field.type])
         limits: Named = []
         if field.type in PATTERNS:
