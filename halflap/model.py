@@ -661,6 +661,23 @@ ended.
 """
 
 
+WaitReason = Literal[
+    "pause",
+    "gate",
+    "order",
+    "connection",
+    "limit",
+    "back-off",
+    "signal",
+    "execution",
+    "sleep",
+    "turn",
+]
+"""Kinds of waiting: a pause; an instance that is activated or upgraded; another execution's turn in
+an order; a connection whose credentials are refused or whose app is away; a limit of a connection or
+of the customer; the next try; a signal; an execution that was called; a time; a free worker."""
+
+
 @frozen
 class Failure:
     """An error as it is recorded: its class, its message, where in the author's code, and more.

@@ -8,12 +8,13 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from halflap.api.asking import Ops, exact, router_of
+from halflap.api.execution_view import ExecutionSummary
 from halflap.api.executions import states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import Plan
 from halflap.api.operations.replay import ReplayRequest
 from halflap.api.operations.upgrades import Stages
-from halflap.api.recorded import ExecutionSummary, moment, summaries
+from halflap.api.recorded import moment, summaries
 from halflap.api.view import Input, JsonObject, Text, Time, View
 from halflap.model import Bulk, BulkState, BulkVerb, ExecutionVerb
 from halflap.store.protocol import Filter

@@ -16,11 +16,7 @@ from halflap.api.asking import (
     json_of,
     router_of,
 )
-from halflap.api.operations import Operations
-from halflap.api.operations.replay import ReplayRequest
-from halflap.api.part import streamed
-from halflap.api.payload import shown
-from halflap.api.recorded import (
+from halflap.api.execution_view import (
     Cancellation,
     CauseView,
     ExecutionOutline,
@@ -31,6 +27,12 @@ from halflap.api.recorded import (
     LogView,
     ReplayDraft,
     Replayed,
+)
+from halflap.api.operations import Operations
+from halflap.api.operations.replay import ReplayRequest
+from halflap.api.part import streamed
+from halflap.api.payload import shown
+from halflap.api.recorded import (
     cause_view,
     child_view,
     edit_of,

@@ -11,10 +11,10 @@ from fastapi import Request, Response
 
 from halflap.api.asking import Ops, Whose, for_customers, router_of
 from halflap.api.door import ADMITTED
+from halflap.api.execution_view import ChangeView
 from halflap.api.executions import whose
 from halflap.api.operations.following import Following, Pause, Which
 from halflap.api.operations.needs import Change
-from halflap.api.recorded import ChangeView
 from halflap.sdk import codec
 
 router = router_of("/api", "executions", 404, 409)

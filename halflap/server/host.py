@@ -13,8 +13,8 @@ import anyio.to_thread
 import structlog
 
 from halflap import lowcode
-from halflap.api import Operations
 from halflap.api.driving import BulkDriver
+from halflap.api.operations import Operations
 from halflap.engine.backlog import Backlog
 from halflap.engine.deployer import Deployer
 from halflap.engine.deployment import Lifecycle

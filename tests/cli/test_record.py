@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from halflap.api.recorded import AttemptView, ExecutionView, FailureView, StepView, WaitView
+from halflap.api.execution_view import AttemptView, ExecutionView, FailureView, StepView, WaitView
 from halflap.cli.output import Output
 from halflap.cli.record import clock, execution_lines
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from halflap.model import (
     PARKED,
@@ -15,24 +14,10 @@ from halflap.model import (
     Record,
     StoredConnection,
     Throttled,
+    WaitReason,
 )
 from halflap.store.protocol import Attempt
 
-WaitReason = Literal[
-    "pause",
-    "gate",
-    "order",
-    "connection",
-    "limit",
-    "back-off",
-    "signal",
-    "execution",
-    "sleep",
-    "turn",
-]
-"""Kinds of waiting: a pause; an instance that is activated or upgraded; another execution's turn in
-an order; a connection whose credentials are refused or whose app is away; a limit of a connection or
-of the customer; the next try; a signal; an execution that was called; a time; a free worker."""
 HELD_BY_GATE = 1
 NOT_THROTTLED = Throttled()
 

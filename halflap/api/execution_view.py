@@ -1,0 +1,348 @@
+"""The shapes of what was executed: executions, events, steps, attempts, logs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View
+from halflap.lowcode.outline import FlowOutline
+from halflap.lowcode.outline.executed import NodeState
+from halflap.lowcode.outline.nodes import Path
+from halflap.model import ExecutionState, Failure, WaitReason
+from halflap.store.rules.cause import cause_text
+
+
+class FailureView(View):
+    """An error as it was recorded."""
+
+    kind: str
+    message: str
+    where: str
+    status: int | None
+    trace: str
+    cause: str
+    """By what failures group: the error's class, where, the HTTP status, the message without values."""
+    in_doubt: bool
+    """Its request may have been carried out: a replay does it again only with `repeat`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def describe(cls, source: object) -> object:
+        """Describe the cause of what 0.1.0 recorded."""
+        if not isinstance(source, Failure) or source.cause:
+            return source
+        return replace(source, cause=cause_text(source))
+
+
+class CauseInstance(View):
+    """An instance in which executions failed of a cause; `name` is null where it was removed."""
+
+    id: str
+    name: str | None
+
+
+class CauseView(View):
+    """Failed executions of one cause."""
+
+    cause: str
+    """Its mark: the `cause` of lists and of bulk replays; empty for what 0.1.0 recorded."""
+    text: str
+    """The error's class, where it was raised, the HTTP status, the message without ids and values."""
+    count: int
+    first_at: Time
+    """When the first of them failed."""
+    last_at: Time
+    example: str
+    """The newest of them."""
+    flows: list[str]
+    instances: list[CauseInstance]
+    """Up to 5 of the instances in which they failed."""
+    instance_count: int
+
+
+class ExecutionSummary(View):
+    """One run of a flow for an event."""
+
+    id: str
+    customer: str
+    customer_name: str | None
+    instance: str
+    instance_name: str | None
+    integration: str
+    flow: str
+    version: VersionName
+    state: ExecutionState
+    attempt: int
+    reason: str
+    accepted_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    took_ms: float | None
+    """For how long its attempts ran; null until the first of them is over."""
+    waited_ms: float | None
+    """All other time until its end: queued, held, parked, asleep, between tries; null until then."""
+    key: str | None
+    parent: str | None
+    """The execution that started it."""
+    replay_of: str | None
+    duplicates: int
+    waiting_for: str
+    due_at: Time | None
+    cause: str | None
+    """The mark of what it failed of; null unless it failed."""
+
+
+class ExecutionPage(View):
+    """Executions, newest first; `next` is the `before` of the next page.
+
+    A page may have fewer than were asked for, even none, while `next` says that there may be more:
+    so many rows are compared for one page at the most.
+    """
+
+    executions: list[ExecutionSummary]
+    next: str | None
+
+
+class EventView(View):
+    """An event. Credentials in its headers are `•••`; `note` says whether the body was cut."""
+
+    method: str
+    path: str
+    query: str
+    url: str
+    part: int
+    received_at: Time
+    headers: list[tuple[str, str]]
+    size: int
+    body: str
+    encoding: Literal["utf-8", "base64"]
+    note: str | None
+
+
+class LastEvent(EventView):
+    """The newest event, with its execution."""
+
+    execution: str
+    flow: str
+    instance: str
+
+
+class StepView(View):
+    """A step, as the journal keeps it."""
+
+    path: str
+    kind: str
+    name: str
+    title: str
+    status: str
+    tries: int
+    pure: bool
+    started_at: Time
+    ended_at: Time
+    duration_ms: float
+    inputs: Json
+    result: Json
+    failure: FailureView | None
+    due_at: Time | None
+    """When a step that failed is tried again."""
+    copied_from: str | None
+    """The execution that ran it, where a replay took it over from there."""
+
+
+class AttemptView(View):
+    """An attempt that did not end its execution."""
+
+    number: int
+    started_at: Time
+    ended_at: Time
+    how: str
+    failure: FailureView | None
+
+
+class OrderView(View):
+    """An order: its rule (`parallel(n)`, `fifo`, `singleton`, `latest_wins`, `pairs`), and its key."""
+
+    rule: str
+    key: str
+
+
+class ChildView(View):
+    """An execution that another one started, or routed to a customer's instance."""
+
+    id: str
+    flow: str
+    customer: str
+    instance: str
+    state: ExecutionState
+
+
+class WaitView(View):
+    """The reason for which an execution does not run."""
+
+    reason: WaitReason
+    """`pause`, `gate` (its instance is activated or upgraded), `order`, `connection` (credentials refused
+    or its app away), `limit` (of a connection or its customer), `back-off` (its next try), `signal`,
+    `execution` (one that it called), `sleep`, or `turn` (a free worker)."""
+    message: str
+    since: Time | None
+    until: Time | None
+    """When it goes on, the app is tried again, or the time for a signal is over; null where unknown."""
+    execution: str | None
+    """The one in front of it in its order, or the one that it called."""
+    connection: str | None
+    number: int | None
+    """The number of its next try."""
+
+
+class ExecutionView(ExecutionSummary):
+    """An execution in full."""
+
+    revision: int
+    root: str
+    event: EventView | None
+    steps: list[StepView]
+    attempts: list[AttemptView]
+    failure: FailureView | None
+    result: Json
+    dismissed: bool
+    """It failed, and was taken off the dead letters: by hand, or by a replay."""
+    replays: list[str]
+    """The executions that ran it again, newest first."""
+    lineage: list[RelatedView]
+    """The executions that it replays, itself, and its replays, as they were accepted."""
+    children: list[ChildView]
+    """The executions that it started, newest first: 100 at most; all of them are listed by `parent`."""
+    continues: str | None
+    """The execution that handed over to it, by `ctx.continue_with`."""
+    continued_by: str | None
+    """The execution that it handed over to."""
+    waiting_since: Time | None
+    """When it came to what it waits for: the first of its steps that are not done."""
+    order: OrderView | None
+    """The order in which it waits for others; `null` where it waits for none."""
+    waits_for: str | None
+    """The execution whose turn it is in their order, where this one has none."""
+    waits_because: str
+    """Why it waits for that one."""
+    waiting: WaitView | None
+    """The reason for which it waits; null where it runs or has ended."""
+    paused: list[PauseView]
+    """The pauses that hold it."""
+    payload_removed: bool
+    """As its retention says: its event, its steps' inputs and results, its log fields."""
+
+
+class RelatedView(View):
+    """An execution of a lineage: what it runs again, and how."""
+
+    id: str
+    state: ExecutionState
+    reason: str
+    version: str
+    accepted_at: Time
+    replay_of: str | None
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")]
+    """All of it, or from the step that failed; null where it is no replay."""
+    on: str | None
+    """The version that was asked for: `same`, `current`, or its name."""
+    edited: bool
+    """True if its event differs from that of the execution that it replays."""
+    bulk: str | None
+
+
+class LogView(View):
+    """A line that the author's code logged; `id` is the `after` of what follows."""
+
+    id: int
+    at: Time
+    level: str
+    message: str
+    fields: Json
+    step: str
+
+
+class Cancellation(Input):
+    """Why it is cancelled."""
+
+    reason: Text = "cancelled by hand"
+    grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    """Seconds that it may go on running before it is cut; as the server is set, where left out."""
+
+
+class EventDraft(Input):
+    """A change of an event: its body, headers by name; null removes one."""
+
+    body: str | None = None
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    headers: dict[Text, str | None] = Field(default_factory=dict)
+
+
+class ReplayDraft(Input):
+    """A request to replay an execution."""
+
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
+    """All of it, or from the step that failed; left out: from that where one failed."""
+    version: str | None = None
+    """`current`: the one that its instance has now; `same`: its own, with its config; or another."""
+    event: EventDraft | None = None
+    """Left out, the event as it came."""
+    repeat: bool = False
+    """Do again what may have been done, also where another version does it elsewhere in its flow."""
+
+
+class Replayed(View):
+    """The new execution."""
+
+    execution: str
+    from_: Annotated[Literal["start", "failed"], Field(alias="from")]
+    """All of it is run again, or from the step that failed."""
+    root: str
+    """That of the execution it runs again, with the same idempotency keys; or its own, with new ones."""
+
+
+class ChangeView(View):
+    """Something that happened to an execution."""
+
+    execution: str
+    flow: str
+    instance: str
+    customer: str
+    state: ExecutionState
+    at: Time
+    attempt: int
+    reason: str
+
+
+class NodeRunView(View):
+    """A node of a flow's outline, or a block of one, as an execution went through it."""
+
+    path: Path
+    """Its address in the outline."""
+    times: int | None
+    """The number of times that the execution came to it, in a loop once an item; null if not known."""
+    state: NodeState | None
+    """The state of its last step; null where it records none."""
+    attempts: int
+    """The number of tries of its steps, all together."""
+    started_at: Time | None
+    ended_at: Time | None
+    steps: list[str]
+    """The paths of its steps in the execution."""
+
+
+class ExecutionOutline(View):
+    """The outline of an execution's flow, and the parts of it that the execution came to."""
+
+    execution: str
+    state: ExecutionState
+    flow: FlowOutline
+    nodes: list[NodeRunView]
+    at: Path | None
+    """Where it stands, if it has not ended."""
+    stopped: str | None
+    """Why the execution could not be followed to its end."""
+    unplaced: list[str]
+    """The steps of which the text alone does not say which node made them, as in Python."""
