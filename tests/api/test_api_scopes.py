@@ -46,7 +46,7 @@ NAMING: dict[str, list[tuple[dict[str, str], Any]]] = {
         ({}, {"customer": "{customer}", "integration": "orders", "field": "label"}),
     ],
     "list_instances": [({"customer": "{customer}"}, ...)],
-    "configure_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
+    "add_instance": [({}, {"customer": "{customer}", "integration": "orders"})],
     "list_causes": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "list_executions": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],
     "get_last_event": [({"customer": "{customer}"}, ...), ({"instance": "{instance}"}, ...)],

@@ -286,24 +286,30 @@ async def test_a_config_that_is_deployed_takes_effect_with_its_deployment(
 ) -> None:
     project(tmp_path / "first", LABELLED)
     async with shop_on(tmp_path / "store", app, tmp_path / "first") as shop:
-        await shop.host.deployer.activate(shop.instance)
-        before = await shop.host.deployer.settled(shop.instance)
         configure = shop.host.operations.instances.configure
         instances = shop.host.store.catalogue.instances
-        _, links = await instances.revision(shop.instance, before.revision)
+        new, values = await shop.now(), {"base_url": f"{app.url}/v1"}
+        connection = await shop.host.store.catalogue.connections.save(
+            new.customer, "acme:Acme", "acme", values, {"api_key": shop.key}
+        )
+        links = {"acme": connection.id}
+        await configure(new, {}, links)
+        await shop.host.deployer.activate(shop.instance)
+        before = await shop.host.deployer.settled(shop.instance)
+        assert (before.state, before.revision) == ("active", 2)
 
         # The same config is no change.
         same = await configure(before, {}, links)
-        assert (same.state, same.revision, same.deployment) == ("active", 1, before.deployment)
+        assert (same.state, same.revision, same.deployment) == ("active", 2, before.deployment)
 
         await shop.refuse(503)
         moving = await configure(before, {"label": "good"}, links)
-        assert (moving.state, moving.revision) == ("upgrading", 2)
+        assert (moving.state, moving.revision) == ("upgrading", 3)
         during = await shop.opportunity("a")
         assert (await shop.found(during)).state == "queued"
         await shop.refuse(503, 0)
         ended = await shop.ended(during)
-        assert (ended.state, ended.flow.revision) == ("succeeded", 2)
+        assert (ended.state, ended.flow.revision) == ("succeeded", 3)
         good = await shop.until(is_restored)
         assert (good.error, good.version) == (None, before.version)
 
@@ -311,12 +317,12 @@ async def test_a_config_that_is_deployed_takes_effect_with_its_deployment(
         await configure(good, {"label": "bad"}, links)
         during = await shop.opportunity("b")
         ended = await shop.ended(during)
-        assert (ended.state, ended.flow.revision) == ("succeeded", 2)
+        assert (ended.state, ended.flow.revision) == ("succeeded", 3)
         back = await shop.until(is_restored)
-        assert back.revision == 2
+        assert back.revision == 3
         assert "the change of its config failed" in (back.error or "")
         assert "no such label" in (back.error or "")
-        assert await instances.revision(shop.instance, 2) == ({"label": "good"}, links)
+        assert await instances.revision(shop.instance, 3) == ({"label": "good"}, links)
 
 
 async def test_an_upgrade_during_a_restoration_is_the_last_word(shop: Shop, tmp_path: Path) -> None:
