@@ -20,6 +20,7 @@ BODIES: dict[str, Any] = {
     "begin_authorization": {"redirect_uri": "https://app.example/callback"},
     "send_signal": {},
     "mint_token": {},
+    "configure_instance": {},
 }
 QUERIES: dict[str, dict[str, str]] = {
     "get_inputs": {"step": "{step}"},
