@@ -555,6 +555,9 @@ class Flow:
         inputs = {str(at[-1]): given for at, given in self.plain(step, path, names).items()}
         check_code(step, path, self._calls, self._findings)
         given = None if step.id is None else returned(step.code, inputs, self._given_by)
+        if given == NULL and "return" not in step.code:
+            said = f"this code returns nothing, so {step.id!r} is always null; end it by `return …`"
+            self._findings.add(rules.CODE, (*path, "code"), said)
         if step.on_failure == "ignore":
             self._result(step, path, names, or_null(given), IGNORED)
         else:
@@ -678,9 +681,21 @@ class Flow:
             if len(step.stop.model_fields_set) > 1:
                 said = "`stop` takes one of `answer`, `reply` and `ignore`"
                 self._findings.add(rules.MISPLACED, place, said)
+            if step.stop.reply is not None and not self._is_answered():
+                said = (
+                    f"the sender never gets this reply: {self._flow.trigger} has answered before; give "
+                    "the trigger `answer: result`"
+                )
+                self._findings.add(rules.NO_ANSWER, (*place, "reply"), said, key=True)
             answer = self.plain(step, path, names).get(("stop", "answer"), NULL)
             given = NULL if step.stop.ignore is not None else answer
             self.told.answers.append(given if step.stop.reply is None else None)
+
+    def _is_answered(self) -> bool:
+        """Return whether the sender may get what the flow returns; no of a trigger that could say so."""
+        shape, _ = self._calls.look("trigger", self._flow.trigger)
+        known = {each.name for each in (shape.inputs if shape else None) or ()}
+        return "answer" not in known or self._flow.inputs.get("answer", "accepted") != "accepted"
 
     def go_on(self, step: doc.ContinueStep, path: Path, names: Layered[Known]) -> None:
         """`continue_with`."""

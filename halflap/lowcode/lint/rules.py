@@ -49,6 +49,7 @@ FIELD_OF_LENGTH = "HF131"
 REQUEST_PATH = "HF132"
 NO_SIGNAL = "HF133"
 ENDLESS = "HF134"
+NO_ANSWER = "HF135"
 NO_DEDUPE = "HF136"
 UNSIGNED_ID = "HF140"
 ONE_OR_MANY = "HF141"
@@ -277,6 +278,13 @@ RULES: tuple[Rule, ...] = (
         "a flow that always calls itself, or calls one that calls it back",
         "it never ends",
         "the `call` under an `if`, or in a loop over what is left",
+    ),
+    Rule(
+        NO_ANSWER,
+        "a `reply` in a flow whose trigger answers before the flow runs",
+        "the sender never gets it",
+        "`answer: result` among the trigger's inputs",
+        "warning",
     ),
     Rule(
         NO_DEDUPE,
