@@ -13,7 +13,7 @@ from halflap.lowcode.assist.offers import Offer
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.value import Native
-from halflap.lowcode.lint.reader import Names
+from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.scope import Schema, fields_of, within
 from halflap.lowcode.lint.words import words
 

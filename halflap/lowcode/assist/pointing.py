@@ -19,8 +19,7 @@ from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import field_at
 from halflap.lowcode.kinds.role import Gives, Refers
-from halflap.lowcode.lint.env import Lambda
-from halflap.lowcode.lint.reader import Names
+from halflap.lowcode.lint.env import Lambda, Names
 from halflap.lowcode.lint.scope import Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words

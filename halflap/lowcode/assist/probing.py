@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions import Expression
 from halflap.lowcode.expressions.tree import Node
-from halflap.lowcode.lint.env import Env, Lambda
+from halflap.lowcode.lint.env import Env, Lambda, Names
 from halflap.lowcode.lint.infer import Inference, Stream
-from halflap.lowcode.lint.reader import Names
 from halflap.lowcode.lint.scope import Schema
 
 HOLE = "it_ends_here"

@@ -20,9 +20,10 @@ from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
+from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import read_all, splits
 from halflap.lowcode.lint.flow import Flow, endless, waits_of
-from halflap.lowcode.lint.reader import Names, Notes, Reader, names_of_flow
+from halflap.lowcode.lint.reader import Notes, Reader, names_of_flow
 from halflap.lowcode.lint.results import Results, Told
 from halflap.lowcode.lint.routes import check_preprocess
 from halflap.lowcode.lint.rules import Findings, TooMany

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.lint.scope import Known, Schema
 
+TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 NULL: Schema = {"type": "null"}
 Names = Mapping[str, Known]

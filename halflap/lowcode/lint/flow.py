@@ -19,17 +19,16 @@ from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.coding import check_code
 from halflap.lowcode.lint.conditions import Fields
-from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.env import NULL, TEXT, Names
 from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
 from halflap.lowcode.lint.expressions import Read
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import TEXT, not_chosen
+from halflap.lowcode.lint.infer import not_chosen
 from halflap.lowcode.lint.literal import reads_like, say_bare
 from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.nulls import Facts, covers
 from halflap.lowcode.lint.paths import FORMAT, check_path
 from halflap.lowcode.lint.reader import (
-    Names,
     Notes,
     Reader,
     Taken,

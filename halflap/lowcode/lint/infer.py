@@ -17,7 +17,7 @@ from halflap.lowcode.expressions.kind import MAY_BE_ONE, RETURNED
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.tree import Node, Stage
 from halflap.lowcode.fixes import closest
-from halflap.lowcode.lint.env import NUMBER, Env, Lambda, Names
+from halflap.lowcode.lint.env import NUMBER, TEXT, Env, Lambda, Names
 from halflap.lowcode.lint.functions import SPECIAL
 from halflap.lowcode.lint.rules import NO_CHOICE, UNFIT
 from halflap.lowcode.lint.scope import (
@@ -36,7 +36,6 @@ from halflap.sdk.budget import spend
 MOST_DEPTH = 40
 """The depth to which calls are followed."""
 
-TEXT: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
 FUNCTION: Schema = {"type": "function"}
 _ARITHMETIC = frozenset("+-*/%")

@@ -4,18 +4,15 @@ guard.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, field_of, holds
-from halflap.lowcode.lint.fitting import others_of
-from halflap.lowcode.lint.reader import Names
-from halflap.lowcode.lint.scope import Schema, carried, fields_of, forms_of, types_of
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import is_expression
+from halflap.lowcode.lint.env import Names
+from halflap.lowcode.lint.scope import Schema, fields_of, forms_of, types_of
 
 V = TypeVar("V")
 MOST_SURE = 200
@@ -227,35 +224,6 @@ def covers(schema: Schema, values: Collection[Any]) -> bool:
         if not chosen or not all(one in values for one in chosen):
             return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """An expression in a template, what it has to fit, and whether it may give nothing."""
-
-    path: Path
-    wanted: Schema
-    required: bool
-
-
-def leaves(value: Any, path: Path, wanted: Schema, *, required: bool) -> Iterator[Leaf]:
-    """The expressions of a template, with what takes them where that is known."""
-    if is_expression(value):
-        yield Leaf(path, wanted, required)
-        return
-    forms = forms_of(wanted)
-    form: Schema = forms[0] if len(forms) == 1 else {}
-    if isinstance(value, dict) and form.get("type") == "object":
-        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
-        for name, each in cast("dict[Any, Any]", value).items():
-            takes = fields.get(name) or others_of(form)
-            if takes:
-                needed = name in form.get("required", ())
-                yield from leaves(each, (*path, name), carried(takes, form), required=needed)
-    elif isinstance(value, list) and form.get("type") == "array" and form.get("items"):
-        inner = carried(form["items"], form)
-        for at, each in enumerate(cast("list[Any]", value)):
-            yield from leaves(each, (*path, at), inner, required=True)
 
 
 def _shared(fields: Sequence[Fields]) -> Fields:

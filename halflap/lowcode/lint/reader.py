@@ -14,10 +14,11 @@ from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
+from halflap.lowcode.lint.env import TEXT, Names
 from halflap.lowcode.lint.examples import unseen
 from halflap.lowcode.lint.expressions import Read, leaves, place_in, read_one
 from halflap.lowcode.lint.fitting import misfit
-from halflap.lowcode.lint.infer import FUNCTION, TEXT, Inference, Problem
+from halflap.lowcode.lint.infer import FUNCTION, Inference, Problem
 from halflap.lowcode.lint.literal import check_literal, is_condition, say_bare
 from halflap.lowcode.lint.rules import LITERAL_CONDITION, Findings, suggest
 from halflap.lowcode.lint.scope import Known, Schema, missing, record
@@ -25,7 +26,6 @@ from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 
-Names = Mapping[str, Known]
 Taken = Literal["value", "text", "event", "json"]
 """The sort of value that a place takes: a text, an event (never a text), or any value as JSON."""
 

@@ -9,14 +9,13 @@ from functools import cached_property
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document
 from halflap.lowcode.kinds.walk import every
-from halflap.lowcode.lint.env import NULL
+from halflap.lowcode.lint.env import NULL, TEXT
 from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.scope import Schema, either
 from halflap.lowcode.template import is_expression
 
 Cell = tuple[str, str, str]
 """A value of the state: its scope, the flow where it is the flow's own, and its key."""
-TEXT: Schema = {"type": "string"}
 MOST_PUTS = 200
 """Of how many `put`s it is compared what a value is."""
 MOST_DEPTH = 8

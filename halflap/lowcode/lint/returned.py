@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from halflap.lowcode.lint.env import NULL, NUMBER
+from halflap.lowcode.lint.env import NULL, NUMBER, TEXT
 from halflap.lowcode.lint.scope import Schema, carried, either, fields_of, types_of
 
-TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
 MOST_DEPTH = 20

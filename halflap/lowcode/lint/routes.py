@@ -8,9 +8,10 @@ from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import instead_of
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls
+from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.examples import Examples
 from halflap.lowcode.lint.flow import REQUEST, check_trigger
-from halflap.lowcode.lint.reader import Names, Reader
+from halflap.lowcode.lint.reader import Reader
 from halflap.lowcode.lint.rules import suggest
 from halflap.lowcode.lint.scope import Known
 from halflap.lowcode.routing import ONES_OWN

@@ -27,6 +27,39 @@ class Wrong:
     at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a template, and what takes it: one form of an object, of an object that fits."""
+
+    path: Path
+    value: Any
+    wanted: Schema
+    required: bool
+    is_object: bool = False
+
+
+def parts(value: Any, path: Path, wanted: Schema, *, required: bool = True) -> Iterator[Part]:
+    """Yield the parts of a template with what takes them, as far as that is known; an object behind
+    its members.
+    """
+    forms = forms_of(wanted)
+    form: Schema = forms[0] if len(forms) == 1 else {}
+    if isinstance(value, dict) and form.get("type") == "object":
+        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
+        for name, each in cast("dict[Any, Any]", value).items():
+            takes = fields.get(name) or others_of(form)
+            if takes:
+                needed = name in form.get("required", ())
+                yield from parts(each, (*path, name), carried(takes, form), required=needed)
+        yield Part(path, value, form, required, is_object=True)
+    elif isinstance(value, list) and form.get("type") == "array":
+        inner = carried(form.get("items", {}), form)
+        for at, each in enumerate(cast("list[Any]", value)):
+            yield from parts(each, (*path, at), inner)
+    else:
+        yield Part(path, value, wanted, required)
+
+
 class Templates:
     """The types of one template's parts, by the expressions that were read of it."""
 
@@ -57,32 +90,23 @@ class Templates:
 
     def wrong(self, value: Any, path: Path, wanted: Schema) -> Iterator[Wrong]:
         """Yield the parts of a template that cannot fit."""
-        forms = forms_of(wanted)
-        form: Schema = forms[0] if len(forms) == 1 else {}
-        if isinstance(value, dict) and form.get("type") == "object":
-            yield from self._members(cast("dict[Any, Any]", value), path, form)
-        elif isinstance(value, list) and form.get("type") == "array":
-            inner = carried(form.get("items", {}), form)
-            for at, each in enumerate(cast("list[Any]", value)):
-                yield from self.wrong(each, (*path, at), inner)
-        elif is_expression(value):
-            yield from self._expression(path, wanted)
-        else:
-            given = self.schema(value, path)
-            found = None if given is None else misfit(given, wanted)
-            if found is not None:
-                yield Wrong(path, replace(found, written=True))
+        for each in parts(value, path, wanted):
+            if is_expression(each.value):
+                yield from self._expression(each.path, each.wanted)
+            elif each.is_object:
+                yield from self._lacking(each)
+            else:
+                given = self.schema(each.value, each.path)
+                found = None if given is None else misfit(given, each.wanted)
+                if found is not None:
+                    yield Wrong(each.path, replace(found, written=True))
 
-    def _members(self, value: dict[Any, Any], path: Path, form: Schema) -> Iterator[Wrong]:
-        fields = cast("Mapping[str, Schema]", form.get("properties", {}))
-        for name, each in value.items():
-            takes = fields.get(name) or others_of(form)
-            if takes:
-                yield from self.wrong(each, (*path, name), carried(takes, form))
-        lacking = [name for name in form.get("required", ()) if name not in value]
-        if lacking and value.keys() <= fields.keys():
-            given = self.schema(value, path) or {}
-            yield Wrong(path, Misfit((), given, form, lacks=lacking[0]))
+    def _lacking(self, part: Part) -> Iterator[Wrong]:
+        members: Mapping[str, Any] = part.value
+        lacking = [name for name in part.wanted.get("required", ()) if name not in members]
+        if lacking and members.keys() <= part.wanted.get("properties", {}).keys():
+            given = self.schema(members, part.path) or {}
+            yield Wrong(part.path, Misfit((), given, part.wanted, lacks=lacking[0]))
 
     def _expression(self, path: Path, wanted: Schema) -> Iterator[Wrong]:
         read = self._reads.get(path)

@@ -11,19 +11,20 @@ from halflap.lowcode.expressions.tree import Node
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds, field_of, fields_in, holds
+from halflap.lowcode.lint.env import Names
 from halflap.lowcode.lint.expressions import Read, place_in
-from halflap.lowcode.lint.nulls import Facts, Given, Null, joined, leaves, nullable, takes_null
-from halflap.lowcode.lint.reader import Names, names_given
+from halflap.lowcode.lint.nulls import Facts, Given, Null, joined, nullable, takes_null
+from halflap.lowcode.lint.reader import names_given, times_set
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.lint.scope import Schema
 from halflap.lowcode.lint.shapes import InputShape
+from halflap.lowcode.lint.templates import parts
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression, parsed
 
 BRANCH = "its step is in a branch that may not be taken"
 TRIED = "its step is in a `try`, which may fail before it"
 IGNORED = "its step may fail, and that is ignored"
-TEXT: Schema = {"type": "string"}
 _HARMLESS = (
     doc.LogStep, doc.SetStep, doc.ThrowStep, doc.IfStep, doc.SwitchStep, doc.ForStep, doc.TryStep
 )  # fmt: skip
@@ -87,7 +88,7 @@ class Watch:
     def enter(self, item: str, items: Any, where: Any, body: Sequence[doc.Step]) -> Facts:
         """Go into a loop; gives the facts for the first step after it, so far."""
         before = self.facts
-        before.forget(*_set_in(body))
+        before.forget(*times_set(body))
         self.facts = before.where(self.condition(where), true=True)
         tree = self._tree(items)
         field = None if tree is None else field_of(tree)
@@ -112,7 +113,7 @@ class Watch:
     def caught(self, before: Facts, step: doc.TryStep) -> Facts:
         """Return the facts where a `try` has failed, of what it may have done so far."""
         start = before.unchanged()
-        start.forget(*_set_in(step.attempt))
+        start.forget(*times_set(step.attempt))
         under = self.under(None, step.attempt, step.catch)
         ways = [start.unchanged(), self.facts]
         made = joined(start, ways, TRIED, under, every=True, base=before)
@@ -154,7 +155,7 @@ class Watch:
         if wanted is None or not reads:
             return
         found = {each.path: each for each in reads}
-        for leaf in leaves(value, path, wanted, required=input.required):
+        for leaf in parts(value, path, wanted, required=input.required):
             if leaf.path not in found or takes_null(leaf.wanted):
                 continue
             if leaf.path == path and input.takes(None):
@@ -232,9 +233,3 @@ def _texts(value: Any) -> Iterator[str]:
             stack += cast("list[Any]", each)
         elif isinstance(each, str):
             yield each
-
-
-def _set_in(steps: Sequence[doc.Step]) -> frozenset[str]:
-    """The variables that steps set, wherever they stand in them."""
-    found = (each for _, each in every(steps) if isinstance(each, doc.SetStep))
-    return frozenset(name for each in found for name in each.set)
