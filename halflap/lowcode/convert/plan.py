@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.values import names_read
-from halflap.lowcode.kinds.walk import blocks, templates
+from halflap.lowcode.kinds.walk import blocks, names_given, templates
 from halflap.lowcode.scoping import Scoping, scoping_of
 from halflap.lowcode.source import Path
 
@@ -77,11 +77,9 @@ class _Walk:
             self.steps(steps, (*path, *place), inner, within)
             if isinstance(step, doc.ForStep) and step.collect is not None:
                 self._reads(step.collect, (*path, "collect"), inner, within)
-        if isinstance(step, doc.SetStep):
-            for name in step.set:
+        for _, name, gives in names_given(step):
+            if gives.what in ("result", "variable"):
                 self._gives(name, frames, sure)
-        if isinstance(step, doc.Result) and step.id is not None:
-            self._gives(step.id, frames, sure)
 
     def _reads(self, value: object, path: Path, frames: Frames, sure: set[Key]) -> None:
         for name in names_read(value, self.module, path):

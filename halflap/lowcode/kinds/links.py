@@ -28,7 +28,7 @@ class LinksStep(Result):
     """The possible answers: `choices: [approve, reject]`."""
     text: Annotated[Template, Asks("text")] = ""
     """The question of the page."""
-    within: Annotated[Time, Asks()] = "7 days"
+    within: Annotated[Time, Asks("time")] = "7 days"
     """The time for which the links work, or an expression that gives it."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

@@ -20,16 +20,21 @@ class Block:
     each: bool = False
 
 
+Sort = Literal["value", "text", "event", "time", "status"]
+"""The value that a template has to give: any, a text (or a number), an event (never a text), a
+duration, the status of an HTTP answer.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Asks:
     """A template, in which expressions may stand; a mapping holds one by each name.
 
-    sort: `text` where it has to give a text, or a number; `event` where a text is never meant.
     recorded: what it gives decides what is recorded, so that it has to be the same at the next
     attempt. json: it goes into JSON that others read.
     """
 
-    sort: Literal["value", "text", "event"] = "value"
+    sort: Sort = "value"
     recorded: bool = False
     json: bool = False
 

@@ -20,7 +20,7 @@ class SleepStep(Step):
 
     kind: ClassVar[str] = "sleep"
 
-    sleep: Annotated[Time, Asks()]
+    sleep: Annotated[Time, Asks("time")]
     """The time: `30s`, `2 h`, `3 days`, a number of seconds, or an expression that gives one."""
 
     def compile(self, compiler: Compiler, path: Path) -> Do:

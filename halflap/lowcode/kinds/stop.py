@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ReplyPart(Part):
     """An HTTP answer, for a flow whose trigger answers with the flow's result."""
 
-    status: Annotated[Status, Asks()] = 200
+    status: Annotated[Status, Asks("status")] = 200
     """The HTTP status, 200 to 599."""
     body: Annotated[Template, Asks(json=True)] = None
     """The body: a text as it is, anything else as JSON; nothing, where it is left out."""

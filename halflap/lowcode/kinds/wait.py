@@ -23,7 +23,7 @@ class WaitStep(Result):
 
     wait: str
     """The signal's name."""
-    timeout: Annotated[Time | None, Asks()] = None
+    timeout: Annotated[Time | None, Asks("time")] = None
     """The longest wait, or an expression that gives it; without it, until the flow's maximum age."""
     on_timeout: Literal["fail", "continue"] = "fail"
     """`continue`: where none comes in time, the result is null."""

@@ -9,7 +9,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
+from halflap.lowcode.asked import as_status
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import Mend, instead_of, replaced, rewritten
@@ -54,7 +56,7 @@ from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression, value_at
 from halflap.sdk.budget import spend
-from halflap.sdk.duration import duration, written
+from halflap.sdk.duration import duration, meant_by, written
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
@@ -294,6 +296,8 @@ class Flow:
             if asks.json:
                 check_many(value, place, reads, self._findings)
             given = found[inner] = Templates(reads, names).schema(value, place)
+            if asks.sort in ("time", "status") and reads and given is not None and "const" in given:
+                self._constant(asks.sort, given["const"], place)
             if asks.sort == "text":
                 self._typed_as("a text", value, place, given)
                 if value is None:
@@ -475,6 +479,15 @@ class Flow:
         if json:
             check_many(value, path, reads, self._findings, nested=nested)
         return Templates(reads, names).schema(value, path)
+
+    def _constant(self, sort: str, given: Any, path: Path) -> None:
+        """Check a duration, or a status, that an expression gives each time."""
+        try:
+            duration(given) if sort == "time" else as_status(given, f"`{path[-1]}`")
+        except (ValueError, ExpressionError) as error:
+            meant = meant_by(given) if sort == "time" else None
+            mend = rewritten(self._findings.source, path, meant) if meant else None
+            self._findings.add(rules.UNFIT, path, str(error), mend=mend)
 
     def _typed_as(self, wanted: str, value: Any, path: Path, given: Schema | None) -> None:
         """Find a value that is never a text, or never true or false, where it has to be."""

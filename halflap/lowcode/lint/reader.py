@@ -11,6 +11,7 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
+from halflap.lowcode.kinds.role import Sort
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
@@ -26,8 +27,8 @@ from halflap.lowcode.source import Path
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 
-Taken = Literal["value", "text", "event", "json"]
-"""The sort of value that a place takes: a text, an event (never a text), or any value as JSON."""
+Taken = Sort | Literal["json"]
+"""The sort of value that a place takes; `json` is any, as JSON."""
 
 
 def names_of_flow(document: Document) -> Names:
