@@ -84,7 +84,8 @@ PLANTED = {
     "another secret": ("presets", "secret=ctx.secret(raw)", "secret=ctx.secret(hooked)"),
     "another state": ("presets", 'ctx.state.integration.put("total"', 'ctx.state.put("total"'),
     "another log": ("presets", "For ", "To "),
-    "another route": ("testing-2", "config={", "customer={"),
+    "another reply": ("testing-2", "Reply(422", "Reply(423"),
+    "another route": ("testing-3", "config={", "customer={"),
     "an ignored failure": ("steps-0", '"status") == 404', '"status") == 405'),
 }
 """Faults: the document, what its Python says, and what it is made to say."""
