@@ -10,12 +10,13 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
+from halflap.sdk.fit import worded
 from halflap.sdk.pairs import Reads
 from halflap.sdk.reference import FieldReference, accepts, name_of_type
 from halflap.sdk.request import Request
@@ -425,4 +426,5 @@ def first_line(error: Exception) -> str:
         return str(error)
     first = errors(include_url=False, include_input=False)[0]
     place = ".".join(str(each) for each in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+    message = worded(cast("Mapping[str, Any]", first))
+    return f"{place}: {message}" if place else message

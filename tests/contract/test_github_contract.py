@@ -91,7 +91,7 @@ async def test_an_event_that_was_not_asked_for_is_ignored_visibly(receive: Recei
 
 
 def test_an_event_that_does_not_exist_is_refused_at_once() -> None:
-    with pytest.raises(DefinitionError, match=r"github\.webhook: events: 0: Input should be"):
+    with pytest.raises(DefinitionError, match=r"github\.webhook: events: 0: has to be"):
         github.webhook.bind({"events": ["pushed"]})
 
 

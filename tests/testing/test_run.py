@@ -209,7 +209,7 @@ async def test_a_misshapen_event_fails_and_raises_only_when_asked(run: Run) -> N
     result = await run(sync, {"order": {}})
     assert result.error is not None
     assert (result.state, result.error.kind, result.steps) == ("failed", "InvalidEvent", [])
-    with pytest.raises(AssertionError, match=r"failed: .*id: Field required"):
+    with pytest.raises(AssertionError, match=r"failed: .*id: is missing"):
         result.raise_for_failure()
 
 
