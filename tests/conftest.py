@@ -22,10 +22,10 @@ ROOM = 4 << 30
 LONG = tuple(
     TESTS / each
     for each in (
-        *("faults", "simulation", "house", "bench", "gateway/test_large.py"),
+        *("faults", "simulation", "house", "bench", "server", "gateway/test_large.py"),
         *("engine/test_deployer.py", "engine/test_storm.py", "engine/test_children.py"),
-        *("engine/test_probation.py", "cli/test_many_processes.py", "cli/test_migration.py"),
-        *("cli/test_demo.py", "cli/test_dev.py", "cli/test_stop.py", "store/test_sqlite.py"),
+        *("engine/test_probation.py", "engine/test_outage.py", "cli/test_migration.py"),
+        *("cli/test_demo.py", "cli/test_dev.py", "store/test_sqlite.py"),
     )
 )
 """Where tests are that take ten seconds and more."""

@@ -6,6 +6,7 @@ import ast
 
 import pytest
 
+from tests.conftest import LONG
 from tests.house import prose
 
 
@@ -36,3 +37,7 @@ def test_a_class_name_that_is_taken_is_found() -> None:
     found = list(prose.check_class_names(trees))
     assert [each.place for each in found] == ["halflap/b.py:1"]
     assert "halflap/a.py:1" in found[0].message
+
+
+def test_the_tests_that_begin_are_there() -> None:
+    assert [each for each in LONG if not each.exists()] == []
