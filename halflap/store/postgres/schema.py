@@ -48,27 +48,11 @@ live has these in tables of their own, emptied as it moves:
                 An execution that waits for signals has in `heard` how many it knew of as it began
                 to: a further one makes it due.
 
-Beside them:
+Beside them, as in `halflap.store.schema`: `dedupe`, `state`, `orders`, `blobs`, `gates`, `throttles`
+and `limits` (a claim locks the rows of the customers that it claims of, so that workers count one
+after another). What is different:
 
-  dedupe        (flow, key hash) → execution, until it expires. Its unique index decides.
-  state         `ctx.state`, key by key.
-  orders        who waits for whom: one row per live execution that has an order. `name` is the
-                order, `place` when it was accepted, `width` how many of it may have their turn at
-                once. Who has one has `turn`, and keeps it until it has an outcome; the others have
-                bit 2 of `held`. One that is `passable` is set aside while it waits, until `back_at`
-                (0: it is not): whoever comes meanwhile takes its turn. One that `blocks` keeps its
-                row and its turn when it has failed, until it is dismissed; a replay inherits both.
-  blobs         large payloads, which are in the blob store: noted before they are written there.
   known         a view: the three places of an execution, as one.
-  gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
-                instance that is activated or upgraded. 4: what somebody paused, a customer, an
-                instance or `<instance>/<flow>`. A row comes before the bits, and goes with the last.
-  limits        what a customer may take, where that is not the default; NULL is the default, 0 no
-                limit. `full_at` is when its bucket of beginnings is full again. A claim locks the
-                rows of the customers that it claims of, so that workers count one after another.
-  throttles     how a connection's traffic stands: when its bucket of requests is full again, until
-                when its app is not called, since when and why, what of a quota is used. With
-                `away`, its circuit is open. May be forgotten.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
   writers       a row per place that writes with the number of its last transaction, written by that
@@ -95,8 +79,9 @@ it stays small.
 from __future__ import annotations
 
 from halflap.store.migrate import Migration
-from halflap.store.postgres.catalogue import CATALOGUE
+from halflap.store.postgres.catalogue import CATALOGUE, translated
 from halflap.store.postgres.guard import guarded
+from halflap.store.schema import COMPONENTS, REPETITIONS, SECRETS
 from halflap.store.scope import SEEN
 
 _EXECUTION = """
@@ -439,23 +424,6 @@ UNION ALL SELECT id, customer, instance, state, ended_at, false FROM letters
 UNION ALL SELECT id, customer, instance, state, ended_at, body IS NULL FROM history;
 """
 
-# What Halflap itself keeps secret, and what an instance left at an app.
-SECRETS = """
-CREATE TABLE oauth_apps (
-    component text COLLATE "C" PRIMARY KEY,
-    client_id text NOT NULL,
-    secret bytea,
-    callback text NOT NULL,
-    origins text NOT NULL,
-    changed_at bigint NOT NULL
-);
-ALTER TABLE endpoints ADD COLUMN former bytea;
-ALTER TABLE endpoints ADD COLUMN former_until bigint NOT NULL DEFAULT 0;
-ALTER TABLE subscriptions ADD COLUMN former bytea;
-ALTER TABLE subscriptions ADD COLUMN former_until bigint NOT NULL DEFAULT 0;
-ALTER TABLE subscriptions ADD COLUMN left_because text NOT NULL DEFAULT '';
-"""
-
 # Why executions failed, as a mark to group by; how long they ran; which rests are open circuits.
 CAUSES = """
 ALTER TABLE executions ADD COLUMN ran bigint;
@@ -491,20 +459,6 @@ DROP INDEX history_by_customer;
 DROP INDEX history_by_instance;
 """
 
-# How a deployment that failed is repeated, and what an instance had before its upgrade.
-REPETITIONS = """
-ALTER TABLE instances ADD COLUMN in_service bigint NOT NULL DEFAULT 0;
-ALTER TABLE instances ADD COLUMN failing_since bigint;
-ALTER TABLE instances ADD COLUMN repeat_tries bigint NOT NULL DEFAULT 0;
-ALTER TABLE instances ADD COLUMN repeat_of text COLLATE "C";
-ALTER TABLE instances ADD COLUMN repeat_at bigint;
-ALTER TABLE instances ADD COLUMN former_version text COLLATE "C";
-ALTER TABLE instances ADD COLUMN former_revision bigint;
-ALTER TABLE instances ADD COLUMN moved_by text COLLATE "C";
-ALTER TABLE instances ADD COLUMN catch_up_since bigint;
-UPDATE instances SET in_service = 1 WHERE state IN ('active', 'upgrading');
-CREATE INDEX instances_repeating ON instances (repeat_at) WHERE repeat_at IS NOT NULL;
-"""
 # Executions that hand over to the next one, and what frees a key.
 CHAINS = "ALTER TABLE executions ADD COLUMN dedupe_key bytea;" + "".join(
     f"""
@@ -514,11 +468,6 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
 """
     for table in ("executions", "letters", "history")
 )
-
-# What the components of a version's own modules declare, as JSON; null of what 0.1.0 published.
-COMPONENTS = """
-ALTER TABLE versions ADD COLUMN components bytea;
-"""
 
 MIGRATIONS = [
     Migration(
@@ -536,10 +485,10 @@ MIGRATIONS = [
         before=FOLD_PARTS + TWO_PARTS + KNOWN,
         after=FOLD_PARTS + TWO_PARTS + NO_CLASSES,
     ),
-    Migration(number=3, name="secrets that change, and what is left", before=SECRETS),
+    Migration(number=3, name="secrets that change, and what is left", before=translated(SECRETS)),
     Migration(number=4, name="causes of failures", before=CAUSES),
-    Migration(number=5, name="deployments that are repeated", before=REPETITIONS),
+    Migration(number=5, name="deployments that are repeated", before=translated(REPETITIONS)),
     Migration(number=6, name="executions that hand over to the next", before=CHAINS),
-    Migration(number=7, name="components of versions", before=COMPONENTS),
+    Migration(number=7, name="components of versions", before=translated(COMPONENTS)),
     Migration(number=8, name="lists along an index", before=LISTS, after=LISTED_BY_ID),
 ]
