@@ -91,6 +91,5 @@ async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
     try:
         yield PostgresJournal(database)
     finally:
-        async with database.connection() as connection:
-            await connection.execute(EMPTY, prepare=False)
+        await database.run(lambda c: c.execute(EMPTY, prepare=False))
         await database.close()

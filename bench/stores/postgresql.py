@@ -239,15 +239,18 @@ async def _raw(url: str, tasks: int, seconds: float) -> float:
         await database.write(job)
 
     try:
-        async with database.connection() as connection:
-            await connection.execute(
+        await database.run(
+            lambda c: c.execute(
                 f"CREATE TABLE {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
                 " body bytea NOT NULL)".encode()
             )
-            await connection.execute(
+        )
+        await database.run(
+            lambda c: c.execute(
                 b"CREATE TABLE IF NOT EXISTS writers"
                 b" (id text PRIMARY KEY, number bigint NOT NULL, seen_at bigint NOT NULL)"
             )
+        )
         gathering: Gathering[bytes] = Gathering(write)
         return await raw.rate(lambda: gathering.post(raw.ROW), tasks, seconds)
     finally:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from halflap.store.scope import Scope
 
 T = TypeVar("T")
+OnFailure = Callable[[BaseException], object] | None
 
 
 class Cursor(Protocol):
@@ -57,8 +58,13 @@ class Stats(Protocol):
 class Way(Protocol):
     """A way into a store, open until it is closed."""
 
-    on_failure: Callable[[BaseException], object] | None
-    """Called once a commit failed with an unknown outcome: the process has to start again."""
+    @property
+    def on_failure(self) -> OnFailure:
+        """Called once a commit failed with an unknown outcome: the process has to start again."""
+        ...
+
+    @on_failure.setter
+    def on_failure(self, call: OnFailure, /) -> None: ...
 
     async def close(self) -> None:
         """Write what is queued, and let go."""
@@ -101,10 +107,6 @@ class Database(Way, Jobs, Protocol):
     @property
     def failed(self) -> BaseException | None:
         """The failure after which this process may write no more; None while all is well."""
-        ...
-
-    async def alone(self, job: Callable[[Any], T]) -> T:
-        """Run a job on the connection that writes, with no transaction open."""
         ...
 
     def within(self, scope: Scope) -> Jobs:

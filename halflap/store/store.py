@@ -50,21 +50,6 @@ class Others(Protocol):
         ...
 
 
-class CommitCount(Protocol):
-    """Counts commits."""
-
-    @property
-    def commits(self) -> int: ...
-
-
-@runtime_checkable
-class Counted(Protocol):
-    """A way into a store that counts its commits."""
-
-    @property
-    def stats(self) -> CommitCount: ...
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """A store as it is seen in a scope."""
@@ -213,7 +198,7 @@ class Store:
             parts.journal,
             vault,
             parts.clock,
-            beside=[parts.presence, parts.database],
+            beside=[parts.presence],
             hints=parts.journal.hints,
             identity=parts.presence.identity,
         )
@@ -252,7 +237,7 @@ class Store:
     @property
     def commits(self) -> int:
         """The number of transactions that this process has committed since it opened the store."""
-        return sum(each.stats.commits for each in self._ways if isinstance(each, Counted))
+        return self.database.stats.commits
 
     @property
     def on_failure(self) -> Callable[[BaseException], object] | None:

@@ -53,7 +53,7 @@ def counted() -> Generator[list[str]]:
         return run
 
     with pytest.MonkeyPatch.context() as patched:
-        for owner in (sqlite.Database, sqlite.Within, jobs.Jobs, jobs.Within):
+        for owner in (sqlite.Database, sqlite.Within, jobs.Jobs):
             patched.setattr(owner, "read", counting(owner.read))
         yield statements
 

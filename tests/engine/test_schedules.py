@@ -274,11 +274,8 @@ async def test_one_that_lost_the_lead_without_knowing_doubles_no_tick() -> None:
         first = await made.leader()
         writer: Any = made.stores[first].catalogue._writer
         other: Any = made.stores[1 - first if first < 2 else 0].catalogue._writer
-        await other.database.alone(
-            lambda c: c.execute(
-                "SELECT pg_terminate_backend(%s)", (writer._locks.info.backend_pid,)
-            )
-        )
+        pid = writer._locks.info.backend_pid
+        await other.database.write(lambda c: c.execute(f"SELECT pg_terminate_backend({pid})"))
         for _ in range(5):
             made.clock.move(timedelta(minutes=1))
             await made.settled()

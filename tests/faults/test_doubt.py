@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from halflap.store.job import Connection
+from halflap.store.postgres.database import Database
 from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
@@ -60,7 +61,8 @@ async def test_a_server_gives_the_number_of_a_lost_transaction_to_another_one(
 async def test_a_job_whose_commit_was_lost_with_the_server_is_done_again(
     database: Cluster,
 ) -> None:
-    jobs, loop, runs = await Jobs.open(database.url), asyncio.get_running_loop(), 0
+    jobs = Jobs(await Database.open(database.url))
+    loop, runs = asyncio.get_running_loop(), 0
 
     def job(connection: Connection) -> int:
         nonlocal runs
@@ -79,7 +81,7 @@ async def test_a_job_whose_commit_was_lost_with_the_server_is_done_again(
 async def test_a_job_whose_commit_was_carried_out_unanswered_is_not_done_again(
     database: Cluster,
 ) -> None:
-    jobs, runs = await Jobs.open(database.url), 0
+    jobs, runs = Jobs(await Database.open(database.url)), 0
 
     def job(connection: Connection) -> int:
         nonlocal runs

@@ -221,7 +221,7 @@ async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
 
 async def test_a_thread_that_reads_keeps_no_scope(url: str) -> None:
     mine, _ = await customers(url)
-    jobs = await Jobs.open(url)
+    jobs = Jobs(await Database.open(url))
     scoped = jobs.within(Scope(mine))
 
     def who(connection: Any) -> Any:

@@ -70,7 +70,7 @@ async def test_a_look_at_the_databases_time_notices_it(monkeypatch: pytest.Monke
         queued, _ = await leave_some(journal, clock())
         now = "SELECT (extract(epoch FROM clock_timestamp() - interval '2h') * 1000000)::bigint"
         monkeypatch.setattr(database_time, "NOW", now)
-        await clock.look(database.connection)
+        await clock.look(database.run)
         assert (await claimed(journal)).keys() == {queued}
         due = await journal.next_due()
         assert due is not None

@@ -50,10 +50,10 @@ LEAVE = "SELECT pg_advisory_unlock(hashtextextended(current_schema() || ' holds 
 class SharedWriter(Writer):
     """Writes to a catalogue that other processes change too, and hears of their changes."""
 
-    def __init__(self, jobs: Jobs, hints: Hints) -> None:
+    def __init__(self, jobs: Jobs, url: str, hints: Hints) -> None:
         """Use `SharedWriter.open`."""
         super().__init__(jobs)
-        self._url = jobs.url
+        self._url = url
         self._where = jobs.where
         self._hint = hints.channel, f"{HINT}\n{hints.sender}"
         self._hinted = asyncio.Event()
@@ -64,9 +64,9 @@ class SharedWriter(Writer):
         self._connecting = asyncio.Lock()
 
     @classmethod
-    async def open(cls, jobs: Jobs, hints: Hints) -> SharedWriter:
+    async def open(cls, jobs: Jobs, url: str, hints: Hints) -> SharedWriter:
         """See where the catalogue is by now, and look for changes from now on."""
-        writer = cls(jobs, hints)
+        writer = cls(jobs, url, hints)
         writer.changed = await jobs.read(_number)
         writer._watching = asyncio.create_task(writer._watch(), name="catalogue")
         return writer

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
+import anyio.to_thread
 import psycopg
 from psycopg import conninfo
 
 from halflap.store.postgres.columns import register
 from halflap.store.postgres.explain import explain, where
 
+T = TypeVar("T")
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
 SETTINGS: dict[str, Any] = {
@@ -29,10 +32,13 @@ _SESSION = """
 SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
 SELECT set_config('TimeZone', 'UTC', false),
-    set_config('idle_in_transaction_session_timeout', '60s', false),
-    set_config('lock_timeout', '20s', false),
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('lock_timeout', '15s', false),
+    set_config('statement_timeout', '30s', false),
     set_config('jit', 'off', false)
 """
+"""The settings of a session; one that hangs, in a transaction, a lock or a statement, is ended."""
 
 
 async def connect(url: str) -> Connection:
@@ -55,6 +61,19 @@ async def connect(url: str) -> Connection:
 def connect_blocking(url: str) -> psycopg.Connection[Any]:
     """Connect for a thread: each statement is committed by itself; raises what psycopg does."""
     return psycopg.connect("", autocommit=True, prepare_threshold=None, **_settings(url))
+
+
+async def alone(url: str, job: Callable[[psycopg.Connection[Any]], T]) -> T:
+    """Run a job in a thread, on a connection of its own with no transaction open."""
+
+    def run() -> T:
+        try:
+            with connect_blocking(url) as connection:
+                return job(connection)
+        except psycopg.Error as error:
+            raise explain(error, where(url)) from error
+
+    return await anyio.to_thread.run_sync(run)
 
 
 def _settings(url: str) -> dict[str, Any]:

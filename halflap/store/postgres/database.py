@@ -28,14 +28,27 @@ from halflap.store.scope import Scope
 
 T = TypeVar("T")
 Job = Callable[[Connection], Awaitable[T]]
-"""A job in a transaction: it may be run again, so it has no effect but through SQL."""
+"""A job may be run again, so it has no effect but through SQL."""
+Values = Sequence[Any] | Mapping[str, Any]
 
 CONNECTIONS = 8
 PATIENCE_SECONDS = 15.0
 """Seconds that a write waits for a database that restarts, before it fails with `StoreError`."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+OLDEST = 140000
+"""PostgreSQL 14."""
 
-_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+
+class _NotCommitted(psycopg.OperationalError):
+    """The answer to a COMMIT was lost, and nothing was committed."""
+
+
+_AGAIN = (
+    _NotCommitted,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.LockNotAvailable,
+)
 
 
 @dataclass(slots=True)
@@ -63,10 +76,9 @@ class Ways(Protocol):
 
     clock: Clock
 
-    async def fetch(
-        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
-    ) -> list[Any]: ...
-    async def write(self, job: Job[T]) -> T: ...
+    async def fetch(self, sql: str, values: Values = ()) -> list[Any]: ...
+    async def run(self, job: Job[T]) -> T: ...
+    async def write(self, job: Job[T], *, pipelined: bool = True) -> T: ...
 
 
 class Database:
@@ -103,16 +115,12 @@ class Database:
         own = None if clock is not None else DatabaseClock()
         database = cls(url, clock or own or DatabaseClock(), own, connections)
         try:
-            async with database.connection() as connection:
-                cursor = await connection.execute("SELECT current_schema()::text")
-                database.schema = (await cursor.fetchone() or [""])[0] or ""
-                if own is not None:
-                    own.set(await measure(connection))
+            await database.run(database._see)
         except BaseException:
             await database.close()
             raise
         if own is not None:
-            database._looking = asyncio.create_task(own.follow(database.connection))
+            database._looking = asyncio.create_task(own.follow(database.run))
         return database
 
     @property
@@ -120,59 +128,34 @@ class Database:
         """As a file's: None, because here a failure ends with the connection that had it."""
         return None
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[Connection]:
-        """A connection outside of any transaction: each statement is one of its own.
+    async def run(self, job: Job[T]) -> T:
+        """Run a job outside of any transaction: each of its statements is one of its own.
 
-        What psycopg raises of the database or the way to it comes out as a `StoreError`.
+        It is run again where its connection turns out to have been lost before. What psycopg raises
+        of the database or the way to it comes out as a `StoreError`.
         """
         async with self._seat() as seat:
-            try:
-                yield await self._connected(seat)
-            except psycopg.Error as error:
-                raise explain(error, self.name) from error
+            for is_new in (seat.connection is None, True):
+                try:
+                    return await job(await self._connected(seat))
+                except psycopg.Error as error:
+                    if is_new or not _is_lost(seat):
+                        raise explain(error, self.name) from error
+        raise AssertionError
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Connection]:
-        """A connection in a transaction, committed at the end of the block.
-
-        An exception rolls back. Raises `InDoubt` where the connection was lost during COMMIT; use
-        `write` for what is to be tried again.
-        """
-        async with self._seat() as seat:
-            connection = await self._connected(seat)
-            try:
-                await connection.execute("BEGIN")
-                yield connection
-            except psycopg.Error as error:
-                await self._roll_back(seat)
-                raise explain(error, self.name) from error
-            except BaseException:
-                await self._roll_back(seat)
-                raise
-            try:
-                await connection.execute("COMMIT")
-            except psycopg.Error as error:
-                if isinstance(error, psycopg.IntegrityError):
-                    raise  # a deferred constraint: it was rolled back, for certain
-                raise InDoubt(
-                    f"{self.name}: the connection was lost during a commit ({error}), so its "
-                    "outcome is unknown; look, then do it again where it is missing."
-                ) from error
-
-    async def write(self, job: Job[T]) -> T:
+    async def write(self, job: Job[T], *, pipelined: bool = True) -> T:
         """Run a job in a transaction, again where need be, and return its result once committed.
 
-        The job runs in a pipeline: its statements are sent without waiting for each other, and
-        fetching waits. So it sends what it can before it fetches, and neither begins nor ends a
-        transaction. Raises `StoreError` where the database stays away; then nothing was written.
+        In a pipeline its statements are sent without waiting for each other, and fetching waits. So
+        it sends what it can before it fetches, and neither begins nor ends a transaction. Raises
+        `StoreError` where the database stays away; then nothing was written.
         """
         pause = FIRST_PAUSE
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         async with self._seat() as seat:
             while True:
                 try:
-                    return await self._try(seat, job)
+                    return await self._try(seat, job, pipelined=pipelined)
                 except (psycopg.OperationalError, psycopg.InterfaceError, StoreError) as error:
                     if not _worth_another_try(error, seat):
                         raise explain(error, self.name) from error
@@ -182,35 +165,14 @@ class Database:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+    async def fetch(self, sql: str, values: Values = ()) -> list[Any]:
         """The rows of one statement that only reads, as of now."""
-        async with self.connection() as connection:
-            cursor = await connection.execute(sql.encode(), values, binary=True)
-            return await cursor.fetchall()
+        cursor = await self.run(lambda c: c.execute(sql.encode(), values, binary=True))
+        return await cursor.fetchall()
 
     def within(self, scope: Scope) -> Ways:
         """This database for whoever is in a scope; the whole tenant's is the database as it is."""
         return self if scope.customer is None else Within(self, scope.customer)
-
-    async def look(
-        self, customer: str, sql: str, values: Sequence[Any] | Mapping[str, Any]
-    ) -> list[Any]:
-        """As `fetch`, in a customer's scope: there and back once as well."""
-        async with self._seat() as seat:
-            connection = await self._connected(seat)
-            try:
-                async with connection.pipeline():
-                    await connection.execute("BEGIN READ ONLY")
-                    await connection.execute(ENTER, (customer,))
-                    cursor = await connection.execute(sql.encode(), values, binary=True)
-                    await connection.execute("COMMIT")
-                return await cursor.fetchall()
-            except psycopg.Error as error:
-                await self._roll_back(seat)
-                raise explain(error, self.name) from error
-            except BaseException:
-                await self._roll_back(seat)
-                raise
 
     async def close(self) -> None:
         """Let go of all connections; what is under way may finish first."""
@@ -233,31 +195,49 @@ class Database:
         for _ in self._seats:
             self._room.release()
 
+    async def _see(self, connection: Connection) -> None:
+        """See what a new database is like; raises `StoreError` where it is too old."""
+        version = connection.info.server_version
+        if version < OLDEST:
+            raise StoreError(
+                f"{self.name}: this is PostgreSQL {version // 10_000}; "
+                f"Halflap needs {OLDEST // 10_000} or a newer one."
+            )
+        cursor = await connection.execute("SELECT current_schema()::text")
+        self.schema = (await cursor.fetchone() or [""])[0] or ""
+        if self.own_clock is not None:
+            self.own_clock.set(await measure(connection))
+
     # -- one try of a write ---------------------------------------------------------------------
 
-    async def _try(self, seat: _Seat, job: Job[T]) -> T:
+    async def _try(self, seat: _Seat, job: Job[T], *, pipelined: bool) -> T:
         connection = await self._connected(seat)
         row, now = seat.row, self.clock()
         if not row.added:
             await connection.execute(ADD, (row.id, now))
             row.added = True
         try:
-            async with connection.pipeline():
+            async with contextlib.AsyncExitStack() as pipeline:
+                await pipeline.enter_async_context(connection.pipeline())
                 await connection.execute("BEGIN")
                 mark = await connection.execute(MARK, row.marking(now))
+                if not pipelined:
+                    await pipeline.aclose()
                 result = await job(connection)
             row.check(mark.rowcount, self.name)
         except BaseException:
             await self._roll_back(seat)
             raise
         try:
-            await connection.execute("COMMIT")
+            await connection.execute("COMMIT", prepare=False)
         except psycopg.IntegrityError:
             raise
-        except (psycopg.Error, asyncio.CancelledError):
+        except (psycopg.Error, asyncio.CancelledError) as error:
             await self._discard(seat)
             if not await asyncio.shield(self._was_committed(seat)):
-                raise
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                raise _NotCommitted(str(error)) from error
         row.number += 1
         self.stats.commits += 1
         return result
@@ -297,6 +277,7 @@ class Database:
             try:
                 yield seat
             finally:
+                await self._roll_back(seat)
                 if seat.connection is not None and not _is_at_rest(seat.connection):
                     await self._discard(seat)
                 self._free.append(seat)
@@ -332,18 +313,42 @@ class Within:
         self._database = database
         self._customer = customer
 
-    async def fetch(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
-        """The rows of one statement that only reads, of those that are in scope."""
-        return await self._database.look(self._customer, sql, values)
+    async def fetch(self, sql: str, values: Values = ()) -> list[Any]:
+        """The rows of one statement that only reads, of those that are in scope: there and back once."""
 
-    async def write(self, job: Job[T]) -> T:
+        async def look(connection: Connection) -> psycopg.AsyncCursor[Any]:
+            async with connection.pipeline():
+                await self._begin(connection)
+                cursor = await connection.execute(sql.encode(), values, binary=True)
+                await connection.execute("COMMIT")
+            return cursor
+
+        return await (await self._database.run(look)).fetchall()
+
+    async def run(self, job: Job[T]) -> T:
+        """Run a job that only reads what is in scope."""
+
+        async def entered(connection: Connection) -> T:
+            async with connection.pipeline():
+                await self._begin(connection)
+            result = await job(connection)
+            await connection.execute("COMMIT")
+            return result
+
+        return await self._database.run(entered)
+
+    async def write(self, job: Job[T], *, pipelined: bool = True) -> T:
         """Run a job in a transaction; what it writes out of scope raises, and is rolled back."""
 
         async def entered(connection: Connection) -> T:
             await connection.execute(ENTER, (self._customer,))
             return await job(connection)
 
-        return await self._database.write(entered)
+        return await self._database.write(entered, pipelined=pipelined)
+
+    async def _begin(self, connection: Connection) -> None:
+        await connection.execute("BEGIN READ ONLY")
+        await connection.execute(ENTER, (self._customer,))
 
 
 def _is_at_rest(connection: Connection) -> bool:
@@ -359,5 +364,8 @@ def _worth_another_try(error: BaseException, seat: _Seat) -> bool:
         return False
     if isinstance(error, _AGAIN):
         return True
-    lost = seat.connection is None or seat.connection.closed
-    return lost or isinstance(error, errors.AdminShutdown | errors.CannotConnectNow)
+    return _is_lost(seat) or isinstance(error, errors.AdminShutdown | errors.CannotConnectNow)
+
+
+def _is_lost(seat: _Seat) -> bool:
+    return seat.connection is None or seat.connection.closed

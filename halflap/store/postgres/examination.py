@@ -15,16 +15,16 @@ from halflap.model import Retention
 from halflap.store import canary
 from halflap.store.postgres import guard
 from halflap.store.postgres.connecting import connect_blocking
-from halflap.store.postgres.database import CONNECTIONS
+from halflap.store.postgres.database import CONNECTIONS, OLDEST
 from halflap.store.postgres.explain import explain, where
-from halflap.store.postgres.jobs import OLDEST, Link
+from halflap.store.postgres.jobs import Link
 from halflap.store.postgres.partitions import AHEAD
 from halflap.store.postgres.upgrading import standing
 from halflap.store.retention import decode
 from halflap.store.vault import Vault
 
-OF_A_PROCESS = 13
-"""The most connections that a process of Halflap opens."""
+OF_A_PROCESS = CONNECTIONS + 2
+"""The most connections that a process opens: one hears hints, one has the names that it holds."""
 SKEW_SECONDS, MUCH_SKEW_SECONDS = 1.0, 60.0
 PROBES = 9
 SLOW_SECONDS = 0.05

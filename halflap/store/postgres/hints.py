@@ -12,13 +12,14 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import psycopg
 import structlog
 
 from halflap.errors import StoreError
 from halflap.store.postgres.columns import Texts
-from halflap.store.postgres.connecting import connect
+from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import Database
 
 log = structlog.get_logger("halflap.store")
@@ -83,17 +84,20 @@ class Hints:
         while self._due or self._lines:
             payloads = list(self._gathered())
             try:
-                async with self._database.connection() as connection, connection.pipeline():
-                    await connection.execute("BEGIN")
-                    # What only says that there is news need not be on disk.
-                    await connection.execute("SET LOCAL synchronous_commit = off")
-                    await connection.execute(SEND, (self.channel, Texts(payloads)))
-                    await connection.execute("COMMIT")
+                await self._database.run(partial(self._notify, payloads))
             except StoreError as error:
                 log.warning("hints to other processes were lost", error=error.message)
                 await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.sleep(0 if self._closed else PAUSE_SECONDS)
         self._sending = None
+
+    async def _notify(self, payloads: list[str], connection: Connection) -> None:
+        async with connection.pipeline():
+            await connection.execute("BEGIN")
+            # What only says that there is news need not be on disk.
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(SEND, (self.channel, Texts(payloads)))
+            await connection.execute("COMMIT")
 
     async def _listen(self) -> None:
         quoted = self.channel.replace('"', '""')

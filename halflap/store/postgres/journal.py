@@ -216,8 +216,9 @@ class PostgresJournal(History, Pruning, State, Traffic):
         soonest = await self._soonest(probation)
         if not self._turns[probation].held_back or soonest is None or soonest > self._clock():
             return soonest
-        async with self._whole.connection() as connection:
-            return await claiming.next_of_others(connection, probation, self._turns[probation])
+        return await self._whole.run(
+            lambda c: claiming.next_of_others(c, probation, self._turns[probation])
+        )
 
     async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]

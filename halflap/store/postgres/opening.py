@@ -14,6 +14,7 @@ from halflap.store.catalogue import Catalogue
 from halflap.store.identity import Identity
 from halflap.store.job import Connection
 from halflap.store.postgres.changes import SharedWriter
+from halflap.store.postgres.connecting import alone
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.journal import PostgresJournal
@@ -25,9 +26,8 @@ from halflap.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a `Store` on PostgreSQL: the journal's connections, and the catalogue's."""
+    """The parts of a `Store` on PostgreSQL."""
 
-    database: Database
     jobs: Jobs
     catalogue: Catalogue
     journal: PostgresJournal
@@ -44,11 +44,10 @@ async def opened(
     is applied here, and what is `after` once none of them is left.
     """
     async with contextlib.AsyncExitStack() as undo:
-        jobs = await Jobs.open(url)
-        undo.push_async_callback(jobs.close)
         database = await Database.open(url, clock=own_clock)
-        undo.push_async_callback(database.close)
-        clock = jobs.clock = database.clock
+        jobs = Jobs(database)
+        undo.push_async_callback(jobs.close)
+        clock = database.clock
 
         def prepare(connection: psycopg.Connection[Any]) -> None:
             migrate(connection, MIGRATIONS, phase="before", clock=clock)
@@ -61,14 +60,14 @@ async def opened(
             connection.execute("SELECT number FROM changes FOR UPDATE")
             canary.keep(connection, vault)
 
-        await jobs.alone(prepare)
+        await alone(url, prepare)
         await jobs.write(keep)
-        presence = Presence(database, await jobs.alone(come), len(MIGRATIONS), clock)
+        presence = Presence(database, await alone(url, come), len(MIGRATIONS), clock)
         presence.begin()
         undo.push_async_callback(presence.close)
         journal = PostgresJournal(database, worker=presence.identity.worker)
-        writer = await SharedWriter.open(jobs, journal.hints)
+        writer = await SharedWriter.open(jobs, url, journal.hints)
         undo.push_async_callback(writer.close)
         catalogue = Catalogue(writer, vault, clock)
         undo.pop_all()
-        return Parts(database, jobs, catalogue, journal, clock, presence)
+        return Parts(jobs, catalogue, journal, clock, presence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import psycopg
 import structlog
@@ -11,6 +12,8 @@ from psycopg import errors
 
 from halflap.errors import StoreError
 from halflap.model import Micros
+from halflap.store.migrate import statements
+from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.guard import forced
 from halflap.store.postgres.slots import OF_A_DAY, Leaf
@@ -30,9 +33,9 @@ WHERE inhparent = to_regclass('history')
 """
 # Attaching blocks no writer to other days; creating it within its parent would.
 CREATE = "CREATE TABLE {leaf.name} (LIKE history INCLUDING ALL);"
-ATTACH = "ALTER TABLE history ATTACH PARTITION {leaf.name} FOR VALUES IN ({leaf.slot})"
+ATTACH = "ALTER TABLE history ATTACH PARTITION {leaf.name} FOR VALUES IN ({leaf.slot});"
 # What is read at that moment is waited for, and who comes meanwhile waits too: so not for long.
-SHORTLY = "SET LOCAL lock_timeout = '25ms'"
+SHORTLY = "SET LOCAL lock_timeout = '25ms';"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' history', 0))"
 
 
@@ -73,19 +76,12 @@ class Partitions:
             return True
         for again in range(tries):
             try:
-                async with self._database.transaction() as connection:
-                    await connection.execute(LOCK, prepare=False)
-                    await connection.execute(SHORTLY, prepare=False)
-                    found = await connection.execute(NAMES, prepare=False)
-                    if (leaf.name,) not in await found.fetchall():
-                        made = CREATE.format(leaf=leaf) + forced(leaf.name)
-                        await connection.execute(made.encode(), prepare=False)
-                        await connection.execute(ATTACH.format(leaf=leaf).encode(), prepare=False)
-            except (StoreError, psycopg.Error) as error:
-                if not _is_in_use(error):
-                    log.warning("not made in the history", table=leaf.name, error=str(error))
-                    return True
+                await self._database.write(partial(_attach, leaf))
+            except _InUse:
                 await asyncio.sleep(REST_SECONDS if again < tries - 1 else 0)
+            except (StoreError, psycopg.Error) as error:
+                log.warning("not made in the history", table=leaf.name, error=str(error))
+                return True
             else:
                 return True
         log.info("the history is in use; made later", table=leaf.name)
@@ -101,12 +97,8 @@ class Partitions:
             return False
         names = ", ".join(each.name for each in leaves[:AT_ONCE])
         try:
-            async with self._database.transaction() as connection:
-                await connection.execute(SHORTLY, prepare=False)
-                await connection.execute(f"DROP TABLE IF EXISTS {names}".encode(), prepare=False)
-        except StoreError as error:
-            if not _is_in_use(error):
-                raise
+            await self._database.write(lambda c: _change(c, f"DROP TABLE IF EXISTS {names};"))
+        except _InUse:
             log.info("the history is in use; dropped later", tables=names)
             return False
         return len(leaves) > AT_ONCE
@@ -117,7 +109,23 @@ class Partitions:
         return sorted(leaf for (name,) in rows if (leaf := Leaf.named(name)) is not None)
 
 
-def _is_in_use(error: BaseException) -> bool:
-    return isinstance(error, errors.LockNotAvailable) or isinstance(
-        error.__cause__, errors.LockNotAvailable
-    )
+class _InUse(Exception):
+    """The history is in use."""
+
+
+async def _attach(leaf: Leaf, connection: Connection) -> None:
+    await connection.execute(LOCK, prepare=False)
+    found = await connection.execute(NAMES, prepare=False)
+    if (leaf.name,) not in await found.fetchall():
+        made = CREATE.format(leaf=leaf) + forced(leaf.name) + ATTACH.format(leaf=leaf)
+        await _change(connection, made)
+
+
+async def _change(connection: Connection, script: str) -> None:
+    """Change the history; raises `_InUse` where that would wait."""
+    try:
+        async with connection.pipeline():
+            for statement in statements(SHORTLY + script):
+                await connection.execute(statement.encode(), prepare=False)
+    except errors.LockNotAvailable as error:
+        raise _InUse from error

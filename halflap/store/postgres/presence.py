@@ -19,6 +19,7 @@ from halflap.errors import StoreError
 from halflap.model import Clock, Micros, Process
 from halflap.store.identity import Identity
 from halflap.store.migrate import Migration, code_version, compare, in_order, read_history
+from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.database import Database
 from halflap.store.postgres.jobs import Link
 from halflap.store.postgres.migrate import alone
@@ -75,24 +76,27 @@ class Presence:
             await asyncio.wait([self._beating])
             self._beating = None
             with contextlib.suppress(StoreError):
-                async with self._database.connection() as connection:
-                    await connection.execute(LEAVE, (self.identity.id,))
+                await self._database.run(lambda c: c.execute(LEAVE, (self.identity.id,)))
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                async with self._database.connection() as connection:
-                    now = self._clock()
-                    beat = await connection.execute(BEAT, (now, self.identity.id))
-                    if not beat.rowcount:  # it was away for so long that it was forgotten
-                        await connection.execute(ENTER, (*self._row, now))
-                    row = await (await connection.execute(NEWEST)).fetchone()
+                newest = await self._database.run(self._enter)
             except StoreError as error:
                 log.warning("the other processes do not hear of this one", error=str(error))
                 continue
-            if row is not None and row[0] > self._known:
-                self._outdated(row[0])
+            if newest > self._known:
+                self._outdated(newest)
+
+    async def _enter(self, connection: Connection) -> int:
+        """Say that this process is there; returns the newest migration that was finished."""
+        now = self._clock()
+        beat = await connection.execute(BEAT, (now, self.identity.id))
+        if not beat.rowcount:  # it was away for so long that it was forgotten
+            await connection.execute(ENTER, (*self._row, now))
+        row = await (await connection.execute(NEWEST)).fetchone()
+        return row[0] if row else 0
 
     def _outdated(self, newest: int) -> None:
         error = StoreError(

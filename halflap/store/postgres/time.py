@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 
 import psycopg
 import structlog
@@ -14,6 +13,9 @@ import structlog
 from halflap.errors import StoreError
 from halflap.model import Micros
 from halflap.store.postgres.connecting import Connection
+
+Run = Callable[[Callable[[Connection], Awaitable[Micros]]], Awaitable[Micros]]
+"""A database's way to run a job on a connection."""
 
 log = structlog.get_logger("halflap.store")
 
@@ -49,19 +51,16 @@ class DatabaseClock:
         """Take an offset that was measured."""
         self._offset = offset
 
-    async def follow(
-        self, connection: Callable[[], AbstractAsyncContextManager[Connection]]
-    ) -> None:
+    async def follow(self, run: Run) -> None:
         """Measure again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             with contextlib.suppress(StoreError):
-                await self.look(connection)
+                await self.look(run)
 
-    async def look(self, connection: Callable[[], AbstractAsyncContextManager[Connection]]) -> None:
+    async def look(self, run: Run) -> None:
         """Measure once."""
-        async with connection() as each:
-            offset = await measure(each)
+        offset = await run(measure)
         before, by = self(), offset - self._offset
         self.set(offset)
         if abs(by) > MUCH:
