@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -16,6 +16,7 @@ from halflap.store.ordering import leave
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease
 from halflap.store.recording import add, unheld
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
+from halflap.store.rules.duplicate import duplicate_of
 
 INSERT_EXECUTION = """
 INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
@@ -125,22 +126,10 @@ def accept(
     answers: list[Accepted] = []
     for each in entries:
         start = each.start
-        if each.dedupe is not None:
-            first = first_of(connection, each.dedupe, start.execution, now)
-            if first is not None:
-                answers.append(Accepted(start.execution, duplicate_of=first))
-                continue
-        if start.continues is not None:
-            values = (start.chain, start.link, start.execution)
-            before = connection.execute(CONTINUED_BY, values).fetchone()
-            if before is not None:
-                answers.append(Accepted(start.execution, duplicate_of=before[0]))
-                continue
-        if start.replay_of is not None:
-            live = connection.execute(LIVE_REPLAY, (start.replay_of, start.execution)).fetchone()
-            if live is not None:
-                answers.append(Accepted(start.execution, duplicate_of=live[0]))
-                continue
+        first = duplicate_of(start.execution, holders(connection, each, now))
+        if first is not None:
+            answers.append(Accepted(start.execution, duplicate_of=first))
+            continue
         closed = connection.execute(CLOSED, (*pausable(start.flow), start.flow.customer)).fetchall()
         held, limited = gates_of(start.flow, closed, all_limited=all_limited)
         suspect = was_set_aside(connection, start.replay_of)
@@ -177,6 +166,20 @@ def accept(
         replaced = () if standing is None else standing.replaced
         answers.append(Accepted(start.execution, None, claim, outcome, replaced))
     return answers
+
+
+def holders(connection: sqlite3.Connection, entry: Entry, now: Micros) -> Iterator[str | None]:
+    """Yield which executions have what a start wants."""
+    start = entry.start
+    if entry.dedupe is not None:
+        yield first_of(connection, entry.dedupe, start.execution, now)
+    for sql, values in (
+        (CONTINUED_BY, (start.chain, start.link) if start.continues is not None else None),
+        (LIVE_REPLAY, (start.replay_of,) if start.replay_of is not None else None),
+    ):
+        if values is not None:
+            found = connection.execute(sql, (*values, start.execution)).fetchone()
+            yield None if found is None else found[0]
 
 
 def dismiss(connection: sqlite3.Connection, execution: str, now: Micros) -> bool:

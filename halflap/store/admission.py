@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from halflap.model import Micros, Outcome, Start
 from halflap.store import ordering
-from halflap.store.lineage import cancel_children, tell
+from halflap.store.lineage import follow
 from halflap.store.rules.admission import Standing, asks_for_members, superseded_by
 from halflap.store.rules.admission import admit as decide
+from halflap.store.rules.ending import consequences
 from halflap.store.rules.order import rule_of
 
 IS_THERE = "SELECT 1 FROM executions WHERE id = ?"
@@ -67,10 +68,9 @@ def admit(connection: sqlite3.Connection, start: Start, now: Micros) -> Admissio
 def end(connection: sqlite3.Connection, execution: str, outcome: Outcome, now: Micros) -> None:
     """End an execution that has not begun."""
     found = connection.execute(END, (outcome.state, outcome.reason, now, execution)).fetchone()
-    if found is not None and found[0] is not None:
-        tell(connection, found[0], execution, now)
-    if outcome.state == "cancelled":
-        cancel_children(connection, execution, now)
+    parent = None if found is None else found[0]
+    after = consequences(outcome.state, ordered=False, parent=parent, child=execution)
+    follow(connection, execution, after, now)
 
 
 def _is_there(connection: sqlite3.Connection, execution: str) -> bool:

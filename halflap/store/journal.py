@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from halflap.model import (
     ENDED,
@@ -34,6 +34,7 @@ from halflap.store.history import History, missing
 from halflap.store.protocol import (
     Accepted,
     Cancelling,
+    CancelResult,
     Claim,
     Lease,
     Pinning,
@@ -50,6 +51,7 @@ from halflap.store.recording import (
     write_state,
 )
 from halflap.store.rules.cause import mark_of
+from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.state import changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 from halflap.store.scope import Scope
@@ -77,13 +79,15 @@ UPDATE executions SET state = 'queued', due_at = ?, lease_until = NULL, fence = 
     probation = 1, crashes = crashes + ?
 WHERE id = ?
 """
+TO_CANCEL = """
+SELECT state, order_scope IS NOT NULL, parent, ifnull(chain, id), attempt FROM executions WHERE id = ?
+"""
+ASK = "UPDATE executions SET cancelling = ?, cut_at = ? WHERE id = ?"
 CANCEL_WAITING = """
 UPDATE executions SET state = 'cancelled', reason = ?, ended_at = ?, due_at = NULL,
     waiting_for = '', probation = 0, fence = fence + 1
-WHERE id = ? AND state IN ('queued', 'waiting')
-RETURNING order_scope, parent, ifnull(chain, id), attempt
+WHERE id = ?
 """
-# An event that nothing was done about may come again.
 FREE_KEY = """
 DELETE FROM dedupe WHERE execution = ?1 AND (instance, flow, key) IN
     (SELECT instance, flow, dedupe_key FROM executions WHERE id = ?1)
@@ -193,6 +197,9 @@ class SqliteJournal(History, Pruning, State, Traffic):
         reason = text(outcome.reason)
         failure = encode_failure(outcome.failure)
         cause, status = mark_of(outcome)
+        after = consequences(
+            outcome.state, ordered=lease.ordered, parent=lease.parent, child=lease.child
+        )
         changed = changes(writes) if writes else None
 
         def job(connection: sqlite3.Connection) -> Written:
@@ -221,13 +228,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
             add(connection, lease.execution, records, logs)
             if following is not None and hand_over(connection, *following, now):
                 return Written.CONTINUED
-            if lease.ordered:
-                failed = outcome.state == "failed"
-                ordering.leave(connection, lease.execution, now, failed=failed)
-            if lease.parent is not None:
-                lineage.tell(connection, lease.parent, lease.child, now)
-            if outcome.state == "cancelled":
-                lineage.cancel_children(connection, lease.execution, now)
+            lineage.follow(connection, lease.execution, after, now)
             return Written.DONE
 
         return await self._database.post(job)
@@ -307,30 +308,25 @@ class SqliteJournal(History, Pruning, State, Traffic):
             lambda connection: next_due(connection, now, probation, self._turns[probation])
         )
 
-    async def cancel(
-        self, execution: str, reason: str, cut_at: Micros = 0
-    ) -> Literal["ended", "asked", "over"]:
+    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
         now = self._clock()
         reason = text(reason)
 
-        def job(connection: sqlite3.Connection) -> Literal["ended", "asked", "over"] | None:
-            asked = connection.execute(
-                "UPDATE executions SET cancelling = ?, cut_at = ? WHERE id = ? AND state = 'running'",
-                (reason, cut_at, execution),
-            ).rowcount
-            if asked:
-                return "asked"
-            ended = connection.execute(CANCEL_WAITING, (reason, now, execution)).fetchone()
-            if ended is not None:
-                if ended[0] is not None:
-                    ordering.leave(connection, execution, now)
-                if ended[1] is not None:
-                    lineage.tell(connection, ended[1], ended[2], now)
-                if not ended[3]:
+        def job(connection: sqlite3.Connection) -> CancelResult | None:
+            found = connection.execute(TO_CANCEL, (execution,)).fetchone()
+            if found is None:
+                return None
+            state, ordered, parent, child, attempt = found
+            result = decide_cancel(state)
+            if result == "asked":
+                connection.execute(ASK, (reason, cut_at, execution))
+            elif result == "ended":
+                connection.execute(CANCEL_WAITING, (reason, now, execution))
+                if frees_key(attempt):
                     connection.execute(FREE_KEY, (execution,))
-                lineage.cancel_children(connection, execution, now)
-                return "ended"
-            return "over" if is_there(connection, execution) else None
+                after = consequences("cancelled", ordered=ordered, parent=parent, child=child)
+                lineage.follow(connection, execution, after, now)
+            return result
 
         done = await self._database.write(job)
         if done is None:
@@ -439,9 +435,3 @@ def refused(
     row = connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone()
     held = None if row is None else HeldTurn(lease.fence, row[0] is not None)
     return refusal(held, lease.fence, None if outcome is None else outcome.state)
-
-
-def is_there(connection: sqlite3.Connection, execution: str) -> bool:
-    """Return whether an execution is in the journal, in whatever state."""
-    row = connection.execute("SELECT 1 FROM executions WHERE id = ?", (execution,)).fetchone()
-    return row is not None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 from halflap.model import Micros, child_signal
+from halflap.store import ordering
 from halflap.store.recording import wake
+from halflap.store.rules.ending import Consequences
 
 TELL = """
 INSERT INTO signals (execution, name, payload, at, once)
@@ -20,6 +22,18 @@ WHERE parent = ?3 AND bound = 1 AND state IN ('queued', 'running', 'waiting')
 """
 CANCEL_ORPHAN = "UPDATE executions SET cancelling = ? WHERE id = ? AND bound = 1"
 IS_LIVE = "SELECT 1 FROM executions WHERE id = ? AND state IN ('queued', 'running', 'waiting')"
+
+
+def follow(
+    connection: sqlite3.Connection, execution: str, after: Consequences, now: Micros
+) -> None:
+    """Do what follows from an execution's end."""
+    if after.leaves_order:
+        ordering.leave(connection, execution, now, failed=after.failed)
+    if after.parent is not None:
+        tell(connection, after.parent, after.child, now)
+    if after.cancels_children:
+        cancel_children(connection, execution, now)
 
 
 def tell(connection: sqlite3.Connection, parent: str, child: str, now: Micros) -> None:

@@ -37,6 +37,8 @@ from halflap.store.retention import RetentionRules
 from halflap.store.scope import Scope
 from halflap.store.turns import Share
 
+CancelResult = Literal["ended", "asked", "over"]
+"""The result of a cancellation: it has ended, its worker is asked to end it, or it had ended before."""
 MOST_CRASHES = 3
 """The number of times that an execution may end its process, running alone in it, before it is set
 aside.
@@ -368,9 +370,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def cancel(
-        self, execution: str, reason: str, cut_at: Micros = 0
-    ) -> Literal["ended", "asked", "over"]:
+    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
         """End it, or ask the one that runs it to; `cut_at` is when that one cuts it."""
         ...
 

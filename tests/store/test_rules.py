@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halflap.model import Event, FlowKey, Order, Start, StateWrite
+from halflap.model import ENDED, LIVE, Event, FlowKey, Order, Start, StateWrite
 from halflap.store.protocol import Written
 from halflap.store.rules.admission import Member, OrderLine, admit
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
+from halflap.store.rules.duplicate import duplicate_of
+from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.order import Place, free_turns, settle
 from halflap.store.rules.state import change, changes
 from halflap.store.rules.turn import HeldTurn, refusal
@@ -121,6 +123,27 @@ def test_a_turn_writes_only_what_it_still_holds() -> None:
     assert refusal(HeldTurn(3, True), 3, "succeeded") is Written.CANCELLED
     assert refusal(HeldTurn(3, True), 3, "cancelled") is None
     assert refusal(HeldTurn(3, True), 3, None) is None
+
+
+def test_a_cancellation_ends_what_waits_and_asks_what_runs() -> None:
+    asked = {each: decide_cancel(each) for each in (*LIVE, *ENDED)}
+    ended = dict.fromkeys(ENDED, "over")
+    assert asked == {"queued": "ended", "waiting": "ended", "running": "asked", **ended}
+    assert [frees_key(attempt) for attempt in (0, 1)] == [True, False]
+
+
+def test_an_end_passes_its_turn_on_and_only_a_cancelled_one_takes_its_children_along() -> None:
+    for state in ENDED:
+        after = consequences(state, ordered=True, parent="exe_p", child="exe_c")
+        assert (after.leaves_order, after.parent, after.child) == (True, "exe_p", "exe_c")
+        assert (after.failed, after.cancels_children) == (state == "failed", state == "cancelled")
+
+
+def test_the_first_that_has_what_a_start_wants_answers_and_no_further_one_is_looked_for() -> None:
+    looked = iter([None, "exe_1", "exe_2", "exe_3"])
+    assert duplicate_of("exe_1", looked) == "exe_2"
+    assert list(looked) == ["exe_3"]
+    assert duplicate_of("exe_1", [None, "exe_1"]) is None
 
 
 def test_writes_to_the_state_are_made_all_or_none_and_one_after_another() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +22,7 @@ from halflap.store.recording import unheld
 from halflap.store.retention import DAY
 from halflap.store.rules.admission import Standing
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
+from halflap.store.rules.duplicate import duplicate_of
 from halflap.store.rules.order import rule_of
 
 DedupeKey = tuple[str, str, bytes]
@@ -255,23 +256,11 @@ class Accepting:
             room = item.room
             for each in item.entries:
                 start = each.start
-                first = firsts.get(each.dedupe) if each.dedupe is not None else None
-                if first is not None and first != start.execution:
-                    duplicates[first] += 1
-                    item.answers.append(Accepted(start.execution, duplicate_of=first))
-                    continue
-                if start.continues is not None and start.chain is not None:
-                    before = continued.setdefault((start.chain, start.link), start.execution)
-                    if before != start.execution:
-                        item.answers.append(Accepted(start.execution, duplicate_of=before))
-                        continue
-                if start.replay_of is not None:
-                    live = replays.setdefault(start.replay_of, start.execution)
-                    if live != start.execution:
-                        item.answers.append(Accepted(start.execution, duplicate_of=live))
-                        continue
-                item.answers.append(Accepted(start.execution))
-                if start.execution in inserts:
+                first = duplicate_of(
+                    start.execution, _holders(each, firsts, continued, replays, duplicates)
+                )
+                item.answers.append(Accepted(start.execution, duplicate_of=first))
+                if first is not None or start.execution in inserts:
                     continue
                 held, limited = gates_of(start.flow, closed, all_limited=self._limited)
                 suspect = start.replay_of in crashed
@@ -400,6 +389,26 @@ class Accepting:
             row.entry.start.replay_of == replayed and admission.outcome(id) is not None
             for id, row in inserts.items()
         )
+
+
+def _holders(
+    entry: Entry,
+    firsts: Mapping[DedupeKey, str],
+    continued: dict[tuple[str, int], str],
+    replays: dict[str, str],
+    duplicates: Counter[str],
+) -> Iterator[str]:
+    """Yield which executions have what a start wants; it takes what none has."""
+    start = entry.start
+    if entry.dedupe is not None:
+        first = firsts[entry.dedupe]
+        if first != start.execution:
+            duplicates[first] += 1
+        yield first
+    if start.continues is not None and start.chain is not None:
+        yield continued.setdefault((start.chain, start.link), start.execution)
+    if start.replay_of is not None:
+        yield replays.setdefault(start.replay_of, start.execution)
 
 
 async def locks_of_replayed(

@@ -21,6 +21,7 @@ from halflap.store.rules.admission import (
     asks_for_members,
     superseded_by,
 )
+from halflap.store.rules.ending import consequences
 
 LINES = f"""
 SELECT n.name, count(turn), coalesce(min(width), {ANY_WIDTH}), count(*) FILTER (WHERE back_at > 0),
@@ -170,10 +171,11 @@ class Admission:
         told = await lineage.parents_of(connection, locks, over)
         left = await ending.left(connection, over)
         await ending.move(connection, ends, left, live=left)
-        ordering.wider(unsure, await ordering.leave(connection, over))
-        ordering.wider(unsure, await lineage.tell(connection, told, now))
-        cancelled = [each.execution for each in ends if each.state == "cancelled"]
-        await lineage.cancel_children(connection, cancelled, now)
+        after = {
+            id: consequences(self._ended[id].state, ordered=True, parent=told.get(id), child=id)
+            for id in over
+        }
+        ordering.wider(unsure, await lineage.follow(connection, after, now))
 
 
 def _key(order: Order) -> ordering.Name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from halflap.model import Micros
+from halflap.model import ExecutionState, Micros
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection
@@ -69,7 +69,7 @@ class End:
     """The end of an execution."""
 
     execution: str
-    state: str
+    state: ExecutionState
     at: Micros
     reason: bytes
     result: bytes | None

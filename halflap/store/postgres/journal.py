@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from halflap.model import (
     Continuation,
@@ -41,7 +41,16 @@ from halflap.store.postgres.pruning import Pruning
 from halflap.store.postgres.recording import Recording, Writing, locks_of
 from halflap.store.postgres.state import State
 from halflap.store.postgres.traffic import Traffic
-from halflap.store.protocol import Accepted, Cancelling, Claim, Lease, Pinning, Release, Written
+from halflap.store.protocol import (
+    Accepted,
+    Cancelling,
+    CancelResult,
+    Claim,
+    Lease,
+    Pinning,
+    Release,
+    Written,
+)
 from halflap.store.recording import text
 from halflap.store.scope import Scope
 from halflap.store.turns import Share, Turns
@@ -223,9 +232,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
     async def _soonest(self, probation: bool) -> Micros | None:
         return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
 
-    async def cancel(
-        self, execution: str, reason: str, cut_at: Micros = 0
-    ) -> Literal["ended", "asked", "over"]:
+    async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
         now = self._clock()
         kept = text(reason).encode()
         await self._partitions.make(now)

@@ -10,6 +10,7 @@ from halflap.store.postgres import ordering, signalling
 from halflap.store.postgres.columns import Blobs, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
+from halflap.store.rules.ending import Consequences
 
 LOCK = "SELECT id FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 TELL = """
@@ -36,6 +37,22 @@ CANCEL = """
 UPDATE executions SET cancelling = w.why FROM unnest(%s::text[], %s::bytea[]) AS w (id, why)
 WHERE executions.id = w.id AND bound
 """
+
+
+async def follow(
+    connection: Connection, ends: Mapping[str, Consequences], now: Micros
+) -> ordering.Widths:
+    """Do what follows from the ends of executions, by id; their parents are locked.
+
+    Returns the orders to settle.
+    """
+    told = {each.child: each.parent for each in ends.values() if each.parent is not None}
+    widths = await tell(connection, told, now)
+    await cancel_children(connection, [id for id, e in ends.items() if e.cancels_children], now)
+    for failed in (False, True):
+        leaving = [id for id, e in ends.items() if e.leaves_order and e.failed == failed]
+        ordering.wider(widths, await ordering.leave(connection, leaving, failed=failed))
+    return widths
 
 
 async def parents_of(

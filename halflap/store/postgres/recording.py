@@ -14,6 +14,7 @@ from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
 from halflap.store.rules.cause import mark_of
+from halflap.store.rules.ending import consequences
 from halflap.store.rules.state import Key, StateChange, change, changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 
@@ -268,15 +269,14 @@ class Recording:
             )
             _merge(both.steps, work.steps.pop(id, {}).values())
         await ending.move(connection, ends, whole, live=live)
-        told = {i.lease.child: i.parent for i in gone if i.lease and i.parent is not None}
-        widths = await lineage.tell(connection, told, ends[0].at)
-        cancelled = [each.execution for each in ends if each.state == "cancelled"]
-        await lineage.cancel_children(connection, cancelled, ends[0].at)
-        ordered = {i.lease.execution for i in gone if i.lease and i.lease.ordered}
-        failed = {each.execution for each in ends if each.state == "failed"} & ordered
-        ordering.wider(widths, await ordering.leave(connection, ordered - failed))
-        ordering.wider(widths, await ordering.leave(connection, failed, failed=True))
-        return widths
+        after = {
+            i.lease.execution: consequences(
+                i.end.state, ordered=i.lease.ordered, parent=i.lease.parent, child=i.lease.child
+            )
+            for i in gone
+            if i.lease is not None and i.end is not None
+        }
+        return await lineage.follow(connection, after, ends[0].at)
 
     async def _write_steps(self, connection: Connection, work: _Work) -> None:
         steps = [(id, step) for id, some in work.steps.items() for step in some.values()]

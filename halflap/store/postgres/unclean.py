@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from halflap.model import Micros
 from halflap.store.postgres import ending, lineage, ordering
 from halflap.store.postgres.columns import Numbers, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
+from halflap.store.protocol import CancelResult
+from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 
 ORDERS = "SELECT id, order_scope, order_key FROM executions WHERE state = 'running' AND {where}"
 LOCK_RUNNING = """
@@ -107,34 +109,29 @@ async def cancel(
     reason: bytes,
     now: Micros,
     cut_at: Micros,
-) -> Literal["ended", "asked", "over"] | None:
+) -> CancelResult | None:
     """Ask what runs to end, end what does not; None where there is no such execution."""
     await lock_order(connection, locks, execution)
     parent = (await lineage.parents_of(connection, locks, [execution])).get(execution)
     await connection.execute(LOCK_KEY, (execution,))  # keys are locked before executions
     cursor = await connection.execute(LOCK_ONE, (execution,), binary=True)
-    match await cursor.fetchone():
-        case None:
-            return "over" if await is_over(connection, execution) else None
-        case ("running", *_):
-            await connection.execute(ASK, (reason, cut_at, execution))
-            return "asked"
-        case row:
-            _, ordered, child, attempt, failure = row
-            if not attempt:  # an event that nothing was done about may come again
-                await connection.execute(FREE_KEY, (execution,))
-            live = await ending.left(connection, [execution])
-            end = ending.End(execution, "cancelled", now, reason, None, failure)
-            await ending.move(connection, [end], live, live=live)
-            if ordered:
-                await ordering.settle(
-                    connection, await ordering.leave(connection, [execution]), now
-                )
-            if parent is not None:
-                widths = await lineage.tell(connection, {child: parent}, now)
-                await ordering.settle(connection, widths, now)
-            await lineage.cancel_children(connection, [execution], now)
-            return "ended"
+    row: Any = await cursor.fetchone()
+    if row is None:
+        return "over" if await is_over(connection, execution) else None
+    state, ordered, child, attempt, failure = row
+    result = decide_cancel(state)
+    if result == "asked":
+        await connection.execute(ASK, (reason, cut_at, execution))
+    elif result == "ended":
+        if frees_key(attempt):
+            await connection.execute(FREE_KEY, (execution,))
+        live = await ending.left(connection, [execution])
+        end = ending.End(execution, "cancelled", now, reason, None, failure)
+        await ending.move(connection, [end], live, live=live)
+        after = consequences("cancelled", ordered=ordered, parent=parent, child=child)
+        widths = await lineage.follow(connection, {execution: after}, now)
+        await ordering.settle(connection, widths, now)
+    return result
 
 
 async def dismiss(connection: Connection, locks: Locks, execution: str, now: Micros) -> bool:
