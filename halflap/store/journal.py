@@ -15,6 +15,7 @@ from halflap.model import (
     ENDED,
     Continuation,
     CustomerLimits,
+    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -25,7 +26,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
-from halflap.store import gates, lineage, ordering, reading
+from halflap.store import gates, limiting, lineage, ordering, reading
 from halflap.store.accepting import accept, dismiss, entry
 from halflap.store.claiming import HASTEN, due, next_due, take
 from halflap.store.continuing import hand_over
@@ -104,6 +105,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         super().__init__(database)
         self._whole = database
+        self._jobs = database
         self._clock = self._hindsight = Hindsight(clock)
         self._turns = (Turns(), Turns())  # of ordinary claims, and of those on probation
         self.default_limits = CustomerLimits()
@@ -112,7 +114,7 @@ class SqliteJournal(History, Pruning, State, Traffic):
     def within(self, scope: Scope) -> SqliteJournal:
         """This journal for whoever is in a scope: what is out of it is not there."""
         found = copy(self)
-        found._database = self._whole.within(scope)
+        found._database = found._jobs = self._whole.within(scope)
         found._hinted = scope.customer is None  # a view has no index to name
         return found
 
@@ -307,6 +309,13 @@ class SqliteJournal(History, Pruning, State, Traffic):
         return await self._database.write(
             lambda connection: next_due(connection, now, probation, self._turns[probation])
         )
+
+    async def callers(self, connection: str) -> int:
+        return 1  # one process has the file
+
+    async def load(self, customer: str, most: int) -> CustomerLoad:
+        now = self._clock()
+        return await self._database.read(lambda c: limiting.load(c, customer, now, most))
 
     async def cancel(self, execution: str, reason: str, cut_at: Micros = 0) -> CancelResult:
         now = self._clock()

@@ -9,12 +9,6 @@ from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
 from halflap.store.turns import Limited, Turns, limited, spent
 
 OWN = "SELECT customer, concurrency, rate, burst, full_at FROM limits WHERE customer = ?"
-LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = ?"
-SET = """
-INSERT INTO limits (customer, concurrency, rate, burst, backlog) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
-    burst = excluded.burst, backlog = excluded.backlog
-"""
 SPEND = """
 INSERT INTO limits (customer, full_at) VALUES (?, ?)
 ON CONFLICT (customer) DO UPDATE SET full_at = excluded.full_at
@@ -87,18 +81,3 @@ def load(connection: sqlite3.Connection, customer: str, now: Micros, most: int) 
         values = (customer, instance, now, most - queued)
         queued += connection.execute(DUE, values).fetchone()[0]
     return CustomerLoad(running, queued)
-
-
-def set_limits(connection: sqlite3.Connection, customer: str, limits: CustomerLimits) -> None:
-    """Keep a customer's own limits; none of its own, no row."""
-    if limits == CustomerLimits():
-        connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
-        return
-    values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
-    connection.execute(SET, (customer, *values))
-
-
-def limits(connection: sqlite3.Connection, customer: str) -> CustomerLimits:
-    """A customer's own limits."""
-    row = connection.execute(LIMITS, (customer,)).fetchone()
-    return CustomerLimits() if row is None else CustomerLimits(*row)

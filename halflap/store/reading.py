@@ -272,10 +272,11 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     return " AND ".join(clauses), tuple(values)
 
 
-def parked(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
+def parked(rows: Iterable[tuple[str | bytes, int]]) -> dict[str, int]:
     """Return the number of executions that wait for each connection, from what they wait for."""
     counts: dict[str, int] = {}
     for waiting_for, count in rows:
-        connection = waiting_for.removeprefix(PARKED).removesuffix(ONCE)
+        name = waiting_for.decode() if isinstance(waiting_for, bytes) else waiting_for
+        connection = name.removeprefix(PARKED).removesuffix(ONCE)
         counts[connection] = counts.get(connection, 0) + count
     return counts

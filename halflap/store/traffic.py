@@ -1,22 +1,59 @@
-"""The verbs of SQLite's journal about traffic: limits of customers and connections, what is parked."""
+"""Traffic, on both stores: limits of customers and connections, what is parked, rests, quotas."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any
 
-from halflap.model import CustomerLimits, CustomerLoad, Micros, Throttled
-from halflap.store import limiting, throttling
+from halflap.model import ONCE, PARKED, Clock, CustomerLimits, Micros, Throttled
+from halflap.store import reading
+from halflap.store.job import Connection, Jobs
+from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
-from halflap.store.sqlite import Ways
-from halflap.store.turns import Turns
+from halflap.store.turns import Limited, Turns
+
+LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = ?"
+SET_LIMITS = """
+INSERT INTO limits (customer, concurrency, rate, burst, backlog) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
+    burst = excluded.burst, backlog = excluded.backlog
+"""
+COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
+PARKED_OF = f"""
+SELECT id FROM executions WHERE {IS_PARKED} AND waiting_for IN (?, ?)
+ORDER BY CASE ? WHEN 1 THEN waiting_for END, id LIMIT ?
+"""  # noqa: S608
+UNPARK = """
+UPDATE executions SET state = 'queued', due_at = ?, waiting_for = ''
+WHERE state = 'waiting' AND waiting_for IN (?, ?) AND id IN ({marks}) RETURNING id
+"""
+# Locks the row, whether it was there or not.
+FULL_AT = """
+INSERT INTO throttles (connection) VALUES (?)
+ON CONFLICT (connection) DO UPDATE SET full_at = throttles.full_at RETURNING full_at
+"""
+SPEND = "UPDATE throttles SET full_at = ? WHERE connection = ?"
+REST = """
+INSERT INTO throttles (connection, until, reason, away, since) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (connection) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+    away = excluded.away, since = excluded.since
+    WHERE excluded.until > throttles.until
+"""
+NOTE_QUOTA = """
+INSERT INTO throttles (connection, quota) VALUES (?, ?)
+ON CONFLICT (connection) DO UPDATE SET quota = excluded.quota
+"""
+THROTTLED = "SELECT until, reason, quota, away, since FROM throttles WHERE connection = ?"
+RESTING = """
+SELECT connection, until, reason, quota, away, since FROM throttles WHERE until > ? AND until > 0
+"""
 
 
 class Traffic:
     """The amounts of executions that may run, and of calls (see store/protocol.py)."""
 
-    _database: Ways
-    _clock: Callable[[], Micros]
+    _jobs: Jobs
+    _clock: Clock
     _turns: tuple[Turns, Turns]
     default_limits: CustomerLimits
 
@@ -28,43 +65,79 @@ class Traffic:
         return self._turns[False].held_back | self._turns[True].held_back
 
     async def limits(self, customer: str) -> CustomerLimits:
-        return await self._database.read(lambda c: limiting.limits(c, customer))
+        row = await self._first(LIMITS, customer)
+        return CustomerLimits() if row is None else CustomerLimits(*row)
 
     async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
-        await self._database.write(lambda c: limiting.set_limits(c, customer, limits))
+        """Keep a customer's own limits; none of its own, no row."""
+        if limits == CustomerLimits():
+            await self._change("DELETE FROM limits WHERE customer = ?", customer)
+            return
+        values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
+        await self._change(SET_LIMITS, customer, *values)
 
     async def parked(self) -> dict[str, int]:
-        return await self._database.read(throttling.parked)
+        return reading.parked(await self._jobs.read(lambda c: c.execute(COUNT).fetchall()))
 
     async def unpark(self, connection: str, limit: int) -> list[str]:
-        now = self._clock()
-        return await self._database.write(lambda c: throttling.unpark(c, connection, limit, now))
+        now, names = self._clock(), (PARKED + connection, PARKED + connection + ONCE)
+
+        def job(connection: Connection) -> list[str]:
+            # One alone, as a probe, is one that may be repeated.
+            found = connection.execute(PARKED_OF, (*names, limit, limit)).fetchall()
+            if not found:
+                return []
+            sql = UNPARK.format(marks=", ".join("?" * len(found)))
+            gone = connection.execute(sql, (now, *names, *(row[0] for row in found)))
+            return sorted(row[0] for row in gone)
+
+        return await self._jobs.write(job)
 
     async def take_tokens(
         self, connection: str, count: int, rate: float, burst: int
     ) -> tuple[int, Micros]:
-        now = self._clock()
-        return await self._database.write(
-            lambda c: throttling.take_tokens(c, connection, count, rate, burst, now)
-        )
+        now, of = self._clock(), connection
+
+        def job(connection: Connection) -> tuple[int, Micros]:
+            row = connection.execute(FULL_AT, (of,)).fetchone()
+            bucket = Limited(of, None, rate, burst, row[0])
+            granted = min(bucket.allows(now, 0) or 0, count)
+            full_at = bucket.after(now, granted)
+            if granted:
+                connection.execute(SPEND, (full_at, of))
+            return granted, max(bucket.next_at(full_at), now)
+
+        return await self._jobs.write(job)
 
     async def rest(self, connection: str, rest: Throttled) -> None:
-        kept = replace(rest, reason=text(rest.reason))
-        await self._database.write(lambda c: throttling.rest(c, connection, kept))
+        values = (connection, rest.until, readable(rest.reason), rest.away, rest.since)
+        await self._change(REST, *values)
 
     async def note_quota(self, connection: str, quota: str) -> None:
-        await self._database.write(lambda c: throttling.note_quota(c, connection, text(quota)))
+        await self._change(NOTE_QUOTA, connection, readable(quota))
 
     async def throttled(self, connection: str) -> Throttled:
-        return await self._database.read(lambda c: throttling.throttled(c, connection))
+        row = await self._first(THROTTLED, connection)
+        return Throttled() if row is None else throttled(row)
 
     async def resting(self) -> dict[str, Throttled]:
         now = self._clock()
-        return await self._database.read(lambda c: throttling.resting(c, now))
+        rows = await self._jobs.read(lambda c: c.execute(RESTING, (now,)).fetchall())
+        return {row[0]: throttled(row[1:]) for row in rows}
 
-    async def callers(self, connection: str) -> int:
-        return 1  # one process has the file
+    async def _first(self, sql: str, *values: Any) -> Any:
+        return await self._jobs.read(lambda c: c.execute(sql, values).fetchone())
 
-    async def load(self, customer: str, most: int) -> CustomerLoad:
-        now = self._clock()
-        return await self._database.read(lambda c: limiting.load(c, customer, now, most))
+    async def _change(self, sql: str, *values: Any) -> None:
+        await self._jobs.write(lambda c: c.execute(sql, values).rowcount)
+
+
+def throttled(row: Sequence[Any]) -> Throttled:
+    """Return a row of `THROTTLED`."""
+    until, reason, quota, away, since = row
+    return Throttled(until, reason, quota, bool(away), since)
+
+
+def readable(value: str) -> str:
+    """Return a text as every database can keep it."""
+    return text(value).replace("\0", "")

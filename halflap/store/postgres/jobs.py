@@ -125,6 +125,7 @@ class Jobs:
         self._writing = asyncio.Lock()
         self._reading = asyncio.Semaphore(READERS)
         self._under_way: set[asyncio.Task[Any]] = set()
+        database.before_close.append(self._settle)
 
     @property
     def stats(self) -> Stats:
@@ -164,10 +165,11 @@ class Jobs:
 
     async def close(self) -> None:
         """Commit what is queued, and hang up."""
+        await self._database.close()
+
+    async def _settle(self) -> None:
         while self._under_way:
             await asyncio.wait(self._under_way)
-        await self._database.close()
-        self._threads.shutdown()
 
     def _begin(self, running: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         """Run a job to its end, whatever becomes of its caller: a thread cannot be cancelled."""

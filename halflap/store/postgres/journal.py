@@ -35,6 +35,7 @@ from halflap.store.postgres.database import Database, Ways
 from halflap.store.postgres.gates import MOVING, PAUSED, Gate
 from halflap.store.postgres.hints import Hints
 from halflap.store.postgres.history import History
+from halflap.store.postgres.jobs import Jobs
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import Partitions
 from halflap.store.postgres.pruning import Pruning
@@ -87,6 +88,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
     def __init__(self, database: Database, *, worker: str | None = None) -> None:
         self._whole = database
         self._database: Ways = database
+        self._jobs = self._whole_jobs = Jobs(database)
         self._clock = database.clock
         self._locks = Locks(database.schema)
         self._worker = worker or secrets.token_hex(8)
@@ -106,6 +108,7 @@ class PostgresJournal(History, Pruning, State, Traffic):
         """This journal for whoever is in a scope: what is out of it is not there."""
         found = copy(self)
         found._database = self._whole.within(scope)
+        found._jobs = self._whole_jobs.within(scope)
         return found
 
     async def accept(self, starts: Sequence[Start], *, claim: int, lease: Micros) -> list[Accepted]:

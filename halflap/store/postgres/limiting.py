@@ -18,12 +18,6 @@ LOCK = """
 SELECT customer, concurrency, rate, burst, full_at FROM limits
 WHERE customer = ANY(%s) ORDER BY customer FOR NO KEY UPDATE
 """
-LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = %s"
-SET = """
-INSERT INTO limits (customer, concurrency, rate, burst, backlog) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (customer) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
-    burst = excluded.burst, backlog = excluded.backlog
-"""
 MAKE = """
 INSERT INTO limits (customer) SELECT unnest(%s::text[]) ON CONFLICT (customer) DO NOTHING
 """
@@ -101,18 +95,3 @@ async def load(database: Ways, customer: str, now: Micros, most: int) -> Custome
     values = {"customer": customer, "now": now, "most": most}
     (row,) = await database.fetch(LOAD, values)
     return CustomerLoad(row[0], row[1])
-
-
-async def set_limits(connection: Connection, customer: str, limits: CustomerLimits) -> None:
-    """Keep a customer's own limits; none of its own, no row."""
-    if limits == CustomerLimits():
-        await connection.execute("DELETE FROM limits WHERE customer = %s", (customer,))
-        return
-    values = (limits.concurrency, limits.rate, limits.burst, limits.backlog)
-    await connection.execute(SET, (customer, *values))
-
-
-async def limits(database: Ways, customer: str) -> CustomerLimits:
-    """A customer's own limits."""
-    rows = await database.fetch(LIMITS, (customer,))
-    return CustomerLimits(*rows[0]) if rows else CustomerLimits()
