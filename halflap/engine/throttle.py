@@ -24,7 +24,7 @@ from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled, to
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.quota import asked_to_rest
-from halflap.store.turns import Limited, burst_of
+from halflap.store.turns import burst_of, take
 
 log = structlog.get_logger("halflap.throttle")
 
@@ -289,11 +289,10 @@ class LocalKeeper:
         self, connection: str, count: int, rate: float, burst: int
     ) -> tuple[int, Micros]:
         """Take up to `count` requests of a rate; also when there are more."""
-        now = self._clock()
-        bucket = Limited(connection, None, rate, burst, self._full.get(connection, 0))
-        granted = min(bucket.allows(now, 0) or 0, count)
-        self._full[connection] = full_at = bucket.after(now, granted)
-        return granted, max(bucket.next_at(full_at), now)
+        before = self._full.get(connection, 0)
+        granted, full_at, next_at = take(before, count, rate, burst, self._clock())
+        self._full[connection] = full_at
+        return granted, next_at
 
     async def rest(self, connection: str, rest: Throttled) -> None:
         """Nobody else is to know."""

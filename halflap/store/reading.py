@@ -224,44 +224,49 @@ def read_lane(
     return Found([execution(row) for row in found], stopped)
 
 
-def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
-    """A filter as a WHERE clause and its values."""
-    clauses: list[str] = ["1"]
+def comparisons(which: Filter, key: object) -> tuple[list[str], list[Any]]:
+    """Return the clauses of a filter that are the same in every table, and their values.
+
+    key: the record's, as the store has it.
+    """
+    clauses: list[str] = []
     values: list[Any] = []
-    for column, value in (
-        ("customer", which.customer),
-        ("instance", which.instance),
-        ("flow", which.flow),
-        ("integration", which.integration),
-        ("version", which.version),
-        ("record_key", which.key),
-        ("parent", which.parent),
-        ("cause", which.cause),
-        ("status", which.status),
-        ("chain", which.chain),
-        ("link", which.link),
+    for text, value in (
+        ("customer =", which.customer),
+        ("instance =", which.instance),
+        ("flow =", which.flow),
+        ("integration =", which.integration),
+        ("version =", which.version),
+        ("record_key =", key),
+        ("parent =", which.parent),
+        ("chain =", which.chain),
+        ("link =", which.link),
+        ("replay_of =", which.replay_of),
+        ("id >", which.replay_of),  # ids sort by time: a replay comes later
+        ("id <", which.before),
+        ("id >", which.after),
+        ("accepted_at >=", which.since),
+        ("accepted_at <", which.until),
     ):
-        if value is not None:
-            clauses.append(f"{column} = ?")
-            values.append(value)
-    if which.reason is not None:
-        clauses.append("instr(reason, ?) > 0")
-        values.append(which.reason)
-    if which.before is not None:
-        clauses.append("id < ?")
-        values.append(which.before)
-    for text, value in (("id >", which.after), ("accepted_at >=", which.since)):
         if value is not None:
             clauses.append(f"{text} ?")
             values.append(value)
-    if which.until is not None:
-        clauses.append("accepted_at < ?")
-        values.append(which.until)
     if which.of_events:
         clauses.append("substr(flow, 1, 1) <> '$'")
-    if which.replay_of is not None:
-        clauses.append("replay_of = ? AND id > ?")  # ids sort by time: a replay comes later
-        values += (which.replay_of, which.replay_of)
+    return clauses, values
+
+
+def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
+    """A filter as a WHERE clause and its values."""
+    clauses, values = comparisons(which, which.key)
+    for text, value in (
+        ("cause = ?", which.cause),
+        ("status = ?", which.status),
+        ("instr(reason, ?) > 0", which.reason),
+    ):
+        if value is not None:
+            clauses.append(text)
+            values.append(value)
     if which.dead_letters:
         clauses.append("state = 'failed' AND dismissed = 0")
     elif set(which.states) == set(LIVE):  # spelt as in the partial index
@@ -269,7 +274,7 @@ def where(which: Filter) -> tuple[str, tuple[Any, ...]]:
     elif which.states:
         clauses.append(f"state IN ({', '.join('?' * len(which.states))})")
         values += which.states
-    return " AND ".join(clauses), tuple(values)
+    return " AND ".join(clauses) or "1", tuple(values)
 
 
 def parked(rows: Iterable[tuple[str | bytes, int]]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from halflap.store import reading
 from halflap.store.job import Connection, Jobs
 from halflap.store.reading import IS_PARKED
 from halflap.store.recording import text
-from halflap.store.turns import Limited, Turns
+from halflap.store.turns import Turns, take
 
 LIMITS = "SELECT concurrency, rate, burst, backlog FROM limits WHERE customer = ?"
 SET_LIMITS = """
@@ -99,13 +99,11 @@ class Traffic:
         now, of = self._clock(), connection
 
         def job(connection: Connection) -> tuple[int, Micros]:
-            row = connection.execute(FULL_AT, (of,)).fetchone()
-            bucket = Limited(of, None, rate, burst, row[0])
-            granted = min(bucket.allows(now, 0) or 0, count)
-            full_at = bucket.after(now, granted)
+            before = connection.execute(FULL_AT, (of,)).fetchone()[0]
+            granted, full_at, next_at = take(before, count, rate, burst, now)
             if granted:
                 connection.execute(SPEND, (full_at, of))
-            return granted, max(bucket.next_at(full_at), now)
+            return granted, next_at
 
         return await self._jobs.write(job)
 

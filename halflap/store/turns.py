@@ -186,6 +186,16 @@ class Limited:
         return self._interval * burst_of(self.rate, self.burst)
 
 
+def take(
+    full_at: Micros, count: int, rate: float, burst: int, now: Micros
+) -> tuple[int, Micros, Micros]:
+    """Take up to `count` of a rate; return how many, the new `full_at`, and when the next may be."""
+    bucket = Limited("", None, rate, burst, full_at)
+    granted = min(bucket.allows(now, 0) or 0, count)
+    full_at = bucket.after(now, granted)
+    return granted, full_at, max(bucket.next_at(full_at), now)
+
+
 def burst_of(rate: float | None, burst: int | None) -> int:
     """Return the number that may begin at once: as declared, else as many as the rate allows in a
     second.

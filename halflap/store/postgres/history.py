@@ -225,38 +225,8 @@ class History:
 def _places(which: Filter) -> list[tuple[str, str, Sequence[Any]]]:
     """Where to look for a filter: each table, its WHERE clause and the values of that."""
     states = set(which.states)
-    clauses: list[str] = ["true"]
-    values: list[Any] = []
-    for column, value in (
-        ("customer", which.customer),
-        ("instance", which.instance),
-        ("flow", which.flow),
-        ("integration", which.integration),
-        ("version", which.version),
-        ("record_key", rows.kept(which.key)),
-        ("parent", which.parent),
-        ("chain", which.chain),
-        ("link", which.link),
-    ):
-        if value is not None:
-            clauses.append(f"{column} = %s")
-            values.append(value)
-    if which.before is not None:
-        clauses.append("id < %s")
-        values.append(which.before)
-    for text, value in (
-        ("id >", which.after),
-        ("accepted_at >=", which.since),
-        ("accepted_at <", which.until),
-    ):
-        if value is not None:
-            clauses.append(f"{text} %s")
-            values.append(value)
-    if which.of_events:
-        clauses.append("flow NOT LIKE '$%%'")
-    if which.replay_of is not None:
-        clauses.append("replay_of = %s AND id > %s")  # ids sort by time: a replay comes later
-        values += (which.replay_of, which.replay_of)
+    same, values = reading.comparisons(which, rows.kept(which.key))
+    clauses = ["true", *(each.replace("?", "%s") for each in same)]
     live, ended = list(clauses), list(clauses)
     of_live, of_ended = list(values), list(values)
     if states and not which.dead_letters:
