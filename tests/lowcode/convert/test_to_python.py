@@ -96,6 +96,30 @@ async def test_what_only_the_loop_sets_is_null_before(run: Run) -> None:
         assert result.result == [2, 4], result.reason
 
 
+WHERE_FAILS = """\
+- id: found
+  for: x
+  in: =event.items
+  where: =$number(x.n) > 1
+  on_failure: continue
+  do:
+    - set: {y: =x.n}
+  collect: =y
+- stop: {answer: =found}
+"""
+
+
+@pytest.mark.parametrize("parallel", ["", "  parallel: 2\n"])
+async def test_an_item_whose_where_fails_fails_alone(run: Run, parallel: str) -> None:
+    steps = WHERE_FAILS.replace("  do:\n", f"{parallel}  do:\n")
+    text = HEAD + indent(steps, " " * 6)
+    event = {"items": [{"n": 2}, {"n": "x"}, {"n": 1}, {"n": 3}]}
+    for integration in (opened(text).integration, imported(python_of(text))):
+        result = await run(integration.flows["main"], event, integration=integration)
+        one, wrong, last = result.result
+        assert (one, wrong["error"]["kind"], last) == (2, "ExpressionError", 3)
+
+
 GIVEN_IN_A_BRANCH = """\
 - set: {n: 1}
 - if: =event.a = 2
