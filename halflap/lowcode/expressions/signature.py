@@ -97,6 +97,11 @@ class Signature:
         """The number of arguments that it takes."""
         return len(self._parameters)
 
+    @property
+    def least(self) -> int:
+        """The number of arguments that it cannot do without."""
+        return sum(each.many != "?" for each in self._parameters)
+
     def misfit(self, kinds: Sequence[str], *, rooted: bool = False) -> int | None:
         """The first argument that cannot be taken, of what each may be (letters; none: unknown)."""
         parameters = self._parameters

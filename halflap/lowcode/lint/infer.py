@@ -342,7 +342,11 @@ class Inference:
         kinds = [_letters(each) for each in told]
         wrong = function.signature.misfit(kinds, rooted=not env.inside)
         self._picture(name, given)
-        if wrong is not None and wrong >= function.signature.most:
+        if len(told) < function.signature.least:
+            least = function.signature.least
+            said = f"${name} takes at least {least} argument{'s'[: least > 1]}, and is given {len(told)}"
+            self.problems.append(Problem(callee.at, said))
+        elif wrong is not None and wrong >= function.signature.most:
             said = f"${name} takes {function.signature.most} at most, and not argument {wrong + 1}"
             self.problems.append(Problem(given[wrong].at, said))
         elif wrong is not None and name == "fromMillis" and _is_text(told[wrong]) and wrong == 0:
