@@ -19,11 +19,14 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from typing import TYPE_CHECKING
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from halflap.errors import DefinitionError, EgressRefused
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Finds the addresses of a name, for a port; raises `OSError` where it has none."""
@@ -142,7 +145,7 @@ class Rules:
             raise EgressRefused(_told(host, f"{place} {kind}"))
 
 
-class PinnedResolver(AbstractResolver):
+class PinnedResolver:
     """Resolves a name once and hands out its addresses only if every one of them may be called."""
 
     def __init__(self, rules: Rules, *, timeout: float, lookup: Lookup | None = None) -> None:
@@ -162,14 +165,14 @@ class PinnedResolver(AbstractResolver):
         for address in addresses:
             self._rules.check(host, port, address)
         return [
-            ResolveResult(
-                hostname=host,
-                host=str(address),
-                port=port,
-                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
+            {
+                "hostname": host,
+                "host": str(address),
+                "port": port,
+                "family": socket.AF_INET if address.version == 4 else socket.AF_INET6,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST,
+            }
             for address in addresses
         ]
 

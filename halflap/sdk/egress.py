@@ -13,9 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -39,11 +38,14 @@ from halflap.sdk.response import (
 )
 from halflap.sdk.schema import File
 
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import AbstractResolver
+
 __all__ = ["Download", "Egress", "Limits", "Policy", "Response"]
 
 _PUBLIC_ONLY = Policy()
 _USUAL = Limits()
-_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, EOFError)
 
 
 class Download:
@@ -65,7 +67,7 @@ class Download:
         while True:
             try:
                 chunk = await answer.content.readany()
-            except _FAILURES as error:
+            except _failures() as error:
                 broken = failure(answer.method, answer.url, self._limits, error)
             else:
                 size += len(chunk)
@@ -131,7 +133,7 @@ class Egress:
         try:
             answer = await self._send(outgoing, destination, limits)
             whole = await _read(answer, limits)
-        except _FAILURES as error:
+        except _failures() as error:
             broken = failure(outgoing.method, destination, limits, error)
         else:
             return await predecoded(self._response(answer, whole))
@@ -164,7 +166,7 @@ class Egress:
                 if answer.status >= 400 or answer.status in REDIRECTS:
                     beginning = await answer.content.read(KEPT)
                     broken = self._response(answer, beginning).refusal()
-            except _FAILURES as error:
+            except _failures() as error:
                 broken = failure(outgoing.method, destination, limits, error)
             if answer is None or broken is not None:
                 assert broken is not None
@@ -238,8 +240,10 @@ class Egress:
         )
 
     def _opened(self) -> aiohttp.ClientSession:
+        import aiohttp  # most processes send only what `Wire` does
+
         connector = aiohttp.TCPConnector(
-            resolver=self._resolver,
+            resolver=cast("AbstractResolver", self._resolver),
             limit=0,
             ssl=self._tls if self._tls is not None else True,
         )
@@ -299,7 +303,15 @@ def _check_size(answer: aiohttp.ClientResponse, size: int, limits: Limits) -> No
 
 @lru_cache(maxsize=256)
 def _timeout(connect: float, total: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=connect)
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=total, sock_connect=connect)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from aiohttp import ClientError
+
+    return ClientError, TimeoutError, OSError, EOFError
 
 
 def _now() -> datetime:

@@ -12,7 +12,6 @@ from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
-from aiohttp import BytesPayload, FormData
 from multidict import CIMultiDict
 from pydantic import Secret, SecretBytes, SecretStr
 
@@ -91,6 +90,8 @@ class Outgoing:
 
     def data(self) -> Any:
         """The body, once more for every hop; None where there is none."""
+        from aiohttp import BytesPayload, FormData
+
         if self._files is not None:
             parts = FormData(default_to_multipart=True)
             for name, value in self._form or ():

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -272,9 +271,11 @@ class Untrusted(Broken):
 
 def broken_by(limits: Limits, error: BaseException) -> Broken:
     """Return an error of the HTTP library as one of ours."""
+    if isinstance(error, Broken):
+        return error
+    import aiohttp  # it is loaded: it raised the error
+
     match error:
-        case Broken():
-            return error
         case aiohttp.ClientConnectorCertificateError():
             return Untrusted(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():
