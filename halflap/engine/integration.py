@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from halflap import lowcode
 from halflap.engine.bundle import Bundle, modules
 from halflap.engine.loader import Loaded, load
 from halflap.errors import DefinitionError
-from halflap.lowcode import Components
-from halflap.lowcode.lint import Shapes, lint_text
-from halflap.lowcode.lint.describing import component_modules
-from halflap.lowcode.lint.shapes import ComponentShape, dump_shapes, shape_of
-from halflap.lowcode.observer import Observer
-from halflap.lowcode.shape import NotADocument
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.component import Component
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding, lint
+
+if TYPE_CHECKING:
+    from halflap.lowcode.lint.shapes import ComponentShape
+    from halflap.lowcode.observer import Observer
 
 
 def load_integration(
@@ -53,7 +51,7 @@ def check_findings(bundle: Bundle, found: Sequence[Finding]) -> None:
             f"{first.code}: {first.message}{more}", where=f"{first.file}:{first.line}"
         )
     if errors:
-        raise NotADocument(errors)
+        raise lowcode.NotADocument(errors)
 
 
 def find_in_sources(bundle: Bundle) -> list[Finding]:
@@ -68,6 +66,11 @@ def find_in_sources(bundle: Bundle) -> list[Finding]:
 
 def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
     """Lint a bundle's document beside its components, which are loaded."""
+    from halflap.lowcode.lint import (  # a process that publishes nothing needs none
+        Shapes,
+        lint_text,
+    )
+
     if bundle.document is None:
         return []
     components = components_of(bundle, load(bundle, cache))
@@ -77,6 +80,9 @@ def find_in_document(bundle: Bundle, cache: Path) -> list[Finding]:
 
 def describe(bundle: Bundle, cache: Path) -> bytes:
     """Describe the components of a bundle's own modules, as `read_shapes` reads them."""
+    from halflap.lowcode.lint.describing import component_modules
+    from halflap.lowcode.lint.shapes import dump_shapes, shape_of
+
     loaded = load(bundle, cache)
     components = components_of(bundle, loaded)
     files = {path: content.decode("utf-8", "replace") for path, content in bundle.files}
@@ -121,7 +127,7 @@ def known_records() -> dict[str, str]:
     return found
 
 
-def components_of(bundle: Bundle, loaded: Loaded) -> Components:
+def components_of(bundle: Bundle, loaded: Loaded) -> lowcode.Components:
     """Return the components that a document of the bundle may name: its own, and installed ones."""
     own = modules(bundle.files)
 
@@ -131,4 +137,4 @@ def components_of(bundle: Bundle, loaded: Loaded) -> Components:
         found: Any = getattr(loaded.module(name), "component", None)
         return found if isinstance(found, Component) else None
 
-    return Components(find)
+    return lowcode.Components(find)

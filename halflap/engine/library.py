@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -21,12 +21,13 @@ from halflap.engine.integration import (
 from halflap.engine.loader import load
 from halflap.engine.lock import unsatisfied
 from halflap.errors import DefinitionError, NotFound
-from halflap.lowcode.lint.shapes import dump_shapes
-from halflap.lowcode.observer import Tracer
 from halflap.sdk.action import Action
 from halflap.sdk.integration import Integration
 from halflap.sdk.lint import Finding
 from halflap.store.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from halflap.lowcode.observer import Tracer
 
 
 class Library:
@@ -113,6 +114,8 @@ class Library:
             with contextlib.suppress(DefinitionError):
                 if not unsatisfied(bundle.lock):
                     return await anyio.to_thread.run_sync(describe, bundle, self._cache)
+        from halflap.lowcode.lint.shapes import dump_shapes
+
         return dump_shapes({})
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:

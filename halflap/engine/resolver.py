@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
 
@@ -14,13 +14,9 @@ from halflap.engine.gate import AccountGate, limits_of
 from halflap.engine.judge import Judges
 from halflap.engine.library import Library
 from halflap.engine.routing import Target, check_takes_routes
-from halflap.engine.shadow import NoEgress
 from halflap.engine.throttle import LocalKeeper, Throttles
-from halflap.engine.trace import trace
 from halflap.engine.twoway import Partner
 from halflap.errors import ConfigError, DefinitionError, NotFound, Unauthorized, Unrouted
-from halflap.lowcode.observer import Tracer
-from halflap.lowcode.outline.executed import Trace
 from halflap.model import (
     SYSTEM,
     Event,
@@ -45,6 +41,9 @@ from halflap.sdk.schema import Config
 from halflap.sdk.secret import config_error, put_together, secrets_of, take_apart
 from halflap.store.catalogue import Catalogue
 from halflap.store.vault import Vault
+
+if TYPE_CHECKING:
+    from halflap.lowcode.outline.executed import Trace
 
 SystemFlow = Callable[[str, Integration[Any], FlowKey], Flow[Any, Any, Any]]
 
@@ -94,6 +93,10 @@ class Resolver:
         self, execution: Execution, event: Event, records: Sequence[Record]
     ) -> Trace | None:
         """Trace an execution through its document (see `trace`); `None` of a flow in Python."""
+        from halflap.engine.shadow import NoEgress
+        from halflap.engine.trace import trace
+        from halflap.lowcode.observer import Tracer
+
         key, tracer = execution.flow, Tracer()
         traced = await self.library.traced(key.version, tracer)
         if traced is None:

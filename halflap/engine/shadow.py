@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from halflap.engine.doing import Doing, Pause
 from halflap.engine.executor import Executor, Work, request_of
@@ -22,7 +22,6 @@ from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import Scope
 from halflap.errors import EgressRefused, FilterFailed, StoreError
 from halflap.lowcode.observer import current
-from halflap.lowcode.source import Path as Address
 from halflap.model import (
     CALL,
     Failure,
@@ -38,6 +37,9 @@ from halflap.sdk import codec
 from halflap.sdk.declared import apply_filter, mark_of, marked
 from halflap.sdk.egress import Egress
 from halflap.sdk.running import Suspended
+
+if TYPE_CHECKING:
+    from halflap.lowcode.source import Path as Address
 
 WAYS_OUT = frozenset(
     {"socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.system"}
@@ -203,7 +205,7 @@ class Seen:
 
     then: Mapping[str, Record]
     recalls_pure: bool = False
-    places: dict[str, Address] = field(default_factory=dict[str, Address])
+    places: dict[str, Address] = field(default_factory=dict[str, "Address"])
     met: set[str] = field(default_factory=set[str])
     differences: list[Difference] = field(default_factory=list[Difference])
     stopped: str = ""

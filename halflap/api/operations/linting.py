@@ -12,7 +12,6 @@ from halflap.api.operations.turns import Turns
 from halflap.api.operations.versions import Versions
 from halflap.lowcode.code.pool import Lost, Pool, Worker
 from halflap.lowcode.code.worker.wire import pack, unpack
-from halflap.lowcode.lint import over_budget
 from halflap.sdk.lint import Finding
 
 AT_ONCE = 2
@@ -59,6 +58,8 @@ class Linting:
         if beside is not None:
             version = await self.versions.get(*beside)
             own = await self.versions.components(version.hash)
+        from halflap.lowcode.lint import over_budget
+
         async with self.turns.of(caller):
             worker = self.workers.take()
             try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from halflap.lowcode.outline.executed import Trace
 from halflap.model import (
     Event,
     Execution,
@@ -25,6 +24,9 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.egress import Egress
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import Config
+
+if TYPE_CHECKING:
+    from halflap.lowcode.outline.executed import Trace
 
 
 class Change(Protocol):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from halflap.api.operations.needs import Resolver
 from halflap.api.operations.versions import Versions
 from halflap.errors import HalflapError, NotFound
-from halflap.lowcode.outline import FlowOutline
-from halflap.lowcode.outline.executed import Executed, Trace, executed
 from halflap.model import Execution
 from halflap.store.protocol import Journal
+
+if TYPE_CHECKING:
+    from halflap.lowcode.outline import FlowOutline
+    from halflap.lowcode.outline.executed import Executed, Trace
 
 
 @dataclass(slots=True)
@@ -26,6 +29,8 @@ class Tracing:
 
         The trace is empty for a flow in Python, and where the execution's event is not stored any more.
         """
+        from halflap.lowcode.outline.executed import Trace, executed
+
         key = execution.flow
         found = (await self.versions.outline(key.version)).flows
         flow = next((each for each in found if each.name == key.flow), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -13,11 +13,13 @@ from halflap.api.operations.kinds import Kinds
 from halflap.api.operations.needs import Library
 from halflap.api.operations.sources import check_sources
 from halflap.errors import ConfigError, Conflict, DefinitionError
-from halflap.lowcode.outline import Outline, outline
 from halflap.model import Version
 from halflap.sdk.integration import Integration
 from halflap.sdk.schema import is_secret
 from halflap.store.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from halflap.lowcode.outline import Outline
 
 TARGET = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
@@ -95,6 +97,8 @@ class Versions:
 
     async def outline(self, hash: str) -> Outline:
         """The outline of a version, read from its files."""
+        from halflap.lowcode.outline import outline
+
         entry, files = await self.files(hash)
         return await anyio.to_thread.run_sync(outline, files, entry)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, cast, get_args, get_origin
 
 from halflap.lowcode import kinds as doc
-from halflap.lowcode.build import build
+from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.flow import FlowPlan, flow_body
 from halflap.lowcode.convert.layout import Piece, call, call_with, joined, lines, text

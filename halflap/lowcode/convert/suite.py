@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.build import build
+from halflap.lowcode.builder import build
 from halflap.lowcode.convert.context import Module
 from halflap.lowcode.convert.layout import (
     Group,

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, cast
 
 from halflap.errors import DefinitionError
-from halflap.lowcode.build import build
+from halflap.lowcode.builder import build
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
