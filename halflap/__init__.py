@@ -1,114 +1,158 @@
 """Halflap: write an integration once, in Python or YAML; every customer activates their own.
 
-This is the author's vocabulary, re-exported; nothing else.
+This is the author's vocabulary, re-exported; nothing else. A name is loaded when it is first used: a
+supervisor, and many a command, needs none.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from halflap.errors import (
-    FAILURES,
-    Cancel,
-    CodeFailed,
-    ConfigError,
-    Conflict,
-    DefinitionError,
-    EgressRefused,
-    ExpressionError,
-    HalflapError,
-    InvalidEvent,
-    Nondeterminism,
-    Overruled,
-    RateLimited,
-    Rejected,
-    RetryLater,
-    StepFailed,
-    Thrown,
-    TimedOut,
-    TooManyHops,
-    Unauthorized,
-    Unrouted,
-    UpstreamError,
-)
-from halflap.model import Retention
-from halflap.sdk.action import Action, Retry, step
-from halflap.sdk.component import Component
-from halflap.sdk.connection import Connection
-from halflap.sdk.context import Child, Context, Settled, State
-from halflap.sdk.egress import Limits, Response
-from halflap.sdk.integration import Flow, Integration
-from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
-from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
-from halflap.sdk.pairs import Pairs, Reads, Writes
-from halflap.sdk.payload import Payload
-from halflap.sdk.request import Request, header, pointer, query
-from halflap.sdk.routing import DeadLetter, Route
-from halflap.sdk.schema import (
-    UNSET,
-    Choice,
-    ChoicePage,
-    Config,
-    DynamicFields,
-    FieldSpec,
-    File,
-    Json,
-    Model,
-    Source,
-    Unset,
-)
-from halflap.sdk.signature import (
-    BasicAuth,
-    BearerToken,
-    CalendlySignature,
-    GitHubSignature,
-    HubSpotSignature,
-    MailgunSignature,
-    ShopifySignature,
-    Signature,
-    SlackSignature,
-    StandardWebhooks,
-    StripeSignature,
-    SvixSignature,
-    TwilioSignature,
-    TypeformSignature,
-    Unsigned,
-    Verifier,
-    ZendeskSignature,
-)
-from halflap.sdk.trigger import (
-    BoundTrigger,
-    Declaration,
-    Endpoint,
-    FlowResult,
-    Ignore,
-    Missed,
-    Reply,
-    Subscription,
-    Trigger,
-)
-from halflap.sdk.urlpath import encode_segment
-
 __version__ = "0.1.0"
 
-# The components come last: they import the names above, as a stranger's do.
-from halflap.components import http, instance, schedule, webhook
-from halflap.components.instance import Deployment
-
 if TYPE_CHECKING:
-    from halflap.components import salesforce
+    from halflap.components import http, instance, salesforce, schedule, webhook
+    from halflap.components.instance import Deployment
+    from halflap.errors import (
+        FAILURES,
+        Cancel,
+        CodeFailed,
+        ConfigError,
+        Conflict,
+        DefinitionError,
+        EgressRefused,
+        ExpressionError,
+        HalflapError,
+        InvalidEvent,
+        Nondeterminism,
+        Overruled,
+        RateLimited,
+        Rejected,
+        RetryLater,
+        StepFailed,
+        Thrown,
+        TimedOut,
+        TooManyHops,
+        Unauthorized,
+        Unrouted,
+        UpstreamError,
+    )
     from halflap.lowcode.code_step import code
     from halflap.lowcode.expr import at, expr
+    from halflap.model import Retention
+    from halflap.sdk.action import Action, Retry, step
+    from halflap.sdk.component import Component
+    from halflap.sdk.connection import Connection
+    from halflap.sdk.context import Child, Context, Settled, State
+    from halflap.sdk.egress import Limits, Response
+    from halflap.sdk.integration import Flow, Integration
+    from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
+    from halflap.sdk.order import FlowOrder, fifo, latest_wins, parallel, singleton
+    from halflap.sdk.pairs import Pairs, Reads, Writes
+    from halflap.sdk.payload import Payload
+    from halflap.sdk.request import Request, header, pointer, query
+    from halflap.sdk.routing import DeadLetter, Route
+    from halflap.sdk.schema import (
+        UNSET,
+        Choice,
+        ChoicePage,
+        Config,
+        DynamicFields,
+        FieldSpec,
+        File,
+        Json,
+        Model,
+        Source,
+        Unset,
+    )
+    from halflap.sdk.signature import (
+        BasicAuth,
+        BearerToken,
+        CalendlySignature,
+        GitHubSignature,
+        HubSpotSignature,
+        MailgunSignature,
+        ShopifySignature,
+        Signature,
+        SlackSignature,
+        StandardWebhooks,
+        StripeSignature,
+        SvixSignature,
+        TwilioSignature,
+        TypeformSignature,
+        Unsigned,
+        Verifier,
+        ZendeskSignature,
+    )
+    from halflap.sdk.trigger import (
+        BoundTrigger,
+        Declaration,
+        Endpoint,
+        FlowResult,
+        Ignore,
+        Missed,
+        Reply,
+        Subscription,
+        Trigger,
+    )
+    from halflap.sdk.urlpath import encode_segment
 
-_OF_LOWCODE = {"at": "expr", "code": "code_step", "expr": "expr"}
+_HOMES = {
+    "components.http": "http",
+    "components.instance": "Deployment instance",
+    "components.salesforce": "salesforce",
+    "components.schedule": "schedule",
+    "components.webhook": "webhook",
+    "errors": (
+        "Cancel CodeFailed ConfigError Conflict DefinitionError EgressRefused ExpressionError "
+        "FAILURES HalflapError InvalidEvent Nondeterminism Overruled RateLimited Rejected "
+        "RetryLater StepFailed Thrown TimedOut TooManyHops Unauthorized Unrouted "
+        "UpstreamError"
+    ),
+    "lowcode.code_step": "code",
+    "lowcode.expr": "at expr",
+    "model": "Retention",
+    "sdk.action": "Action Retry step",
+    "sdk.component": "Component",
+    "sdk.connection": "Connection",
+    "sdk.context": "Child Context Settled State",
+    "sdk.egress": "Limits Response",
+    "sdk.integration": "Flow Integration",
+    "sdk.oauth": "ApiKey ClientCredentials JwtBearer OAuth2Code",
+    "sdk.order": "fifo FlowOrder latest_wins parallel singleton",
+    "sdk.pairs": "Pairs Reads Writes",
+    "sdk.payload": "Payload",
+    "sdk.request": "header pointer query Request",
+    "sdk.routing": "DeadLetter Route",
+    "sdk.schema": (
+        "Choice ChoicePage Config DynamicFields FieldSpec File Json Model Source UNSET Unset"
+    ),
+    "sdk.signature": (
+        "BasicAuth BearerToken CalendlySignature GitHubSignature HubSpotSignature "
+        "MailgunSignature ShopifySignature Signature SlackSignature StandardWebhooks "
+        "StripeSignature SvixSignature TwilioSignature TypeformSignature Unsigned Verifier "
+        "ZendeskSignature"
+    ),
+    "sdk.trigger": (
+        "BoundTrigger Declaration Endpoint FlowResult Ignore Missed Reply Subscription Trigger"
+    ),
+    "sdk.urlpath": "encode_segment",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a large or low-code name of the vocabulary when it is first used."""
-    if name == "salesforce":
-        return import_module("halflap.components.salesforce")
-    if name not in _OF_LOWCODE:
+    """Load a name of the vocabulary when it is first used."""
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'halflap' has no attribute {name!r}")
-    return getattr(import_module(f"halflap.lowcode.{_OF_LOWCODE[name]}"), name)
+    home = import_module(f"halflap.{_HOME_OF[name]}")
+    is_module = home.__name__ == f"halflap.components.{name}"
+    found = globals()[name] = home if is_module else getattr(home, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the vocabulary, loaded or not."""
+    return [*globals(), *_HOME_OF]
 
 
 __all__ = [

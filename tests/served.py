@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         **given | {"dir": Path(given["dir"]), "token": TOKEN, "egress_allow": ("127.0.0.1",)}
     )
     if arguments[0] == "supervise":
-        return supervise([sys.executable, __file__, arguments[-1]], settings)
+        return supervise([sys.executable, __file__, arguments[-1]], settings, lambda: None)
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     return asyncio.run(serve(settings, probation=probation, blocks=blocks))

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from halflap.errors import ConfigError
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
 from halflap.sdk.trigger import first_line
@@ -45,17 +42,6 @@ class Answers:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     connections: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     lacking: dict[str, list[Lack]] = field(default_factory=dict[str, list[Lack]])
-
-
-def read_environment(path: Path) -> dict[str, str]:
-    """The variables of an environment file that have a value; none where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        values = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    return {name: value for name, value in values.items() if value}
 
 
 def answered(integration: Integration[Any], environment: Mapping[str, str]) -> Answers:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from halflap.errors import DefinitionError, NotFound
+from halflap.errors import ConfigError, DefinitionError, NotFound
 
 STORE = ".halflap"
 """The folder of a project's own store, beside its sources."""
@@ -20,6 +20,19 @@ ENVIRONMENT = ".env"
 """The file of a project's local settings and secrets; never packed, ignored by git."""
 
 SKIPPED = frozenset({"tests", "test", "venv", "node_modules", "__pycache__", "dist", "build"})
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """The variables of an environment file that have a value; none where there is no file."""
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return {name: value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

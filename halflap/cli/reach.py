@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from halflap.cli.project import ENVIRONMENT, STORE, find_root
+from halflap.cli.project import ENVIRONMENT, STORE, find_root, read_environment
 from halflap.errors import ConfigError
 from halflap.server.settings import PREFIX, Settings
 
@@ -88,8 +88,6 @@ def settings_here(start: Path | None = None, *, own: bool = False, **given: Any)
     The server's directory is the project's own `.halflap`, unless another is named. With `own`, it has
     to be named where `start` is not the project's top, so that no parent folder's store is taken.
     """
-    from halflap.cli.answers import read_environment
-
     start = start or Path.cwd()
     root = find_root(start)
     named = {**read_environment(root / ENVIRONMENT), **os.environ}

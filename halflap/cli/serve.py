@@ -12,18 +12,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 
 import halflap
 from halflap.cli import errors
-from halflap.cli.output import Output
 from halflap.cli.reach import settings_here
 from halflap.errors import HalflapError
-from halflap.sdk import redact
 from halflap.server.role import GATEWAY, SERVE, WORKER, Role
 from halflap.server.settings import Settings
 
 if TYPE_CHECKING:
+    from halflap.cli.output import Output
     from halflap.server.host import Host
 
 
@@ -119,25 +117,29 @@ def start(
         signal.signal(each, stopped_early)
     settings = settings_here(dir=directory, own=True, **given)
     role.check(settings)
-    configure_log(settings)
     if no_supervisor:
-        run(role, settings, Output(json=as_json))
+        run(role, settings, as_json=as_json)
         return
     from halflap.server.supervisor import CANNOT_START, supervise
 
     told = {"--dir": settings.dir} | {f"--{n.replace('_', '-')}": each for n, each in given.items()}
     command = [sys.executable, "-m", "halflap", role.name, "--no-supervisor"]
     command += [str(part) for pair in told.items() if pair[1] is not None for part in pair]
-    code = supervise([*command, *(["--json"] if as_json else [])], settings)
+    command += ["--json"] if as_json else []
+    code = supervise(command, settings, lambda: configure_log(settings))
     sys.exit(errors.FAILED if code == CANNOT_START else code)
 
 
-def run(role: Role, settings: Settings, output: Output) -> None:
+def run(role: Role, settings: Settings, *, as_json: bool) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
+    from halflap.cli.output import Output
     from halflap.gateway.server import run_loop
     from halflap.server.process import ServerProcess
     from halflap.server.supervisor import exit_code
+
+    configure_log(settings)
+    output = Output(json=as_json)
 
     def draining(running: int) -> None:
         wait = (
@@ -183,6 +185,8 @@ def stopped_early(number: int, frame: FrameType | None) -> None:
 
 def without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Take out of a line the secrets of the execution, or the connection, that it tells of."""
+    from halflap.sdk import redact
+
     known = redact.current.get()
     if known:
         for name, value in line.items():
@@ -193,6 +197,8 @@ def without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableM
 
 def configure_log(settings: Settings) -> None:
     """Write the log to stderr: for people, or as JSON lines."""
+    import structlog
+
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     last: Any = (
         structlog.processors.JSONRenderer()

@@ -11,9 +11,9 @@ import anyio.to_thread
 import msgspec
 
 from halflap.api.operations.kinds import name_of
-from halflap.cli.answers import Answers, answered, expected, read_environment, stray
+from halflap.cli.answers import Answers, answered, expected, stray
 from halflap.cli.feed import Feed
-from halflap.cli.project import COMPONENTS, Entry, Project
+from halflap.cli.project import COMPONENTS, Entry, Project, read_environment
 from halflap.cli.screen import Screen
 from halflap.engine.bundle import Bundle, pack
 from halflap.errors import DefinitionError, HalflapError, UpstreamError

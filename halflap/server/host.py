@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import structlog
 
-from halflap import lowcode
 from halflap.api.driving import BulkDriver
 from halflap.api.operations import Operations
 from halflap.engine.backlog import Backlog
@@ -352,7 +352,8 @@ class Host:
             await asyncio.wait([self._listening])
         await self.crew.stop(grace)
         await self.pulse.close()
-        lowcode.close_runner()
+        if (coding := sys.modules.get("halflap.lowcode.coding")) is not None:
+            coding.close_runner()
         await self.egress.close()
         with contextlib.suppress(HalflapError):
             await self.store.close()

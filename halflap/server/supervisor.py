@@ -11,15 +11,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
-
-import structlog
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from halflap.engine.process import die_with, spelled
 from halflap.errors import InDoubt
 from halflap.server.settings import Settings
-
-log = structlog.get_logger("halflap.supervisor")
 
 STOPPED = 0
 """The server was asked to stop, and did."""
@@ -47,13 +44,16 @@ def exit_code(error: BaseException, *, started: bool) -> int:
     return AGAIN if started or isinstance(error, InDoubt) else CANNOT_START
 
 
-def supervise(argv: Sequence[str], settings: Settings) -> int:
+def supervise(argv: Sequence[str], settings: Settings, configure_log: Callable[[], object]) -> int:
     """Run a server's command line until it is stopped or cannot start; returns its exit code.
+
+    The log is loaded and configured as something is logged first: a supervisor is small, and a
+    server starts as soon as it does.
 
     SIGTERM and SIGINT are passed on, and the server drains; a second one ends it at once. The
     server ends when the supervisor does, even where that is killed (on Linux).
     """
-    return asyncio.run(Supervisor(argv, settings).run())
+    return asyncio.run(Supervisor(argv, settings, configure_log).run())
 
 
 class Supervisor:
@@ -64,9 +64,12 @@ class Supervisor:
     down, a full disk, a store that a command has open) passes, so it is tried again until it does.
     """
 
-    def __init__(self, argv: Sequence[str], settings: Settings) -> None:
+    def __init__(
+        self, argv: Sequence[str], settings: Settings, configure_log: Callable[[], object]
+    ) -> None:
         self._argv = argv
         self._settings = settings
+        self._configure_log = configure_log
         self._process: asyncio.subprocess.Process | None = None
         self._asked = asyncio.Event()
 
@@ -88,7 +91,7 @@ class Supervisor:
                     return code if code >= 0 else 128 - code
                 if loop.time() - started_at >= HEALTHY_SECONDS:
                     rest = SHORTEST_REST
-                log.error("the server ended; it is started again", how=spelled(code), rest=rest)
+                self._log("the server ended; it is started again", how=spelled(code), rest=rest)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(rest):
                         await self._asked.wait()
@@ -118,10 +121,16 @@ class Supervisor:
             patience = self._settings.drain_seconds + PATIENCE
             await asyncio.wait([ended], timeout=patience)
             if not ended.done():
-                log.error("the server did not stop; it is killed", seconds=patience)
+                self._log("the server did not stop; it is killed", seconds=patience)
                 process.kill()
         self._process = None
         return await ended
+
+    def _log(self, event: str, **about: Any) -> None:
+        import structlog
+
+        self._configure_log()
+        structlog.get_logger("halflap.supervisor").error(event, **about)
 
     def _ask(self) -> None:
         again = self._asked.is_set()

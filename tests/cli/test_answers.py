@@ -5,7 +5,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from halflap import Config, Connection, Integration
-from halflap.cli.answers import answered, expected, read_environment, stray
+from halflap.cli.answers import answered, expected, stray
+from halflap.cli.project import read_environment
 from halflap.sdk.oauth import ApiKey, OAuth2Code
 
 

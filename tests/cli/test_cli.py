@@ -68,16 +68,18 @@ def test_help_lists_every_command_and_loads_none():
     assert shown.stdout.rstrip().endswith("['halflap.cli.errors']")
 
 
-def test_a_supervisor_loads_no_documents_and_a_worker_no_routes():
+def test_a_supervisor_loads_almost_nothing_and_a_server_no_documents_and_no_routes():
     said = (
         "import sys, halflap.cli.serve, halflap.server.supervisor\n"
-        "print([each for each in ('halflap.lowcode', 'aiohttp') if each in sys.modules])\n"
-        "import halflap.server.host\n"
-        "unused = ('fastapi', 'halflap.components.salesforce')\n"
-        "print([each for each in (*unused, 'aiohttp') if each in sys.modules])"
+        "from halflap.cli.reach import settings_here; settings_here()\n"
+        "unused = {'halflap.sdk', 'halflap.lowcode', 'aiohttp', 'pydantic', 'structlog', 'rich'}\n"
+        "print(unused & sys.modules.keys())\n"
+        "import halflap.server.process\n"
+        "unused = {'fastapi', 'halflap.components.salesforce', 'aiohttp', 'halflap.lowcode.builder'}\n"
+        "print((unused | {'halflap.lowcode.lint', 'ruamel.yaml'}) & sys.modules.keys())"
     )
     shown = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines() == ["['aiohttp']", "['aiohttp']"]
+    assert shown.stdout.splitlines() == ["set()", "set()"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -19,7 +19,7 @@ SUPERVISED = """
 import sys
 from halflap.server.settings import Settings
 from halflap.server.supervisor import supervise
-sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1.0)))
+sys.exit(supervise([sys.executable, "-c", sys.argv[1]], Settings(drain_seconds=1.0), lambda: None))
 """
 
 
