@@ -962,3 +962,15 @@ class Rejection:
     reason: str
     status: int
     headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+@frozen
+class Change:
+    """Something that happened to an execution, for whoever follows along."""
+
+    execution: str
+    start: Start
+    state: ExecutionState
+    at: Micros
+    outcome: Outcome | None = None
+    attempt: int = 1

@@ -14,7 +14,7 @@ from halflap.api.door import ADMITTED
 from halflap.api.execution_view import ChangeView
 from halflap.api.executions import whose
 from halflap.api.operations.following import Following, Pause, Which
-from halflap.api.operations.needs import Change
+from halflap.model import Change
 from halflap.sdk import codec
 
 router = router_of("/api", "executions", 404, 409)

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from halflap.cli.screen import Screen, duration, own_place, plain_places
-from halflap.engine.protocol import Change
-from halflap.model import SYSTEM, Failure, LogLine, Micros, Record
+from halflap.model import SYSTEM, Change, Failure, LogLine, Micros, Record
 from halflap.store.protocol import Journal
 
 MOST_WAITING = 500

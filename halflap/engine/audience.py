@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from halflap.engine.protocol import Change
 from halflap.engine.relay import Relay
-from halflap.model import Clock, ExecutionState, Outcome, Start
+from halflap.model import Change, Clock, ExecutionState, Outcome, Start
 
 LOOK_SECONDS = 2.0
 """Seconds between looks for an outcome that another process may give, where its hint was lost."""

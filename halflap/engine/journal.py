@@ -14,7 +14,7 @@ from halflap.engine.audience import Audience
 from halflap.engine.clock import ManualClock, Timers
 from halflap.engine.failure import after_error, without
 from halflap.engine.lifeline import Lifeline
-from halflap.engine.protocol import Again, Change, Ended, Handler, Verdict
+from halflap.engine.protocol import Again, Ended, Handler, Verdict
 from halflap.engine.relay import Relay
 from halflap.engine.replay import with_copies
 from halflap.engine.room import USUAL, Room, Shares, is_ours
@@ -22,6 +22,7 @@ from halflap.engine.turn import LEASE, JournalTurn, Running
 from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
     ENDED,
+    Change,
     Clock,
     Micros,
     Monotonic,

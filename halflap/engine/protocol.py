@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 
 from halflap.model import (
     Continuation,
-    ExecutionState,
     Failure,
     LogLine,
     Micros,
@@ -134,15 +133,3 @@ Verdict = Ended | Again
 LONGEST_REASON = 1_000
 """The most characters that the reason of an outcome may have."""
 Handler = Callable[[Turn], Awaitable[Verdict]]
-
-
-@frozen
-class Change:
-    """Something that happened to an execution, for whoever follows along."""
-
-    execution: str
-    start: Start
-    state: ExecutionState
-    at: Micros
-    outcome: Outcome | None = None
-    attempt: int = 1

@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from halflap.engine.protocol import LONGEST_REASON, Change
-from halflap.model import Event, FlowKey, Outcome, Start
+from halflap.engine.protocol import LONGEST_REASON
+from halflap.model import Change, Event, FlowKey, Outcome, Start
 from halflap.sdk import codec
 from halflap.store.protocol import Hints
 

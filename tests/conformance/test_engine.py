@@ -14,10 +14,11 @@ import pytest
 
 from halflap.engine.clock import ManualClock
 from halflap.engine.journal import JournalEngine
-from halflap.engine.protocol import Again, Change, Ended, Handler, Turn, Verdict
+from halflap.engine.protocol import Again, Ended, Handler, Turn, Verdict
 from halflap.errors import Fenced, NotFound
 from halflap.model import (
     MISSING,
+    Change,
     Dedupe,
     Event,
     Failure,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from halflap.engine.journal import JournalEngine
-from halflap.engine.protocol import Again, Change, Ended, Turn, Verdict
+from halflap.engine.protocol import Again, Ended, Turn, Verdict
 from halflap.errors import Fenced
-from halflap.model import Order, Outcome, Start
+from halflap.model import Change, Order, Outcome, Start
 from tests.conformance.test_engine import (
     DONE,
     ON_EVERY_STORE,

@@ -18,10 +18,11 @@ from pydantic import SecretStr
 from halflap.engine.clock import ManualClock
 from halflap.engine.executor import Executor, Work
 from halflap.engine.journal import JournalEngine
-from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.engine.protocol import Turn, Verdict
 from halflap.engine.routing import Aim, no_target
 from halflap.errors import Fenced
 from halflap.model import (
+    Change,
     Event,
     Execution,
     FlowKey,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from halflap.engine.executor import Executor
 from halflap.engine.journal import JournalEngine
-from halflap.engine.protocol import Change, Turn, Verdict
+from halflap.engine.protocol import Turn, Verdict
 from halflap.engine.room import Room
 from halflap.errors import HalflapError, StoreError
 from halflap.gateway.app import Gateway
-from halflap.model import Micros
+from halflap.model import Change, Micros
 from halflap.store.journal import SqliteJournal
 from tests.simulation.app import TURN
 from tests.simulation.child import SimulatedProbation

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from halflap.api.operations.needs import Change, Engine
+from halflap.api.operations.needs import Engine
+from halflap.model import Change
 
 ROOM = 1_000
 """The most changes that wait for a slow listener before it is dropped."""

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halflap.model import (
+    Change,
     Event,
     Execution,
-    ExecutionState,
     Instance,
     Micros,
-    Outcome,
     Paused,
     Record,
     Sent,
@@ -27,23 +26,6 @@ from halflap.sdk.schema import Config
 
 if TYPE_CHECKING:
     from halflap.lowcode.outline.executed import Trace
-
-
-class Change(Protocol):
-    """Something that happened to an execution."""
-
-    @property
-    def execution(self) -> str: ...
-    @property
-    def start(self) -> Start: ...
-    @property
-    def state(self) -> ExecutionState: ...
-    @property
-    def at(self) -> Micros: ...
-    @property
-    def outcome(self) -> Outcome | None: ...
-    @property
-    def attempt(self) -> int: ...
 
 
 class Engine(Protocol):
