@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from halflap.api.view import Input, Json, PauseView, Text, Time, VersionName, View
+from halflap.api.view import Input, Json, JsonObject, PauseView, Text, Time, VersionName, View
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
-from halflap.model import ExecutionState, Failure, WaitReason
+from halflap.model import BulkState, BulkVerb, ExecutionState, ExecutionVerb, Failure, WaitReason
 from halflap.store.rules.cause import cause_text
 
 
@@ -346,3 +346,103 @@ class ExecutionOutline(View):
     """Why the execution could not be followed to its end."""
     unplaced: list[str]
     """The steps of which the text alone does not say which node made them, as in Python."""
+
+
+class Where(Input):
+    """A filter of executions; what is left out does not matter. Deployments are never meant."""
+
+    state: str = ""
+    """One state, or several by commas. `failed` alone: those not dismissed, nor replayed yet."""
+    customer: Text | None = None
+    instance: Text | None = None
+    flow: Text | None = None
+    key: Text | None = None
+    reason: Text | None = None
+    """A text that its reason contains."""
+    cause: Text | None = None
+    """The mark of what it failed of."""
+    status: Annotated[int | None, Field(ge=100, le=599)] = None
+    """The HTTP status of the call that it failed of."""
+    since: str | None = None
+    until: str | None = None
+
+
+class BulkDraft(Input):
+    """A bulk to be begun: what is done, with which executions; `dry_run` only says with how many."""
+
+    do: ExecutionVerb = "replay"
+    where: Where = Field(default_factory=Where)
+    dry_run: bool = False
+    rate: Annotated[float | None, Field(gt=0, le=100_000)] = None
+    """The most executions a second."""
+    from_: Annotated[Literal["start", "failed"] | None, Field(alias="from")] = None
+    """Of a replay: all of it, or from the step that failed; left out: from that where one did."""
+    version: Text | None = None
+    """Of a replay: `same`, `current`, or another version."""
+    repeat: bool = False
+    """Of a replay: do again what may have been done, also where another version does it elsewhere."""
+    reason: Text = "cancelled by hand"
+    """Of a cancellation."""
+    grace: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    """Of a cancellation: how many seconds what runs may go on."""
+
+
+class GroupView(View):
+    """The number of selected executions that are alike."""
+
+    customer: str
+    instance: str
+    instance_name: str | None
+    integration: str
+    flow: str
+    version: str
+    state: str
+    reason: str
+    count: int
+
+
+class LeftOutView(View):
+    """The number of executions that would be left out for one reason, and the first of them."""
+
+    why: str
+    count: int
+    execution: str
+
+
+class PlanView(View):
+    """A plan of a bulk: the largest groups, and a few of the executions."""
+
+    do: ExecutionVerb
+    total: int
+    groups: list[GroupView]
+    samples: list[ExecutionSummary]
+    examined: int
+    """The number of executions, from the oldest on, for which a replay was decided one by one."""
+    left_out: list[LeftOutView]
+    """The ones of these that would not be replayed, by the reason."""
+
+
+class RefusalView(View):
+    """Why it could not be done with an execution or an instance, by its id."""
+
+    id: str
+    why: str
+
+
+class BulkView(View):
+    """A bulk over executions or instances, and its progress."""
+
+    id: str
+    do: BulkVerb
+    state: BulkState
+    total: int
+    done: int
+    refused: int
+    refusals: list[RefusalView]
+    """Of the first of those that were refused."""
+    stages: list[int]
+    """Of an upgrade: after how many each stage ends."""
+    reason: str
+    wanted: JsonObject
+    made_at: Time
+    ended_at: Time | None

@@ -8,8 +8,9 @@ from fastapi import Query, Request, Response
 from pydantic import create_model
 
 from halflap.api.asking import Ops, body_of, exact, for_customers, router_of
-from halflap.api.bulks import BulkView, bulk_view
+from halflap.api.bulks import bulk_view
 from halflap.api.components import form, schema
+from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import Response
-from pydantic import Field, SecretStr, StringConstraints
 
 from halflap.api.asking import Ops, router_of
 from halflap.api.problem import documented
-from halflap.api.view import Input, Time, View
+from halflap.api.view import OAuthAppDraft, OAuthAppView
 from halflap.model import OAuthApp
 
-Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-
 router = router_of("/api/oauth-apps", "connections")
-
-
-class OAuthAppDraft(Input):
-    """The team's own OAuth app at the app of a component."""
-
-    client_id: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-    client_secret: SecretStr | None = None
-    """Left out, the one before stays."""
-    callback: Address | None = None
-    """Where the app sends browsers back to: the address that is registered there."""
-    origins: Annotated[list[Address], Field(max_length=50)] = []
-    """Where the client secret may be sent: https://login.example, or https://*.my.example for every
-    host below. Left out, the addresses that the component declares."""
-
-
-class OAuthAppView(View):
-    """The team's own OAuth app, without its secret."""
-
-    component: str
-    client_id: str
-    has_secret: bool
-    callback: str
-    origins: list[str]
-    changed_at: Time
 
 
 @router.get("")

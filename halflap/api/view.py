@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from halflap.model import MOST_DAYS, InstanceState, Micros, Paused, to_datetime
+from halflap.model import MOST_DAYS, Access, InstanceState, Micros, Paused, to_datetime
 
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
 JsonObject = dict[str, Any]
@@ -539,6 +539,70 @@ class Authorized(Input):
 
     state: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     code: Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
+
+
+Address = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+
+
+class OAuthAppDraft(Input):
+    """The team's own OAuth app at the app of a component."""
+
+    client_id: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    client_secret: SecretStr | None = None
+    """Left out, the one before stays."""
+    callback: Address | None = None
+    """Where the app sends browsers back to: the address that is registered there."""
+    origins: Annotated[list[Address], Field(max_length=50)] = []
+    """Where the client secret may be sent: https://login.example, or https://*.my.example for every
+    host below. Left out, the addresses that the component declares."""
+
+
+class OAuthAppView(View):
+    """The team's own OAuth app, without its secret."""
+
+    component: str
+    client_id: str
+    has_secret: bool
+    callback: str
+    origins: list[str]
+    changed_at: Time
+
+
+# Tokens ---------------------------------------------------------------------------------------
+
+LONGEST_SECONDS = 366 * 86_400
+
+
+class TokenDraft(Input):
+    """Whom a token acts for, what it may do, and for how long."""
+
+    customer: Name | None = None
+    """The customer, by id or name."""
+    external_id: Text | None = None
+    """The customer, by its id in your own product."""
+    access: Access = "manage"
+    """`read` only looks; `manage` does all that a customer may; `secrets` shows the secrets of its
+    endpoints and links that approve, too."""
+    lasts_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = 86_400
+    label: Annotated[str, Field(max_length=200)] = ""
+    """The purpose of the token; shown where tokens are listed."""
+
+
+class TokenView(View):
+    """A token, without what it is: that is told once, to whoever minted it."""
+
+    id: str
+    customer: str
+    access: Access
+    label: str
+    made_at: Time
+    expires_at: Time
+
+
+class Minted(TokenView):
+    """A token that was just minted, with itself."""
+
+    token: str
 
 
 # Choices --------------------------------------------------------------------------------------
